@@ -1,0 +1,76 @@
+"""Python's way in: ``ganrun.run`` trains a recipe, ``ganrun.load`` opens what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganrun.catalog import Catalog
+from ganrun.recipe import Recipe, find_recipe, load_recipe
+from ganrun.run import Run, train
+from ganrun.trained import Trained, recipe_of
+
+Source = str | Path | Mapping[str, Any]
+Overrides = Sequence[str] | Mapping[str, Any]
+
+
+def run(
+    recipe: Source,
+    overrides: Overrides | None = None,
+    output: str | Path | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    force: bool = False,
+    plugins: Iterable[Any] = (),
+) -> Run:
+    """Train a recipe, and return the run when it has ended.
+
+    recipe: a file, the name of a shipped recipe, a recipe as plain data, or the folder of a run to resume.
+    overrides: ``{"train.steps": 10}`` or ``["train.steps=10"]``. output: the run's folder, ``runs/NAME`` by default.
+    resume, overwrite: go on with the run in that folder, or replace it. force: resume with another recipe.
+    plugins: modules, or paths of Python files, with components that are not installed.
+
+    The run has ``folder``, ``scores``, ``step`` (less than ``steps`` if it was interrupted) and the built ``experiment``.
+
+    Raises:
+        UserError: with all that is wrong with the recipe, its plugins, its data or the folder.
+    """
+    catalog = Catalog(modules=plugins)
+    found = open_recipe(recipe, catalog, overrides or ())
+    return train(found, catalog, folder_for(recipe, found, output), resume=resume, overwrite=overwrite, force=force)
+
+
+def load(folder: str | Path, checkpoint: str | int = "last", *, plugins: Iterable[Any] = (), device: str = "auto") -> Trained:
+    """Open a run: ``load("runs/x").sample(64, seed=0)``. The data set is not needed, unless the variant translates.
+
+    checkpoint: ``last``, ``best`` or a step. plugins: the uninstalled modules or files that the run was trained with.
+    device: where to sample, ``auto`` by default, wherever the run was trained.
+
+    Raises:
+        UserError: if the folder holds no run, or no such checkpoint.
+    """
+    recipe = recipe_of(Path(folder), Catalog(modules=plugins), {"train.device": device})
+    return Trained(Path(folder), recipe, str(checkpoint))
+
+
+def open_recipe(source: Source, catalog: Catalog, overrides: Overrides) -> Recipe:
+    """The recipe of a file, a shipped name, plain data, or a run's folder."""
+    if isinstance(source, Mapping):
+        return load_recipe(source, catalog=catalog, overrides=overrides)
+    if is_run(source):
+        return recipe_of(Path(source), catalog, overrides)
+    return load_recipe(find_recipe(source), catalog=catalog, overrides=overrides)
+
+
+def folder_for(source: Source, recipe: Recipe, output: str | Path | None) -> Path:
+    """A run's folder: what was asked for, the run itself that ``source`` names, or ``runs/NAME``."""
+    if output is not None:
+        return Path(output)
+    return Path(source) if not isinstance(source, Mapping) and is_run(source) else Path("runs") / recipe.name
+
+
+def is_run(source: str | Path) -> bool:
+    """Whether a path is the folder of a run."""
+    return (Path(source) / "recipe.yaml").is_file()

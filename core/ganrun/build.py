@@ -1,0 +1,316 @@
+"""From a recipe to an experiment: parts are made, networks built, and what cannot work is refused, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+import torch
+from torch import nn
+
+from ganrun.data import Reader
+from ganrun.errors import UserError
+from ganrun.game import Description, Game, Phase, Player
+from ganrun.hookspecs import Events
+from ganrun.initialisation import initialise
+from ganrun.processes import DTYPES, Processes
+from ganrun.protocols import Because, Refusal, Space
+from ganrun.randomness import stable_hash
+from ganrun.recipe import Part, Recipe
+from ganrun.schedule import Clock
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One reason why a recipe cannot be trained, or should not: which part, why, and a way out."""
+
+    part: str
+    why: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.why}" + (f"\n    instead: {self.instead}" if self.instead else "")
+
+
+class RefusedError(UserError):
+    """A recipe was refused before training. ``refusals`` lists every reason."""
+
+    def __init__(self, refusals: list[Refused]) -> None:
+        super().__init__("this recipe is refused before training:\n  " + "\n  ".join(map(str, refusals)))
+        self.refusals = refusals
+
+
+@dataclass
+class Plan:
+    """What shapes networks before any exists: the payload of the event ``plan``."""
+
+    description: Description
+    spaces: Mapping[str, Space]
+
+
+@dataclass
+class Experiment:
+    """Everything a recipe stands for, built: the payload of the event ``build``, and what the engine trains."""
+
+    recipe: Recipe
+    dataset: Any
+    processes: Processes
+    clock: Clock
+    variant: Any
+    loss: Any
+    sampler: Any
+    tricks: list[Any]
+    evaluators: list[Any]
+    observers: list[Any]
+    hooks: Any
+    description: Description
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    optimizers: dict[str, Any] = field(default_factory=dict)
+    warnings: list[Refused] = field(default_factory=list)
+
+    @property
+    def players(self) -> dict[str, Player]:
+        """Name -> player."""
+        return {player.name: player for player in self.description.players}
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The schedule of a step."""
+        return self.description.phases
+
+    @property
+    def games(self) -> list[Game]:
+        """The games of the whole run."""
+        return self.description.games
+
+    def networks(self, kind: str) -> dict[str, nn.Module]:
+        """The built networks of one kind, ``generator`` or ``discriminator``, by name."""
+        return {name: self.modules[name] for name, network in self.description.networks.items() if network.kind == kind}
+
+    def parameters(self, player: Player) -> list[nn.Parameter]:
+        """A player's parameters, each once, in a fixed order."""
+        left_out = {id(p) for name in player.without for p in self.module(name).parameters()}
+        found = {id(p): p for name in player.modules for p in self.module(name).parameters()}
+        return [parameter for key, parameter in found.items() if key not in left_out]
+
+    def module(self, name: str) -> nn.Module:
+        """A module by its dotted name, such as ``discriminator`` or ``discriminator.head``."""
+        first, _, rest = name.partition(".")
+        return self.modules[first].get_submodule(rest)
+
+    def components(self) -> dict[str, Any]:
+        """Label -> component that may have state, in the order of events: what checkpoints keep besides networks."""
+        named = {"variant": self.variant, "loss": self.loss, "sampler": self.sampler}
+        named |= {f"tricks.{i}.{part.name}": trick for i, (part, trick) in enumerate(zip(self.recipe.tricks, self.tricks))}
+        named |= {f"observers.{i}.{part.name}": o for i, (part, o) in enumerate(zip(self.recipe.observers, self.observers))}
+        return named
+
+    def reader(self, name: str, rows: int) -> Reader:
+        """A new reader of the training data, with an order of its own."""
+        settings = self.recipe.train
+        key = (settings.seed, "reader", name)
+        return Reader(self.dataset, key, batch_rows=rows, device=self.processes.device, workers=settings.workers)
+
+
+def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = False) -> Experiment:
+    """Build the experiment of a recipe on its data. With ``meta`` no network is allocated: for ``--check``.
+
+    Raises:
+        RefusedError: with every reason found.
+    """
+    parts = {part: part.make() for part in (recipe.variant, recipe.loss, recipe.sampler) if part is not None}
+    variant, loss, sampler = (parts.get(part) for part in (recipe.variant, recipe.loss, recipe.sampler))  # type: ignore[arg-type]
+    tricks = [part.make() for part in recipe.tricks]
+    evaluators = [part.part.make() for part in recipe.evaluators]
+    observers = [part.make() for part in recipe.observers]
+    hooks = event_manager([c for c in (variant, loss, sampler, *tricks, *evaluators, *observers) if c is not None])
+    try:
+        description = variant.describe(dataset.spaces)
+    except Refusal as refusal:
+        raise RefusedError([Refused(f"variant {recipe.variant.name}", refusal.why, refusal.instead)]) from refusal
+    clock = make_clock(recipe, dataset, processes)
+    experiment = Experiment(
+        recipe, dataset, processes, clock, variant, loss, sampler, tricks, evaluators, observers, hooks, description
+    )  # fmt: skip
+    labels = {id(c): label(part) for part, c in zip((*recipe.tricks, *recipe.observers), (*tricks, *observers))}
+    labels |= {id(c): label(part.part) for part, c in zip(recipe.evaluators, evaluators)}
+    labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}
+    refusals = check_size(experiment)
+    refusals += call_each(hooks.plan, labels, plan=Plan(description, dataset.spaces))
+    refusals += build_networks(experiment, meta)
+    refusals += set_players(experiment)
+    if not refusals:
+        refusals += call_each(hooks.build, labels, experiment=experiment)
+    refusals += check_capabilities(experiment, labels)
+    if refusals:
+        raise RefusedError(refusals)
+    return experiment
+
+
+def label(part: Part | None) -> str:
+    """How a part is named to people: its kind and name."""
+    return f"{part.kind} {part.name}" if part else ""
+
+
+def event_manager(components: list[Any]) -> Any:
+    """The hooks of one run. Components are called in the order given (pluggy calls the last registered first)."""
+    manager = pluggy.PluginManager("ganrun")
+    manager.add_hookspecs(Events)
+    for number, component in reversed(list(enumerate(components))):
+        manager.register(component, name=f"{number} {type(component).__name__}")
+    manager.check_pending()
+    return manager.hook
+
+
+def call_each(hook: Any, labels: Mapping[int, str], **payload: Any) -> list[Refused]:
+    """Call an event on one component after the other, and collect what they refuse."""
+    refusals = []
+    for implementation in reversed(hook.get_hookimpls()):
+        try:
+            implementation.function(**{name: payload[name] for name in implementation.argnames})
+        except Refusal as refusal:
+            refusals.append(Refused(labels.get(id(implementation.plugin), ""), refusal.why, refusal.instead))
+    return refusals
+
+
+def make_clock(recipe: Recipe, dataset: Any, processes: Processes) -> Clock:
+    """What durations are measured against in this run."""
+    batch = recipe.train.batch_size * recipe.train.accumulate * processes.world
+    return Clock(recipe.train.steps.whole_steps(Clock(0, batch, len(dataset))), batch, len(dataset))
+
+
+def check_size(experiment: Experiment) -> list[Refused]:
+    """Refuse data that cannot fill one batch: its samples would come twice in it."""
+    clock = experiment.clock
+    if clock.dataset >= clock.batch:
+        return []
+    why = f"it has {clock.dataset} training items, fewer than the {clock.batch} of one step (batch_size x accumulate x processes)"
+    return [Refused(label(experiment.recipe.dataset), why, f"--set train.batch_size={max(1, clock.dataset)} or less")]
+
+
+def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
+    """Build every network the variant asks for from the recipe's part of its kind."""
+    refusals = []
+    for name, network in experiment.description.networks.items():
+        part: Part | None = getattr(experiment.recipe, network.kind)
+        if part is None:
+            refusals.append(Refused(label(experiment.recipe.variant), f"it needs a {network.kind}", f"add `{network.kind}: NAME`"))
+            continue
+        factory, interface = part.component.factory, network.interface
+        for verb, space in (("takes", interface.takes), ("makes", interface.makes)):
+            served = getattr(factory, verb, None)
+            if space is not None and served is not None and space.kind not in served:
+                why = f"as {name} it is asked for what {verb} {space}, but it {verb} {' or '.join(sorted(served))}"
+                refusals.append(Refused(label(part), why, f"ganrun list-plugins --kind {network.kind}"))
+                break
+        else:
+            try:
+                experiment.modules[name] = _build_network(experiment, name, part, network.interface, meta)
+            except Refusal as refusal:
+                refusals.append(Refused(f"{label(part)} as {name}", refusal.why, refusal.instead))
+    return refusals
+
+
+def _build_network(experiment: Experiment, name: str, part: Part, interface: Any, meta: bool) -> nn.Module:
+    """One network, its weights drawn from a key of its own on the CPU, so that they are the same on every device."""
+    settings, device = experiment.recipe.train, experiment.processes.device
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if meta else "cpu"):
+        torch.default_generator.manual_seed(stable_hash(settings.seed, "network", name))
+        module: nn.Module = part.make(interface)
+        if not meta:
+            initialise(module, init_of(experiment, name))
+    memory = torch.channels_last if settings.channels_last else torch.preserve_format
+    module = module.to(dtype=DTYPES[settings.precision], memory_format=memory)
+    return module if meta else module.to(device)
+
+
+def init_of(experiment: Experiment, module: str) -> Any:
+    """The initialisation that the module's player asks for, None if no player has it."""
+    for player in experiment.description.players:
+        if module in {name.partition(".")[0] for name in player.modules}:
+            settings = experiment.recipe.players.get(player.name)
+            return settings.init if settings else None
+    return None
+
+
+def set_players(experiment: Experiment) -> list[Refused]:
+    """Give each player its optimiser and its updates per step, and refuse settings of players that do not exist."""
+    recipe, players = experiment.recipe, experiment.players
+    refusals = [
+        Refused(f"players.{name}", f"{label(recipe.variant)} has no such player", f"its players are {', '.join(players)}")
+        for name in recipe.players
+        if name not in players
+    ]
+    for name in players:
+        settings = recipe.players.get(name)
+        if settings is None:
+            refusals.append(Refused(f"players.{name}", "it has no optimiser", f"add `players: {{{name}: {{optimizer: adam}}}}`"))
+            continue
+        experiment.optimizers[name] = settings.optimizer.make()
+        for phase in experiment.phases:
+            if phase.player == name and phase.terms is None and settings.updates is not None:
+                phase.repeats = settings.updates
+    return refusals
+
+
+# --- capabilities ---------------------------------------------------------------------------------------------
+
+
+def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> list[Refused]:
+    """Hold what every part needs, refuses or warns of against what the others provide."""
+    parts = [experiment.variant, experiment.loss, experiment.sampler, *experiment.tricks, *experiment.evaluators, *experiment.observers]
+    parts += experiment.modules.values()
+    named = dict(labels) | {id(module): f"network {name}" for name, module in experiment.modules.items()}
+    provided = provided_by(experiment)
+    refusals = []
+    for part in [part for part in parts if part is not None]:
+        who = named.get(id(part), type(part).__name__)
+        for wanted, because in getattr(part, "needs", {}).items():
+            if not any(provided.get(name) for name in wanted.split("|")):
+                refusals.append(_refused(who, because))
+        for unwanted, because in getattr(part, "refuses", {}).items():
+            if any(provider is not part for provider in provided.get(unwanted, ())):
+                refusals.append(_refused(who, because))
+        for doubtful, because in getattr(part, "warns", {}).items():
+            if any(provider is not part for provider in provided.get(doubtful, ())):
+                experiment.warnings.append(_refused(who, because))
+    return refusals
+
+
+def _refused(who: str, because: Because) -> Refused:
+    return Refused(who, because.why, because.instead)
+
+
+def provided_by(experiment: Experiment) -> dict[str, list[Any]]:
+    """Capability -> its providers: parts say what they provide; games and built networks are looked at."""
+    found: dict[str, list[Any]] = {}
+    parts = (experiment.variant, experiment.loss, experiment.sampler, experiment.dataset, *experiment.tricks)
+    for part in parts:
+        for name in getattr(part, "provides", ()):
+            found.setdefault(name, []).append(part)
+    for game in experiment.games:
+        found.setdefault("game", []).append(game)
+        found.setdefault(f"space:{game.space}", []).append(game)
+        if game.symmetric:
+            found.setdefault("symmetric", []).append(game)
+    for name, network in experiment.description.networks.items():
+        if name in experiment.modules:
+            for trait in traits(experiment.modules[name].modules()):
+                found.setdefault(f"{network.kind}:{trait}", []).append(experiment.modules[name])
+    return found
+
+
+def traits(modules: Iterable[nn.Module]) -> set[str]:
+    """What a built network does that others may not stand: read off its modules."""
+    found: set[str] = set()
+    for module in modules:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            found.add("batch-statistics")
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            found.add("dropout")
+        if nn.utils.parametrize.is_parametrized(module):
+            found.add("parametrised")
+        found |= set(getattr(module, "provides", ()))
+    return found

@@ -1,0 +1,90 @@
+"""``ganrun list-plugins``: what is installed, without importing any of it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ganrun.catalog import DISABLE, Catalog, Entry
+from ganrun.cli.output import complain, print_table
+from ganrun.errors import UserError
+from ganrun.hookspecs import KINDS
+
+
+def command(
+    kind: Annotated[str | None, typer.Option(metavar="KIND", help=f"Only one kind: {', '.join(KINDS)}.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    requirements: Annotated[bool, typer.Option("--requirements", help="What the plugins' distributions require.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Import each plugin and look for mistakes; exit code 1 if there are any.")] = False,
+    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+) -> None:
+    """List the installed plugins."""
+    if kind is not None and kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f'did you mean "{near[0]}"? ' if near else ""
+        raise UserError(f'--kind {kind}: there is no such kind of plugin; {hint}the kinds are {", ".join(KINDS)}')
+    catalog = Catalog(modules=plugin or ())
+    if check:
+        _check(catalog, kind, as_json)
+        return
+    entries = catalog.entries(kind)
+    if as_json:
+        print(json.dumps([_record(catalog, entry, requirements) for entry in entries], indent=2))
+    elif requirements:
+        _print_requirements(catalog, entries)
+    else:
+        rows = [(e.qualified, e.origin if not e.distribution else e.distribution, e.version, _summary(e)) for e in entries]
+        print_table(("plugin", "distribution", "version", "summary"), rows)
+    for entry in entries:
+        if entry.problem and not as_json:
+            complain(f"{entry.qualified} ({entry.origin}): {entry.problem}")
+    for name in catalog.unknown_disabled():
+        complain(f"{DISABLE} names {name}, which is not installed")
+
+
+def _summary(entry: Entry) -> str:
+    marks = "(disabled) " if entry.disabled else "(broken) " if entry.problem else ""
+    return marks + entry.summary
+
+
+def _record(catalog: Catalog, entry: Entry, requirements: bool) -> dict[str, Any]:
+    """An entry as JSON data."""
+    record: dict[str, Any] = {
+        "kind": entry.kind, "name": entry.name, "summary": entry.summary,
+        "distribution": entry.distribution or None, "version": entry.version or None, "module": entry.value,
+        "file": str(entry.file) if entry.file else None, "disabled": entry.disabled, "problem": entry.problem,
+    }  # fmt: skip
+    if requirements:
+        record["requirements"] = catalog.requirements_of(entry)
+    return record
+
+
+def _print_requirements(catalog: Catalog, entries: list[Entry]) -> None:
+    """One line for each requirement of each distribution, with the number of plugins that bring it in."""
+    counts: dict[str, int] = {}
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        counts[entry.origin] = counts.get(entry.origin, 0) + 1
+        first.setdefault(entry.origin, entry)
+    rows = [
+        (origin, f"{counts[origin]} plugin{'s' if counts[origin] > 1 else ''}", requirement)
+        for origin, entry in first.items()
+        for requirement in catalog.requirements_of(entry) or ["nothing"]
+    ]
+    print_table(("distribution", "plugins", "requires"), rows)
+
+
+def _check(catalog: Catalog, kind: str | None, as_json: bool) -> None:
+    """Print what is wrong with each plugin, and end with exit code 1 if anything is."""
+    found = list(catalog.check(kind))
+    if as_json:
+        print(json.dumps([{"plugin": e.qualified, "distribution": e.distribution or None, "problems": p} for e, p in found], indent=2))
+    else:
+        lines = [(e.qualified, problem) for e, problems in found for problem in problems or ["disabled" if e.disabled else "ok"]]
+        print_table(("plugin", "result"), lines)
+    if any(problems for _, problems in found):
+        raise typer.Exit(1)

@@ -1,0 +1,82 @@
+"""What ``ganrun recipe --check`` and ``--dry-run`` say, as rows of a table."""
+
+from __future__ import annotations
+
+from ganrun import preflight
+from ganrun.build import Experiment
+from ganrun.catalog import Catalog
+from ganrun.recipe import Recipe
+
+Rows = list[tuple[str, str]]
+
+
+def check(recipe: Recipe) -> Rows:
+    """Networks with sizes and shapes, players, phases, warnings. Raises RefusedError for a recipe that cannot be trained."""
+    experiment, networks = preflight.check(recipe)
+    rows = [("recipe", headline(recipe, experiment))]
+    rows += [(f"network {n.name}", f"{n.part.partition(' ')[2]}, {n.parameters:,} parameters: {n.shapes}") for n in networks]
+    for name, player in experiment.players.items():
+        optimizer = recipe.players[name].optimizer
+        size = sum(p.numel() for p in experiment.parameters(player))
+        rows.append((f"player {name}", f"{optimizer.name}, {size:,} parameters of {', '.join(player.modules)}"))
+    rows.append(("phases of a step", ", ".join(_phase(phase) for phase in experiment.phases)))
+    rows += [("warning", " ".join(str(warning).split())) for warning in experiment.warnings]
+    return [*rows, ("refused", "nothing")]
+
+
+def headline(recipe: Recipe, experiment: Experiment) -> str:
+    """What is trained on what, how long."""
+    clock = experiment.clock
+    return f"{recipe.variant.name} on {recipe.dataset.name} ({clock.dataset:,} items), {clock.total:,} steps of {clock.batch} samples"
+
+
+def _phase(phase: object) -> str:
+    every, repeats = getattr(phase, "every", 1), getattr(phase, "repeats", 1)
+    name = getattr(phase, "name", "")
+    return f"{name}{f' x {repeats}' if repeats > 1 else ''}{f' every {every} steps' if every > 1 else ''}"
+
+
+def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
+    """What was tried, how it went, and how long the whole run will take."""
+    found = preflight.dry_run(recipe, catalog)
+    never = [name for name, count in found.phases.items() if count == 0]
+    rows = [("phases", ", ".join(f"{name} x {count}" for name, count in found.phases.items() if count))]
+    rows += [("phases never due", f"{', '.join(never)}, in {found.steps:,} steps")] if never else []
+    rows += [
+        ("speed", f"{found.speed:.4g} steps per second, over {found.timed_steps} steps"),
+        ("peak memory", f"{size(found.memory)} {'on the GPU' if found.device == 'cuda' else 'of the whole process'}"),
+        ("checkpoint", f"{size(found.checkpoint_size)}, written in {seconds(found.checkpoint_time)}, restored to the same bits"),
+        ("samples", f"made in {seconds(found.sampling_time)}"),
+    ]
+    for name, took in found.evaluation_times.items():
+        scores = ", ".join(f"{metric.partition('.')[2]} {value:.4g}" for metric, value in found.scores.items() if metric.startswith(f"{name}."))
+        rows.append((f"evaluator {name}", f"{scores} (of untrained networks), in {seconds(took)}"))
+    rows.append(("whole run", f"about {seconds(found.duration)}: {_shares(found)}"))
+    names = ", ".join(found.undetermined)
+    return [*rows, ("not deterministic", f"{names}: a resumed run may differ in the last bits" if names else f"nothing, on this {found.device}")]
+
+
+def _shares(found: preflight.Report) -> str:
+    parts = [f"{found.steps:,} steps {seconds(found.steps / found.speed)}"]
+    if found.checkpoints:
+        parts.append(f"{found.checkpoints} checkpoints {seconds(found.checkpoints * found.checkpoint_time)}")
+    for name, took in found.evaluation_times.items():
+        parts.append(f"{found.evaluations[name]} x {name} {seconds(took * found.evaluations[name])}")
+    return ", ".join(parts)
+
+
+def size(count: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.4g} {unit}"
+        count /= 1000
+    return f"{count:.4g} GB"
+
+
+def seconds(value: float) -> str:
+    """A length of time as people read it."""
+    if value < 60:
+        return f"{value:.2g} s"
+    minutes = value / 60
+    return f"{minutes:.3g} min" if minutes < 120 else f"{minutes / 60:.3g} h"

@@ -1,0 +1,134 @@
+"""``ganrun recipe``: train a recipe, or look at it before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganrun.cli.output import print_table
+from ganrun.errors import UserError
+
+if TYPE_CHECKING:
+    from ganrun.catalog import Catalog
+    from ganrun.recipe import Recipe
+    from ganrun.run import Run
+
+INTERRUPTED = 130  # what shells call a program ended by Ctrl-C
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A file, the name of a shipped recipe, or the folder of a run to resume.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value: train.steps=10. Can be repeated.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder; runs/NAME by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Resume even if the recipe is another one.")] = False,
+    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Print the resolved recipe with the origin of each value, and stop.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Print networks, shapes and refusals, and stop. Nothing is trained.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Try everything once on real data, estimate the run, and stop.")] = False,
+    seeds: Annotated[str | None, typer.Option(metavar="LIST", help="Run several seeds, a folder each: 0-4, or 1,3,7.")] = None,
+) -> None:
+    """Train a recipe. It ends by itself, or saves and ends on Ctrl-C; --resume then goes on."""
+    refuse_together(resume=resume, overwrite=overwrite)
+    refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
+    if force and not resume:
+        raise UserError("--force goes with --resume: it resumes a run with another recipe; --overwrite replaces a run")
+    from ganrun.api import folder_for, is_run, open_recipe
+    from ganrun.catalog import Catalog
+
+    catalog, sets = Catalog(modules=plugin or ()), list(changes or ())
+    found = open_recipe(recipe, catalog, sets)
+    if explain or check or dry_run:
+        look_at(found, catalog, explain=explain, check=check)
+        return
+    from ganrun.run import train
+
+    folder = folder_for(recipe, found, output)
+    if seeds is None:
+        say(f"run: {folder}")
+        run = train(found, catalog, folder, resume=resume, overwrite=overwrite, force=force)
+        end(run)
+        return
+    runs = {}
+    for seed in parse_seeds(seeds):
+        place = folder / f"seed-{seed}"
+        say(f"run: {place}")
+        seeded = open_recipe(recipe, catalog, [*sets, f"train.seed={seed}"])
+        runs[seed] = train(seeded, catalog, place, resume=resume and is_run(place), overwrite=overwrite, force=force)
+        end(runs[seed])
+    if is_main():
+        print_scores({seed: run.scores for seed, run in runs.items()})
+    say(f"runs: {folder}")
+
+
+def refuse_together(**given: bool) -> None:
+    """Raise UserError if more than one of these options was given."""
+    names = [f"--{name.replace('_', '-')}" for name, there in given.items() if there]
+    if len(names) > 1:
+        raise UserError(f"{' and '.join(names)} cannot go together; leave out all but one")
+
+
+def is_main() -> bool:
+    """Whether this is the process that speaks, among those torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say(line: str) -> None:
+    """Print a line, in the main process only."""
+    if is_main():
+        print(line, flush=True)
+
+
+def end(run: Run) -> None:
+    """The last line of a run, and the exit code of one that was interrupted."""
+    say(f"run: {run.folder}")
+    if run.step < run.steps:
+        raise typer.Exit(INTERRUPTED)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0-4`` or ``1,3,7-9`` as numbers, in that order, each once. Raises UserError if it is neither."""
+    seeds: list[int] = []
+    for word in text.split(","):
+        first, dash, last = word.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise UserError(f"--seeds {text}: {word.strip()!r} is no seed and no range of seeds; write 0-4, or 1,3,7")
+        seeds += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def print_scores(scores: dict[int, dict[str, float]]) -> None:
+    """A table of the final scores of several seeds: mean, standard deviation over the seeds, each seed's value."""
+    from statistics import mean, stdev
+
+    names = list(dict.fromkeys(name for values in scores.values() for name in values))
+    if not names:
+        print("no scores: the recipe has no evaluators")
+        return
+    rows = []
+    for name in names:
+        values = [values[name] for values in scores.values() if name in values]
+        spread = f"{stdev(values):.4g}" if len(values) > 1 else ""
+        rows.append((name, f"{mean(values):.4g}", spread, *(f"{scores[seed].get(name, float('nan')):.4g}" for seed in scores)))
+    columns = ("score", "mean", "sd", *(f"seed {seed}" for seed in scores))
+    print_table(columns, rows if sys.stdout.isatty() else [columns, *rows])
+
+
+def look_at(recipe: Recipe, catalog: Catalog, *, explain: bool, check: bool) -> None:
+    """What --explain, --check and --dry-run print."""
+    if explain:
+        from ganrun.recipe import explain as explained
+
+        print(explained(recipe), end="")
+        return
+    from ganrun.cli import looks
+
+    lines: Sequence[tuple[str, str]] = looks.check(recipe) if check else looks.dry_run(recipe, catalog)
+    if is_main():
+        print_table(("what", "found"), lines)

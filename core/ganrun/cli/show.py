@@ -1,0 +1,96 @@
+"""``ganrun show kind.name``: all there is to know about one plugin."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ganrun.catalog import Catalog, Entry
+from ganrun.errors import UserError
+from ganrun.hookspecs import KINDS, Component
+from ganrun.plugin_files import docstring
+
+
+def command(
+    name: Annotated[str, typer.Argument(metavar="KIND.NAME", help="Such as loss.minimax. The kind may be left out if only one has the name.")],
+    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+) -> None:
+    """Show one plugin: what it does, its parameters, what it needs, where it comes from."""
+    catalog = Catalog(modules=plugin or ())
+    entry = find(catalog, name)
+    component = catalog.load(entry.kind, entry.name)
+    print(f"{entry.qualified}: {entry.summary}")
+    text = docstring(entry.file) if entry.file else inspect.getdoc(component.factory) or ""
+    body = text.strip().partition("\n")[2].strip("\n")
+    for block in (body, "\n".join(_parameters(component)), "\n".join(_capabilities(component)), "\n".join(_origin(catalog, entry))):
+        if block:
+            print(f"\n{block}")
+
+
+def find(catalog: Catalog, text: str) -> Entry:
+    """The plugin called ``kind.name``, or ``name`` if just one kind has it. Raises :class:`UserError` with what is near."""
+    kind, dot, name = text.partition(".")
+    if dot:
+        return catalog.entry(kind, name)
+    kinds = [kind for kind in KINDS if text in catalog.names(kind)]
+    if len(kinds) == 1:
+        return catalog.entry(kinds[0], text)
+    if kinds:
+        raise UserError(f"{text}: several plugins have this name; say which: {', '.join(f'{kind}.{text}' for kind in kinds)}")
+    qualified = [f"{kind}.{name}" for kind in KINDS for name in catalog.names(kind)]
+    near = difflib.get_close_matches(text, [q.partition(".")[2] for q in qualified], n=1)
+    hint = f"did you mean {next(q for q in qualified if q.endswith('.' + near[0]))}?" if near else "`ganrun list-plugins` lists them all"
+    raise UserError(f"{text}: no plugin has this name; {hint}")
+
+
+def _parameters(component: Component) -> Iterator[str]:
+    """The parameters that a recipe may set: type, default, bounds, description."""
+    from ganrun.recipe.parameters import SignatureError, describe_parameters
+
+    try:
+        rows = describe_parameters(component)
+    except SignatureError as error:
+        raise UserError(f"{component.kind}.{component.name}: {error}") from error
+    yield "parameters:" if rows else "parameters: none"
+    for row in rows:
+        default = f" = {row.default}" if row.default else " (must be given)"
+        yield f"  {row.name}: {row.type}{default}{f'  ({row.bounds})' if row.bounds else ''}"
+        if row.description:
+            yield f"      {row.description}"
+
+
+def _capabilities(component: Component) -> Iterator[str]:
+    """What it provides, and what it needs and refuses, with the reasons."""
+    part = _example(component)
+    provides = getattr(part, "provides", ())
+    if isinstance(provides, (set, frozenset, tuple, list)) and provides:
+        yield f"provides: {', '.join(sorted(provides))}"
+    for heading in ("needs", "refuses"):
+        reasons = getattr(part, heading, None)
+        if isinstance(reasons, Mapping) and reasons:
+            yield f"{heading}:"
+            for capability, because in reasons.items():
+                yield f"  {capability}: {because.why}; {because.instead}"
+
+
+def _example(component: Component) -> Any:
+    """The part with its default parameters, because a constructor may declare capabilities; else its class."""
+    parameters = inspect.signature(component.factory).parameters.values()
+    if any(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        return component.factory
+    try:
+        return component.factory()
+    except Exception:  # whatever it needs at run time, the class still tells the rest
+        return component.factory
+
+
+def _origin(catalog: Catalog, entry: Entry) -> Iterator[str]:
+    digest = catalog.provenance(entry.kind, entry.name).get("sha256")
+    yield f"from: {entry.origin}" + (f" (not installed, sha256 {digest})" if digest else "")
+    if entry.file and entry.distribution:
+        yield f"file: {entry.file}"

@@ -1,0 +1,114 @@
+"""A run's folder: who may write it, and what says how it came about."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ganrun.catalog import Catalog
+from ganrun.errors import UserError
+from ganrun.recipe import Recipe, diff, dump, load_recipe
+
+if TYPE_CHECKING:
+    from ganrun.run import Run
+
+OURS = ("recipe.yaml", "versions.json", "metrics.jsonl", "samples", "checkpoints", "tracker")
+
+
+class Folder:
+    """The folder of a run, locked while it is open: two processes never write one folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: Any = None
+
+    @property
+    def _main(self) -> bool:
+        return int(os.environ.get("RANK", "0")) == 0
+
+    def __enter__(self) -> Folder:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file; give another --output folder")
+        if self._main:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("w")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(f"another process is writing {self.path}; wait for it, or give another --output") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lock is not None:
+            if [path.name for path in self.path.iterdir()] == [".lock"]:  # nothing was written: leave nothing behind
+                shutil.rmtree(self.path)
+            self._lock.close()
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run was started here before."""
+        return (self.path / "recipe.yaml").exists()
+
+    def check(self, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> None:
+        """Refuse to start over a run, to resume none, or to resume another experiment."""
+        if resume and not self.holds_run:
+            raise UserError(f"{self.path} holds no run to resume; leave out --resume to start one")
+        if self.holds_run and not (resume or overwrite):
+            raise UserError(f"{self.path} holds a run; go on with it with --resume, replace it with --overwrite, or give another --output")
+        if resume and not force:
+            before = load_recipe(self.path / "recipe.yaml", catalog=catalog).resolved
+            changed = [str(change) for change in diff(before, recipe.resolved) if change.path != "train.steps"]
+            if changed:
+                listed = "\n  ".join(changed)
+                raise UserError(
+                    f"{self.path} was started from another recipe; --resume accepts a longer train.steps and nothing else:\n  {listed}\n"
+                    "go back to that recipe, start anew with another --output, or add --force to go on all the same"
+                )
+
+    def prepare(self, run: Run, *, resume: bool, overwrite: bool) -> None:
+        """Write what says how the run came about; an overwritten run's files go first. Main process only."""
+        if not run.is_main:
+            return
+        if overwrite and not resume:
+            for name in OURS:
+                path = self.path / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        (self.path / "recipe.yaml").write_text(dump(run.recipe.resolved))
+        (self.path / "versions.json").write_text(json.dumps(versions(run), indent=1))
+
+
+def versions(run: Run) -> dict[str, Any]:
+    """What a run was made with: versions of the plugins used, of the libraries, and the machine."""
+    libraries = ("ganrun", "torch", "torchvision", "accelerate", "pluggy", "pydantic", "safetensors", "numpy")
+    device = run.processes.device
+    return {
+        "plugins": {f"{part.kind}.{part.name}": run.catalog.provenance(part.kind, part.name) for part in run.recipe.parts()},
+        "libraries": {name: metadata.version(name) for name in libraries},
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "processes": run.processes.world,
+        "base": str(run.recipe.base),
+        "data": description_of(run.experiment.dataset),
+        "command": sys.argv,
+    }
+
+
+def description_of(dataset: Any) -> dict[str, Any]:
+    """What a run keeps of its data set, so that it can be opened without it: see :class:`ganrun.trained.KeptData`."""
+    return {
+        "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
+        "items": len(dataset),
+        "provides": sorted(getattr(dataset, "provides", ())),
+    }

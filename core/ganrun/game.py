@@ -1,0 +1,297 @@
+"""The words of a training step: players, phases, games, turns, rounds and streams.
+
+A *step* goes through the variant's *phases*. A phase, once, is a *turn* of one *player*: its modules are
+trained, everything else is frozen. In a turn each *game* the player takes part in is a *round*: *streams* of real
+and fake samples go through the game's discriminator, the loss turns outputs into values, and the values become
+*terms*, whose weighted sum is minimised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from ganrun.protocols import Because, Interface, Space
+from ganrun.randomness import Draws
+
+if TYPE_CHECKING:
+    from ganrun.engine import Engine
+    from ganrun.schedule import Scheduled
+
+Role = Literal["real", "fake"]
+Side = Literal["discriminator", "generator", "watcher"]
+
+
+# --- what a variant describes ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Network:
+    """A network the variant asks for. ``kind`` is ``generator`` or ``discriminator``: the recipe key that fills it."""
+
+    kind: str
+    interface: Interface
+
+
+@dataclass
+class Player:
+    """Modules that share one optimiser. Dotted names reach submodules; ``without`` leaves some of them out."""
+
+    name: str
+    modules: Sequence[str]
+    without: Sequence[str] = ()
+
+
+@dataclass
+class Phase:
+    """An entry of the schedule: one move of one player.
+
+    It is due every ``every`` steps, and if ``when(step)`` holds; it happens ``repeats`` times. Neighbouring phases
+    with one ``together`` name take all their gradients before the first optimiser step. A phase with ``terms`` is a
+    regularisation phase: it carries its own terms, weighted by ``every``, and no game is played in it.
+    """
+
+    name: str
+    player: str
+    every: int = 1
+    repeats: int = 1
+    when: Callable[[int], bool] | None = None
+    together: str = ""
+    terms: Callable[[Turn], dict[str, Term]] | None = None
+
+    def due(self, step: int) -> bool:
+        """Whether this phase happens in step ``step``, counted from 0."""
+        return step % self.every == 0 and (self.when is None or self.when(step))
+
+
+@dataclass
+class Game:
+    """A discriminator, the player that trains it, and the players it scores, for the whole run.
+
+    ``space`` is the kind of space the streams' ``x`` lives in. ``weight`` scales the loss's terms by side, and
+    ``heads`` names extra outputs of the discriminator. A ``symmetric`` game (ALI) has no generator's loss of its
+    own: it is the discriminator's with the roles swapped.
+    """
+
+    name: str
+    discriminator: str
+    player: str
+    against: Sequence[str] = ()
+    space: str = "image"
+    heads: Sequence[str] = ()
+    weight: Mapping[str, float] = field(default_factory=dict)
+    symmetric: bool = False
+    watchers: Sequence[str] = ()
+
+    def side(self, player: str) -> Side | None:
+        """Which side of this game a player is on, None if it takes no part."""
+        if player == self.player:
+            return "discriminator"
+        if player in self.against:
+            return "generator"
+        return "watcher" if player in self.watchers else None
+
+
+@dataclass
+class Description:
+    """What a variant is made of. ``describe`` returns it before anything is built.
+
+    ``networks`` maps a module's name to what is asked of it. ``outputs`` names the entries of ``turn.made`` that
+    imitate an entry of the data of the same name: ``("x",)``, or ``("b", "a")`` for a translation both ways.
+    ``shared_batch`` says that all phases of a step see one real batch. ``reuse_fakes`` says that the fakes made in one
+    turn of a step serve the next player's turn, too. ``conditional`` says that fakes are made from real items, so that
+    several copies of a sample repeat the item instead of reading more of them.
+    """
+
+    networks: dict[str, Network]
+    players: list[Player]
+    phases: list[Phase]
+    games: list[Game] = field(default_factory=list)
+    outputs: tuple[str, ...] = ("x",)
+    shared_batch: bool = False
+    reuse_fakes: bool = False
+    conditional: bool = False
+
+
+# --- what happens in a turn -----------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class DiscriminatorOutput:
+    """What a discriminator returns.
+
+    logits: (B, ...) never probabilities: (B,) or (B, 1, H, W) for a patch map. Any shape whose first axis is B.
+    features: activations of hidden layers, early ones first.
+    heads: further outputs by name, such as class logits (B, K).
+    weight: per sample (B,), or one number for all.
+    x: the leaf on which a gradient is wanted, if the call asked for one.
+    """
+
+    logits: Tensor
+    features: Sequence[Tensor] = ()
+    heads: dict[str, Tensor] = field(default_factory=dict)
+    weight: Tensor | float = 1.0
+    x: Tensor | None = None
+
+
+@dataclass(eq=False)
+class Stream:
+    """Samples of one role on their way to a discriminator.
+
+    x: what augmentation and noise act on, such as images (B, C, H, W) in [-1, 1].
+    given: whatever else the discriminator sees: a condition, a label, the z of ALI.
+    weight: per sample (B,), or one number. latent: what a fake was made from; None after a swap from a pool.
+    leaf: whether a gradient at x is wanted. output and target are filled in by the engine.
+    """
+
+    x: Tensor
+    role: Role
+    given: tuple[Tensor, ...] = ()
+    weight: Tensor | float = 1.0
+    latent: Tensor | None = None
+    leaf: bool = False
+    name: str = ""
+    output: DiscriminatorOutput | None = None
+    target: Tensor | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """The discriminator's logits for this stream."""
+        assert self.output is not None, "this stream has not been through a discriminator yet"
+        return self.output.logits
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a discriminator, on its way through augment, corrupt and pack.
+
+    ``tag`` says what the call is for: ``adversarial``, ``consistency``, ``unrolling``, ``penalty`` or ``feature``.
+    """
+
+    round: Round
+    x: Tensor
+    role: Role
+    given: tuple[Tensor, ...] = ()
+    tag: str = "adversarial"
+    weight: Tensor | float = 1.0
+
+
+@dataclass(eq=False)
+class Term:
+    """A scalar to be minimised, its denominator applied, and its weight in the sum."""
+
+    value: Tensor
+    weight: float | Tensor = 1.0
+
+
+@dataclass(eq=False)
+class Round:
+    """One game in one turn, seen from the side that the turn's player is on."""
+
+    game: Game
+    side: Side
+    streams: list[Stream]
+
+    def of(self, role: Role) -> list[Stream]:
+        """The streams of one role, in their order."""
+        return [stream for stream in self.streams if stream.role == role]
+
+    @property
+    def real(self) -> Stream:
+        """The only real stream. Raises ValueError if there are none or several."""
+        (stream,) = self.of("real")
+        return stream
+
+    @property
+    def fake(self) -> Stream:
+        """The only fake stream. Raises ValueError if there are none or several."""
+        (stream,) = self.of("fake")
+        return stream
+
+
+class Turn:
+    """One phase, once: what every event of training is given.
+
+    step, repeat, micro: where in the run. player, phase: whose turn it is; no player ("") outside training.
+    modules: name -> module, to be called with samples.
+    draws: the keyed random numbers of this turn. latents: what ``sample`` drew. made: what ``make`` generated.
+    rounds: the games of this turn. terms: name -> :class:`Term`. overrides: parameter tensors that stand in for
+    a discriminator's own in this turn's rounds, by module name.
+    A trick may set skip, copies (samples per item) and wanted (roles that no loss asks for) at ``phase_start``.
+    """
+
+    def __init__(
+        self, engine: Engine, phase: Phase, *, step: int, draws: Draws, modules: Mapping[str, torch.nn.Module],
+        batch_size: int, repeat: int = 0, micro: int = 0, real: dict[str, Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        self.engine = engine
+        self.batch_size = batch_size
+        self.phase = phase
+        self.player = phase.player
+        self.step = step
+        self.repeat = repeat
+        self.micro = micro
+        self.draws = draws
+        self.modules = modules
+        self.latents: dict[str, Tensor] = {}
+        self.made: dict[str, Tensor] = {}
+        self.rounds: list[Round] = []
+        self.terms: dict[str, Term] = {}
+        self.overrides: dict[str, dict[str, Tensor]] = {}
+        self.skip = False
+        self.copies = 1
+        self.wanted: set[str] = set()
+        self._real = real
+
+    @property
+    def rows(self) -> int:
+        """How many samples this process makes in this turn: the batch size times ``copies``."""
+        return self.batch_size * self.copies
+
+    @property
+    def real(self) -> dict[str, Tensor]:
+        """The real batch, name -> (rows, ...). It is read when first asked for, in an order of the phase's own."""
+        if self._real is None:
+            self._real = self.engine.read(self)
+        return self._real
+
+    def now(self, value: Scheduled) -> float:
+        """The value of a scheduled number in this step."""
+        return value.at(self.step, self.engine.clock)
+
+    def draw_latent(self, name: str, space: Space) -> Tensor:
+        """Draw latents (rows, \\*shape) from the recipe's sampler, and keep them as ``latents[name]``."""
+        self.latents[name] = self.engine.sampler.sample(self.draws, name, self.rows, space)
+        return self.latents[name]
+
+    def wants(self, game: str, role: Role) -> bool:
+        """Whether this turn needs a stream of this role in this game."""
+        return self.engine.wants(self, game, role)
+
+    def discriminate(
+        self, round: Round, x: Tensor, given: tuple[Tensor, ...] = (), *, role: Role, tag: str = "adversarial",
+        leaf: bool = False, through: Sequence[str] | None = None, overrides: Mapping[str, Tensor] | None = None,
+    ) -> DiscriminatorOutput:  # fmt: skip
+        """Call a round's discriminator: the only way to do so, for variants, losses and tricks alike.
+
+        ``tag`` decides the stages passed: ``adversarial``, ``consistency`` and ``unrolling`` go through augment,
+        corrupt and pack, ``penalty`` and ``feature`` through pack alone; ``through`` names others. ``leaf`` cuts x
+        and keeps it, before any stage, as ``output.x`` with a gradient wanted. Only adversarial calls may change
+        buffers (BatchNorm statistics, the u of spectral normalisation).
+        """
+        call = Call(round, x, role, given, tag)
+        return self.engine.discriminate(self, [call], leaf=[leaf], through=through, overrides=overrides)[0]
+
+    def mean_over_processes(self, tensor: Tensor) -> Tensor:
+        """The mean of a tensor over all processes, on its device, without a gradient."""
+        return self.engine.mean_over_processes(tensor)
+
+
+__all__ = [
+    "Because", "Call", "Description", "DiscriminatorOutput", "Game", "Interface", "Network", "Phase", "Player",
+    "Role", "Round", "Side", "Space", "Stream", "Term", "Turn",
+]  # fmt: skip

@@ -1,0 +1,103 @@
+"""Samples as pictures: grids of images, and scatter plots of points."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+GAP = 2  # pixels between the samples of a grid
+BETWEEN = 12  # pixels between panels that stand side by side
+PAPER, GREY, COLOUR, FRAME = (255, 255, 255), (176, 176, 176), (214, 73, 30), (120, 120, 120)
+SCATTER = 480  # side of a scatter plot
+
+
+def to_bytes(images: Tensor) -> np.ndarray:
+    """Images (N, C, H, W) in [-1, 1] -> (N, H, W, 3) uint8. One or two channels show the first in grey, others the first three."""
+    shown = images.detach().float().cpu()
+    shown = shown[:, :3] if shown.shape[1] >= 3 else shown[:, :1].expand(-1, 3, -1, -1)  # (N, 3, H, W)
+    scaled = torch.nan_to_num(shown, nan=-1.0).add(1).mul(127.5).round().clamp(0, 255)
+    return np.asarray(scaled.to(torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
+def grid(images: Tensor, columns: int | None = None) -> Image.Image:
+    """Images (N, C, H, W) in [-1, 1] row by row, in a square if no number of columns is given."""
+    cells = to_bytes(images)  # (N, H, W, 3)
+    n, height, width, _ = cells.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
+    for place, cell in enumerate(cells):
+        top, left = place // columns * (height + GAP), place % columns * (width + GAP)
+        sheet[top : top + height, left : left + width] = cell
+    return Image.fromarray(sheet)
+
+
+def side_by_side(columns: Sequence[Tensor], rows: int) -> Image.Image:
+    """Columns of images, such as input, output and reconstruction: the k-th row holds the k-th image of each."""
+    strips = [grid(column[:rows], columns=1) for column in columns]
+    return joined(strips, GAP)
+
+
+def joined(pictures: Sequence[Image.Image], gap: int = BETWEEN) -> Image.Image:
+    """Pictures next to each other, aligned at the top, on white."""
+    width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
+    sheet = Image.new("RGB", (width, max(picture.height for picture in pictures)), PAPER)
+    left = 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width + gap
+    return sheet
+
+
+def plane(points: Tensor) -> np.ndarray:
+    """Points (N, D) -> their first two coordinates (N, 2); for D = 1 the second is 0."""
+    flat = points.detach().float().cpu().flatten(1)
+    return np.asarray(torch.nn.functional.pad(flat, (0, max(0, 2 - flat.shape[1])))[:, :2].numpy())
+
+
+def scatter(real: Tensor, fake: Tensor) -> Image.Image:
+    """Real points (N, D) in grey, fakes (M, D) over them in colour, on the scale of the real ones with a third around."""
+    grey, colour = plane(real), plane(fake)
+    low, high = grey.min(0), grey.max(0)
+    half = max(float((high - low).max()) / 2, 1e-6) * 4 / 3
+    middle = (low + high) / 2
+    sheet = Image.new("RGB", (2 * SCATTER, 2 * SCATTER), PAPER)  # drawn at twice the size, so that dots come out round
+    draw = ImageDraw.Draw(sheet)
+    for points, paint, radius in ((grey, GREY, 4.0), (colour, COLOUR, 3.0)):
+        places = ((points - middle) / half * np.array([1, -1]) + 1) * SCATTER
+        for x, y in places[np.isfinite(places).all(1)].clip(-9, 2 * SCATTER + 9):
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=paint)
+    picture = sheet.resize((SCATTER, SCATTER), Image.Resampling.BOX)
+    ImageDraw.Draw(picture).rectangle((0, 0, SCATTER - 1, SCATTER - 1), outline=FRAME)
+    return picture
+
+
+def picture_of(panels: Mapping[str, Sequence[Tensor]], real: Mapping[int, Tensor], rows: int) -> Image.Image:
+    """All panels of a variant in one picture, side by side.
+
+    A panel of one column is a square grid; several columns are rows of what belongs together, at most ``rows`` of them.
+    Points are drawn over real ones: ``real`` maps the number of coordinates of a point to real points.
+    """
+    drawn = []
+    for columns in panels.values():
+        if columns[0].dim() == 4:
+            drawn.append(grid(columns[0]) if len(columns) == 1 else side_by_side(columns, rows))
+        else:
+            drawn.append(joined([scatter(real.get(column[0].numel(), column), column) for column in columns]))
+    return joined(drawn)
+
+
+def save(picture: Image.Image, path: Path) -> Path:
+    """Write a PNG: it is there wholly, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.writing")
+    picture.save(temporary, format="PNG")
+    os.replace(temporary, path)
+    return path

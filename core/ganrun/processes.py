@@ -1,0 +1,104 @@
+"""The processes and devices of a run: a thin layer over Accelerate, which nothing is taken from silently.
+
+Modules are not wrapped in DistributedDataParallel (players freeze and thaw parameters, and penalties use only some
+of them). Gradients are averaged in one flat bucket instead, which fits every variant.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.errors import UserError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
+
+
+class Processes:
+    """One process among ``world``, its device, and what it does together with the others."""
+
+    def __init__(self, device: str = "auto", precision: str = "float32") -> None:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+
+        cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        if device.startswith("cuda:") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UserError(f"train.device: {device} names one GPU, but there are several processes; write device: cuda")
+        if device.startswith("cuda:") and torch.cuda.is_available():
+            torch.cuda.set_device(device)
+        AcceleratorState._reset_state()  # a second run in this process may ask for another precision
+        try:
+            self.accelerator: Any = Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=cpu)
+        except ValueError as error:
+            raise UserError(f"train.precision: {precision} does not work on this device: {error}") from error
+        self.device: torch.device = self.accelerator.device
+        if device.startswith("cuda:") and self.device.type == "cuda":
+            self.device = torch.device(device)
+        self.rank: int = self.accelerator.process_index
+        self.world: int = self.accelerator.num_processes
+        self.precision = precision
+        if device != "auto" and self.device.type != device.partition(":")[0]:
+            raise UserError(f"train.device: {device} was asked for, but torch has only {self.device.type} here; write device: auto")
+        announced = int(os.environ.get("WORLD_SIZE", "1"))
+        if announced != self.world:
+            raise UserError(
+                f"WORLD_SIZE is {announced}, but Accelerate started {self.world} process(es): they would train apart and write one folder. "
+                "On CPUs start with: ACCELERATE_USE_CPU=true torchrun --nproc_per_node N -m ganrun recipe ..."
+            )
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the run's folder."""
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of a forward pass: mixed precision if the recipe asks for it."""
+        if self.precision == "bfloat16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replace gradients by their mean over the processes, in one flat bucket. A missing gradient counts as zero."""
+        if self.world == 1:
+            return
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = self.mean(torch.cat([grad.reshape(-1) for grad in grads]))
+        for parameter, mean in zip(parameters, flat.split([grad.numel() for grad in grads])):
+            parameter.grad = mean.view_as(parameter).clone(memory_format=torch.preserve_format)
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean of a tensor over all processes."""
+        return tensor if self.world == 1 else self.accelerator.reduce(tensor, "mean")
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process: all of them must ask."""
+        if self.world == 1:
+            return flag
+        return bool(self.accelerator.reduce(torch.tensor([float(flag)], device=self.device), "sum").item() > 0)
+
+    def gather(self, value: Any) -> list[Any]:
+        """A value of every process, in the order of their ranks."""
+        if self.world == 1:
+            return [value]
+        from accelerate.utils import gather_object
+
+        gathered: list[Any] = gather_object([value])
+        return gathered
+
+    def average_buffers(self, modules: Iterable[nn.Module]) -> None:
+        """Average floating-point buffers (BatchNorm statistics), so that every process samples and saves the same."""
+        if self.world == 1:
+            return
+        for module in modules:
+            for buffer in module.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self.mean(buffer))
+
+    def wait(self) -> None:
+        """Wait for all processes."""
+        self.accelerator.wait_for_everyone()

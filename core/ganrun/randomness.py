@@ -1,0 +1,107 @@
+"""Keyed draws: every random number is a function of a key, never of what was drawn before.
+
+A draw is made for the global batch, and each process (and each micro-batch) keeps its own rows, so two
+processes with batch N draw what one process with batch 2N draws, and a resumed run needs no saved state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def stable_hash(*key: Any) -> int:
+    """A 63-bit integer that depends on ``key`` alone: the same in every process, version and machine."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class Draws:
+    """The random numbers of one turn.
+
+    ``key`` names the turn; ``part`` of ``parts`` says which rows of each global draw are ours. A purpose used
+    twice gets a count of its own, so that two instances of one trick draw different numbers.
+    """
+
+    def __init__(self, key: tuple[Any, ...], part: int = 0, parts: int = 1, device: torch.device | str = "cpu") -> None:
+        self.key = key
+        self.part = part
+        self.parts = parts
+        self.device = torch.device(device)
+        self._counts: dict[str, int] = {}
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A generator seeded by the key, the purpose and how often this purpose was used before."""
+        return torch.Generator(self.device).manual_seed(stable_hash(*self.key, purpose, self.count(purpose)))
+
+    def count(self, purpose: str) -> int:
+        """How often this purpose was counted before; counts it once more."""
+        count = self._counts.get(purpose, 0)
+        self._counts[purpose] = count + 1
+        return count
+
+    def normal(self, purpose: str, n: int, *shape: int) -> Tensor:
+        """Standard normal numbers, (n, \\*shape): the rows of this process."""
+        draw = torch.randn(n * self.parts, *shape, generator=self.generator(purpose), device=self.device)
+        return self._mine(draw, n)
+
+    def uniform(self, purpose: str, n: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Uniform numbers in [low, high), (n, \\*shape): the rows of this process."""
+        draw = torch.rand(n * self.parts, *shape, generator=self.generator(purpose), device=self.device)
+        return self._mine(draw, n) * (high - low) + low
+
+    def integers(self, purpose: str, high: int, n: int, *shape: int) -> Tensor:
+        """Integers from 0 up to, not including, ``high``, (n, \\*shape): the rows of this process."""
+        size = (n * self.parts, *shape)
+        return self._mine(torch.randint(high, size, generator=self.generator(purpose), device=self.device), n)
+
+    def permutation(self, purpose: str, n: int) -> Tensor:
+        """A random order of 0..n-1, the same in every process."""
+        return torch.randperm(n, generator=self.generator(purpose), device=self.device)
+
+    def _mine(self, draw: Tensor, n: int) -> Tensor:
+        return draw if self.parts == 1 else draw[self.part * n : (self.part + 1) * n]
+
+
+class ItemDraws:
+    """The random numbers of the items of a batch: a function of (key, epoch, index) of each item alone.
+
+    So an item is cropped and flipped alike whichever worker decodes it, in whichever batch it comes.
+    """
+
+    def __init__(self, key: tuple[Any, ...], epochs: np.ndarray, indices: np.ndarray) -> None:
+        self.key = key
+        self.epochs = epochs
+        self.indices = indices
+
+    @cached_property
+    def _state(self) -> np.ndarray:
+        """(B,) uint64, hashed when the first number is wanted: most sets in memory want none."""
+        with np.errstate(over="ignore"):
+            state = _mix(np.uint64(stable_hash(*self.key)) + _GOLDEN * self.epochs.astype(np.uint64))
+            return np.asarray(_mix(state ^ (_GOLDEN * (self.indices.astype(np.uint64) + np.uint64(1)))))
+
+    def uniform(self, purpose: str, count: int = 1) -> np.ndarray:
+        """float64 numbers in [0, 1), (B, count)."""
+        with np.errstate(over="ignore"):
+            steps = np.uint64(stable_hash(purpose)) + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64)
+            bits = _mix(self._state[:, None] ^ _mix(steps)[None, :])
+        return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+    def integers(self, purpose: str, high: int) -> np.ndarray:
+        """int64 numbers from 0 up to, not including, ``high``, (B,)."""
+        return np.minimum((self.uniform(purpose)[:, 0] * high).astype(np.int64), high - 1)
+
+
+def _mix(x: np.ndarray | np.uint64) -> Any:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014), element by element."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,264 @@
+"""Layers of a recipe: each source brought to one form, and merged over the one below it.
+
+In that form a part is ``{name: {parameters}}``, ``players`` is a mapping of mappings, and lists are lists, whatever the
+short form was. Parameters merge only under the same name. In lists of parts the k-th of a name merges with the k-th
+of that name below; others are appended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ganrun.recipe.errors import Problem, nearest, show, unknown_key
+from ganrun.recipe.nodes import Key, Node
+
+PARTS = ("variant", "dataset", "generator", "discriminator", "loss", "sampler")
+LISTS = {"tricks": "trick", "evaluators": "evaluator", "observers": "observer"}
+SETTINGS = ("checkpoint", "train")
+KEYS = (
+    "extends", "variant", "dataset", "generator", "discriminator", "loss", "sampler", "tricks", "without",
+    "players", "evaluators", "observers", "checkpoint", "train", "init",
+)  # fmt: skip
+PLAYER_KEYS = ("optimizer", "updates", "init")
+
+Layer = dict[Key, Node]
+
+
+def normalise(root: Node, problems: list[Problem]) -> Layer:
+    """The top level of one source, every section in its one form. What is wrong is reported and left out."""
+    if not isinstance(root.value, dict):
+        problems.append(root.problem(f"a recipe is a mapping of keys such as variant: and dataset:, got {show(root.plain())}"))
+        return {}
+    layer: Layer = {}
+    above: Node | None = None  # an empty section, below which the next keys may have been meant
+    accused: list[Node] = []
+    for key, node in root.value.items():
+        if key not in KEYS:
+            problems.append(node.problem(_unknown_top(key, above), at_key=True))
+            accused += [above] if above else []
+        elif above and _is_player(above, key, node):
+            problems.append(node.problem(_outdented(str(key), above), at_key=True))
+        else:
+            layer[key] = node
+            above = node if node.empty and (node.key or node.origin).line else None
+    for key in [key for key, node in layer.items() if any(node is other for other in accused)]:
+        del layer[key]  # its emptiness is explained already
+    sections = {key: section(str(key), node, problems) for key, node in layer.items()}
+    return {key: node for key, node in sections.items() if node is not None}
+
+
+def _unknown_top(key: Key, above: Node | None) -> str:
+    near = nearest(key, KEYS)
+    if near or above is None:
+        return unknown_key(key, KEYS, "a recipe") if near else f"unknown key; a recipe takes {', '.join(KEYS)}"
+    return f"unknown key; {_outdented(str(key), above)}"
+
+
+def _outdented(key: str, above: Node) -> str:
+    """The hint for a key that stands beside an empty one instead of below it."""
+    line = (above.key or above.origin).line
+    return f'if "{key}" belongs to "{above.path[-1]}" (line {line}), indent it further than "{above.path[-1]}"'
+
+
+def _is_player(above: Node, key: Key, node: Node) -> bool:
+    """Whether a part such as ``generator:`` was meant as a player, below an empty ``players:``."""
+    return above.path[-1:] == ("players",) and key in PARTS and isinstance(node.value, dict) and set(node.value) <= set(PLAYER_KEYS)
+
+
+def section(key: str, node: Node, problems: list[Problem]) -> Node | None:
+    """One top-level section in its one form."""
+    if key in PARTS:
+        return part(node, key, problems)
+    if key in LISTS:
+        return part_list(node, LISTS[key], problems)
+    if key == "players":
+        return players(node, problems)
+    if key in SETTINGS:
+        return mapping(node, problems)
+    if key == "without":
+        return names(node, problems)
+    if not isinstance(node.value, str) and not (key == "init" and node.empty):
+        problems.append(node.problem(f"expected text, got {show(node.plain())}"))
+        return None
+    return node
+
+
+def mapping(node: Node, problems: list[Problem]) -> Node | None:
+    """A mapping; nothing at all is an empty one."""
+    if node.empty:
+        return node.replaced({})
+    if not isinstance(node.value, dict):
+        problems.append(node.problem(f"expected a mapping, got {show(node.plain())}"))
+        return None
+    return node
+
+
+def names(node: Node, problems: list[Problem]) -> Node | None:
+    """A list of plugin names; nothing at all is an empty one."""
+    if node.empty:
+        return node.replaced([])
+    if not isinstance(node.value, list):
+        problems.append(node.problem(f"expected a list of names, such as [replay-buffer], got {show(node.plain())}"))
+        return None
+    for item in node.value:
+        if not isinstance(item.value, str):
+            problems.append(item.problem(f"expected the name of a part, got {show(item.plain())}"))
+    return node.replaced([item for item in node.value if isinstance(item.value, str)])
+
+
+def part(node: Node, kind: str, problems: list[Problem]) -> Node | None:
+    """A part as ``{name: {parameters}}``."""
+    value = node.value
+    if isinstance(value, str) and value:
+        empty = Node({}, node.origin, (*node.path, value), node.origin)
+        return node.replaced({value: empty})
+    if not isinstance(value, dict) or not value:
+        got = "an empty mapping" if value == {} else show(node.plain())
+        article = "an" if kind[0] in "aeiou" else "a"
+        problems.append(node.problem(f"expected {article} {kind}: its name, or {{name: {{parameters}}}}; got {got}"))
+        return None
+    (name, first), *others = value.items()
+    if not isinstance(name, str):
+        problems.append(first.problem(f"expected the name of a {kind}, got {show(name)}", at_key=True))
+        return None
+    given = first.value
+    if others and first.empty:
+        stray = ", ".join(f'"{key}"' for key, _ in others)
+        verb, them = ("stands", "it") if len(others) == 1 else ("stand", "them")
+        message = f'{stray} {verb} beside "{name}", not below it; to make {them} part of "{name}", indent {them} further than "{name}"'
+        problems.append(others[0][1].problem(message, at_key=True))
+        given = dict(others)  # read it as it was meant, to find the other mistakes
+    elif others:
+        found = ", ".join(f'"{key}"' for key in value)
+        problems.append(others[0][1].problem(f"a {kind} is one part with one name, found {found}; keep one of them", at_key=True))
+        return None
+    if given is not None and not isinstance(given, dict):
+        problems.append(first.problem(f'expected the parameters of "{name}" as a mapping, got {show(first.plain())}'))
+        return None
+    return node.replaced({name: first.replaced(given or {})})
+
+
+def part_list(node: Node, kind: str, problems: list[Problem]) -> Node | None:
+    """A list of parts; nothing at all is an empty one."""
+    if node.empty:
+        return node.replaced([])
+    if not isinstance(node.value, list):
+        got = show(node.plain())
+        hint = f'put "- " before each {kind}' if isinstance(node.value, dict) else f"write it as [{node.value}]" if isinstance(node.value, str) else ""
+        problems.append(node.problem(f"expected a list, got {got}{'; ' + hint if hint else ''}"))
+        return None
+    items = [part(item, kind, problems) for item in node.value]
+    return node.replaced([item for item in items if item is not None])
+
+
+def players(node: Node, problems: list[Problem]) -> Node | None:
+    """``players``: name -> settings, the optimiser in its one form."""
+    found = mapping(node, problems)
+    if found is None:
+        return None
+    value: Layer = {}
+    above: Node | None = None
+    for name, below in found.value.items():
+        if name in PLAYER_KEYS and above is not None:
+            problems.append(below.problem(_outdented(str(name), above), at_key=True))
+            continue
+        above = below if below.empty and (below.key or below.origin).line else None
+        settings = mapping(below, problems)
+        if settings is not None:
+            value[name] = player(settings, problems)
+    return found.replaced(value)
+
+
+def player(settings: Node, problems: list[Problem]) -> Node:
+    """The settings of one player, the optimiser in its one form."""
+    below = dict(settings.value)
+    if "optimizer" in below:
+        optimizer = part(below.pop("optimizer"), "optimizer", problems)
+        below |= {"optimizer": optimizer} if optimizer else {}
+    return settings.replaced(below)
+
+
+# --- merging --------------------------------------------------------------------------------------------------
+
+
+def merge(lower: Layer, upper: Layer) -> Layer:
+    """``upper`` over ``lower``, section by section; ``without`` is not merged but applied by :func:`remove`."""
+    merged = dict(lower)
+    for key, node in upper.items():
+        below = merged.get(key)
+        if key in ("extends", "without"):
+            continue
+        if below is None:
+            merged[key] = node
+        elif key in PARTS:
+            merged[key] = merge_part(below, node)
+        elif key in LISTS:
+            merged[key] = merge_list(below, node)
+        elif key == "players":
+            merged[key] = merge_players(below, node)
+        else:
+            merged[key] = merge_mappings(below, node)
+    return merged
+
+
+def merge_part(lower: Node | None, upper: Node) -> Node:
+    """Parameters merge under the same name; another name replaces the part."""
+    if lower is None or lower.name != upper.name:
+        return upper
+    parameters = upper.parameters.replaced({**lower.parameters.value, **upper.parameters.value})
+    return upper.replaced({upper.name: parameters})
+
+
+def merge_list(lower: Node, upper: Node) -> Node:
+    """The k-th part of a name merges with the k-th of that name below, else it is appended."""
+    merged = list(lower.value)
+    used: set[int] = set()
+    for item in upper.value:
+        place = next((i for i, below in enumerate(lower.value) if below.name == item.name and i not in used), None)
+        if place is None:
+            merged.append(item)
+        else:
+            used.add(place)
+            merged[place] = merge_part(merged[place], item)
+    return upper.replaced(merged)
+
+
+def merge_players(lower: Node, upper: Node) -> Node:
+    """Player by player; the optimiser as a part, the rest key by key."""
+    merged = dict(lower.value)
+    for name, settings in upper.value.items():
+        below = merged.get(name)
+        if below is None:
+            merged[name] = settings
+            continue
+        both = merge_mappings(below, settings)
+        if "optimizer" in settings.value:
+            both.value["optimizer"] = merge_part(below.value.get("optimizer"), settings.value["optimizer"])
+        merged[name] = both
+    return upper.replaced(merged)
+
+
+def merge_mappings(lower: Node, upper: Node) -> Node:
+    """Mappings key by key, at every depth; anything else is replaced."""
+    if not isinstance(lower.value, dict) or not isinstance(upper.value, dict):
+        return upper
+    merged = dict(lower.value)
+    for key, node in upper.value.items():
+        merged[key] = merge_mappings(merged[key], node) if key in merged else node
+    return upper.replaced(merged)
+
+
+def remove(inherited: Layer, without: Sequence[Node], problems: list[Problem]) -> Layer:
+    """``inherited`` without the parts of these names, in all lists. A name that is not there is a problem."""
+    wanted = {node.value for node in without}
+    there = {item.name for key in LISTS if key in inherited for item in inherited[key].value}
+    for node in without:
+        if node.value not in there:
+            what = ", ".join(sorted(there)) or "nothing"
+            near = nearest(node.value, there) or f"; inherited are {what}"
+            problems.append(node.problem(f'"{node.value}" is not inherited, so it cannot be removed{near}'))
+    left = dict(inherited)
+    for key in LISTS:
+        if key in left:
+            left[key] = left[key].replaced([item for item in left[key].value if item.name not in wanted])
+    return left

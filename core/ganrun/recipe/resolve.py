@@ -1,0 +1,252 @@
+"""From a recipe's text to a :class:`Recipe`: read, merge, validate; every problem reported at once.
+
+Layers, lowest first: the core's defaults, the variant's, the base of ``extends`` (and its base), the recipe, ``--set``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganrun.recipe import layers
+from ganrun.recipe.errors import Problem, RecipeError, nearest
+from ganrun.recipe.layers import LISTS, PARTS, Layer
+from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, to_plain
+from ganrun.recipe.overrides import Override, apply, read_overrides
+from ganrun.recipe.parts import EvaluatorPart, Part
+from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
+from ganrun.recipe.sources import Source, read_source
+from ganrun.recipe.validate import Validator
+
+if TYPE_CHECKING:
+    from ganrun.catalog import Catalog
+
+DEFAULTS = {"sampler": "normal", "observers": ["progress", "samples", "metrics-log", "checkpoints"]}
+
+
+@dataclass
+class Recipe:
+    """A resolved recipe: parts with validated parameters, and settings.
+
+    ``base`` is the folder that relative paths start from. ``resolved`` is the whole recipe as plain data; loading it
+    gives an equal recipe. ``origins`` maps each path in it to where its value comes from.
+    """
+
+    name: str = field(compare=False)
+    base: Path = field(compare=False)
+    variant: Part
+    dataset: Part
+    loss: Part | None
+    generator: Part | None
+    discriminator: Part | None
+    sampler: Part | None
+    tricks: list[Part]
+    evaluators: list[EvaluatorPart]
+    observers: list[Part]
+    players: dict[str, PlayerSettings]
+    checkpoint: CheckpointSettings
+    train: TrainSettings
+    init: str | None
+    resolved: dict[str, Any] = field(repr=False)
+    origins: dict[Keys, str] = field(repr=False, compare=False)
+    positions: dict[Keys, Node] = field(repr=False, compare=False)
+
+    def problem(self, path: Keys | str, message: str) -> Problem:
+        """A problem with the value at a path of the resolved recipe, at the place where that value was written.
+
+        Raise it as ``RecipeError([recipe.problem("players.critic", "...")])``.
+        """
+        keys: Keys = tuple(int(w) if w.isdecimal() else w for w in path.split(".")) if isinstance(path, str) else path
+        for length in range(len(keys), 0, -1):
+            node = self.positions.get(keys[:length])
+            if node is not None:
+                found = node.problem(message)
+                return Problem(found.file, found.line, found.column, ".".join(map(str, keys)), message)
+        return Problem("", 0, 0, ".".join(map(str, keys)), message)
+
+    def parts(self) -> list[Part]:
+        """Every part that the recipe names: in its sections, of its players, and inside other parts."""
+        sections = (self.variant, self.dataset, self.generator, self.discriminator, self.loss, self.sampler)
+        top = [part for part in sections if part is not None]
+        top += [*self.tricks, *(evaluator.part for evaluator in self.evaluators), *self.observers]
+        top += [player.optimizer for player in self.players.values()]
+        return [inner for part in top for inner in _with_inner(part)]
+
+
+def _with_inner(value: Any) -> list[Part]:
+    if isinstance(value, Part):
+        return [value, *(part for item in value.parameters.values() for part in _with_inner(item))]
+    if isinstance(value, Mapping):
+        return [part for item in value.values() for part in _with_inner(item)]
+    if isinstance(value, list | tuple):
+        return [part for item in value for part in _with_inner(item)]
+    return []
+
+
+def load_recipe(source: str | Path | Mapping[str, Any], *, catalog: Catalog, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+    """Read, merge and validate a recipe.
+
+    ``source`` is a file, or a recipe as plain data (relative paths then start from the working directory).
+    ``overrides`` are texts as after ``--set`` (``train.steps=10``), or a mapping from such paths to values.
+
+    Raises:
+        RecipeError: with every problem found, sorted by line.
+    """
+    check = Validator(catalog)
+    changes = read_overrides(overrides, check.problems)
+    read = read_source(source, check.problems)
+    if read is None:
+        raise RecipeError(check.problems)
+    merged, inherited = _merge(read, changes, check)
+    recipe = _build(read, merged, inherited, check)
+    if recipe is None or check.problems:
+        raise RecipeError(check.problems)
+    return recipe
+
+
+def _merge(read: Source, changes: list[Override], check: Validator) -> tuple[Layer, dict[str, list[str]]]:
+    """All layers merged; and list -> names of the parts that a recipe of this variant inherits without asking."""
+    problems = check.problems
+    merged = layers.normalise(from_plain(DEFAULTS, DEFAULT), problems)
+    defaults = _variant_defaults(read, changes, check)
+    removed: list[Node] = []
+    for layer in (defaults, *read.layers, *_without_changes(changes, problems)):
+        if "without" in layer:
+            removed += layer["without"].value
+            merged = layers.remove(merged, layer["without"].value, problems)
+        merged = layers.merge(merged, layer)
+    for change in changes:
+        if change.path[0] not in ("without", "variant"):
+            merged = apply(merged, change, problems)
+        elif change.path[0] == "variant" and "variant" in (top := _variant_layer(read, changes, [])):
+            merged["variant"] = top["variant"]
+    if removed:
+        merged["without"] = Node(removed, removed[-1].origin, ("without",), removed[-1].origin)
+    inherited = layers.merge(layers.normalise(from_plain(DEFAULTS, DEFAULT), []), defaults)
+    return merged, {key: [item.name for item in inherited[key].value] for key in LISTS if key in inherited}
+
+
+def _without_changes(changes: list[Override], problems: list[Problem]) -> Iterator[Layer]:
+    """What ``--set without=[...]`` removes: applied before the other changes, so that those see what is left."""
+    for change in changes:
+        if change.path == ("without",):
+            names = layers.names(change.value, problems)
+            if names is not None:
+                yield {"without": names}
+        elif change.path[0] == "without":
+            change.refuse("write the whole list: --set without=[replay-buffer]", problems)
+
+
+def _variant_layer(read: Source, changes: list[Override], problems: list[Problem]) -> Layer:
+    """The variant alone, merged from the recipe's layers and ``--set``: it decides the defaults."""
+    merged: Layer = {}
+    for layer in read.layers:
+        merged = layers.merge(merged, {key: node for key, node in layer.items() if key == "variant"})
+    for change in changes:
+        if change.path[0] == "variant":
+            merged = apply(merged, change, problems)
+    return merged
+
+
+def _variant_defaults(read: Source, changes: list[Override], check: Validator) -> Layer:
+    """The recipe fragment that the variant's class holds."""
+    node = _variant_layer(read, changes, check.problems).get("variant")
+    component = check.load(node, "variant") if node else None
+    fragment = getattr(component.factory, "defaults", None) if component else None
+    if not node or not fragment:
+        return {}
+    layer = layers.normalise(from_plain(fragment, Origin(f"variant {node.name}"), (), check.problems), check.problems)
+    for key in ("extends", "variant"):
+        if key in layer:
+            check.problems.append(layer.pop(key).problem("the defaults of a variant cannot name this; remove it from the plugin"))
+    return layer
+
+
+def _build(read: Source, merged: Layer, inherited: dict[str, list[str]], check: Validator) -> Recipe | None:
+    """The validated recipe; None if something that every recipe needs is missing."""
+    empty = Node({}, DEFAULT)
+    sections: dict[str, Any] = {}
+    for key in PARTS:
+        sections[key] = check.part(merged[key], key, (key,)) if key in merged else None
+        if key in ("variant", "dataset") and key not in merged and key not in read.root.value and not _told(key, check.problems):
+            message = f"missing; every recipe needs it, such as {key}: {'dcgan' if key == 'variant' else 'digits'}"
+            check.problems.append(read.root.problem(message, key))
+    for key, kind in LISTS.items():
+        nodes = enumerate(merged[key].value) if key in merged else ()
+        build: Any = check.evaluator if kind == "evaluator" else lambda node, path, kind=kind: check.part(node, kind, path)
+        sections[key] = [build(node, (key, i)) for i, node in nodes]
+    nodes = merged.get("players", empty).value.items()
+    players = {str(name): check.values(PlayerSettings, node, "a player", ("players", name)) for name, node in nodes}
+    train = check.values(TrainSettings, merged.get("train", empty), "train", ("train",))
+    checkpoint = check.values(CheckpointSettings, merged.get("checkpoint", empty), "checkpoint", ("checkpoint",))
+    init = merged["init"].value if "init" in merged else None
+    if checkpoint and checkpoint.best:
+        _check_best(checkpoint.best.evaluator, merged, check)
+    if check.problems or train is None or checkpoint is None:
+        return None
+    plain = _resolved(sections, players, train, checkpoint, init, inherited)
+    tree = graft(plain, Node(dict(merged), DEFAULT))
+    positions = {path: node for path, node in tree.walk() if path}
+    return Recipe(
+        name=read.name or f"{sections['variant'].name}-{sections['dataset'].name}",
+        base=read.base,
+        **sections,
+        players={name: settings for name, settings in players.items() if settings},
+        checkpoint=checkpoint,
+        train=train,
+        init=init,
+        resolved=plain,
+        origins={path: str(node.origin) for path, node in positions.items()},
+        positions=positions,
+    )
+
+
+def _told(key: str, problems: list[Problem]) -> bool:
+    """Whether a problem with this section is known, so that its absence needs no word."""
+    return any(problem.path.partition(".")[0] == key for problem in problems)
+
+
+def _check_best(wanted: str, merged: Layer, check: Validator) -> None:
+    """``checkpoint.best`` must name an evaluator of the recipe, or it would never choose."""
+    there = [item.name for item in merged["evaluators"].value] if "evaluators" in merged else []
+    if wanted.partition(".")[0] not in there:
+        node = merged["checkpoint"].value["best"].value["evaluator"]
+        what = f"the recipe's evaluators are {', '.join(there)}" if there else "the recipe has no evaluators; add one under evaluators:"
+        check.problems.append(node.problem(f'no evaluator "{wanted}" in this recipe{nearest(wanted, there) or "; " + what}'))
+
+
+def _resolved(sections: dict[str, Any], players: Any, train: Any, checkpoint: Any, init: str | None, inherited: dict[str, list[str]]) -> dict[str, Any]:
+    """The complete recipe as plain data, in the order in which people write it."""
+    plain: dict[str, Any] = {key: sections[key].as_recipe() for key in PARTS if sections[key] is not None}
+    for key in LISTS:
+        plain[key] = [item.as_recipe() for item in sections[key]]
+    without = _without(inherited, {key: [name for item in plain[key] for name in item] for key in LISTS})
+    if without:
+        plain["without"] = without
+    plain["players"] = {name: _settings(settings) for name, settings in players.items()}
+    plain |= {"checkpoint": _settings(checkpoint), "train": _settings(train)}
+    return plain | ({"init": init} if init is not None else {})
+
+
+def _without(inherited: dict[str, list[str]], chosen: dict[str, list[str]]) -> list[str]:
+    """What a resolved recipe has to remove from the defaults, so that loading it adds and reorders nothing."""
+    removed: set[str] = set()
+    for _ in LISTS:  # a name removed from one list is removed from all, which may concern another list in turn
+        for key, names in inherited.items():
+            merged = [name for name in names if name not in removed]
+            left = list(merged)
+            for name in chosen[key]:
+                if name in left:
+                    left.remove(name)
+                else:
+                    merged.append(name)
+            if merged != chosen[key]:
+                removed |= set(names)
+    return sorted(removed)
+
+
+def _settings(settings: Any) -> Any:
+    """Settings as plain data, every value included."""
+    return {key: _settings(value) if hasattr(type(value), "model_fields") else to_plain(value) for key, value in settings}

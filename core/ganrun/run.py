@@ -1,0 +1,277 @@
+"""A run: it builds the parts of a recipe, owns the run's folder, and loops over the steps."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import torch
+
+from ganrun import checkpoint
+from ganrun.build import Experiment, build
+from ganrun.catalog import Catalog
+from ganrun.download import data_cache
+from ganrun.engine import Engine
+from ganrun.errors import UserError
+from ganrun.evaluation import Evaluation, due, evaluate
+from ganrun.folder import Folder
+from ganrun.processes import DTYPES, Processes
+from ganrun.protocols import DataFiles, Dataset
+from ganrun.recipe import Recipe
+from ganrun.sampling import Studio
+
+AGREE_EVERY = 8  # steps between two questions to all processes whether one was asked to stop
+
+
+class Run:
+    """One training run. It is the payload of the run-level events.
+
+    recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
+    experiment, engine, studio, evaluation: the built parts. scores: the latest of each evaluator. attempt: part of
+    every random key. newest_picture: what an observer drew last, for others to show.
+    """
+
+    def __init__(self, recipe: Recipe, catalog: Catalog, folder: Path | None = None) -> None:
+        self.recipe = recipe
+        self.catalog = catalog
+        self.folder = folder
+        self.processes = Processes(recipe.train.device, recipe.train.precision)
+        self.dataset = datasets(recipe)
+        self.experiment: Experiment = build(recipe, self.dataset("train"), self.processes)
+        self.evaluators = list(zip(recipe.evaluators, self.experiment.evaluators))
+        self.engine = Engine(self.experiment)
+        self.studio = Studio(self.engine)
+        self.evaluation = Evaluation(self.studio, self.dataset, data_cache(), seed=recipe.train.seed)
+        self.step = 0
+        self.steps = self.experiment.clock.total
+        self.scores: dict[str, float] = {}
+        self.resumed_from: int | None = None
+        self.newest_picture: Path | None = None
+        self._stop = ""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks to people."""
+        return self.processes.is_main
+
+    @property
+    def attempt(self) -> int:
+        """How often this run was rolled back."""
+        return self.engine.attempt
+
+    def metrics(self) -> dict[str, float]:
+        """``phase/term`` -> value in the last step. Waits for the device: call it on a stride."""
+        return {f"{phase}/{name}": float(value) for phase, terms in self.engine.terms.items() for name, value in terms.items()}
+
+    def stop(self, reason: str) -> None:
+        """End the run after this step."""
+        self._stop = self._stop or reason
+
+    # --- the loop -------------------------------------------------------------------------------------------
+
+    def train(self) -> str:
+        """Train to the end, or until asked to stop. Returns ``finished`` or ``interrupted`` (or a reason given to stop)."""
+        hooks: Any = self.experiment.hooks
+        reason = "failed"
+        with signals(self.stop):
+            try:
+                hooks.run_start(run=self)
+                while self.step < self.steps and not self._agreed_to_stop():
+                    self.engine.step(self.step)
+                    self.step += 1
+                    self._evaluate()
+                    hooks.step_end(run=self)
+                reason = self._stop if self.step < self.steps else "finished"
+            finally:
+                hooks.run_end(run=self, reason=reason)
+        return reason
+
+    def _agreed_to_stop(self) -> bool:
+        if self.processes.world == 1:
+            return bool(self._stop)
+        if self.step % AGREE_EVERY == 0 and self.processes.any(bool(self._stop)):
+            self._stop = self._stop or "interrupted"
+            return True
+        return False
+
+    def _evaluate(self) -> None:
+        if not due(self):
+            return
+        self.processes.average_buffers(self.experiment.modules.values())
+        if self.is_main:
+            self.evaluation.forget_fakes()
+            scores = evaluate(self)
+            self.scores.update(scores)
+            self.experiment.hooks.evaluate(run=self, scores=scores)
+        self.processes.wait()
+
+    # --- state ----------------------------------------------------------------------------------------------
+
+    def save(self) -> Path | None:
+        """Write a checkpoint of this moment, in all processes at once. Returns its folder in the main process."""
+        assert self.folder is not None, "a run without a folder cannot be saved"
+        self.processes.average_buffers(self.experiment.modules.values())
+        state = self.state_dict()
+        path = checkpoint.write(self.folder / "checkpoints", self.step, state) if self.is_main else None
+        self.processes.wait()
+        self.experiment.hooks.checkpoint(run=self, path=path)
+        return path
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs: a tree of tensors and plain values. Collective."""
+        components = {
+            name: component.state_dict() for name, component in self.experiment.components().items() if hasattr(component, "state_dict")
+        }
+        return {
+            "step": self.step,
+            "attempt": self.attempt,
+            "world": self.processes.world,
+            "threads": torch.get_num_threads(),
+            "modules": {name: dict(module.state_dict()) for name, module in self.experiment.modules.items()},
+            "optimizers": {name: checkpoint.optimizer_state(o) for name, o in self.engine.optimizers.items()},
+            "positions": {**self.engine.positions, **{name: reader.position for name, reader in self.engine.readers.items()}},
+            "components": self.processes.gather(components),
+            "scores": dict(self.scores),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to the moment of a state. Raises CheckpointError if it is of another experiment."""
+        if state["world"] != self.processes.world:
+            raise checkpoint.CheckpointError(
+                f"this run was trained by {state['world']} process(es) and cannot be resumed by {self.processes.world}: pools of samples "
+                f"and the order of data belong to each process; start {state['world']} process(es)"
+            )
+        load_modules(self.experiment, state["modules"])
+        for name, optimizer in self.engine.optimizers.items():
+            checkpoint.restore_optimizer(optimizer, state["optimizers"][name])
+        for name, component in self.experiment.components().items():
+            kept = state["components"][self.processes.rank].get(name)
+            if kept is not None:
+                component.load_state_dict(kept)
+        self.engine.attempt = state["attempt"]
+        self.engine.positions = dict(state["positions"])
+        self.engine.readers.clear()
+        self.scores = dict(state["scores"])
+        self.step = state["step"]
+
+
+def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> None:
+    """Load networks by name. Raises CheckpointError with the first difference if they do not fit."""
+    for name, module in experiment.modules.items():
+        try:
+            module.load_state_dict(modules[name])
+        except (KeyError, RuntimeError) as error:
+            line = str(error).splitlines()[-1].strip()
+            raise checkpoint.CheckpointError(f"network {name} does not fit the checkpoint: {line}; were its parameters changed?") from error
+
+
+def datasets(recipe: Recipe) -> Callable[[str], Dataset]:
+    """Split -> data set of a recipe, each made once."""
+    files = DataFiles(recipe.base, data_cache())
+
+    @cache
+    def dataset(split: str) -> Dataset:
+        made: Dataset = recipe.dataset.make(files, split)
+        return made
+
+    return dataset
+
+
+def train(
+    recipe: Recipe, catalog: Catalog, folder: Path, *, resume: bool = False, overwrite: bool = False, force: bool = False
+) -> Run:  # fmt: skip
+    """Train a recipe in a folder, from the start or from its newest intact checkpoint. Returns the ended run.
+
+    Raises:
+        UserError: if the recipe is refused, or the folder holds a run and neither resume nor overwrite is given.
+    """
+    with settings_of_torch(recipe), Folder(folder) as place:
+        place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
+        run = Run(recipe, catalog, folder)
+        place.prepare(run, resume=resume, overwrite=overwrite)
+        if resume:
+            path, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
+            for line in damaged if run.is_main else ():
+                print(f"warning: {line}", flush=True)
+            run.load_state_dict(state)
+            run.resumed_from = step
+            if run.is_main:
+                checkpoint.discard_after(folder / "checkpoints", step)
+                if state["threads"] != torch.get_num_threads():
+                    print(f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise", flush=True)
+        elif recipe.init is not None:
+            start_from(run, (recipe.base / recipe.init).expanduser())
+        run.processes.wait()
+        run.train()
+        return run
+
+
+def start_from(run: Run, other: Path) -> None:
+    """Take the networks' weights of another run's newest checkpoint; everything else starts anew."""
+    source = other if (other / "manifest.json").exists() else None
+    if source is None and not (other / "checkpoints").is_dir():
+        raise UserError(f"init: {other} is neither a run's folder nor a checkpoint")
+    state = checkpoint.read(source)[1] if source else checkpoint.newest_intact(other / "checkpoints")[2]
+    load_modules(run.experiment, state["modules"])
+    for component in run.experiment.components().values():
+        if hasattr(component, "weights_loaded"):
+            component.weights_loaded(run.experiment)
+
+
+@contextmanager
+def settings_of_torch(recipe: Recipe) -> Iterator[None]:
+    """torch's global settings for the time of a run, put back afterwards."""
+    before = (torch.get_default_dtype(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    torch.set_default_dtype(DTYPES[recipe.train.precision])
+    if recipe.train.threads:
+        torch.set_num_threads(recipe.train.threads)
+    torch.use_deterministic_algorithms(recipe.train.deterministic or before[2], warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before[0])
+        torch.set_num_threads(before[1])
+        torch.use_deterministic_algorithms(before[2])
+
+
+@contextmanager
+def signals(stop: Callable[[str], None]) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks to stop after the step; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in caught}
+
+    def first(number: int, frame: FrameType | None) -> None:
+        for caught_number in caught:
+            signal.signal(caught_number, signal.SIG_DFL)
+        print("\nfinishing this step, then saving; once more to end at once", flush=True)
+        stop("interrupted")
+
+    for number in caught:
+        signal.signal(number, first)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _CallableModule(ModuleType):
+    """``ganrun.run(...)`` trains, though Python binds ``ganrun.run`` to this module as soon as anything imports it."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Run:
+        from ganrun import api
+
+        return api.run(*arguments, **named)
+
+
+sys.modules[__name__].__class__ = _CallableModule

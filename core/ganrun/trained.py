@@ -1,0 +1,194 @@
+"""A trained run, opened from its folder: samples and translations without the data it was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganrun import checkpoint as checkpoints
+from ganrun.build import Experiment, build, provided_by
+from ganrun.catalog import Catalog
+from ganrun.data import read_items
+from ganrun.engine import Engine
+from ganrun.errors import UserError
+from ganrun.processes import Processes
+from ganrun.protocols import Dataset, Space
+from ganrun.recipe import Recipe, load_recipe
+from ganrun.run import datasets, load_modules, settings_of_torch
+from ganrun.sampling import Studio
+
+
+def recipe_of(folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """The recipe of a run, its relative paths starting where they started then.
+
+    Raises:
+        UserError: if the folder holds no run.
+    """
+    if not (folder / "recipe.yaml").is_file():
+        what = "holds no run (it has no recipe.yaml)" if folder.is_dir() else "is not there"
+        raise UserError(f"{folder} {what}; give the folder that `ganrun recipe` printed, such as runs/dcgan_digits")
+    changes = overrides if isinstance(overrides, Mapping) else list(overrides)
+    recipe = load_recipe(folder / "recipe.yaml", catalog=catalog, overrides=changes)
+    return dataclasses.replace(recipe, name=folder.absolute().name, base=Path(kept_versions(folder).get("base", recipe.base)))
+
+
+def kept_versions(folder: Path) -> dict[str, Any]:
+    """What ``versions.json`` says; empty if it is not there. Raises UserError if it is damaged."""
+    path = folder / "versions.json"
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; remove it to go on without what it says") from error
+
+
+class KeptData:
+    """Stands in for the data set of a run, described by what the run kept of it; the real one is opened when items are wanted."""
+
+    def __init__(self, kept: Mapping[str, Any], open_it: Callable[[], Dataset]) -> None:
+        self.spaces = {name: Space(kind, tuple(shape), classes) for name, (kind, shape, classes) in kept["spaces"].items()}
+        self.provides = frozenset(kept["provides"])
+        self.in_memory = True
+        self._length = int(kept["items"])
+        self._open = open_it
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._open(), name)
+
+
+class Trained:
+    """Networks of a run at one checkpoint. Samples are float32 on the CPU; images are in [-1, 1].
+
+    folder, recipe, step: which run, and when. experiment: everything built, such as ``experiment.modules["generator"]``.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, checkpoint: str = "last") -> None:
+        self.folder = folder
+        # what watches and scores a run is not needed to open it, and may not be installed here
+        self.recipe = dataclasses.replace(recipe, observers=[], evaluators=[])
+        self._dataset = datasets(self.recipe)
+        kept = kept_versions(folder).get("data")
+        with self._settings():
+            processes = Processes(self.recipe.train.device, self.recipe.train.precision)
+            data: Any = self._dataset("train") if kept is None else KeptData(kept, lambda: self._dataset("train"))
+            self.experiment: Experiment = build(self.recipe, data, processes)
+            self.studio = Studio(Engine(self.experiment))
+            self.step, state = read_checkpoint(folder, checkpoint)
+            load_modules(self.experiment, state["modules"])
+            for name, component in self.experiment.components().items():
+                part = state["components"][0].get(name)
+                if part is not None and hasattr(component, "load_state_dict"):
+                    component.load_state_dict(part)
+
+    def _settings(self) -> AbstractContextManager[None]:
+        return settings_of_torch(self.recipe)
+
+    @property
+    def output(self) -> str:
+        """The entry of the data that samples imitate, if none is named."""
+        return self.experiment.description.outputs[0]
+
+    @property
+    def has_normal_latents(self) -> bool:
+        """Whether latents are normal, so that points between two of them lie on an arc."""
+        return bool(provided_by(self.experiment).get("latent:normal"))
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """n samples, (n, \\*shape). Sample i depends on the seed and i alone.
+
+        A variant that translates is given the first test items of its data, again and again if there are fewer than n.
+        """
+        return self._made(n, seed, latents=None)
+
+    def latents(self, n: int, seed: int = 0) -> dict[str, Tensor]:
+        """The latents of ``sample(n, seed)``, by name."""
+        with self._settings():
+            return dict(self.studio.turn(n, seed, real=self._real(n)).latents)
+
+    def from_latents(self, latents: Mapping[str, Tensor], seed: int = 0) -> Tensor:
+        """Samples (n, \\*shape) of given latents, such as those between two of :meth:`latents`."""
+        return self._made(len(next(iter(latents.values()))), seed, latents)
+
+    def translate(self, batch: Tensor, *, to: str | None = None, source: str | None = None, seed: int = 0) -> Tensor:
+        """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first output).
+
+        ``source`` is the entry the batch stands for: by default the other one of the same kind.
+
+        Raises:
+            UserError: if the variant does not translate, or has no such entry.
+        """
+        wanted, source = self.direction(to, source)
+        spaces, n = self.experiment.dataset.spaces, len(batch)
+        with self._settings():
+            real = {name: _blank(space, n) for name, space in spaces.items()}
+            real[source] = batch.to(torch.get_default_dtype())
+            return self.studio.turn(n, seed, real=real).made[wanted].detach().float().cpu()
+
+    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
+        """The entries of the data that a translation makes and starts from. Raises UserError as :meth:`translate`."""
+        description, spaces = self.experiment.description, self.experiment.dataset.spaces
+        if not description.conditional:
+            raise UserError(f"{self.folder}: {self.recipe.variant.name} makes samples from latents, it does not translate; use `ganrun sample`")
+        wanted = to or self.output
+        if wanted not in description.outputs:
+            raise UserError(f"{self.folder}: {self.recipe.variant.name} does not make {wanted!r}; it makes {', '.join(description.outputs)}")
+        others = [name for name, space in spaces.items() if name != wanted and space.kind == spaces[wanted].kind]
+        source = source or (others[0] if others else wanted)
+        if source not in spaces:
+            raise UserError(f"{self.folder}: the data has no entry {source!r}; it has {', '.join(spaces)}")
+        return wanted, source
+
+    def _made(self, n: int, seed: int, latents: Mapping[str, Tensor] | None) -> Tensor:
+        with self._settings():
+            made = self.studio.turn(n, seed, real=self._real(n), latents=latents).made
+        return made[self.output].detach().float().cpu()
+
+    def _real(self, n: int) -> dict[str, Tensor] | None:
+        """The first n test items for a variant that needs real ones."""
+        if not self.experiment.description.conditional:
+            return None
+        dataset = self._dataset("test")
+        pieces = list(read_items(dataset, [i % len(dataset) for i in range(n)], key=("samples",)))
+        return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _blank(space: Space, n: int) -> Tensor:
+    return torch.zeros(n, *space.shape, dtype=torch.long if space.kind == "labels" else torch.get_default_dtype())
+
+
+def read_checkpoint(folder: Path, which: str | int) -> tuple[int, dict[str, Any]]:
+    """Step and state of a run's checkpoint: ``last`` (the newest that can be read), ``best``, or a step.
+
+    Raises:
+        UserError: if there is no such checkpoint, naming those that are there.
+    """
+    place = folder / "checkpoints"
+    if which == "last":
+        _, step, state, damaged = checkpoints.newest_intact(place)
+        for line in damaged:
+            warnings.warn(line, stacklevel=3)
+        return step, state
+    if which == "best":
+        marker = place / "best.json"
+        if not marker.is_file():
+            raise UserError(f"{folder} has no best checkpoint; a recipe asks for one with checkpoint: {{best: {{evaluator: NAME, mode: min}}}}")
+        which = json.loads(marker.read_text(encoding="utf-8"))["step"]
+    listed = dict(checkpoints.listing(place))
+    if not str(which).isdigit() or int(which) not in listed:
+        there = ", ".join(map(str, listed)) or "none"
+        raise UserError(f"{folder} has no checkpoint {which!r}; write last, best, or a step that is kept: {there}")
+    return checkpoints.read(listed[int(which)])

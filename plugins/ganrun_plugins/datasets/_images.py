@@ -1,0 +1,94 @@
+"""Pictures of a folder, fitted to one shape: what the folder data sets have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ganrun.data import fingerprint
+from ganrun.picture_files import read_picture
+from ganrun.randomness import ItemDraws
+
+@dataclass(frozen=True)
+class Fit:
+    """How pictures of any shape become (channels, size, size).
+
+    They are scaled to ``load`` pixels, the short side (or, with ``stretch``, both sides), with PIL's antialiased bicubic
+    filter; then a window of ``size`` is cut, at a random place or in the middle; then half of them are mirrored, if ``flip``.
+    """
+
+    channels: int
+    size: int
+    load: int
+    stretch: bool = False
+    random: bool = False
+    flip: bool = False
+
+    def scaled(self, path: Path) -> np.ndarray:
+        """(C, H, W) uint8, scaled but not yet cut."""
+        image = read_picture(path, self.channels)
+        width, height = image.size
+        factor = self.load / min(width, height)
+        shape = (self.load, self.load) if self.stretch else (max(self.load, round(width * factor)), max(self.load, round(height * factor)))
+        if image.size != shape:
+            image = image.resize(shape, Image.Resampling.BICUBIC)
+        array = np.array(image)  # (H, W) or (H, W, C)
+        if not self.random and not self.stretch:
+            top, left = (array.shape[0] - self.size) // 2, (array.shape[1] - self.size) // 2
+            array = array[top : top + self.size, left : left + self.size]
+        return np.ascontiguousarray(array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1))
+
+    def cut(self, pictures: Sequence[Tensor] | Tensor, draws: ItemDraws, name: str) -> Tensor:
+        """Scaled pictures, B of them, (C, H, W) each -> (B, C, size, size) uint8. ``name`` keeps the entries' numbers apart."""
+        if self.random:
+            place = draws.uniform(f"{name} crop", 2)  # (B, 2)
+            cut = []
+            for picture, (down, right) in zip(pictures, place.tolist()):
+                top, left = int(down * (picture.shape[1] - self.size + 1)), int(right * (picture.shape[2] - self.size + 1))
+                cut.append(picture[:, top : top + self.size, left : left + self.size])
+            pictures = cut
+        batch = pictures if isinstance(pictures, Tensor) else torch.stack(list(pictures))  # (B, C, size, size)
+        if self.flip:
+            mirrored = torch.from_numpy(draws.uniform(f"{name} flip")[:, 0] < 0.5).to(batch.device)
+            batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
+        return batch
+
+
+class Pictures:
+    """Some files and how they are fitted; decoded when asked for, or all at once and kept."""
+
+    def __init__(self, root: Path, paths: Sequence[Path], fit: Fit, *, keep: bool) -> None:
+        self.root = root
+        self.paths = list(paths)
+        self.fit = fit
+        self.kept: Tensor | None = None
+        if keep:
+            self.kept = torch.from_numpy(np.stack([fit.scaled(path) for path in self.paths]))  # (N, C, H, W)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def batch(self, indices: Tensor, draws: ItemDraws, name: str) -> Tensor:
+        """(B,) -> (B, C, size, size) uint8."""
+        if self.kept is not None:
+            return self.fit.cut(self.kept.index_select(0, indices.to(self.kept.device)), draws, name)
+        return self.fit.cut([torch.from_numpy(self.fit.scaled(self.paths[i])) for i in indices.tolist()], draws, name)
+
+    def to(self, device: torch.device) -> None:
+        """Move what is kept to a device."""
+        if self.kept is not None:
+            self.kept = self.kept.to(device)
+
+    def fingerprint(self) -> str:
+        """A hash of names, sizes and beginnings of all files, and of the preprocessing."""
+        facts = []
+        for path in self.paths:
+            with path.open("rb") as file:
+                facts.append([path.relative_to(self.root).as_posix(), path.stat().st_size, np.frombuffer(file.read(1 << 14), np.uint8)])
+        return fingerprint(facts, self.fit)

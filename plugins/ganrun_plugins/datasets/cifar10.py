@@ -1,0 +1,65 @@
+"""Small colour photographs of ten classes: 50,000 to train on and 10,000 to test, 32 x 32, downloaded once (170 MB).
+
+Krizhevsky 2009. The publisher's files are pickles: the archive is verified before it is unpacked, and each file before it is
+opened, by torchvision's MD5 sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from ganrun.data import DataError, InMemory, selected_classes
+from ganrun.download import fetch, unpack
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles, Space
+from ganrun_plugins.datasets._resize import fitted
+
+NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+class Cifar10(InMemory):
+    """``x``: RGB images (3, size, size). ``label``: the class."""
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        root: Annotated[str | None, Field(description="folder that holds cifar-10-batches-py; by default it is downloaded")] = None,
+        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 32, they are resized")] = 32,
+        classes: Annotated[list[str | int] | None, Field(description="classes to keep, by name or number; all by default")] = None,
+    ) -> None:  # fmt: skip
+        if split not in ("train", "test"):
+            raise DataError(f"there is no split {split!r}; cifar10 has train and test")
+        chosen = selected_classes(NAMES, classes)
+        images, label = _load(files, split, root)
+        number = torch.full((len(NAMES),), -1)
+        number[chosen] = torch.arange(len(chosen))
+        label = number[label]
+        images, label = images[label >= 0], label[label >= 0]
+        spaces = {"x": Space("image", (3, size, size)), "label": Space("labels", (), len(chosen))}
+        super().__init__({"x": fitted(images, size, "bicubic"), "label": label}, spaces, [NAMES[i] for i in chosen])
+
+
+def _load(files: DataFiles, split: str, root: str | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 3, 32, 32) uint8 and (N,) int64."""
+    from torchvision.datasets import CIFAR10  # takes a second: only when this data is wanted
+
+    base = files.cache if root is None else files.path(root)
+    folder = base / CIFAR10.base_folder
+    if root is None and not folder.is_dir():
+        archive = fetch(CIFAR10.url, base / CIFAR10.filename, size=None, sha256=None, md5=CIFAR10.tgz_md5)
+        unpack(archive, folder, inner=CIFAR10.base_folder, limit=1 << 30)
+    try:
+        data = CIFAR10(str(base), train=split == "train", download=False)  # checks every file's MD5 first
+    except RuntimeError as error:
+        why = "a file in it is missing or not the published one, so none is opened" if folder.is_dir() else "there is no such folder"
+        raise DataError(f"{folder}: {why}; delete the folder to have it downloaded again, or set `root` to an intact one") from error
+    images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()  # (N, 3, 32, 32)
+    return images, torch.tensor(data.targets)
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "cifar10", Cifar10)

@@ -1,0 +1,34 @@
+"""Articles of clothing in MNIST's format: 60,000 to train on and 10,000 to test, 28 x 28 grey, downloaded once (31 MB).
+
+Xiao, Rasul and Vollgraf 2017. The files come from torchvision's mirrors and are verified by its MD5 sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles
+from ganrun_plugins.datasets._idx import IdxImages
+
+NAMES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
+
+
+class FashionMnist(IdxImages):
+    """``x``: bright clothes on black, (1, size, size). ``label``: the article."""
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        root: Annotated[str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")] = None,
+        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 28, they are resized")] = 28,
+        classes: Annotated[list[str | int] | None, Field(description="articles to keep, by name or number; all by default")] = None,
+    ) -> None:  # fmt: skip
+        super().__init__(files, split, "FashionMNIST", NAMES, root=root, size=size, classes=classes)
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "fashion-mnist", FashionMnist)

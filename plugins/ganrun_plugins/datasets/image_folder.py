@@ -1,0 +1,127 @@
+"""Pictures in a folder and its subfolders, labelled by the names of its first-level folders.
+
+``root/train`` and ``root/test`` (or ``root/val``) are the splits if they exist; otherwise a fixed part of all pictures, chosen by
+their names, is the test split. Pictures of all modes are converted, transparent parts lie on white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.data import DataError, fingerprint, selected_classes
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles, Space
+from ganrun.randomness import ItemDraws, stable_hash
+from ganrun_plugins.datasets._images import Fit, Pictures, find_pictures
+
+
+class ImageFolder:
+    """``x``: images (channels, size, size). ``label``: the first-level folder, if the pictures are in such folders."""
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        root: Annotated[str, Field(min_length=1, description="the folder; a relative path starts at the recipe")],
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 64,
+        channels: Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")] = 3,
+        crop: Annotated[Literal["centre", "random", "stretch"], Field(
+            description="square from the middle, or from a random place (in training), or the whole picture stretched")] = "centre",
+        load_size: Annotated[int | None, Field(ge=4, description="short side before a random crop; by default size * 286 / 256")] = None,
+        flip: Annotated[bool, Field(description="mirror half of the pictures in training")] = False,
+        labels: Annotated[bool, Field(description="labels from the names of the first-level folders")] = True,
+        classes: Annotated[list[str | int] | None, Field(description="classes to keep; all by default")] = None,
+        test_fraction: Annotated[float, Field(ge=0, lt=1, description="share of the test split where there is no test folder")] = 0.1,
+        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+    ) -> None:  # fmt: skip
+        load = size if crop != "random" else load_size or round(size * 286 / 256)
+        if load < size:
+            raise DataError(f"image-folder: load_size {load} is smaller than size {size}, so that no crop fits")
+        if in_memory and crop == "random":
+            raise DataError("image-folder: in_memory keeps pictures of one shape, which a random crop does not start from; set crop: centre")
+        base, paths = _paths(files.path(root), split, test_fraction)
+        names = _class_names(files.path(root), base) if labels else []
+        chosen = selected_classes(names, classes) if names else []
+        if classes is not None and not names:
+            raise DataError(f"{base}: `classes` selects by folder, but the pictures are in no folders (or labels is false)")
+        self.classes = [names[i] for i in chosen]
+        if names:
+            paths = [path for path in paths if path.relative_to(base).parts[0] in self.classes]
+        if not paths:
+            raise DataError(f"{base}: no pictures remain in the {split} split of {', '.join(self.classes) or 'this folder'}")
+        self.in_memory = in_memory
+        training = split == "train"
+        fit = Fit(channels, size, load, stretch=crop == "stretch", random=crop == "random" and training, flip=flip and training)
+        self.pictures = Pictures(base, paths, fit, keep=in_memory)
+        self.label = torch.tensor([self.classes.index(path.relative_to(base).parts[0]) for path in paths]) if names else None
+        self.spaces = {"x": Space("image", (channels, size, size))}
+        if names:
+            self.spaces["label"] = Space("labels", (), len(names if classes is None else chosen))
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
+        """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``label`` (B,)."""
+        batch = {"x": self.pictures.batch(indices, draws, "x")}
+        if self.label is not None:
+            batch["label"] = self.label.index_select(0, indices.to(self.label.device))
+        return batch
+
+    def to(self, device: torch.device) -> None:
+        """Move what is in memory to a device."""
+        self.pictures.to(device)
+        self.label = None if self.label is None else self.label.to(device)
+
+    def fingerprint(self) -> str:
+        """A hash of the files and the preprocessing."""
+        return fingerprint(self.pictures.fingerprint(), self.classes)
+
+
+def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, list[Path]]:
+    """The folder of a split and its pictures."""
+    if split not in ("train", "test"):
+        raise DataError(f"there is no split {split!r}; image-folder has train and test")
+    base = root / "train" if (root / "train").is_dir() else root
+    test = _test_folder(root)
+    if base != root and test is not None:
+        base = base if split == "train" else test
+        return base, _mixed(base)
+    paths = _mixed(base)
+    count = min(len(paths) - 1, max(1, round(test_fraction * len(paths)))) if test_fraction else 0
+    kept = paths[:count] if split == "test" else paths[count:]
+    if not kept:
+        why = f"test_fraction is {test_fraction}" if not test_fraction else "there is a single picture"
+        raise DataError(f"{root}: the test split is empty: there is no folder `test` beside `train`, and {why}")
+    return base, kept
+
+
+def _mixed(base: Path) -> list[Path]:
+    """All pictures, in an order that depends on their names alone and mixes the classes: the first n are a fair sample."""
+    return sorted(find_pictures(base), key=lambda path: stable_hash("image-folder", path.relative_to(base).as_posix()))
+
+
+def _test_folder(root: Path) -> Path | None:
+    return next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
+
+
+def _class_names(root: Path, base: Path) -> list[str]:
+    """First-level folders with pictures, sorted; those of the train split, whatever the split, so that labels agree."""
+    source = root / "train" if base != root else base
+    firsts = [path.relative_to(source).parts for path in find_pictures(source)]
+    names = sorted({parts[0] for parts in firsts if len(parts) > 1})
+    if names and any(len(parts) == 1 for parts in firsts):
+        raise DataError(f"{source}: pictures both in the folder and in its subfolders, so that labels are unclear; set labels: false to ignore folders")
+    extra = sorted({p.relative_to(base).parts[0] for p in find_pictures(base)} - set(names)) if names and base != source else []
+    if extra:
+        raise DataError(f"{base}: {extra[0]!r} is no class of {source}")
+    return names
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "image-folder", ImageFolder)

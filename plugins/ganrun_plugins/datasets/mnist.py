@@ -1,0 +1,34 @@
+"""Handwritten digits: 60,000 to train on and 10,000 to test, 28 x 28 grey, downloaded once (12 MB).
+
+LeCun, Cortes and Burges (1998). The files come from torchvision's mirrors and are verified by its MD5 sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles
+from ganrun_plugins.datasets._idx import IdxImages
+
+NAMES = [str(digit) for digit in range(10)]
+
+
+class Mnist(IdxImages):
+    """``x``: white digits on black, (1, size, size). ``label``: the digit."""
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        root: Annotated[str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")] = None,
+        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 28, they are resized")] = 28,
+        classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
+    ) -> None:  # fmt: skip
+        super().__init__(files, split, "MNIST", NAMES, root=root, size=size, classes=classes)
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "mnist", Mnist)

@@ -1,0 +1,90 @@
+"""Unpaired translation that can be measured offline: digits, and other digits in another style.
+
+A holds scikit-learn's scans (see ``digits``); B holds *other* scans thickened, sheared by 15 degrees and inverted (dark on
+light). No scan is in both, so training never sees a pair. Evaluators do: ``hidden_pairs`` restyles every test scan, and the
+error of a translation is measured against its true counterpart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganrun.data import InMemory, fingerprint, permutation
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles, Space
+from ganrun.randomness import ItemDraws
+from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only, resized
+
+
+def restyled(digits: Tensor, angle: float = 15.0) -> Tensor:
+    """The style of B for pictures of A: (N, 1, S, S) uint8 -> the same shape and type.
+
+    Strokes grow by 1/32 of the side in each direction (the maximum over a window); rows move sideways, those at the top
+    to the right, by tan(angle) times their distance from the middle; then black and white change places.
+    """
+    reach = max(1, round(digits.shape[-1] / 32))
+    thick = F.max_pool2d(digits.double(), 2 * reach + 1, stride=1, padding=reach)  # (N, 1, S, S)
+    shear = torch.tensor([[1.0, math.tan(math.radians(angle)), 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    grid = F.affine_grid(shear.expand(len(digits), 2, 3), list(digits.shape), align_corners=False)
+    slanted = F.grid_sample(thick, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return (255 - slanted).round().clamp(0, 255).to(torch.uint8)
+
+
+class RestyledDigits(InMemory):
+    """``a``: digits, ``b``: other digits restyled; both (1, size, size). Half of a split's scans each."""
+
+    provides = frozenset({"hidden-pairs"})
+    subjects = dict.fromkeys("ab", SUBJECT)
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
+        classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
+    ) -> None:  # fmt: skip
+        scans, self._label, names = only(*load_scans(split), classes)
+        self._digits = resized(scans, size)
+        self.training = split == "train"
+        shuffled = torch.from_numpy(permutation(len(scans), "restyled-digits", split))
+        order = shuffled[self._label[shuffled].argsort(stable=True)]  # by class, so that A and B hold as many of each
+        of_a, of_b = order[0::2].sort().values, order[1::2].sort().values
+        halves = {"a": self._digits[of_a], "b": restyled(self._digits[of_b])}
+        self._labels = {"a": self._label[of_a], "b": self._label[of_b]}
+        super().__init__(halves, {name: Space("image", (1, size, size)) for name in halves}, names)
+        self.sizes = {name: len(half) for name, half in halves.items()}
+
+    def __len__(self) -> int:
+        return max(self.sizes.values())
+
+    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
+        """Items (B,): picture i of A (counted round) and, in training, a random picture of B; in tests, picture i of B."""
+        indices = indices.to(self.device)
+        of_b = torch.from_numpy(draws.integers("b", self.sizes["b"])).to(self.device) if self.training else indices % self.sizes["b"]
+        chosen = {"a": indices % self.sizes["a"], "b": of_b}
+        return {name: tensor.index_select(0, chosen[name]) for name, tensor in self.tensors.items()}
+
+    def labelled(self, name: str) -> tuple[Tensor, Tensor]:
+        """The pictures of ``a`` or ``b`` in this split, (N, 1, S, S) uint8, and their digits, (N,). For evaluators only."""
+        return self.tensors[name].cpu(), self._labels[name].clone()
+
+    def hidden_pairs(self) -> dict[str, Tensor]:
+        """All scans of this split: ``a`` (N, 1, S, S) uint8 digits, ``b`` their true restyled versions, ``label`` (N,). On the CPU.
+
+        A translation of ``a`` is compared with ``b``, and a translation of ``b`` with ``a``. For evaluators only.
+        """
+        return {"a": self._digits.clone(), "b": restyled(self._digits), "label": self._label.clone()}
+
+    def fingerprint(self) -> str:
+        """A hash of the pictures."""
+        return fingerprint(super().fingerprint(), self._digits)
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "restyled-digits", RestyledDigits)

@@ -1,0 +1,103 @@
+"""How far translations are from the true counterparts, which an unpaired data set kept from training.
+
+Unpaired translation (Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", 2017) is
+mostly judged by eye, because real unpaired sets have no true answers. A made one has: the mean absolute error and the root of the
+mean squared error against them, in the units of the images ([-1, 1]), over all pixels of all pairs.
+
+Two baselines stand beside them: to do nothing, and to answer every input with the mean image of the target domain's train
+split. Where the pairs have labels and the features classify, the share of translations recognised as what their input shows is
+given, and the same share of the true counterparts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.data import prepared, read_items
+from ganrun.evaluation import Evaluation, check_features
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because, Dataset, PartOf, Refusal
+from ganrun.recipe import Part
+
+if TYPE_CHECKING:
+    from ganrun.build import Experiment
+
+
+def errors(x: Tensor, truth: Tensor) -> dict[str, float]:
+    """Mean absolute error ``l1`` and root of the mean squared error ``rmse`` of x against truth, (N, C, H, W) both."""
+    difference = x.double() - truth.double()
+    return {"l1": float(difference.abs().mean()), "rmse": float(difference.square().mean().sqrt())}
+
+
+def mean_image(dataset: Dataset, name: str) -> Tensor:
+    """The mean of an entry over a data set, (C, H, W) float64 in [-1, 1]."""
+    total: Tensor = sum(batch[name].double().sum(0) for batch in read_items(dataset, key=("mean image",)))  # type: ignore[assignment]
+    return total.cpu() / len(dataset)
+
+
+class HiddenPairs:
+    """``A-to-B.l1`` and ``.rmse`` both ways; ``.nothing.`` and ``.mean-image.`` with the same ending; ``.accuracy`` and ``.accuracy-of-truth``.
+
+    The test split's ``hidden_pairs()`` returns entry -> (N, C, H, W), row i of one the counterpart of row i of the other, and
+    perhaps ``label`` (N,).
+    """
+
+    needs = {
+        "hidden-pairs": Because("it compares translations with true counterparts, and this data set has none", "dataset: restyled-digits"),
+    }
+
+    def __init__(
+        self, *,
+        features: Annotated[Part | None, PartOf("features"), Field(description="what recognises the translations; null: nothing does")] = "classifier",  # type: ignore[assignment]
+    ) -> None:  # fmt: skip
+        self.features = features
+        self._means: dict[str, Tensor] = {}
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        """Refuse before training what could not be scored."""
+        if not experiment.description.conditional:
+            raise Refusal("it scores translations, and this variant makes samples from latents", "variant: cyclegan")
+        if self.features is not None:
+            for name in experiment.description.outputs:
+                check_features(experiment, self.features, name)
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+        held: Any = evaluation.dataset("test")
+        pairs = {name: value[: evaluation.samples] for name, value in prepared(held.hidden_pairs(), "cpu").items()}
+        label = pairs.pop("label", None)
+        first, second = pairs
+        scores: dict[str, float] = {}
+        for source, target in ((first, second), (second, first)):
+            if target in evaluation.description.outputs:
+                made = evaluation.generate(pairs, target)
+                scores |= self._direction(evaluation, source, target, made, pairs, label)
+        return scores
+
+    def _direction(
+        self, evaluation: Evaluation, source: str, target: str, made: Tensor, pairs: Mapping[str, Tensor], label: Tensor | None
+    ) -> dict[str, float]:
+        if target not in self._means:
+            self._means[target] = mean_image(evaluation.dataset("train"), target)
+        truth = pairs[target]
+        answers = {"": made, "mean-image.": self._means[target].expand_as(truth)}
+        if pairs[source].shape == truth.shape:
+            answers["nothing."] = pairs[source]
+        scores = {f"{kind}{name}": value for kind, answer in answers.items() for name, value in errors(answer, truth).items()}
+        if self.features is not None and label is not None:
+            extract: Any = evaluation.features(self.features, target)
+            if hasattr(extract, "classify"):
+                for name, x in (("accuracy", made), ("accuracy-of-truth", truth)):
+                    found = torch.cat([extract.classify(some).cpu() for some in torch.split(x, 256)])
+                    scores[name] = float((found == label).double().mean())
+        return {f"{source}-to-{target}.{name}": value for name, value in scores.items()}
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("evaluator", "hidden-pairs", HiddenPairs)

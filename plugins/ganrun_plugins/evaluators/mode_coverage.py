@@ -1,0 +1,90 @@
+"""How many modes of a mixture of Gaussians the samples found, how many samples are near one, and how evenly.
+
+The measures of Srivastava et al., "VEEGAN" (2017), and Lin et al., "PacGAN" (2018): 2,500 samples; a sample is good within 3
+standard deviations of the nearest centre (98.9% of an exact generator's are, in the plane); a mode is found if a good sample is nearest
+to it; reverse KL is KL(shares of the good samples by mode || uniform), in nats.
+
+Differences from the papers: modes with at least 20 good samples are counted, too, because a diffuse generator that learnt nothing
+has one near most modes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.evaluation import Evaluation
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because, Refusal
+
+if TYPE_CHECKING:
+    from ganrun.build import Experiment
+
+SAMPLES = 2500  # of both papers
+
+
+def good_samples(x: Tensor, centres: Tensor, radius: float) -> Tensor:
+    """How many of the samples x (N, D) lie within ``radius`` of each centre (M, D), (M,) int64; each counts for its nearest.
+
+    Samples that are not finite are near nothing.
+    """
+    x = x[x.isfinite().all(1)].double()
+    counts = torch.zeros(len(centres), dtype=torch.int64)
+    for some in torch.split(x, 4096):
+        distance, nearest = torch.cdist(some, centres.double(), compute_mode="donot_use_mm_for_euclid_dist").min(1)  # (n,)
+        counts += torch.bincount(nearest[distance <= radius], minlength=len(centres))
+    return counts
+
+
+def reverse_kl(counts: Tensor) -> float:
+    """KL(counts (M,) as shares || uniform) in nats: 0 if even, log M if all are in one. Infinite if there are none at all."""
+    if counts.sum() == 0:
+        return math.inf
+    share = counts.double() / counts.sum()
+    return max(0.0, float(torch.special.xlogy(share, share * len(counts)).sum()))
+
+
+class ModeCoverage:
+    """``modes``, ``modes-with-20``, ``percent-within`` and ``reverse-kl`` (infinite while no sample is near a centre).
+
+    The data set has ``centres`` (M, D) and ``sd``. 2,500 samples, unless the recipe says ``samples``.
+    """
+
+    needs = {
+        "modes": Because("it counts the modes of a known mixture, and this data set does not say where its modes are", "dataset: ring, or grid"),
+    }
+
+    def __init__(
+        self, *,
+        within: Annotated[float, Field(gt=0, description="standard deviations from a centre at which a sample still is good")] = 3.0,
+        enough: Annotated[int, Field(ge=2, description="good samples that make a mode count in modes-with-N")] = 20,
+    ) -> None:  # fmt: skip
+        self.within = within
+        self.enough = enough
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        """Refuse modes without width, which no generator meets."""
+        if getattr(experiment.dataset, "sd", 1) <= 0:
+            raise Refusal("the modes of this data set have a standard deviation of 0, so no sample can be near one", "a positive sd")
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+        x = evaluation.fakes(n=evaluation.samples or SAMPLES)  # (N, D)
+        data = evaluation.dataset("train")
+        counts = good_samples(x, data.centres, self.within * data.sd)  # type: ignore[attr-defined]
+        return {
+            "modes": int((counts > 0).sum()),
+            f"modes-with-{self.enough}": int((counts >= self.enough).sum()),
+            "percent-within": 100 * int(counts.sum()) / len(x),
+            "reverse-kl": reverse_kl(counts),
+        }
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("evaluator", "mode-coverage", ModeCoverage)

@@ -1,0 +1,166 @@
+"""The network of the features ``classifier``, its training, and its file."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+BATCH = 128
+ARCHITECTURE = "three 3x3 convolutions of 16, 32, 64; 2x2 mean; 64; version 1"
+TRAINING = "AdamW 3e-3 cosine, batch 128, shifts of 2, noise 0.05, label smoothing 0.05; version 1"
+
+
+class ClassifierNetwork(nn.Module):
+    """Pictures (B, C, S, S) in [-1, 1] -> class logits (B, K). ``features`` are the 64 numbers of the last hidden layer."""
+
+    size = 64
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.block1 = convolution(channels, 16)
+        self.block2 = convolution(16, 32)
+        self.block3 = convolution(32, 64)
+        self.hidden = nn.Linear(64 * 4, self.size)
+        self.output = nn.Linear(self.size, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, C, S, S) -> (B, 64)."""
+        h = self.block3(self.block2(self.block1(x)))  # (B, 64, S / 8, S / 8)
+        h = F.adaptive_avg_pool2d(h, 2).flatten(1)  # (B, 256)
+        return F.leaky_relu(self.hidden(h), 0.1)  # (B, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.output(self.features(x))
+        return logits
+
+
+def convolution(inputs: int, outputs: int) -> nn.Sequential:
+    """3x3, normalised, and half as large."""
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1), nn.MaxPool2d(2))
+
+
+@contextmanager
+def in_float32() -> Iterator[None]:
+    """float32 is torch's default type for a while, whatever a run trains in, so that equal seeds give equal weights."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def new_network(channels: int, classes: int, seed: int) -> ClassifierNetwork:
+    """A network with weights drawn from a seed. torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]), in_float32():
+        torch.default_generator.manual_seed(seed)
+        return ClassifierNetwork(channels, classes)
+
+
+def resized(x: Tensor, side: int) -> Tensor:
+    """Pictures (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels that a picture file has."""
+    x = x.float()
+    if x.shape[-2:] != (side, side):
+        x = F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    return to_float(to_bytes(x))
+
+
+def to_bytes(x: Tensor) -> Tensor:
+    """[-1, 1] -> 0 to 255, still floats, so that what is not a number stays so."""
+    return ((x + 1) * 127.5).round().clamp(0, 255)
+
+
+def to_float(x: Tensor) -> Tensor:
+    """0 to 255 -> [-1, 1] float32."""
+    return x.float() / 127.5 - 1
+
+
+def shifted(x: Tensor, generator: torch.Generator, most: int = 2) -> Tensor:
+    """Each picture (B, C, H, W) moved by up to ``most`` pixels, its border repeated, with a little noise."""
+    batch, channels, height, width = x.shape
+    padded = F.pad(x, (most,) * 4, mode="replicate")
+    offset = torch.randint(2 * most + 1, (2, batch, 1), generator=generator)
+    rows = (offset[0] + torch.arange(height)).to(x.device)  # (B, H)
+    columns = (offset[1] + torch.arange(width)).to(x.device)  # (B, W)
+    item = torch.arange(batch, device=x.device)[:, None, None, None]
+    moved = padded[item, torch.arange(channels, device=x.device)[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+    return moved + 0.05 * torch.randn(x.shape, generator=generator, dtype=torch.float32).to(x.device)
+
+
+def fit(
+    network: ClassifierNetwork, x: Tensor, label: Tensor, *, steps: int, seed: int, augment: Augment = shifted,
+    report: Callable[[int], None] = lambda step: None,
+) -> None:  # fmt: skip
+    """Train in place on pictures (N, C, S, S) uint8 and labels (N,), and leave the network in evaluation mode.
+
+    What is drawn depends on ``seed`` alone. ``report`` is called with the number of steps done after each.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    device = next(network.parameters()).device
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
+    network.train()
+    with torch.enable_grad():
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = 3e-3 * (1 + math.cos(math.pi * step / steps)) / 2
+            rows = torch.randint(len(x), (BATCH,), generator=generator)
+            logits = network(augment(to_float(x[rows]).to(device), generator))
+            loss = F.cross_entropy(logits, label[rows].to(device), label_smoothing=0.05)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            report(step + 1)
+    network.eval()
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """Everything that decides the features, sorted by name (not how many batches BatchNorm has seen)."""
+    state = network.state_dict()
+    return {name: state[name].detach().cpu().contiguous() for name in sorted(state) if "num_batches" not in name}
+
+
+def save(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write the weights to a file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = weights_of(network)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    os.close(handle)
+    try:
+        save_file(tensors, name, dict(metadata))
+        Path(name).chmod(0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """What a file says of itself; empty if it cannot be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
+
+
+def load(path: Path, channels: int, classes: int) -> ClassifierNetwork | None:
+    """The network of a file, in evaluation mode, or None if the file is not there or not whole."""
+    network = new_network(channels, classes, 0)
+    try:
+        missing, surplus = network.load_state_dict(load_file(path), strict=False)
+    except (SafetensorError, OSError, RuntimeError):
+        return None
+    if surplus or any("num_batches" not in name for name in missing):
+        return None
+    return network.eval()

@@ -1,0 +1,174 @@
+"""The last hidden layer of a small convolutional classifier of the data's own classes: 64 numbers a picture.
+
+A classifier trained on the data at hand sees what its classes differ in, where a network for photographs does not (the
+practice of measuring digits by a digit classifier: Salimans et al., "Improved techniques for training GANs", 2016, and
+Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018).
+
+Pictures are resized to ``side`` (bilinear, antialiased when they shrink) and rounded to 256 levels first. A data set may say
+what its entries picture (``subjects``: entry -> text); if weights for that subject come with ganrun, they are used, so that
+values compare between machines. Any other labelled data get a classifier of their own, trained once on the train split
+and kept in the cache folder under a fingerprint of data, preprocessing, network and training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.data import DataError, fingerprint, permutation, read_items
+from ganrun.download import only_one
+from ganrun.evaluation import FeatureContext
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Refusal
+from ganrun.randomness import stable_hash
+from ganrun_plugins.features import _classifier_network as networks
+
+SHIPPED = Path(__file__).parent / "weights"
+MOST = 50_000  # training pictures at most, chosen at random
+STEPS = 1000
+
+
+class Classifier:
+    """(B, C, H, W) images in [-1, 1] -> (B, 64) float32. ``logits`` and ``classify`` answer in the data's own classes.
+
+    Labels come from an entry ``label`` of the data, or from its method ``labelled(name)``, which returns all pictures of
+    an entry (N, C, H, W) and their labels (N,). Nothing is trained or read before the first call.
+    """
+
+    size = networks.ClassifierNetwork.size
+
+    def __init__(
+        self, context: FeatureContext, *,
+        side: Annotated[int, Field(ge=8, le=256, description="pictures are resized to this side, in pixels")] = 32,
+        steps: Annotated[int | None, Field(ge=1, description="train a new one for so many steps; null: a shipped one if there is one")] = None,
+    ) -> None:  # fmt: skip
+        if context.space.kind != "image":
+            raise Refusal(f"a classifier looks at images, and {context.name} is {context.space}", "features: pixels")
+        self.context = context
+        self.side = side
+        self.channels = context.space.shape[0]
+        self.classes = [str(name) for name in context.data.classes]
+        self.shipped = shipped(context, side, self.classes) if steps is None else None
+        self.steps = steps or STEPS
+        if self.shipped is None:
+            self._check_labels()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._run(x, self.network.features)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Class logits (B, K), one column for each of the data's classes, in their order. Raises DataError without labels."""
+        logits = self._run(x, self.network)  # (B, K), or more if the shipped network knows more classes
+        if self.shipped is None:
+            return logits
+        if not self.classes:
+            raise DataError("features.classifier: this data set names no classes, so there is nothing to classify")
+        known = networks.metadata_of(self.shipped)["classes"].split(",")
+        return logits[:, [known.index(name) for name in self.classes]]
+
+    def classify(self, x: Tensor) -> Tensor:
+        """The most likely class of each sample, (B,) int64, as the data number them."""
+        return self.logits(x).argmax(1)
+
+    def fingerprint(self) -> str:
+        """A hash of the weights and of what is done to a picture before."""
+        return fingerprint("classifier", self.side, networks.ARCHITECTURE, list(networks.weights_of(self.network).items()))
+
+    @cached_property
+    def network(self) -> networks.ClassifierNetwork:
+        """The trained network, in evaluation mode on the context's device."""
+        if self.shipped is not None:
+            count = len(networks.metadata_of(self.shipped)["classes"].split(","))
+            found = networks.load(self.shipped, self.channels, count)
+            if found is None:
+                raise DataError(f"{self.shipped}: the weights are damaged; reinstall ganrun")
+        else:
+            found = self._own()
+        return found.requires_grad_(False).to(self.context.device)
+
+    def _run(self, x: Tensor, function: Any) -> Tensor:
+        device = self.context.device
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+        with torch.no_grad(), torch.autocast(device.type, enabled=False), exact:
+            out: Tensor = function(networks.resized(x.to(device), self.side))
+        return out.to(x.device)
+
+    # --- a classifier of this data's own -------------------------------------------------------------------------
+
+    def _check_labels(self) -> None:
+        data, name = self.context.data, self.context.name
+        if not hasattr(data, "labelled") and "label" not in data.spaces:
+            raise Refusal(
+                f"a classifier is trained on labels, and this data set has none for {name}",
+                "features: pixels, or a data set with labels",
+            )
+        if len(self.classes) < 2:
+            raise Refusal(f"a classifier tells classes apart, and this data set has {len(self.classes)}", "features: pixels, or more classes")
+
+    def _own(self) -> networks.ClassifierNetwork:
+        """The network kept for this data, trained now if there is none, by one process while others wait."""
+        context = self.context
+        collected = None if hasattr(context.data, "fingerprint") else self._collect()
+        data = context.data.fingerprint() if collected is None else fingerprint(*collected)  # type: ignore[attr-defined]
+        key = fingerprint(data, "train", context.name, self.side, self.classes, networks.ARCHITECTURE, networks.TRAINING, self.steps, MOST)
+        path = context.cache / "classifiers" / f"{key}.safetensors"
+        with only_one(path, f"another process trains {path.name}"):
+            network = networks.load(path, self.channels, len(self.classes)) if path.exists() else None
+            if network is None:
+                network = self._train(collected or self._collect(), stable_hash("classifier", key), path)
+                metadata = {"classes": ",".join(self.classes), "data": data, "architecture": networks.ARCHITECTURE, "training": networks.TRAINING}
+                networks.save(network, path, metadata)
+        return network
+
+    def _train(self, data: tuple[Tensor, Tensor], seed: int, path: Path) -> networks.ClassifierNetwork:
+        x, label = data
+        say = f"features.classifier: training on {len(x)} pictures of {len(self.classes)} classes"
+        print(f"{say}, once; it will be kept as {path}", flush=True)
+        last = time.monotonic()
+
+        def report(step: int) -> None:
+            nonlocal last
+            if time.monotonic() - last > 10:
+                last = time.monotonic()
+                print(f"{say}: step {step} of {self.steps}", flush=True)
+
+        network = networks.new_network(self.channels, len(self.classes), seed).to(self.context.device)
+        networks.fit(network, x, label, steps=self.steps, seed=seed, report=report)
+        return network
+
+    def _collect(self) -> tuple[Tensor, Tensor]:
+        """Labelled pictures of the train split: (N, C, side, side) uint8 and (N,) int64."""
+        data, name = self.context.data, self.context.name
+        if hasattr(data, "labelled"):
+            x, label = data.labelled(name)
+            pieces = [(networks.to_float(piece) if piece.dtype == torch.uint8 else piece, some) for piece, some in zip(torch.split(x, 256), torch.split(label, 256))]
+        else:
+            some = permutation(len(data), "classifier")[:MOST]
+            pieces = ((batch[name], batch["label"]) for batch in read_items(data, some, key=("classifier",)))  # type: ignore[assignment]
+        small = [(networks.to_bytes(networks.resized(x.cpu(), self.side)).to(torch.uint8), label.cpu()) for x, label in pieces]
+        return torch.cat([x for x, _ in small]), torch.cat([label for _, label in small])
+
+
+def shipped(context: FeatureContext, side: int, classes: Sequence[str]) -> Path | None:
+    """The file that comes with ganrun for what the data picture, None if there is none."""
+    subject = getattr(context.data, "subjects", {}).get(context.name)
+    if subject is None:
+        return None
+    for path in sorted(SHIPPED.glob("*.safetensors")):
+        found = networks.metadata_of(path)
+        fits = found.get("side") == str(side) and found.get("channels") == str(context.space.shape[0])
+        if fits and found.get("subject") == subject and set(classes) <= set(found.get("classes", "").split(",")):
+            return path
+    return None
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("features", "classifier", Classifier)

@@ -1,0 +1,33 @@
+"""The samples themselves, flattened: the simplest feature space, for any data.
+
+Distances between pixels say little about pictures (Xu et al., "An empirical study on evaluation metrics of generative
+adversarial networks", 2018); for points they are what one wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from ganrun.evaluation import FeatureContext
+from ganrun.hookspecs import Component, hookimpl
+
+
+class Pixels:
+    """(B, *shape) -> (B, size) float32: pixels in [-1, 1], or the coordinates of points."""
+
+    def __init__(self, context: FeatureContext) -> None:
+        self.size = context.space.size
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.detach().flatten(1).float()
+
+    def fingerprint(self) -> str:
+        """There are no weights, so nothing but the name."""
+        return "pixels"
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("features", "pixels", Pixels)

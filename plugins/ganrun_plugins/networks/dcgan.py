@@ -1,0 +1,120 @@
+"""DCGAN's convolutional generator and discriminator, for square images of any power-of-two side from 8 up.
+
+Paper: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), section 3:
+strided convolutions instead of pooling, BatchNorm in both networks except at the image, ReLU in the generator with
+tanh at its end, LeakyReLU 0.2 in the discriminator, no hidden linear layers. No layer has a bias.
+
+``width`` is the number of channels of the layer next to the image; it doubles with every halving of the side. Width 64
+at 64 pixels has 3,576,704 and 2,765,568 parameters for RGB, as pytorch/examples; the paper's own generator is twice as wide.
+Differences from well-known code: logits, no sigmoid. ``norm: none`` and ``instance`` are for what BatchNorm cannot serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganrun.game import DiscriminatorOutput
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Interface, Refusal, Space
+from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
+
+Norm = Literal["batch", "instance", "none"]
+Width = Annotated[int, Field(ge=1, description="channels of the layer next to the image")]
+
+
+def halvings(image: Space, network: str) -> int:
+    """How many times the side of an image is halved on the way down to 4 pixels."""
+    height, width = image.shape[1:]
+    if height != width or height < 8 or height & (height - 1):
+        raise Refusal(
+            f"{network} halves a square image down to 4 x 4, so its side must be a power of two from 8 up; this is {height} x {width}",
+            "resize the data to 8, 16, 32, 64, ... pixels",
+        )
+    return height.bit_length() - 3
+
+
+def norm_layer(norm: Norm, width: int) -> list[nn.Module]:
+    """The normalisation behind one convolution, as a list of no or one module."""
+    match norm:
+        case "batch":
+            return [nn.BatchNorm2d(width)]
+        case "instance":
+            return [nn.InstanceNorm2d(width, affine=True)]
+    return []
+
+
+class DCGANGenerator(nn.Module):
+    """(B, latent) -> (B, C, S, S) in [-1, 1]. Given vectors and labels (one-hot) are joined to the latent."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"latent"})
+    makes: ClassVar[frozenset[str]] = frozenset({"image"})
+
+    def __init__(
+        self, interface: Interface, *,
+        width: Width = 64,
+        norm: Annotated[Norm, Field(description="normalisation of all layers but the last")] = "batch",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        assert interface.makes is not None, "a generator is told what it makes"
+        if any(space.kind == "image" for space in interface.given):
+            raise Refusal("generator dcgan grows an image from a vector and has no place for a given image", "a generator that takes images")
+        self.given = interface.given
+        doublings = halvings(interface.makes, "generator dcgan")
+        bias = norm == "none"  # a normalisation would subtract it at once
+        channels = width * 2 ** (doublings - 1)
+        size = interface.takes.size + vector_size(interface.given)
+        layers = [nn.ConvTranspose2d(size, channels, 4, 1, 0, bias=bias), *norm_layer(norm, channels), nn.ReLU(inplace=True)]
+        for _ in range(doublings - 1):
+            layers += [nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=bias), *norm_layer(norm, channels // 2), nn.ReLU(inplace=True)]
+            channels //= 2
+        self.main = nn.Sequential(*layers, nn.ConvTranspose2d(channels, interface.makes.shape[0], 4, 2, 1, bias=False), nn.Tanh())
+
+    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+        z = append_vectors(x, given, self.given)  # (B, Z)
+        image: Tensor = self.main(z[:, :, None, None])  # (B, Z, 1, 1) -> (B, C, S, S)
+        return image
+
+
+class DCGANDiscriminator(nn.Module):
+    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Its features follow each LeakyReLU."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"features"})
+
+    def __init__(
+        self, interface: Interface, *,
+        width: Width = 64,
+        norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "batch",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.given = interface.given
+        steps = halvings(interface.takes, "discriminator dcgan")
+        bias = norm == "none"
+        planes = interface.takes.shape[0] + plane_count(interface.given, interface.takes.shape[1:], "discriminator dcgan")
+        layers: list[nn.Module] = [nn.Conv2d(interface.pack * planes, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+        for _ in range(steps - 1):
+            layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias), *norm_layer(norm, 2 * width), nn.LeakyReLU(0.2, inplace=True)]
+            width *= 2
+        self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.logits, 4, 1, 0, bias=False))
+        self.heads = nn.ModuleDict({name: nn.Conv2d(width, size, 4, 1, 0) for name, size in interface.heads.items()})
+
+    def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
+        h = append_planes(x, given, self.given)  # (B, pack * (C + planes), S, S)
+        features = []
+        for layer in self.main[:-1]:
+            h = layer(h)
+            if isinstance(layer, nn.LeakyReLU):
+                features.append(h)
+        logits = self.main[-1](h).flatten(1)  # (B, D, 4, 4) -> (B, logits)
+        heads = {name: head(h).flatten(1) for name, head in self.heads.items()}
+        return DiscriminatorOutput(logits.squeeze(1) if logits.shape[1] == 1 else logits, features, heads)
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("generator", "dcgan", DCGANGenerator)
+    yield Component("discriminator", "dcgan", DCGANDiscriminator)

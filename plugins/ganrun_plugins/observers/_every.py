@@ -1,0 +1,43 @@
+"""How often an observer acts: every so many steps, epochs, images or percent of the run, or by the clock."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ganrun.run import AGREE_EVERY, Run
+from ganrun.schedule import Duration
+
+
+class Every:
+    """Says at the end of a step whether it is time. All processes ask alike, and get the same answer."""
+
+    def __init__(self, duration: Duration | int | str) -> None:
+        self.duration = Duration.parse(duration)
+        self._steps = 0
+        self._since = 0.0
+
+    def start(self, run: Run) -> None:
+        """Begin to count: called at the start of a run."""
+        self._since = time.monotonic()
+        self._steps = 0 if self.duration.unit == "minutes" else self.duration.whole_steps(run.experiment.clock)
+
+    def due(self, run: Run) -> bool:
+        """Whether to act after this step. Minutes are counted by the main process, which tells the others."""
+        if self._steps:
+            return run.step % self._steps == 0
+        if run.processes.world > 1 and run.step % AGREE_EVERY:
+            return False
+        late = time.monotonic() - self._since >= self.duration.amount * 60
+        due = run.processes.any(run.is_main and late)
+        if due:
+            self._since = time.monotonic()
+        return due
+
+    def __repr__(self) -> str:
+        return f"Every({self.duration})"
+
+
+def plain(value: Any) -> str:
+    """A number as people read it: four significant digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

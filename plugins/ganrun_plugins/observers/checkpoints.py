@@ -1,0 +1,117 @@
+"""Checkpoints every so often and at the end, as the recipe's key ``checkpoint`` says.
+
+``checkpoint: {every: 500, keep: 3, best: {evaluator: frechet-distance, mode: min}}``. The newest ``keep`` are kept, and the
+best one, which ``checkpoints/best.json`` names: an evaluator's name stands for its first metric, ``evaluator.metric`` for that
+one. An interrupted run saves its last step.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ganrun import checkpoint as checkpoints
+from ganrun.build import Experiment
+from ganrun.evaluation import due
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Refusal
+from ganrun.run import Run
+from ganrun_plugins.observers._every import Every
+
+
+class Checkpoints:
+    """Decides when to save, and which checkpoints stay."""
+
+    def __init__(self) -> None:
+        self.best: dict[str, Any] | None = None
+        self._improved = False
+        self._saved: int | None = None
+        self._every = Every(1)
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        """Refuse a best checkpoint by an evaluator that never runs."""
+        best, names = experiment.recipe.checkpoint.best, [part.part.name for part in experiment.recipe.evaluators]
+        if best is not None and best.evaluator.partition(".")[0] not in names:
+            raise Refusal(
+                f"checkpoint.best goes by the evaluator {best.evaluator}, which this recipe does not run",
+                f"add it to evaluators, with `every`, or name one of: {', '.join(names) or 'none there'}",
+            )
+
+    @hookimpl
+    def run_start(self, run: Run) -> None:
+        self._every = Every(run.recipe.checkpoint.every)
+        self._every.start(run)
+        self._saved = run.resumed_from
+        if run.is_main:
+            if self.best is not None and self.best["step"] not in dict(checkpoints.listing(_folder(run))):
+                self.best = None  # it was removed by hand, or by a run that went another way
+            self._mark(run)
+
+    @hookimpl
+    def evaluate(self, run: Run, scores: dict[str, float]) -> None:
+        """Called in the main process alone: notes whether this step is the best so far."""
+        wanted = run.recipe.checkpoint.best
+        if wanted is None:
+            return
+        metric = next((name for name in scores if name == wanted.evaluator or name.startswith(f"{wanted.evaluator}.")), None)
+        if metric is None or not math.isfinite(scores[metric]):
+            return
+        value = scores[metric]
+        before = None if self.best is None else self.best["value"]
+        if before is None or (value < before if wanted.mode == "min" else value > before):
+            self.best = {"step": run.step, "metric": metric, "value": value}
+            self._improved = True
+
+    @hookimpl
+    def step_end(self, run: Run) -> None:
+        # Saving is done by all processes at once, so all have to know that the main one found a better score.
+        evaluated = run.recipe.checkpoint.best is not None and bool(due(run))
+        improved = evaluated and run.processes.any(self._improved)
+        if self._every.due(run) or improved:
+            run.save()
+
+    @hookimpl
+    def checkpoint(self, run: Run, path: Path | None) -> None:
+        """After any checkpoint: name the best one before older ones go."""
+        self._saved = run.step
+        if run.is_main:
+            self._mark(run)
+            protected = set() if self.best is None else {self.best["step"]}
+            checkpoints.prune(_folder(run), run.recipe.checkpoint.keep, protected)
+        self._improved = False
+
+    @hookimpl
+    def run_end(self, run: Run, reason: str) -> None:
+        if reason != "failed" and self._saved != run.step:
+            run.save()
+
+    def _mark(self, run: Run) -> None:
+        """Write ``best.json`` as a whole, or remove it if no checkpoint is the best."""
+        path = _folder(run) / "best.json"
+        if self.best is None:
+            path.unlink(missing_ok=True)
+            return
+        temporary = path.with_name(".best.json.writing")
+        temporary.write_text(json.dumps(self.best) + "\n")
+        os.replace(temporary, path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": None if self.best is None else dict(self.best)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+
+def _folder(run: Run) -> Path:
+    assert run.folder is not None
+    return run.folder / "checkpoints"
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("observer", "checkpoints", Checkpoints)

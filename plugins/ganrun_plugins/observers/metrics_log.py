@@ -1,0 +1,107 @@
+"""One line of JSON every so many steps in ``metrics.jsonl``: terms, learning rates and scores.
+
+A line is flat: ``step``, ``time`` (seconds since 1970), ``phase/term`` for the terms of that step, ``rate/player`` for
+learning rates, ``evaluator.metric`` for scores. A value that is not finite is null: JSON has no NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+from pydantic import Field
+
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.run import Run
+from ganrun.schedule import Duration
+from ganrun_plugins.observers._every import Every
+
+
+class MetricsLog:
+    """Writes the terms of the main process."""
+
+    def __init__(self, *, every: Annotated[Duration, Field(description="time between two lines")] = Duration(50)) -> None:
+        self.every = Every(every)
+        self._file: TextIO | None = None
+        self._scores: dict[str, float] = {}
+        self._written = -1
+
+    @hookimpl
+    def run_start(self, run: Run) -> None:
+        """Cut the lines of steps that a resumed run will take again, and open the file."""
+        self.every.start(run)
+        if not run.is_main:
+            return
+        assert run.folder is not None
+        path = run.folder / "metrics.jsonl"
+        cut(path, run.step)
+        self._file = path.open("a", encoding="utf-8")
+        self._written = run.step
+
+    @hookimpl
+    def evaluate(self, run: Run, scores: dict[str, float]) -> None:
+        self._scores.update(scores)
+
+    @hookimpl
+    def step_end(self, run: Run) -> None:
+        if self.every.due(run) or self._scores:
+            self._write(run)
+
+    @hookimpl
+    def run_end(self, run: Run, reason: str) -> None:
+        if self._file is None:
+            return
+        if reason != "failed" and run.step > self._written:
+            self._write(run)
+        self._file.close()
+        self._file = None
+
+    def _write(self, run: Run) -> None:
+        if self._file is None:
+            return
+        line: dict[str, Any] = {"step": run.step, "time": round(time.time(), 2), **run.metrics()}
+        line |= rates(run) | self._scores
+        self._scores = {}
+        self._written = run.step
+        self._file.write(json.dumps({name: finite(value) for name, value in line.items()}, allow_nan=False) + "\n")
+        self._file.flush()
+
+
+def rates(run: Run) -> dict[str, float]:
+    """``rate/player`` -> the learning rate of the step just done."""
+    optimizers = run.experiment.optimizers
+    return {f"rate/{player}": optimizer.lr.at(run.step - 1, run.experiment.clock) for player, optimizer in optimizers.items()}
+
+
+def finite(value: float) -> float | None:
+    """The value, None if JSON cannot say it."""
+    return value if math.isfinite(value) else None
+
+
+def cut(path: Path, step: int) -> None:
+    """Keep the lines up to ``step``; a later line goes, and one that was torn when a process was killed."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if _whole(line) and json.loads(line)["step"] <= step]
+    if kept != lines:
+        temporary = path.with_name(f".{path.name}.writing")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        os.replace(temporary, path)
+
+
+def _whole(line: str) -> bool:
+    try:
+        return line.endswith("\n") and isinstance(json.loads(line)["step"], int)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("observer", "metrics-log", MetricsLog)

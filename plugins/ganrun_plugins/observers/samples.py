@@ -1,0 +1,105 @@
+"""Pictures of what the networks make of fixed latents, as PNG files in the run's folder.
+
+``samples/step-0001000.png``: a square grid, rows of input, output and reconstruction for a variant that translates, a
+scatter plot for points (real ones grey). The latents are those of ``ganrun sample RUN --seed 0``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun import pictures
+from ganrun.data import read_items
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.run import Run
+from ganrun.schedule import Duration
+from ganrun_plugins.observers._every import Every
+
+SEED = 0
+
+
+class Samples:
+    """Draws a picture every so often and at the end; the main process makes it."""
+
+    def __init__(
+        self, *,
+        every: Annotated[Duration, Field(description="time between two pictures")] = Duration(10, "%"),
+        count: Annotated[int, Field(ge=1, le=10_000, description="samples in a grid")] = 64,
+        rows: Annotated[int, Field(ge=1, le=1000, description="rows of a translation picture")] = 8,
+        points: Annotated[int, Field(ge=1, le=100_000, description="points in a scatter plot")] = 1000,
+    ) -> None:  # fmt: skip
+        self.every = Every(every)
+        self.count = count
+        self.rows = rows
+        self.points = points
+        self._newest = -1
+
+    @hookimpl
+    def run_start(self, run: Run) -> None:
+        """Remove the pictures of steps that a resumed run will take again."""
+        self.every.start(run)
+        kept = []
+        for path in sorted(self._folder(run).glob("*.png")) if run.is_main else ():
+            number = path.stem.removeprefix("step-")
+            if number.isdigit() and int(number) > run.step:
+                path.unlink()
+            elif number.isdigit():
+                kept.append((int(number), path))
+        if kept:
+            self._newest, run.newest_picture = max(kept)
+
+    @hookimpl
+    def step_end(self, run: Run) -> None:
+        if self.every.due(run):
+            self._draw(run)
+
+    @hookimpl
+    def run_end(self, run: Run, reason: str) -> None:
+        if reason != "failed" and run.step > 0:
+            self._draw(run)
+
+    def _draw(self, run: Run) -> None:
+        run.processes.average_buffers(run.experiment.modules.values())  # all processes take part
+        if not run.is_main or self._newest == run.step:
+            return
+        picture = pictures.picture_of(self._panels(run), self._real_points(run), self.rows)
+        run.newest_picture = pictures.save(picture, self._folder(run) / f"step-{run.step:07d}.png")
+        self._newest = run.step
+
+    def _panels(self, run: Run) -> dict[str, list[Tensor]]:
+        """The variant's panels of a turn that depends on the networks alone."""
+        experiment = run.experiment
+        images = any(experiment.dataset.spaces[name].kind == "image" for name in experiment.description.outputs)
+        n = self.count if images else self.points
+        real = None
+        if experiment.description.conditional:
+            n = min(self.rows if images else n, len(run.dataset("test")))
+            (real,) = read_items(run.dataset("test"), range(n), rows=n, key=("samples",))
+        found: dict[str, list[Tensor]] = run.studio.panels(n, SEED, real=real)  # in the weights and modes of sampling
+        return found
+
+    def _real_points(self, run: Run) -> dict[int, Tensor]:
+        """Real points to draw fakes over, by their number of coordinates."""
+        names = [name for name, space in run.experiment.dataset.spaces.items() if space.kind == "points"]
+        n = min(self.points, len(run.dataset("test")))
+        found = {}
+        for name in names:
+            x = torch.cat([piece[name] for piece in read_items(run.dataset("test"), range(n), key=("samples",))])
+            found[x[0].numel()] = x
+        return found
+
+    @staticmethod
+    def _folder(run: Run) -> Path:
+        assert run.folder is not None
+        return run.folder / "samples"
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("observer", "samples", Samples)

@@ -1,0 +1,27 @@
+"""Latents from a standard normal distribution.
+
+The usual choice since Radford et al.'s public code (2015); ``uniform`` is the paper's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Space
+from ganrun.randomness import Draws
+
+
+class Normal:
+    """Independent normal numbers of mean 0 and standard deviation 1."""
+
+    def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
+        """n rows, (n, *space.shape)."""
+        return draws.normal(purpose, n, *space.shape)
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("sampler", "normal", Normal)

@@ -1,0 +1,147 @@
+"""EMA: samples are made with a running average of the generators' weights, which training itself never uses.
+
+Papers: Yazici et al., "The Unusual Effectiveness of Averaging in GAN Training" (2018); Karras et al., "Progressive
+Growing of GANs" (2017), appendix A. After each update of a generator's player:
+
+    average <- b average + (1 - b) weights,   b = decay, 0 before ``start``,
+                                              and at most 0.5^(1 / (warmup * t)) at the t-th update since then
+
+``decay: 0`` is the newest weights. A decay b has a half-life of log(0.5) / log(b) updates: 692 for 0.999. ``warmup: 0.05``
+keeps the half-life below a twentieth of the updates so far, as StyleGAN2 does; ``start`` is BigGAN's way (Brock et al. 2018).
+
+Buffers: the running statistics of normalisation layers belong to weights, so they are averaged with them (BigGAN), or
+with ``buffers: copy`` are the newest ones (StyleGAN2). All other buffers, such as the vectors of spectral
+normalisation, are the newest ones. If two of these are in one recipe, the last one's weights make the samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ganrun.game import Turn
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because
+from ganrun.schedule import Duration, Scheduled
+
+if TYPE_CHECKING:
+    from ganrun.build import Experiment
+    from ganrun.sampling import Sampling
+
+STATISTICS = ("running_mean", "running_var")
+
+
+class Averaged(nn.Module):
+    """A network that runs with other tensors than its own: its parameters and buffers by name."""
+
+    def __init__(self, network: nn.Module, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self.tensors = tensors
+
+    def forward(self, *args: Tensor) -> Any:
+        # Cloned, so that a network sampled in training mode does not change the averages.
+        buffers = {name: self.tensors[name].clone() for name, _ in self.network.named_buffers() if name in self.tensors}
+        return functional_call(self.network, {**self.tensors, **buffers}, args)
+
+
+class EMA:
+    """Keeps an average of every generator and samples with it."""
+
+    strength: ClassVar[str] = "decay"
+    remedies: ClassVar[frozenset[str]] = frozenset({"oscillation"})
+    provides: ClassVar[frozenset[str]] = frozenset({"averaged-weights"})
+    needs: ClassVar[dict[str, Because]] = {}
+
+    def __init__(
+        self, *,
+        decay: Annotated[Scheduled, Field(ge=0, le=1, description="share of the old average that is kept at an update")] = Scheduled(0.999),
+        start: Annotated[Duration, Field(description="until then the average is the newest weights")] = Duration(0),
+        warmup: Annotated[float, Field(ge=0, description="largest half-life as a share of the updates so far; 0: no limit")] = 0.0,
+        buffers: Annotated[Literal["average", "copy"], Field(description="running statistics of normalisation layers")] = "average",
+    ) -> None:  # fmt: skip
+        self.decay = Scheduled(decay)
+        self.start = Duration.parse(start)
+        self.warmup = warmup
+        self.average_statistics = buffers == "average"
+        self.networks: dict[str, nn.Module] = {}
+        self.players: dict[str, set[str]] = {}
+        self.averages: dict[str, dict[str, Tensor]] = {}
+        self.updates: dict[str, int] = {}
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        self.networks = experiment.networks("generator")
+        for player in experiment.players.values():
+            self.players[player.name] = {name.partition(".")[0] for name in player.modules} & self.networks.keys()
+
+    @hookimpl
+    def phase_start(self, turn: Turn) -> None:
+        # Not in `build`: later parts may still rename parameters, and another run's weights may still be loaded.
+        for name, network in self.networks.items():
+            if name not in self.averages:
+                self.averages[name] = {key: tensor.detach().clone() for key, tensor in tensors_of(network)}
+                self.updates[name] = 0
+
+    @hookimpl
+    def updated(self, turn: Turn) -> None:
+        for name in sorted(self.players[turn.player]):
+            self._average(turn, name)
+
+    def _average(self, turn: Turn, name: str) -> None:
+        started = turn.step >= self.start.steps(turn.engine.clock)
+        self.updates[name] += started
+        decay = turn.now(self.decay) if started else 0.0
+        if self.warmup > 0 and started:
+            decay = min(decay, 0.5 ** (1 / (self.warmup * self.updates[name])))
+        averaged: tuple[list[Tensor], list[Tensor]] = ([], [])
+        copied: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for key, tensor in tensors_of(self.networks[name]):
+            group = averaged if self._is_averaged(key, tensor) else copied
+            group[0].append(self._average_of(name, key, tensor))
+            group[1].append(tensor.detach())
+        torch._foreach_lerp_(averaged[0], averaged[1], 1.0 - decay)
+        if copied[0]:
+            torch._foreach_copy_(copied[0], copied[1])
+
+    def _is_averaged(self, key: str, tensor: Tensor) -> bool:
+        statistics = key.rpartition(".")[2] in STATISTICS
+        return isinstance(tensor, nn.Parameter) or (statistics and self.average_statistics)
+
+    def _average_of(self, name: str, key: str, like: Tensor) -> Tensor:
+        average = self.averages[name][key]
+        if average.device != like.device or average.stride() != like.stride():  # after a resume
+            average = self.averages[name][key] = torch.empty_like(like, requires_grad=False).copy_(average)
+        return average
+
+    @hookimpl
+    def sampling(self, sampling: Sampling) -> None:
+        for name, averages in self.averages.items():
+            network = self.networks[name]
+            tensors = {key: self._average_of(name, key, tensor) for key, tensor in tensors_of(network) if key in averages}
+            sampling.modules[name] = Averaged(network, tensors)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Generator -> how many updates were averaged, and the averages by tensor name."""
+        return {name: {"updates": self.updates[name], "average": dict(average)} for name, average in self.averages.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what ``state_dict`` returned."""
+        self.averages = {name: {key: tensor.clone() for key, tensor in saved["average"].items()} for name, saved in state.items()}
+        self.updates = {name: int(saved["updates"]) for name, saved in state.items()}
+
+
+def tensors_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters, then buffers, by name."""
+    yield from network.named_parameters()
+    yield from network.named_buffers()
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("trick", "ema", EMA)

@@ -1,0 +1,132 @@
+"""Generator dropout: hidden activations of the generators are dropped at random, in training and, if asked, when sampling.
+
+Papers: Srivastava et al., "Dropout" (2014); as the noise of a generator without a latent: Isola et al., "Image-to-Image
+Translation with Conditional Adversarial Networks" (2016), section 3.2, where it stays on at test time (``at_sampling``).
+
+A dropout layer is put behind every hidden activation of every generator, whatever its architecture: the activations
+are found by running the network once on torch's meta device, and one counts as hidden if a layer with parameters runs
+after it. So the output block is left out. An activation that is written as a function instead of a module
+(``F.relu(x)``) cannot be found.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganrun.game import Turn
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Interface, Refusal
+from ganrun.schedule import Scheduled
+
+if TYPE_CHECKING:
+    from ganrun.build import Experiment
+    from ganrun.sampling import Sampling
+
+ACTIVATIONS = (
+    nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.ReLU, nn.SELU, nn.SiLU,
+    nn.Softplus, nn.Tanh,
+)  # fmt: skip
+
+
+class ScheduledDropout(nn.Dropout):
+    """Dropout of single numbers whose probability is set before each turn."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.p, self.training)
+
+
+class GeneratorDropout:
+    """Puts dropout behind the hidden activations of the generators."""
+
+    strength: ClassVar[str] = "p"
+    remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-generator", "missing-diversity"})
+
+    def __init__(
+        self, *,
+        p: Annotated[Scheduled, Field(ge=0, lt=1, description="probability that a number is dropped")] = Scheduled(0.5),
+        at_sampling: Annotated[bool, Field(description="drop when sampling outside training, too")] = False,
+    ) -> None:  # fmt: skip
+        self.p = Scheduled(p)
+        self.at_sampling = at_sampling
+        self.dropouts: list[ScheduledDropout] = []
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        for name, network in experiment.networks("generator").items():
+            added = insert_dropout(network, hidden_activations(network, experiment.description.networks[name].interface), self.p.values[0])
+            if not added:
+                raise Refusal(
+                    f"no hidden activation was found in {name} ({type(network).__name__}), so there is nothing that could be dropped",
+                    "write its activations as modules (nn.ReLU() rather than F.relu), or take another generator",
+                )
+            self.dropouts += added
+
+    @hookimpl
+    def phase_start(self, turn: Turn) -> None:
+        self._set(turn.now(self.p))
+
+    @hookimpl
+    def sampling(self, sampling: Sampling) -> None:
+        if self.at_sampling:
+            sampling.active.extend(self.dropouts)
+
+    def _set(self, p: float) -> None:
+        for dropout in self.dropouts:
+            dropout.p = p
+
+    def state_dict(self) -> dict[str, Any]:
+        """The probability of the last turn: samples of a restored run are made with it."""
+        return {"p": self.dropouts[0].p} if self.dropouts else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what ``state_dict`` returned."""
+        if state:
+            self._set(float(state["p"]))
+
+
+def hidden_activations(network: nn.Module, interface: Interface) -> set[nn.Module]:
+    """The activation modules that run before some layer with parameters: all but those of the output block."""
+    twin = copy.deepcopy(network).to("meta").eval()
+    names = {id(module): name for name, module in twin.named_modules()}
+    waiting: set[str] = set()
+    hidden: set[str] = set()
+
+    def before(module: nn.Module, args: Any) -> None:
+        if isinstance(module, ACTIVATIONS):
+            hidden.discard(names[id(module)])  # one used again may be the last now
+            waiting.add(names[id(module)])
+        elif next(module.parameters(), None) is not None:
+            hidden.update(waiting)
+            waiting.clear()
+
+    for module in twin.modules():
+        module.register_forward_pre_hook(before)
+    dtype = next((p.dtype for p in twin.parameters()), torch.float32)
+    with torch.no_grad():
+        twin(*(
+            torch.zeros(2, *space.shape, dtype=torch.long if space.kind == "labels" else dtype, device="meta")
+            for space in (interface.takes, *interface.given)
+        ))  # fmt: skip
+    return {module for name, module in network.named_modules() if name in hidden}
+
+
+def insert_dropout(network: nn.Module, activations: set[nn.Module], p: float) -> list[ScheduledDropout]:
+    """Replace each of these modules, wherever it is used, by itself followed by dropout. Returns the new layers."""
+    pairs = {activation: nn.Sequential(activation, ScheduledDropout(p)) for activation in activations}
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if child in pairs and parent is not pairs[child]:
+                setattr(parent, name, pairs[child])
+    return [layer for pair in pairs.values() for layer in pair if isinstance(layer, ScheduledDropout)]
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("trick", "generator-dropout", GeneratorDropout)

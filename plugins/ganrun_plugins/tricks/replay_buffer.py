@@ -1,0 +1,120 @@
+"""A replay buffer: the discriminator is shown fakes of former steps, too, so that it does not forget them.
+
+Papers: Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training" (2016), section
+2.3; the per-image form of Zhu et al., "CycleGAN" (2017): until the pool of 50 is full, a fake is stored and passed on; from
+then on, with probability p, it takes the place of a random stored one, which is passed on in its stead.
+
+In batch form the swapped fakes of one batch take distinct slots, so a batch larger than the pool goes through it in
+portions of the pool's size. There is one pool for every fake stream of every game; it holds clean samples (before
+augmentation and noise) together with whatever is given with them. The generator's turns never see it. Each process
+keeps pools of its own fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.game import Turn
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because
+from ganrun.schedule import Scheduled
+
+
+class Pool:
+    """Stored samples: tensors (size, ...) of which the first ``count`` rows are filled."""
+
+    def __init__(self, stored: list[Tensor], count: int = 0) -> None:
+        self.stored = stored
+        self.count = count
+
+    def exchange(self, fresh: list[Tensor], swap: Tensor, order: Tensor) -> list[Tensor]:
+        """Pass at most ``size`` samples through. fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order: (size,) slots.
+
+        Returns tensors like ``fresh``. Only samples that find the pool full are swapped.
+        """
+        n = fresh[0].shape[0]
+        free = min(n, self.stored[0].shape[0] - self.count)
+        slots, swap = order[: n - free], swap[free:]
+        passed = []
+        for k, new in enumerate(fresh):
+            kept = self.stored[k].to(new.device)  # after a resume it may still lie elsewhere
+            kept[self.count : self.count + free] = new[:free]
+            old, rest = kept[slots], new[free:]
+            chosen = swap.reshape(-1, *[1] * (new.dim() - 1))
+            kept[slots] = torch.where(chosen, rest, old)
+            passed.append(torch.cat([new[:free], torch.where(chosen, old, rest)]))
+            self.stored[k] = kept
+        self.count += free
+        return passed
+
+
+class ReplayBuffer:
+    """Swaps fakes with older ones on the discriminator's side."""
+
+    strength: ClassVar[str] = "p"
+    remedies: ClassVar[frozenset[str]] = frozenset({"oscillation", "mode-collapse"})
+    needs: ClassVar[dict[str, Because]] = {
+        "game": Because("there is no discriminator that could be shown older fakes", "a variant with a game"),
+    }
+    refuses: ClassVar[dict[str, Because]] = {
+        "discriminator-sees-latent": Because(
+            "the discriminator judges pairs of a sample and its latent, and an encoder's or generator's loss relates each pair to this step's latents",
+            "leave replay-buffer out",
+        ),
+    }
+
+    def __init__(
+        self, *,
+        size: Annotated[int, Field(ge=1, description="fakes stored for each game")] = 50,
+        p: Annotated[Scheduled, Field(ge=0, le=1, description="probability that a fake is swapped, once the pool is full")] = Scheduled(0.5),
+    ) -> None:  # fmt: skip
+        self.size = size
+        self.p = Scheduled(p)
+        self.pools: dict[str, Pool] = {}
+
+    @hookimpl
+    def generated(self, turn: Turn) -> None:
+        for round in turn.rounds:
+            if round.side != "discriminator":
+                continue
+            for number, stream in enumerate(round.of("fake")):
+                samples = [stream.x.detach(), *(given.detach() for given in stream.given)]
+                stream.x, *given = self._through(turn, f"{round.game.name}.{number}", samples)
+                stream.given = tuple(given)
+                stream.latent = None  # its rows no longer belong to these samples
+
+    def _through(self, turn: Turn, name: str, samples: list[Tensor]) -> list[Tensor]:
+        """Pass tensors (B, ...) of the same samples through a pool, in portions of its size."""
+        if name not in self.pools:
+            self.pools[name] = Pool([x.new_zeros(self.size, *x.shape[1:]) for x in samples])
+        rows = samples[0].shape[0]
+        swap = turn.draws.uniform("replay-buffer", rows) < turn.now(self.p)  # (B,)
+        portions = []
+        for start in range(0, rows, self.size):
+            # Numbers in random order give distinct slots, of this process and micro-batch alone.
+            order = turn.draws.uniform("replay-buffer slots", self.size).argsort()
+            fresh = [x[start : start + self.size] for x in samples]
+            portions.append(self.pools[name].exchange(fresh, swap[start : start + self.size], order))
+        return [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*portions)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Pool -> how many samples it holds, and the tensors (size, ...) of x and of what is given."""
+        return {
+            name: {"count": pool.count, "stored": {str(k): tensor for k, tensor in enumerate(pool.stored)}} for name, pool in self.pools.items()
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what ``state_dict`` returned."""
+        self.pools = {
+            name: Pool([pool["stored"][str(k)].clone() for k in range(len(pool["stored"]))], int(pool["count"])) for name, pool in state.items()
+        }
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("trick", "replay-buffer", ReplayBuffer)

@@ -1,0 +1,136 @@
+"""CycleGAN: translation between two sets of unpaired images, held together by translating back.
+
+Paper: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (2017). With G: a -> b
+and F: b -> a, each judged by a discriminator of the domain it makes, the generators minimise
+
+    (D_b(G(a)) - 1)^2 + (D_a(F(b)) - 1)^2
+    + cycle * (|F(G(a)) - a| + |G(F(b)) - b|) + identity * cycle * (|F(a) - a| + |G(b) - b|)
+
+and the discriminators half the sum of (D(real) - 1)^2 and D(fake)^2, on fakes from a pool of 50. All is as in the
+authors' PyTorch code: both generators move first, then both discriminators, on fakes made before the generators
+moved; one Adam each; the rate of epoch E (from 1) is constant up to 100, then times 1 - (E - 100) / 101.
+
+Names differ: ``discriminator_b`` judges domain b. The authors call it D_A, after the generator it is played against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.game import Description, Game, Network, Phase, Player, Role, Stream, Term, Turn
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Interface, Refusal, Space
+from ganrun.schedule import Scheduled
+
+RATE = {"linear": [2e-4, 0.0], "from": "99 epochs", "until": "200 epochs", "every": "1 epochs"}
+PLAYER = {
+    "optimizer": {"adam": {"lr": RATE, "betas": [0.5, 0.999]}},
+    "init": {"scheme": "normal", "gain": 0.02},
+}
+
+
+class CycleGAN:
+    """Two generators, two discriminators, two games, and the way back."""
+
+    provides = frozenset({"deterministic-generator"})
+    defaults: ClassVar[dict[str, Any]] = {
+        "generator": {"resnet-translator": {"blocks": 9}},
+        "discriminator": "patchgan",
+        "loss": {"least-squares": {"coding": "zero-one", "scale": 1.0}},
+        "tricks": [{"replay-buffer": {"size": 50, "p": 0.5}}],
+        "players": {"generator": PLAYER, "discriminator": PLAYER},
+        "train": {"batch_size": 1, "steps": "200 epochs"},
+    }
+
+    def __init__(
+        self, *,
+        cycle: Annotated[Scheduled, Field(ge=0, description="weight of the L1 distance after translating there and back")] = Scheduled(10.0),
+        identity: Annotated[
+            Scheduled, Field(ge=0, description="weight, relative to cycle, of the L1 distance when nothing is to be translated")
+        ] = Scheduled(0.5),
+    ) -> None:  # fmt: skip
+        self.cycle = Scheduled(cycle)
+        self.identity = Scheduled(identity)
+
+    def describe(self, spaces: Mapping[str, Space]) -> Description:
+        """For data with entries ``a`` and ``b``: images, of equal channels if the identity term is wanted."""
+        if not {"a", "b"} <= set(spaces):
+            raise Refusal(
+                f"this variant translates between the entries 'a' and 'b' of the data, and the data set has {', '.join(sorted(spaces))}",
+                "take a data set of two domains, such as unpaired-folders",
+            )
+        a, b = spaces["a"], spaces["b"]
+        if self.identity > 0 and a.shape != b.shape:
+            raise Refusal(
+                f"the identity term asks a generator of one domain to keep images of the other, but the domains are {a} and {b}",
+                "set the variant's identity: 0",
+            )
+        return Description(
+            networks={
+                "generator_ab": Network("generator", Interface(takes=a, makes=b)),
+                "generator_ba": Network("generator", Interface(takes=b, makes=a)),
+                "discriminator_a": Network("discriminator", Interface(takes=a)),
+                "discriminator_b": Network("discriminator", Interface(takes=b)),
+            },
+            players=[
+                Player("generator", ["generator_ab", "generator_ba"]),
+                Player("discriminator", ["discriminator_a", "discriminator_b"]),
+            ],
+            phases=[Phase("generator", "generator"), Phase("discriminator", "discriminator")],
+            games=[
+                Game("b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight={"discriminator": 0.5}),
+                Game("a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight={"discriminator": 0.5}),
+            ],
+            outputs=("b", "a"),
+            shared_batch=True,
+            reuse_fakes=True,
+            conditional=True,
+        )
+
+    def sample(self, turn: Turn) -> None:
+        """There is no latent: a translation is a function of its input."""
+
+    def make(self, turn: Turn) -> None:
+        turn.made["b"] = turn.modules["generator_ab"](turn.real["a"])
+        turn.made["a"] = turn.modules["generator_ba"](turn.real["b"])
+        if turn.player == "generator":  # the way back; discriminators need the fakes alone
+            self._translate_back(turn)
+
+    def _translate_back(self, turn: Turn) -> None:
+        turn.made["rec_a"] = turn.modules["generator_ba"](turn.made["b"])
+        turn.made["rec_b"] = turn.modules["generator_ab"](turn.made["a"])
+
+    def streams(self, turn: Turn) -> dict[str, list[Stream]]:
+        return {domain: self._pair(turn, domain) for domain in ("b", "a")}
+
+    def _pair(self, turn: Turn, domain: str) -> list[Stream]:
+        roles: list[Role] = ["real", "fake"]
+        samples = {"real": turn.real, "fake": turn.made}
+        return [Stream(samples[role][domain], role) for role in roles if turn.wants(domain, role)]
+
+    def terms(self, turn: Turn) -> dict[str, Term]:
+        if turn.player != "generator":
+            return {}
+        real, made, cycle, identity = turn.real, turn.made, turn.now(self.cycle), turn.now(self.identity)
+        terms = {f"cycle_{domain}": Term(F.l1_loss(made[f"rec_{domain}"], real[domain]), cycle) for domain in ("a", "b")}
+        if identity > 0:
+            for domain, generator in (("a", "generator_ba"), ("b", "generator_ab")):
+                same = turn.modules[generator](real[domain])  # (B, C, H, W)
+                terms[f"identity_{domain}"] = Term(F.l1_loss(same, real[domain]), cycle * identity)
+        return terms
+
+    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
+        if "rec_a" not in turn.made:
+            self._translate_back(turn)
+        real, made = turn.real, turn.made
+        return {"a to b": [real["a"], made["b"], made["rec_a"]], "b to a": [real["b"], made["a"], made["rec_b"]]}
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("variant", "cyclegan", CycleGAN)

@@ -1,0 +1,428 @@
+"""The training step: its order, its gradients, its randomness; compared with loops written by hand."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ganrun.game import Phase, Round, Stream, Term
+from ganrun.hookspecs import Events, hookimpl
+from ganrun.randomness import Draws
+from ganrun.run import settings_of_torch
+
+
+def weights(run):
+    return {name: parameter.detach().clone() for name, module in run.engine.modules.items() for name, parameter in prefixed(name, module)}
+
+
+def prefixed(prefix, module):
+    return [(f"{prefix}.{name}", parameter) for name, parameter in module.named_parameters()]
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def steps(run, count, start=0):
+    with settings_of_torch(run.recipe):
+        for step in range(start, start + count):
+            run.engine.step(step)
+    return run
+
+
+# --- against a loop written by hand -----------------------------------------------------------------------------
+
+
+def test_gan_is_bit_identical_to_a_loop_written_by_hand(tiny, make_run):
+    engine_run, by_hand = make_run(tiny()), make_run(tiny())
+    steps(engine_run, 20)
+    generator, discriminator = by_hand.engine.modules["generator"], by_hand.engine.modules["discriminator"]
+    settings = {"lr": 2e-4, "betas": (0.5, 0.999), "fused": True}
+    adam_d, adam_g = torch.optim.Adam(discriminator.parameters(), **settings), torch.optim.Adam(generator.parameters(), **settings)
+    reader = by_hand.experiment.reader("discriminator", 8)
+    for step in range(20):
+        z = Draws((0, 0, step, "discriminator", 0)).normal("z", 8, 4)
+        fake = generator(z)
+        real_logits, fake_logits = discriminator(reader.get(8)["x"]).logits, discriminator(fake.detach()).logits
+        adam_d.zero_grad()
+        bce = F.binary_cross_entropy_with_logits
+        (bce(real_logits, torch.ones(8)) + bce(fake_logits, torch.zeros(8))).backward()
+        adam_d.step()
+        adam_g.zero_grad()
+        (-F.logsigmoid(discriminator(fake).logits)).mean().backward()
+        adam_g.step()
+        reader.advance(8)
+    assert equal(weights(engine_run), weights(by_hand))
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(tiny, make_run):
+    one, same, other = make_run(tiny()), make_run(tiny()), make_run(tiny(train={"seed": 1}))
+    torch.randn(5)
+    assert equal(weights(steps(one, 3)), weights(steps(same, 3)))
+    assert not equal(weights(one), weights(steps(other, 3)))
+
+
+def test_only_the_players_own_parameters_get_gradients(tiny, make_run):
+    seen = {}
+
+    class Look:
+        @hookimpl
+        def gradients(self, turn):
+            for name, module in turn.modules.items():
+                seen[turn.player, name] = [p.grad is not None for p in module.parameters()]
+                assert all(p.requires_grad == (name == turn.player) for p in module.parameters())
+
+        @hookimpl
+        def phase_start(self, turn):
+            for module in turn.modules.values():
+                module.zero_grad(set_to_none=True)
+
+    steps(make_run(tiny(tricks=["look"]), {"trick.look": Look}), 2)
+    assert all(seen["discriminator", "discriminator"])
+    assert all(seen["generator", "generator"])
+    assert not any(seen["discriminator", "generator"])
+    assert not any(seen["generator", "discriminator"])
+
+
+# --- the schedule -----------------------------------------------------------------------------------------------
+
+
+def names(run, step):
+    return [[(phase.name, repeat) for phase, repeat in move] for move in run.engine.moves(step)]
+
+
+def test_updates_repeat_a_players_phase(tiny, make_run):
+    settings = {"discriminator": {"optimizer": "adam", "updates": 3}}
+    run = make_run(tiny(players=settings))
+    assert names(run, 0) == [[("discriminator", 0)], [("discriminator", 1)], [("discriminator", 2)], [("generator", 0)]]
+
+
+def test_every_and_when_decide_whether_a_phase_is_due(tiny, make_run):
+    run = make_run(tiny())
+    run.experiment.phases[:] = [Phase("d", "discriminator", every=3), Phase("g", "generator", when=lambda step: step >= 2)]
+    assert [names(run, step) for step in range(4)] == [[[("d", 0)]], [], [[("g", 0)]], [[("d", 0)], [("g", 0)]]]
+
+
+def test_phases_together_take_all_gradients_before_the_first_update(tiny, make_run):
+    events = []
+
+    class Order:
+        @hookimpl
+        def losses(self, turn):
+            events.append(("losses", turn.player))
+
+        @hookimpl
+        def updated(self, turn):
+            events.append(("updated", turn.player))
+
+    run = make_run(tiny(tricks=["order"]), {"trick.order": Order})
+    for phase in run.experiment.phases:
+        phase.together = "both"
+    before = weights(run)
+    run.engine.step(0)
+    assert events == [("losses", "discriminator"), ("losses", "generator"), ("updated", "discriminator"), ("updated", "generator")]
+    assert not equal(before, weights(run))
+
+
+def test_a_scheduled_rate_reaches_the_optimizer(tiny, make_run):
+    players = {"generator": {"optimizer": {"sgd": {"lr": {"linear": [0.4, 0.0], "until": 4}}}}}
+    run = make_run(tiny(players=players))
+    rates = []
+    for step in range(4):
+        run.engine.step(step)
+        rates.append(run.engine.optimizers["generator"].param_groups[0]["lr"])
+    assert rates == pytest.approx([0.4, 0.3, 0.2, 0.1])
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+
+TURN = ["phase_start", "sample", "generated", "augment", "corrupt", "pack", "discriminator_output"]
+AFTER = ["losses", "gradients", "updated"]
+
+
+def recorder(log, names_of_events):
+    """A trick that implements the events named and writes down each call."""
+
+    def method(name, parameters):
+        scope = {"log": log}
+        exec(f"def {name}(self, {', '.join(parameters)}): log.append('{name}')", scope)
+        return hookimpl(scope[name])
+
+    parameters = {"plan": ["plan"], "build": ["experiment"], "sampling": ["sampling"], "targets": ["turn", "round"]}
+    parameters |= dict.fromkeys(("augment", "corrupt", "pack"), ["turn", "call"])
+    parameters["discriminator_output"] = ["turn", "call", "output"]
+    return type("Recorder", (), {name: method(name, parameters.get(name, ["turn"])) for name in names_of_events})
+
+
+def test_events_come_in_their_order(tiny, make_run):
+    log = []
+    training = [name for name in vars(Events) if not name.startswith("_")][: list(vars(Events)).index("run_start")]
+    training = [name for name in training if name not in ("run_start", "step_end", "checkpoint", "evaluate", "run_end")]
+    run = make_run(tiny(tricks=["recorder"]), {"trick.recorder": recorder(log, training)})
+    assert log == ["plan", "build"]
+    log.clear()
+    run.engine.step(0)
+    stages = ["augment", "corrupt", "pack"]
+    discriminator = ["phase_start", "sample", "generated", *stages, *stages, *["discriminator_output"] * 2, "targets", *AFTER]
+    generator = ["phase_start", "generated", *stages, "discriminator_output", *AFTER]
+    assert log == discriminator + generator, "the generator's turn uses the fakes of the discriminator's: nothing is drawn again"
+    log.clear()
+    run.studio.turn(2)
+    assert log == ["sampling", "sample"]
+
+
+def test_components_are_called_in_the_order_of_the_recipe(tiny, make_run):
+    called = []
+
+    def trick(name):
+        class Named:
+            @hookimpl
+            def updated(self, turn):
+                called.append(name)
+
+        return Named
+
+    run = make_run(tiny(tricks=["first", "second"]), {"trick.second": trick("second"), "trick.first": trick("first")})
+    run.engine.step(0)
+    assert called == ["first", "second"] * 2
+
+
+def test_a_skipped_turn_changes_nothing(tiny, make_run):
+    class Skip:
+        @hookimpl
+        def phase_start(self, turn):
+            turn.skip = turn.player == "generator"
+
+    run = make_run(tiny(tricks=["skip"]), {"trick.skip": Skip})
+    before = weights(run)
+    run.engine.step(0)
+    after = weights(run)
+    assert all(torch.equal(before[name], after[name]) == name.startswith("generator") for name in before)
+
+
+def test_copies_give_several_samples_an_item_and_wanted_brings_the_real_stream(tiny, make_run):
+    seen = {}
+
+    class Two:
+        @hookimpl
+        def phase_start(self, turn):
+            if turn.player == "generator":
+                turn.copies = 2
+                turn.wanted.add("real")
+
+        @hookimpl
+        def losses(self, turn):
+            seen[turn.player] = {stream.role: stream.x.shape[0] for stream in turn.rounds[0].streams}
+
+    make_run(tiny(tricks=["two"]), {"trick.two": Two}).engine.step(0)
+    assert seen == {"discriminator": {"real": 8, "fake": 8}, "generator": {"real": 16, "fake": 16}}
+
+
+def test_a_trick_that_reads_real_data_changes_nothing_that_others_see(tiny, make_run):
+    class Reads:
+        @hookimpl
+        def losses(self, turn):
+            assert turn.real["x"].shape == (8, 2)
+
+    plain, reading = make_run(tiny()), make_run(tiny(tricks=["reads"]), {"trick.reads": Reads})
+    assert equal(weights(steps(plain, 5)), weights(steps(reading, 5)))
+
+
+def test_terms_can_be_added_scaled_and_dropped(tiny, make_run):
+    class Only:
+        @hookimpl
+        def losses(self, turn):
+            turn.terms.clear()
+            parameters = turn.engine.parameters[turn.player]
+            turn.terms["decay"] = Term(0.5 * sum(p.square().sum() for p in parameters), 3.0)
+
+    players = {name: {"optimizer": {"sgd": {"lr": 0.1, "momentum": 0.0}}} for name in ("generator", "discriminator")}
+    run = make_run(tiny(tricks=["only"], players=players), {"trick.only": Only})
+    before = weights(run)
+    run.engine.step(0)
+    for name, value in weights(run).items():
+        torch.testing.assert_close(value, before[name] * (1 - 0.1 * 3.0))
+
+
+def test_a_regularisation_phase_carries_its_own_terms_times_every(tiny, make_run):
+    log = []
+
+    class Lazy:
+        @hookimpl
+        def build(self, experiment):
+            experiment.phases.append(Phase("regularise", "discriminator", every=4, terms=self.terms))
+
+        @hookimpl
+        def phase_start(self, turn):
+            if turn.phase.name == "regularise":
+                turn.wanted.add("real")
+
+        @hookimpl
+        def losses(self, turn):
+            log.append(turn.phase.name)
+
+        def terms(self, turn):
+            (stream,) = turn.rounds[0].streams
+            assert stream.role == "real"
+            assert turn.made == {}, "no fakes are made where none are wanted"
+            output = turn.discriminate(turn.rounds[0], stream.x, role="real", tag="penalty", leaf=True)
+            (slope,) = torch.autograd.grad(output.logits.sum(), output.x, create_graph=True)
+            return {"r1": Term(slope.square().sum(1).mean(), 0.5)}
+
+        @hookimpl
+        def gradients(self, turn):
+            log.append({name: term.weight for name, term in turn.terms.items()})
+
+    run = make_run(tiny(tricks=["lazy"]), {"trick.lazy": Lazy})
+    steps(run, 2)
+    games = [{"adversarial.real": 1.0, "adversarial.fake": 1.0}, {"adversarial.fake": 1.0}]
+    step = ["discriminator", games[0], "generator", games[1]]
+    assert log == [*step, {"r1": 2.0}, *step]
+
+
+# --- calls of a discriminator -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["penalty", "consistency", "unrolling", "feature"])
+def test_only_adversarial_calls_change_buffers(tiny, make_run, tag):
+    norm = {"mlp": {"widths": [16, 16], "norm": "batch"}}
+
+    class Extra:
+        @hookimpl
+        def losses(self, turn):
+            round = turn.rounds[0]
+            before = {name: buffer.clone() for name, buffer in turn.modules["discriminator"].named_buffers()}
+            turn.discriminate(round, round.streams[0].x, role="real", tag=tag)
+            after = dict(turn.modules["discriminator"].named_buffers())
+            assert all(torch.equal(before[name], after[name]) for name in before)
+            assert before, "there is a buffer to be changed"
+            turn.discriminate(round, round.streams[0].x, role="real")
+            assert not all(torch.equal(before[name], after[name]) for name in before)
+
+    make_run(tiny(discriminator=norm, tricks=["extra"]), {"trick.extra": Extra}).engine.step(0)
+
+
+def test_the_tag_decides_the_stages_passed(tiny, make_run):
+    log = []
+    run = make_run(tiny(tricks=["recorder"]), {"trick.recorder": recorder(log, ["augment", "corrupt", "pack"])})
+    for tag, through, expected in [
+        ("adversarial", None, ["augment", "corrupt", "pack"]),
+        ("penalty", None, ["pack"]),
+        ("penalty", ("augment",), ["augment"]),
+        ("feature", None, ["pack"]),
+        ("consistency", None, ["augment", "corrupt", "pack"]),
+    ]:
+        turn = run.studio._blank(4, 0, 0, None, run.engine.modules)
+        game = run.experiment.games[0]
+        log.clear()
+        turn.discriminate(Round(game, "discriminator", []), torch.zeros(4, 2), role="real", tag=tag, through=through)
+        assert log == expected
+
+
+def test_overrides_stand_in_for_the_discriminators_parameters(tiny, make_run):
+    run = make_run(tiny())
+    turn = run.studio._blank(4, 0, 0, None, run.engine.modules)
+    zeros = {name: torch.zeros_like(p) for name, p in run.engine.modules["discriminator"].named_parameters()}
+    round = Round(run.experiment.games[0], "discriminator", [])
+    assert turn.discriminate(round, torch.ones(4, 2), role="real", overrides=zeros).logits.abs().sum() == 0
+    assert turn.discriminate(round, torch.ones(4, 2), role="real").logits.abs().sum() > 0
+
+
+def test_joint_batches_agree_with_separate_ones_unless_there_are_batch_statistics(tiny, make_run):
+    def trained(batches, norm):
+        players = {name: {"optimizer": {"sgd": {"lr": 0.1}}} for name in ("generator", "discriminator")}
+        networks = {"mlp": {"widths": [16, 16], "norm": norm}}
+        train = {"batches": batches, "precision": "float64"}
+        return weights(steps(make_run(tiny(discriminator=networks, players=players, train=train)), 5))
+
+    plain, joint = trained("separate", "none"), trained("joint", "none")
+    assert all(torch.allclose(plain[name], joint[name], rtol=0, atol=1e-12) for name in plain)
+    with_norm, joint_with_norm = trained("separate", "batch"), trained("joint", "batch")
+    assert not all(torch.allclose(with_norm[name], joint_with_norm[name], rtol=0, atol=1e-6) for name in with_norm)
+
+
+def test_weights_of_samples_and_of_a_game_enter_the_terms(tiny, make_run):
+    terms = {}
+
+    class Weigh:
+        @hookimpl
+        def build(self, experiment):
+            experiment.games[0].weight = {"discriminator": 0.5}
+
+        @hookimpl
+        def discriminator_output(self, turn, call, output):
+            if call.role == "real":
+                output.weight = torch.tensor([2.0] * 4 + [0.0] * 4)
+
+        @hookimpl
+        def losses(self, turn):
+            if turn.player == "discriminator":
+                real = turn.rounds[0].real
+                values = F.softplus(-real.logits.reshape(8))
+                terms.update(found=turn.terms["adversarial.real"], wanted=2 * values[:4].sum() / 8)
+
+    make_run(tiny(tricks=["weigh"]), {"trick.weigh": Weigh}).engine.step(0)
+    assert terms["found"].weight == 0.5
+    torch.testing.assert_close(terms["found"].value, terms["wanted"])
+
+
+# --- batches ----------------------------------------------------------------------------------------------------
+
+
+def test_accumulated_micro_batches_equal_one_large_batch(tiny, make_run):
+    def trained(batch, accumulate):
+        train = {"batch_size": batch, "accumulate": accumulate, "precision": "float64"}
+        return weights(steps(make_run(tiny(train=train)), 5))
+
+    large, small = trained(16, 1), trained(4, 4)
+    assert all(torch.allclose(large[name], small[name], rtol=0, atol=1e-10) for name in large)
+
+
+def test_each_phase_reads_in_an_order_of_its_own(tiny, make_run):
+    read = {}
+
+    class Reads:
+        @hookimpl
+        def losses(self, turn):
+            read[turn.player] = turn.real["x"]
+
+    make_run(tiny(tricks=["reads"]), {"trick.reads": Reads}).engine.step(0)
+    assert not torch.equal(read["generator"], read["discriminator"])
+
+
+def test_the_loop_resumes_bit_for_bit_from_a_state(tiny, make_run):
+    straight, first, second = make_run(tiny()), make_run(tiny()), make_run(tiny())
+    steps(straight, 9)
+    steps(first, 4)
+    first.step = 4
+    second.load_state_dict(first.state_dict())
+    assert equal(weights(steps(second, 5, start=4)), weights(straight))
+
+
+def test_another_attempt_draws_other_numbers(tiny, make_run):
+    first, again = make_run(tiny()), make_run(tiny())
+    again.engine.attempt = 1
+    assert not equal(weights(steps(first, 1)), weights(steps(again, 1)))
+
+
+def test_a_symmetric_game_swaps_the_roles_for_the_generators_player(tiny, make_run):
+    terms = {}
+
+    class Symmetric:
+        @hookimpl
+        def build(self, experiment):
+            experiment.games[0].symmetric = True
+
+        @hookimpl
+        def losses(self, turn):
+            if turn.player == "generator":
+                logits = {stream.role: stream.logits for stream in turn.rounds[0].streams}
+                terms["found"] = sum(term.value for term in turn.terms.values())
+                terms["wanted"] = F.softplus(-logits["fake"]).mean() + F.softplus(logits["real"]).mean()
+
+    make_run(tiny(tricks=["symmetric"]), {"trick.symmetric": Symmetric}).engine.step(0)
+    torch.testing.assert_close(terms["found"], terms["wanted"])
+
+
+def test_a_stream_knows_its_logits_only_after_the_discriminator(tiny):
+    with pytest.raises(AssertionError):
+        _ = Stream(torch.zeros(1, 2), "real").logits

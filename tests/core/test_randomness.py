@@ -1,0 +1,69 @@
+"""Randomness is a function of a key, never of history."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from ganrun.randomness import Draws, ItemDraws, stable_hash
+
+KEY = (0, 0, 17, "discriminator", 0)
+
+
+def test_the_hash_is_the_same_in_every_process():
+    code = "from ganrun.randomness import stable_hash; print(stable_hash(0, 'generator', 1.5))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "77"})
+    assert int(other.stdout) == stable_hash(0, "generator", 1.5)
+
+
+def test_a_draw_does_not_depend_on_other_draws():
+    lonely = Draws(KEY).normal("z", 4, 3)
+    busy = Draws(KEY)
+    busy.uniform("noise", 100)
+    torch.randn(7)
+    assert torch.equal(busy.normal("z", 4, 3), lonely)
+
+
+def test_a_purpose_used_twice_draws_other_numbers_the_second_time():
+    draws = Draws(KEY)
+    assert not torch.equal(draws.normal("z", 4), draws.normal("z", 4))
+
+
+@pytest.mark.parametrize("change", [(1, 0, 17, "discriminator", 0), (0, 1, 17, "discriminator", 0), (0, 0, 18, "discriminator", 0), (0, 0, 17, "generator", 0)])
+def test_every_part_of_the_key_changes_the_draw(change):
+    assert not torch.equal(Draws(KEY).normal("z", 4), Draws(change).normal("z", 4))
+
+
+@pytest.mark.parametrize("method", ["normal", "uniform", "integers"])
+def test_two_processes_draw_the_halves_of_what_one_draws(method):
+    extra = (10,) if method == "integers" else ()
+
+    def draw(n, part, parts):
+        return getattr(Draws(KEY, part, parts), method)("z", *extra, n, 3)
+
+    whole = draw(8, 0, 1)
+    halves = torch.cat([draw(4, 0, 2), draw(4, 1, 2)])
+    assert torch.equal(whole, halves)
+
+
+def test_a_permutation_is_shared_by_all_processes():
+    assert torch.equal(Draws(KEY, 0, 2).permutation("order", 9), Draws(KEY, 1, 2).permutation("order", 9))
+
+
+def test_an_item_draws_the_same_in_every_batch():
+    epochs, indices = np.array([0, 0, 1]), np.array([5, 6, 5])
+    together = ItemDraws(("data",), epochs, indices).uniform("crop", 2)
+    alone = ItemDraws(("data",), epochs[1:2], indices[1:2]).uniform("crop", 2)
+    assert np.array_equal(together[1:2], alone)
+    assert not np.array_equal(together[0], together[2]), "another epoch, another crop"
+
+
+def test_item_draws_are_uniform_and_independent_of_their_purpose():
+    draws = ItemDraws(("data",), np.zeros(20_000, np.int64), np.arange(20_000))
+    crop, flip = draws.uniform("crop")[:, 0], draws.uniform("flip")[:, 0]
+    assert abs(crop.mean() - 0.5) < 0.01
+    assert abs(np.corrcoef(crop, flip)[0, 1]) < 0.03
+    counts = np.bincount(draws.integers("side", 4), minlength=4) / 20_000
+    assert np.allclose(counts, 0.25, atol=0.02)

@@ -1,0 +1,101 @@
+"""Durations and scheduled values, against values worked out by hand."""
+
+import pytest
+
+from ganrun.schedule import Clock, Duration, Scheduled
+
+CLOCK = Clock(total=1000, batch=64, dataset=1797)
+
+
+@pytest.mark.parametrize(
+    ("written", "steps"),
+    [
+        (500, 500),
+        ("500", 500),
+        ("1 epochs", 1797 / 64),
+        ("3 epoch", 3 * 1797 / 64),
+        ("50%", 500),
+        ("6400 images", 100),
+        ("64 kimg", 1000),
+    ],
+)
+def test_a_duration_counts_steps(written, steps):
+    assert Duration.parse(written).steps(CLOCK) == pytest.approx(steps)
+
+
+@pytest.mark.parametrize("written", [True, -1, 1.5, "often", "3 weeks", "", None, "-5", [1]])
+def test_what_is_no_duration_is_refused_with_the_accepted_forms(written):
+    with pytest.raises(ValueError, match="duration"):
+        Duration.parse(written)
+
+
+def test_minutes_are_no_number_of_steps():
+    with pytest.raises(ValueError, match="minutes"):
+        Duration.parse("5 minutes").steps(CLOCK)
+
+
+def test_whole_steps_round_up_and_are_at_least_one():
+    assert Duration.parse("1 epochs").whole_steps(CLOCK) == 29
+    assert Duration.parse(0).whole_steps(CLOCK) == 1
+    assert Duration.parse("64 images").whole_steps(CLOCK) == 1
+
+
+@pytest.mark.parametrize("written", ["500", "3 epochs", "50%", "40 kimg", "5 minutes"])
+def test_a_duration_is_written_as_it_is_read(written):
+    assert Duration.parse(str(Duration.parse(written))) == Duration.parse(written)
+
+
+def test_linear_stays_at_its_ends_outside_its_time():
+    noise = Scheduled({"linear": [0.1, 0.0], "from": 100, "until": "50%"})
+    assert [noise.at(step, CLOCK) for step in (0, 100, 300, 500, 999)] == pytest.approx([0.1, 0.1, 0.05, 0.0, 0.0])
+
+
+def test_cosine_is_half_way_in_the_middle_and_flat_at_the_ends():
+    rate = Scheduled({"cosine": [2.0, 0.0], "until": 100})
+    assert rate.at(50, CLOCK) == pytest.approx(1.0)
+    assert rate.at(25, CLOCK) == pytest.approx(1 + 0.5**0.5)
+
+
+def test_steps_change_at_their_moments():
+    rate = Scheduled({"steps": {0: 3.0, 10: 2.0, "50%": 1.0}})
+    assert [rate.at(step, CLOCK) for step in (0, 9, 10, 499, 500)] == [3.0, 3.0, 2.0, 2.0, 1.0]
+
+
+def test_a_held_ramp_is_the_cyclegan_rate_at_epochs_1_100_101_and_200():
+    """Multiplier 1 for epochs 1 to 100, then 1 - (E - 100) / 101: never zero."""
+    clock = Clock(total=200 * 1334, batch=1, dataset=1334)
+    rate = Scheduled({"linear": [1.0, 0.0], "from": "99 epochs", "until": "200 epochs", "every": "1 epochs"})
+
+    def last_step_of(epoch):
+        return epoch * 1334 - 1
+
+    found = [rate.at(last_step_of(epoch), clock) for epoch in (1, 100, 101, 200)]
+    assert found == pytest.approx([1, 1, 100 / 101, 1 / 101])
+    assert rate.at(100 * 1334, clock) == pytest.approx(100 / 101)
+
+
+def test_a_bound_holds_for_all_values_of_a_schedule():
+    schedule = Scheduled({"linear": [0.5, -0.1]})
+    assert not schedule >= 0
+    assert schedule <= 0.5
+    assert not schedule < 0.5
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"linear": [1, 0], "cosine": [1, 0]},
+        {"linear": [1]},
+        {"linear": [1, 0], "untill": 5},
+        {"steps": {}},
+        {"steps": {0: "x"}},
+        {},
+        {"linear": [1, float("nan")]},
+        True,
+        "0.1",
+        float("inf"),
+    ],
+)
+def test_a_malformed_schedule_is_refused(spec):
+    with pytest.raises(ValueError, match="schedule|linear|steps|finite|number"):
+        Scheduled(spec)

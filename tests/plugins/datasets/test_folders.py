@@ -1,0 +1,395 @@
+"""Pictures in folders: every mode, every kind of broken file, labels, splits, crops; and the archive that is downloaded."""
+
+import hashlib
+import os
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganrun.data import DataError, Reader
+from ganrun.download import DownloadError
+from ganrun.errors import UserError
+from ganrun.protocols import DataFiles
+from ganrun.randomness import ItemDraws
+from ganrun_plugins.datasets import horse2zebra
+from ganrun_plugins.datasets._images import Fit, read_picture
+from ganrun_plugins.datasets.horse2zebra import Archive, Horse2Zebra
+from ganrun_plugins.datasets.image_folder import ImageFolder
+from ganrun_plugins.datasets.unpaired_folders import UnpairedFolders
+
+
+@pytest.fixture
+def files(tmp_path):
+    return DataFiles(tmp_path, tmp_path / "cache")
+
+
+def save(path, image=None, **how):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (image or Image.new("RGB", (10, 8), (len(path.name) * 9 % 256, 20, 30))).save(path, **how)
+    return path
+
+
+def draws(indices, epoch=0, key=(0,)):
+    return ItemDraws(key, np.asarray(epoch), np.asarray(indices))
+
+
+def batch(data, indices, epoch=0):
+    return data.batch(torch.tensor(list(indices)), draws(indices, epoch))
+
+
+# --- one picture -----------------------------------------------------------------------------------------------
+
+
+def palette(**how):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    return image, how
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "how", "rgb"),
+    [
+        (Image.new("L", (4, 4), 77), "a.png", {}, (77, 77, 77)),
+        (Image.new("1", (4, 4), 1), "a.png", {}, (255, 255, 255)),
+        (Image.new("RGB", (4, 4), (1, 2, 3)), "a.bmp", {}, (1, 2, 3)),
+        (Image.new("RGBA", (4, 4), (1, 2, 3, 255)), "a.png", {}, (1, 2, 3)),
+        (Image.new("RGBA", (4, 4), (1, 2, 3, 0)), "a.png", {}, (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (0, 0, 0, 51)), "a.png", {}, (204, 204, 204)),
+        (Image.new("LA", (4, 4), (9, 0)), "a.png", {}, (255, 255, 255)),
+        (Image.new("RGB", (4, 4), (1, 2, 3)), "a.png", {"transparency": (1, 2, 3)}, (255, 255, 255)),
+        (palette()[0], "a.png", {}, (200, 100, 50)),
+        (palette()[0], "a.png", {"transparency": 1}, (255, 255, 255)),
+        (palette()[0], "a.gif", {}, (200, 100, 50)),
+        (Image.fromarray(np.full((4, 4), 65535, np.uint16)), "a.png", {}, (255, 255, 255)),
+        (Image.fromarray(np.full((4, 4), 100 * 257, np.uint16)), "a.png", {}, (100, 100, 100)),
+        (Image.fromarray(np.full((4, 4), 300, np.uint16)), "a.tiff", {}, (1, 1, 1)),
+        (Image.new("CMYK", (4, 4), (0, 255, 255, 0)), "a.tiff", {}, (255, 0, 0)),
+    ],
+)
+def test_every_mode_becomes_rgb(tmp_path, image, name, how, rgb):
+    picture = read_picture(save(tmp_path / name, image, **how), 3)
+    assert picture.mode == "RGB"
+    assert picture.getpixel((0, 0)) == rgb
+
+
+def test_a_picture_can_be_read_grey_or_with_its_alpha(tmp_path):
+    path = save(tmp_path / "a.png", Image.new("RGBA", (4, 4), (10, 20, 30, 40)))
+    assert read_picture(path, 4).getpixel((0, 0)) == (10, 20, 30, 40)
+    assert read_picture(save(tmp_path / "b.png", Image.new("RGB", (4, 4), (255, 0, 0))), 1).getpixel((0, 0)) == 76
+
+
+def test_the_exif_orientation_is_applied(tmp_path):
+    image = Image.new("RGB", (4, 2))
+    image.putpixel((0, 0), (255, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side: turn by 90 degrees clockwise
+    turned = read_picture(save(tmp_path / "a.png", image, exif=exif), 3)
+    assert turned.size == (2, 4)
+    assert turned.getpixel((1, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("image", [Image.fromarray(np.full((4, 4), 0.5, np.float32)), Image.fromarray(np.full((4, 4), 70000, np.int32))])
+def test_values_without_a_known_range_are_refused_by_name(tmp_path, image):
+    with pytest.raises(DataError, match=r"a\.tiff.*no known range.*8 or 16 bits"):
+        read_picture(save(tmp_path / "a.tiff", image), 3)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_truncated_picture_is_refused_by_name(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = save(tmp_path / f"cut.{suffix}", Image.fromarray(noise))
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(DataError, match=rf"cut\.{suffix}: cannot be read as a picture \(.+\); repair"):
+        read_picture(path, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"\xff\xd8\xff\xe0" + b"x" * 30])
+def test_a_corrupt_picture_is_refused_by_name(tmp_path, content):
+    (tmp_path / "bad.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.png: cannot be read as a picture"):
+        read_picture(tmp_path / "bad.png", 3)
+
+
+@pytest.mark.parametrize("limit", [70, 30])
+def test_a_decompression_bomb_is_refused_by_name(tmp_path, monkeypatch, limit):
+    """Above the limit of pixels pillow warns, above twice the limit it raises: both are refused here."""
+    path = save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(DataError, match=rf"bomb\.png: more than {limit} pixels"):
+        read_picture(path, 3)
+
+
+# --- fitting ---------------------------------------------------------------------------------------------------
+
+
+def ramp(width, height):
+    """Red is the column, green the row."""
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    return Image.fromarray(np.stack([columns, rows, columns * 0], axis=-1).astype(np.uint8))
+
+
+def test_a_picture_of_the_right_size_stays_as_it_is(tmp_path):
+    path = save(tmp_path / "a.png", ramp(16, 16))
+    x = Fit(3, 16, 16).scaled(path)
+    assert np.array_equal(x[0], np.tile(np.arange(16), (16, 1)))
+    assert np.array_equal(x[1].T, x[0])
+
+
+def test_the_middle_is_cut_from_an_oblong_picture(tmp_path):
+    x = Fit(3, 16, 16).scaled(save(tmp_path / "a.png", ramp(26, 16)))
+    assert x.shape == (3, 16, 16)
+    assert x[0, 0].tolist() == list(range(5, 21))
+
+
+def test_stretching_keeps_everything(tmp_path):
+    x = Fit(3, 16, 16, stretch=True).scaled(save(tmp_path / "a.png", ramp(64, 16)))
+    assert x.shape == (3, 16, 16)
+    assert x[0, 0, 0] < 3
+    assert x[0, 0, -1] > 60
+
+
+def test_random_crops_take_every_place_and_flips_half():
+    """From 6 to 4 pixels there are 3 x 3 windows; the crop of an item does not depend on its batch."""
+    picture = torch.arange(36, dtype=torch.uint8).reshape(1, 6, 6)
+    fit = Fit(1, 4, 6, stretch=True, random=True, flip=True)
+    many = np.arange(400)
+    cut = fit.cut([picture] * 400, draws(many), "x")
+    corners = {(int(c[0, 0, 0]), int(c[0, 0, -1])) for c in cut}
+    assert corners == {(6 * t + left + 3 * f, 6 * t + left + 3 * (1 - f)) for t in range(3) for left in range(3) for f in (0, 1)}
+    mirrored = (cut[:, 0, 0, 0] > cut[:, 0, 0, 1]).float().mean().item()
+    assert mirrored == pytest.approx(0.5, abs=0.1)
+    assert torch.equal(fit.cut([picture], draws([7]), "x")[0], cut[7])
+    assert not torch.equal(fit.cut([picture] * 400, draws(many, epoch=1), "x"), cut)
+
+
+# --- image-folder ----------------------------------------------------------------------------------------------
+
+
+def animals(tmp_path, count=10):
+    for name in ("cat", "dog"):
+        for i in range(count):
+            save(tmp_path / "zoo" / name / ("deep" if i % 2 else ".") / f"{i}.png")
+
+
+def test_labels_are_the_first_level_folders_however_deep_the_picture(files, tmp_path):
+    animals(tmp_path)
+    data = ImageFolder(files, "train", root="zoo", size=8, test_fraction=0)
+    assert data.classes == ["cat", "dog"]
+    assert len(data) == 20
+    whole = batch(data, list(range(20)))
+    assert whole["x"].shape == (20, 3, 8, 8)
+    assert whole["label"].tolist() == [int("dog" in path.parts) for path in data.pictures.paths]
+    assert 0 < whole["label"][:10].sum() < 10  # the classes are mixed: the first few are a fair sample
+    assert data.spaces["label"].classes == 2
+
+
+def test_without_a_test_folder_a_fixed_fraction_is_held_out(files, tmp_path):
+    animals(tmp_path)
+    train, test = (ImageFolder(files, split, root="zoo", test_fraction=0.25) for split in ("train", "test"))
+    assert (len(train), len(test)) == (15, 5)
+    assert not {*train.pictures.paths} & {*test.pictures.paths}
+    save(tmp_path / "zoo" / "cat" / "new.png")
+    assert len({*ImageFolder(files, "test", root="zoo", test_fraction=0.25).pictures.paths} & {*test.pictures.paths}) >= 4
+
+
+@pytest.mark.parametrize("held_out", ["test", "val"])
+def test_train_and_test_folders_are_the_splits(files, tmp_path, held_out):
+    for name in ("train/a/1.png", "train/b/2.png", f"{held_out}/b/3.png"):
+        save(tmp_path / "set" / name)
+    assert len(ImageFolder(files, "train", root="set")) == 2
+    test = ImageFolder(files, "test", root="set")
+    assert (len(test), test.classes, batch(test, [0])["label"].tolist()) == (1, ["a", "b"], [1])
+    save(tmp_path / "set" / held_out / "c" / "4.png")
+    with pytest.raises(DataError, match="'c' is no class of"):
+        ImageFolder(files, "test", root="set")
+
+
+def test_pictures_without_folders_have_no_labels(files, tmp_path):
+    for i in range(4):
+        save(tmp_path / "flat" / f"{i}.png", Image.new("L", (8, 8), i))
+    data = ImageFolder(files, "train", root="flat", size=8, channels=1, test_fraction=0)
+    assert set(data.spaces) == {"x"}
+    assert sorted(batch(data, range(4))["x"][:, 0, 0, 0].tolist()) == [0, 1, 2, 3]
+    with pytest.raises(DataError, match="in no folders"):
+        ImageFolder(files, "train", root="flat", classes=["a"])
+
+
+def test_pictures_both_in_the_folder_and_in_subfolders_are_refused_unless_labels_are_off(files, tmp_path):
+    animals(tmp_path)
+    save(tmp_path / "zoo" / "stray.png")
+    with pytest.raises(DataError, match="labels: false"):
+        ImageFolder(files, "train", root="zoo")
+    assert set(ImageFolder(files, "train", root="zoo", labels=False).spaces) == {"x"}
+
+
+def test_classes_of_folders_can_be_selected(files, tmp_path):
+    animals(tmp_path)
+    data = ImageFolder(files, "train", root="zoo", classes=["dog"], test_fraction=0)
+    assert (len(data), data.classes, data.spaces["label"].classes) == (10, ["dog"], 1)
+    with pytest.raises(DataError, match="did you mean 'dog'"):
+        ImageFolder(files, "train", root="zoo", classes=["dogs"])
+
+
+def test_a_folder_that_is_missing_or_empty_says_what_was_looked_for(files, tmp_path):
+    with pytest.raises(DataError, match=rf"{tmp_path}/none: there is no such folder"):
+        ImageFolder(files, "train", root="none")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("")
+    (tmp_path / "empty" / "._x.png").write_text("")
+    with pytest.raises(DataError, match=r"no pictures in it or its subfolders; looked for .*\.jpg"):
+        ImageFolder(files, "train", root="empty")
+
+
+def test_a_link_to_a_folder_above_ends(files, tmp_path):
+    animals(tmp_path)
+    os.symlink(tmp_path / "zoo", tmp_path / "zoo" / "cat" / "loop")
+    assert len(ImageFolder(files, "train", root="zoo", test_fraction=0)) == 20
+
+
+def test_pictures_kept_in_memory_are_the_same(files, tmp_path):
+    animals(tmp_path)
+    streamed, kept = (ImageFolder(files, "train", root="zoo", size=8, flip=True, in_memory=memory) for memory in (False, True))
+    assert kept.in_memory
+    for step in (0, 4, 30):
+        readers = [Reader(data, (1,), batch_rows=4) for data in (streamed, kept)]
+        first, second = [], []
+        for reader, got in zip(readers, (first, second)):
+            reader.position = step
+            got.append(reader.get(4))
+        assert torch.equal(first[0]["x"], second[0]["x"])
+        assert torch.equal(first[0]["label"], second[0]["label"])
+    with pytest.raises(DataError, match="crop: centre"):
+        ImageFolder(files, "train", root="zoo", crop="random", in_memory=True)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_file_is_named_by_the_reader_with_any_number_of_workers(files, tmp_path, workers):
+    animals(tmp_path)
+    (tmp_path / "zoo" / "cat" / "broken.jpg").write_bytes(b"no jpeg")
+    reader = Reader(ImageFolder(files, "train", root="zoo", test_fraction=0), (0,), batch_rows=3, workers=workers)
+    with pytest.raises(UserError, match=r"broken\.jpg: cannot be read"):
+        read(reader, 7)
+    reader.close()
+
+
+def read(reader, steps, rows=3):
+    got = []
+    for _ in range(steps):
+        got.append(reader.get(rows)["x"])
+        reader.advance(rows)
+    return torch.cat(got)
+
+
+def test_workers_draw_the_same_crops(files, tmp_path):
+    animals(tmp_path)
+    data = ImageFolder(files, "train", root="zoo", size=8, crop="random", flip=True)
+    reader = Reader(data, (0,), batch_rows=3, workers=2)
+    assert torch.equal(read(reader, 12), read(Reader(data, (0,), batch_rows=3), 12))
+    reader.close()
+
+
+def test_the_fingerprint_follows_files_and_preprocessing(files, tmp_path):
+    animals(tmp_path, 2)
+    first = ImageFolder(files, "train", root="zoo").fingerprint()
+    assert ImageFolder(files, "train", root="zoo").fingerprint() == first
+    assert ImageFolder(files, "train", root="zoo", size=32).fingerprint() != first
+    save(tmp_path / "zoo" / "cat" / "0.png", Image.new("RGB", (5, 5)))
+    assert ImageFolder(files, "train", root="zoo").fingerprint() != first
+
+
+# --- unpaired folders ------------------------------------------------------------------------------------------
+
+
+def unpaired(folder, a=3, b=5):
+    for split in ("train", "test"):
+        for i in range(a):
+            save(folder / f"{split}A" / f"{i}.png", Image.new("RGB", (12, 10), (i, 0, 0)))
+        for i in range(b):
+            save(folder / f"{split}B" / f"{i}.png", Image.new("RGB", (10, 12), (100 + i, 0, 0)))
+
+
+def test_an_epoch_is_as_long_as_the_larger_folder_and_b_is_random(files, tmp_path):
+    unpaired(tmp_path / "set")
+    data = UnpairedFolders(files, "train", root="set", size=8, load_size=9)
+    assert (len(data), data.sizes) == (5, {"a": 3, "b": 5})
+    many = list(range(5)) * 40
+    red = {name: x[:, 0, 0, 0] for name, x in data.batch(torch.tensor(many), ItemDraws((0,), np.arange(200) // 5, np.array(many))).items()}
+    assert red["a"].tolist() == [i % 3 for i in many]
+    assert set(red["b"].tolist()) == {100, 101, 102, 103, 104}
+    assert batch(data, [0])["a"].shape == (1, 3, 8, 8)
+
+
+def test_unpaired_test_pictures_come_in_order(files, tmp_path):
+    unpaired(tmp_path / "set")
+    red = {name: x[:, 0, 0, 0].tolist() for name, x in batch(UnpairedFolders(files, "test", root="set", size=8, load_size=9), range(5)).items()}
+    assert red == {"a": [0, 1, 2, 0, 1], "b": [100, 101, 102, 103, 104]}
+
+
+def test_unpaired_pictures_can_be_grey_and_kept_in_memory(files, tmp_path):
+    unpaired(tmp_path / "set")
+    how = {"root": "set", "size": 8, "load_size": 10, "channels": 1}
+    streamed, kept = UnpairedFolders(files, "train", **how), UnpairedFolders(files, "train", **how, in_memory=True)
+    assert streamed.spaces["a"].shape == (1, 8, 8)
+    assert torch.equal(read_a(streamed), read_a(kept))
+
+
+def read_a(data):
+    return Reader(data, (0,), batch_rows=5).get(5)["a"]
+
+
+def test_unpaired_folders_name_what_is_missing(files, tmp_path):
+    unpaired(tmp_path / "set")
+    with pytest.raises(DataError, match="trainA, trainB, testA and testB"):
+        UnpairedFolders(files, "train", root="elsewhere")
+    with pytest.raises(DataError, match="load_size 8 is smaller than size 16"):
+        UnpairedFolders(files, "train", root="set", size=16, load_size=8)
+    (tmp_path / "set" / "trainB").rename(tmp_path / "set" / "trainC")
+    with pytest.raises(DataError, match="trainB: there is no such folder"):
+        UnpairedFolders(files, "train", root="set")
+
+
+# --- horse2zebra -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """A small archive of the published layout, placed by hand, with its hash recorded; nothing listens at the server."""
+    unpaired(tmp_path / "made" / "horse2zebra")
+    path = tmp_path / "cache" / "horse2zebra.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as zipped:
+        for file in sorted((tmp_path / "made").rglob("*.png")):
+            zipped.write(file, file.relative_to(tmp_path / "made"))
+    facts = Archive("horse2zebra", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(Horse2Zebra, "archive", facts)
+    monkeypatch.setattr(horse2zebra, "SERVER", "http://127.0.0.1:9/")
+    return path
+
+
+def test_an_archive_placed_by_hand_is_verified_and_unpacked_once(files, archive):
+    assert len(Horse2Zebra(files, "train", size=8, load_size=9)) == 5
+    archive.unlink()
+    assert len(Horse2Zebra(files, "test", size=8, load_size=9)) == 5
+
+
+def test_an_archive_with_another_hash_is_not_unpacked(files, archive):
+    archive.write_bytes(archive.read_bytes()[:-1] + b"!")
+    with pytest.raises(DownloadError, match="SHA-256"):
+        Horse2Zebra(files, "train")
+    assert not archive.with_suffix("").exists()
+
+
+def test_offline_the_error_says_what_to_place_where(files, archive):
+    archive.unlink()
+    with pytest.raises(DownloadError) as caught:
+        Horse2Zebra(files, "train")
+    assert str(caught.value).endswith(f"\n  {archive}")
+    assert "http://127.0.0.1:9/horse2zebra.zip" in str(caught.value)
+
+
+def test_pictures_at_hand_need_no_archive(files, archive, tmp_path):
+    assert len(Horse2Zebra(files, "train", root="made/horse2zebra", size=8, load_size=9)) == 5
+    assert not (tmp_path / "cache" / "horse2zebra").exists()

@@ -1,0 +1,491 @@
+"""The first five tricks, each on hand-made turns: closed forms, sequences, state."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ganrun.game import Call, DiscriminatorOutput, Game, Phase, Player, Round, Stream, Turn
+from ganrun.protocols import Interface, Refusal, Space
+from ganrun.randomness import Draws
+from ganrun.schedule import Clock, Scheduled
+from ganrun_plugins.losses.least_squares import LeastSquares
+from ganrun_plugins.losses.non_saturating import NonSaturating
+from ganrun_plugins.networks.dcgan import DCGANGenerator
+from ganrun_plugins.networks.mlp import MLPGenerator
+from ganrun_plugins.networks.resnet_translator import ResnetTranslator
+from ganrun_plugins.tricks.ema import EMA
+from ganrun_plugins.tricks.generator_dropout import GeneratorDropout, ScheduledDropout
+from ganrun_plugins.tricks.instance_noise import InstanceNoise
+from ganrun_plugins.tricks.label_smoothing import LabelSmoothing
+from ganrun_plugins.tricks.replay_buffer import Pool, ReplayBuffer
+
+GAME = Game("adversarial", "discriminator", "discriminator", ["generator"])
+LATENT = Space("latent", (4,))
+
+
+def make_turn(step: int = 0, player: str = "discriminator", modules=None, part: int = 0, parts: int = 1) -> Turn:
+    engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100))
+    draws = Draws(("test", step, player), part, parts)
+    return Turn(engine, Phase(player, player), step=step, draws=draws, modules=modules or {}, batch_size=4)
+
+
+def make_round(side: str, *streams: Stream) -> Round:
+    return Round(GAME, side, list(streams))
+
+
+# --- label-smoothing ------------------------------------------------------------------------------------------
+
+
+def smoothed(trick: LabelSmoothing, loss, logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    streams = []
+    for role in ("real", "fake"):
+        target = torch.full_like(logits, loss.targets(role))
+        streams.append(Stream(logits, role, output=DiscriminatorOutput(logits), target=target))
+    trick.targets(make_turn(), make_round("discriminator", *streams))
+    return {stream.role: stream.target for stream in streams}
+
+
+def test_smoothing_is_one_sided_by_default():
+    targets = smoothed(LabelSmoothing(), NonSaturating(), torch.zeros(3))
+    assert torch.equal(targets["real"], torch.full((3,), 0.9))
+    assert torch.equal(targets["fake"], torch.zeros(3))
+
+
+def test_a_range_is_drawn_once_a_sample_for_all_its_patches():
+    target = smoothed(LabelSmoothing(real=(0.7, 1.0)), NonSaturating(), torch.zeros(64, 1, 3, 3))["real"]
+    assert target.shape == (64, 1, 3, 3)
+    assert torch.equal(target, target[:, :, :1, :1].expand_as(target))
+    assert target.min() >= 0.7
+    assert target.max() < 1.0
+    assert len(target[:, 0, 0, 0].unique()) > 60
+
+
+def test_smoothing_gives_absolute_targets_in_any_coding():
+    targets = smoothed(LabelSmoothing(), LeastSquares(coding="pearson"), torch.zeros(2))
+    assert torch.equal(targets["real"], torch.full((2,), 0.9))
+    assert torch.equal(targets["fake"], torch.full((2,), -1.0))
+    assert smoothed(LabelSmoothing(fake=-0.9), LeastSquares(coding="pearson"), torch.zeros(2))["fake"].tolist() == pytest.approx([-0.9, -0.9])
+
+
+def test_smoothing_can_be_scheduled():
+    trick = LabelSmoothing(real=Scheduled({"linear": [0.5, 1.0]}))
+    stream = Stream(torch.zeros(1, 2), "real", target=torch.ones(1))
+    trick.targets(make_turn(step=50), make_round("discriminator", stream))
+    assert stream.target.item() == pytest.approx(0.75)
+
+
+def test_two_smoothings_in_one_turn_draw_different_numbers():
+    turn, trick = make_turn(), LabelSmoothing(real=(0.0, 1.0))
+    found = []
+    for _ in range(2):
+        stream = Stream(torch.zeros(8, 2), "real", target=torch.ones(8))
+        trick.targets(turn, make_round("discriminator", stream))
+        found.append(stream.target)
+    assert not torch.equal(*found)
+
+
+# --- instance-noise -------------------------------------------------------------------------------------------
+
+
+def noisy(trick: InstanceNoise, x: torch.Tensor, step: int = 0, turn: Turn | None = None) -> torch.Tensor:
+    call = Call(make_round("discriminator"), x, "real")
+    trick.corrupt(turn or make_turn(step), call)
+    return call.x
+
+
+def test_noise_has_the_scheduled_standard_deviation():
+    trick = InstanceNoise(sigma=Scheduled({"linear": [0.4, 0.0], "until": "50%"}))
+    x = torch.zeros(64, 1, 32, 32)
+    assert noisy(trick, x, step=0).std().item() == pytest.approx(0.4, rel=0.02)
+    assert noisy(trick, x, step=25).std().item() == pytest.approx(0.2, rel=0.02)
+    assert noisy(trick, x, step=50).abs().max() == 0
+
+
+def test_noise_of_strength_0_leaves_the_sample_as_it_is():
+    x = torch.randn(5, 3, 4, 4)
+    assert torch.equal(noisy(InstanceNoise(sigma=0.0), x), x)
+
+
+def test_noise_keeps_dtype_and_gradient():
+    x = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    y = noisy(InstanceNoise(sigma=0.5), x)
+    assert y.dtype == torch.float64
+    y.sum().backward()
+    assert torch.equal(x.grad, torch.ones_like(x))
+
+
+def test_every_call_of_a_turn_gets_noise_of_its_own():
+    turn, trick = make_turn(), InstanceNoise(sigma=1.0)
+    assert not torch.equal(noisy(trick, torch.zeros(4, 2), turn=turn), noisy(trick, torch.zeros(4, 2), turn=turn))
+
+
+# --- replay-buffer --------------------------------------------------------------------------------------------
+
+
+def test_pool_sequence_by_hand():
+    """A pool of 3, batches of 2: fill, fill with one swap candidate, then swaps into the slots of the given order."""
+    pool = Pool([torch.zeros(3, 1)])
+    order = torch.tensor([2, 0, 1])
+    no, yes = torch.tensor([False, False]), torch.tensor([True, True])
+
+    def go(a: float, b: float, swap: torch.Tensor) -> list[float]:
+        (passed,) = pool.exchange([torch.tensor([[a], [b]])], swap, order)
+        return passed[:, 0].tolist()
+
+    assert go(1, 2, yes) == [1, 2]  # stored and passed on
+    assert pool.count == 2
+    assert go(3, 4, yes) == [3, 3]  # 3 fills slot 2; 4 takes the place of what lies there
+    assert pool.stored[0][:, 0].tolist() == [1, 2, 4]
+    assert go(5, 6, no) == [5, 6]  # passed on, not stored
+    assert pool.stored[0][:, 0].tolist() == [1, 2, 4]
+    assert go(7, 8, yes) == [4, 1]  # slots 2 and 0
+    assert pool.stored[0][:, 0].tolist() == [8, 2, 7]
+    assert go(9, 10, torch.tensor([False, True])) == [9, 8]
+    assert pool.stored[0][:, 0].tolist() == [10, 2, 7]
+
+
+def play(trick: ReplayBuffer, step: int, x: torch.Tensor, given=(), side: str = "discriminator") -> Stream:
+    fake = Stream(x, "fake", given=given, latent=torch.zeros(len(x), 4))
+    turn = make_turn(step)
+    turn.rounds = [make_round(side, Stream(torch.zeros_like(x), "real"), fake)]
+    trick.generated(turn)
+    return fake
+
+
+def test_the_buffer_returns_older_fakes_about_half_of_the_time():
+    trick, old = ReplayBuffer(size=10), 0
+    for step in range(400):
+        fake = play(trick, step, torch.full((4, 2), float(step)))
+        old += int((fake.x[:, 0] < step).sum())
+    assert 700 < old < 900  # 1,590 fakes met a full pool
+
+
+def test_the_buffer_holds_what_is_given_with_its_sample():
+    trick = ReplayBuffer(size=6)
+    for step in range(20):
+        labels = torch.arange(4) + 10 * step
+        fake = play(trick, step, labels.float()[:, None].expand(4, 3), given=(labels, labels.float()))
+        assert torch.equal(fake.x[:, 0], fake.given[0].float())
+        assert torch.equal(fake.x[:, 0], fake.given[1])
+
+
+def test_the_buffer_never_shows_a_stored_sample_twice_in_one_batch():
+    trick = ReplayBuffer(size=8, p=1.0)
+    for step in range(10):
+        fake = play(trick, step, torch.arange(8.0)[:, None] + 100 * step)
+        assert len(fake.x[:, 0].unique()) == 8
+
+
+def test_a_batch_larger_than_the_pool_goes_through_it_in_portions():
+    trick = ReplayBuffer(size=3, p=1.0)
+    fake = play(trick, 0, torch.arange(8.0)[:, None])
+    assert fake.x.shape == (8, 1)
+    assert fake.x[:3, 0].tolist() == [0, 1, 2]
+    assert sorted(fake.x[3:6, 0].tolist()) == [0, 1, 2]
+    assert sorted([*fake.x[6:, 0].tolist(), *trick.pools["adversarial.0"].stored[0][:, 0].tolist()]) == [3, 4, 5, 6, 7]
+
+
+def test_the_buffer_is_inert_in_the_generators_turn():
+    trick = ReplayBuffer(size=2)
+    for step in range(4):
+        x = torch.randn(4, 2, requires_grad=True)
+        fake = play(trick, step, x, side="generator")
+        assert fake.x is x
+        assert fake.latent is not None
+    assert trick.pools == {}
+
+
+def test_the_buffer_stores_no_graph_and_forgets_the_latent():
+    trick = ReplayBuffer(size=4)
+    fake = play(trick, 0, torch.randn(4, 2, requires_grad=True))
+    assert not fake.x.requires_grad
+    assert fake.latent is None
+
+
+def test_a_buffer_that_never_swaps_changes_nothing():
+    trick = ReplayBuffer(size=5, p=0.0)
+    for step in range(5):
+        x = torch.randn(4, 2)
+        assert torch.equal(play(trick, step, x).x, x)
+
+
+def test_each_game_and_fake_stream_has_a_pool_of_its_own():
+    trick, turn = ReplayBuffer(size=2), make_turn()
+    other = Game("other", "d2", "discriminator")
+    turn.rounds = [
+        Round(GAME, "discriminator", [Stream(torch.zeros(2, 1), "fake"), Stream(torch.ones(2, 1), "fake")]),
+        Round(other, "discriminator", [Stream(torch.zeros(2, 3), "fake")]),
+    ]
+    trick.generated(turn)
+    assert set(trick.pools) == {"adversarial.0", "adversarial.1", "other.0"}
+
+
+def test_micro_batches_of_one_step_use_different_slots():
+    draws = [Draws(("key",), part, 2).uniform("replay-buffer slots", 50).argsort() for part in (0, 1)]
+    assert not torch.equal(*draws)
+
+
+def test_the_buffer_continues_from_its_state():
+    trick = ReplayBuffer(size=6)
+    for step in range(4):
+        play(trick, step, torch.full((4, 2), float(step)))
+    twin = ReplayBuffer(size=6)
+    twin.load_state_dict(copy.deepcopy(trick.state_dict()))
+    for step in range(4, 10):
+        x = torch.full((4, 2), float(step))
+        assert torch.equal(play(trick, step, x).x, play(twin, step, x).x)
+
+
+# --- generator-dropout ----------------------------------------------------------------------------------------
+
+
+class Stranger(nn.Module):
+    """A generator with one shared activation, registered last, and an output block of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.act = nn.ReLU()
+        self.squash = nn.Tanh()
+
+    def forward(self, x):
+        return self.squash(self.last(self.act(self.second(self.act(self.first(x))))))
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return torch.tanh(self.last(F.relu(self.first(x))))
+
+
+def experiment_of(network: nn.Module, takes: Space = LATENT, player: str = "generator"):
+    description = SimpleNamespace(networks={"generator": SimpleNamespace(kind="generator", interface=Interface(takes, takes))})
+    return SimpleNamespace(
+        modules={"generator": network}, networks=lambda kind: {"generator": network}, description=description,
+        players={player: Player(player, ["generator"])},
+    )  # fmt: skip
+
+
+IMAGE = Space("image", (1, 16, 16))
+NETWORKS = {
+    "mlp": (lambda: MLPGenerator(Interface(LATENT, IMAGE), widths=(8, 8, 8)), LATENT, 3),
+    "mlp-tanh": (lambda: MLPGenerator(Interface(LATENT, IMAGE), widths=(8, 8), activation="tanh"), LATENT, 2),
+    "dcgan": (lambda: DCGANGenerator(Interface(LATENT, IMAGE), width=4), LATENT, 2),
+    "resnet": (lambda: ResnetTranslator(Interface(IMAGE, IMAGE), blocks=2, width=4), IMAGE, 7),
+    "stranger": (Stranger, LATENT, 1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_dropout_stands_behind_every_hidden_activation_and_not_in_the_output_block(name):
+    make, takes, expected = NETWORKS[name]
+    network, trick = make(), GeneratorDropout()
+    parameters = [id(p) for p in network.parameters()]
+    trick.build(experiment_of(network, takes))
+    assert len(trick.dropouts) == expected
+    assert [id(p) for p in network.parameters()] == parameters
+    x = torch.randn(4, *takes.shape)
+    network.train()
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_dropout_of_strength_0_gives_the_same_bits(name):
+    make, takes, _ = NETWORKS[name]
+    network = make().train()
+    plain = copy.deepcopy(network)
+    trick = GeneratorDropout(p=0.0)
+    trick.build(experiment_of(network, takes))
+    trick.phase_start(make_turn())
+    x = torch.randn(4, *takes.shape)
+    assert torch.equal(network(x), plain(x))
+
+
+def test_dropout_drops_a_share_p_and_scales_the_rest():
+    layer = ScheduledDropout(0.25)
+    y = layer(torch.ones(100_000))
+    assert (y == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert y.max().item() == pytest.approx(1 / 0.75)
+
+
+def test_dropout_follows_its_schedule_and_its_state():
+    trick = GeneratorDropout(p=Scheduled({"linear": [0.5, 0.0]}))
+    trick.build(experiment_of(Stranger()))
+    trick.phase_start(make_turn(step=50))
+    assert trick.dropouts[0].p == 0.25
+    twin = GeneratorDropout(p=Scheduled({"linear": [0.5, 0.0]}))
+    twin.build(experiment_of(Stranger()))
+    twin.load_state_dict(trick.state_dict())
+    assert twin.dropouts[0].p == 0.25
+
+
+def test_two_dropouts_in_one_recipe_stand_behind_each_other():
+    network = Stranger()
+    first, second = GeneratorDropout(p=0.1), GeneratorDropout(p=0.2)
+    first.build(experiment_of(network))
+    second.build(experiment_of(network))
+    assert sorted(layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)) == [0.1, 0.2]
+
+
+def test_dropout_stays_on_when_sampling_only_if_asked():
+    for asked in (False, True):
+        trick = GeneratorDropout(at_sampling=asked)
+        trick.build(experiment_of(Stranger()))
+        sampling = SimpleNamespace(modules={}, training=set(), active=[])
+        trick.sampling(sampling)
+        assert sampling.active == (trick.dropouts if asked else [])
+
+
+def test_a_generator_without_activation_modules_is_refused():
+    with pytest.raises(Refusal, match="no hidden activation"):
+        GeneratorDropout().build(experiment_of(Functional()))
+
+
+# --- ema ------------------------------------------------------------------------------------------------------
+
+
+def averaging(network: nn.Module, **parameters) -> EMA:
+    trick = EMA(**parameters)
+    trick.build(experiment_of(network))
+    trick.phase_start(make_turn(player="generator"))
+    return trick
+
+
+def sampled(trick: EMA, network: nn.Module) -> nn.Module:
+    sampling = SimpleNamespace(modules={"generator": network}, training=set(), active=[])
+    trick.sampling(sampling)
+    return sampling.modules["generator"].eval()
+
+
+def test_the_average_follows_its_formula():
+    """Weight 1, then 3 and 5 with decay 0.75: 0.75 * 1 + 0.25 * 3 = 1.5; 0.75 * 1.5 + 0.25 * 5 = 2.375."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 1.0)
+    trick = averaging(network, decay=0.75)
+    for step, weight in enumerate((3.0, 5.0)):
+        nn.init.constant_(network.weight, weight)
+        trick.updated(make_turn(step, "generator"))
+    assert sampled(trick, network)(torch.ones(1, 1)).item() == 2.375
+    assert network.weight.item() == 5.0
+
+
+def test_the_half_life_of_0_999_is_692_updates():
+    network = nn.Linear(1, 1, bias=False).double()
+    nn.init.constant_(network.weight, 1.0)
+    trick = averaging(network, decay=0.999)
+    nn.init.constant_(network.weight, 0.0)
+    for step in range(692):
+        trick.updated(make_turn(step, "generator"))
+    assert trick.averages["generator"]["weight"].item() == pytest.approx(0.5, abs=5e-4)
+
+
+def test_before_its_start_the_average_is_the_newest_weights():
+    network = nn.Linear(2, 2)
+    trick = averaging(network, decay=0.9, start="3%")
+    for step in range(4):
+        nn.init.constant_(network.weight, float(step + 1))
+        trick.updated(make_turn(step, "generator"))
+        expected = step + 1 if step < 3 else 0.9 * 3 + 0.1 * 4
+        assert trick.averages["generator"]["weight"][0, 0].item() == pytest.approx(expected)
+
+
+def test_warm_up_keeps_the_half_life_below_a_share_of_the_updates():
+    """warmup 0.5: at update t the decay is 0.5^(1 / (0.5 t)): 0.25, 0.5, 0.63, ..."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 0.0)
+    trick, expected = averaging(network, decay=0.999, warmup=0.5), 0.0
+    nn.init.constant_(network.weight, 1.0)
+    for step in range(6):
+        trick.updated(make_turn(step, "generator"))
+        decay = 0.5 ** (1 / (0.5 * (step + 1)))
+        expected = decay * expected + (1 - decay)
+        assert trick.averages["generator"]["weight"].item() == pytest.approx(expected)
+
+
+def test_decay_0_samples_with_the_newest_weights_bit_for_bit():
+    network = MLPGenerator(Interface(LATENT, IMAGE), widths=(8, 8))
+    trick = averaging(network, decay=0.0)
+    for p in network.parameters():
+        nn.init.normal_(p)
+    network(torch.randn(4, 4))
+    trick.updated(make_turn(0, "generator"))
+    x = torch.randn(4, 4)
+    average = sampled(trick, network)
+    network.eval()
+    assert torch.equal(average(x), network(x))
+
+
+@pytest.mark.parametrize(("buffers", "mean"), [("average", 0.25), ("copy", 1.0)])
+def test_statistics_are_averaged_or_copied_and_counters_copied(buffers, mean):
+    network = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))
+    trick = averaging(network, decay=0.75, buffers=buffers)
+    network[1].running_mean.fill_(1.0)
+    network[1].num_batches_tracked.fill_(7)
+    trick.updated(make_turn(0, "generator"))
+    assert trick.averages["generator"]["1.running_mean"].tolist() == [mean, mean]
+    assert trick.averages["generator"]["1.num_batches_tracked"].item() == 7
+
+
+def test_only_the_generators_player_moves_the_average():
+    network = nn.Linear(1, 1)
+    trick = EMA(decay=0.5)
+    experiment = experiment_of(network)
+    experiment.players["discriminator"] = Player("discriminator", ["discriminator"])
+    trick.build(experiment)
+    trick.phase_start(make_turn())
+    before = trick.averages["generator"]["weight"].clone()
+    nn.init.constant_(network.weight, 9.0)
+    trick.updated(make_turn(0, "discriminator"))
+    assert torch.equal(trick.averages["generator"]["weight"], before)
+
+
+def test_sampling_leaves_averages_and_networks_alone():
+    network = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))
+    trick = averaging(network, decay=0.5)
+    before = copy.deepcopy(trick.state_dict()), copy.deepcopy(network.state_dict())
+    sampled(trick, network).train()(torch.randn(8, 4))
+    assert all(torch.equal(a, b) for a, b in zip(before[1].values(), network.state_dict().values()))
+    average = trick.state_dict()["generator"]["average"]
+    assert all(torch.equal(before[0]["generator"]["average"][key], average[key]) for key in average)
+
+
+def test_the_average_continues_from_its_state():
+    network = nn.Linear(2, 2)
+    trick = averaging(network, decay=0.9, warmup=0.5)
+    trick.updated(make_turn(0, "generator"))
+    twin = EMA(decay=0.9, warmup=0.5)
+    twin.build(experiment_of(network))
+    twin.load_state_dict(copy.deepcopy(trick.state_dict()))
+    for step in range(1, 4):
+        nn.init.normal_(network.weight)
+        for each in (trick, twin):
+            each.phase_start(make_turn(step, "generator"))
+            each.updated(make_turn(step, "generator"))
+    assert torch.equal(trick.averages["generator"]["weight"], twin.averages["generator"]["weight"])
+
+
+def test_the_average_includes_dropout_that_a_later_part_adds():
+    network = Stranger()
+    ema, dropout = EMA(decay=0.5), GeneratorDropout(at_sampling=True)
+    experiment = experiment_of(network)
+    ema.build(experiment)
+    dropout.build(experiment)
+    ema.phase_start(make_turn(player="generator"))
+    ema.updated(make_turn(0, "generator"))
+    sampling = SimpleNamespace(modules={"generator": network}, training=set(), active=[])
+    ema.sampling(sampling)
+    dropout.sampling(sampling)
+    average = sampling.modules["generator"].eval()
+    for layer in sampling.active:
+        layer.train()
+    x = torch.randn(4, 4)
+    assert not torch.equal(average(x), average(x))
