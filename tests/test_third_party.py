@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import site
@@ -26,10 +25,10 @@ train: {steps: 100, batch_size: 16, device: cpu}
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """What a command prints; the test fails with its stderr if it fails."""
+def run(*command: str | Path, cwd: Path, codes: tuple[int, ...] = (0,)) -> str:
+    """What a command prints; the test fails with its stderr if it ends with another exit code."""
     done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    assert done.returncode in codes, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
@@ -63,7 +62,7 @@ def test_its_plugins_are_listed_with_their_own_version(python: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_its_plugins_pass_the_checks(python: Path, tmp_path: Path) -> None:
-    checked = json.loads(run(python, "-m", "ganrun", "list-plugins", "--check", "--json", cwd=tmp_path))
+    checked = json.loads(run(python, "-m", "ganrun", "list-plugins", "--check", "--json", cwd=tmp_path, codes=(0, 1)))
     assert {c["plugin"]: c["problems"] for c in checked if c["distribution"] == "ganrun-example"} == {
         "loss.shifted-least-squares": [],
         "trick.latent-noise": [],
@@ -79,7 +78,6 @@ def test_show_explains_its_trick(python: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("ganrun.cli.recipe") is None, reason="there is no command `recipe`")
 def test_a_recipe_trains_with_them_and_records_their_version(python: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     run(python, "-m", "ganrun", "recipe", "recipe.yaml", "--output", "out", "--set", "train.steps=3", cwd=tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,11 +120,12 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     Raises:
         RefusedError: with every reason found.
     """
-    parts = {part: part.make() for part in (recipe.variant, recipe.loss, recipe.sampler) if part is not None}
-    variant, loss, sampler = (parts.get(part) for part in (recipe.variant, recipe.loss, recipe.sampler))  # type: ignore[arg-type]
-    tricks = [part.make() for part in recipe.tricks]
-    evaluators = [part.part.make() for part in recipe.evaluators]
-    observers = [part.make() for part in recipe.observers]
+    refusals: list[Refused] = []
+    variant, loss, sampler = make_parts((recipe.variant, recipe.loss, recipe.sampler), refusals)
+    tricks, observers = make_parts(recipe.tricks, refusals), make_parts(recipe.observers, refusals)
+    evaluators = make_parts([evaluator.part for evaluator in recipe.evaluators], refusals)
+    if refusals:
+        raise RefusedError(refusals)
     hooks = event_manager([c for c in (variant, loss, sampler, *tricks, *evaluators, *observers) if c is not None])
     try:
         description = variant.describe(dataset.spaces)
@@ -137,7 +138,7 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     labels = {id(c): label(part) for part, c in zip((*recipe.tricks, *recipe.observers), (*tricks, *observers))}
     labels |= {id(c): label(part.part) for part, c in zip(recipe.evaluators, evaluators)}
     labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}
-    refusals = check_size(experiment)
+    refusals += check_size(experiment)
     refusals += call_each(hooks.plan, labels, plan=Plan(description, dataset.spaces))
     refusals += build_networks(experiment, meta)
     refusals += set_players(experiment)
@@ -147,6 +148,18 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     if refusals:
         raise RefusedError(refusals)
     return experiment
+
+
+def make_parts(parts: Sequence[Part | None], refusals: list[Refused]) -> list[Any]:
+    """The components of some parts; what their constructors refuse is added to ``refusals``."""
+    made = []
+    for part in parts:
+        try:
+            made.append(None if part is None else part.make())
+        except Refusal as refusal:
+            made.append(None)
+            refusals.append(Refused(label(part), refusal.why, refusal.instead))
+    return made
 
 
 def label(part: Part | None) -> str:
@@ -221,8 +234,9 @@ def _build_network(experiment: Experiment, name: str, part: Part, interface: Any
         module: nn.Module = part.make(interface)
         if not meta:
             initialise(module, init_of(experiment, name))
-    memory = torch.channels_last if settings.channels_last else torch.preserve_format
-    module = module.to(dtype=DTYPES[settings.precision], memory_format=memory)
+    module = module.to(DTYPES[settings.precision])
+    if settings.channels_last:
+        module = module.to(memory_format=torch.channels_last)
     return module if meta else module.to(device)
 
 
@@ -248,7 +262,7 @@ def set_players(experiment: Experiment) -> list[Refused]:
         if settings is None:
             refusals.append(Refused(f"players.{name}", "it has no optimiser", f"add `players: {{{name}: {{optimizer: adam}}}}`"))
             continue
-        experiment.optimizers[name] = settings.optimizer.make()
+        experiment.optimizers[name] = next(iter(make_parts([settings.optimizer], refusals)), None)
         for phase in experiment.phases:
             if phase.player == name and phase.terms is None and settings.updates is not None:
                 phase.repeats = settings.updates

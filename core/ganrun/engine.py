@@ -1,45 +1,30 @@
-"""The training step, for any variant: it takes turns and knows no GAN by name."""
+"""The training step, for any variant: it takes turns and knows no GAN by name.
+
+    step: the due phases, in moves; of each move first every turn is taken, then every turn's player is updated
+    take: phase_start; fakes; rounds; generated; scores of the rounds; terms; losses; backward
+    update: average the gradients; gradients; optimiser step; updated
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
-from ganrun.game import Call, DiscriminatorOutput, Phase, Round, Stream, Term, Turn
+from ganrun.calls import discriminate
+from ganrun.fakes import Fakes
+from ganrun.game import Call, Phase, Round, Stream, Term, Turn
 from ganrun.randomness import Draws, stable_hash
+from ganrun.readers import Readers
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
-    from ganrun.data import Reader
-
-STAGES: Mapping[str, Sequence[str]] = {
-    "adversarial": ("augment", "corrupt", "pack"),
-    "consistency": ("augment", "corrupt", "pack"),
-    "unrolling": ("augment", "corrupt", "pack"),
-    "penalty": ("pack",),
-    "feature": ("pack",),
-}
-
-
-@dataclass
-class Fakes:
-    """What one turn made, kept for the next player's turn of the same step."""
-
-    latents: dict[str, Tensor]
-    made: dict[str, Tensor]
-    real: dict[str, Tensor] | None
-    copies: int
-    served: set[str]
-    trains: set[str] = field(default_factory=set)
 
 
 class Engine:
-    """Owns optimisers, readers and the order of events of one experiment on one process.
+    """Owns the optimisers and the order of events of one experiment on one process.
 
     ``step(t)`` goes through the due phases. ``take`` runs one turn up to its gradients, ``update`` applies them.
     """
@@ -62,12 +47,10 @@ class Engine:
         }
         self.parameters = {name: experiment.parameters(player) for name, player in experiment.players.items()}
         self.optimizers = {name: experiment.optimizers[name].make(list(p)) for name, p in self.parameters.items()}
-        self.readers: dict[str, Reader] = {}
-        self.positions: dict[str, int] = {}
+        self.readers = Readers(experiment, self.parts)
+        self.fakes = Fakes(self)
         self.terms: dict[str, dict[str, Tensor]] = {}
         self._games = {game.name: game for game in experiment.games}
-        self._fakes: dict[int, Fakes] = {}
-        self._read: dict[str, int] = {}
         self._trained: frozenset[str] | None = None
         self._schedule: dict[str, float] = {}
 
@@ -75,7 +58,7 @@ class Engine:
 
     def step(self, step: int) -> None:
         """Train one step, counted from 0."""
-        self._fakes.clear()
+        self.fakes.forget()
         moves = list(self.moves(step))
         for number, move in enumerate(moves):
             later = [phase for other in moves[number:] for phase, _ in other]
@@ -83,8 +66,8 @@ class Engine:
             for turn in turns:
                 if not turn.skip:
                     self.update(turn)
-        self._fakes.clear()
-        self._advance_readers()
+        self.fakes.forget()
+        self.readers.step_ended()
 
     def moves(self, step: int) -> Iterator[list[tuple[Phase, int]]]:
         """The due phases in order; neighbours with one ``together`` name are one move, repeats are moves of their own."""
@@ -124,13 +107,12 @@ class Engine:
                 share = term.value.detach() / self.settings.accumulate
                 logged[name] = logged[name] + share if name in logged else share
         self.terms[phase.name] = logged
-        if not self.experiment.description.shared_batch:
-            self._advance_readers()
+        self.readers.turn_ended()
         return turn
 
     def play(self, turn: Turn, later: Sequence[Phase]) -> None:
         """Everything of a turn that comes before its backward pass: make, discriminate, collect the terms."""
-        self.generate(turn, later)
+        self.fakes.fill(turn, later)
         turn.rounds = self.rounds(turn)
         self.hooks.generated(turn=turn)
         if turn.phase.terms is not None:
@@ -151,51 +133,6 @@ class Engine:
 
     # --- inside a turn --------------------------------------------------------------------------------------
 
-    def generate(self, turn: Turn, later: Sequence[Phase] = ()) -> None:
-        """Fill latents and made: this step's fakes if this player has not used them yet, fresh ones otherwise."""
-        kept = self._fakes.get(turn.micro)
-        if kept is not None and turn.player not in kept.served and turn.copies == kept.copies:
-            kept.served.add(turn.player)
-            turn.latents, turn._real = kept.latents, turn._real or kept.real
-            if turn.player in kept.trains:
-                turn.made = kept.made
-            elif self._is_scored(turn.player):
-                self._make(turn, {turn.player})  # same latents, but these fakes need a graph of their own
-            else:
-                turn.made = _cut(kept.made)
-            return
-        if not self._wants_fakes(turn):
-            return
-        self.variant.sample(turn)
-        self.hooks.sample(turn=turn)
-        heirs = self._heirs(turn, later)
-        self._make(turn, heirs or {turn.player})
-        if self.experiment.description.reuse_fakes:
-            real = turn._real if self.experiment.description.shared_batch else None
-            trains = heirs or {turn.player}
-            self._fakes[turn.micro] = Fakes(turn.latents, turn.made, real, turn.copies, {turn.player}, trains)
-            if turn.player not in trains:
-                turn.made = _cut(turn.made)
-
-    def _make(self, turn: Turn, players: set[str]) -> None:
-        """Run the generators with a graph for the given players' parameters."""
-        self.train_only(players)
-        self.seed_forward(turn)
-        self.variant.make(turn)
-        self.train_only({turn.player})
-
-    def _heirs(self, turn: Turn, later: Sequence[Phase]) -> set[str]:
-        """The player whose turn comes next in this step and trains on these fakes: their graph must be kept for it."""
-        if not self.experiment.description.reuse_fakes or self.settings.accumulate > 1:
-            return set()
-        for phase in later:
-            if phase.player != turn.player and phase.terms is None:
-                return {phase.player} if self._is_scored(phase.player) else set()
-        return set()
-
-    def _is_scored(self, player: str) -> bool:
-        return any(game.side(player) == "generator" for game in self.experiment.games)
-
     def rounds(self, turn: Turn) -> list[Round]:
         """The games this turn's player takes part in, with their streams; cut on the discriminator's side."""
         streams = self.variant.streams(turn) if self._games else {}
@@ -215,7 +152,7 @@ class Engine:
         """Send a round's streams through its discriminator and turn the loss's values into terms."""
         calls = [Call(round, s.x, s.role, s.given, weight=s.weight) for s in round.streams]
         overrides = turn.overrides.get(round.game.discriminator)
-        outputs = self.discriminate(turn, calls, leaf=[s.leaf for s in round.streams], overrides=overrides)
+        outputs = discriminate(turn, calls, leaf=[s.leaf for s in round.streams], overrides=overrides)
         for stream, output in zip(round.streams, outputs):
             stream.output = output
         if round.side == "watcher":
@@ -238,59 +175,6 @@ class Engine:
         values: Mapping[Stream, Tensor] = self.loss.discriminator(round)
         return values
 
-    def discriminate(
-        self, turn: Turn, calls: Sequence[Call], *, leaf: Sequence[bool], through: Sequence[str] | None = None,
-        overrides: Mapping[str, Tensor] | None = None,
-    ) -> list[DiscriminatorOutput]:  # fmt: skip
-        """See :meth:`Turn.discriminate`. Calls of one round may share one forward (``train.batches: joint``)."""
-        leaves: list[Tensor | None] = []
-        for call, wanted in zip(calls, leaf):
-            if wanted:
-                call.x = call.x.detach().requires_grad_()
-            leaves.append(call.x if wanted else None)
-            for stage in STAGES[call.tag] if through is None else through:
-                getattr(self.hooks, stage)(turn=turn, call=call)
-        adversarial = calls[0].tag == "adversarial"
-        if adversarial and self.settings.batches == "joint" and len(calls) > 1:
-            outputs = self._forward_jointly(turn, calls, overrides)
-        else:
-            outputs = [self._forward(turn, call, overrides, call.x, call.given) for call in calls]
-        for call, output, x in zip(calls, outputs, leaves):
-            output.x = x
-            output.weight = call.weight
-            self.hooks.discriminator_output(turn=turn, call=call, output=output)
-        return outputs
-
-    def _forward(
-        self, turn: Turn, call: Call, overrides: Mapping[str, Tensor] | None, x: Tensor, given: tuple[Tensor, ...]
-    ) -> DiscriminatorOutput:
-        """One forward of a discriminator. Only adversarial calls may change its buffers; penalties run in full precision."""
-        name = call.round.game.discriminator
-        self.seed_forward(turn)
-        if call.tag == "adversarial" and not overrides:
-            output: DiscriminatorOutput = turn.modules[name](x, *given)
-            return output
-        module = self.modules[name]
-        state = {key: buffer.clone() for key, buffer in module.named_buffers()} if call.tag != "adversarial" else {}
-        if call.tag != "penalty":
-            return functional_call(module, {**state, **(overrides or {})}, (x, *given))  # type: ignore[no-any-return]
-        with torch.autocast(self.device.type, enabled=False):
-            x = x.to(torch.get_default_dtype())
-            return functional_call(module, {**state, **(overrides or {})}, (x, *given))  # type: ignore[no-any-return]
-
-    def _forward_jointly(self, turn: Turn, calls: Sequence[Call], overrides: Mapping[str, Tensor] | None) -> list[DiscriminatorOutput]:
-        sizes = [call.x.shape[0] for call in calls]
-        x = torch.cat([call.x for call in calls])
-        given = tuple(torch.cat(tensors) for tensors in zip(*(call.given for call in calls)))
-        output = self._forward(turn, calls[0], overrides, x, given)
-        logits = output.logits.split(sizes)
-        features = [layer.split(sizes) for layer in output.features]
-        heads = {name: head.split(sizes) for name, head in output.heads.items()}
-        return [
-            DiscriminatorOutput(logits[i], [layer[i] for layer in features], {name: head[i] for name, head in heads.items()})
-            for i in range(len(calls))
-        ]
-
     def backward(self, turn: Turn) -> None:
         """Backpropagate the sum of weight * value."""
         values = [t.value if isinstance(t.weight, int | float) and t.weight == 1 else t.weight * t.value for t in turn.terms.values()]
@@ -308,29 +192,7 @@ class Engine:
             return True
         return side == "generator" and bool(self.loss.real_in_generator or self._games[game].symmetric)
 
-    def _wants_fakes(self, turn: Turn) -> bool:
-        return turn.phase.terms is None or "fake" in turn.wanted
-
-    # --- data, seeds, rates ---------------------------------------------------------------------------------
-
-    def read(self, turn: Turn) -> dict[str, Tensor]:
-        """The real batch of a turn: this process's rows, from the reader of the phase (or of the step)."""
-        description = self.experiment.description
-        name = "step" if description.shared_batch else turn.phase.name
-        rows = turn.batch_size if description.conditional else turn.rows
-        if name not in self.readers:
-            self.readers[name] = self.experiment.reader(name, rows)
-            self.readers[name].position = self.positions.get(name, 0)
-        batch = self.readers[name].get(rows, turn.draws.part, self.parts)
-        self._read[name] = rows * self.parts
-        if description.conditional and turn.copies > 1:
-            batch = {key: tensor.repeat_interleave(turn.copies, 0) for key, tensor in batch.items()}
-        return batch
-
-    def _advance_readers(self) -> None:
-        for name, count in self._read.items():
-            self.readers[name].advance(count)
-        self._read.clear()
+    # --- seeds, rates, parameters ---------------------------------------------------------------------------
 
     def seed_forward(self, turn: Turn) -> None:
         """Seed torch's global generator, which dropout uses, by the turn's key and our part of the batch."""
@@ -366,10 +228,6 @@ class Engine:
         return self.processes.mean(tensor.detach())
 
 
-def _cut(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach() for name, tensor in tensors.items()}
-
-
 def _reduce(values: Tensor, stream: Stream) -> Tensor:
     """(B, ...) -> scalar: the weighted sum over samples, each the mean of its patches, divided by the number of rows."""
     assert stream.output is not None
@@ -400,4 +258,3 @@ def _swapped(round: Round, loss: Any) -> Round:
         if (target := loss.targets(stream.role)) is not None:
             stream.target = torch.full_like(stream.logits, target, requires_grad=False)
     return Round(round.game, round.side, streams)
-

@@ -256,7 +256,7 @@ class Turn:
     def real(self) -> dict[str, Tensor]:
         """The real batch, name -> (rows, ...). It is read when first asked for, in an order of the phase's own."""
         if self._real is None:
-            self._real = self.engine.read(self)
+            self._real = self.engine.readers.read(self)
         return self._real
 
     def now(self, value: Scheduled) -> float:
@@ -283,8 +283,10 @@ class Turn:
         and keeps it, before any stage, as ``output.x`` with a gradient wanted. Only adversarial calls may change
         buffers (BatchNorm statistics, the u of spectral normalisation).
         """
+        from ganrun.calls import discriminate
+
         call = Call(round, x, role, given, tag)
-        return self.engine.discriminate(self, [call], leaf=[leaf], through=through, overrides=overrides)[0]
+        return discriminate(self, [call], leaf=[leaf], through=through, overrides=overrides)[0]
 
     def mean_over_processes(self, tensor: Tensor) -> Tensor:
         """The mean of a tensor over all processes, on its device, without a gradient."""

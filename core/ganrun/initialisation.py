@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def initialise(module: nn.Module, settings: Any) -> None:
@@ -16,12 +17,13 @@ def initialise(module: nn.Module, settings: Any) -> None:
     """
     if settings is None or settings.scheme == "default":
         return
-    draw = {
+    schemes: dict[str, Callable[[Tensor], Tensor]] = {
         "normal": lambda weight: nn.init.normal_(weight, 0.0, settings.gain),
         "xavier": lambda weight: nn.init.xavier_normal_(weight, settings.gain),
         "kaiming": lambda weight: nn.init.kaiming_normal_(weight, a=0, mode="fan_in"),
         "orthogonal": lambda weight: nn.init.orthogonal_(weight, settings.gain),
-    }[settings.scheme]
+    }
+    draw = schemes[settings.scheme]
     for layer in module.modules():
         weight, bias = getattr(layer, "weight", None), getattr(layer, "bias", None)
         if isinstance(layer, nn.Linear | nn.Embedding | nn.modules.conv._ConvNd) and weight is not None:

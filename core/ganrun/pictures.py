@@ -39,6 +39,18 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
     return Image.fromarray(sheet)
 
 
+def single(image: Tensor) -> Image.Image:
+    """One image (C, H, W) in [-1, 1]; a grey one stays grey."""
+    picture = Image.fromarray(to_bytes(image[None])[0])
+    return picture if image.shape[0] >= 3 else picture.convert("L")
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """A picture of mode L or RGB -> (C, H, W) in [-1, 1]."""
+    values = np.array(picture)  # (H, W) or (H, W, C)
+    return torch.from_numpy(values.reshape(*values.shape[:2], -1)).permute(2, 0, 1).float().div(127.5).sub(1)
+
+
 def side_by_side(columns: Sequence[Tensor], rows: int) -> Image.Image:
     """Columns of images, such as input, output and reconstruction: the k-th row holds the k-th image of each."""
     strips = [grid(column[:rows], columns=1) for column in columns]
@@ -62,10 +74,15 @@ def plane(points: Tensor) -> np.ndarray:
     return np.asarray(torch.nn.functional.pad(flat, (0, max(0, 2 - flat.shape[1])))[:, :2].numpy())
 
 
-def scatter(real: Tensor, fake: Tensor) -> Image.Image:
-    """Real points (N, D) in grey, fakes (M, D) over them in colour, on the scale of the real ones with a third around."""
-    grey, colour = plane(real), plane(fake)
-    low, high = grey.min(0), grey.max(0)
+def scatter(real: Tensor | None, fake: Tensor) -> Image.Image:
+    """Real points (N, D) in grey, fakes (M, D) over them in colour, on the scale of the real ones with a third around.
+
+    Without real points the fakes give the scale.
+    """
+    colour = plane(fake)
+    grey = plane(real) if real is not None else colour[:0]
+    inside = grey if len(grey) else colour[np.isfinite(colour).all(1)]
+    low, high = (inside.min(0), inside.max(0)) if len(inside) else (np.zeros(2), np.ones(2))
     half = max(float((high - low).max()) / 2, 1e-6) * 4 / 3
     middle = (low + high) / 2
     sheet = Image.new("RGB", (2 * SCATTER, 2 * SCATTER), PAPER)  # drawn at twice the size, so that dots come out round
@@ -90,7 +107,7 @@ def picture_of(panels: Mapping[str, Sequence[Tensor]], real: Mapping[int, Tensor
         if columns[0].dim() == 4:
             drawn.append(grid(columns[0]) if len(columns) == 1 else side_by_side(columns, rows))
         else:
-            drawn.append(joined([scatter(real.get(column[0].numel(), column), column) for column in columns]))
+            drawn.append(joined([scatter(real.get(column[0].numel()), column) for column in columns]))
     return joined(drawn)
 
 

@@ -201,7 +201,7 @@ def _sample_and_evaluate(run: Run, report: Report) -> None:
     if run.experiment.description.conditional:
         n = min(8, len(run.dataset("test")))
         (real,) = read_items(run.dataset("test"), range(n), rows=n, key=("samples",))
-    run.experiment.variant.panels(run.studio.turn(n, real=real))
+    run.studio.panels(n, real=real)
     synchronise(run.processes.device)
     report.sampling_time = time.perf_counter() - began
     for part, evaluator in run.evaluators:

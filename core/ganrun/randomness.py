@@ -93,7 +93,8 @@ class ItemDraws:
         with np.errstate(over="ignore"):
             steps = np.uint64(stable_hash(purpose)) + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64)
             bits = _mix(self._state[:, None] ^ _mix(steps)[None, :])
-        return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        numbers: np.ndarray = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return numbers
 
     def integers(self, purpose: str, high: int) -> np.ndarray:
         """int64 numbers from 0 up to, not including, ``high``, (B,)."""

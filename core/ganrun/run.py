@@ -136,7 +136,7 @@ class Run:
             "threads": torch.get_num_threads(),
             "modules": {name: dict(module.state_dict()) for name, module in self.experiment.modules.items()},
             "optimizers": {name: checkpoint.optimizer_state(o) for name, o in self.engine.optimizers.items()},
-            "positions": {**self.engine.positions, **{name: reader.position for name, reader in self.engine.readers.items()}},
+            "positions": self.engine.readers.positions,
             "components": self.processes.gather(components),
             "scores": dict(self.scores),
         }
@@ -156,8 +156,7 @@ class Run:
             if kept is not None:
                 component.load_state_dict(kept)
         self.engine.attempt = state["attempt"]
-        self.engine.positions = dict(state["positions"])
-        self.engine.readers.clear()
+        self.engine.readers.positions = state["positions"]
         self.scores = dict(state["scores"])
         self.step = state["step"]
 
@@ -197,7 +196,7 @@ def train(
         run = Run(recipe, catalog, folder)
         place.prepare(run, resume=resume, overwrite=overwrite)
         if resume:
-            path, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
+            _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
             for line in damaged if run.is_main else ():
                 print(f"warning: {line}", flush=True)
             run.load_state_dict(state)

@@ -94,6 +94,7 @@ class Scheduled:
         """Read a number or a mapping as in the module's docstring. Raises ValueError if it is neither."""
         self.spec: Any = spec.spec if isinstance(spec, Scheduled) else spec
         self._at: Callable[[float, Clock], float]
+        self.values: tuple[float, ...]
         if isinstance(self.spec, bool) or not isinstance(self.spec, int | float | dict):
             raise ValueError(f"expected a number or a schedule such as {{linear: [0.1, 0], until: 50%}}, got {self.spec!r}")
         if isinstance(self.spec, dict):

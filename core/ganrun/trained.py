@@ -123,6 +123,20 @@ class Trained:
         """Samples (n, \\*shape) of given latents, such as those between two of :meth:`latents`."""
         return self._made(len(next(iter(latents.values()))), seed, latents)
 
+    def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
+        """rows * columns samples: each row goes from one sample to another, on an arc if latents are normal.
+
+        Labels and codes, which have nothing in between, are those of the first end.
+
+        Raises:
+            UserError: for a variant that makes samples from real items alone.
+        """
+        ends = self.latents(2 * rows, seed)
+        if not any(latent.is_floating_point() for latent in ends.values()):
+            raise UserError(f"{self.folder}: {self.recipe.variant.name} draws no latents, so there is nothing to interpolate")
+        between = {name: _between(latent, columns, arc=self.has_normal_latents) for name, latent in ends.items()}
+        return self.from_latents(between, seed)
+
     def translate(self, batch: Tensor, *, to: str | None = None, source: str | None = None, seed: int = 0) -> Tensor:
         """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first output).
 
@@ -164,6 +178,26 @@ class Trained:
         dataset = self._dataset("test")
         pieces = list(read_items(dataset, [i % len(dataset) for i in range(n)], key=("samples",)))
         return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _between(ends: Tensor, columns: int, *, arc: bool) -> Tensor:
+    """Pairs of latents (2 * rows, ...) -> (rows * columns, ...), from the first of each pair to the second."""
+    first, second = ends[0::2], ends[1::2]  # (rows, ...)
+    if not ends.is_floating_point():
+        return first.repeat_interleave(columns, 0)
+    steps = torch.linspace(0, 1, columns, dtype=ends.dtype, device=ends.device)
+    share = steps.view(1, columns, *[1] * (ends.dim() - 1))  # (1, columns, 1, ...)
+    first, second = first.unsqueeze(1), second.unsqueeze(1)  # (rows, 1, ...)
+    if arc:
+        # White 2016, "Sampling Generative Networks": between normal latents a straight line passes where none are drawn
+        axes = tuple(range(2, first.dim()))
+        norms = first.norm(dim=axes, keepdim=True) * second.norm(dim=axes, keepdim=True)
+        angle = ((first * second).sum(axes, keepdim=True) / norms).clamp(-1, 1).arccos().clamp(min=1e-6)  # (rows, 1, 1, ...)
+        mixed = (((1 - share) * angle).sin() * first + (share * angle).sin() * second) / angle.sin()
+    else:
+        mixed = (1 - share) * first + share * second
+    between: Tensor = mixed.flatten(0, 1)  # (rows * columns, ...)
+    return between
 
 
 def _blank(space: Space, n: int) -> Tensor:

@@ -161,6 +161,16 @@ def test_of_several_processes_one_downloads_and_the_others_wait(serve, path):
     assert server.requests == [None]
 
 
+def test_progress_is_shown_on_a_terminal_and_in_one_line_elsewhere(serve, path, monkeypatch, capsys):
+    server = serve()
+    fetch(server.url, path, size=SIZE, sha256=SHA)
+    assert capsys.readouterr().err == "downloading file.bin (0 MB)\n"
+    path.unlink()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    fetch(server.url, path, size=SIZE, sha256=SHA)
+    assert "file.bin" in capsys.readouterr().err
+
+
 def test_a_lock_file_that_was_left_behind_locks_nothing(serve, path):
     path.parent.mkdir()
     path.with_name("file.bin.lock").write_text("12345")

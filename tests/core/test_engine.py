@@ -148,7 +148,7 @@ def recorder(log, names_of_events):
         return hookimpl(scope[name])
 
     parameters = {"plan": ["plan"], "build": ["experiment"], "sampling": ["sampling"], "targets": ["turn", "round"]}
-    parameters |= dict.fromkeys(("augment", "corrupt", "pack"), ["turn", "call"])
+    parameters |= {name: ["turn", "call"] for name in ("augment", "corrupt", "pack")}
     parameters["discriminator_output"] = ["turn", "call", "output"]
     return type("Recorder", (), {name: method(name, parameters.get(name, ["turn"])) for name in names_of_events})
 

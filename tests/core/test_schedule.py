@@ -97,5 +97,5 @@ def test_a_bound_holds_for_all_values_of_a_schedule():
     ],
 )
 def test_a_malformed_schedule_is_refused(spec):
-    with pytest.raises(ValueError, match="schedule|linear|steps|finite|number"):
+    with pytest.raises(ValueError, match=r"schedule|linear|steps|finite|number"):
         Scheduled(spec)

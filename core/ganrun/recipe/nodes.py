@@ -98,6 +98,8 @@ def to_plain(value: Any) -> Any:
         return _duration(value)
     if isinstance(value, enum.Enum):
         return to_plain(value.value)
+    if isinstance(value, int) and abs(value) >= 10**300:
+        raise ValueError("a number with more than 300 digits")
     if isinstance(value, int | float):
         return int(value) if isinstance(value, int) else float(value)
     if isinstance(value, Path):
@@ -106,7 +108,7 @@ def to_plain(value: Any) -> Any:
         return {key if isinstance(key, int) and not isinstance(key, bool) else str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
         return sorted((to_plain(item) for item in value), key=str)
-    if isinstance(value, Sequence):
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return [to_plain(item) for item in value]
     if hasattr(value, "as_recipe"):
         return value.as_recipe()
@@ -143,9 +145,12 @@ def from_plain(data: Any, origin: Origin, path: Keys = (), problems: list[Proble
     if isinstance(data, list | tuple):
         return Node([from_plain(item, origin, (*path, i), problems) for i, item in enumerate(data)], origin, path, origin)
     try:
-        return Node(to_plain(data), origin, path, origin)
-    except ValueError as error:
+        plain = to_plain(data)
+    except (ValueError, RecursionError) as error:
         return refuse(str(error))
+    if isinstance(plain, list | dict):  # a set, a Scheduled, a part
+        return from_plain(plain, origin, path, problems)
+    return Node(plain, origin, path, origin)
 
 
 def graft(plain: Any, node: Node | None, path: Keys = ()) -> Node:

@@ -27,8 +27,17 @@ _DURATION_SCHEMA = {
     "minimum": 0,
     "pattern": r"^\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%|steps?|epochs?|kimg|images?|minutes?)?\s*$",
 }
+
+
+def _duration(value: Any) -> Duration:
+    duration = Duration.parse(value)
+    if not duration.amount < 2**63:
+        raise ValueError(f"{value!r} is longer than any run")
+    return duration
+
+
 DurationField = Annotated[
-    Duration, PlainValidator(Duration.parse), PlainSerializer(to_plain), WithJsonSchema(_DURATION_SCHEMA)
+    Duration, PlainValidator(_duration), PlainSerializer(to_plain), WithJsonSchema(_DURATION_SCHEMA)
 ]  # fmt: skip
 
 

@@ -161,8 +161,10 @@ class _Found:
     top: Any
 
     @property
-    def wrong_type(self) -> bool:
-        return self.error["type"] in _EXPECTED
+    def expected(self) -> str:
+        """What type was expected; empty if the type is not what is wrong."""
+        schedule = self.union and str(self.error.get("ctx", {}).get("error", "")).startswith("expected a number or a schedule")
+        return "a number or a schedule" if schedule else _EXPECTED.get(self.error["type"], "")
 
 
 def translate(error: ValidationError, node: Node, model: type[BaseModel], whose: str) -> Iterator[Problem]:
@@ -193,20 +195,20 @@ def _translate_group(group: list[_Found], root: Node, model: type[BaseModel], wh
     if any(found.union for found in group):
         deepest = max(found.depth for found in group)
         group = [found for found in group if found.depth == deepest]
-        group = [found for found in group if not found.wrong_type] or group
-    types = [found for found in group if found.wrong_type]
+        group = [found for found in group if not found.expected] or group
+    types = [found for found in group if found.expected]
     places: dict[int, list[_Found]] = {}
     for found in types:
         places.setdefault(id(found.node), []).append(found)
     for same in places.values():
-        expected = " or ".join(dict.fromkeys(_EXPECTED[found.error["type"]] for found in same))
+        expected = " or ".join(dict.fromkeys(found.expected for found in same))
         if "[key]" in same[0].error["loc"]:
             name = same[0].error["loc"][-2]
             yield same[0].node.problem(f"a key here must be {expected}, got {show(name)}", at_key=True)
             continue
         yield _placed(same[0], root, f"expected {expected}, got {show(_given(same[0], root))}")
     for found in group:
-        if not found.wrong_type:
+        if not found.expected:
             yield _say(found, root, model, whose)
 
 

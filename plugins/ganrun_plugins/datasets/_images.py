@@ -15,6 +15,7 @@ from ganrun.data import fingerprint
 from ganrun.picture_files import read_picture
 from ganrun.randomness import ItemDraws
 
+
 @dataclass(frozen=True)
 class Fit:
     """How pictures of any shape become (channels, size, size).

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ganrun.data import DataError, fingerprint
 from ganrun.hookspecs import Component, hookimpl
+from ganrun.picture_files import find_pictures
 from ganrun.protocols import DataFiles, Space
 from ganrun.randomness import ItemDraws
-from ganrun_plugins.datasets._images import Fit, Pictures, find_pictures
+from ganrun_plugins.datasets._images import Fit, Pictures
 
 
 class UnpairedFolders:

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ganrun import checkpoint as checkpoints
-from ganrun.build import Experiment
 from ganrun.evaluation import due
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
 from ganrun.run import Run
 from ganrun_plugins.observers._every import Every
 
@@ -31,16 +29,6 @@ class Checkpoints:
         self._improved = False
         self._saved: int | None = None
         self._every = Every(1)
-
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse a best checkpoint by an evaluator that never runs."""
-        best, names = experiment.recipe.checkpoint.best, [part.part.name for part in experiment.recipe.evaluators]
-        if best is not None and best.evaluator.partition(".")[0] not in names:
-            raise Refusal(
-                f"checkpoint.best goes by the evaluator {best.evaluator}, which this recipe does not run",
-                f"add it to evaluators, with `every`, or name one of: {', '.join(names) or 'none there'}",
-            )
 
     @hookimpl
     def run_start(self, run: Run) -> None:

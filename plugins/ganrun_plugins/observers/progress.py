@@ -20,7 +20,6 @@ from ganrun.hookspecs import Component, hookimpl
 from ganrun.run import Run
 from ganrun_plugins.observers._every import plain
 
-SHOWN = 6  # losses and scores on a plain line
 REFRESH = 0.5  # seconds between two looks of the live table
 
 
@@ -33,6 +32,7 @@ class Progress:
         self._began = self._next = 0.0
         self._first = 0
         self._marks: list[tuple[float, int]] = []
+        self._scores: dict[str, float] = {}
 
     @hookimpl(tryfirst=True)
     def run_start(self, run: Run) -> None:
@@ -46,6 +46,10 @@ class Progress:
             print(f"warning: {warning}", flush=True)
         print(headline(run), flush=True)
         self._live = live_display()
+
+    @hookimpl
+    def evaluate(self, run: Run, scores: dict[str, float]) -> None:
+        self._scores.update(scores)
 
     @hookimpl(trylast=True)
     def step_end(self, run: Run) -> None:
@@ -100,24 +104,38 @@ class Progress:
         if speed := self._speed():
             parts.append(f"{plain(speed)} steps/s")
             parts += [f"{self._left(run)} left"] if run.step < run.steps else []
-        parts += [f"{name} {plain(value)}" for name, value in list(losses(run.metrics()).items())[:SHOWN]]
-        parts += [f"{name} {plain(value)}" for name, value in list(run.scores.items())[:SHOWN]]
+        parts += [f"{phase} {' '.join(_loss(name, value) for name, value in games.items())}" for phase, games in losses(run.metrics()).items()]
+        parts += [f"{name} {plain(value)}" for name, value in main_scores(self._scores).items()]
+        self._scores = {}
         if run.newest_picture is not None and run.newest_picture.stem.endswith(f"{run.step:07d}"):
             parts.append(str(run.newest_picture))
         return "  ".join(parts)
 
 
-def losses(metrics: dict[str, float]) -> dict[str, float]:
-    """What matters of ``phase/game.role`` terms: the sum of each game in each phase; just ``phase`` where there is one."""
+def losses(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    """What matters of ``phase/game.role`` terms: phase -> game, or the name of a term -> the sum of its terms.
+
+    Where a phase has one game and nothing else, its name is "".
+    """
     sums: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         phase, _, term = name.partition("/")
         game = term.partition(".")[0]
         sums.setdefault(phase, {})
         sums[phase][game] = sums[phase].get(game, 0.0) + value
-    return {
-        phase if len(games) == 1 else f"{phase}/{game}": value for phase, games in sums.items() for game, value in games.items()
-    }  # fmt: skip
+    return {phase: {"": next(iter(games.values()))} if len(games) == 1 else games for phase, games in sums.items()}
+
+
+def _loss(name: str, value: float) -> str:
+    return f"{name} {plain(value)}".lstrip()
+
+
+def main_scores(scores: dict[str, float]) -> dict[str, float]:
+    """The first metric of each evaluator: the one it is about."""
+    found: dict[str, str] = {}
+    for name in scores:
+        found.setdefault(name.partition(".")[0], name)
+    return {name: scores[name] for name in found.values()}
 
 
 def headline(run: Run) -> str:
@@ -191,9 +209,10 @@ def table(run: Run, speed: float, left: str) -> Any:
     pace = [f"{plain(speed)} steps/s", f"{left} left" if run.step < run.steps else ""] if speed else []
     head.add_row(f"step {run.step}/{run.steps}", ProgressBar(total=run.steps, completed=run.step, width=40), *pace)
     body = Table.grid(padding=(0, 2))
-    for name, value in losses(run.metrics()).items():
-        body.add_row(Text(f"  {name}"), Text(plain(value), style="" if math.isfinite(value) else "bold red"))
-    for name, value in run.scores.items():
+    for phase, games in losses(run.metrics()).items():
+        for name, value in games.items():
+            body.add_row(Text(f"  {phase} {name}"), Text(plain(value), style="" if math.isfinite(value) else "bold red"))
+    for name, value in main_scores(run.scores).items():
         body.add_row(Text(f"  {name}", style="bold"), Text(plain(value), style="bold"))
     picture = [Text(f"  {run.newest_picture}")] if run.newest_picture is not None else []
     return Group(head, body, *picture)

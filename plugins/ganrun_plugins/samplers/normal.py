@@ -17,6 +17,8 @@ from ganrun.randomness import Draws
 class Normal:
     """Independent normal numbers of mean 0 and standard deviation 1."""
 
+    provides = frozenset({"latent:normal"})
+
     def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
         """n rows, (n, *space.shape)."""
         return draws.normal(purpose, n, *space.shape)

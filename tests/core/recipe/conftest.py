@@ -93,9 +93,10 @@ class Smoothing:
         self,
         *,
         real: Annotated[float, Field(ge=0, le=1)] | tuple[float, float] = 0.9,
+        fake: Annotated[Scheduled, Field(ge=0)] | tuple[float, float] | None = None,
         fade: Duration = Duration(50, "%"),
     ) -> None:
-        self.real, self.fade = real, fade
+        self.real, self.fake, self.fade = real, fake, fade
 
 
 class Awkward:

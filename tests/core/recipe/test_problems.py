@@ -65,6 +65,11 @@ ONE = [
     ("generator: {mlp: {norm: bacth}}", '3:25: generator.mlp.norm: expected "batch" or "none", got "bacth"; did you mean "batch"?'),
     ("tricks: [label-smoothing: {real: x}]", '3:34: tricks.0.label-smoothing.real: expected a number or a list, got "x"'),
     ("tricks: [label-smoothing: {real: [1, x]}]", '3:38: tricks.0.label-smoothing.real.1: expected a number, got "x"'),
+    ("tricks: [label-smoothing: {fake: x}]", '3:34: tricks.0.label-smoothing.fake: expected a number or a schedule or a list, got "x"'),
+    ("tricks: [label-smoothing: {fake: [1, x]}]", '3:38: tricks.0.label-smoothing.fake.1: expected a number, got "x"'),
+    ("tricks: [label-smoothing: {fake: [1, 2, 3]}]", "3:28: tricks.0.label-smoothing.fake: expected at most 2 items, got 3"),
+    ("tricks: [label-smoothing: {fake: -1}]", "3:34: tricks.0.label-smoothing.fake: must be >= 0, got -1"),
+    ("tricks: [label-smoothing: {fake: {linear: 3}}]", "3:28: tricks.0.label-smoothing.fake: linear takes the first and the last value, such as [0.1, 0]"),
     ("players: {g: {optimizer: {adam: {betas: [1]}}}}", "3:34: players.g.optimizer.adam.betas: expected [number, number], got [1]"),
     ("tricks: [awkward: {json: {1: 2}}]", "3:27: tricks.0.awkward.json.1: a key here must be text, got 1"),
     ("tricks: [awkward: {colour: green}]", '3:28: tricks.0.awkward.colour: expected "red" or "blue", got "green"'),
@@ -92,6 +97,7 @@ ONE = [
     ("train: {device: gpu}", '3:17: train.device: expected auto, cpu, cuda, cuda:N or mps; got "gpu"'),
     # durations
     ("train: {steps: 0}", "3:16: train.steps: must be more than 0, got 0"),
+    ("train: {steps: 1e999 epochs}", "3:16: train.steps: '1e999 epochs' is longer than any run"),
     ("train: {steps: -5}", "3:16: train.steps: a duration cannot be negative, got -5"),
     ("train: {steps: 50%}", "3:16: train.steps: the length of a run is given in steps, epochs, images or kimg, got 50%"),
     (

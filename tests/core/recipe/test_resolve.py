@@ -149,7 +149,7 @@ def test_a_base_is_merged_under_the_recipe_by_the_same_rules(load, write):
     write(GOOD + "loss: {wasserstein: {clip: 0.2}}\ntricks: [label-smoothing: {real: 0.7}]\ntrain: {steps: 5, seed: 9}\n", "sub/base.yaml")
     recipe = load("extends: sub/base.yaml\nloss: {wasserstein: {drift: 2}}\ntricks: [label-smoothing: {fade: 10}]\ntrain: {steps: 6}\n")
     assert recipe.loss.parameters == {"clip": 0.2, "drift": 2.0}
-    assert recipe.tricks[1].parameters == {"real": 0.7, "fade": Duration(10)}
+    assert recipe.tricks[1].parameters == {"real": 0.7, "fake": None, "fade": Duration(10)}
     assert (recipe.train.steps, recipe.train.seed) == (Duration(6), 9)
     assert (recipe.origins["train", "steps"], recipe.origins["train", "seed"]) == ("a.yaml:4", "sub/base.yaml:5")
     assert "extends" not in recipe.resolved
@@ -196,7 +196,7 @@ RECIPES = {
     "plain": GOOD,
     "bare": "variant: bare\ndataset: {folder: {path: ../x}}\n",
     "removed": GOOD + "without: [replay-buffer, samples]\n",
-    "replaced": GOOD + "without: [replay-buffer]\ntricks: [label-smoothing: {real: [0.7, 1]}, replay-buffer]\n",
+    "replaced": GOOD + "without: [replay-buffer]\ntricks: [label-smoothing: {real: [0.7, 1], fake: {cosine: [1, 0], every: 1 epochs}}, replay-buffer]\n",
     "twice": GOOD + "tricks: [replay-buffer, awkward, replay-buffer: {size: 3}]\n",
     "nested": GOOD + "evaluators: [distance: {features: classifier, every: 0.5 epochs}, distance]\ncheckpoint: {every: 5 minutes, best: {evaluator: distance, mode: max}}\n",
     "scheduled": GOOD + "players: {generator: {optimizer: {adam: {lr: {steps: {0: 2e-4, 100 epochs: 1e-5}}}}, init: {gain: 1}}}\ninit: runs/x\n",

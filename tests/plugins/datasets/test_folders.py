@@ -12,10 +12,11 @@ from PIL import Image
 from ganrun.data import DataError, Reader
 from ganrun.download import DownloadError
 from ganrun.errors import UserError
+from ganrun.picture_files import read_picture
 from ganrun.protocols import DataFiles
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets import horse2zebra
-from ganrun_plugins.datasets._images import Fit, read_picture
+from ganrun_plugins.datasets._images import Fit
 from ganrun_plugins.datasets.horse2zebra import Archive, Horse2Zebra
 from ganrun_plugins.datasets.image_folder import ImageFolder
 from ganrun_plugins.datasets.unpaired_folders import UnpairedFolders

@@ -1,0 +1,66 @@
+"""``ganrun sample``: pictures of a trained run."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganrun.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ganrun.trained import Trained
+
+ALONG = 8  # samples from one end of an interpolation to the other
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
+    count: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Which samples; 0 gives those in the run's own pictures.")] = 0,
+    grid: Annotated[Path | None, typer.Option(metavar="FILE", help="One picture of all samples; RUN/sample.png if --output is not given.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="A picture each; points go to samples.csv.")] = None,
+    interpolate: Annotated[bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")] = False,
+    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
+) -> None:
+    """Make samples with a trained run."""
+    from ganrun.api import load
+
+    trained = load(run, checkpoint, plugins=plugin or ())
+    samples = trained.interpolate(math.ceil(count / ALONG), ALONG, seed)[:count] if interpolate else trained.sample(count, seed)
+    try:
+        if output is not None:
+            print(f"{write_each(samples, output)} (step {trained.step})")
+        if grid is not None or output is None:
+            print(f"{write_grid(trained, samples, grid or run / 'sample.png', columns=ALONG if interpolate else None)} (step {trained.step})")
+    except OSError as error:
+        raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
+
+
+def write_grid(trained: Trained, samples: Tensor, file: Path, columns: int | None) -> Path:
+    """All samples in one picture, a square if no number of columns is given. Returns the file."""
+    from ganrun import pictures
+
+    if file.suffix.lower() != ".png":
+        raise UserError(f"--grid {file}: pictures are written as PNG; give a name that ends in .png")
+    return pictures.save(pictures.grid(samples, columns) if samples.dim() == 4 else pictures.scatter(None, samples), file)
+
+
+def write_each(samples: Tensor, folder: Path) -> str:
+    """A numbered picture for each image, or one table for all points. Says what was written."""
+    from ganrun import pictures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if samples.dim() != 4:
+        lines = [",".join(f"{value:.9g}" for value in row) for row in samples.flatten(1).tolist()]
+        (folder / "samples.csv").write_text("\n".join(lines) + "\n")
+        return str(folder / "samples.csv")
+    width = max(4, len(str(len(samples) - 1)))
+    for number, sample in enumerate(samples):
+        pictures.save(pictures.single(sample), folder / f"{number:0{width}d}.png")
+    return f"{len(samples)} pictures in {folder}"

@@ -1,0 +1,104 @@
+"""``ganrun translate``: a folder of pictures through a trained translation, into another folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ganrun.cli.output import complain
+from ganrun.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ganrun.trained import Trained
+
+BATCH = 8  # pictures at once
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of pictures; its subfolders are kept.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the translations go, under the same names.")],
+    to: Annotated[str | None, typer.Option(metavar="ENTRY", help="What to translate to, such as b or a; the variant's first output.")] = None,
+    checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
+    keep_size: Annotated[bool, typer.Option("--keep-size", help="Scale each translation back to the size of its picture.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="For translations that draw latents.")] = 0,
+    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
+) -> None:
+    """Translate a folder of pictures. Each is scaled to the size the run was trained on."""
+    from ganrun.api import load
+    from ganrun.picture_files import find_pictures
+
+    source, target = source.expanduser(), target.expanduser()
+    if source.resolve() == target.resolve():
+        raise UserError(f"{target}: OUT is IN, so the translations would replace the pictures; give another folder")
+    inside = target.resolve()
+    files = [file for file in find_pictures(source) if inside not in file.resolve().parents]
+    trained = load(run, checkpoint, plugins=plugin or ())
+    wanted, start = trained.direction(to)
+    if trained.experiment.dataset.spaces[start].kind != "image":
+        raise UserError(f"{run}: it translates {trained.experiment.dataset.spaces[start]}, not pictures")
+    unreadable = 0
+    for first in range(0, len(files), BATCH):
+        unreadable += translate_files(trained, files[first : first + BATCH], (source, target), (wanted, start), keep_size=keep_size, seed=seed)
+    print(f"{len(files) - unreadable} pictures from {start} to {wanted} in {target} (step {trained.step})")
+    if unreadable:
+        raise UserError(f"{unreadable} of {len(files)} pictures could not be translated; they are named above")
+
+
+def translate_files(
+    trained: Trained, files: list[Path], folders: tuple[Path, Path], direction: tuple[str, str], *, keep_size: bool, seed: int
+) -> int:  # fmt: skip
+    """Translate some files. Returns how many could not be, each named on stderr."""
+    import torch
+
+    from ganrun import pictures
+
+    wanted, start = direction
+    good, sizes, batch = [], [], []
+    for file in files:
+        picture = _read(file, trained.experiment.dataset.spaces[start].shape)
+        if picture is not None:
+            good.append(file)
+            sizes.append(picture[0])
+            batch.append(pictures.to_tensor(picture[1]))
+    made = trained.translate(torch.stack(batch), to=wanted, source=start, seed=seed) if batch else ()
+    failed = len(files) - len(good)
+    for file, size, image in zip(good, sizes, made):
+        place = folders[1] / file.relative_to(folders[0])
+        try:
+            _write(pictures.single(image), place, size if keep_size else None)
+        except (OSError, ValueError) as error:
+            complain(f"{place}: cannot be written: {getattr(error, 'strerror', None) or error}")
+            failed += 1
+    return failed
+
+
+def _read(file: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int], Image.Image] | None:
+    """A picture's own size, and the picture at (C, H, W); None if it cannot be read, which is said."""
+    from PIL import Image
+
+    from ganrun.data import DataError
+    from ganrun.picture_files import read_picture
+
+    try:
+        picture = read_picture(file, shape[0])
+    except DataError as error:
+        complain(str(error))
+        return None
+    size = picture.size
+    return size, picture.resize((shape[2], shape[1]), Image.Resampling.BICUBIC) if size != (shape[2], shape[1]) else picture
+
+
+def _write(picture: Image.Image, place: Path, size: tuple[int, int] | None) -> None:
+    """Write a picture in the format of its name."""
+    from PIL import Image
+
+    if size is not None and size != picture.size:
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    options: dict[str, Any] = {"quality": 95} if place.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+    place.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(place, **options)

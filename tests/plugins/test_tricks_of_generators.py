@@ -1,0 +1,277 @@
+"""Generator-dropout and EMA on hand-made turns: where dropout stands, what the average is, state."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ganrun.game import Phase, Player, Turn
+from ganrun.protocols import Interface, Refusal, Space
+from ganrun.randomness import Draws
+from ganrun.schedule import Clock, Scheduled
+from ganrun_plugins.networks.dcgan import DCGANGenerator
+from ganrun_plugins.networks.mlp import MLPGenerator
+from ganrun_plugins.networks.resnet_translator import ResnetTranslator
+from ganrun_plugins.tricks.ema import EMA
+from ganrun_plugins.tricks.generator_dropout import GeneratorDropout, ScheduledDropout
+
+LATENT = Space("latent", (4,))
+
+
+def make_turn(step: int = 0, player: str = "discriminator") -> Turn:
+    engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100))
+    return Turn(engine, Phase(player, player), step=step, draws=Draws(("test", step, player)), modules={}, batch_size=4)
+
+
+# --- generator-dropout ----------------------------------------------------------------------------------------
+
+
+class Stranger(nn.Module):
+    """A generator with one shared activation, registered last, and an output block of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.act = nn.ReLU()
+        self.squash = nn.Tanh()
+
+    def forward(self, x):
+        return self.squash(self.last(self.act(self.second(self.act(self.first(x))))))
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return torch.tanh(self.last(F.relu(self.first(x))))
+
+
+def experiment_of(network: nn.Module, takes: Space = LATENT, player: str = "generator"):
+    description = SimpleNamespace(networks={"generator": SimpleNamespace(kind="generator", interface=Interface(takes, takes))})
+    return SimpleNamespace(
+        modules={"generator": network}, networks=lambda kind: {"generator": network}, description=description,
+        players={player: Player(player, ["generator"])},
+    )  # fmt: skip
+
+
+IMAGE = Space("image", (1, 16, 16))
+NETWORKS = {
+    "mlp": (lambda: MLPGenerator(Interface(LATENT, IMAGE), widths=(8, 8, 8)), LATENT, 3),
+    "mlp-tanh": (lambda: MLPGenerator(Interface(LATENT, IMAGE), widths=(8, 8), activation="tanh"), LATENT, 2),
+    "dcgan": (lambda: DCGANGenerator(Interface(LATENT, IMAGE), width=4), LATENT, 2),
+    "resnet": (lambda: ResnetTranslator(Interface(IMAGE, IMAGE), blocks=2, width=4), IMAGE, 7),
+    "stranger": (Stranger, LATENT, 1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_dropout_stands_behind_every_hidden_activation_and_not_in_the_output_block(name):
+    make, takes, expected = NETWORKS[name]
+    network, trick = make(), GeneratorDropout()
+    parameters = [id(p) for p in network.parameters()]
+    trick.build(experiment_of(network, takes))
+    assert len(trick.dropouts) == expected
+    assert [id(p) for p in network.parameters()] == parameters
+    x = torch.randn(4, *takes.shape)
+    network.train()
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_dropout_of_strength_0_gives_the_same_bits(name):
+    make, takes, _ = NETWORKS[name]
+    network = make().train()
+    plain = copy.deepcopy(network)
+    trick = GeneratorDropout(p=0.0)
+    trick.build(experiment_of(network, takes))
+    trick.phase_start(make_turn())
+    x = torch.randn(4, *takes.shape)
+    assert torch.equal(network(x), plain(x))
+
+
+def test_dropout_drops_a_share_p_and_scales_the_rest():
+    layer = ScheduledDropout(0.25)
+    y = layer(torch.ones(100_000))
+    assert (y == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert y.max().item() == pytest.approx(1 / 0.75)
+
+
+def test_dropout_follows_its_schedule_and_its_state():
+    trick = GeneratorDropout(p=Scheduled({"linear": [0.5, 0.0]}))
+    trick.build(experiment_of(Stranger()))
+    trick.phase_start(make_turn(step=50))
+    assert trick.dropouts[0].p == 0.25
+    twin = GeneratorDropout(p=Scheduled({"linear": [0.5, 0.0]}))
+    twin.build(experiment_of(Stranger()))
+    twin.load_state_dict(trick.state_dict())
+    assert twin.dropouts[0].p == 0.25
+
+
+def test_two_dropouts_in_one_recipe_stand_behind_each_other():
+    network = Stranger()
+    first, second = GeneratorDropout(p=0.1), GeneratorDropout(p=0.2)
+    first.build(experiment_of(network))
+    second.build(experiment_of(network))
+    assert sorted(layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)) == [0.1, 0.2]
+
+
+def test_dropout_stays_on_when_sampling_only_if_asked():
+    for asked in (False, True):
+        trick = GeneratorDropout(at_sampling=asked)
+        trick.build(experiment_of(Stranger()))
+        sampling = SimpleNamespace(modules={}, training=set(), active=[])
+        trick.sampling(sampling)
+        assert sampling.active == (trick.dropouts if asked else [])
+
+
+def test_a_generator_without_activation_modules_is_refused():
+    with pytest.raises(Refusal, match="no hidden activation"):
+        GeneratorDropout().build(experiment_of(Functional()))
+
+
+# --- ema ------------------------------------------------------------------------------------------------------
+
+
+def averaging(network: nn.Module, **parameters) -> EMA:
+    trick = EMA(**parameters)
+    trick.build(experiment_of(network))
+    trick.phase_start(make_turn(player="generator"))
+    return trick
+
+
+def sampled(trick: EMA, network: nn.Module) -> nn.Module:
+    sampling = SimpleNamespace(modules={"generator": network}, training=set(), active=[])
+    trick.sampling(sampling)
+    return sampling.modules["generator"].eval()
+
+
+def test_the_average_follows_its_formula():
+    """Weight 1, then 3 and 5 with decay 0.75: 0.75 * 1 + 0.25 * 3 = 1.5; 0.75 * 1.5 + 0.25 * 5 = 2.375."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 1.0)
+    trick = averaging(network, decay=0.75)
+    for step, weight in enumerate((3.0, 5.0)):
+        nn.init.constant_(network.weight, weight)
+        trick.updated(make_turn(step, "generator"))
+    assert sampled(trick, network)(torch.ones(1, 1)).item() == 2.375
+    assert network.weight.item() == 5.0
+
+
+def test_the_half_life_of_0_999_is_692_updates():
+    network = nn.Linear(1, 1, bias=False).double()
+    nn.init.constant_(network.weight, 1.0)
+    trick = averaging(network, decay=0.999)
+    nn.init.constant_(network.weight, 0.0)
+    for step in range(692):
+        trick.updated(make_turn(step, "generator"))
+    assert trick.averages["generator"]["weight"].item() == pytest.approx(0.5, abs=5e-4)
+
+
+def test_before_its_start_the_average_is_the_newest_weights():
+    network = nn.Linear(2, 2)
+    trick = averaging(network, decay=0.9, start="3%")
+    for step in range(4):
+        nn.init.constant_(network.weight, float(step + 1))
+        trick.updated(make_turn(step, "generator"))
+        expected = step + 1 if step < 3 else 0.9 * 3 + 0.1 * 4
+        assert trick.averages["generator"]["weight"][0, 0].item() == pytest.approx(expected)
+
+
+def test_warm_up_keeps_the_half_life_below_a_share_of_the_updates():
+    """warmup 0.5: at update t the decay is 0.5^(1 / (0.5 t)): 0.25, 0.5, 0.63, ..."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 0.0)
+    trick, expected = averaging(network, decay=0.999, warmup=0.5), 0.0
+    nn.init.constant_(network.weight, 1.0)
+    for step in range(6):
+        trick.updated(make_turn(step, "generator"))
+        decay = 0.5 ** (1 / (0.5 * (step + 1)))
+        expected = decay * expected + (1 - decay)
+        assert trick.averages["generator"]["weight"].item() == pytest.approx(expected)
+
+
+def test_decay_0_samples_with_the_newest_weights_bit_for_bit():
+    network = MLPGenerator(Interface(LATENT, IMAGE), widths=(8, 8))
+    trick = averaging(network, decay=0.0)
+    for p in network.parameters():
+        nn.init.normal_(p)
+    network(torch.randn(4, 4))
+    trick.updated(make_turn(0, "generator"))
+    x = torch.randn(4, 4)
+    average = sampled(trick, network)
+    network.eval()
+    assert torch.equal(average(x), network(x))
+
+
+@pytest.mark.parametrize(("buffers", "mean"), [("average", 0.25), ("copy", 1.0)])
+def test_statistics_are_averaged_or_copied_and_counters_copied(buffers, mean):
+    network = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))
+    trick = averaging(network, decay=0.75, buffers=buffers)
+    network[1].running_mean.fill_(1.0)
+    network[1].num_batches_tracked.fill_(7)
+    trick.updated(make_turn(0, "generator"))
+    assert trick.averages["generator"]["1.running_mean"].tolist() == [mean, mean]
+    assert trick.averages["generator"]["1.num_batches_tracked"].item() == 7
+
+
+def test_only_the_generators_player_moves_the_average():
+    network = nn.Linear(1, 1)
+    trick = EMA(decay=0.5)
+    experiment = experiment_of(network)
+    experiment.players["discriminator"] = Player("discriminator", ["discriminator"])
+    trick.build(experiment)
+    trick.phase_start(make_turn())
+    before = trick.averages["generator"]["weight"].clone()
+    nn.init.constant_(network.weight, 9.0)
+    trick.updated(make_turn(0, "discriminator"))
+    assert torch.equal(trick.averages["generator"]["weight"], before)
+
+
+def test_sampling_leaves_averages_and_networks_alone():
+    network = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))
+    trick = averaging(network, decay=0.5)
+    before = copy.deepcopy(trick.state_dict()), copy.deepcopy(network.state_dict())
+    sampled(trick, network).train()(torch.randn(8, 4))
+    assert all(torch.equal(a, b) for a, b in zip(before[1].values(), network.state_dict().values()))
+    average = trick.state_dict()["generator"]["average"]
+    assert all(torch.equal(before[0]["generator"]["average"][key], average[key]) for key in average)
+
+
+def test_the_average_continues_from_its_state():
+    network = nn.Linear(2, 2)
+    trick = averaging(network, decay=0.9, warmup=0.5)
+    trick.updated(make_turn(0, "generator"))
+    twin = EMA(decay=0.9, warmup=0.5)
+    twin.build(experiment_of(network))
+    twin.load_state_dict(copy.deepcopy(trick.state_dict()))
+    for step in range(1, 4):
+        nn.init.normal_(network.weight)
+        for each in (trick, twin):
+            each.phase_start(make_turn(step, "generator"))
+            each.updated(make_turn(step, "generator"))
+    assert torch.equal(trick.averages["generator"]["weight"], twin.averages["generator"]["weight"])
+
+
+def test_the_average_includes_dropout_that_a_later_part_adds():
+    network = Stranger()
+    ema, dropout = EMA(decay=0.5), GeneratorDropout(at_sampling=True)
+    experiment = experiment_of(network)
+    ema.build(experiment)
+    dropout.build(experiment)
+    ema.phase_start(make_turn(player="generator"))
+    ema.updated(make_turn(0, "generator"))
+    sampling = SimpleNamespace(modules={"generator": network}, training=set(), active=[])
+    ema.sampling(sampling)
+    dropout.sampling(sampling)
+    average = sampling.modules["generator"].eval()
+    for layer in sampling.active:
+        layer.train()
+    x = torch.randn(4, 4)
+    assert not torch.equal(average(x), average(x))
