@@ -71,3 +71,79 @@ def make_run(plugin_module):
             return Run(loaded, catalog)
 
     return make
+
+
+@pytest.fixture
+def with_all_tricks():
+    """The recipe of a small DCGAN with all five tricks, each of them doing something from the first steps on."""
+
+    def recipe(**changes):
+        base = {
+            "variant": "dcgan",
+            "dataset": {"digits": {"size": 16}},
+            "generator": {"dcgan": {"width": 4}},
+            "discriminator": {"dcgan": {"width": 4}},
+            "tricks": [
+                {"label-smoothing": {"real": [0.7, 1.0]}},
+                {"instance-noise": {"sigma": {"linear": [0.2, 0.05], "until": "80%"}}},
+                {"replay-buffer": {"size": 10}},
+                {"generator-dropout": {"p": 0.3}},
+                {"ema": {"decay": 0.9}},
+            ],
+            "checkpoint": {"every": 3, "keep": 2},
+            "without": ["progress", "samples"],
+            "train": {"steps": 9, "batch_size": 8, "device": "cpu"},
+        }
+        train = {**base["train"], **changes.pop("train", {})}
+        return {**base, **changes, "train": train}
+
+    return recipe
+
+
+@pytest.fixture
+def small_cyclegan():
+    """The recipe of a CycleGAN on pictures of 8 pixels."""
+
+    def recipe(**changes):
+        base = {
+            "variant": "cyclegan",
+            "dataset": {"restyled-digits": {"size": 8}},
+            "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
+            "discriminator": {"patchgan": {"layers": 1, "width": 4}},
+            "checkpoint": {"every": 3, "keep": 2},
+            "without": ["progress", "samples", "replay-buffer"],
+            "tricks": [{"replay-buffer": {"size": 5}}],
+            "train": {"steps": 9, "batch_size": 2, "device": "cpu"},
+        }
+        train = {**base["train"], **changes.pop("train", {})}
+        return {**base, **changes, "train": train}
+
+    return recipe
+
+
+@pytest.fixture
+def state_of():
+    """A function: the newest checkpoint of a run's folder, as a tree of plain values and a dict of tensors."""
+    from ganrun import checkpoint
+
+    def read(folder):
+        _, _, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
+        assert not damaged
+        tensors = {}
+        return checkpoint.flatten(state, tensors), tensors
+
+    return read
+
+
+@pytest.fixture
+def same_end(state_of):
+    """A function: assert that two runs ended in the same state, to the bit."""
+
+    def compare(one, other):
+        (tree, tensors), (other_tree, other_tensors) = state_of(one), state_of(other)
+        assert tensors, "there is something to compare"
+        assert tensors.keys() == other_tensors.keys()
+        assert [name for name in tensors if not torch.equal(tensors[name], other_tensors[name])] == []
+        assert tree == other_tree
+
+    return compare

@@ -51,7 +51,7 @@ def load(folder: str | Path, checkpoint: str | int = "last", *, plugins: Iterabl
     Raises:
         UserError: if the folder holds no run, or no such checkpoint.
     """
-    recipe = recipe_of(Path(folder), Catalog(modules=plugins), {"train.device": device})
+    recipe = recipe_of(Path(folder), Catalog(modules=plugins), {"train.device": device}, to_train=False)
     return Trained(Path(folder), recipe, str(checkpoint))
 
 

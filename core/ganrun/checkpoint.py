@@ -137,7 +137,7 @@ def newest_intact(folder: Path) -> tuple[Path, int, dict[str, Any], list[str]]:
 
 
 def prune(folder: Path, keep: int, protect: set[int]) -> None:
-    """Remove all but the newest ``keep`` checkpoints and those of the steps in ``protect``, and unfinished ones."""
+    """Remove all but the newest ``keep`` checkpoints and those of the steps in ``protect``."""
     for step, path in listing(folder)[:-keep]:
         if step not in protect:
             shutil.rmtree(path)

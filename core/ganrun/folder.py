@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ganrun import checkpoint
 from ganrun.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.recipe import Recipe, diff, dump, load_recipe
@@ -22,7 +23,8 @@ from ganrun.recipe import Recipe, diff, dump, load_recipe
 if TYPE_CHECKING:
     from ganrun.run import Run
 
-OURS = ("recipe.yaml", "versions.json", "metrics.jsonl", "samples", "checkpoints", "tracker")
+# The recipe goes last: while it is there, the folder holds a run.
+OURS = ("checkpoints", "metrics.jsonl", "samples", "tracker", "versions.json", "recipe.yaml")
 
 
 class Folder:
@@ -40,8 +42,11 @@ class Folder:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; give another --output folder")
         if self._main:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / ".lock").open("w")
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock = (self.path / ".lock").open("w")
+            except OSError as error:
+                raise UserError(f"{self.path} cannot be made or written: {error.strerror or error}; give another --output folder") from error
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -76,15 +81,26 @@ class Folder:
                 )
 
     def prepare(self, run: Run, *, resume: bool, overwrite: bool) -> None:
-        """Write what says how the run came about; an overwritten run's files go first. Main process only."""
+        """Write what says how the run came about. What a resumed or overwritten run no longer needs goes first.
+
+        Only the main process does so. The recipe is written last, so that a process killed before has left no run.
+        """
         if not run.is_main:
             return
         if overwrite and not resume:
             for name in OURS:
                 path = self.path / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        (self.path / "recipe.yaml").write_text(dump(run.recipe.resolved))
-        (self.path / "versions.json").write_text(json.dumps(versions(run), indent=1))
+        if resume:
+            checkpoint.discard_after(self.path / "checkpoints", run.step)
+        self._write("versions.json", json.dumps(versions(run), indent=1))
+        self._write("recipe.yaml", dump(run.recipe.resolved))
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file as a whole, or not at all."""
+        temporary = self.path / f".{name}.writing"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, self.path / name)
 
 
 def versions(run: Run) -> dict[str, Any]:

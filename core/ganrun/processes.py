@@ -7,8 +7,8 @@ of them). Gradients are averaged in one flat bucket instead, which fits every va
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ganrun.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
+START = "On CPUs start with: ACCELERATE_USE_CPU=true torchrun --nproc_per_node N -m ganrun recipe ..."
 
 
 class Processes:
@@ -34,7 +35,9 @@ class Processes:
         AcceleratorState._reset_state()  # a second run in this process may ask for another precision
         try:
             self.accelerator: Any = Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=cpu)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                raise UserError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes did not find each other: {error}\n{START}") from error
             raise UserError(f"train.precision: {precision} does not work on this device: {error}") from error
         self.device: torch.device = self.accelerator.device
         if device.startswith("cuda:") and self.device.type == "cuda":
@@ -48,7 +51,7 @@ class Processes:
         if announced != self.world:
             raise UserError(
                 f"WORLD_SIZE is {announced}, but Accelerate started {self.world} process(es): they would train apart and write one folder. "
-                "On CPUs start with: ACCELERATE_USE_CPU=true torchrun --nproc_per_node N -m ganrun recipe ..."
+                f"{START}"
             )
 
     @property
@@ -63,13 +66,20 @@ class Processes:
         return nullcontext()
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Replace gradients by their mean over the processes, in one flat bucket. A missing gradient counts as zero."""
-        if self.world == 1:
+        """Replace gradients by their mean over the processes, in one flat bucket.
+
+        A gradient that is missing counts as zero; one that is missing in every process stays so, as it would in one process.
+        """
+        if self.world == 1 or not parameters:
             return
+        here = [p.grad is not None for p in parameters]
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        flat = self.mean(torch.cat([grad.reshape(-1) for grad in grads]))
-        for parameter, mean in zip(parameters, flat.split([grad.numel() for grad in grads])):
-            parameter.grad = mean.view_as(parameter).clone(memory_format=torch.preserve_format)
+        present = torch.tensor(here, dtype=grads[0].dtype, device=grads[0].device)  # (P,)
+        flat = self.mean(torch.cat([*(grad.reshape(-1) for grad in grads), present]))
+        *means, present = flat.split([*(grad.numel() for grad in grads), len(here)])
+        anywhere = here if all(here) else [share > 0 for share in present.tolist()]
+        for parameter, mean, found in zip(parameters, means, anywhere):
+            parameter.grad = torch.empty_like(parameter).copy_(mean.view(parameter.shape)) if found else None
 
     def mean(self, tensor: Tensor) -> Tensor:
         """The mean of a tensor over all processes."""
@@ -90,14 +100,21 @@ class Processes:
         gathered: list[Any] = gather_object([value])
         return gathered
 
-    def average_buffers(self, modules: Iterable[nn.Module]) -> None:
-        """Average floating-point buffers (BatchNorm statistics), so that every process samples and saves the same."""
-        if self.world == 1:
-            return
-        for module in modules:
-            for buffer in module.buffers():
-                if buffer.is_floating_point():
-                    buffer.copy_(self.mean(buffer))
+    @contextmanager
+    def averaged_buffers(self, modules: Iterable[nn.Module]) -> Iterator[None]:
+        """In this context floating-point buffers (BatchNorm statistics) are their mean over the processes.
+
+        So every process samples and saves the same. Afterwards each has its own again: looking changes no bit of a run.
+        """
+        buffers = [b for module in modules for b in module.buffers() if b.is_floating_point()] if self.world > 1 else []
+        own = [buffer.clone() for buffer in buffers]
+        for buffer in buffers:
+            buffer.copy_(self.mean(buffer))
+        try:
+            yield
+        finally:
+            for buffer, kept in zip(buffers, own):
+                buffer.copy_(kept)
 
     def wait(self) -> None:
         """Wait for all processes."""

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -80,7 +80,7 @@ class Run:
         """Train to the end, or until asked to stop. Returns ``finished`` or ``interrupted`` (or a reason given to stop)."""
         hooks: Any = self.experiment.hooks
         reason = "failed"
-        with signals(self.stop):
+        with signals(self.stop, speak=self.is_main):
             try:
                 hooks.run_start(run=self)
                 while self.step < self.steps and not self._agreed_to_stop():
@@ -104,12 +104,12 @@ class Run:
     def _evaluate(self) -> None:
         if not due(self):
             return
-        self.processes.average_buffers(self.experiment.modules.values())
-        if self.is_main:
-            self.evaluation.forget_fakes()
-            scores = evaluate(self)
-            self.scores.update(scores)
-            self.experiment.hooks.evaluate(run=self, scores=scores)
+        with self.processes.averaged_buffers(self.experiment.modules.values()):
+            if self.is_main:
+                self.evaluation.forget_fakes()
+                scores = evaluate(self)
+                self.scores.update(scores)
+                self.experiment.hooks.evaluate(run=self, scores=scores)
         self.processes.wait()
 
     # --- state ----------------------------------------------------------------------------------------------
@@ -117,7 +117,6 @@ class Run:
     def save(self) -> Path | None:
         """Write a checkpoint of this moment, in all processes at once. Returns its folder in the main process."""
         assert self.folder is not None, "a run without a folder cannot be saved"
-        self.processes.average_buffers(self.experiment.modules.values())
         state = self.state_dict()
         path = checkpoint.write(self.folder / "checkpoints", self.step, state) if self.is_main else None
         self.processes.wait()
@@ -129,12 +128,21 @@ class Run:
         components = {
             name: component.state_dict() for name, component in self.experiment.components().items() if hasattr(component, "state_dict")
         }
+        modules, alone = self.experiment.modules, self.processes.world == 1
+        buffers = {} if alone else {name: {key: b.clone() for key, b in module.named_buffers()} for name, module in modules.items()}
+        with self.processes.averaged_buffers(modules.values()):
+            networks = {
+                name: {key: tensor if alone else tensor.clone() for key, tensor in module.state_dict().items()}
+                for name, module in modules.items()
+            }  # fmt: skip
         return {
             "step": self.step,
+            "steps": self.steps,
             "attempt": self.attempt,
             "world": self.processes.world,
             "threads": torch.get_num_threads(),
-            "modules": {name: dict(module.state_dict()) for name, module in self.experiment.modules.items()},
+            "modules": networks,
+            "buffers": [] if alone else self.processes.gather(buffers),  # of each process, before they were averaged
             "optimizers": {name: checkpoint.optimizer_state(o) for name, o in self.engine.optimizers.items()},
             "positions": self.engine.readers.positions,
             "components": self.processes.gather(components),
@@ -149,6 +157,9 @@ class Run:
                 f"and the order of data belong to each process; start {state['world']} process(es)"
             )
         load_modules(self.experiment, state["modules"])
+        for name, buffers in (state["buffers"][self.processes.rank] if state["buffers"] else {}).items():
+            for key, buffer in self.experiment.modules[name].named_buffers():
+                buffer.copy_(buffers[key])
         for name, optimizer in self.engine.optimizers.items():
             checkpoint.restore_optimizer(optimizer, state["optimizers"][name])
         for name, component in self.experiment.components().items():
@@ -194,22 +205,32 @@ def train(
     with settings_of_torch(recipe), Folder(folder) as place:
         place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
         run = Run(recipe, catalog, folder)
-        place.prepare(run, resume=resume, overwrite=overwrite)
-        if resume:
-            _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
-            for line in damaged if run.is_main else ():
-                print(f"warning: {line}", flush=True)
-            run.load_state_dict(state)
-            run.resumed_from = step
-            if run.is_main:
-                checkpoint.discard_after(folder / "checkpoints", step)
-                if state["threads"] != torch.get_num_threads():
-                    print(f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise", flush=True)
+        if resume and checkpoint.listing(folder / "checkpoints"):
+            go_on(run, folder, force=force)
         elif recipe.init is not None:
             start_from(run, (recipe.base / recipe.init).expanduser())
+        run.processes.wait()  # before the main process changes what the others read
+        place.prepare(run, resume=resume, overwrite=overwrite)
         run.processes.wait()
         run.train()
         return run
+
+
+def go_on(run: Run, folder: Path, *, force: bool) -> None:
+    """Load the newest intact checkpoint of a run's folder. One that was killed before its first starts anew instead."""
+    _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
+    if run.steps < state["steps"] and not force:
+        raise UserError(
+            f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; --resume accepts a longer train.steps, "
+            "not a shorter one: add --force to go on all the same"
+        )
+    run.load_state_dict(state)
+    run.resumed_from = step
+    if run.is_main:
+        for line in damaged:
+            print(f"warning: {line}", flush=True)
+        if state["threads"] != torch.get_num_threads():
+            print(f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise", flush=True)
 
 
 def start_from(run: Run, other: Path) -> None:
@@ -241,7 +262,7 @@ def settings_of_torch(recipe: Recipe) -> Iterator[None]:
 
 
 @contextmanager
-def signals(stop: Callable[[str], None]) -> Iterator[None]:
+def signals(stop: Callable[[str], None], *, speak: bool = True) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM asks to stop after the step; a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -252,8 +273,10 @@ def signals(stop: Callable[[str], None]) -> Iterator[None]:
     def first(number: int, frame: FrameType | None) -> None:
         for caught_number in caught:
             signal.signal(caught_number, signal.SIG_DFL)
-        print("\nfinishing this step, then saving; once more to end at once", flush=True)
         stop("interrupted")
+        with suppress(RuntimeError):  # it may have come in the middle of another print
+            if speak:
+                print("\nfinishing this step, then saving; once more to end at once", flush=True)
 
     for number in caught:
         signal.signal(number, first)

@@ -22,12 +22,18 @@ from ganrun.errors import UserError
 from ganrun.processes import Processes
 from ganrun.protocols import Dataset, Space
 from ganrun.recipe import Recipe, load_recipe
+from ganrun.recipe.nodes import Node
+from ganrun.recipe.yaml import read_file
 from ganrun.run import datasets, load_modules, settings_of_torch
 from ganrun.sampling import Studio
 
+UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
 
-def recipe_of(folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+
+def recipe_of(folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping[str, Any] = (), *, to_train: bool = True) -> Recipe:
     """The recipe of a run, its relative paths starting where they started then.
+
+    Not ``to_train``, it comes without evaluators and observers, whose plugins may not be installed here.
 
     Raises:
         UserError: if the folder holds no run.
@@ -36,8 +42,21 @@ def recipe_of(folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping
         what = "holds no run (it has no recipe.yaml)" if folder.is_dir() else "is not there"
         raise UserError(f"{folder} {what}; give the folder that `ganrun recipe` printed, such as runs/dcgan_digits")
     changes = overrides if isinstance(overrides, Mapping) else list(overrides)
-    recipe = load_recipe(folder / "recipe.yaml", catalog=catalog, overrides=changes)
+    source: Any = folder / "recipe.yaml"
+    if not to_train:
+        source = {key: value for key, value in _plain(read_file(source, str(source))).items() if key not in UNUSED}
+    recipe = load_recipe(source, catalog=catalog, overrides=changes)
+    if not to_train:
+        recipe = dataclasses.replace(recipe, observers=[], evaluators=[])
     return dataclasses.replace(recipe, name=folder.absolute().name, base=Path(kept_versions(folder).get("base", recipe.base)))
+
+
+def _plain(node: Node) -> Any:
+    """What was written, without where."""
+    value = node.value
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def kept_versions(folder: Path) -> dict[str, Any]:
@@ -78,8 +97,7 @@ class Trained:
 
     def __init__(self, folder: Path, recipe: Recipe, checkpoint: str = "last") -> None:
         self.folder = folder
-        # what watches and scores a run is not needed to open it, and may not be installed here
-        self.recipe = dataclasses.replace(recipe, observers=[], evaluators=[])
+        self.recipe = recipe
         self._dataset = datasets(self.recipe)
         kept = kept_versions(folder).get("data")
         with self._settings():

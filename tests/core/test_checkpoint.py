@@ -54,12 +54,10 @@ def test_a_damaged_checkpoint_is_not_read(tmp_path, name, damage):
     elif damage == "cut":
         path.write_bytes(data[: len(data) // 2])
     else:
-        data[len(data) // 2] ^= 1
+        data[data.index(b"{")] ^= 1  # the first character of a JSON text, or of the header of the tensors
         path.write_bytes(data)
-    with pytest.raises(CheckpointError):
-        state = checkpoint.read(path.parent)[1]
-        assert str(state) == str(tree()), "a flipped bit outside of what matters changes nothing"
-        raise CheckpointError
+    with pytest.raises(CheckpointError, match="step-0000001"):
+        checkpoint.read(path.parent)
 
 
 def test_the_newest_intact_checkpoint_is_found_and_damaged_ones_are_told(tmp_path):

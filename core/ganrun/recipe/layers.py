@@ -144,8 +144,9 @@ def part_list(node: Node, kind: str, problems: list[Problem]) -> Node | None:
         return node.replaced([])
     if not isinstance(node.value, list):
         got = show(node.plain())
-        hint = f'put "- " before each {kind}' if isinstance(node.value, dict) else f"write it as [{node.value}]" if isinstance(node.value, str) else ""
-        problems.append(node.problem(f"expected a list, got {got}{'; ' + hint if hint else ''}"))
+        hint = f"; write it as [{node.value}]" if isinstance(node.value, str) else ""
+        hint = f'; put "- " before each {kind}' if isinstance(node.value, dict) else hint
+        problems.append(node.problem(f"expected a list, got {got}{hint}"))
         return None
     items = [part(item, kind, problems) for item in node.value]
     return node.replaced([item for item in items if item is not None])

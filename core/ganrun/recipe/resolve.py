@@ -217,7 +217,9 @@ def _check_best(wanted: str, merged: Layer, check: Validator) -> None:
         check.problems.append(node.problem(f'no evaluator "{wanted}" in this recipe{nearest(wanted, there) or "; " + what}'))
 
 
-def _resolved(sections: dict[str, Any], players: Any, train: Any, checkpoint: Any, init: str | None, inherited: dict[str, list[str]]) -> dict[str, Any]:
+def _resolved(
+    sections: dict[str, Any], players: Any, train: Any, checkpoint: Any, init: str | None, inherited: dict[str, list[str]]
+) -> dict[str, Any]:
     """The complete recipe as plain data, in the order in which people write it."""
     plain: dict[str, Any] = {key: sections[key].as_recipe() for key in PARTS if sections[key] is not None}
     for key in LISTS:

@@ -39,7 +39,9 @@ def _untimed(value: Duration) -> Duration:
 class TrainSettings(Settings):
     """Recipe key ``train``: what decides a training run besides its parts."""
 
-    steps: Annotated[DurationField, AfterValidator(_absolute), Field(description="length of the run: 3000, 50 epochs, 400 kimg")] = Duration(1000)
+    steps: Annotated[DurationField, AfterValidator(_absolute), Field(description="length of the run: 3000, 50 epochs, 400 kimg")] = (
+        Duration(1000)
+    )
     batch_size: Annotated[int, Field(ge=1, description="real samples in one micro-batch of one process")] = 64
     seed: Annotated[int, Field(ge=0, lt=2**63, description="key of every random draw")] = 0
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")] = "auto"
@@ -67,7 +69,9 @@ class BestSettings(Settings):
 class CheckpointSettings(Settings):
     """Recipe key ``checkpoint``."""
 
-    every: Annotated[DurationField, AfterValidator(_positive), Field(description="between two checkpoints; minutes are possible")] = Duration(1000)
+    every: Annotated[DurationField, AfterValidator(_positive), Field(description="between two checkpoints; minutes are possible")] = (
+        Duration(1000)
+    )
     keep: Annotated[int, Field(ge=1, description="how many of the newest stay")] = 3
     best: Annotated[BestSettings, Strict(False)] | None = Field(default=None, description="keep the best by an evaluator, too")
 
@@ -75,7 +79,9 @@ class CheckpointSettings(Settings):
 class InitSettings(Settings):
     """Recipe key ``players.NAME.init``: how a player's weights are drawn. ``default`` leaves torch's own."""
 
-    scheme: Annotated[Literal["default", "normal", "xavier", "kaiming", "orthogonal"], Field(description="distribution of the weights")] = "default"
+    scheme: Annotated[Literal["default", "normal", "xavier", "kaiming", "orthogonal"], Field(description="distribution of the weights")] = (
+        "default"
+    )
     gain: Annotated[float, Field(ge=0, description="standard deviation (normal) or factor (xavier, orthogonal)")] = 0.02
 
 

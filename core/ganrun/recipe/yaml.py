@@ -173,7 +173,9 @@ class _Reader:
         at = self.at(event)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
-            self.refuse(f"anchors and aliases ({sign}{event.anchor}) are not part of recipes; write the value out, or use extends", at, path)
+            self.refuse(
+                f"anchors and aliases ({sign}{event.anchor}) are not part of recipes; write the value out, or use extends", at, path
+            )
         if getattr(event, "tag", None) is not None:
             self.refuse(f"tags ({show(event.tag)}) are not part of recipes; remove it, a recipe holds plain data only", at, path)
         if len(path) > DEPTH:

@@ -24,6 +24,8 @@ NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 class Cifar10(InMemory):
     """``x``: RGB images (3, size, size). ``label``: the class."""
 
+    offline = False
+
     def __init__(
         self, files: DataFiles, split: str, *,
         root: Annotated[str | None, Field(description="folder that holds cifar-10-batches-py; by default it is downloaded")] = None,

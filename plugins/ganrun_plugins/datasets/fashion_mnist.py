@@ -20,6 +20,8 @@ NAMES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "
 class FashionMnist(IdxImages):
     """``x``: bright clothes on black, (1, size, size). ``label``: the article."""
 
+    offline = False
+
     def __init__(
         self, files: DataFiles, split: str, *,
         root: Annotated[str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")] = None,

@@ -22,6 +22,8 @@ SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 class Archive(NamedTuple):
     """A zip of ``name/{trainA,trainB,testA,testB}``, its size in bytes and its SHA-256."""
 
+    offline = False
+
     name: str
     size: int
     sha256: str

@@ -20,6 +20,8 @@ NAMES = [str(digit) for digit in range(10)]
 class Mnist(IdxImages):
     """``x``: white digits on black, (1, size, size). ``label``: the digit."""
 
+    offline = False
+
     def __init__(
         self, files: DataFiles, split: str, *,
         root: Annotated[str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")] = None,

@@ -65,10 +65,10 @@ class Samples:
             self._draw(run)
 
     def _draw(self, run: Run) -> None:
-        run.processes.average_buffers(run.experiment.modules.values())  # all processes take part
-        if not run.is_main or self._newest == run.step:
-            return
-        picture = pictures.picture_of(self._panels(run), self._real_points(run), self.rows)
+        with run.processes.averaged_buffers(run.experiment.modules.values()):  # all processes take part
+            if not run.is_main or self._newest == run.step:
+                return
+            picture = pictures.picture_of(self._panels(run), self._real_points(run), self.rows)
         run.newest_picture = pictures.save(picture, self._folder(run) / f"step-{run.step:07d}.png")
         self._newest = run.step
 

@@ -42,6 +42,7 @@ class Tracker:
         self._tracker: Any = None
         self._scores: dict[str, float] = {}
         self._sent: Path | None = None
+        self._sent_step = -1
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
@@ -56,6 +57,7 @@ class Tracker:
     @hookimpl
     def run_start(self, run: Run) -> None:
         self.every.start(run)
+        self._sent_step = run.step
         if not run.is_main:
             return
         assert run.folder is not None
@@ -97,8 +99,9 @@ class Tracker:
     def _send(self, run: Run) -> None:
         if self._tracker is None:
             return
-        self._tracker.log({**run.metrics(), **rates(run), **self._scores}, step=run.step)
-        self._scores = {}
+        if run.step != self._sent_step:
+            self._tracker.log({**run.metrics(), **rates(run), **self._scores}, step=run.step)
+            self._scores, self._sent_step = {}, run.step
         picture = run.newest_picture
         if self.images and picture is not None and picture != self._sent and hasattr(self._tracker, "log_images"):
             with Image.open(picture) as opened:

@@ -73,7 +73,10 @@ class Folder:
 
 class Adam:
     def __init__(
-        self, *, lr: Annotated[Scheduled, Field(ge=0)] = 1e-3, betas: tuple[float, float] = (0.9, 0.999)  # type: ignore[assignment]
+        self,
+        *,
+        lr: Annotated[Scheduled, Field(ge=0)] = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),  # type: ignore[assignment]
     ) -> None:
         self.lr, self.betas = Scheduled(lr), betas
 
@@ -149,7 +152,8 @@ COMPONENTS = {
     ("variant", "toy"): Toy, ("variant", "bare"): Bare, ("loss", "wasserstein"): Wasserstein, ("loss", "hinge"): Hinge,
     ("generator", "mlp"): Mlp, ("discriminator", "mlp"): Mlp, ("dataset", "digits"): Digits, ("dataset", "folder"): Folder,
     ("optimizer", "adam"): Adam, ("optimizer", "rmsprop"): Rmsprop, ("sampler", "normal"): Nothing, ("trick", "replay-buffer"): Buffer,
-    ("trick", "label-smoothing"): Smoothing, ("trick", "awkward"): Awkward, ("trick", "untyped"): Untyped, ("trick", "unreadable"): Unreadable,
+    ("trick", "label-smoothing"): Smoothing, ("trick", "awkward"): Awkward, ("trick", "untyped"): Untyped,
+    ("trick", "unreadable"): Unreadable,
     ("evaluator", "distance"): Distance, ("features", "pixels"): Nothing, ("features", "classifier"): Classifier,
     ("observer", "progress"): Nothing, ("observer", "samples"): Nothing, ("observer", "metrics-log"): Nothing,
     ("observer", "checkpoints"): Nothing,

@@ -48,7 +48,8 @@ ONE = [
     ),
     (
         "tricks: [unreadable]",
-        "3:10: tricks.0.unreadable: trick.unreadable cannot be used: its parameters cannot be read: NameError: name 'Missing' is not defined",
+        "3:10: tricks.0.unreadable: trick.unreadable cannot be used: "
+        "its parameters cannot be read: NameError: name 'Missing' is not defined",
     ),
     # wrong types
     ("train: {batch_size: '3'}", '3:21: train.batch_size: expected a whole number, got "3"'),
@@ -69,7 +70,10 @@ ONE = [
     ("tricks: [label-smoothing: {fake: [1, x]}]", '3:38: tricks.0.label-smoothing.fake.1: expected a number, got "x"'),
     ("tricks: [label-smoothing: {fake: [1, 2, 3]}]", "3:28: tricks.0.label-smoothing.fake: expected at most 2 items, got 3"),
     ("tricks: [label-smoothing: {fake: -1}]", "3:34: tricks.0.label-smoothing.fake: must be >= 0, got -1"),
-    ("tricks: [label-smoothing: {fake: {linear: 3}}]", "3:28: tricks.0.label-smoothing.fake: linear takes the first and the last value, such as [0.1, 0]"),
+    (
+        "tricks: [label-smoothing: {fake: {linear: 3}}]",
+        "3:28: tricks.0.label-smoothing.fake: linear takes the first and the last value, such as [0.1, 0]",
+    ),
     ("players: {g: {optimizer: {adam: {betas: [1]}}}}", "3:34: players.g.optimizer.adam.betas: expected [number, number], got [1]"),
     ("tricks: [awkward: {json: {1: 2}}]", "3:27: tricks.0.awkward.json.1: a key here must be text, got 1"),
     ("tricks: [awkward: {colour: green}]", '3:28: tricks.0.awkward.colour: expected "red" or "blue", got "green"'),
@@ -81,7 +85,10 @@ ONE = [
     ("loss:", "3:1: loss: expected a loss: its name, or {name: {parameters}}; got nothing"),
     ("loss: [hinge]", "3:1: loss: expected a loss: its name, or {name: {parameters}}; got a list"),
     ("loss: {hinge: 3}", '3:15: loss.hinge: expected the parameters of "hinge" as a mapping, got 3'),
-    ("loss: {hinge: {}, wasserstein: {}}", '3:19: loss.wasserstein: a loss is one part with one name, found "hinge", "wasserstein"; keep one of them'),
+    (
+        "loss: {hinge: {}, wasserstein: {}}",
+        '3:19: loss.wasserstein: a loss is one part with one name, found "hinge", "wasserstein"; keep one of them',
+    ),
     # out of bounds
     ("train: {batch_size: 0}", "3:21: train.batch_size: must be >= 1, got 0"),
     ("loss: {wasserstein: {clip: 1.5}}", "3:28: loss.wasserstein.clip: must be <= 1.0, got 1.5"),
@@ -93,7 +100,10 @@ ONE = [
         "players: {g: {optimizer: {adam: {lr: {linear: [1, -1]}}}}}",
         "3:34: players.g.optimizer.adam.lr: every value must be >= 0, got {linear: [1, -1]}",
     ),
-    ("players: {g: {optimizer: {adam: {lr: {linaer: [1, 0]}}}}}", "3:34: players.g.optimizer.adam.lr: a schedule has exactly one of: linear, cosine, steps"),
+    (
+        "players: {g: {optimizer: {adam: {lr: {linaer: [1, 0]}}}}}",
+        "3:34: players.g.optimizer.adam.lr: a schedule has exactly one of: linear, cosine, steps",
+    ),
     ("train: {device: gpu}", '3:17: train.device: expected auto, cpu, cuda, cuda:N or mps; got "gpu"'),
     # durations
     ("train: {steps: 0}", "3:16: train.steps: must be more than 0, got 0"),
@@ -102,7 +112,8 @@ ONE = [
     ("train: {steps: 50%}", "3:16: train.steps: the length of a run is given in steps, epochs, images or kimg, got 50%"),
     (
         "checkpoint: {every: 5 parsecs}",
-        "3:21: checkpoint.every: '5 parsecs' is not a duration; write a number of steps (500), '3 epochs', '40 kimg', '500 images' or '50%'",
+        "3:21: checkpoint.every: '5 parsecs' is not a duration; "
+        "write a number of steps (500), '3 epochs', '40 kimg', '500 images' or '50%'",
     ),
     (
         "evaluators: [distance: {every: 3 minutes}]",
@@ -110,12 +121,16 @@ ONE = [
         "minutes would change the result with the machine",
     ),
     # checkpoint.best
-    ("checkpoint: {best: {evaluator: x, mode: min}}", '3:32: checkpoint.best.evaluator: no evaluator "x" in this recipe; the recipe has no evaluators; add one under evaluators:'),
+    (
+        "checkpoint: {best: {evaluator: x, mode: min}}",
+        '3:32: checkpoint.best.evaluator: no evaluator "x" in this recipe; the recipe has no evaluators; add one under evaluators:',
+    ),
     ("checkpoint: {best: {mode: min}}", "3:14: checkpoint.best.evaluator: missing; give it a value, such as evaluator: ..."),
     # a part indented one level too little
     (
         "loss:\n  wasserstein:\n  clip: 0.1",
-        '5:3: loss.clip: "clip" stands beside "wasserstein", not below it; to make it part of "wasserstein", indent it further than "wasserstein"',
+        '5:3: loss.clip: "clip" stands beside "wasserstein", not below it; '
+        'to make it part of "wasserstein", indent it further than "wasserstein"',
     ),
     (
         "tricks:\n  - label-smoothing:\n    real: 0.8",
@@ -126,11 +141,17 @@ ONE = [
         "players:\n  g:\n    optimizer:\n      adam:\n      lr: 1",
         '7:7: players.g.optimizer.lr: "lr" stands beside "adam", not below it; to make it part of "adam", indent it further than "adam"',
     ),
-    ("loss:\nwasserstein:\n  clip: 0.1", '4:1: wasserstein: unknown key; if "wasserstein" belongs to "loss" (line 3), indent it further than "loss"'),
+    (
+        "loss:\nwasserstein:\n  clip: 0.1",
+        '4:1: wasserstein: unknown key; if "wasserstein" belongs to "loss" (line 3), indent it further than "loss"',
+    ),
     ("train:\nsteps: 10", '4:1: steps: unknown key; if "steps" belongs to "train" (line 3), indent it further than "train"'),
     ("tricks:\n  label-smoothing:\n    real: 0.8", '3:1: tricks: expected a list, got a mapping; put "- " before each trick'),
     ("players:\n  g:\n  optimizer: adam", '5:3: players.optimizer: if "optimizer" belongs to "g" (line 4), indent it further than "g"'),
-    ("players:\ngenerator:\n  optimizer: adam", '4:1: generator: if "generator" belongs to "players" (line 3), indent it further than "players"'),
+    (
+        "players:\ngenerator:\n  optimizer: adam",
+        '4:1: generator: if "generator" belongs to "players" (line 3), indent it further than "players"',
+    ),
 ]
 
 
@@ -140,7 +161,8 @@ def test_one_mistake_gives_one_line(problems, text, expected):
 
 
 def test_all_mistakes_are_reported_at_once_sorted_by_line(problems):
-    text = "loss: {wasserstein: {clpi: 1}}\ntrain: {stps: 3, batch_size: x}\nplayers:\n  g: {updates: 0}\nvariant: toyy\ndataset: {digits: {size: 0}}\n"
+    text = "loss: {wasserstein: {clpi: 1}}\ntrain: {stps: 3, batch_size: x}\nplayers:\n  g: {updates: 0}\n"
+    text += "variant: toyy\ndataset: {digits: {size: 0}}\n"
     assert [line.split(": ")[:2] for line in problems(text, "train.seed=-1")] == [
         ["a.yaml:1:22", "loss.wasserstein.clpi"],
         ["a.yaml:2:9", "train.stps"],
@@ -194,7 +216,10 @@ SET = [
     ("tricks.0.ema.decay=1", 'tricks.0.ema.decay: tricks.0 is replay-buffer, not "ema"; the merged recipe has 0 replay-buffer'),
     ("tricks.3.ema.decay=1", "tricks.3.ema.decay: there is no tricks.3; the merged recipe has 0 replay-buffer"),
     ("tricks.replay-buffer.size=0", "tricks.replay-buffer.size: must be >= 1, got 0"),
-    ("players.generator.optimizer.adam.betas.7=1", "players.generator.optimizer.adam.betas.7: 7 is not the number of an item; the list has 2, counted from 0"),
+    (
+        "players.generator.optimizer.adam.betas.7=1",
+        "players.generator.optimizer.adam.betas.7: 7 is not the number of an item; the list has 2, counted from 0",
+    ),
     ("players.generator.update=1", 'players.generator.update: unknown key; did you mean "updates"?'),
     ("extends=b.yaml", "extends: a base can only be named in a recipe file"),
     ("without.0=x", "without.0: write the whole list: --set without=[replay-buffer]"),
@@ -202,7 +227,10 @@ SET = [
     ("train", "expected PATH=VALUE, such as train.steps=1000"),
     ("=3", "expected PATH=VALUE, such as train.steps=1000"),
     ("train.steps=[1", 'a "," or "]" is missing in the list that was opened with "["'),
-    ("train.steps=!!int 3", 'train.steps: tags ("tag:yaml.org,2002:int") are not part of recipes; remove it, a recipe holds plain data only'),
+    (
+        "train.steps=!!int 3",
+        'train.steps: tags ("tag:yaml.org,2002:int") are not part of recipes; remove it, a recipe holds plain data only',
+    ),
 ]
 
 

@@ -39,7 +39,11 @@ def test_parameters_merge_only_under_the_same_name(load):
 
 def test_the_kth_part_of_a_name_merges_with_the_kth_below_and_others_are_appended(load):
     recipe = load(GOOD + "tricks:\n- label-smoothing\n- replay-buffer: {size: 3}\n- replay-buffer: {size: 4}\n")
-    assert [(part.name, part.parameters.get("size")) for part in recipe.tricks] == [("replay-buffer", 3), ("label-smoothing", None), ("replay-buffer", 4)]
+    assert [(part.name, part.parameters.get("size")) for part in recipe.tricks] == [
+        ("replay-buffer", 3),
+        ("label-smoothing", None),
+        ("replay-buffer", 4),
+    ]
 
 
 def test_without_removes_what_is_inherited_and_the_layer_may_add_its_own(load):
@@ -64,7 +68,8 @@ def test_another_optimiser_replaces_the_variants_with_its_parameters(load):
 def test_values_are_those_the_constructor_wants(load):
     recipe = load(
         "variant: bare\ndataset: {folder: {path: ../x}}\n"
-        "tricks:\n- label-smoothing: {real: [0.7, 1], fade: 3 epochs}\n- awkward: {copy: false, schema: b, json: {a: 1}, colour: blue, seen: [3]}\n"
+        "tricks:\n- label-smoothing: {real: [0.7, 1], fade: 3 epochs}\n"
+        "- awkward: {copy: false, schema: b, json: {a: 1}, colour: blue, seen: [3]}\n"
         "evaluators:\n- distance: {features: {classifier: {width: 3}}, several: [pixels, classifier], every: 2 epochs, samples: 10}\n"
         "players: {g: {optimizer: {adam: {lr: {linear: [1, 0], until: 50%}}}}}\n"
     )
@@ -105,7 +110,11 @@ def test_an_integer_may_stand_for_a_float(load):
         ("tricks.0.replay-buffer.size=7", lambda r: r.tricks[0].parameters, {"size": 7}),
         ("tricks.replay-buffer.size=7", lambda r: r.tricks[0].parameters, {"size": 7}),
         ("tricks.0=label-smoothing", lambda r: names(r.tricks), ["label-smoothing"]),
-        ("tricks.label-smoothing.real=0.5", lambda r: [*names(r.tricks), r.tricks[1].parameters["real"]], ["replay-buffer", "label-smoothing", 0.5]),
+        (
+            "tricks.label-smoothing.real=0.5",
+            lambda r: [*names(r.tricks), r.tricks[1].parameters["real"]],
+            ["replay-buffer", "label-smoothing", 0.5],
+        ),
         ("tricks=[label-smoothing]", lambda r: names(r.tricks), ["replay-buffer", "label-smoothing"]),
         ("without=[replay-buffer]", lambda r: names(r.tricks), []),
         ("players.generator.updates=3", lambda r: (r.players["generator"].updates, r.players["discriminator"].updates), (3, 5)),
@@ -136,7 +145,10 @@ def test_a_later_override_wins_and_without_is_applied_first(load):
 
 
 def test_overrides_from_python_take_paths_and_nested_mappings(load):
-    recipe = load(GOOD, overrides={"train.steps": 10, "train": {"seed": 3}, "players": {"generator": {"updates": 2}}, "dataset.digits.classes": (1, 2)})
+    recipe = load(
+        GOOD,
+        overrides={"train.steps": 10, "train": {"seed": 3}, "players": {"generator": {"updates": 2}}, "dataset.digits.classes": (1, 2)},
+    )
     assert (recipe.train.steps, recipe.train.seed, recipe.players["generator"].updates) == (Duration(10), 3, 2)
     assert recipe.dataset.parameters["classes"] == [1, 2]
     assert recipe.origins["train", "steps"] == "overrides"
@@ -179,7 +191,9 @@ def test_a_circle_a_missing_base_a_directory_and_text_that_is_none_are_refused(p
     assert "b.yaml:1:10: extends: the bases go in a circle: a.yaml -> b.yaml -> a.yaml; remove one extends" in problems("extends: b.yaml\n")
     assert "a.yaml:1:10: extends: the bases go in a circle: a.yaml -> a.yaml; remove one extends" in problems("extends: a.yaml\n")
     assert 'a.yaml:3:10: extends: no such file: bb.yaml; did you mean "b.yaml"?' in problems(GOOD + "extends: bb.yaml\n")
-    assert "a.yaml:3:10: extends: this is a directory; a base is named relative to the recipe that extends it" in problems(GOOD + "extends: folder\n")
+    assert "a.yaml:3:10: extends: this is a directory; a base is named relative to the recipe that extends it" in problems(
+        GOOD + "extends: folder\n"
+    )
     assert "a.yaml:3:1: extends: expected text, got a list" in problems(GOOD + "extends: [b.yaml]\n")
     assert problems(GOOD + 'extends: "x\\0"\n')
 
@@ -187,7 +201,10 @@ def test_a_circle_a_missing_base_a_directory_and_text_that_is_none_are_refused(p
 def test_mistakes_in_a_base_are_reported_with_its_name_together_with_the_recipes(problems, write):
     write(GOOD + "train: {stps: 1}\n", "base.yaml")
     found = problems("extends: base.yaml\ntrain: {sede: 1}\n")
-    assert found == ['a.yaml:2:9: train.sede: unknown key; did you mean "seed"?', 'base.yaml:3:9: train.stps: unknown key; did you mean "steps"?']
+    assert found == [
+        'a.yaml:2:9: train.sede: unknown key; did you mean "seed"?',
+        'base.yaml:3:9: train.stps: unknown key; did you mean "steps"?',
+    ]
 
 
 # --- the resolved recipe --------------------------------------------------------------------------------------
@@ -196,16 +213,21 @@ RECIPES = {
     "plain": GOOD,
     "bare": "variant: bare\ndataset: {folder: {path: ../x}}\n",
     "removed": GOOD + "without: [replay-buffer, samples]\n",
-    "replaced": GOOD + "without: [replay-buffer]\ntricks: [label-smoothing: {real: [0.7, 1], fake: {cosine: [1, 0], every: 1 epochs}}, replay-buffer]\n",
+    "replaced": GOOD + "without: [replay-buffer]\n"
+    "tricks: [label-smoothing: {real: [0.7, 1], fake: {cosine: [1, 0], every: 1 epochs}}, replay-buffer]\n",
     "twice": GOOD + "tricks: [replay-buffer, awkward, replay-buffer: {size: 3}]\n",
-    "nested": GOOD + "evaluators: [distance: {features: classifier, every: 0.5 epochs}, distance]\ncheckpoint: {every: 5 minutes, best: {evaluator: distance, mode: max}}\n",
-    "scheduled": GOOD + "players: {generator: {optimizer: {adam: {lr: {steps: {0: 2e-4, 100 epochs: 1e-5}}}}, init: {gain: 1}}}\ninit: runs/x\n",
+    "nested": GOOD + "evaluators: [distance: {features: classifier, every: 0.5 epochs}, distance]\n"
+    "checkpoint: {every: 5 minutes, best: {evaluator: distance, mode: max}}\n",
+    "scheduled": GOOD + "init: runs/x\n"
+    "players: {generator: {optimizer: {adam: {lr: {steps: {0: 2e-4, 100 epochs: 1e-5}}}}, init: {gain: 1}}}\n",
     "null": GOOD + "players: {discriminator: {init: null, updates: null}}\ntrain: {steps: 1e3 images}\n",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("overrides", [(), ("tricks=[label-smoothing]", "train.steps=1.5 epochs"), ("observers.0=samples",)], ids=["as is", "set", "moved"])
+@pytest.mark.parametrize(
+    "overrides", [(), ("tricks=[label-smoothing]", "train.steps=1.5 epochs"), ("observers.0=samples",)], ids=["as is", "set", "moved"]
+)
 def test_a_resolved_recipe_is_complete_and_loads_to_an_equal_one(load, catalog, write, name, overrides):
     recipe = load(RECIPES[name], *overrides)
     again = load_recipe(recipe.resolved, catalog=catalog)
@@ -236,7 +258,13 @@ def test_every_value_has_an_origin(load):
 def test_explain_shows_the_origin_beside_each_value(load):
     lines = explain(load(GOOD + "train: {seed: 3}\n", "tricks.0.replay-buffer.size=7")).splitlines()
     found = {tuple(part.strip() for part in line.split("#")) for line in lines}
-    assert {("seed: 3", "a.yaml:3"), ("size: 7", "--set"), ("wasserstein:", "variant toy"), ("workers: 0", "default"), ("digits:", "a.yaml:2")} <= found
+    assert {
+        ("seed: 3", "a.yaml:3"),
+        ("size: 7", "--set"),
+        ("wasserstein:", "variant toy"),
+        ("workers: 0", "default"),
+        ("digits:", "a.yaml:2"),
+    } <= found
 
 
 def test_diff_names_parts_and_tells_added_removed_changed_and_moved(load):
@@ -277,7 +305,9 @@ def test_a_recipe_is_found_by_path_or_by_the_name_of_a_shipped_one(write, tmp_pa
     assert find_recipe("dcgan_digits") == tmp_path / "shipped" / "dcgan_digits.yaml"
     assert find_recipe("gpu/big") == tmp_path / "shipped" / "gpu" / "big.yaml"
     assert find_recipe(write(GOOD, "mine.yaml")) == Path("mine.yaml")
-    with pytest.raises(RecipeError, match=r'dcgan-digit: no such file, and no recipe of this name is shipped; did you mean "dcgan_digits"\?'):
+    with pytest.raises(
+        RecipeError, match=r'dcgan-digit: no such file, and no recipe of this name is shipped; did you mean "dcgan_digits"\?'
+    ):
         find_recipe("dcgan-digit")
     with pytest.raises(RecipeError, match=r'did you mean "dcgan_digits"\?'):
         find_recipe("recipes/dcgan_digit.yaml")

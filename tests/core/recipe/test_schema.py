@@ -46,7 +46,9 @@ def fits(data: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
         known, extra = schema.get("properties", {}), schema.get("additionalProperties", True)
         if not all(name in data for name in schema.get("required", ())) or len(data) > schema.get("maxProperties", 99):
             return False
-        return all(fits(v, known[k], root) if k in known else (extra if isinstance(extra, bool) else fits(v, extra, root)) for k, v in data.items())
+        return all(
+            fits(v, known[k], root) if k in known else (extra if isinstance(extra, bool) else fits(v, extra, root)) for k, v in data.items()
+        )
     if isinstance(data, list):
         items = schema.get("prefixItems", [])
         enough = schema.get("minItems", 0) <= len(data) <= schema.get("maxItems", 99)
@@ -59,8 +61,16 @@ def fits(data: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
 FIT = [
     {"variant": "toy", "dataset": "digits"},
     {"extends": "base.yaml", "loss": {"wasserstein": None}, "tricks": None},
-    {"variant": "toy", "dataset": {"digits": {"size": 8}}, "tricks": ["replay-buffer", {"label-smoothing": {"real": [0.7, 1], "fade": "3 epochs"}}]},
-    {"variant": "toy", "dataset": "digits", "players": {"g": {"optimizer": {"adam": {"lr": {"linear": [1, 0]}}}, "init": {"scheme": "normal"}}}},
+    {
+        "variant": "toy",
+        "dataset": {"digits": {"size": 8}},
+        "tricks": ["replay-buffer", {"label-smoothing": {"real": [0.7, 1], "fade": "3 epochs"}}],
+    },
+    {
+        "variant": "toy",
+        "dataset": "digits",
+        "players": {"g": {"optimizer": {"adam": {"lr": {"linear": [1, 0]}}}, "init": {"scheme": "normal"}}},
+    },
     {"variant": "toy", "dataset": "digits", "evaluators": [{"distance": {"features": {"classifier": {"width": 3}}, "every": 500}}]},
     {"variant": "toy", "dataset": "digits", "train": {"steps": "40 kimg", "device": "cuda:1"}, "checkpoint": {"every": "5 minutes"}},
 ]
@@ -108,7 +118,9 @@ def test_show_has_a_row_for_each_parameter(catalog):
     rows = {row.name: row for row in describe_parameters(catalog.load("trick", "label-smoothing"))}
     assert rows["real"] == ParameterRow("real", "number or [number, number]", "0.9", ">= 0, <= 1", "")
     assert rows["fade"] == ParameterRow("fade", "duration", "50%", "", "")
-    assert describe_parameters(catalog.load("loss", "wasserstein"))[0] == ParameterRow("clip", "number", "0.01", ">= 0, <= 1", "bound of the weights")
+    assert describe_parameters(catalog.load("loss", "wasserstein"))[0] == ParameterRow(
+        "clip", "number", "0.01", ">= 0, <= 1", "bound of the weights"
+    )
     types = {row.name: row.type for row in describe_parameters(catalog.load("trick", "awkward"))}
     assert types == {
         "copy": "true or false", "schema": "text", "json": "mapping from text to number or null", "model_config": "whole number",
@@ -117,7 +129,11 @@ def test_show_has_a_row_for_each_parameter(catalog):
     kinds = [(row.type, row.default) for row in describe_parameters(catalog.load("evaluator", "distance"))]
     assert kinds == [("features part", "pixels"), ("features part or null", "null"), ("list of features part", "[]")]
     assert describe_parameters(catalog.load("dataset", "folder"))[0].default == ""
-    assert {row.name for model in (TrainSettings, CheckpointSettings, PlayerSettings) for row in describe_model(model)} >= {"steps", "keep", "init"}
+    assert {row.name for model in (TrainSettings, CheckpointSettings, PlayerSettings) for row in describe_model(model)} >= {
+        "steps",
+        "keep",
+        "init",
+    }
 
 
 @pytest.mark.parametrize(

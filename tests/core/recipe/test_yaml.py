@@ -31,7 +31,9 @@ def test_plain_scalars_are_those_of_yaml_1_2(text, expected):
     assert type(found) is type(expected)
 
 
-@pytest.mark.parametrize("text", ["yes", "no", "on", "off", "True", "NULL", "0o17", "0x1f", "1_000", "12:30", "2024-01-01", "1e", "e5", "50%", "="])
+@pytest.mark.parametrize(
+    "text", ["yes", "no", "on", "off", "True", "NULL", "0o17", "0x1f", "1_000", "12:30", "2024-01-01", "1e", "e5", "50%", "="]
+)
 def test_what_yaml_1_1_would_convert_stays_text(text):
     assert value(text) == text
 
@@ -59,7 +61,10 @@ FORM = [
         'a.yaml:1:7: loss: tags ("tag:yaml.org,2002:python/object/apply:os.system") are not part of recipes; '
         "remove it, a recipe holds plain data only",
     ),
-    ("loss: !!str 3\n", 'a.yaml:1:7: loss: tags ("tag:yaml.org,2002:str") are not part of recipes; remove it, a recipe holds plain data only'),
+    (
+        "loss: !!str 3\n",
+        'a.yaml:1:7: loss: tags ("tag:yaml.org,2002:str") are not part of recipes; remove it, a recipe holds plain data only',
+    ),
     ("<<: {a: 1}\n", "a.yaml:1:1: merge keys (<<) are not part of recipes; use extends"),
     ("a: 1\n---\nb: 2\n", "a.yaml:2:1: a second document; a recipe is one document, so remove the ---"),
     ("a:\n\tb: 1\n", "a.yaml:2:1: a tab in the indentation; use spaces"),
@@ -70,7 +75,10 @@ FORM = [
     ('a: "x\n', "a.yaml:1:4: a quotation mark is opened here and never closed"),
     ("a: b: c\n", 'a.yaml:1:5: a ":" is not expected here; write one key a line, and quote text that contains ": "'),
     ("a: 1\n  b: 2\n", 'a.yaml:2:4: a ":" is not expected here; write one key a line, and quote text that contains ": "'),
-    ("a:\n    b: 1\n  c: 2\n", "a.yaml:3:3: this line's indentation fits no line above; align the keys of one mapping, and indent with spaces"),
+    (
+        "a:\n    b: 1\n  c: 2\n",
+        "a.yaml:3:3: this line's indentation fits no line above; align the keys of one mapping, and indent with spaces",
+    ),
     ("a: @x\n", "a.yaml:1:4: a value cannot start with @; put it in quotes"),
     ("a: 1\nb\n", 'a.yaml:3:1: a key without ":"; write key: value'),
     ("? [a]\n: 1\n", "a.yaml:1:3: a key must be one word, not a list, a mapping or an alias"),
@@ -123,8 +131,9 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(load):
 
 
 VALUES = [
-    2e-4, 1e-5, 1e22, 1.0, 0.1 + 0.2, -0.0, 3, -7, True, False, None, "", "x", "yes", "1e-3", "true", "null", "~", "- x", "a: b", "a #b", "50%",
-    "2 epochs", "%", "@x", "'", '"', "\\", "line\nbreak", "tab\t", "é", "\x7f\u2028\ufeff", "[x]", "{x}", "#", "<<", "---", "0o17", " x ", "x:", ":",
+    2e-4, 1e-5, 1e22, 1.0, 0.1 + 0.2, -0.0, 3, -7, True, False, None, "", "x", "yes", "1e-3", "true", "null", "~", "- x", "a: b", "a #b",
+    "50%", "2 epochs", "%", "@x", "'", '"', "\\", "line\nbreak", "tab\t", "é", "\x7f\u2028\ufeff", "[x]", "{x}", "#", "<<", "---",
+    "0o17", " x ", "x:", ":",
     "...", [], {}, [1, [2, []]], [{}, {"a": []}], {"a": {"b": [1, {"c": None, 3: "d"}]}}, [{"a": {}, "b": [{"c": 1}]}],
 ]  # fmt: skip
 
@@ -142,8 +151,10 @@ def test_dump_writes_keys_that_need_quotes():
     assert read_text(dump(data), Origin("f", 1, 1)).plain() == data
 
 
-ALPHABET = ["variant", "toy", "dataset", "digits", "tricks", "loss", "wasserstein", "clip", "players", "train", "without", "extends", ": ", ":", "- ", "\n", "\n  ",
-            "\n    ", "{", "}", "[", "]", ", ", "&a", "*a", "!t", "!!str", "|", ">", "'", '"', "\\x", "#", "%", "---", "...", "? ", "<<", "1", "2e-4", "true", "\t",
+ALPHABET = ["variant", "toy", "dataset", "digits", "tricks", "loss", "wasserstein", "clip", "players", "train", "without", "extends",
+            ": ", ":", "- ", "\n", "\n  ",
+            "\n    ", "{", "}", "[", "]", ", ", "&a", "*a", "!t", "!!str", "|", ">", "'", '"', "\\x", "#", "%", "---", "...",
+            "? ", "<<", "1", "2e-4", "true", "\t",
             "~", "\0", "é", "\u2028", "\r", "@", "`"]  # fmt: skip
 
 
@@ -151,7 +162,11 @@ ALPHABET = ["variant", "toy", "dataset", "digits", "tricks", "loss", "wasserstei
 def test_no_input_whatever_ends_in_anything_but_a_recipe_error(load, seed):
     """Random pieces, and a good recipe with random damage: either it loads, or every problem is a printable line."""
     draw = random.Random(seed)
-    good = GOOD + "tricks:\n  - label-smoothing: {real: 0.9}\nplayers:\n  generator:\n    optimizer:\n      adam: {lr: 2e-4, betas: [0.5, 0.9]}\ntrain: {steps: 5}\n"
+    good = (
+        GOOD
+        + "tricks:\n  - label-smoothing: {real: 0.9}\nplayers:\n"
+        + "  generator:\n    optimizer:\n      adam: {lr: 2e-4, betas: [0.5, 0.9]}\ntrain: {steps: 5}\n"
+    )
     for _ in range(60):
         if draw.random() < 0.4:
             text = "".join(draw.choice(ALPHABET) for _ in range(draw.randrange(30)))

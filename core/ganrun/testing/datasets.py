@@ -1,0 +1,103 @@
+"""What a data set has to keep. One that has to be downloaded says ``offline = False``: what needs its files is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganrun.errors import UserError
+from ganrun.protocols import DataFiles
+from ganrun.randomness import ItemDraws
+from ganrun.testing.conditions import offline, when
+from ganrun.testing.plugin import Plugin
+
+SPLITS = ("train", "test")
+
+
+def make(plugin: Plugin, split: str) -> Any:
+    """A new instance of a split."""
+    return plugin.part.make(DataFiles(plugin.folder, plugin.folder / "cache"), split)
+
+
+def read(dataset: Any, indices: list[int], epoch: int = 0) -> dict[str, Tensor]:
+    """A batch of items, as a reader asks for it."""
+    chosen = np.asarray(indices, dtype=np.int64)
+    batch: dict[str, Tensor] = dataset.batch(torch.from_numpy(chosen), ItemDraws(("check",), np.asarray(epoch), chosen))
+    return batch
+
+
+@when(offline)
+def check_batch_agrees_with_spaces(plugin: Plugin) -> None:
+    """A batch has exactly the entries of ``spaces``, in their shapes and ranges."""
+    for split in SPLITS:
+        data = make(plugin, split)
+        batch = read(data, [0, len(data) - 1, 0])
+        assert set(batch) == set(data.spaces), f"a batch has {sorted(batch)}, spaces has {sorted(data.spaces)}"
+        for name, space in data.spaces.items():
+            x = batch[name]
+            assert tuple(x.shape) == (3, *space.shape), f"{split} {name}: {tuple(x.shape)} instead of {(3, *space.shape)}"
+            if space.kind == "image":
+                inside = x.dtype == torch.uint8 or (x.is_floating_point() and float(x.abs().max()) <= 1)
+                assert inside, f"{name}: images are uint8, or floats in [-1, 1]"
+            elif space.kind == "labels":
+                assert x.dtype == torch.int64 and 0 <= int(x.min()) and int(x.max()) < space.classes, f"{name}: labels outside 0..classes - 1"
+                assert len(data.classes) == space.classes, f"{len(data.classes)} class names for {space.classes} classes"
+            else:
+                assert x.is_floating_point() and bool(x.isfinite().all()), f"{name}: not finite floats"
+
+
+@when(offline)
+def check_attributes(plugin: Plugin) -> None:
+    """``classes`` and ``in_memory`` are there, and an epoch has items."""
+    data = make(plugin, "train")
+    assert isinstance(data.in_memory, bool) and len(data) > 0
+    assert all(isinstance(name, str) for name in data.classes), "classes are names"
+
+
+@when(offline)
+def check_splits_differ(plugin: Plugin) -> None:
+    """No train item is a test item."""
+    seen: dict[str, set[bytes]] = {}
+    for split in SPLITS:
+        data = make(plugin, split)
+        spaces = data.spaces
+        batch = read(data, list(range(min(len(data), 256))))
+        names = [name for name in spaces if spaces[name].kind != "labels"]
+        seen[split] = {b"".join(batch[name][i].numpy().tobytes() for name in names) for i in range(len(batch[names[0]]))}
+    assert not seen["train"] & seen["test"], "the splits share items"
+
+
+@when(offline)
+def check_refuses_other_splits(plugin: Plugin) -> None:
+    """A split that is not there is an error that people can read."""
+    try:
+        make(plugin, "no-such-split")
+    except UserError:
+        return
+    raise AssertionError("a split called no-such-split is accepted; raise ganrun.data.DataError")
+
+
+@when(offline)
+def check_item_is_the_same_in_any_batch(plugin: Plugin) -> None:
+    """An item depends on (key, epoch, index) alone: not on its neighbours, its instance, or what was read before."""
+    for split in SPLITS:
+        data = make(plugin, split)
+        last = len(data) - 1
+        together, again = read(data, [last, 0, last // 2]), read(make(plugin, split), [0])
+        alone = read(data, [0])
+        for name in together:
+            assert torch.equal(together[name][1], alone[name][0]), f"{split} {name}: an item differs with its batch; draw with `draws`"
+            assert torch.equal(alone[name], again[name]), f"{split} {name}: an item differs between two instances"
+
+
+@when(offline)
+def check_fingerprint(plugin: Plugin) -> None:
+    """``fingerprint``, if there is one, is the same for two instances, and another for the other split."""
+    data = make(plugin, "train")
+    if hasattr(data, "fingerprint"):
+        mark = data.fingerprint()
+        assert isinstance(mark, str) and mark == make(plugin, "train").fingerprint(), "the fingerprint changes between two instances"
+        assert mark != make(plugin, "test").fingerprint(), "both splits have one fingerprint"

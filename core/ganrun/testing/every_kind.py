@@ -1,0 +1,70 @@
+"""What a plugin of any kind has to keep."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from ganrun.plugin_check import HANDED_IN, problems_of
+from ganrun.protocols import Because
+from ganrun.testing.conditions import when
+from ganrun.testing.plugin import Plugin
+
+SOURCE = re.compile(r"\b(19|20)\d\d\b|arxiv|doi\.org", re.IGNORECASE)
+FROM_PAPERS = ("loss", "trick", "variant", "generator", "discriminator")
+
+
+def check_entry_point(plugin: Plugin) -> None:
+    """The entry point and the Component have one name, and nothing speaks against the plugin."""
+    assert plugin.entry.problem is None, plugin.entry.problem
+    assert (plugin.component.kind, plugin.component.name) == (plugin.kind, plugin.name)
+
+
+def check_summary(plugin: Plugin) -> None:
+    """The first line of the module's docstring says what the plugin is: list-plugins shows it."""
+    summary = plugin.entry.summary
+    assert summary, "the module has no docstring; its first line is the summary"
+    assert len(summary) <= 140, f"the summary has {len(summary)} characters; at most 140 fit into a line"
+
+
+def check_docstring(plugin: Plugin) -> None:
+    """The class says what it does."""
+    own = plugin.factory.__dict__.get("__doc__") if inspect.isclass(plugin.factory) else plugin.factory.__doc__
+    assert own, f"{plugin.factory.__name__} has no docstring"
+
+
+@when(lambda plugin: plugin.kind in FROM_PAPERS)
+def check_source(plugin: Plugin) -> None:
+    """The module's docstring names the paper the idea is from: authors and year, an arXiv number, or a DOI."""
+    text = inspect.getdoc(inspect.getmodule(plugin.factory)) or ""
+    assert SOURCE.search(text), "the module's docstring names no source; give the paper (authors, title, year)"
+
+
+def check_parameters_and_hooks(plugin: Plugin) -> None:
+    """Parameters are keyword-only, typed, with valid defaults; nothing looks like a hook without being one."""
+    problems = problems_of(plugin.entry, plugin.component)
+    assert not problems, "; ".join(problems)
+
+
+def check_parameters_are_described(plugin: Plugin) -> None:
+    """Each parameter says what it is: ``ganrun show`` and the schema print it."""
+    from ganrun.recipe import describe_parameters
+
+    silent = [row.name for row in describe_parameters(plugin.component) if not row.description]
+    assert not silent, f"no description of: {', '.join(silent)}; write Annotated[..., Field(description=...)]"
+
+
+@when(lambda plugin: plugin.kind not in HANDED_IN)
+def check_default_construction(plugin: Plugin) -> None:
+    """It can be made with its defaults (and what its example gives), twice, and the two are different objects."""
+    assert plugin.part.make() is not plugin.part.make()
+
+
+def check_capabilities(plugin: Plugin) -> None:
+    """``provides`` holds names; ``needs``, ``refuses`` and ``warns`` say why, and what to do instead."""
+    assert not isinstance(getattr(plugin.factory, "provides", ()), str), "provides is a set of names, not one name"
+    for attribute in ("needs", "refuses", "warns"):
+        declared = getattr(plugin.factory, attribute, {})
+        for name, because in declared.items():
+            assert isinstance(because, Because), f"{attribute}[{name!r}] is not a Because(why, instead)"
+            assert because.why and because.instead, f"{attribute}[{name!r}] lacks the reason or the way out"

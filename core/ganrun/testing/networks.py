@@ -1,0 +1,223 @@
+"""What a generator and a discriminator have to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.game import DiscriminatorOutput
+from ganrun.protocols import Interface, Refusal, Space
+from ganrun.testing.conditions import provides, when
+from ganrun.testing.plugin import Plugin
+
+ROWS = 4
+KINDS = {"image", "points", "latent"}
+SPACES: dict[str, list[Space]] = {
+    "image": [Space("image", (channels, side, side)) for side in (8, 16, 32, 64) for channels in (1, 3)],
+    "points": [Space("points", (2,))],
+    "latent": [Space("latent", (8,))],
+}
+
+
+def is_discriminator(plugin: Plugin) -> bool:
+    """Whether it scores samples."""
+    return plugin.kind == "discriminator"
+
+
+def is_generator(plugin: Plugin) -> bool:
+    """Whether it makes samples."""
+    return plugin.kind == "generator"
+
+
+def build(plugin: Plugin, interface: Interface, seed: int = 0, device: str = "cpu") -> nn.Module:
+    """The network, in evaluation mode, from a seed of torch's global generator."""
+    with torch.random.fork_rng(), torch.device(device):
+        torch.manual_seed(seed)
+        network: nn.Module = plugin.part.make(interface)
+    return network.eval()
+
+
+def interfaces(plugin: Plugin) -> Iterator[Interface]:
+    """For every pair of kinds that the network declares, the first shapes that it does not refuse."""
+    makes = sorted(plugin.factory.makes) if is_generator(plugin) else [None]
+    for taken in sorted(plugin.factory.takes):
+        for made in makes:
+            pairs = [(x, x if made == taken else None if made is None else y) for x in SPACES[taken] for y in SPACES[made or taken]]
+            yield first_accepted(plugin, [Interface(takes=x, makes=y) for x, y in pairs])
+
+
+def first_accepted(plugin: Plugin, candidates: list[Interface]) -> Interface:
+    """The first interface that is not refused. AssertionError with the reasons if all are."""
+    reasons = []
+    for interface in candidates:
+        try:
+            build(plugin, interface, device="meta")
+        except Refusal as refusal:
+            reasons.append(str(refusal))
+        else:
+            return interface
+    raise AssertionError(f"declared, but refused: {candidates[0].takes} -> {candidates[0].makes}: {reasons[-1]}")
+
+
+def first_interface(plugin: Plugin) -> Interface:
+    """One interface that the network serves."""
+    return next(interfaces(plugin))
+
+
+def input_of(interface: Interface, scale: float = 1.0) -> Tensor:
+    """(ROWS, *shape) of what the network takes, several samples joined along the first axis of the shape if packed."""
+    first, *rest = interface.takes.shape
+    x = torch.randn(ROWS, interface.pack * first, *rest, generator=torch.Generator().manual_seed(0))
+    return scale * (x.tanh() if interface.takes.kind == "image" else x)
+
+
+def accepted(plugin: Plugin, **changes: Any) -> Iterator[Interface]:
+    """Interfaces with changes, those left out that the network refuses."""
+    for interface in interfaces(plugin):
+        changed = replace(interface, **changes)
+        try:
+            build(plugin, changed, device="meta")
+        except Refusal:
+            continue
+        yield changed
+
+
+def check_declares_its_spaces(plugin: Plugin) -> None:
+    """``takes`` (and a generator's ``makes``) are sets of space kinds, each of which some shape can be served of."""
+    for attribute in ("takes", "makes") if is_generator(plugin) else ("takes",):
+        declared = getattr(plugin.factory, attribute, None)
+        assert isinstance(declared, frozenset | set) and declared, f"{attribute} is missing: a set such as frozenset({{'image'}})"
+        assert declared <= KINDS, f"{attribute} names {sorted(declared - KINDS)}; there are {sorted(KINDS)}"
+    assert list(interfaces(plugin))
+
+
+def check_builds_on_meta(plugin: Plugin) -> None:
+    """On torch's meta device it has the parameters it has on a CPU: --check counts them there."""
+    for interface in interfaces(plugin):
+        meta, real = build(plugin, interface, device="meta"), build(plugin, interface)
+        shapes = [{name: tuple(p.shape) for name, p in network.named_parameters()} for network in (meta, real)]
+        assert shapes[0] == shapes[1], f"{interface.takes}: other parameters on the meta device"
+
+
+def check_construction_is_seeded(plugin: Plugin) -> None:
+    """Weights are a function of torch's global generator, and the forward pass of weights and input."""
+    interface = first_interface(plugin)
+    one, same, other = build(plugin, interface), build(plugin, interface), build(plugin, interface, seed=1)
+    x = input_of(interface)
+    with torch.no_grad():
+        assert torch.equal(main(one(x)), main(same(x))), "one seed gives two outputs"
+        if any(True for _ in one.parameters()):
+            assert not torch.equal(main(one(x)), main(other(x))), "another seed gives the same output"
+
+
+def check_state_round_trip(plugin: Plugin) -> None:
+    """``state_dict`` holds all that decides the output."""
+    interface = first_interface(plugin)
+    one, other = build(plugin, interface), build(plugin, interface, seed=1)
+    other.load_state_dict(one.state_dict())
+    x = input_of(interface)
+    with torch.no_grad():
+        assert torch.equal(main(one(x)), main(other(x))), "another output after load_state_dict"
+
+
+def check_leaves_its_input_alone(plugin: Plugin) -> None:
+    """The input is not changed in place: others still hold it."""
+    interface = first_interface(plugin)
+    x = input_of(interface)
+    before = x.clone()
+    with torch.no_grad():
+        build(plugin, interface)(x)
+    assert torch.equal(x, before), "the forward pass changes its input in place"
+
+
+def check_float64(plugin: Plugin) -> None:
+    """It computes in the number format of its weights."""
+    interface = first_interface(plugin)
+    out = main(build(plugin, interface).double()(input_of(interface).double()))
+    assert out.dtype == torch.float64, f"float64 weights and input give {out.dtype}"
+
+
+@when(is_generator)
+def check_output(plugin: Plugin) -> None:
+    """(B, *takes.shape) -> (B, *makes.shape), images in [-1, 1] for any input."""
+    for interface in interfaces(plugin):
+        assert interface.makes is not None
+        out = build(plugin, interface)(input_of(interface, scale=3.0))
+        assert tuple(out.shape) == (ROWS, *interface.makes.shape), f"{interface.takes} becomes {tuple(out.shape)}, not {interface.makes.shape}"
+        assert bool(out.isfinite().all())
+        if interface.makes.kind == "image":
+            assert float(out.detach().abs().max()) <= 1, "an image leaves [-1, 1]: end with tanh"
+
+
+@when(is_generator)
+def check_gradient_reaches_every_parameter(plugin: Plugin) -> None:
+    """Every parameter takes part in the output."""
+    interface = first_interface(plugin)
+    network = build(plugin, interface).train()
+    network(input_of(interface)).square().mean().backward()
+    idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert not idle, f"no gradient for {', '.join(idle)}"
+
+
+@when(is_discriminator)
+def check_returns_logits(plugin: Plugin) -> None:
+    """A DiscriminatorOutput whose logits start with the batch and are no probabilities."""
+    for interface in interfaces(plugin):
+        network = build(plugin, interface)
+        output = network(input_of(interface))
+        assert isinstance(output, DiscriminatorOutput), f"it returns {type(output).__name__}, not a DiscriminatorOutput"
+        assert output.logits.shape[0] == ROWS, f"logits of shape {tuple(output.logits.shape)} for {ROWS} samples"
+        wide = network(input_of(interface, scale=100.0)).logits.detach()
+        assert bool(wide.isfinite().all())
+        assert bool(((wide < 0) | (wide > 1)).any()), "all logits lie in [0, 1]: return logits, without a sigmoid"
+
+
+@when(is_discriminator)
+def check_gradient_reaches_the_input(plugin: Plugin) -> None:
+    """The generator learns through the discriminator."""
+    interface = first_interface(plugin)
+    x = input_of(interface).requires_grad_()
+    (grad,) = torch.autograd.grad(build(plugin, interface)(x).logits.sum(), x)
+    assert bool((grad != 0).any()) and bool(grad.isfinite().all())
+
+
+@when(is_discriminator)
+def check_number_of_logits(plugin: Plugin) -> None:
+    """``interface.logits`` numbers a sample on the second axis, unless it is refused."""
+    for interface in accepted(plugin, logits=3):
+        shape = tuple(build(plugin, interface)(input_of(interface)).logits.shape)
+        assert shape[:2] == (ROWS, 3), f"3 logits were asked for, the output is {shape}"
+
+
+@when(is_discriminator)
+def check_packs(plugin: Plugin) -> None:
+    """``interface.pack`` samples joined along the channels are judged as one, unless that is refused."""
+    for interface in accepted(plugin, pack=2):
+        assert build(plugin, interface)(input_of(interface)).logits.shape[0] == ROWS
+
+
+@when(is_discriminator)
+def check_heads(plugin: Plugin) -> None:
+    """``interface.heads`` are further outputs, (B, size) each, unless they are refused."""
+    for interface in accepted(plugin, heads={"class": 5}):
+        heads = build(plugin, interface)(input_of(interface)).heads
+        assert set(heads) == {"class"}, f"the head 'class' was asked for, there are {sorted(heads)}"
+        assert tuple(heads["class"].shape) == (ROWS, 5), f"a head of size 5 has the shape {tuple(heads['class'].shape)}"
+
+
+@when(lambda plugin: is_discriminator(plugin) and provides("features")(plugin))
+def check_features(plugin: Plugin) -> None:
+    """As "features" promises: activations of hidden layers, one row a sample."""
+    interface = first_interface(plugin)
+    found = build(plugin, interface)(input_of(interface)).features
+    assert found and all(layer.shape[0] == ROWS for layer in found), "it provides features, and returns none"
+
+
+def main(output: Any) -> Tensor:
+    """A generator's samples, or a discriminator's logits."""
+    tensor: Tensor = output.logits if isinstance(output, DiscriminatorOutput) else output
+    return tensor

@@ -1,0 +1,44 @@
+"""What a sampler has to keep."""
+
+from __future__ import annotations
+
+import torch
+
+from ganrun.protocols import Space
+from ganrun.randomness import Draws
+from ganrun.testing.plugin import Plugin
+
+SPACES = (Space("latent", (5,)), Space("latent", (2, 3)))
+
+
+def check_shape(plugin: Plugin) -> None:
+    """n rows of the space's shape, finite floats."""
+    for space in SPACES:
+        z = plugin.part.make().sample(Draws(("check",)), "z", 6, space)
+        assert tuple(z.shape) == (6, *space.shape), f"{space}: {tuple(z.shape)} instead of {(6, *space.shape)}"
+        assert z.is_floating_point() and bool(z.isfinite().all())
+
+
+def check_depends_on_the_key_alone(plugin: Plugin) -> None:
+    """The same key gives the same latents, whatever was drawn before; another key gives others."""
+    space = SPACES[0]
+    first = plugin.part.make().sample(Draws(("check", 0)), "z", 6, space)
+    torch.randn(7)
+    sampler = plugin.part.make()
+    other = sampler.sample(Draws(("check", 1)), "z", 6, space)
+    assert torch.equal(first, sampler.sample(Draws(("check", 0)), "z", 6, space)), "it draws from something else than its draws"
+    assert not torch.equal(first, other), "another key gives the same latents"
+
+
+def check_processes_share_one_draw(plugin: Plugin) -> None:
+    """Two processes with 4 rows each draw what one draws with 8."""
+    for space in SPACES:
+        whole = plugin.part.make().sample(Draws(("check",)), "z", 8, space)
+        halves = [plugin.part.make().sample(Draws(("check",), part, 2), "z", 4, space) for part in range(2)]
+        assert torch.equal(whole, torch.cat(halves)), "the rows of two processes are not those of one: draw with `draws`, row by row"
+
+
+def check_a_purpose_used_twice_differs(plugin: Plugin) -> None:
+    """A second draw in one turn gives other latents."""
+    draws, sampler = Draws(("check",)), plugin.part.make()
+    assert not torch.equal(sampler.sample(draws, "z", 6, SPACES[0]), sampler.sample(draws, "z", 6, SPACES[0]))

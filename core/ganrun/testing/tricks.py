@@ -1,0 +1,163 @@
+"""What a trick has to keep. ``strength`` names the parameter that turns it off, at 0 or at ``neutral``."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganrun.recipe import parameters
+from ganrun.run import settings_of_torch
+from ganrun.testing.conditions import events_of, when
+from ganrun.testing.plugin import Plugin
+from ganrun.testing.runs import (
+    assert_resumes,
+    assert_sound,
+    build_run,
+    first_difference,
+    probe_of,
+    probed,
+    samples,
+    steps,
+    trained,
+    weights,
+    written_and_read,
+)
+
+STEPS = 10  # enough to fill a pool of 50 with batches of 8
+
+
+def has_strength(plugin: Plugin) -> bool:
+    """Whether the trick can be turned off without changing the structure of the run."""
+    return bool(getattr(plugin.factory, "strength", "")) and not getattr(plugin.factory, "restructures", "")
+
+
+def neutral(plugin: Plugin) -> dict[str, Any]:
+    """The parameters that turn the trick off."""
+    return {plugin.factory.strength: getattr(plugin.factory, "neutral", 0)}
+
+
+def off(plugin: Plugin) -> dict[str, Any]:
+    """The plugin's experiment, with the trick in it but turned off."""
+    return plugin.put(plugin.without(plugin.recipe), **neutral(plugin))
+
+
+def check_strength_is_declared(plugin: Plugin) -> None:
+    """``strength`` names a parameter, or is empty; then ``restructures`` says what the trick does to batch or schedule."""
+    assert hasattr(plugin.factory, "strength"), 'no strength: name the parameter that turns the trick off at 0 (or at neutral), or write strength = ""'
+    names = parameters.fields_of(parameters.parameter_model(plugin.factory))
+    strength = plugin.factory.strength
+    assert strength in names or (not strength and getattr(plugin.factory, "restructures", "")), f"strength {strength!r} is no parameter of it"
+
+
+@when(has_strength)
+def check_strength_zero_changes_nothing(plugin: Plugin) -> None:
+    """Turned off, the trick leaves weights and samples as they are without it, bit for bit."""
+    with_it, without = trained(plugin, off(plugin), STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
+    different = first_difference(weights(without), weights(with_it)) or first_difference(samples(without), samples(with_it))
+    assert not different, f"at {neutral(plugin)} the run is not that without the trick: {different} differs"
+
+
+@when(has_strength)
+def check_strength_zero_runs_the_code(plugin: Plugin) -> None:
+    """Turned off, the trick draws what it draws otherwise: no early return makes the identity hold."""
+    off_run = trained(plugin, probed(off(plugin)), STEPS)
+    on_run = trained(plugin, probed(plugin.recipe), STEPS)
+    assert probe_of(off_run).draws == probe_of(on_run).draws, f"at {neutral(plugin)} other random numbers are drawn than at the default"
+
+
+def check_default_strength_changes_something(plugin: Plugin) -> None:
+    """At its default strength the trick changes the weights, or, if it listens to ``sampling``, what is sampled."""
+    with_it, without = trained(plugin, plugin.recipe, STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
+    changed = bool(first_difference(weights(without), weights(with_it)))
+    if not changed and "sampling" in events_of(plugin.factory):
+        changed = bool(first_difference(samples(without), samples(with_it)))
+    assert changed, f"{STEPS} steps with the trick at its defaults are those without it"
+
+
+def check_only_the_turns_player_gets_gradients(plugin: Plugin) -> None:
+    """No turn leaves gradients in a player whose turn it is not, and every term is finite."""
+    assert_sound(trained(plugin, probed(plugin.recipe), STEPS))
+
+
+def check_two_instances_work(plugin: Plugin) -> None:
+    """A recipe may name the trick twice; both keep a state of their own."""
+    recipe = probed(plugin.put(plugin.recipe))
+    run = trained(plugin, recipe, 3)
+    assert_sound(run)
+    assert sum(isinstance(trick, plugin.factory) for trick in run.experiment.tricks) == 2
+    assert_resumes(plugin, recipe, 1, 2)
+
+
+def check_every_event_fires(plugin: Plugin) -> None:
+    """Each event that the trick implements happens in a run of its experiment."""
+    fired: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = plugin.load(plugin.recipe)
+        part = recipe.tricks[-1]
+        part.component = replace(part.component, factory=recorded(plugin.factory, fired))
+        run = build_run(plugin, recipe, Path(folder))
+        with settings_of_torch(recipe):
+            run.train()
+            run.save()
+        run.experiment.hooks.evaluate(run=run, scores={"some.score": 1.0})
+        samples(run)
+    missing = [name for name in events_of(plugin.factory) if not fired[name]]
+    assert not missing, f"never called: {', '.join(missing)}"
+
+
+def recorded(factory: Any, fired: Counter[str]) -> Any:
+    """A subclass whose hooks count their calls."""
+
+    def counted(name: str) -> Any:
+        original = getattr(factory, name)
+
+        @functools.wraps(original)
+        def hook(self: Any, *args: Any, **named: Any) -> Any:
+            fired[name] += 1
+            return original(self, *args, **named)
+
+        return hook
+
+    return type(factory.__name__, (factory,), {name: counted(name) for name in events_of(factory)})
+
+
+@when(lambda plugin: hasattr(plugin.factory, "state_dict"))
+def check_state_survives_a_checkpoint(plugin: Plugin) -> None:
+    """What ``state_dict`` returns can be written and read, and ``load_state_dict`` puts all of it back."""
+    run, fresh = trained(plugin, plugin.recipe, STEPS), build_run(plugin, plugin.recipe)
+    state = run.experiment.tricks[-1].state_dict()
+    again = fresh.experiment.tricks[-1]
+    again.load_state_dict(written_and_read(state))
+    one, other = leaves(state), leaves(again.state_dict())
+    assert one.keys() == other.keys(), f"other entries after loading: {sorted(one.keys() ^ other.keys())[:3]}"
+    for path, value in one.items():
+        equal = torch.equal(value, other[path]) if isinstance(value, torch.Tensor) else value == other[path]
+        assert equal, f"{path} is not what was saved"
+
+
+def check_resumes_late(plugin: Plugin) -> None:
+    """Resumed after its state has filled, the trick goes on as if nothing had happened."""
+    assert_resumes(plugin, plugin.recipe, STEPS - 2, 2)
+
+
+def check_restores_its_sampling(plugin: Plugin) -> None:
+    """A restored run makes the same samples, before it trains another step."""
+    run, fresh = trained(plugin, plugin.recipe, 3), build_run(plugin, plugin.recipe)
+    fresh.load_state_dict(written_and_read(run.state_dict()))
+    different = first_difference(samples(run), samples(fresh))
+    assert not different, f"samples of {different} differ after a checkpoint is loaded"
+    assert not first_difference(weights(steps(run, 1)), weights(steps(fresh, 1)))
+
+
+def leaves(tree: Any, path: str = "") -> dict[str, Any]:
+    """path -> tensor or plain value, for every leaf of a state."""
+    if isinstance(tree, dict | list | tuple):
+        entries = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {key: value for name, inner in entries for key, value in leaves(inner, f"{path}/{name}").items()}
+    return {path: tree}

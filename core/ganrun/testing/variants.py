@@ -1,0 +1,88 @@
+"""What a variant has to keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganrun.build import Experiment
+from ganrun.game import Description
+from ganrun.protocols import Refusal
+from ganrun.run import settings_of_torch
+from ganrun.testing.plugin import Plugin
+from ganrun.testing.runs import build_run, samples
+
+
+def experiment_of(plugin: Plugin) -> Experiment:
+    """The built experiment of the variant on its data."""
+    return build_run(plugin, plugin.recipe).experiment
+
+
+def outline(description: Description) -> list[Any]:
+    """What a description says, without the functions it holds."""
+    phases = [(p.name, p.player, p.every, p.repeats, p.together) for p in description.phases]
+    return [description.networks, description.players, phases, description.games, description.outputs]
+
+
+def check_defaults_are_a_recipe(plugin: Plugin) -> None:
+    """``defaults`` is a fragment of a recipe, valid as it stands."""
+    assert isinstance(getattr(plugin.factory, "defaults", None), dict), "no defaults: the recipe fragment of the paper's choices"
+    assert "dataset" not in plugin.factory.defaults, "a variant has no data set of its own: leave `dataset` to recipes"
+    plugin.load({"variant": plugin.put({})["variant"], "dataset": plugin.recipe["dataset"], "train": {"steps": 1}})
+
+
+def check_describe_is_pure(plugin: Plugin) -> None:
+    """Described twice, by two instances or by one, a variant is the same."""
+    spaces = experiment_of(plugin).dataset.spaces
+    variant = plugin.part.make()
+    first = outline(variant.describe(spaces))
+    assert first == outline(variant.describe(spaces)) == outline(plugin.part.make().describe(spaces)), "describe is no function of the spaces"
+
+
+def check_description_fits_together(plugin: Plugin) -> None:
+    """Players, phases and games name what exists; every network is trained; outputs are entries of the data."""
+    experiment = experiment_of(plugin)
+    description, players = experiment.description, experiment.players
+    owned = {name.partition(".")[0] for player in description.players for name in player.modules}
+    assert owned == set(description.networks), f"networks without a player, or the reverse: {sorted(owned ^ set(description.networks))}"
+    assert {phase.player for phase in description.phases} <= set(players), "a phase of an unknown player"
+    assert len({phase.name for phase in description.phases}) == len(description.phases), "two phases of one name: readers and draws are keyed by it"
+    for game in description.games:
+        assert game.discriminator in description.networks, f"game {game.name}: no network is called {game.discriminator}"
+        named = {game.player, *game.against, *game.watchers}
+        assert named <= set(players), f"game {game.name}: unknown players {sorted(named - set(players))}"
+    unknown = set(description.outputs) - set(experiment.dataset.spaces)
+    assert description.outputs and not unknown, f"outputs {sorted(unknown)} are no entries of the data"
+
+
+def check_refuses_other_data(plugin: Plugin) -> None:
+    """Data without the entries it needs are refused with a reason and a way out, not with an error of Python's."""
+    try:
+        plugin.part.make().describe({})
+    except Refusal as refusal:
+        assert refusal.why and refusal.instead, "the refusal lacks the reason or the way out"
+    else:
+        raise AssertionError("data without any entry are accepted")
+
+
+def check_makes_its_outputs(plugin: Plugin) -> None:
+    """``make`` fills ``turn.made`` with every output, in the shape of the data's entry; images in [-1, 1]."""
+    run = build_run(plugin, plugin.recipe)
+    made = samples(run, 4)
+    for name in run.experiment.description.outputs:
+        space = run.experiment.dataset.spaces[name]
+        assert tuple(made[name].shape) == (4, *space.shape), f"{name}: {tuple(made[name].shape)} instead of {(4, *space.shape)}"
+        if space.kind == "image":
+            assert float(made[name].abs().max()) <= 1, f"{name} leaves [-1, 1]"
+
+
+def check_panels(plugin: Plugin) -> None:
+    """``panels`` returns names and columns of samples, one row each."""
+    run = build_run(plugin, plugin.recipe)
+    real = None
+    if run.experiment.description.conditional:
+        real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces}
+    with settings_of_torch(run.recipe):
+        panels = run.studio.panels(4, real=real)
+    assert panels, "there is nothing to show"
+    for name, columns in panels.items():
+        assert columns and all(column.shape[0] == 4 for column in columns), f"panel {name!r} has not one row a sample"

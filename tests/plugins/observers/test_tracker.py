@@ -1,0 +1,101 @@
+"""Trackers of Accelerate: what they are sent, and what is refused before training."""
+
+import pytest
+
+from ganrun import api
+from ganrun.build import RefusedError
+from ganrun_plugins.observers import tracker
+from ganrun_plugins.observers.tracker import flat
+
+event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+
+def recording(told):
+    """A tracker's class that writes down what it is told."""
+
+    class Recording:
+        requires_logging_directory = True
+
+        def __init__(self, project, folder):
+            told.append(("new", project, folder.name))
+
+        def start(self):
+            told.append("start")
+
+        def store_init_configuration(self, values):
+            told.append(("configuration", values["train.steps"]))
+
+        def log(self, values, step):
+            told.append(("log", step, sorted(values)))
+
+        def log_images(self, values, step):
+            told.append(("images", step, values["samples"][0].size))
+
+        def finish(self):
+            told.append("finish")
+
+    return Recording
+
+
+class Score:
+    def evaluate(self, evaluation):
+        return {"distance": 1.25}
+
+
+def test_a_tracker_gets_terms_rates_scores_and_pictures(monkeypatch, tiny, tmp_path, plugin_module):
+    told = []
+    monkeypatch.setattr(tracker, "_known", lambda: {"mine": recording(told)})
+    monkeypatch.setattr(tracker, "_available", lambda: {"mine"})
+    recipe = tiny(
+        observers=[{"samples": {"every": 2, "points": 5}}, {"tracker": {"name": "mine", "every": 2, "project": "p"}}],
+        evaluators=[{"score": {"every": 3}}], train={"steps": 4},
+    )  # fmt: skip
+    api.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"evaluator.score": Score})])
+    terms = ["discriminator/adversarial.fake", "discriminator/adversarial.real", "generator/adversarial.fake"]
+    usual = sorted([*terms, "rate/discriminator", "rate/generator"])
+    assert told == [
+        ("new", "p", "tracker"), "start", ("configuration", 4),
+        ("log", 2, usual), ("images", 2, (480, 480)), ("log", 3, sorted([*usual, "score.distance"])),
+        ("log", 4, sorted([*usual, "score.distance"])), ("images", 4, (480, 480)), "finish",
+    ]  # fmt: skip
+
+
+def test_tensorboard_gets_scalars_and_the_picture(tiny, tmp_path):
+    recipe = tiny(observers=[{"samples": {"points": 5}}, {"tensorboard": {"every": 2}}], train={"steps": 4})
+    api.run(recipe, output=tmp_path / "run")
+    events = event_accumulator.EventAccumulator(str(tmp_path / "run/tracker"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("generator/adversarial.fake")] == [2, 4]
+    assert [event.step for event in events.Images("samples")][-1] == 4
+
+
+def test_a_resumed_tensorboard_shows_each_step_once(tiny, tmp_path):
+    def recipe(steps):
+        return tiny(observers=[{"tensorboard": {"every": 1}}, "checkpoints"], train={"steps": steps}, checkpoint={"every": 2})
+
+    api.run(recipe(3), output=tmp_path / "run")
+    (last,) = (tmp_path / "run/checkpoints").glob("step-0000003")
+    last.rename(tmp_path / "gone")
+    api.run(recipe(5), output=tmp_path / "run", resume=True)
+    events = event_accumulator.EventAccumulator(str(tmp_path / "run/tracker"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("rate/generator")] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("observer", "message"),
+    [
+        ({"tracker": {"name": "wandbb"}}, "no tracker 'wandbb'"),
+        ({"tracker": {"name": "comet_ml"}}, "pip install comet-ml"),
+        ("tensorboard", r"pip install 'ganrun\[tensorboard\]'"),
+    ],
+)
+def test_a_tracker_that_is_not_there_is_refused_before_training(monkeypatch, tiny, tmp_path, observer, message):
+    monkeypatch.setattr(tracker, "_available", set)
+    with pytest.raises(RefusedError, match=message):
+        api.run(tiny(observers=[observer]), output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_plain_data_is_flattened():
+    assert dict(flat({"a": {"b": [1, {"c": "x"}]}, "d": None, "e": True})) == {"a.b.0": 1, "a.b.1.c": "x", "e": True}

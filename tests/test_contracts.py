@@ -1,0 +1,58 @@
+"""Every installed built-in plugin keeps the contract of its kind: it is tested the moment it is listed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganrun.catalog import Catalog
+from ganrun.testing import Example, parametrize_with_checks
+
+SMALL_TRANSLATION = {
+    "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
+    "discriminator": {"patchgan": {"layers": 1, "width": 4}},
+    "dataset": {"restyled-digits": {"size": 8}},
+}
+
+
+def pictures(folder: Path, *names: str, count: int = 12) -> None:
+    """Folders of small pictures of noise, all different."""
+    noise = np.random.default_rng(0)
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            Image.fromarray(noise.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(folder / name / f"{number}.png")
+
+
+def image_folder(folder: Path) -> Example:
+    pictures(folder, "one", "two")
+    networks = {"mlp": {"widths": [16], "norm": "none"}}
+    return Example({"root": str(folder), "size": 8}, {"generator": networks, "discriminator": networks})
+
+
+def unpaired_folders(folder: Path) -> Example:
+    pictures(folder, "trainA", "trainB", "testA", "testB")
+    return Example({"root": str(folder), "size": 8, "load_size": 10}, {k: v for k, v in SMALL_TRANSLATION.items() if k != "dataset"})
+
+
+EXAMPLES = {
+    "dataset.horse2zebra": unpaired_folders,
+    "dataset.image-folder": image_folder,
+    "dataset.unpaired-folders": unpaired_folders,
+    "discriminator.patchgan": Example({"layers": 1, "width": 8}),
+    "generator.resnet-translator": Example({"blocks": 1, "width": 8}),
+    "observer.tracker": Example({"name": "tensorboard"}),
+    "variant.cyclegan": Example({}, SMALL_TRANSLATION),
+}
+BUILT_IN = [entry.qualified for entry in Catalog(disabled=()).entries() if entry.distribution == "ganrun"]
+
+
+@parametrize_with_checks(BUILT_IN, examples=EXAMPLES)
+def test_contract(plugin, check):
+    check(plugin)
+
+
+def test_an_expected_failure_that_names_no_check_is_an_error():
+    with pytest.raises(ValueError, match="did you mean 'check_source'"):
+        parametrize_with_checks(["loss.minimax"], expected_failures={"check_sources": "a slip"})
