@@ -147,3 +147,21 @@ def same_end(state_of):
         assert tree == other_tree
 
     return compare
+
+
+@pytest.fixture
+def recorder():
+    """A function that makes a trick class which implements the events named and writes each call into a list."""
+
+    def make(log, names_of_events):
+        def method(name, parameters):
+            scope = {"log": log}
+            exec(f"def {name}(self, {', '.join(parameters)}): log.append('{name}')", scope)
+            return hookimpl(scope[name])
+
+        parameters = {"plan": ["plan"], "build": ["experiment"], "sampling": ["sampling"], "targets": ["turn", "round"]}
+        parameters |= {name: ["turn", "call"] for name in ("augment", "corrupt", "pack")}
+        parameters["discriminator_output"] = ["turn", "call", "output"]
+        return type("Recorder", (), {name: method(name, parameters.get(name, ["turn"])) for name in names_of_events})
+
+    return make

@@ -173,11 +173,12 @@ class Trained:
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
         """The entries of the data that a translation makes and starts from. Raises UserError as :meth:`translate`."""
         description, spaces = self.experiment.description, self.experiment.dataset.spaces
+        who = f"{self.folder}: {self.recipe.variant.name}"
         if not description.conditional:
-            raise UserError(f"{self.folder}: {self.recipe.variant.name} makes samples from latents, it does not translate; use `ganrun sample`")
+            raise UserError(f"{who} makes samples from latents, it does not translate; use `ganrun sample`")
         wanted = to or self.output
         if wanted not in description.outputs:
-            raise UserError(f"{self.folder}: {self.recipe.variant.name} does not make {wanted!r}; it makes {', '.join(description.outputs)}")
+            raise UserError(f"{who} does not make {wanted!r}; it makes {', '.join(description.outputs)}")
         others = [name for name, space in spaces.items() if name != wanted and space.kind == spaces[wanted].kind]
         source = source or (others[0] if others else wanted)
         if source not in spaces:
@@ -237,7 +238,8 @@ def read_checkpoint(folder: Path, which: str | int) -> tuple[int, dict[str, Any]
     if which == "best":
         marker = place / "best.json"
         if not marker.is_file():
-            raise UserError(f"{folder} has no best checkpoint; a recipe asks for one with checkpoint: {{best: {{evaluator: NAME, mode: min}}}}")
+            asked = "checkpoint: {best: {evaluator: NAME, mode: min}}"
+            raise UserError(f"{folder} has no best checkpoint; a recipe asks for one with {asked}")
         which = json.loads(marker.read_text(encoding="utf-8"))["step"]
     listed = dict(checkpoints.listing(place))
     if not str(which).isdigit() or int(which) not in listed:

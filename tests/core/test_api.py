@@ -121,7 +121,7 @@ def test_a_run_of_an_uninstalled_plugin_needs_it_again(tmp_path, tiny):
     file = tmp_path / "mine.py"
     file.write_text(MINE)
     ganrun.run(tiny(loss="mine", observers=["checkpoints"], train={"steps": 1}), output=tmp_path / "run", plugins=[file])
-    with pytest.raises(UserError, match='no loss is called "mine"|mine'):
+    with pytest.raises(UserError, match='no loss is called "mine"'):
         ganrun.load(tmp_path / "run")
     assert ganrun.load(tmp_path / "run", plugins=[file]).step == 1
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganrun.game import Phase, Round, Stream, Term
+from ganrun.game import Phase, Stream, Term
 from ganrun.hookspecs import Events, hookimpl
 from ganrun.randomness import Draws
 from ganrun.run import settings_of_torch
@@ -139,21 +139,7 @@ TURN = ["phase_start", "sample", "generated", "augment", "corrupt", "pack", "dis
 AFTER = ["losses", "gradients", "updated"]
 
 
-def recorder(log, names_of_events):
-    """A trick that implements the events named and writes down each call."""
-
-    def method(name, parameters):
-        scope = {"log": log}
-        exec(f"def {name}(self, {', '.join(parameters)}): log.append('{name}')", scope)
-        return hookimpl(scope[name])
-
-    parameters = {"plan": ["plan"], "build": ["experiment"], "sampling": ["sampling"], "targets": ["turn", "round"]}
-    parameters |= {name: ["turn", "call"] for name in ("augment", "corrupt", "pack")}
-    parameters["discriminator_output"] = ["turn", "call", "output"]
-    return type("Recorder", (), {name: method(name, parameters.get(name, ["turn"])) for name in names_of_events})
-
-
-def test_events_come_in_their_order(tiny, make_run):
+def test_events_come_in_their_order(tiny, make_run, recorder):
     log = []
     training = [name for name in vars(Events) if not name.startswith("_")][: list(vars(Events)).index("run_start")]
     training = [name for name in training if name not in ("run_start", "step_end", "checkpoint", "evaluate", "run_end")]
@@ -277,92 +263,6 @@ def test_a_regularisation_phase_carries_its_own_terms_times_every(tiny, make_run
     games = [{"adversarial.real": 1.0, "adversarial.fake": 1.0}, {"adversarial.fake": 1.0}]
     step = ["discriminator", games[0], "generator", games[1]]
     assert log == [*step, {"r1": 2.0}, *step]
-
-
-# --- calls of a discriminator -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("tag", ["penalty", "consistency", "unrolling", "feature"])
-def test_only_adversarial_calls_change_buffers(tiny, make_run, tag):
-    norm = {"mlp": {"widths": [16, 16], "norm": "batch"}}
-
-    class Extra:
-        @hookimpl
-        def losses(self, turn):
-            round = turn.rounds[0]
-            before = {name: buffer.clone() for name, buffer in turn.modules["discriminator"].named_buffers()}
-            turn.discriminate(round, round.streams[0].x, role="real", tag=tag)
-            after = dict(turn.modules["discriminator"].named_buffers())
-            assert all(torch.equal(before[name], after[name]) for name in before)
-            assert before, "there is a buffer to be changed"
-            turn.discriminate(round, round.streams[0].x, role="real")
-            assert not all(torch.equal(before[name], after[name]) for name in before)
-
-    make_run(tiny(discriminator=norm, tricks=["extra"]), {"trick.extra": Extra}).engine.step(0)
-
-
-def test_the_tag_decides_the_stages_passed(tiny, make_run):
-    log = []
-    run = make_run(tiny(tricks=["recorder"]), {"trick.recorder": recorder(log, ["augment", "corrupt", "pack"])})
-    for tag, through, expected in [
-        ("adversarial", None, ["augment", "corrupt", "pack"]),
-        ("penalty", None, ["pack"]),
-        ("penalty", ("augment",), ["augment"]),
-        ("feature", None, ["pack"]),
-        ("consistency", None, ["augment", "corrupt", "pack"]),
-    ]:
-        turn = run.studio._blank(4, 0, 0, None, run.engine.modules)
-        game = run.experiment.games[0]
-        log.clear()
-        turn.discriminate(Round(game, "discriminator", []), torch.zeros(4, 2), role="real", tag=tag, through=through)
-        assert log == expected
-
-
-def test_overrides_stand_in_for_the_discriminators_parameters(tiny, make_run):
-    run = make_run(tiny())
-    turn = run.studio._blank(4, 0, 0, None, run.engine.modules)
-    zeros = {name: torch.zeros_like(p) for name, p in run.engine.modules["discriminator"].named_parameters()}
-    round = Round(run.experiment.games[0], "discriminator", [])
-    assert turn.discriminate(round, torch.ones(4, 2), role="real", overrides=zeros).logits.abs().sum() == 0
-    assert turn.discriminate(round, torch.ones(4, 2), role="real").logits.abs().sum() > 0
-
-
-def test_joint_batches_agree_with_separate_ones_unless_there_are_batch_statistics(tiny, make_run):
-    def trained(batches, norm):
-        players = {name: {"optimizer": {"sgd": {"lr": 0.1}}} for name in ("generator", "discriminator")}
-        networks = {"mlp": {"widths": [16, 16], "norm": norm}}
-        train = {"batches": batches, "precision": "float64"}
-        return weights(steps(make_run(tiny(discriminator=networks, players=players, train=train)), 5))
-
-    plain, joint = trained("separate", "none"), trained("joint", "none")
-    assert all(torch.allclose(plain[name], joint[name], rtol=0, atol=1e-12) for name in plain)
-    with_norm, joint_with_norm = trained("separate", "batch"), trained("joint", "batch")
-    assert not all(torch.allclose(with_norm[name], joint_with_norm[name], rtol=0, atol=1e-6) for name in with_norm)
-
-
-def test_weights_of_samples_and_of_a_game_enter_the_terms(tiny, make_run):
-    terms = {}
-
-    class Weigh:
-        @hookimpl
-        def build(self, experiment):
-            experiment.games[0].weight = {"discriminator": 0.5}
-
-        @hookimpl
-        def discriminator_output(self, turn, call, output):
-            if call.role == "real":
-                output.weight = torch.tensor([2.0] * 4 + [0.0] * 4)
-
-        @hookimpl
-        def losses(self, turn):
-            if turn.player == "discriminator":
-                real = turn.rounds[0].real
-                values = F.softplus(-real.logits.reshape(8))
-                terms.update(found=turn.terms["adversarial.real"], wanted=2 * values[:4].sum() / 8)
-
-    make_run(tiny(tricks=["weigh"]), {"trick.weigh": Weigh}).engine.step(0)
-    assert terms["found"].weight == 0.5
-    torch.testing.assert_close(terms["found"].value, terms["wanted"])
 
 
 # --- batches ----------------------------------------------------------------------------------------------------

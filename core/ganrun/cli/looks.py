@@ -5,6 +5,7 @@ from __future__ import annotations
 from ganrun import preflight
 from ganrun.build import Experiment
 from ganrun.catalog import Catalog
+from ganrun.game import Phase
 from ganrun.recipe import Recipe
 
 Rows = list[tuple[str, str]]
@@ -30,10 +31,9 @@ def headline(recipe: Recipe, experiment: Experiment) -> str:
     return f"{recipe.variant.name} on {recipe.dataset.name} ({clock.dataset:,} items), {clock.total:,} steps of {clock.batch} samples"
 
 
-def _phase(phase: object) -> str:
-    every, repeats = getattr(phase, "every", 1), getattr(phase, "repeats", 1)
-    name = getattr(phase, "name", "")
-    return f"{name}{f' x {repeats}' if repeats > 1 else ''}{f' every {every} steps' if every > 1 else ''}"
+def _phase(phase: Phase) -> str:
+    often = f" x {phase.repeats}" if phase.repeats > 1 else ""
+    return f"{phase.name}{often}" + (f" every {phase.every} steps" if phase.every > 1 else "")
 
 
 def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
@@ -49,11 +49,13 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
         ("samples", f"made in {seconds(found.sampling_time)}"),
     ]
     for name, took in found.evaluation_times.items():
-        scores = ", ".join(f"{metric.partition('.')[2]} {value:.4g}" for metric, value in found.scores.items() if metric.startswith(f"{name}."))
+        mine = {metric.removeprefix(f"{name}."): value for metric, value in found.scores.items() if metric.startswith(f"{name}.")}
+        scores = ", ".join(f"{metric} {value:.4g}" for metric, value in mine.items())
         rows.append((f"evaluator {name}", f"{scores} (of untrained networks), in {seconds(took)}"))
     rows.append(("whole run", f"about {seconds(found.duration)}: {_shares(found)}"))
     names = ", ".join(found.undetermined)
-    return [*rows, ("not deterministic", f"{names}: a resumed run may differ in the last bits" if names else f"nothing, on this {found.device}")]
+    verdict = f"{names}: a resumed run may differ in the last bits" if names else f"nothing, on this {found.device}"
+    return [*rows, ("not deterministic", verdict)]
 
 
 def _shares(found: preflight.Report) -> str:

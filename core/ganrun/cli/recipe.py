@@ -22,8 +22,8 @@ INTERRUPTED = 130  # what shells call a program ended by Ctrl-C
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A file, the name of a shipped recipe, or the folder of a run to resume.")],
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value: train.steps=10. Can be repeated.")] = None,
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A file, the name of a shipped recipe, or a run's folder.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value. Can be repeated.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder; runs/NAME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,

@@ -13,8 +13,6 @@ from ganrun.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganrun.trained import Trained
-
 ALONG = 8  # samples from one end of an interpolation to the other
 
 
@@ -23,7 +21,7 @@ def command(
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     count: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Which samples; 0 gives those in the run's own pictures.")] = 0,
-    grid: Annotated[Path | None, typer.Option(metavar="FILE", help="One picture of all samples; RUN/sample.png if --output is not given.")] = None,
+    grid: Annotated[Path | None, typer.Option(metavar="FILE", help="One picture of all; RUN/sample.png by default.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="A picture each; points go to samples.csv.")] = None,
     interpolate: Annotated[bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")] = False,
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
@@ -37,12 +35,13 @@ def command(
         if output is not None:
             print(f"{write_each(samples, output)} (step {trained.step})")
         if grid is not None or output is None:
-            print(f"{write_grid(trained, samples, grid or run / 'sample.png', columns=ALONG if interpolate else None)} (step {trained.step})")
+            file = write_grid(samples, grid or run / "sample.png", columns=ALONG if interpolate else None)
+            print(f"{file} (step {trained.step})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
 
 
-def write_grid(trained: Trained, samples: Tensor, file: Path, columns: int | None) -> Path:
+def write_grid(samples: Tensor, file: Path, columns: int | None) -> Path:
     """All samples in one picture, a square if no number of columns is given. Returns the file."""
     from ganrun import pictures
 

@@ -22,7 +22,7 @@ def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of pictures; its subfolders are kept.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the translations go, under the same names.")],
-    to: Annotated[str | None, typer.Option(metavar="ENTRY", help="What to translate to, such as b or a; the variant's first output.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="ENTRY", help="What to translate to: b or a. The first output by default.")] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     keep_size: Annotated[bool, typer.Option("--keep-size", help="Scale each translation back to the size of its picture.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="For translations that draw latents.")] = 0,
@@ -43,7 +43,8 @@ def command(
         raise UserError(f"{run}: it translates {trained.experiment.dataset.spaces[start]}, not pictures")
     unreadable = 0
     for first in range(0, len(files), BATCH):
-        unreadable += translate_files(trained, files[first : first + BATCH], (source, target), (wanted, start), keep_size=keep_size, seed=seed)
+        some = files[first : first + BATCH]
+        unreadable += translate_files(trained, some, (source, target), (wanted, start), keep_size=keep_size, seed=seed)
     print(f"{len(files) - unreadable} pictures from {start} to {wanted} in {target} (step {trained.step})")
     if unreadable:
         raise UserError(f"{unreadable} of {len(files)} pictures could not be translated; they are named above")

@@ -43,7 +43,8 @@ def check_batch_agrees_with_spaces(plugin: Plugin) -> None:
                 inside = x.dtype == torch.uint8 or (x.is_floating_point() and float(x.abs().max()) <= 1)
                 assert inside, f"{name}: images are uint8, or floats in [-1, 1]"
             elif space.kind == "labels":
-                assert x.dtype == torch.int64 and 0 <= int(x.min()) and int(x.max()) < space.classes, f"{name}: labels outside 0..classes - 1"
+                assert x.dtype == torch.int64, f"{name}: labels are int64, not {x.dtype}"
+                assert 0 <= int(x.min()) <= int(x.max()) < space.classes, f"{name}: labels outside 0..classes - 1"
                 assert len(data.classes) == space.classes, f"{len(data.classes)} class names for {space.classes} classes"
             else:
                 assert x.is_floating_point() and bool(x.isfinite().all()), f"{name}: not finite floats"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import ModuleType
 
 from ganrun.plugin_check import HANDED_IN, problems_of
+from ganrun.plugin_files import docstring
 from ganrun.protocols import Because
 from ganrun.testing.conditions import when
 from ganrun.testing.plugin import Plugin
@@ -36,8 +38,9 @@ def check_docstring(plugin: Plugin) -> None:
 @when(lambda plugin: plugin.kind in FROM_PAPERS)
 def check_source(plugin: Plugin) -> None:
     """The module's docstring names the paper the idea is from: authors and year, an arXiv number, or a DOI."""
-    text = inspect.getdoc(inspect.getmodule(plugin.factory)) or ""
-    assert SOURCE.search(text), "the module's docstring names no source; give the paper (authors, title, year)"
+    texts = [docstring(plugin.entry.file) if plugin.entry.file else "", plugin.factory.__doc__]
+    texts += [module.__doc__ for module in plugin.modules if isinstance(module, ModuleType)]
+    assert SOURCE.search(" ".join(filter(None, texts))), "the module's docstring names no source; give the paper (authors, title, year)"
 
 
 def check_parameters_and_hooks(plugin: Plugin) -> None:

@@ -68,7 +68,7 @@ def check_finite_for_large_logits(plugin: Plugin) -> None:
         round = round_of(loss, side, SHAPES[0], scale=300.0)
         value = total(values_of(loss, round))
         grads = torch.autograd.grad(value, [stream.logits for stream in round.streams], allow_unused=True)
-        assert bool(value.isfinite()), f"the {side}'s side is {float(value)} for logits around 300"
+        assert bool(value.isfinite()), f"the {side}'s side is {float(value.detach())} for logits around 300"
         assert all(grad is None or bool(grad.isfinite().all()) for grad in grads), f"{side}: a gradient is not finite for logits around 300"
 
 

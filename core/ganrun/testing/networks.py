@@ -147,7 +147,7 @@ def check_output(plugin: Plugin) -> None:
     for interface in interfaces(plugin):
         assert interface.makes is not None
         out = build(plugin, interface)(input_of(interface, scale=3.0))
-        assert tuple(out.shape) == (ROWS, *interface.makes.shape), f"{interface.takes} becomes {tuple(out.shape)}, not {interface.makes.shape}"
+        assert tuple(out.shape) == (ROWS, *interface.makes.shape), f"{interface.takes} becomes {tuple(out.shape)}"
         assert bool(out.isfinite().all())
         if interface.makes.kind == "image":
             assert float(out.detach().abs().max()) <= 1, "an image leaves [-1, 1]: end with tanh"

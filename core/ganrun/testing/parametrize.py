@@ -43,7 +43,7 @@ MODULES: dict[str, tuple[ModuleType, ...]] = {
 
 def checks_of(plugin: Plugin) -> list[Check]:
     """The checks that apply to a plugin, in the order of the files. Loads the plugin."""
-    found = []
+    found: list[Check] = []
     for module in MODULES[plugin.kind]:
         for name, value in vars(module).items():
             if name.startswith("check_") and inspect.isfunction(value) and value.__module__ == module.__name__:

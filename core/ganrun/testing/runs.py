@@ -16,7 +16,7 @@ from ganrun.run import Run, settings_of_torch
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.probe import Probe
 
-PROBE = {"probe": {}}
+PROBE = "probe"
 
 
 def build_run(plugin: Plugin, recipe: Mapping[str, Any] | Recipe, folder: Path | None = None) -> Run:
@@ -52,14 +52,15 @@ def trained(plugin: Plugin, recipe: Mapping[str, Any], count: int) -> Run:
 
 def weights(run: Run) -> dict[str, Tensor]:
     """Every tensor of every network, by name."""
-    return {f"{name}.{key}": value.detach().clone() for name, module in run.engine.modules.items() for key, value in module.state_dict().items()}
+    states = {name: module.state_dict() for name, module in run.engine.modules.items()}
+    return {f"{name}.{key}": value.detach().clone() for name, state in states.items() for key, value in state.items()}
 
 
 def samples(run: Run, n: int = 4) -> dict[str, Tensor]:
     """What the run makes outside training, by output."""
     real = None
     if run.experiment.description.conditional:
-        real = {name: x[:n] for name, x in ((name, run.evaluation.real(name, n=n)) for name in run.experiment.dataset.spaces)}
+        real = {name: run.evaluation.real(name, n=n) for name in run.experiment.dataset.spaces}
     with settings_of_torch(run.recipe):
         made = run.studio.turn(n, real=real).made
     return {name: made[name].clone() for name in run.experiment.description.outputs}

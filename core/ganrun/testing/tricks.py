@@ -34,7 +34,7 @@ STEPS = 10  # enough to fill a pool of 50 with batches of 8
 
 def has_strength(plugin: Plugin) -> bool:
     """Whether the trick can be turned off without changing the structure of the run."""
-    return bool(getattr(plugin.factory, "strength", "")) and not getattr(plugin.factory, "restructures", "")
+    return bool(getattr(plugin.factory, "strength", "")) and not hasattr(plugin.factory, "restructures")
 
 
 def neutral(plugin: Plugin) -> dict[str, Any]:
@@ -49,10 +49,11 @@ def off(plugin: Plugin) -> dict[str, Any]:
 
 def check_strength_is_declared(plugin: Plugin) -> None:
     """``strength`` names a parameter, or is empty; then ``restructures`` says what the trick does to batch or schedule."""
-    assert hasattr(plugin.factory, "strength"), 'no strength: name the parameter that turns the trick off at 0 (or at neutral), or write strength = ""'
+    missing = 'no strength: name the parameter that turns the trick off at 0 (or at neutral), or write strength = ""'
+    assert hasattr(plugin.factory, "strength"), missing
     names = parameters.fields_of(parameters.parameter_model(plugin.factory))
     strength = plugin.factory.strength
-    assert strength in names or (not strength and getattr(plugin.factory, "restructures", "")), f"strength {strength!r} is no parameter of it"
+    assert strength in names or (not strength and hasattr(plugin.factory, "restructures")), f"strength {strength!r} is no parameter of it"
 
 
 @when(has_strength)

@@ -43,9 +43,11 @@ def check_description_fits_together(plugin: Plugin) -> None:
     experiment = experiment_of(plugin)
     description, players = experiment.description, experiment.players
     owned = {name.partition(".")[0] for player in description.players for name in player.modules}
-    assert owned == set(description.networks), f"networks without a player, or the reverse: {sorted(owned ^ set(description.networks))}"
+    odd = sorted(owned ^ set(description.networks))
+    assert not odd, f"networks without a player, or the reverse: {odd}"
     assert {phase.player for phase in description.phases} <= set(players), "a phase of an unknown player"
-    assert len({phase.name for phase in description.phases}) == len(description.phases), "two phases of one name: readers and draws are keyed by it"
+    names = [phase.name for phase in description.phases]
+    assert len(set(names)) == len(names), "two phases of one name: readers and draws are keyed by it"
     for game in description.games:
         assert game.discriminator in description.networks, f"game {game.name}: no network is called {game.discriminator}"
         named = {game.player, *game.against, *game.watchers}

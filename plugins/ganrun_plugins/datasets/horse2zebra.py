@@ -22,8 +22,6 @@ SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 class Archive(NamedTuple):
     """A zip of ``name/{trainA,trainB,testA,testB}``, its size in bytes and its SHA-256."""
 
-    offline = False
-
     name: str
     size: int
     sha256: str
@@ -32,6 +30,7 @@ class Archive(NamedTuple):
 class Horse2Zebra(UnpairedFolders):
     """``a``: horses, ``b``: zebras. A data set from another archive of the paper is a subclass with its own ``archive``."""
 
+    offline = False
     archive: ClassVar[Archive] = Archive("horse2zebra", 116867962, "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1")
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from ganrun.run import AGREE_EVERY, Run
 from ganrun.schedule import Duration
@@ -33,11 +32,3 @@ class Every:
         if due:
             self._since = time.monotonic()
         return due
-
-    def __repr__(self) -> str:
-        return f"Every({self.duration})"
-
-
-def plain(value: Any) -> str:
-    """A number as people read it: four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -18,7 +18,6 @@ from pydantic import Field
 from ganrun import checkpoint
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.run import Run
-from ganrun_plugins.observers._every import plain
 
 REFRESH = 0.5  # seconds between two looks of the live table
 
@@ -104,7 +103,8 @@ class Progress:
         if speed := self._speed():
             parts.append(f"{plain(speed)} steps/s")
             parts += [f"{self._left(run)} left"] if run.step < run.steps else []
-        parts += [f"{phase} {' '.join(_loss(name, value) for name, value in games.items())}" for phase, games in losses(run.metrics()).items()]
+        for phase, games in losses(run.metrics()).items():
+            parts.append(" ".join([phase, *(_loss(name, value) for name, value in games.items())]))
         parts += [f"{name} {plain(value)}" for name, value in main_scores(self._scores).items()]
         self._scores = {}
         if run.newest_picture is not None and run.newest_picture.stem.endswith(f"{run.step:07d}"):
@@ -174,6 +174,11 @@ def resume_command(run: Run) -> str:
     words = [*start, "recipe", str(run.folder), "--resume", *plugins]
     prefix = "ACCELERATE_USE_CPU=true " if world > 1 and run.processes.device.type == "cpu" else ""
     return prefix + shlex.join(words)
+
+
+def plain(value: float) -> str:
+    """A number as people read it: four significant digits."""
+    return f"{value:.4g}"
 
 
 def clock(seconds: float) -> str:

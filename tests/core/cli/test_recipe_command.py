@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -45,12 +46,16 @@ def ganrun_components():
 '''
 
 
+def logged_steps(folder):
+    return [json.loads(line)["step"] for line in Path(folder, "metrics.jsonl").read_text().splitlines()]
+
+
 def test_a_run_prints_its_folder_first_and_last(ganrun, write_recipe):
     code, out, err = ganrun("recipe", write_recipe())
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == lines[-1] == "run: runs/tiny"
-    assert json.loads(open("runs/tiny/metrics.jsonl").read().splitlines()[-1])["step"] == 3
+    assert logged_steps("runs/tiny") == [3]
 
 
 def test_set_and_output_are_obeyed(ganrun, write_recipe, tmp_path):
@@ -74,7 +79,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_can_be_resumed_or_replaced(gan
     assert code == 2
     assert "batch_size" in err
     assert ganrun("recipe", name, "--overwrite")[0] == 0
-    assert [json.loads(line)["step"] for line in open("runs/tiny/metrics.jsonl")] == [3]
+    assert logged_steps("runs/tiny") == [3]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -17,7 +17,8 @@ class Score:
 @pytest.fixture
 def train(tmp_path, tiny, plugin_module):
     def train(steps=10, every=4, resume=False, evaluators=(), **changes):
-        recipe = tiny(observers=[{"metrics-log": {"every": every}}, "checkpoints"], train={"steps": steps}, evaluators=list(evaluators), **changes)
+        observers = [{"metrics-log": {"every": every}}, "checkpoints"]
+        recipe = tiny(observers=observers, train={"steps": steps}, evaluators=list(evaluators), **changes)
         api.run(recipe, output=tmp_path / "run", resume=resume, plugins=[plugin_module({"evaluator.score": Score})])
         return [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
 

@@ -1,0 +1,74 @@
+"""``list-plugins --check``: what it finds wrong with a plugin, and what it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ganrun.catalog import Catalog
+
+CHECKED = '''\
+"""Something to check."""
+from ganrun import Component, hookimpl
+
+
+class Checked:
+    def __init__(self, *, a: float = 1.0) -> None: ...
+{method}
+
+
+@hookimpl
+def ganrun_components():
+    yield Component("{kind}", "checked", Checked)
+'''
+
+
+def problems(tmp_path: Path, kind: str, method: str = "", change: tuple[str, str] = ("", "")) -> list[str]:
+    """What the check finds in a class of this kind with this method."""
+    file = tmp_path / "checked.py"
+    file.write_text(CHECKED.format(kind=kind, method=method).replace(*change))
+    return next(found for entry, found in Catalog(modules=[file]).check(kind) if entry.name == "checked")
+
+
+def test_check_finds_nothing_wrong_with_a_right_plugin(tmp_path: Path) -> None:
+    assert problems(tmp_path, "trick", "    @hookimpl\n    def losses(self, turn): ...") == []
+
+
+def test_check_finds_a_hook_without_its_mark(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, "trick", "    def losses(self, turn): ...")
+    assert problem == "Checked.losses: named like an event but not marked @hookimpl, so it is never called; mark or rename it"
+
+
+@pytest.mark.parametrize(("kind", "method"), [("variant", "def sample(self, turn)"), ("loss", "def targets(self, role)"), ("evaluator", "def evaluate(self, e)")])
+def test_check_lets_methods_of_the_protocol_be_named_like_events(tmp_path: Path, kind: str, method: str) -> None:
+    assert problems(tmp_path, kind, f"    {method}: ...") == []
+    (problem,) = problems(tmp_path, kind, f"    @hookimpl\n    {method}: ...")
+    assert "take @hookimpl away" in problem
+
+
+def test_check_finds_a_mark_on_an_unknown_event(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, "trick", "    @hookimpl\n    def gradient(self, turn): ...")
+    assert 'no event is called gradient; did you mean "gradients"?' in problem
+
+
+def test_check_finds_a_parameter_that_the_event_does_not_have(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, "trick", "    @hookimpl\n    def corrupt(self, turn, image): ...")
+    assert problem == "Checked.corrupt: the event has no parameter image; it has (turn, call)"
+
+
+def test_check_finds_parameters_that_no_recipe_could_set(tmp_path: Path) -> None:
+    assert "parameter a has no type" in problems(tmp_path, "loss", change=("a: float = 1.0", "a=1.0"))[0]
+    assert "put a * before" in problems(tmp_path, "loss", change=("*, a", "a"))[0]
+    assert "name each" in problems(tmp_path, "loss", change=("*, a: float = 1.0", "**rest: float"))[0]
+    assert "cannot be read" in problems(tmp_path, "loss", change=("a: float", "a: 'Flaot'"))[0]
+
+
+def test_check_knows_what_the_core_hands_in(tmp_path: Path) -> None:
+    assert "is given 1 positional arguments" in problems(tmp_path, "generator")[0]
+    assert problems(tmp_path, "generator", change=("self, *,", "self, interface, *,")) == []
+    assert problems(tmp_path, "dataset", change=("self, *,", "self, files, split, *,")) == []
+
+
+def test_check_wants_a_summary(tmp_path: Path) -> None:
+    assert "no docstring" in problems(tmp_path, "loss", change=('"""Something to check."""', ""))[0]

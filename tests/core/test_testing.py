@@ -1,0 +1,280 @@
+"""The contract checks catch what they are for: wrong plugins fail the check that is named."""
+
+import math
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Annotated
+
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganrun.data import InMemory
+from ganrun.game import DiscriminatorOutput, Term
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Space
+from ganrun.schedule import Scheduled
+from ganrun.testing import Plugin, checks_of
+from ganrun.testing.plugin import Example
+
+
+def plugin_of(kind, factory, example=None, doc="A wrong plugin. Nobody, 2026."):
+    """A plugin of an uninstalled module."""
+    module = ModuleType("wrong_plugins")
+    module.__doc__ = doc
+
+    def ganrun_components() -> Iterator[Component]:
+        yield Component(kind, "wrong", factory)
+
+    module.ganrun_components = hookimpl(ganrun_components)
+    return Plugin(f"{kind}.wrong", modules=[module], example=example)
+
+
+def failing(plugin, *only):
+    """The names of the checks that a plugin fails, of some or of all."""
+    found = set()
+    for check in checks_of(plugin):
+        if not only or check.__name__ in only:
+            try:
+                check(plugin)
+            except AssertionError:
+                found.add(check.__name__)
+    return found
+
+
+# --- losses -----------------------------------------------------------------------------------------------------
+
+
+class Loss:
+    """Hinge-like values without targets."""
+
+    provides = frozenset({"per-sample-generator"})
+    real_in_generator = False
+    fakes = 1
+
+    def targets(self, role):
+        return None
+
+    def discriminator(self, round):
+        return {s: (1 - s.logits if s.role == "real" else 1 + s.logits).relu() for s in round.streams}
+
+    def generator(self, round):
+        return {s: -s.logits for s in round.of("fake")}
+
+
+def test_a_right_loss_passes():
+    assert failing(plugin_of("loss", Loss)) == set()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check"),
+    [
+        ({"generator": lambda self, round: {s: -s.logits.mean() for s in round.of("fake")}}, "check_values_have_one_row_a_sample"),
+        ({"generator": lambda self, round: {s: -s.logits.sigmoid().log() for s in round.of("fake")}}, "check_finite_for_large_logits"),
+        ({"generator": lambda self, round: {s: -s.logits.detach() + 0 * s.logits for s in round.of("fake")}}, "check_gradient_reaches_the_logits"),
+        ({"generator": lambda self, round: {s: s.logits - (0 if s.target is None else s.target) for s in round.of("fake")}}, "check_generator_ignores_targets"),
+        ({"targets": lambda self, role: 1.0}, "check_targets_agree_with_provides"),
+        ({"generator": lambda self, round: {s: s.logits - s.logits.mean() for s in round.of("fake")}}, "check_generator_judges_each_sample_alone"),
+        ({"generator": lambda self, round: {s: -s.logits.float() for s in round.of("fake")}}, "check_number_formats"),
+        ({"generator": lambda self, round: {s: -s.logits * torch.rand(()) for s in round.of("fake")}}, "check_is_a_function_of_the_round"),
+    ],
+)  # fmt: skip
+def test_a_wrong_loss_fails(wrong, check):
+    broken = type("Broken", (Loss,), {"__doc__": "Wrong.", **wrong})
+    assert check in failing(plugin_of("loss", broken), check)
+
+
+def test_targets_that_are_not_used_are_found():
+    broken = type("Broken", (Loss,), {"provides": frozenset({"targets"}), "targets": lambda self, role: float(role == "real")})
+    assert failing(plugin_of("loss", broken), "check_targets_are_used") == {"check_targets_are_used"}
+
+
+# --- tricks -----------------------------------------------------------------------------------------------------
+
+
+class Noise:
+    """Adds noise to what the discriminator sees."""
+
+    strength = "sigma"
+
+    def __init__(self, *, sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation")] = Scheduled(0.1)) -> None:
+        self.sigma = Scheduled(sigma)
+
+    @hookimpl
+    def corrupt(self, turn, call):
+        call.x = call.x + turn.now(self.sigma) * turn.draws.normal("noise", *call.x.shape)
+
+
+class EarlyReturn(Noise):
+    """Returns early at strength 0."""
+
+    @hookimpl
+    def corrupt(self, turn, call):
+        if turn.now(self.sigma) > 0:
+            super().corrupt(turn, call)
+
+
+class NotKeyed(Noise):
+    """Draws from torch's global generator."""
+
+    @hookimpl
+    def corrupt(self, turn, call):
+        call.x = call.x + turn.now(self.sigma) * torch.randn(call.x.shape, generator=self.generator)
+
+    generator = torch.Generator()
+
+
+class Idle(Noise):
+    """Changes nothing."""
+
+    @hookimpl
+    def corrupt(self, turn, call):
+        turn.draws.normal("noise", 1)
+
+
+class NeverZero(Noise):
+    """Is there at strength 0, too."""
+
+    @hookimpl
+    def corrupt(self, turn, call):
+        call.x = call.x * 0.9
+
+
+class Forgetful(Noise):
+    """Has state that no checkpoint holds."""
+
+    seen = 0
+
+    @hookimpl
+    def corrupt(self, turn, call):
+        self.seen += 1
+        call.x = call.x + turn.now(self.sigma) * self.seen
+
+
+class LosesState(Forgetful):
+    """Saves its state and does not load it."""
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = 0
+
+
+class WrongPlayer(Noise):
+    """Lets gradients into the other player."""
+
+    @hookimpl
+    def losses(self, turn):
+        for name, module in turn.modules.items():
+            for parameter in module.parameters():
+                parameter.requires_grad_(True)
+                turn.terms[f"decay {name}"] = Term(parameter.square().sum(), turn.now(self.sigma))
+        turn.engine._trained = None
+
+
+class NaN(Noise):
+    """Makes terms that are not numbers."""
+
+    @hookimpl
+    def losses(self, turn):
+        turn.terms["bad"] = Term(next(iter(turn.terms.values())).value * math.nan, 0.0)
+
+
+class Unheard(Noise):
+    """Listens to an event that never comes here."""
+
+    @hookimpl
+    def targets(self, turn, round):
+        raise AssertionError("the loss of its recipe has no targets")
+
+
+def test_a_right_trick_passes():
+    assert failing(plugin_of("trick", Noise)) == set()
+
+
+@pytest.mark.parametrize(
+    ("trick", "check"),
+    [
+        (EarlyReturn, "check_strength_zero_runs_the_code"),
+        (NotKeyed, "check_same_seed_same_bits"),
+        (Idle, "check_default_strength_changes_something"),
+        (NeverZero, "check_strength_zero_changes_nothing"),
+        (Forgetful, "check_resumes_late"),
+        (LosesState, "check_state_survives_a_checkpoint"),
+        (WrongPlayer, "check_only_the_turns_player_gets_gradients"),
+        (NaN, "check_trains"),
+        (type("NoStrength", (Noise,), {"strength": "sigme"}), "check_strength_is_declared"),
+        (type("LooksLikeAHook", (Noise,), {"updated": lambda self, turn: None}), "check_parameters_and_hooks"),
+    ],
+)
+def test_a_wrong_trick_fails(trick, check):
+    assert check in failing(plugin_of("trick", trick), check)
+
+
+def test_an_event_that_never_fires_is_found(plugin_module):
+    class NoTargets(Loss):
+        """Without targets."""
+
+    module = plugin_module({"loss.no-targets": NoTargets, "trick.wrong": Unheard})
+    plugin = Plugin("trick.wrong", modules=[module], example=Example(recipe={"loss": "no-targets"}))
+    assert failing(plugin, "check_every_event_fires") == {"check_every_event_fires"}
+
+
+# --- networks, samplers, data -----------------------------------------------------------------------------------
+
+
+class Score(nn.Module):
+    """A linear discriminator of points."""
+
+    takes = frozenset({"points"})
+
+    def __init__(self, interface):
+        super().__init__()
+        self.linear = nn.Linear(interface.pack * interface.takes.size, interface.logits)
+
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(self.finish(self.linear(x)))
+
+    def finish(self, logits):
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("wrong", "check"),
+    [
+        ({"finish": lambda self, logits: logits.sigmoid()}, "check_returns_logits"),
+        ({"finish": lambda self, logits: logits.mean(0)}, "check_returns_logits"),
+        ({"finish": lambda self, logits: logits[:, :1]}, "check_number_of_logits"),
+        ({}, "check_heads"),
+        ({"finish": lambda self, logits: logits + torch.rand(1)}, "check_construction_is_seeded"),
+        ({"finish": lambda self, logits: logits.detach() + 0 * logits}, "check_gradient_reaches_the_input"),
+        ({"takes": frozenset({"pictures"})}, "check_declares_its_spaces"),
+    ],
+)
+def test_a_wrong_discriminator_fails(wrong, check):
+    broken = type("Broken", (Score,), {"__doc__": "Wrong.", **wrong})
+    assert check in failing(plugin_of("discriminator", broken), check)
+
+
+def test_a_sampler_that_is_not_keyed_or_not_split_by_rows_fails():
+    class Wrong:
+        """Wrong."""
+
+        def sample(self, draws, purpose, n, space):
+            torch.manual_seed(draws.part)
+            return torch.randn(n, *space.shape)
+
+    found = failing(plugin_of("sampler", Wrong))
+    assert {"check_depends_on_the_key_alone", "check_processes_share_one_draw", "check_a_purpose_used_twice_differs"} <= found
+
+
+def test_a_data_set_whose_splits_are_one_fails():
+    class Wrong(InMemory):
+        """Wrong."""
+
+        def __init__(self, files, split):
+            super().__init__({"x": torch.arange(64.0).reshape(32, 2)}, {"x": Space("points", (2,))}, [])
+
+    assert {"check_splits_differ", "check_refuses_other_splits", "check_fingerprint"} <= failing(plugin_of("dataset", Wrong))

@@ -1,0 +1,63 @@
+"""README's lines are true: the commands CI runs, the recipe, the loss and the Python lines are tried as they stand."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ganrun.catalog import Catalog
+from ganrun.recipe import load_recipe
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
+
+
+def quick_start():
+    return [line.strip() for line in README.splitlines() if line.startswith("    python3 -m venv")]
+
+
+def test_the_quick_start_is_two_lines_and_ci_runs_the_second_as_it_stands():
+    lines = quick_start()
+    assert len(lines) == 2
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines[1] in ci
+    assert ".venv/bin/pytest -m slow" in ci
+
+
+def test_the_recipe_shown_loads():
+    (text,) = blocks("yaml")
+    recipe = load_recipe(yaml.safe_load(text.replace("4e-4", "0.0004")), catalog=Catalog())
+    assert [part.name for part in recipe.tricks] == ["label-smoothing", "instance-noise", "replay-buffer", "generator-dropout", "ema"]
+
+
+def test_the_loss_has_at_most_15_lines_of_code_and_trains(tmp_path):
+    text = next(block for block in blocks("python") if "class Softened" in block)
+    assert len([line for line in text.splitlines() if line.strip()]) <= 16
+    (tmp_path / "my_loss.py").write_text(text)
+    small = ["train.steps=2", "generator.dcgan.width=2", "discriminator.dcgan.width=2", "train.batch_size=4", "train.threads=1", "evaluators=[]"]
+    command = [sys.executable, "-m", "ganrun", "recipe", "dcgan_digits", "--plugin", "my_loss.py", "--set", "loss=softened", "--output", "run"]
+    done = subprocess.run([*command, *(word for change in small for word in ("--set", change))], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "softened" in (tmp_path / "run" / "recipe.yaml").read_text()
+
+
+@pytest.mark.slow
+def test_the_python_lines_run(tmp_path):
+    text = next(block for block in blocks("python") if "import ganrun" in block)
+    text = text.replace('{"train.steps": 500}', '{"train.steps": 2, "train.batch_size": 4, "generator.dcgan.width": 2, "train.threads": 1}')
+    done = subprocess.run([sys.executable, "-c", text + "\nassert images.shape == (64, 1, 32, 32)"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_built_in_plugin_named_in_the_readme_is_installed():
+    named = set(re.findall(r"[a-z0-9][a-z0-9-]+", README.split("## What is in it")[1].split("What was measured")[0]))
+    listed = {"gan", "dcgan", "lsgan", "cyclegan", "minimax", "least-squares", "ema", "resnet-translator", "restyled-digits", "hidden-pairs"}
+    installed = {entry.name for entry in Catalog().entries()}
+    assert listed <= named & installed

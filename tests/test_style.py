@@ -1,0 +1,61 @@
+"""The style that CONTRIBUTING.md asks for: lint, types, and files that can be read in one go."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for folder in ("core", "plugins", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py"))
+
+
+def functions(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_ruff_finds_nothing():
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "core", "plugins", "tests", "benchmarks"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_mypy_finds_nothing():
+    done = subprocess.run([sys.executable, "-m", "mypy", "core/ganrun", "plugins/ganrun_plugins"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = {str(path.relative_to(ROOT)): count for path in SOURCES if (count := path.read_text().count("\n")) > 400}
+    assert not long
+
+
+def test_no_function_is_longer_than_60_lines():
+    long = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": length
+        for path in SOURCES
+        for node in functions(path)
+        if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > 60
+    }
+    assert not long
+
+
+def test_no_part_of_the_core_or_of_a_plugin_asks_for_a_plugin_by_name():
+    """Capabilities decide: nothing is compared with the name of an installed plugin."""
+    from ganrun.catalog import Catalog
+
+    names = {entry.name for entry in Catalog().entries() if "-" in entry.name}
+    asked = []
+    for path in SOURCES:
+        if path.parts[len(ROOT.parts)] not in ("core", "plugins"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                values = [v for side in sides for v in (side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side])]
+                found = [v.value for v in values if isinstance(v, ast.Constant) and v.value in names]
+                asked += [f"{path.relative_to(ROOT)}:{node.lineno} {name}" for name in found]
+    assert not asked
