@@ -67,6 +67,20 @@ class InMemory:
         return fingerprint(*((name, tensor) for name, tensor in sorted(self.tensors.items())), self.classes)
 
 
+class Announced:
+    """What a data set says of itself before its files are here: enough for shapes and refusals, without a download."""
+
+    in_memory = True
+
+    def __init__(self, spaces: Mapping[str, Space], items: int, classes: Sequence[str] = ()) -> None:
+        self.spaces = dict(spaces)
+        self.classes = list(classes)
+        self._items = items
+
+    def __len__(self) -> int:
+        return self._items
+
+
 class Reader:
     """Reads batches of a data set in a keyed order, from any position on.
 

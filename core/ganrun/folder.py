@@ -57,6 +57,7 @@ class Folder:
         if self._lock is not None:
             if [path.name for path in self.path.iterdir()] == [".lock"]:  # nothing was written: leave nothing behind
                 shutil.rmtree(self.path)
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing is not enough: worker processes have inherited the file
             self._lock.close()
 
     @property

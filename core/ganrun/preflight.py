@@ -18,7 +18,7 @@ from torch import Tensor
 from ganrun import checkpoint
 from ganrun.build import Experiment, Refused, RefusedError, build, label
 from ganrun.catalog import Catalog
-from ganrun.data import read_items
+from ganrun.data import Announced, read_items
 from ganrun.errors import UserError
 from ganrun.game import DiscriminatorOutput, Network
 from ganrun.processes import Processes
@@ -52,7 +52,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     """
     with settings_of_torch(recipe):
         processes = Processes(recipe.train.device, recipe.train.precision)
-        experiment = build(recipe, datasets(recipe)("train"), processes, meta=True)
+        experiment = build(recipe, announced(recipe) or datasets(recipe)("train"), processes, meta=True)
         lines, refusals = [], []
         for name, network in experiment.description.networks.items():
             part = label(getattr(recipe, network.kind))
@@ -67,6 +67,12 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     if refusals:
         raise RefusedError(refusals)
     return experiment, lines
+
+
+def announced(recipe: Recipe) -> Announced | None:
+    """What the data set says of itself before it is downloaded; None if it has to be opened to know."""
+    announce = getattr(recipe.dataset.component.factory, "announced", None)
+    return announce("train", **recipe.dataset.parameters) if announce is not None else None
 
 
 def _shapes(network: Network, module: torch.nn.Module) -> str:

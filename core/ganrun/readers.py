@@ -51,6 +51,11 @@ class Readers:
             self._readers[name].advance(count)
         self._used.clear()
 
+    def close(self) -> None:
+        """End the workers."""
+        for reader in self._readers.values():
+            reader.close()
+
     @property
     def positions(self) -> dict[str, int]:
         """Order -> samples used: all that has to be saved."""

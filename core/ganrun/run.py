@@ -212,7 +212,10 @@ def train(
         run.processes.wait()  # before the main process changes what the others read
         place.prepare(run, resume=resume, overwrite=overwrite)
         run.processes.wait()
-        run.train()
+        try:
+            run.train()
+        finally:
+            run.engine.readers.close()
         return run
 
 

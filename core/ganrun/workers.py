@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import signal
 import sys
 import warnings
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +88,7 @@ class Ahead:
         self._loader = self._iterator = self._next = None
 
     def _start(self) -> DataLoader[Any]:
+        atexit.register(_close_at_exit, weakref.ref(self))
         return DataLoader(
             self._batches, batch_size=None, sampler=self._sampler, num_workers=self._workers, persistent_workers=True,
             collate_fn=_as_it_is, worker_init_fn=_settle, pin_memory=self._pin,
@@ -124,6 +127,12 @@ class _Batches(torch.utils.data.Dataset[Any]):
             return self.dataset.batch(torch.from_numpy(indices), ItemDraws(self.key, epochs, indices))
         except UserError as error:
             return Failure(str(error))
+
+
+def _close_at_exit(ahead: weakref.ref[Ahead]) -> None:
+    """Tell workers to end: Python would wait for them after a SIGTERM, which they ignore."""
+    if (alive := ahead()) is not None:
+        alive.close()
 
 
 def _as_it_is(batch: Any) -> Any:

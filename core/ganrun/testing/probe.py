@@ -32,7 +32,7 @@ class Probe:
                 self.problems.append(f"in the turn {turn.phase.name} of {turn.player}, parameters of {player} got a gradient")
         for name, term in turn.terms.items():
             if not bool(term.value.isfinite().all()):
-                self.problems.append(f"step {turn.step}: the term {name} of {turn.phase.name} is {float(term.value)}")
+                self.problems.append(f"step {turn.step}: the term {name} of {turn.phase.name} is {float(term.value.detach())}")
 
     @hookimpl(trylast=True)
     def updated(self, turn: Turn) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganrun.data import DataError, InMemory, selected_classes
+from ganrun.data import Announced, DataError, InMemory, selected_classes
 from ganrun.download import DownloadError, fetch
 from ganrun.protocols import DataFiles, Space
 from ganrun_plugins.datasets._resize import fitted
@@ -64,6 +64,16 @@ class IdxImages(InMemory):
         images, label = images[label >= 0][:, None], label[label >= 0]  # (N, 1, H, W)
         spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), len(chosen))}
         super().__init__({"x": fitted(images, size, "bilinear"), "label": label}, spaces, [names[i] for i in chosen])
+
+
+def announced(split: str, names: Sequence[str], root: str | None, size: int, classes: Sequence[str | int] | None) -> Announced | None:
+    """Spaces and length of mnist's and fashion-mnist's data before the download; None for a folder of one's own.
+
+    The published sets hold 6,000 training and 1,000 test images a class (mnist about as many).
+    """
+    chosen = selected_classes(names, classes)
+    spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), len(chosen))}
+    return None if root is not None else Announced(spaces, len(chosen) * {"train": 6000, "test": 1000}[split], [names[i] for i in chosen])
 
 
 def _find(base: Path, published: str, name: str) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from ganrun.data import DataError, InMemory, selected_classes
+from ganrun.data import Announced, DataError, InMemory, selected_classes
 from ganrun.download import fetch, unpack
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import DataFiles, Space
@@ -42,6 +42,13 @@ class Cifar10(InMemory):
         images, label = images[label >= 0], label[label >= 0]
         spaces = {"x": Space("image", (3, size, size)), "label": Space("labels", (), len(chosen))}
         super().__init__({"x": fitted(images, size, "bicubic"), "label": label}, spaces, [NAMES[i] for i in chosen])
+
+    @classmethod
+    def announced(cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None) -> Announced | None:
+        """Spaces and length before the download; None for a folder of one's own."""
+        chosen = selected_classes(NAMES, classes)
+        spaces = {"x": Space("image", (3, size, size)), "label": Space("labels", (), len(chosen))}
+        return None if root is not None else Announced(spaces, len(chosen) * {"train": 5000, "test": 1000}[split], [NAMES[i] for i in chosen])
 
 
 def _load(files: DataFiles, split: str, root: str | None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,31 +7,34 @@ comes from the authors' server; its size and SHA-256 are those that TensorFlow D
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from ganrun.data import Announced
 from ganrun.download import fetch, unpack
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles
+from ganrun.protocols import DataFiles, Space
 from ganrun_plugins.datasets.unpaired_folders import UnpairedFolders
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 
 
 class Archive(NamedTuple):
-    """A zip of ``name/{trainA,trainB,testA,testB}``, its size in bytes and its SHA-256."""
+    """A zip of ``name/{trainA,trainB,testA,testB}``, its size in bytes, its SHA-256 and the pictures in the larger folder of each split."""
 
     name: str
     size: int
     sha256: str
+    train: int
+    test: int
 
 
 class Horse2Zebra(UnpairedFolders):
     """``a``: horses, ``b``: zebras. A data set from another archive of the paper is a subclass with its own ``archive``."""
 
     offline = False
-    archive: ClassVar[Archive] = Archive("horse2zebra", 116867962, "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1")
+    archive: ClassVar[Archive] = Archive("horse2zebra", 116867962, "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1", 1334, 140)
 
     def __init__(
         self, files: DataFiles, split: str, *,
@@ -47,8 +50,14 @@ class Horse2Zebra(UnpairedFolders):
             files, split, root=folder, size=size, load_size=load_size, flip=flip, channels=channels, in_memory=in_memory
         )  # fmt: skip
 
+    @classmethod
+    def announced(cls, split: str, *, root: str | None, size: int, channels: int, **_: Any) -> Announced | None:
+        """Spaces and length before the download; None for a folder of one's own."""
+        spaces = {name: Space("image", (channels, size, size)) for name in ("a", "b")}
+        return None if root is not None else Announced(spaces, cls.archive.train if split == "train" else cls.archive.test)
+
     def _fetched(self, files: DataFiles) -> str:
-        name, size, sha256 = self.archive
+        name, size, sha256 = self.archive[:3]
         folder = files.cache / name
         if not folder.is_dir():
             zipped = fetch(f"{SERVER}{name}.zip", files.cache / f"{name}.zip", size=size, sha256=sha256)

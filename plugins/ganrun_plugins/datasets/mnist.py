@@ -10,9 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ganrun.data import Announced
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import DataFiles
-from ganrun_plugins.datasets._idx import IdxImages
+from ganrun_plugins.datasets._idx import IdxImages, announced
 
 NAMES = [str(digit) for digit in range(10)]
 
@@ -29,6 +30,11 @@ class Mnist(IdxImages):
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
     ) -> None:  # fmt: skip
         super().__init__(files, split, "MNIST", NAMES, root=root, size=size, classes=classes)
+
+    @classmethod
+    def announced(cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None) -> Announced | None:
+        """Spaces and length before the download; None for a folder of one's own."""
+        return announced(split, NAMES, root, size, classes)
 
 
 @hookimpl
