@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ganrun.catalog import Catalog
-from ganrun.testing import Example, parametrize_with_checks
+from ganrun.testing import Example, Plugin, checks_of, parametrize_with_checks
 
 SMALL_TRANSLATION = {
     "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
@@ -56,3 +56,18 @@ def test_contract(plugin, check):
 def test_an_expected_failure_that_names_no_check_is_an_error():
     with pytest.raises(ValueError, match="did you mean 'check_source'"):
         parametrize_with_checks(["loss.minimax"], expected_failures={"check_sources": "a slip"})
+
+
+def test_an_expected_failure_is_strict_and_belongs_to_the_plugins_it_names():
+    reasons = {"check_source": "unpublished", "loss.minimax:check_summary": "too long"}
+    (cases,) = parametrize_with_checks(["loss.minimax", "trick.ema"], expected_failures=reasons).mark.args[1:]
+    marked = {case.id: case.marks[0] for case in cases if case.marks}
+    assert set(marked) == {"loss.minimax-check_source", "trick.ema-check_source", "loss.minimax-check_summary"}
+    assert all(mark.name == "xfail" and mark.kwargs["strict"] for mark in marked.values())
+    assert marked["loss.minimax-check_summary"].kwargs["reason"] == "too long"
+
+
+def test_what_needs_a_download_is_left_out_and_nothing_else():
+    published, held = ({check.__name__ for check in checks_of(Plugin(name))} for name in ("dataset.mnist", "dataset.digits"))
+    assert {"check_entry_point", "check_parameters_and_hooks"} <= published
+    assert {"check_batch_agrees_with_spaces", "check_resumes"} <= held - published

@@ -266,6 +266,10 @@ def set_players(experiment: Experiment) -> list[Refused]:
         for phase in experiment.phases:
             if phase.player == name and phase.terms is None and settings.updates is not None:
                 phase.repeats = settings.updates
+    for first, second in zip(experiment.phases, experiment.phases[1:]):
+        if first.together and first.together == second.together and first.repeats != second.repeats:
+            why = f"phases {first.name} and {second.name} are one move, so their players are updated equally often"
+            refusals.append(Refused(f"players.{second.player}.updates", why, f"set updates of {first.player} and {second.player} to one number"))
     return refusals
 
 

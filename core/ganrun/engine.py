@@ -176,7 +176,9 @@ class Engine:
         return values
 
     def backward(self, turn: Turn) -> None:
-        """Backpropagate the sum of weight * value."""
+        """Backpropagate the sum of weight * value. Raises RuntimeError if there is none: the player would learn nothing."""
+        if not turn.terms:
+            raise RuntimeError(f"phase {turn.phase.name} has no term: the variant, the loss and the tricks gave {turn.player} nothing to minimise")
         values = [t.value if isinstance(t.weight, int | float) and t.weight == 1 else t.weight * t.value for t in turn.terms.values()]
         total = sum(values[1:], start=values[0])
         (total / self.settings.accumulate if self.settings.accumulate > 1 else total).backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -255,6 +256,8 @@ def settings_of_torch(recipe: Recipe) -> Iterator[None]:
     torch.set_default_dtype(DTYPES[recipe.train.precision])
     if recipe.train.threads:
         torch.set_num_threads(recipe.train.threads)
+    if recipe.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS is not deterministic
     torch.use_deterministic_algorithms(recipe.train.deterministic or before[2], warn_only=True)
     try:
         yield

@@ -298,6 +298,23 @@ def test_the_loop_resumes_bit_for_bit_from_a_state(tiny, make_run):
     assert equal(weights(steps(second, 5, start=4)), weights(straight))
 
 
+def test_mixed_precision_trains_float32_weights_on_finite_terms(tiny, make_run):
+    run = steps(make_run(tiny(train={"precision": "bfloat16"})), 3)
+    assert all(value == value and abs(value) < 100 for value in run.metrics().values())
+    assert all(parameter.dtype == torch.float32 for parameter in weights(run).values())
+    assert not equal(weights(run), weights(steps(make_run(tiny()), 3)))
+
+
+def test_a_turn_without_terms_is_an_error_that_names_the_phase(tiny, make_run):
+    class Drop:
+        @hookimpl
+        def losses(self, turn):
+            turn.terms.clear()
+
+    with pytest.raises(RuntimeError, match="phase discriminator has no term"):
+        make_run(tiny(tricks=["drop"]), {"trick.drop": Drop}).engine.step(0)
+
+
 def test_another_attempt_draws_other_numbers(tiny, make_run):
     first, again = make_run(tiny()), make_run(tiny())
     again.engine.attempt = 1

@@ -67,19 +67,25 @@ def test_a_right_loss_passes():
     assert failing(plugin_of("loss", Loss)) == set()
 
 
+def generator(value):
+    """A generator's side that returns ``value(stream)`` for each fake stream."""
+    return {"generator": lambda self, round: {s: value(s) for s in round.of("fake")}}
+
+
 @pytest.mark.parametrize(
     ("wrong", "check"),
     [
-        ({"generator": lambda self, round: {s: -s.logits.mean() for s in round.of("fake")}}, "check_values_have_one_row_a_sample"),
-        ({"generator": lambda self, round: {s: -s.logits.sigmoid().log() for s in round.of("fake")}}, "check_finite_for_large_logits"),
-        ({"generator": lambda self, round: {s: -s.logits.detach() + 0 * s.logits for s in round.of("fake")}}, "check_gradient_reaches_the_logits"),
-        ({"generator": lambda self, round: {s: s.logits - (0 if s.target is None else s.target) for s in round.of("fake")}}, "check_generator_ignores_targets"),
+        (generator(lambda s: -s.logits.mean()), "check_values_have_one_row_a_sample"),
+        (generator(lambda s: -s.logits.sigmoid().log()), "check_finite_for_large_logits"),
+        (generator(lambda s: -s.logits.detach() + 0 * s.logits), "check_gradient_reaches_the_logits"),
+        (generator(lambda s: s.logits - (0 if s.target is None else s.target)), "check_generator_ignores_targets"),
         ({"targets": lambda self, role: 1.0}, "check_targets_agree_with_provides"),
-        ({"generator": lambda self, round: {s: s.logits - s.logits.mean() for s in round.of("fake")}}, "check_generator_judges_each_sample_alone"),
-        ({"generator": lambda self, round: {s: -s.logits.float() for s in round.of("fake")}}, "check_number_formats"),
-        ({"generator": lambda self, round: {s: -s.logits * torch.rand(()) for s in round.of("fake")}}, "check_is_a_function_of_the_round"),
+        (generator(lambda s: s.logits - s.logits.mean()), "check_generator_judges_each_sample_alone"),
+        (generator(lambda s: -s.logits.float()), "check_number_formats"),
+        (generator(lambda s: -s.logits.float()), "check_float64"),
+        (generator(lambda s: -s.logits * torch.rand(())), "check_is_a_function_of_the_round"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_loss_fails(wrong, check):
     broken = type("Broken", (Loss,), {"__doc__": "Wrong.", **wrong})
     assert check in failing(plugin_of("loss", broken), check)
@@ -182,6 +188,15 @@ class NaN(Noise):
         turn.terms["bad"] = Term(next(iter(turn.terms.values())).value * math.nan, 0.0)
 
 
+class PointsOnly(Noise):
+    """Ends in an error on images, instead of a refusal."""
+
+    @hookimpl
+    def corrupt(self, turn, call):
+        assert call.x.dim() == 2
+        call.x = call.x + turn.now(self.sigma)
+
+
 class Unheard(Noise):
     """Listens to an event that never comes here."""
 
@@ -205,6 +220,7 @@ def test_a_right_trick_passes():
         (LosesState, "check_state_survives_a_checkpoint"),
         (WrongPlayer, "check_only_the_turns_player_gets_gradients"),
         (NaN, "check_trains"),
+        (PointsOnly, "check_works_everywhere_or_is_refused"),
         (type("NoStrength", (Noise,), {"strength": "sigme"}), "check_strength_is_declared"),
         (type("LooksLikeAHook", (Noise,), {"updated": lambda self, turn: None}), "check_parameters_and_hooks"),
     ],

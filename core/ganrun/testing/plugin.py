@@ -128,6 +128,9 @@ class Plugin:
     def stages(self) -> Iterator[dict[str, Any]]:
         """Small experiments to try, the simplest first; then with each loss and each discriminator there is."""
         around = self.example.recipe
+        if self.kind == "variant":  # with the networks of its own defaults, if they fit any of the small data sets
+            for stage in STAGES.values():
+                yield {**{key: value for key, value in stage.items() if key not in ("generator", "discriminator")}, **around}
         for stage in STAGES.values():
             yield {**stage, **around}
         for kind in ("loss", "discriminator"):

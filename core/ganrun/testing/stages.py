@@ -50,4 +50,6 @@ def placed(recipe: Mapping[str, Any], kind: str, part: Mapping[str, Any]) -> dic
         kept = {**recipe, key: [*recipe.get(key, []), dict(part)]}
         # what a stage takes off its list would be taken off again if it is what is tried
         return {**kept, "without": [name for name in recipe.get("without", []) if name not in part]}
+    if kind == "variant":  # it inherits other parts than the stage's, and what is not inherited cannot be taken off
+        return {**recipe, kind: dict(part), "without": SILENT} if "without" in recipe else {**recipe, kind: dict(part)}
     return {**recipe, kind: dict(part)}

@@ -35,7 +35,8 @@ def check_describe_is_pure(plugin: Plugin) -> None:
     spaces = experiment_of(plugin).dataset.spaces
     variant = plugin.part.make()
     first = outline(variant.describe(spaces))
-    assert first == outline(variant.describe(spaces)) == outline(plugin.part.make().describe(spaces)), "describe is no function of the spaces"
+    again, other = outline(variant.describe(spaces)), outline(plugin.part.make().describe(spaces))
+    assert first == again == other, "describe is no function of the spaces"
 
 
 def check_description_fits_together(plugin: Plugin) -> None:

@@ -31,8 +31,6 @@ class LatentNoise:
     def sample(self, turn: Turn) -> None:
         """Latents (rows, D) -> (rows, D). Labels, which are integers, are left alone."""
         sigma = turn.now(self.sigma)
-        if sigma == 0:
-            return
         for name, latent in turn.latents.items():
             if latent.is_floating_point():
                 rows, *shape = latent.shape
