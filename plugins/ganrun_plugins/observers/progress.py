@@ -83,7 +83,7 @@ class Progress:
         if run.step >= run.steps and reason != "failed":
             return []
         if not newest_checkpoint(run):
-            return ["  no checkpoint was written: it can only be started anew"]
+            return [f"  no checkpoint was written yet; start it again with: {resume_command(run)}"]
         return [f"  go on with: {resume_command(run)}"]
 
     def _speed(self) -> float:
