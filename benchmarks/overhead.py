@@ -29,7 +29,7 @@ from ganrun.catalog import Catalog
 from ganrun.hookspecs import hookimpl
 from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
-from ganrun.run import Run, settings_of_torch
+from ganrun.training import Run, settings_of_torch
 
 BATCH = 64
 QUIET = ["progress", "samples", "metrics-log", "checkpoints"]

@@ -21,7 +21,7 @@ from ganrun.data import prepared
 from ganrun.protocols import DataFiles
 from ganrun.randomness import Draws
 from ganrun.recipe import find_recipe, load_recipe
-from ganrun.run import Run, settings_of_torch
+from ganrun.training import Run, settings_of_torch
 from ganrun_plugins.evaluators.hidden_pairs import errors
 
 QUIET = {"without": ["progress", "samples", "metrics-log", "checkpoints"], "evaluators": []}

@@ -62,7 +62,7 @@ def tiny():
 @pytest.fixture
 def make_run(plugin_module):
     """A function that builds the run of a recipe (a dict), with uninstalled plugins, without a folder."""
-    from ganrun.run import Run, settings_of_torch
+    from ganrun.training import Run, settings_of_torch
 
     def make(recipe, plugins=None):
         catalog = Catalog(modules=[plugin_module(plugins)] if plugins else [])

@@ -13,10 +13,10 @@ from ganrun.build import provided_by
 from ganrun.catalog import Catalog
 from ganrun.hookspecs import KINDS, ComponentHooks, Events
 from ganrun.recipe import load_recipe
-from ganrun.run import train
 from ganrun.testing import Plugin, checks_of
 from ganrun.testing.runs import build_run
 from ganrun.testing.tricks import recorded
+from ganrun.training import train
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()

@@ -11,7 +11,7 @@ import pytest
 from ganrun import checkpoint
 from ganrun.catalog import Catalog
 from ganrun.recipe import dump, load_recipe
-from ganrun.run import train
+from ganrun.training import train
 
 BREAKS = Path(__file__).parent / "scripts" / "breaks.py"
 LIMIT = 120  # seconds for one process, far more than it takes

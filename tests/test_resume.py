@@ -13,7 +13,7 @@ from ganrun.catalog import Catalog
 from ganrun.engine import Engine
 from ganrun.errors import UserError
 from ganrun.recipe import load_recipe
-from ganrun.run import train
+from ganrun.training import train
 
 
 class Broken(Exception):

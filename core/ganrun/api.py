@@ -8,8 +8,8 @@ from typing import Any
 
 from ganrun.catalog import Catalog
 from ganrun.recipe import Recipe, find_recipe, load_recipe
-from ganrun.run import Run, train
 from ganrun.trained import Trained, recipe_of
+from ganrun.training import Run, train
 
 Source = str | Path | Mapping[str, Any]
 Overrides = Sequence[str] | Mapping[str, Any]

@@ -19,7 +19,7 @@ from ganrun.sampling import Studio
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
-    from ganrun.run import Run
+    from ganrun.training import Run
 
 LIMIT = 10_000  # real samples at most, unless an evaluator asks for more
 

@@ -21,7 +21,7 @@ from ganrun.errors import UserError
 from ganrun.recipe import Recipe, diff, dump, load_recipe
 
 if TYPE_CHECKING:
-    from ganrun.run import Run
+    from ganrun.training import Run
 
 # The recipe goes last: while it is there, the folder holds a run.
 OURS = ("checkpoints", "metrics.jsonl", "samples", "tracker", "versions.json", "recipe.yaml")

@@ -18,8 +18,8 @@ import pluggy
 if TYPE_CHECKING:
     from ganrun.build import Experiment, Plan
     from ganrun.game import Call, DiscriminatorOutput, Round, Turn
-    from ganrun.run import Run
     from ganrun.sampling import Sampling
+    from ganrun.training import Run
 
 KINDS = (
     "variant", "generator", "discriminator", "loss", "trick", "sampler",

@@ -24,7 +24,7 @@ from ganrun.game import DiscriminatorOutput, Network
 from ganrun.processes import Processes
 from ganrun.protocols import Space
 from ganrun.recipe import Recipe
-from ganrun.run import Run, datasets, settings_of_torch, start_from
+from ganrun.training import Run, datasets, settings_of_torch, start_from
 
 ROWS = 2  # samples in a forward on the meta device
 TIMED_STEPS, TIMED_SECONDS = 32, 5.0

@@ -7,6 +7,7 @@ of them). Gradients are averaged in one flat bucket instead, which fits every va
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -85,11 +86,12 @@ class Processes:
         """The mean of a tensor over all processes."""
         return tensor if self.world == 1 else self.accelerator.reduce(tensor, "mean")
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process: all of them must ask."""
+    def sums(self, *numbers: float) -> list[float]:
+        """The sum of each number over the processes, all of which must ask. Waits for the device."""
         if self.world == 1:
-            return flag
-        return bool(self.accelerator.reduce(torch.tensor([float(flag)], device=self.device), "sum").item() > 0)
+            return list(numbers)
+        total: list[float] = self.accelerator.reduce(torch.tensor(numbers, device=self.device), "sum").tolist()
+        return total
 
     def gather(self, value: Any) -> list[Any]:
         """A value of every process, in the order of their ranks."""
@@ -119,3 +121,27 @@ class Processes:
     def wait(self) -> None:
         """Wait for all processes."""
         self.accelerator.wait_for_everyone()
+
+
+class Agreement:
+    """Finds out, about once a second and at the same steps in every process, whether any of them sets a flag."""
+
+    SECONDS, STEPS = 1.0, 64  # at most, between two questions
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+        self._last: int | None = None
+        self._next, self._asked = 0, time.perf_counter()
+
+    def any(self, step: int, flag: bool) -> bool:
+        """Whether the flag is set in any process; False between two questions. All processes ask in the same steps."""
+        if self.processes.world == 1:
+            return flag
+        if step < self._next:
+            return False
+        now = time.perf_counter()
+        raised, seconds = self.processes.sums(float(flag), now - self._asked)
+        pace = (step - (step if self._last is None else self._last)) / max(seconds / self.processes.world, 1e-6)  # steps a second
+        self._next = step + min(max(int(pace * self.SECONDS), 1), self.STEPS)
+        self._last, self._asked = step, now
+        return raised > 0

@@ -24,8 +24,8 @@ from ganrun.protocols import Dataset, Space
 from ganrun.recipe import Recipe, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
-from ganrun.run import datasets, load_modules, settings_of_torch
 from ganrun.sampling import Studio
+from ganrun.training import datasets, load_modules, settings_of_torch
 
 UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
 

@@ -40,12 +40,6 @@ def test_run_returns_the_ended_run(tiny, tmp_path):
     assert (run.step, run.steps, run.folder) == (2, 2, tmp_path / "run")
 
 
-def test_run_is_called_alike_whatever_was_imported_before(tiny, tmp_path):
-    import ganrun.run  # binds the name to the module of a run
-
-    assert ganrun.run(tiny(train={"steps": 1}), output=tmp_path / "run").step == 1
-
-
 def test_the_default_folder_is_runs_and_the_recipes_name(tmp_path, monkeypatch, tiny):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "try.yaml").write_text(json.dumps(tiny(train={"steps": 1})))

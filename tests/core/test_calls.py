@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ganrun.game import Round
 from ganrun.hookspecs import hookimpl
-from ganrun.run import settings_of_torch
+from ganrun.training import settings_of_torch
 
 
 def steps(run, count):

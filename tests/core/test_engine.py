@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from ganrun.game import Phase, Stream, Term
 from ganrun.hookspecs import Events, hookimpl
 from ganrun.randomness import Draws
-from ganrun.run import settings_of_torch
+from ganrun.training import settings_of_torch
 
 
 def weights(run):

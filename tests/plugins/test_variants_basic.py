@@ -10,8 +10,8 @@ from torch import nn
 from ganrun.build import RefusedError
 from ganrun.protocols import Refusal, Space
 from ganrun.randomness import Draws
-from ganrun.run import settings_of_torch
 from ganrun.schedule import Clock, Scheduled
+from ganrun.training import settings_of_torch
 from ganrun_plugins.variants.cyclegan import RATE, CycleGAN
 from ganrun_plugins.variants.gan import GAN
 

@@ -16,7 +16,7 @@ from ganrun.errors import UserError
 if TYPE_CHECKING:
     from ganrun.catalog import Catalog
     from ganrun.recipe import Recipe
-    from ganrun.run import Run
+    from ganrun.training import Run
 
 INTERRUPTED = 130  # what shells call a program ended by Ctrl-C
 
@@ -47,7 +47,7 @@ def command(
     if explain or check or dry_run:
         look_at(found, catalog, explain=explain, check=check)
         return
-    from ganrun.run import train
+    from ganrun.training import train
 
     folder = folder_for(recipe, found, output)
     if seeds is None:

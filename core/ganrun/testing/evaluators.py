@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from ganrun.evaluation import evaluate
-from ganrun.run import Run, settings_of_torch
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import build_run, first_difference, weights
+from ganrun.training import Run, settings_of_torch
 
 
 def scores(run: Run) -> dict[str, float]:

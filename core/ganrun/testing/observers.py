@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ganrun.run import Run, train
 from ganrun.testing.conditions import events_of
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import first_difference, weights
+from ganrun.training import Run, train
 
 
 @contextlib.contextmanager

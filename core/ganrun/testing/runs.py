@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ganrun import checkpoint
 from ganrun.recipe import Recipe
-from ganrun.run import Run, settings_of_torch
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.probe import Probe
+from ganrun.training import Run, settings_of_torch
 
 PROBE = "probe"
 

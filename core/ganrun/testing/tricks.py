@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from ganrun.recipe import parameters
-from ganrun.run import settings_of_torch
 from ganrun.testing.conditions import events_of, when
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import (
@@ -28,6 +27,7 @@ from ganrun.testing.runs import (
     weights,
     written_and_read,
 )
+from ganrun.training import settings_of_torch
 
 STEPS = 10  # enough to fill a pool of 50 with batches of 8
 

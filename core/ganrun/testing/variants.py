@@ -7,9 +7,9 @@ from typing import Any
 from ganrun.build import Experiment
 from ganrun.game import Description
 from ganrun.protocols import Refusal
-from ganrun.run import settings_of_torch
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import build_run, samples
+from ganrun.training import settings_of_torch
 
 
 def experiment_of(plugin: Plugin) -> Experiment:

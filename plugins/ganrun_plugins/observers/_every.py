@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from ganrun.run import AGREE_EVERY, Run
+from ganrun.processes import Agreement
 from ganrun.schedule import Duration
+from ganrun.training import Run
 
 
 class Every:
@@ -15,20 +16,21 @@ class Every:
         self.duration = Duration.parse(duration)
         self._steps = 0
         self._since = 0.0
+        self._agreement: Agreement | None = None
 
     def start(self, run: Run) -> None:
         """Begin to count: called at the start of a run."""
         self._since = time.monotonic()
+        self._agreement = Agreement(run.processes)
         self._steps = 0 if self.duration.unit == "minutes" else self.duration.whole_steps(run.experiment.clock)
 
     def due(self, run: Run) -> bool:
         """Whether to act after this step. Minutes are counted by the main process, which tells the others."""
         if self._steps:
             return run.step % self._steps == 0
-        if run.processes.world > 1 and run.step % AGREE_EVERY:
-            return False
+        assert self._agreement is not None, "start comes first"
         late = time.monotonic() - self._since >= self.duration.amount * 60
-        due = run.processes.any(run.is_main and late)
+        due = self._agreement.any(run.step, run.is_main and late)
         if due:
             self._since = time.monotonic()
         return due

@@ -17,7 +17,7 @@ from typing import Any
 from ganrun import checkpoint as checkpoints
 from ganrun.evaluation import due
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.run import Run
+from ganrun.training import Run
 from ganrun_plugins.observers._every import Every
 
 
@@ -59,7 +59,7 @@ class Checkpoints:
     def step_end(self, run: Run) -> None:
         # Saving is done by all processes at once, so all have to know that the main one found a better score.
         evaluated = run.recipe.checkpoint.best is not None and bool(due(run))
-        improved = evaluated and run.processes.any(self._improved)
+        improved = evaluated and run.processes.sums(float(self._improved))[0] > 0
         if self._every.due(run) or improved:
             run.save()
 

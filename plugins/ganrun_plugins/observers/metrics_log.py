@@ -17,8 +17,8 @@ from typing import Annotated, Any, TextIO
 from pydantic import Field
 
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.run import Run
 from ganrun.schedule import Duration
+from ganrun.training import Run
 from ganrun_plugins.observers._every import Every
 
 

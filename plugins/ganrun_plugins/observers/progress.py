@@ -17,7 +17,7 @@ from pydantic import Field
 
 from ganrun import checkpoint
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.run import Run
+from ganrun.training import Run
 
 REFRESH = 0.5  # seconds between two looks of the live table
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from ganrun import pictures
 from ganrun.data import read_items
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.run import Run
 from ganrun.schedule import Duration
+from ganrun.training import Run
 from ganrun_plugins.observers._every import Every
 
 SEED = 0

@@ -13,8 +13,8 @@ from PIL import Image
 from pydantic import Field
 
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.run import Run
 from ganrun.schedule import Duration
+from ganrun.training import Run
 from ganrun_plugins.observers.tracker import Tracker, flat
 
 

@@ -17,8 +17,8 @@ from pydantic import Field
 from ganrun.build import Experiment
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Refusal
-from ganrun.run import Run
 from ganrun.schedule import Duration
+from ganrun.training import Run
 from ganrun_plugins.observers._every import Every
 from ganrun_plugins.observers.metrics_log import rates
 

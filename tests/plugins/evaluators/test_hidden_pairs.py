@@ -88,7 +88,7 @@ def test_translations_come_from_the_networks(translation, make_run):
 
 
 def test_it_works_in_float64(translation, make_run):
-    from ganrun.run import settings_of_torch
+    from ganrun.training import settings_of_torch
 
     train = {"steps": 2, "batch_size": 4, "device": "cpu", "precision": "float64"}
     run = make_run(translation({"hidden-pairs": {"samples": 6}}, {"frechet-distance": {"of": "a"}}, train=train))

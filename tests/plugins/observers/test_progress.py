@@ -118,7 +118,7 @@ def test_a_terminal_gets_a_live_table(train, monkeypatch):
 
 
 def test_reading_losses_waits_for_the_device_only_on_lines(train, monkeypatch):
-    from ganrun.run import Run
+    from ganrun.training import Run
 
     calls = []
     real = Run.metrics

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
 import torch
@@ -23,12 +22,10 @@ from ganrun.engine import Engine
 from ganrun.errors import UserError
 from ganrun.evaluation import Evaluation, due, evaluate
 from ganrun.folder import Folder
-from ganrun.processes import DTYPES, Processes
+from ganrun.processes import DTYPES, Agreement, Processes
 from ganrun.protocols import DataFiles, Dataset
 from ganrun.recipe import Recipe
 from ganrun.sampling import Studio
-
-AGREE_EVERY = 8  # steps between two questions to all processes whether one was asked to stop
 
 
 class Run:
@@ -56,6 +53,7 @@ class Run:
         self.resumed_from: int | None = None
         self.newest_picture: Path | None = None
         self._stop = ""
+        self._agreement = Agreement(self.processes)
 
     @property
     def is_main(self) -> bool:
@@ -95,9 +93,7 @@ class Run:
         return reason
 
     def _agreed_to_stop(self) -> bool:
-        if self.processes.world == 1:
-            return bool(self._stop)
-        if self.step % AGREE_EVERY == 0 and self.processes.any(bool(self._stop)):
+        if self._agreement.any(self.step, bool(self._stop)):
             self._stop = self._stop or "interrupted"
             return True
         return False
@@ -291,15 +287,3 @@ def signals(stop: Callable[[str], None], *, speak: bool = True) -> Iterator[None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _CallableModule(ModuleType):
-    """``ganrun.run(...)`` trains, though Python binds ``ganrun.run`` to this module as soon as anything imports it."""
-
-    def __call__(self, *arguments: Any, **named: Any) -> Run:
-        from ganrun import api
-
-        return api.run(*arguments, **named)
-
-
-sys.modules[__name__].__class__ = _CallableModule
