@@ -15,6 +15,7 @@ def one_thread(monkeypatch, tmp_path_factory):
     """One thread, so that sums round alike in every test; and no test writes the user's cache folder."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the processes that tests start
     monkeypatch.setenv("GANRUN_DATA", str(tmp_path_factory.getbasetemp() / "data"))
     yield
     torch.set_num_threads(before)

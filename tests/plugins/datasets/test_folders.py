@@ -364,7 +364,7 @@ def archive(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w") as zipped:
         for file in sorted((tmp_path / "made").rglob("*.png")):
             zipped.write(file, file.relative_to(tmp_path / "made"))
-    facts = Archive("horse2zebra", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+    facts = Archive("horse2zebra", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), 2, 2)
     monkeypatch.setattr(Horse2Zebra, "archive", facts)
     monkeypatch.setattr(horse2zebra, "SERVER", "http://127.0.0.1:9/")
     return path
