@@ -36,10 +36,10 @@ QUIET = ["progress", "samples", "metrics-log", "checkpoints"]
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 
 
-def make_run(variant: str, width: int) -> Run:
+def make_run(variant: str, width: int, **train: Any) -> Run:
     """A run of a variant on 32 x 32 digits, without observers and without a folder."""
     networks = {"dcgan": {"generator": {"dcgan": {"width": width}}, "discriminator": {"dcgan": {"width": width}}}}
-    recipe = {"variant": variant, "dataset": {"digits": {"size": 32}}, "without": QUIET, "train": {"batch_size": BATCH, "device": "cpu"}}
+    recipe = {"variant": variant, "dataset": {"digits": {"size": 32}}, "without": QUIET, "train": {"batch_size": BATCH, "device": "cpu", **train}}
     catalog = Catalog()
     loaded = load_recipe({**recipe, **networks.get(variant, {})}, catalog=catalog)
     with settings_of_torch(loaded):
@@ -161,6 +161,13 @@ def rates(loops: dict[str, Any], blocks: int, steps: int) -> dict[str, float]:
     return best
 
 
+def formats() -> None:
+    """DCGAN's seconds a step with channels_last and without."""
+    loops = {str(last): EngineLoop(make_run("dcgan", 32, channels_last=last)) for last in (False, True)}
+    seconds = rates(loops, 4, 10)
+    print(f"dcgan (width 32), channels_last: {1000 * seconds['True']:.2f} ms a step, contiguous {1000 * seconds['False']:.2f}")
+
+
 def compare(variant: str, width: int, blocks: int, steps: int) -> None:
     engine, hand = EngineLoop(make_run(variant, width)), BestLoop(make_run(variant, width), keyed=True)
     for _ in range(20):
@@ -263,6 +270,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {options.threads} threads, batch {BATCH}, 32 x 32")
     compare("gan", 0, options.blocks, 40)
     compare("dcgan", 32, options.blocks, 10)
+    formats()
     dispatch()
     checkpoints()
     start_up()

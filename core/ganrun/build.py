@@ -215,7 +215,7 @@ def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
         for verb, space in (("takes", interface.takes), ("makes", interface.makes)):
             served = getattr(factory, verb, None)
             if space is not None and served is not None and space.kind not in served:
-                why = f"as {name} it is asked for what {verb} {space}, but it {verb} {' or '.join(sorted(served))}"
+                why = f"as {name} it would have to {verb.rstrip('s')} {space}, but what it {verb} is {' or '.join(sorted(served))}"
                 refusals.append(Refused(label(part), why, f"ganrun list-plugins --kind {network.kind}"))
                 break
         else:

@@ -84,6 +84,7 @@ def write(folder: Path, step: int, state: dict[str, Any]) -> Path:
     (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
     for name in (*FILES, "manifest.json"):
         _sync(temporary / name)
+    _sync(temporary)
     if final.exists():
         shutil.rmtree(final)
     os.replace(temporary, final)
@@ -107,7 +108,7 @@ def read(path: Path) -> tuple[int, dict[str, Any]]:
                 raise CheckpointError(f"{path / name} is damaged: its size or SHA-256 is not what was written; use an older checkpoint")
         tensors = load_file(path / FILES[0])
         return manifest["step"], unflatten(json.loads((path / FILES[1]).read_text()), tensors)
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint ({error}); use an older one") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from ganrun.data import read_items
 from ganrun.download import data_cache
 from ganrun.protocols import Dataset, Features, Refusal, Space
-from ganrun.recipe import Part
+from ganrun.recipe import EvaluatorPart, Part
 from ganrun.sampling import Studio
 
 if TYPE_CHECKING:
@@ -137,13 +137,18 @@ def check_features(experiment: Experiment, part: Part, of: str | None = None) ->
     part.make(FeatureContext(name, experiment.dataset.spaces[name], experiment.dataset, data_cache(), experiment.processes.device))
 
 
-def due(run: Run) -> list[tuple[Any, int | None, str]]:
-    """The evaluators due at this step of a run, with their number of samples and their names: the second of a name is NAME-2."""
-    found = []
+def named(run: Run) -> Iterator[tuple[str, EvaluatorPart, Any]]:
+    """The evaluators of a run with the names of their scores: the second of a name is NAME-2."""
     seen: Counter[str] = Counter()
     for part, evaluator in run.evaluators:
         seen[part.name] += 1
-        name = part.name if seen[part.name] == 1 else f"{part.name}-{seen[part.name]}"
+        yield part.name if seen[part.name] == 1 else f"{part.name}-{seen[part.name]}", part, evaluator
+
+
+def due(run: Run) -> list[tuple[Any, int | None, str]]:
+    """The evaluators due at this step of a run, with their number of samples and their names."""
+    found = []
+    for name, part, evaluator in named(run):
         every = part.every.whole_steps(run.experiment.clock) if part.every is not None else 0
         if run.step == run.steps or (every and run.step % every == 0):
             found.append((evaluator, part.samples, name))

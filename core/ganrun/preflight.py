@@ -20,6 +20,7 @@ from ganrun.build import Experiment, Refused, RefusedError, build, label
 from ganrun.catalog import Catalog
 from ganrun.data import Announced, read_items
 from ganrun.errors import UserError
+from ganrun.evaluation import named
 from ganrun.game import DiscriminatorOutput, Network
 from ganrun.processes import Processes
 from ganrun.protocols import Space
@@ -210,15 +211,15 @@ def _sample_and_evaluate(run: Run, report: Report) -> None:
     run.studio.panels(n, real=real)
     synchronise(run.processes.device)
     report.sampling_time = time.perf_counter() - began
-    for part, evaluator in run.evaluators:
+    for name, part, evaluator in named(run):
         run.evaluation.forget_fakes()
         run.evaluation.samples = part.samples
         began = time.perf_counter()
         scores = evaluator.evaluate(run.evaluation)
-        report.evaluation_times[part.name] = time.perf_counter() - began
-        report.scores |= {f"{part.name}.{metric}": float(value) for metric, value in scores.items()}
+        report.evaluation_times[name] = time.perf_counter() - began
+        report.scores |= {f"{name}.{metric}": float(value) for metric, value in scores.items()}
         every = part.every.whole_steps(run.experiment.clock) if part.every is not None else run.steps
-        report.evaluations[part.name] = -(-run.steps // every)
+        report.evaluations[name] = -(-run.steps // every)
 
 
 @contextmanager

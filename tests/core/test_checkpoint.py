@@ -122,3 +122,10 @@ def test_a_restored_adam_goes_on_bit_for_bit_beside_channels_last_weights(fused)
     for a, b in zip(straight.parameters(), broken.parameters()):
         assert torch.equal(a, b)
     assert all(s["exp_avg"].stride() == p.stride() for p, s in third.state.items())
+
+
+def test_a_manifest_that_is_no_text_is_a_damaged_checkpoint(tmp_path):
+    path = checkpoint.write(tmp_path, 1, tree())
+    (path / "manifest.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+        checkpoint.read(path)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal, whose last column wraps; else one aligned line a row, never cut and without a header."""
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and _fits(rows):
         _rich_table(columns, rows)
         return
     widths = [max((len(row[k]) for row in rows), default=0) for k in range(len(columns))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def _fits(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a terminal has room for all columns but the last, and a few words of that: else a table would cut names."""
+    from rich.console import Console
+
+    widths = [max((len(cell) for cell in column), default=0) + 3 for column in zip(*rows)]
+    return sum(widths[:-1]) + 12 <= Console().width
 
 
 def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -29,6 +40,47 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: brackets in a summary are not markup
     Console().print(table)
+
+
+class _Outliving:
+    """A text stream that goes on into nothing when its reader is gone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or drop what nobody reads."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._leave()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what nobody reads."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._leave()
+
+    def _leave(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def outliving_readers() -> Iterator[None]:
+    """While this lasts, a closed pipe ends nothing: Ctrl-C in ``ganrun recipe X | tee log`` ends tee first, before the run is saved."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = cast(TextIO, _Outliving(before[0])), cast(TextIO, _Outliving(before[1]))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def complain(message: str) -> None:

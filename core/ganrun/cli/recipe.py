@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganrun.cli.output import print_table
+from ganrun.cli.output import outliving_readers, print_table
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def command(
     refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
     if force and not resume:
         raise UserError("--force goes with --resume: it resumes a run with another recipe; --overwrite replaces a run")
+    if seeds is not None and any(change.partition("=")[0].strip() == "train.seed" for change in changes or ()):
+        raise UserError("--seeds and --set train.seed both say the seed; leave out one")
     from ganrun.api import folder_for, is_run, open_recipe
     from ganrun.catalog import Catalog
 
@@ -47,24 +49,31 @@ def command(
     if explain or check or dry_run:
         look_at(found, catalog, explain=explain, check=check)
         return
+    folder = folder_for(recipe, found, output)
+    with outliving_readers():
+        if seeds is None:
+            train_in(folder, found, catalog, resume=resume, overwrite=overwrite, force=force)
+            return
+        runs = {}
+        for seed in parse_seeds(seeds):
+            place = folder / f"seed-{seed}"
+            seeded = open_recipe(recipe, catalog, [*sets, f"train.seed={seed}"])
+            runs[seed] = train_in(place, seeded, catalog, resume=resume and is_run(place), overwrite=overwrite, force=force)
+        if is_main():
+            print_scores({seed: run.scores for seed, run in runs.items()})
+        say(f"runs: {folder}")
+
+
+def train_in(folder: Path, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> Run:
+    """Train in a folder, which is said first and last. Exits with the code of an interruption if there was one."""
     from ganrun.training import train
 
-    folder = folder_for(recipe, found, output)
-    if seeds is None:
-        say(f"run: {folder}")
-        run = train(found, catalog, folder, resume=resume, overwrite=overwrite, force=force)
-        end(run)
-        return
-    runs = {}
-    for seed in parse_seeds(seeds):
-        place = folder / f"seed-{seed}"
-        say(f"run: {place}")
-        seeded = open_recipe(recipe, catalog, [*sets, f"train.seed={seed}"])
-        runs[seed] = train(seeded, catalog, place, resume=resume and is_run(place), overwrite=overwrite, force=force)
-        end(runs[seed])
-    if is_main():
-        print_scores({seed: run.scores for seed, run in runs.items()})
-    say(f"runs: {folder}")
+    say(f"run: {folder}")
+    run = train(recipe, catalog, folder, resume=resume, overwrite=overwrite, force=force)
+    say(f"run: {run.folder}")
+    if run.step < run.steps:
+        raise typer.Exit(INTERRUPTED)
+    return run
 
 
 def refuse_together(**given: bool) -> None:
@@ -83,13 +92,6 @@ def say(line: str) -> None:
     """Print a line, in the main process only."""
     if is_main():
         print(line, flush=True)
-
-
-def end(run: Run) -> None:
-    """The last line of a run, and the exit code of one that was interrupted."""
-    say(f"run: {run.folder}")
-    if run.step < run.steps:
-        raise typer.Exit(INTERRUPTED)
 
 
 def parse_seeds(text: str) -> list[int]:

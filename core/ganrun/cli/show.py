@@ -42,6 +42,9 @@ def find(catalog: Catalog, text: str) -> Entry:
         return catalog.entry(kinds[0], text)
     if kinds:
         raise UserError(f"{text}: several plugins have this name; say which: {', '.join(f'{kind}.{text}' for kind in kinds)}")
+    disabled = [kind for kind in KINDS if f"{kind}.{text}" in catalog.disabled]
+    if disabled:
+        return catalog.entry(disabled[0], text)  # raises, and says what disables it
     qualified = [f"{kind}.{name}" for kind in KINDS for name in catalog.names(kind)]
     near = difflib.get_close_matches(text, [q.partition(".")[2] for q in qualified], n=1)
     hint = f"did you mean {next(q for q in qualified if q.endswith('.' + near[0]))}?" if near else "`ganrun list-plugins` lists them all"
@@ -70,7 +73,7 @@ def _capabilities(component: Component) -> Iterator[str]:
     provides = getattr(part, "provides", ())
     if isinstance(provides, (set, frozenset, tuple, list)) and provides:
         yield f"provides: {', '.join(sorted(provides))}"
-    for heading in ("needs", "refuses"):
+    for heading in ("needs", "refuses", "warns"):
         reasons = getattr(part, heading, None)
         if isinstance(reasons, Mapping) and reasons:
             yield f"{heading}:"

@@ -109,6 +109,10 @@ def _in_part(slot: Node | None, rest: Keys, override: Override, kind: str, probl
     name, *inside = rest
     place = override.path[: len(override.path) - len(inside)]
     parameters: Any = value
+    if not inside and slot is not None and slot.name != name and not isinstance(value.value, dict | None):
+        where = ".".join(map(str, (*place[:-1], slot.name, name)))
+        override.refuse(f"{show(name)} is taken for the name of a part; for a parameter of {slot.name} write {where}", problems)
+        return None
     if inside:
         old = slot.parameters.value.get(inside[0]) if slot and slot.name == name else None
         new = _deep(old, tuple(inside[1:]), override, problems)
@@ -131,7 +135,9 @@ def _in_list(slot: Node | None, top: str, rest: Keys, override: Override, proble
             override.refuse(f"there is no {top}.{place}; the merged recipe has {there}", problems)
             return None
         if inside and inside[0] != items[place].name:
-            override.refuse(f"{top}.{place} is {items[place].name}, not {show(inside[0])}; the merged recipe has {there}", problems)
+            name = items[place].name
+            cure = f"for a parameter of it write {top}.{place}.{name}.{inside[0]}; " if len(inside) == 1 else ""
+            override.refuse(f"{top}.{place} is {name}, not {show(inside[0])}; {cure}the merged recipe has {there}", problems)
             return None
     else:
         places = [i for i, item in enumerate(items) if item.name == rest[0]]

@@ -54,6 +54,8 @@ def read_file(path: Path, label: str) -> Node:
             raise refuse("no such file; `ganrun list-recipes` shows the recipes that are shipped")
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
+    except RecipeError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
         raise refuse(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if len(data) > LARGEST:

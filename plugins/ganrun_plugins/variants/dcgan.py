@@ -30,7 +30,7 @@ class DCGAN(GAN):
             "discriminator": {"optimizer": ADAM, "init": INIT},
             "generator": {"optimizer": ADAM, "init": INIT},
         },
-        "train": {"batch_size": 64},
+        "train": {"batch_size": 64, "channels_last": True},  # the same mathematics, and faster: see benchmarks/RESULTS.md
     }
 
 

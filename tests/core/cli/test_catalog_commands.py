@@ -300,3 +300,10 @@ def test_a_table_on_a_narrow_terminal_wraps_the_last_column_and_cuts_no_name(
     assert any("loss.a-rather-long-name" in line for line in lines)
     assert max(map(len, lines)) <= 50
     assert "[red]more[/red]" in " ".join(" ".join(lines).split())
+
+
+def test_show_says_of_a_disabled_plugin_that_it_is_disabled(ganrun, monkeypatch):
+    monkeypatch.setenv("GANRUN_DISABLE_PLUGINS", "trick.ema")
+    done = ganrun("show", "ema")
+    assert done.returncode == 2
+    assert "trick.ema (ganrun 0.1.0) is disabled by GANRUN_DISABLE_PLUGINS" in done.stderr

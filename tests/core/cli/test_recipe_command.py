@@ -272,3 +272,17 @@ def test_errors_are_plain_and_end_with_2(ganrun, write_recipe, arguments, messag
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_seed_said_twice_is_refused(ganrun, write_recipe):
+    code, _, err = ganrun("recipe", write_recipe(), "--seeds", "0,1", "--set", "train.seed=4")
+    assert code == 2
+    assert "--seeds and --set train.seed both say the seed" in err
+
+
+def test_dry_run_tries_two_evaluators_of_one_name(ganrun, write_recipe, tmp_path):
+    (tmp_path / "score.py").write_text(SCORE)
+    code, out, _ = ganrun("recipe", write_recipe(evaluators=["score", {"score": {}}]), "--dry-run", "--plugin", "score.py")
+    assert code == 0
+    assert "evaluator score " in out
+    assert "evaluator score-2 " in out

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ganrun.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.recipe import RecipeError, load_recipe
+from ganrun.recipe.yaml import read_file
 
 GOOD = {"variant": "toy", "dataset": "digits"}
 
@@ -265,3 +267,23 @@ def test_a_value_without_a_place_of_its_own_is_reported_at_the_nearest_one(load)
 def test_the_name_of_a_file_is_given_as_the_user_wrote_it(catalog, write):
     with pytest.raises(RecipeError, match=r"^folder/b\.yaml:1:1: "):
         load_recipe(write("x: 1\n", "folder/b.yaml"), catalog=catalog)
+
+
+@pytest.mark.parametrize(
+    ("override", "cure"),
+    [
+        ("loss.coding=pearson", "for a parameter of least-squares write loss.least-squares.coding"),
+        ("tricks.0.decay=0.5", "for a parameter of it write tricks.0.ema.decay"),
+    ],
+)
+def test_an_override_that_leaves_out_the_parts_name_is_told_where_it_belongs(override, cure):
+    source = {"variant": "gan", "dataset": "ring", "loss": "least-squares", "tricks": ["ema"]}
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(source, catalog=Catalog(), overrides=[override])
+    assert cure in str(caught.value)
+
+
+def test_a_folder_in_place_of_a_recipe_is_told_once(tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        read_file(tmp_path, "folder")
+    assert str(caught.value) == "folder: this is a directory; name a recipe file in it"
