@@ -206,7 +206,7 @@ def test_if_no_checkpoint_can_be_read_it_says_so(quick, tmp_path):
     go(quick(), tmp_path)
     for path in (tmp_path / "checkpoints").glob("step-*/manifest.json"):
         path.unlink()
-    with pytest.raises(UserError, match="holds no checkpoint that can be read; start anew with --overwrite"):
+    with pytest.raises(UserError, match="holds no checkpoint that can be read; only a new training"):
         go(quick(), tmp_path, resume=True)
 
 

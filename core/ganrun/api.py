@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.catalog import Catalog
+from ganrun.folder import is_run as folder_holds_run
 from ganrun.recipe import Recipe, find_recipe, load_recipe
 from ganrun.trained import Trained, recipe_of
 from ganrun.training import Run, train
@@ -72,5 +73,5 @@ def folder_for(source: Source, recipe: Recipe, output: str | Path | None) -> Pat
 
 
 def is_run(source: str | Path) -> bool:
-    """Whether a path is the folder of a run."""
-    return (Path(source) / "recipe.yaml").is_file()
+    """Whether a recipe's name is the folder of a run."""
+    return folder_holds_run(Path(source))

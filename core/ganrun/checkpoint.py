@@ -85,11 +85,24 @@ def write(folder: Path, step: int, state: dict[str, Any]) -> Path:
     for name in (*FILES, "manifest.json"):
         _sync(temporary / name)
     _sync(temporary)
+    aside = folder / f".replaced-{step:07d}"
     if final.exists():
-        shutil.rmtree(final)
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(final, aside)
     os.replace(temporary, final)
     _sync(folder)
+    shutil.rmtree(aside, ignore_errors=True)
     return final
+
+
+def recover(folder: Path) -> None:
+    """Put back checkpoints that were about to be replaced when the process was killed."""
+    for aside in folder.glob(".replaced-*"):
+        final = folder / f"step-{aside.name.removeprefix('.replaced-')}"
+        if final.exists():
+            shutil.rmtree(aside)
+        else:
+            os.replace(aside, final)
 
 
 def read(path: Path) -> tuple[int, dict[str, Any]]:
@@ -105,11 +118,11 @@ def read(path: Path) -> tuple[int, dict[str, Any]]:
             raise CheckpointError(f"{path} has checkpoint format {manifest['format']}, but this ganrun reads format {FORMAT}")
         for name in FILES:
             if _fingerprint(path / name) != expected[name]:
-                raise CheckpointError(f"{path / name} is damaged: its size or SHA-256 is not what was written; use an older checkpoint")
+                raise CheckpointError(f"{path / name} is damaged: its size or SHA-256 is not what was written")
         tensors = load_file(path / FILES[0])
         return manifest["step"], unflatten(json.loads((path / FILES[1]).read_text()), tensors)
     except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not a whole checkpoint ({error}); use an older one") from error
+        raise CheckpointError(f"{path} is not a whole checkpoint ({error})") from error
 
 
 def listing(folder: Path) -> list[tuple[int, Path]]:
@@ -134,7 +147,7 @@ def newest_intact(folder: Path) -> tuple[Path, int, dict[str, Any], list[str]]:
             return path, *read(path), damaged
         except CheckpointError as error:
             damaged.append(str(error))
-    raise CheckpointError("\n".join([f"{folder} holds no checkpoint that can be read; start anew with --overwrite", *damaged]))
+    raise CheckpointError("\n".join([f"{folder} holds no checkpoint that can be read; only a new training, with --overwrite, gives one", *damaged]))
 
 
 def prune(folder: Path, keep: int, protect: set[int]) -> None:

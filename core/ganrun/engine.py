@@ -16,7 +16,7 @@ from torch import Tensor
 from ganrun.calls import discriminate
 from ganrun.fakes import Fakes
 from ganrun.game import Call, Phase, Round, Stream, Term, Turn
-from ganrun.randomness import Draws, stable_hash
+from ganrun.randomness import Draws
 from ganrun.readers import Readers
 
 if TYPE_CHECKING:
@@ -98,14 +98,16 @@ class Engine:
                 self, phase, step=step, repeat=repeat, micro=micro, draws=draws, modules=self.callable, batch_size=self.settings.batch_size
             )
             self.hooks.phase_start(turn=turn)
-            if turn.skip:
+            if turn.skip and micro == 0:  # a turn is skipped as a whole
                 return turn
             with self.processes.autocast():
                 self.play(turn, later)
             self.backward(turn)
             for name, term in turn.terms.items():
-                share = term.value.detach() / self.settings.accumulate
-                logged[name] = logged[name] + share if name in logged else share
+                share = term.value.detach()
+                if self.settings.accumulate > 1:
+                    share = share / self.settings.accumulate + logged.get(name, 0.0)
+                logged[name] = share
         self.terms[phase.name] = logged
         self.readers.turn_ended()
         return turn
@@ -198,8 +200,7 @@ class Engine:
 
     def seed_forward(self, turn: Turn) -> None:
         """Seed torch's global generator, which dropout uses, by the turn's key and our part of the batch."""
-        count = turn.draws.count("forward")
-        seed = stable_hash(*turn.draws.key, turn.draws.part, "forward", count)
+        seed = turn.draws.forward_seed()
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)

@@ -78,10 +78,8 @@ class Fakes:
         """The player whose turn comes next in this step and trains on these fakes: their graph must be kept for it."""
         if not self.description.reuse_fakes or self.engine.settings.accumulate > 1:
             return set()
-        for phase in later:
-            if phase.player != turn.player and phase.terms is None:
-                return {phase.player} if self._is_scored(phase.player) else set()
-        return set()
+        following = next((phase.player for phase in later if phase.terms is None), turn.player)
+        return {following} if following != turn.player and self._is_scored(following) else set()
 
     def _is_scored(self, player: str) -> bool:
         return any(game.side(player) == "generator" for game in self.description.games)

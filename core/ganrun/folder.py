@@ -23,8 +23,8 @@ from ganrun.recipe import Recipe, diff, dump, load_recipe
 if TYPE_CHECKING:
     from ganrun.training import Run
 
-# The recipe goes last: while it is there, the folder holds a run.
-OURS = ("checkpoints", "metrics.jsonl", "samples", "tracker", "versions.json", "recipe.yaml")
+# The last two go last: while both are there, the folder holds a run.
+OURS = ("checkpoints", "metrics.jsonl", "samples", "tracker", "recipe.yaml", "versions.json")
 
 
 class Folder:
@@ -33,16 +33,14 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: Any = None
-
-    @property
-    def _main(self) -> bool:
-        return int(os.environ.get("RANK", "0")) == 0
+        self._made = False
 
     def __enter__(self) -> Folder:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file; give another --output folder")
-        if self._main:
+        if is_main_process():
             try:
+                self._made = not self.path.exists()
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._lock = (self.path / ".lock").open("w")
             except OSError as error:
@@ -56,22 +54,25 @@ class Folder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._lock is not None:
             if [path.name for path in self.path.iterdir()] == [".lock"]:  # nothing was written: leave nothing behind
-                shutil.rmtree(self.path)
+                shutil.rmtree(self.path) if self._made else (self.path / ".lock").unlink()
             fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing is not enough: worker processes have inherited the file
             self._lock.close()
 
     @property
     def holds_run(self) -> bool:
         """Whether a run was started here before."""
-        return (self.path / "recipe.yaml").exists()
+        return is_run(self.path)
 
     def check(self, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> None:
         """Refuse to start over a run, to resume none, or to resume another experiment."""
+        if not self.holds_run and (self.path / "recipe.yaml").exists():
+            raise UserError(f"{self.path / 'recipe.yaml'} is no run's, and a run here would write over it; give another --output folder")
         if resume and not self.holds_run:
             raise UserError(f"{self.path} holds no run to resume; leave out --resume to start one")
         if self.holds_run and not (resume or overwrite):
             raise UserError(f"{self.path} holds a run; go on with it with --resume, replace it with --overwrite, or give another --output")
         if resume and not force:
+            check_plugins(self.path, recipe, catalog)
             before = load_recipe(self.path / "recipe.yaml", catalog=catalog).resolved
             changed = [str(change) for change in diff(before, recipe.resolved) if change.path != "train.steps"]
             if changed:
@@ -102,6 +103,43 @@ class Folder:
         temporary = self.path / f".{name}.writing"
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, self.path / name)
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that writes folders, among those torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is the folder of a run."""
+    return (path / "recipe.yaml").is_file() and (path / "versions.json").is_file()
+
+
+def check_plugins(folder: Path, recipe: Recipe, catalog: Catalog) -> None:
+    """Hold the plugins that a run was started with against those there are now.
+
+    Another version of a distribution is told. A changed file that is not installed is refused: nothing else tells it
+    from the one that was trained with.
+    """
+    kept = json.loads((folder / "versions.json").read_text(encoding="utf-8"))["plugins"]
+    for part in recipe.parts():
+        name = f"{part.kind}.{part.name}"
+        before, now = kept.get(name), catalog.provenance(part.kind, part.name)
+        if before is None or before == now:
+            continue
+        if before.get("sha256") != now.get("sha256"):
+            raise UserError(
+                f"{name} is not what {folder} was started with: {_said(before)} then, {_said(now)} now; "
+                "bring the old one back, start anew with another --output, or add --force to go on all the same"
+            )
+        if before.get("version") != now.get("version"):
+            print(f"warning: {name} was of {_said(before)} when this run was started, and is of {_said(now)} now", flush=True)
+
+
+def _said(provenance: dict[str, Any]) -> str:
+    if provenance.get("sha256"):
+        return f"{provenance['file']} (SHA-256 {provenance['sha256'][:12]}...)"
+    return " ".join(str(provenance[key]) for key in ("distribution", "version", "module") if provenance.get(key))
 
 
 def versions(run: Run) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_STEP = 0x9E3779B97F4A7C15  # odd, so that a sum of it comes back to where it was only after all 2^63 values
 
 
 def stable_hash(*key: Any) -> int:
@@ -36,6 +37,7 @@ class Draws:
         self.parts = parts
         self.device = torch.device(device)
         self._counts: dict[str, int] = {}
+        self._forwards = 0
 
     def generator(self, purpose: str) -> torch.Generator:
         """A generator seeded by the key, the purpose and how often this purpose was used before."""
@@ -46,6 +48,13 @@ class Draws:
         count = self._counts.get(purpose, 0)
         self._counts[purpose] = count + 1
         return count
+
+    def forward_seed(self) -> int:
+        """A seed for the next forward of this turn, another one in each process: torch's own generator serves dropout."""
+        if not self._forwards:
+            self._forwards = stable_hash(*self.key, self.part, "forward")
+        self._forwards = (self._forwards + _STEP) % 2**63
+        return self._forwards
 
     def normal(self, purpose: str, n: int, *shape: int) -> Tensor:
         """Standard normal numbers, (n, \\*shape): the rows of this process."""

@@ -21,7 +21,7 @@ from ganrun.engine import Engine
 from ganrun.errors import UserError
 from ganrun.processes import Processes
 from ganrun.protocols import Dataset, Space
-from ganrun.recipe import Recipe, load_recipe
+from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
 from ganrun.sampling import Studio
@@ -45,7 +45,14 @@ def recipe_of(folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping
     source: Any = folder / "recipe.yaml"
     if not to_train:
         source = {key: value for key, value in _plain(read_file(source, str(source))).items() if key not in UNUSED}
-    recipe = load_recipe(source, catalog=catalog, overrides=changes)
+    try:
+        recipe = load_recipe(source, catalog=catalog, overrides=changes)
+    except RecipeError as error:
+        plugins = kept_versions(folder).get("plugins", {})
+        missing = {kept["file"] for name, kept in plugins.items() if kept.get("file") and name.partition(".")[2] not in catalog.names(name.partition(".")[0])}
+        if not missing:
+            raise
+        raise UserError(f"{error}\n{folder} was trained with {', '.join(sorted(missing))}, which is not installed; add --plugin FILE") from error
     if not to_train:
         recipe = dataclasses.replace(recipe, observers=[], evaluators=[])
     return dataclasses.replace(recipe, name=folder.absolute().name, base=Path(kept_versions(folder).get("base", recipe.base)))
@@ -233,7 +240,7 @@ def read_checkpoint(folder: Path, which: str | int) -> tuple[int, dict[str, Any]
     if which == "last":
         _, step, state, damaged = checkpoints.newest_intact(place)
         for line in damaged:
-            warnings.warn(line, stacklevel=3)
+            warnings.warn(f"{line}; an older one is used", stacklevel=3)
         return step, state
     if which == "best":
         marker = place / "best.json"
@@ -245,4 +252,7 @@ def read_checkpoint(folder: Path, which: str | int) -> tuple[int, dict[str, Any]
     if not str(which).isdigit() or int(which) not in listed:
         there = ", ".join(map(str, listed)) or "none"
         raise UserError(f"{folder} has no checkpoint {which!r}; write last, best, or a step that is kept: {there}")
-    return checkpoints.read(listed[int(which)])
+    try:
+        return checkpoints.read(listed[int(which)])
+    except checkpoints.CheckpointError as error:
+        raise checkpoints.CheckpointError(f"{error}; ask for another one: last, or one of {', '.join(map(str, listed))}") from error

@@ -21,7 +21,7 @@ from ganrun.download import data_cache
 from ganrun.engine import Engine
 from ganrun.errors import UserError
 from ganrun.evaluation import Evaluation, due, evaluate
-from ganrun.folder import Folder
+from ganrun.folder import Folder, is_main_process
 from ganrun.processes import DTYPES, Agreement, Processes
 from ganrun.protocols import DataFiles, Dataset
 from ganrun.recipe import Recipe
@@ -66,7 +66,7 @@ class Run:
         return self.engine.attempt
 
     def metrics(self) -> dict[str, float]:
-        """``phase/term`` -> value in the last step. Waits for the device: call it on a stride."""
+        """``phase/term`` -> value in the latest turn of each phase. Waits for the device: call it on a stride."""
         return {f"{phase}/{name}": float(value) for phase, terms in self.engine.terms.items() for name, value in terms.items()}
 
     def stop(self, reason: str) -> None:
@@ -144,6 +144,7 @@ class Run:
             "positions": self.engine.readers.positions,
             "components": self.processes.gather(components),
             "scores": dict(self.scores),
+            "terms": self.engine.terms,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -166,6 +167,7 @@ class Run:
         self.engine.attempt = state["attempt"]
         self.engine.readers.positions = state["positions"]
         self.scores = dict(state["scores"])
+        self.engine.terms = dict(state["terms"])
         self.step = state["step"]
 
 
@@ -200,6 +202,8 @@ def train(
         UserError: if the recipe is refused, or the folder holds a run and neither resume nor overwrite is given.
     """
     with settings_of_torch(recipe), Folder(folder) as place:
+        if place.holds_run and is_main_process():
+            checkpoint.recover(folder / "checkpoints")
         place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
         run = Run(recipe, catalog, folder)
         if resume and checkpoint.listing(folder / "checkpoints"):
@@ -228,7 +232,7 @@ def go_on(run: Run, folder: Path, *, force: bool) -> None:
     run.resumed_from = step
     if run.is_main:
         for line in damaged:
-            print(f"warning: {line}", flush=True)
+            print(f"warning: {line}; an older one is used", flush=True)
         if state["threads"] != torch.get_num_threads():
             print(f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise", flush=True)
 
@@ -265,18 +269,18 @@ def settings_of_torch(recipe: Recipe) -> Iterator[None]:
 
 @contextmanager
 def signals(stop: Callable[[str], None], *, speak: bool = True) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks to stop after the step; a second one ends at once."""
+    """The first Ctrl-C, SIGTERM or SIGHUP (a closed terminal) asks to stop after the step; a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    caught = (signal.SIGINT, signal.SIGTERM)
+    caught = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
     before = {number: signal.getsignal(number) for number in caught}
 
     def first(number: int, frame: FrameType | None) -> None:
         for caught_number in caught:
             signal.signal(caught_number, signal.SIG_DFL)
         stop("interrupted")
-        with suppress(RuntimeError):  # it may have come in the middle of another print
+        with suppress(RuntimeError, OSError):  # in the middle of another print, or nobody reads any more
             if speak:
                 print("\nfinishing this step, then saving; once more to end at once", flush=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, cast
@@ -98,6 +99,7 @@ def _ganrun(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exits with 2 and a plain message for an error that is the user's to mend."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # whose line warned is of no use to a user
     try:
         try:
             app(args=arguments, prog_name="ganrun")

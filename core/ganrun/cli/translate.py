@@ -25,6 +25,7 @@ def command(
     to: Annotated[str | None, typer.Option(metavar="ENTRY", help="What to translate to: b or a. The first output by default.")] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     keep_size: Annotated[bool, typer.Option("--keep-size", help="Scale each translation back to the size of its picture.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures in OUT that have the same names.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="For translations that draw latents.")] = 0,
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
 ) -> None:
@@ -37,6 +38,9 @@ def command(
         raise UserError(f"{target}: OUT is IN, so the translations would replace the pictures; give another folder")
     inside = target.resolve()
     files = [file for file in find_pictures(source) if inside not in file.resolve().parents]
+    there = [place for file in files if (place := target / file.relative_to(source)).exists()]
+    if there and not overwrite:
+        raise UserError(f"{there[0]} is there already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; give another OUT, or add --overwrite")
     trained = load(run, checkpoint, plugins=plugin or ())
     wanted, start = trained.direction(to)
     if trained.experiment.dataset.spaces[start].kind != "image":

@@ -82,9 +82,10 @@ class Progress:
     def _how_to_resume(self, run: Run, reason: str) -> list[str]:
         if run.step >= run.steps and reason != "failed":
             return []
+        when = "once the error below is mended, " if reason == "failed" else ""
         if not newest_checkpoint(run):
-            return [f"  no checkpoint was written yet; start it again with: {resume_command(run)}"]
-        return [f"  go on with: {resume_command(run)}"]
+            return [f"  no checkpoint was written yet; {when}start it again with: {resume_command(run)}"]
+        return [f"  {when}go on with: {resume_command(run)}"]
 
     def _speed(self) -> float:
         """Steps a second, over the last few looks; 0 while unknown. The first step, which warms up, does not count."""

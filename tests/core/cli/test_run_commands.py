@@ -85,6 +85,14 @@ def test_translate_keeps_names_and_subfolders(ganrun, folder, inputs, tmp_path):
         assert np.array_equal(np.asarray(after), np.asarray(pictures.single(made[0])))
 
 
+def test_translate_overwrites_nothing_unless_told(ganrun, folder, inputs, tmp_path):
+    assert ganrun("translate", folder / "translation", inputs, tmp_path / "out")[0] == 0
+    code, _, err = ganrun("translate", folder / "translation", inputs, tmp_path / "out")
+    assert code == 2
+    assert "is there already, and 1 more; give another OUT, or add --overwrite" in err
+    assert ganrun("translate", folder / "translation", inputs, tmp_path / "out", "--overwrite")[0] == 0
+
+
 def test_translate_goes_the_other_way_and_keeps_sizes_if_asked(ganrun, folder, inputs, tmp_path):
     code, out, _ = ganrun("translate", folder / "translation", inputs, inputs / "out", "--to", "a", "--keep-size")
     assert code == 0
@@ -92,7 +100,7 @@ def test_translate_goes_the_other_way_and_keeps_sizes_if_asked(ganrun, folder, i
     for name, size in (("a.jpg", (20, 10)), ("sub/b.png", (8, 8))):
         with Image.open(inputs / "out" / name) as picture:
             assert picture.size == size
-    ganrun("translate", folder / "translation", inputs, inputs / "out")
+    ganrun("translate", folder / "translation", inputs, inputs / "out", "--overwrite")
     assert not (inputs / "out/out").exists(), "what was translated before is not translated again"
 
 
