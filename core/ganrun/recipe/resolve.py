@@ -170,7 +170,8 @@ def _build(read: Source, merged: Layer, inherited: dict[str, list[str]], check: 
     sections: dict[str, Any] = {}
     for key in PARTS:
         sections[key] = check.part(merged[key], key, (key,)) if key in merged else None
-        if key in ("variant", "dataset") and key not in merged and key not in read.root.value and not _told(key, check.problems):
+        missing = key in ("variant", "dataset") and key not in merged and key not in read.root.value and read.whole
+        if missing and not _told(key, check.problems):
             message = f"missing; every recipe needs it, such as {key}: {'dcgan' if key == 'variant' else 'digits'}"
             check.problems.append(read.root.problem(message, key))
     for key, kind in LISTS.items():

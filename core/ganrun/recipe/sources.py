@@ -17,12 +17,16 @@ from ganrun.recipe.yaml import read_file
 
 @dataclass(frozen=True)
 class Source:
-    """What was read: the recipe's ``root``, and its ``layers``, the lowest base first. ``name`` is empty for plain data."""
+    """What was read: the recipe's ``root``, and its ``layers``, the lowest base first. ``name`` is empty for plain data.
+
+    Not ``whole``, a base could not be read, so what seems to be missing may stand there.
+    """
 
     name: str
     base: Path
     root: Node
     layers: list[Layer]
+    whole: bool = True
 
 
 def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem]) -> Source | None:
@@ -43,16 +47,17 @@ def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem])
     found = [layers.normalise(root, problems)]
     if not isinstance(root.value, dict):
         return None
-    folder = base
+    folder, whole = base, True
     while "extends" in found[0]:
         node = found[0]["extends"]
         path = folder / Path(node.value).expanduser()
         below = _read_base(node, path, seen, problems)
         if below is None:
+            whole = False
             break
         found.insert(0, layers.normalise(below, problems))
         folder = path.parent
-    return Source(name, base, root, found)
+    return Source(name, base, root, found, whole)
 
 
 def _read_base(node: Node, path: Path, seen: list[Path], problems: list[Problem]) -> Node | None:
@@ -65,7 +70,7 @@ def _read_base(node: Node, path: Path, seen: list[Path], problems: list[Problem]
             return None
         if not path.is_file():
             what = "this is a directory" if path.is_dir() else f"no such file: {_label(path)}"
-            near = nearest(path.name, (other.name for other in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
+            near = nearest(path.name, (other.name for other in path.parent.glob("*.y*ml") if other.resolve() not in seen)) if path.parent.is_dir() else ""
             problems.append(node.problem(f"{what}{near or '; a base is named relative to the recipe that extends it'}"))
             return None
     except (OSError, ValueError, RuntimeError) as error:  # a name with NUL, or too long, or a circle of links
@@ -128,5 +133,5 @@ def find_recipe(name_or_path: str | Path) -> Path:
     except (OSError, ValueError) as error:
         raise RecipeError([Problem(text, 0, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}")]) from error
     near = nearest(text, names) or nearest(path.stem, shipped)
-    message = f"no such file, and no recipe of this name is shipped{near or '; `ganrun list-recipes` shows those that are'}"
+    message = f"no such file or run, and no recipe of this name is shipped{near or '; `ganrun list-recipes` shows those that are'}"
     raise RecipeError([Problem(text, 0, 0, "", message)])

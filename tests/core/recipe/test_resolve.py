@@ -306,7 +306,7 @@ def test_a_recipe_is_found_by_path_or_by_the_name_of_a_shipped_one(write, tmp_pa
     assert find_recipe("gpu/big") == tmp_path / "shipped" / "gpu" / "big.yaml"
     assert find_recipe(write(GOOD, "mine.yaml")) == Path("mine.yaml")
     with pytest.raises(
-        RecipeError, match=r'dcgan-digit: no such file, and no recipe of this name is shipped; did you mean "dcgan_digits"\?'
+        RecipeError, match=r'dcgan-digit: no such file or run, and no recipe of this name is shipped; did you mean "dcgan_digits"\?'
     ):
         find_recipe("dcgan-digit")
     with pytest.raises(RecipeError, match=r'did you mean "dcgan_digits"\?'):
