@@ -1,10 +1,12 @@
 """Calls of a discriminator: stages, buffers, overrides, joint batches and weights."""
 
+import shutil
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from ganrun.game import Round
+from ganrun.game import Round, Term
 from ganrun.hookspecs import hookimpl
 from ganrun.training import settings_of_torch
 
@@ -102,3 +104,23 @@ def test_weights_of_samples_and_of_a_game_enter_the_terms(tiny, make_run):
     make_run(tiny(tricks=["weigh"]), {"trick.weigh": Weigh}).engine.step(0)
     assert terms["found"].weight == 0.5
     torch.testing.assert_close(terms["found"].value, terms["wanted"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler on a CPU")
+def test_compiled_networks_train_alike_and_penalties_use_the_plain_ones(tiny, make_run):
+    class Slope:
+        @hookimpl
+        def losses(self, turn):
+            if turn.player == "discriminator":
+                output = turn.discriminate(turn.rounds[0], turn.real["x"], role="real", tag="penalty", leaf=True)
+                (slope,) = torch.autograd.grad(output.logits.sum(), output.x, create_graph=True)
+                turn.terms["slope"] = Term(slope.square().sum(1).mean())
+
+    def trained(compiled):
+        players = {name: {"optimizer": {"sgd": {"lr": 0.1}}} for name in ("generator", "discriminator")}
+        recipe = tiny(tricks=["slope"], players=players, train={"compile": compiled})
+        return weights(steps(make_run(recipe, {"trick.slope": Slope}), 3))
+
+    plain, compiled = trained(False), trained(True)
+    assert all(torch.allclose(plain[name], compiled[name], atol=1e-5) for name in plain)
