@@ -12,9 +12,10 @@ A parameter typed :class:`Scheduled` takes a number, or one of::
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,12 +110,14 @@ class Scheduled:
     def _read(self, spec: dict[str, Any]) -> None:
         shapes = [shape for shape in ("linear", "cosine", "steps") if shape in spec]
         if len(shapes) != 1:
-            raise ValueError("a schedule has exactly one of: linear, cosine, steps")
+            known = ("linear", "cosine", "steps")
+            raise ValueError(f"a schedule has exactly one of: linear, cosine, steps{_near(spec, known) if not shapes else ''}")
         shape = shapes[0]
         value = spec.pop(shape)
         allowed = () if shape == "steps" else ("from", "until", "every")
         if unknown := sorted(set(map(str, spec)) - set(allowed)):
-            raise ValueError(f"a {shape} schedule has no key {unknown[0]!r}; it takes {', '.join(allowed) or 'no other key'}")
+            takes = ", ".join(allowed) or "no other key"
+            raise ValueError(f"a {shape} schedule has no key {unknown[0]!r}; it takes {takes}{_near(unknown, allowed)}")
         if shape == "steps":
             self._read_steps(value)
         else:
@@ -199,6 +202,12 @@ class Scheduled:
         ]  # fmt: skip
         steps = {"type": "object", "required": ["steps"], "additionalProperties": False, "properties": {"steps": {"type": "object"}}}
         return {"anyOf": [{"type": "number"}, *ramps, steps]}
+
+
+def _near(written: Iterable[Any], known: Sequence[str]) -> str:
+    """A guess at what one of the written keys was meant to be, to end a message with."""
+    guesses = [guess for key in written for guess in difflib.get_close_matches(str(key), known, 1)]
+    return f'; did you mean "{guesses[0]}"?' if guesses else ""
 
 
 def _number(value: Any) -> float:
