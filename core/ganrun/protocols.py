@@ -13,7 +13,7 @@ Every kind may declare capabilities as class attributes (or set them in the cons
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
@@ -258,12 +258,3 @@ class Evaluator(Protocol):
 
 class Observer(Protocol):
     """Watches a run through the run-level events (see hookspecs.py) and changes nothing of its result."""
-
-
-def capabilities(parts: Iterable[Any]) -> dict[str, list[Any]]:
-    """Capability -> the parts that provide it."""
-    found: dict[str, list[Any]] = {}
-    for part in parts:
-        for name in getattr(part, "provides", ()):
-            found.setdefault(name, []).append(part)
-    return found

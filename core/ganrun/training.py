@@ -244,9 +244,6 @@ def start_from(run: Run, other: Path) -> None:
         raise UserError(f"init: {other} is neither a run's folder nor a checkpoint")
     state = checkpoint.read(source)[1] if source else checkpoint.newest_intact(other / "checkpoints")[2]
     load_modules(run.experiment, state["modules"])
-    for component in run.experiment.components().values():
-        if hasattr(component, "weights_loaded"):
-            component.weights_loaded(run.experiment)
 
 
 @contextmanager
