@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,6 +138,8 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     labels = {id(c): label(part) for part, c in zip((*recipe.tricks, *recipe.observers), (*tricks, *observers))}
     labels |= {id(c): label(part.part) for part, c in zip(recipe.evaluators, evaluators)}
     labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}
+    for game in description.games:
+        description.networks[game.discriminator].interface.logits = getattr(loss, "logits", 1)
     refusals += check_size(experiment)
     refusals += call_each(hooks.plan, labels, plan=Plan(description, dataset.spaces))
     refusals += build_networks(experiment, meta)
@@ -313,11 +315,28 @@ def provided_by(experiment: Experiment) -> dict[str, list[Any]]:
         found.setdefault(f"space:{game.space}", []).append(game)
         if game.symmetric:
             found.setdefault("symmetric", []).append(game)
+    for name in settings_of(experiment):
+        found.setdefault(name, []).append(experiment.recipe.train)
     for name, network in experiment.description.networks.items():
         if name in experiment.modules:
             for trait in traits(experiment.modules[name].modules()):
                 found.setdefault(f"{network.kind}:{trait}", []).append(experiment.modules[name])
     return found
+
+
+def settings_of(experiment: Experiment) -> Iterator[str]:
+    """What the recipe's settings and the description mean for parts that mix the samples of a batch, or compare images."""
+    train, description = experiment.recipe.train, experiment.description
+    if train.accumulate > 1:
+        yield "accumulated"
+    if train.batches == "joint":
+        yield "joint-batches"
+    if experiment.processes.world > 1:
+        yield "several-processes"
+    if any(train.batch_size // description.networks[game.discriminator].interface.pack <= 1 for game in description.games):
+        yield "single-sample"
+    if description.pairs:
+        yield "pairs"
 
 
 def traits(modules: Iterable[nn.Module]) -> set[str]:

@@ -61,14 +61,18 @@ def _forward(
         output: DiscriminatorOutput = turn.modules[name](x, *given)
         return output
     module = engine.modules[name]
-    buffers = {key: buffer.clone() for key, buffer in module.named_buffers()} if call.tag != "adversarial" else {}
-    state = {**buffers, **(overrides or {})}
+    state = {**(own_buffers(module) if call.tag != "adversarial" else {}), **(overrides or {})}
     if call.tag != "penalty":
         output = functional_call(module, state, (x, *given))
         return output
     with torch.autocast(engine.device.type, enabled=False):
         output = functional_call(module, state, (x.to(torch.get_default_dtype()), *given))
     return output
+
+
+def own_buffers(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Copies of a module's buffers, for a forward that must leave them alone."""
+    return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
 
 def _jointly(turn: Turn, calls: Sequence[Call], overrides: Mapping[str, Tensor] | None) -> list[DiscriminatorOutput]:

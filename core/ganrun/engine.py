@@ -7,20 +7,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ganrun.calls import discriminate
 from ganrun.fakes import Fakes
-from ganrun.game import Call, Phase, Round, Stream, Term, Turn
+from ganrun.game import Phase, Round, Term, Turn
 from ganrun.randomness import Draws
 from ganrun.readers import Readers
+from ganrun.rounds import judge
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
+    from ganrun.schedule import Scheduled
 
 
 class Engine:
@@ -52,7 +53,7 @@ class Engine:
         self.terms: dict[str, dict[str, Tensor]] = {}
         self._games = {game.name: game for game in experiment.games}
         self._trained: frozenset[str] | None = None
-        self._schedule: dict[str, float] = {}
+        self.paces = {name: pace(experiment.phases, name) for name in experiment.players}
 
     # --- the step -------------------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ class Engine:
         self.train_only({phase.player})
         optimizer = self.optimizers[phase.player]
         optimizer.zero_grad(set_to_none=True)
-        self._apply_rate(phase.player, optimizer, step)
+        self._apply_options(phase.player, optimizer, step)
         logged: dict[str, Tensor] = {}
         for micro in range(self.settings.accumulate):
             part = micro * self.processes.world + self.processes.rank
@@ -122,7 +123,7 @@ class Engine:
                 turn.terms[name] = Term(term.value, term.weight * turn.phase.every)
             return
         for round in turn.rounds:
-            self.score(turn, round)
+            judge(turn, round)
         turn.terms.update(self.variant.terms(turn))
         self.hooks.losses(turn=turn)
 
@@ -147,35 +148,8 @@ class Engine:
                 for stream in streams[name]:
                     stream.x = stream.x.detach()
                     stream.given = tuple(tensor.detach() for tensor in stream.given)
-            rounds.append(Round(game, side, list(streams[name])))
+            rounds.append(Round(game, side, list(streams[name]), turn.now))
         return rounds
-
-    def score(self, turn: Turn, round: Round) -> None:
-        """Send a round's streams through its discriminator and turn the loss's values into terms."""
-        calls = [Call(round, s.x, s.role, s.given, weight=s.weight) for s in round.streams]
-        overrides = turn.overrides.get(round.game.discriminator)
-        outputs = discriminate(turn, calls, leaf=[s.leaf for s in round.streams], overrides=overrides)
-        for stream, output in zip(round.streams, outputs):
-            stream.output = output
-        if round.side == "watcher":
-            return
-        if round.side == "discriminator":
-            values = self._discriminator_values(turn, round)
-        elif round.game.symmetric:
-            values = self.loss.discriminator(_swapped(round, self.loss))
-        else:
-            values = self.loss.generator(round)
-        weight = round.game.weight.get(round.side, 1.0)
-        for name, (stream, value) in zip(_names(round, list(values)), values.items()):
-            turn.terms[name] = Term(_reduce(value, stream), weight)
-
-    def _discriminator_values(self, turn: Turn, round: Round) -> Mapping[Stream, Tensor]:
-        if "targets" in self.loss.provides:
-            for stream in round.streams:
-                stream.target = torch.full_like(stream.logits, self.loss.targets(stream.role), requires_grad=False)
-            self.hooks.targets(turn=turn, round=round)
-        values: Mapping[Stream, Tensor] = self.loss.discriminator(round)
-        return values
 
     def backward(self, turn: Turn) -> None:
         """Backpropagate the sum of weight * value. Raises RuntimeError if there is none: the player would learn nothing."""
@@ -198,12 +172,13 @@ class Engine:
 
     # --- seeds, rates, parameters ---------------------------------------------------------------------------
 
-    def seed_forward(self, turn: Turn) -> None:
-        """Seed torch's global generator, which dropout uses, by the turn's key and our part of the batch."""
-        seed = turn.draws.forward_seed()
+    def seed_forward(self, turn: Turn, seed: int | None = None) -> int:
+        """Seed torch's global generator, which dropout uses, by the turn's key and our part of the batch. Returns the seed."""
+        seed = turn.draws.forward_seed() if seed is None else seed
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+        return seed
 
     def train_only(self, players: set[str]) -> None:
         """Let only these players' parameters require a gradient."""
@@ -219,45 +194,40 @@ class Engine:
                 parameter.requires_grad_(True)
         self._trained = wanted
 
-    def _apply_rate(self, player: str, optimizer: torch.optim.Optimizer, step: int) -> None:
-        rate = self.experiment.optimizers[player].lr.at(step, self.clock)
-        if self._schedule.get(player) != rate:
-            self._schedule[player] = rate
+    def _apply_options(self, player: str, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """Give the optimiser its rate, and whatever else is scheduled, for this step."""
+        made = self.experiment.optimizers[player]
+
+        def now(value: Scheduled) -> float:
+            return value.at(step, self.clock)
+
+        options = made.options(now) if hasattr(made, "options") else {"lr": now(made.lr)}
+        for key, value in slowed(options, self.paces[player]).items():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                if group[key] != value:
+                    group[key] = value
 
     def mean_over_processes(self, tensor: Tensor) -> Tensor:
         """The mean of a tensor over all processes, without a gradient."""
         return self.processes.mean(tensor.detach())
 
 
-def _reduce(values: Tensor, stream: Stream) -> Tensor:
-    """(B, ...) -> scalar: the weighted sum over samples, each the mean of its patches, divided by the number of rows."""
-    assert stream.output is not None
-    weight = stream.output.weight
-    if isinstance(weight, int | float) and weight == 1:
-        return values.mean()
-    per_sample = values.flatten(1).mean(1) if values.dim() > 1 else values  # (B,)
-    return (per_sample * weight).sum() / per_sample.shape[0]
+def pace(phases: Sequence[Phase], player: str) -> float:
+    """The share of a player's turns in which games are played: c = main / (main + lazy), turns a step on average."""
+    own = [phase for phase in phases if phase.player == player]
+    main = sum(phase.repeats / phase.every for phase in own if phase.terms is None)
+    lazy = sum(phase.repeats / phase.every for phase in own if phase.terms is not None)
+    return main / (main + lazy) if main else 1.0
 
 
-def _names(round: Round, streams: list[Stream]) -> list[str]:
-    """A term's name for each stream: game.role, or game.name, numbered where a name comes twice."""
-    names: list[str] = []
-    for stream in streams:
-        name = f"{round.game.name}.{stream.name or stream.role}"
-        names.append(name if name not in names else f"{name}{len(names)}")
-    return names
-
-
-def _swapped(round: Round, loss: Any) -> Round:
-    """The round of a symmetric game as the other side sees it: real and fake change places, targets are made anew."""
-    opposite = {"real": "fake", "fake": "real"}
-    streams = [
-        Stream(s.x, opposite[s.role], s.given, s.weight, s.latent, s.leaf, s.name, s.output)  # type: ignore[arg-type]
-        for s in round.streams
-    ]
-    for stream in streams:
-        if (target := loss.targets(stream.role)) is not None:
-            stream.target = torch.full_like(stream.logits, target, requires_grad=False)
-    return Round(round.game, round.side, streams)
+def slowed(options: dict[str, Any], c: float) -> dict[str, Any]:
+    """Options of an optimiser that takes 1 / c times as many steps: rates times c, decays of running means to the power c."""
+    if c == 1:
+        return options
+    found = dict(options)
+    found["lr"] = c * found["lr"]
+    for key in {"alpha", "momentum"} & found.keys():
+        found[key] = found[key] ** c
+    if "betas" in found:
+        found["betas"] = tuple(beta**c for beta in found["betas"])
+    return found

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
+from ganrun.calls import own_buffers
 from ganrun.game import Phase, Turn
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ class Kept:
     copies: int
     served: set[str]
     trains: set[str]
+    seed: int
 
 
 class Fakes:
@@ -48,7 +52,7 @@ class Fakes:
 
     def _use(self, turn: Turn, kept: Kept) -> None:
         kept.served.add(turn.player)
-        turn.latents, turn._real = kept.latents, turn._real or kept.real
+        turn.latents, turn._real, turn.seed_of_made = kept.latents, turn._real or kept.real, kept.seed
         if turn.player in kept.trains:
             turn.made = kept.made
         elif self._is_scored(turn.player):
@@ -63,16 +67,25 @@ class Fakes:
         self._make(turn, trains)
         if self.description.reuse_fakes:
             real = turn._real if self.description.shared_batch else None
-            self._kept[turn.micro] = Kept(turn.latents, turn.made, real, turn.copies, {turn.player}, trains)
+            self._kept[turn.micro] = Kept(turn.latents, turn.made, real, turn.copies, {turn.player}, trains, turn.seed_of_made)
             if turn.player not in trains:
                 turn.made = _cut(turn.made)
 
     def _make(self, turn: Turn, players: set[str]) -> None:
         """Run the generators with a graph for the given players' parameters."""
         self.engine.train_only(players)
-        self.engine.seed_forward(turn)
+        turn.seed_of_made = self.engine.seed_forward(turn)
         self.engine.variant.make(turn)
         self.engine.train_only({turn.player})
+
+    def remake(self, turn: Turn, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the variant makes of other latents in this turn, with the same dropout and without changing a buffer."""
+        other = copy(turn)
+        other.latents, other.made = {**turn.latents, **latents}, {}
+        other.modules = {name: _traceless(module) for name, module in self.engine.modules.items()}
+        self.engine.seed_forward(turn, turn.seed_of_made)
+        self.engine.variant.make(other)
+        return other.made
 
     def _heirs(self, turn: Turn, later: Sequence[Phase]) -> set[str]:
         """The player whose turn comes next in this step and trains on these fakes: their graph must be kept for it."""
@@ -83,6 +96,13 @@ class Fakes:
 
     def _is_scored(self, player: str) -> bool:
         return any(game.side(player) == "generator" for game in self.description.games)
+
+
+def _traceless(module: nn.Module) -> Any:
+    """A module as a function that leaves its buffers alone."""
+    if next(module.buffers(), None) is None:
+        return module
+    return lambda *args: functional_call(module, own_buffers(module), args)
 
 
 def _cut(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

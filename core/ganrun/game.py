@@ -102,7 +102,8 @@ class Description:
 
     ``networks`` maps a module's name to what is asked of it. ``outputs`` names the entries of ``turn.made`` that
     imitate an entry of the data of the same name: ``("x",)``, or ``("b", "a")`` for a translation both ways.
-    ``shared_batch`` says that all phases of a step see one real batch. ``reuse_fakes`` says that the fakes made in one
+    ``pairs`` maps entries of ``turn.made`` to the entries of ``turn.real`` that they ought to equal, such as a translation
+    there and back: what image distances compare. ``shared_batch`` says that all phases of a step see one real batch. ``reuse_fakes`` says that the fakes made in one
     turn of a step serve the next player's turn, too. ``conditional`` says that fakes are made from real items, so that
     several copies of a sample repeat the item instead of reading more of them.
     """
@@ -112,9 +113,15 @@ class Description:
     phases: list[Phase]
     games: list[Game] = field(default_factory=list)
     outputs: tuple[str, ...] = ("x",)
+    pairs: dict[str, str] = field(default_factory=dict)
     shared_batch: bool = False
     reuse_fakes: bool = False
     conditional: bool = False
+
+
+def first_value(value: Scheduled | float) -> float:
+    """The value a scheduled number begins with: its value outside a run."""
+    return float(value) if isinstance(value, int | float) else value.values[0]
 
 
 # --- what happens in a turn -----------------------------------------------------------------------------------
@@ -124,7 +131,8 @@ class Description:
 class DiscriminatorOutput:
     """What a discriminator returns.
 
-    logits: (B, ...) never probabilities: (B,) or (B, 1, H, W) for a patch map. Any shape whose first axis is B.
+    logits: (B, ...) never probabilities: (B,) or (B, 1, H, W) for a patch map. If the loss asks for K > 1 numbers, they lie on
+    axis 1: (B, K) or (B, K, H, W).
     features: activations of hidden layers, early ones first.
     heads: further outputs by name, such as class logits (B, K).
     weight: per sample (B,), or one number for all.
@@ -182,19 +190,24 @@ class Call:
 
 @dataclass(eq=False)
 class Term:
-    """A scalar to be minimised, its denominator applied, and its weight in the sum."""
+    """A scalar to be minimised, its denominator applied, and its weight in the sum.
+
+    game: the game whose loss it is from; empty for terms of the variant and of tricks.
+    """
 
     value: Tensor
     weight: float | Tensor = 1.0
+    game: str = ""
 
 
 @dataclass(eq=False)
 class Round:
-    """One game in one turn, seen from the side that the turn's player is on."""
+    """One game in one turn, seen from the side that the turn's player is on. ``now`` gives a scheduled number's value."""
 
     game: Game
     side: Side
     streams: list[Stream]
+    now: Callable[[Scheduled | float], float] = first_value
 
     def of(self, role: Role) -> list[Stream]:
         """The streams of one role, in their order."""
@@ -245,6 +258,7 @@ class Turn:
         self.skip = False
         self.copies = 1
         self.wanted: set[str] = set()
+        self.seed_of_made = 0
         self._real = real
 
     @property
@@ -259,9 +273,17 @@ class Turn:
             self._real = self.engine.readers.read(self)
         return self._real
 
-    def now(self, value: Scheduled) -> float:
-        """The value of a scheduled number in this step."""
-        return value.at(self.step, self.engine.clock)
+    def now(self, value: Scheduled | float) -> float:
+        """The value of a scheduled number in this step; a plain number is its own."""
+        return float(value) if isinstance(value, int | float) else value.at(self.step, self.engine.clock)
+
+    def add(self, name: str, value: Tensor, weight: float | Tensor = 1.0, *, game: str = "") -> None:
+        """Add a term under a name, numbered from 2 on if it is taken: two instances of a trick have a term each."""
+        free, number = name, 1
+        while free in self.terms:
+            number += 1
+            free = f"{name}{number}"
+        self.terms[free] = Term(value, weight, game)
 
     def draw_latent(self, name: str, space: Space) -> Tensor:
         """Draw latents (rows, \\*shape) from the recipe's sampler, and keep them as ``latents[name]``."""
@@ -287,6 +309,28 @@ class Turn:
 
         call = Call(round, x, role, given, tag)
         return discriminate(self, [call], leaf=[leaf], through=through, overrides=overrides)[0]
+
+    def score(self, round: Round, output: DiscriminatorOutput) -> Tensor:
+        """The discriminator's opinion in the terms of the loss, (B, ...): one number a sample or patch, larger is more real."""
+        from ganrun.rounds import score
+
+        return score(self, round, output)
+
+    def discriminator_loss(self, round: Round, *, overrides: Mapping[str, Tensor] | None = None) -> Tensor:
+        """What the discriminator's side would minimise on this round's streams; differentiable in overrides and streams.
+
+        No buffer and no stream of the round is changed. The calls have the tag ``unrolling``.
+        """
+        from ganrun.rounds import discriminator_loss
+
+        return discriminator_loss(self, round, overrides)
+
+    def remake(self, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the variant makes of other latents and this turn's real items, with the same dropout; no buffer changes.
+
+        Gradients flow as in this turn: to the generators if they are the player's.
+        """
+        return self.engine.fakes.remake(self, latents)
 
     def mean_over_processes(self, tensor: Tensor) -> Tensor:
         """The mean of a tensor over all processes, on its device, without a gradient."""

@@ -22,8 +22,8 @@ from ganrun.data import Announced, read_items
 from ganrun.errors import UserError
 from ganrun.evaluation import named
 from ganrun.game import DiscriminatorOutput, Network
+from ganrun.interfaces import example_inputs
 from ganrun.processes import Processes
-from ganrun.protocols import Space
 from ganrun.recipe import Recipe
 from ganrun.training import Run, datasets, settings_of_torch, start_from
 
@@ -82,12 +82,8 @@ def _shapes(network: Network, module: torch.nn.Module) -> str:
     takes = wanted.takes
     given = ", ".join(str(space) for space in wanted.given)
     arrow = f"{takes}{f' and {given}' if given else ''}{f', {wanted.pack} packed' if wanted.pack > 1 else ''} -> "
-    if wanted.pack > 1 and wanted.given:
-        return arrow + "logits"  # how a network joins what else is given is its own affair
-    shape = (takes.shape[0] * wanted.pack, *takes.shape[1:]) if takes.shape else takes.shape
-    x = torch.empty(ROWS, *shape, device="meta")
     with torch.no_grad():
-        out: Any = module(x, *(_meta(space) for space in wanted.given))
+        out: Any = module(*example_inputs(wanted, ROWS))
     if network.kind == "discriminator":
         if not isinstance(out, DiscriminatorOutput):
             raise ValueError(f"a discriminator returns a DiscriminatorOutput, this one returned a {type(out).__name__}")
@@ -97,10 +93,6 @@ def _shapes(network: Network, module: torch.nn.Module) -> str:
     if isinstance(out, Tensor) and wanted.makes is not None and tuple(out.shape[1:]) != wanted.makes.shape:
         raise ValueError(f"it makes shape {tuple(out.shape[1:])} where {wanted.makes} is asked for")
     return f"{arrow}{wanted.makes}"
-
-
-def _meta(space: Space) -> Tensor:
-    return torch.zeros(ROWS, *space.shape, device="meta", dtype=torch.long if space.kind == "labels" else None)
 
 
 # --- dry run: everything once, on real data -------------------------------------------------------------------

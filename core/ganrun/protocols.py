@@ -13,7 +13,7 @@ Every kind may declare capabilities as class attributes (or set them in the cons
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ganrun.evaluation import Evaluation
     from ganrun.game import Description, DiscriminatorOutput, Round, Stream, Term, Turn
     from ganrun.randomness import Draws, ItemDraws
+    from ganrun.schedule import Scheduled
 
 SpaceKind = Literal["image", "points", "latent", "labels"]
 
@@ -120,16 +121,24 @@ class Discriminator(Protocol):
 class Loss(Protocol):
     """What the two sides of a game minimise. It sees whole rounds, so that it may compare real with fake samples.
 
-    ``real_in_generator``: the generator's side needs the real stream, too. ``fakes``: independent fake streams needed.
-    Capabilities: ``targets`` if it has targets; ``per-sample-generator`` if the generator's value of a sample
-    depends on that sample alone; ``logit:signed`` if 0 is undecided.
+    ``real_in_generator``: the generator's side needs the real stream, too. Numbers may be scheduled: ``round.now(value)``.
+    Optional: ``logits``, how many numbers a sample it wants from the discriminator (1; more lie on axis 1 of the logits).
+    ``score_sees``, the roles whose logits ``score`` looks at besides those it is given.
+
+    Capabilities: ``targets`` if it has targets; ``per-sample-generator`` if the generator's value of a sample depends on
+    that sample (or its pair) alone, ``batch-coupled`` if values mix the samples of a batch. Of its score: ``logit:signed`` if 0 is
+    undecided, ``logit:probability`` if its sigmoid is the probability of being real, ``logit:relative`` if only differences
+    matter, ``logit:unbounded`` if it estimates a distance, ``logit:energy`` if it is the negative of an energy.
     """
 
     provides: frozenset[str]
     real_in_generator: bool
 
-    def targets(self, role: str) -> float | None:
-        """The target of a role, None if the loss has none. The engine makes ``stream.target``, (B, ...) as the logits."""
+    def targets(self, role: str) -> float | Scheduled | None:
+        """The target of a role, None if the loss has none. The engine makes ``stream.target``, (B, ...) as the score."""
+
+    def score(self, round: Round, logits: Tensor) -> Tensor:
+        """Optional: logits -> the discriminator's opinion (B, ...), larger is more real. Without it, the logits are."""
 
     def discriminator(self, round: Round) -> Mapping[Stream, Tensor]:
         """Stream -> values (B, ...), to be minimised by the discriminator's player."""
@@ -146,12 +155,24 @@ class Sampler(Protocol):
 
 
 class Optimizer(Protocol):
-    """Makes one torch optimiser per player. ``lr`` is a :class:`~ganrun.schedule.Scheduled`, applied before each turn."""
+    """Makes one torch optimiser per player. ``lr`` is a :class:`~ganrun.schedule.Scheduled`, applied before each turn.
+
+    Lazy regularisation slows rates down: with c turns of the loss among all turns of a player, lr becomes c lr, and every
+    decay of a running mean (betas, alpha, momentum) its c-th power (Karras et al. 2020, appendix B).
+    """
 
     lr: Any
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters, fused where torch can."""
+
+    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
+        """Optional: entries of torch's parameter groups at this moment, if more than ``lr`` may be scheduled."""
+
+    def differentiable_step(
+        self, group: Mapping[str, Any], states: Sequence[Mapping[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """Optional: one step as a differentiable function. states: torch's for each parameter, empty before the first step."""
 
 
 class Variant(Protocol):

@@ -51,9 +51,19 @@ def trained(plugin: Plugin, recipe: Mapping[str, Any], count: int) -> Run:
 
 
 def weights(run: Run) -> dict[str, Tensor]:
-    """Every tensor of every network, by name."""
+    """Every tensor of every network, by name; what stands behind a parametrised ``weight`` is called ``weight``."""
     states = {name: module.state_dict() for name, module in run.engine.modules.items()}
-    return {f"{name}.{key}": value.detach().clone() for name, state in states.items() for key, value in state.items()}
+    return {f"{name}.{plain_name(key)}": value.detach().clone() for name, state in states.items() for key, value in state.items()}
+
+
+def plain_name(key: str) -> str:
+    """The name a tensor has without a parametrisation: ``parametrizations.weight.original`` is ``weight``."""
+    return key.replace("parametrizations.", "").removesuffix(".original")
+
+
+def common(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The entries of ``other`` that ``one`` has, too: a trick may add tensors of its own."""
+    return {name: other[name] for name in one if name in other}
 
 
 def samples(run: Run, n: int = 4) -> dict[str, Tensor]:

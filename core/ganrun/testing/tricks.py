@@ -18,6 +18,7 @@ from ganrun.testing.runs import (
     assert_resumes,
     assert_sound,
     build_run,
+    common,
     first_difference,
     probe_of,
     probed,
@@ -32,9 +33,22 @@ from ganrun.training import settings_of_torch
 STEPS = 10  # enough to fill a pool of 50 with batches of 8
 
 
+STRUCTURAL = ("plan", "build", "phase_start", "pack")  # the events by which a trick changes batch, schedule or networks
+
+
 def has_strength(plugin: Plugin) -> bool:
+    """Whether the trick can be turned off."""
+    return bool(getattr(plugin.factory, "strength", ""))
+
+
+def has_plain_run(plugin: Plugin) -> bool:
     """Whether the trick can be turned off without changing the structure of the run."""
-    return bool(getattr(plugin.factory, "strength", "")) and not hasattr(plugin.factory, "restructures")
+    return has_strength(plugin) and not hasattr(plugin.factory, "restructures")
+
+
+def has_structured_run(plugin: Plugin) -> bool:
+    """Whether the trick can be turned off, but for what it changes of the structure."""
+    return has_strength(plugin) and hasattr(plugin.factory, "restructures")
 
 
 def neutral(plugin: Plugin) -> dict[str, Any]:
@@ -56,12 +70,25 @@ def check_strength_is_declared(plugin: Plugin) -> None:
     assert strength in names or (not strength and hasattr(plugin.factory, "restructures")), f"strength {strength!r} is no parameter of it"
 
 
-@when(has_strength)
+@when(has_plain_run)
 def check_strength_zero_changes_nothing(plugin: Plugin) -> None:
     """Turned off, the trick leaves weights and samples as they are without it, bit for bit."""
     with_it, without = trained(plugin, off(plugin), STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
-    different = first_difference(weights(without), weights(with_it)) or first_difference(samples(without), samples(with_it))
+    plain = weights(without)
+    different = first_difference(plain, common(plain, weights(with_it))) or first_difference(samples(without), samples(with_it))
     assert not different, f"at {neutral(plugin)} the run is not that without the trick: {different} differs"
+
+
+@when(has_structured_run)
+def check_strength_zero_is_the_run_of_that_structure(plugin: Plugin) -> None:
+    """Turned off, a trick that restructures the run leaves it as it is with its structural events alone, bit for bit."""
+    with_it = trained(plugin, off(plugin), STEPS)
+    recipe = plugin.load(off(plugin))
+    part = recipe.tricks[-1]
+    part.component = replace(part.component, factory=bare(plugin.factory))
+    without = steps(build_run(plugin, recipe), STEPS)
+    different = first_difference(weights(without), weights(with_it)) or first_difference(samples(without), samples(with_it))
+    assert not different, f"at {neutral(plugin)} the run is not that of its structure: {different} differs"
 
 
 @when(has_strength)
@@ -110,6 +137,11 @@ def check_every_event_fires(plugin: Plugin) -> None:
         samples(run)
     missing = [name for name in events_of(plugin.factory) if not fired[name]]
     assert not missing, f"never called: {', '.join(missing)}"
+
+
+def bare(factory: Any) -> Any:
+    """A subclass that keeps of a trick's events only those which change the structure of a run."""
+    return type(factory.__name__, (factory,), {name: None for name in events_of(factory) if name not in STRUCTURAL})
 
 
 def recorded(factory: Any, fired: Counter[str]) -> Any:

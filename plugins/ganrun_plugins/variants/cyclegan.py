@@ -87,6 +87,7 @@ class CycleGAN:
                 Game("a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight={"discriminator": 0.5}),
             ],
             outputs=("b", "a"),
+            pairs={"rec_a": "a", "rec_b": "b"},
             shared_batch=True,
             reuse_fakes=True,
             conditional=True,
