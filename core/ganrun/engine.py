@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -202,7 +202,7 @@ class Engine:
             return value.at(step, self.clock)
 
         options = made.options(now) if hasattr(made, "options") else {"lr": now(made.lr)}
-        for key, value in slowed(options, self.paces[player]).items():
+        for key, value in slowed(options, optimizer.defaults, self.paces[player]).items():
             for group in optimizer.param_groups:
                 if group[key] != value:
                     group[key] = value
@@ -220,11 +220,11 @@ def pace(phases: Sequence[Phase], player: str) -> float:
     return main / (main + lazy) if main else 1.0
 
 
-def slowed(options: dict[str, Any], c: float) -> dict[str, Any]:
+def slowed(options: dict[str, Any], defaults: Mapping[str, Any], c: float) -> dict[str, Any]:
     """Options of an optimiser that takes 1 / c times as many steps: rates times c, decays of running means to the power c."""
     if c == 1:
         return options
-    found = dict(options)
+    found = {key: defaults[key] for key in ("betas", "alpha", "momentum") if key in defaults} | options
     found["lr"] = c * found["lr"]
     for key in {"alpha", "momentum"} & found.keys():
         found[key] = found[key] ** c
