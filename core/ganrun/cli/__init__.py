@@ -25,6 +25,7 @@ COMMANDS = {
     "show": "ganrun.cli.show",
     "list-recipes": "ganrun.cli.list_recipes",
     "schema": "ganrun.cli.schema",
+    "combinations": "ganrun.cli.combinations",
     "sample": "ganrun.cli.sample",
     "translate": "ganrun.cli.translate",
     "diff": "ganrun.cli.diff",

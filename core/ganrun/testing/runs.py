@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganrun import checkpoint
+from ganrun.catalog import Catalog
 from ganrun.recipe import Recipe
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.probe import Probe
@@ -21,9 +22,13 @@ PROBE = "probe"
 
 def build_run(plugin: Plugin, recipe: Mapping[str, Any] | Recipe, folder: Path | None = None) -> Run:
     """The run of a recipe, built and not trained."""
-    loaded = recipe if isinstance(recipe, Recipe) else plugin.load(recipe)
-    with settings_of_torch(loaded):
-        return Run(loaded, plugin.catalog, folder)
+    return new_run(recipe if isinstance(recipe, Recipe) else plugin.load(recipe), plugin.catalog, folder)
+
+
+def new_run(recipe: Recipe, catalog: Catalog, folder: Path | None = None) -> Run:
+    """The run of a resolved recipe, built and not trained."""
+    with settings_of_torch(recipe):
+        return Run(recipe, catalog, folder)
 
 
 def probed(recipe: Mapping[str, Any]) -> dict[str, Any]:

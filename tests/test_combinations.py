@@ -1,0 +1,64 @@
+"""Any trick meets any loss and any variant: in small runs that train and resume, or with a reason why not."""
+
+import time
+
+import pytest
+from test_contracts import EXAMPLES
+
+from ganrun.catalog import Catalog
+from ganrun.testing import probe
+from ganrun.testing.covering import Cover
+from ganrun.testing.matrix import problems_of_run
+
+
+def tried(cover):
+    """Member -> what went wrong, for those where something did; an exception is a failure after the refusals."""
+    failed = {}
+    for member in cover.members:
+        try:
+            problems = problems_of_run(cover.catalog, member.recipe)
+        except Exception as error:
+            problems = [f"{type(error).__name__}: {error}"]
+        if problems:
+            failed[str(member)] = problems
+    return failed
+
+
+@pytest.fixture(scope="module")
+def cover():
+    return Cover(Catalog(modules=[probe], disabled=()), EXAMPLES)
+
+
+def test_each_trick_and_each_loss_trains_and_resumes_in_a_combination(cover):
+    started = time.perf_counter()
+    chosen = Cover.find(cover, cover.each_once())
+    held = {name for member in chosen.members for name in member.tricks}
+    assert held == set(cover.tricks), "every trick goes with some loss"
+    assert {member.base.loss for member in chosen.members} == set(cover.losses)
+    assert not tried(chosen)
+    print(f"\n{len(chosen.members)} runs hold all {len(held)} tricks and {len(cover.losses)} losses; {time.perf_counter() - started:.0f} s")
+
+
+def test_every_loss_trains_on_at_least_two_variants(cover):
+    served = {loss: {base.variant for base in cover.bases if base.loss == loss} for loss in cover.losses}
+    assert {loss for loss, variants in served.items() if len(variants) < 2} == set()
+
+
+@pytest.mark.slow
+def test_every_pair_trains_and_resumes_or_is_refused_for_a_declared_reason():
+    started = time.perf_counter()
+    cover = Cover(Catalog(modules=[probe], disabled=()), EXAMPLES).find()
+    built = time.perf_counter() - started
+    covered = {pair for member in cover.members for pair in member.pairs}
+    assert set(cover.wanted()) == set(cover.wanted()) & (covered | cover.refused.keys())
+    assert not covered & cover.refused.keys()
+    for pair, reasons in cover.refused.items():
+        assert reasons, f"{sorted(pair)} is refused without a reason"
+        assert all("instead: " in reason for reason in reasons), f"{sorted(pair)}: {reasons} lack a way out"
+    failed = tried(cover)
+    share = len(cover.refused) / len(cover.wanted())
+    print(f"\n{len(cover.wanted())} pairs in {len(cover.members)} runs; {len(cover.refused)} pairs refused ({share:.1%}); ", end="")
+    print(f"built in {built:.0f} s, run in {time.perf_counter() - started - built:.0f} s")
+    for pair in sorted(map(sorted, cover.refused)):
+        print(f"  refused: {' '.join(f'{kind} {name}' for kind, name in pair)}")
+    assert not failed
