@@ -12,7 +12,7 @@ The built-in plugins run through the very same checks. A check is a function of 
 AssertionError; :func:`checks_of` lists those that apply to a plugin.
 """
 
-from ganrun.testing.parametrize import checks_of, parametrize_with_checks
+from ganrun.testing.parametrize import checks_of, parametrize_with_checks, quick_problems
 from ganrun.testing.plugin import Example, Plugin
 
-__all__ = ["Example", "Plugin", "checks_of", "parametrize_with_checks"]
+__all__ = ["Example", "Plugin", "checks_of", "parametrize_with_checks", "quick_problems"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from ganrun.errors import UserError
 from ganrun.testing import (
     datasets,
     evaluators,
@@ -25,6 +26,7 @@ from ganrun.testing import (
 from ganrun.testing.plugin import Examples, Plugin
 
 Check = Callable[[Plugin], None]
+QUICK = (every_kind, losses, networks, optimizers, samplers)  # they train nothing and read no data
 
 MODULES: dict[str, tuple[ModuleType, ...]] = {
     "variant": (every_kind, variants, training),
@@ -50,6 +52,25 @@ def checks_of(plugin: Plugin) -> list[Check]:
                 applies = getattr(value, "applies", None)
                 if applies is None or applies(plugin):
                     found.append(value)
+    return found
+
+
+def quick_problems(plugin: Plugin) -> list[str]:
+    """What the quick checks find wrong with a plugin, one line each: what ``list-plugins --check`` prints.
+
+    A plugin that has to be given parameters is tried as far as it can be without them.
+    """
+    found = []
+    for check in checks_of(plugin):
+        if check.__module__ not in {module.__name__ for module in QUICK}:
+            continue
+        try:
+            check(plugin)
+        except UserError:
+            continue
+        except Exception as error:  # a stranger's plugin may fail in any way
+            said = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+            found.append(f"{check.__name__}: {' '.join(said.split())}")
     return found
 
 
