@@ -36,13 +36,28 @@ def unpaired_folders(folder: Path) -> Example:
     return Example({"root": str(folder), "size": 8, "load_size": 10}, {k: v for k, v in SMALL_TRANSLATION.items() if k != "dataset"})
 
 
+BATCH_NORMS = {player: {"mlp": {"widths": [16, 16], "norm": "batch"}} for player in ("generator", "discriminator")}
+SMALL_AUTOENCODER = {"width": 4, "widths": [16], "code": 8}
+ENERGY = {"discriminator": {"autoencoder": SMALL_AUTOENCODER}}
+
 EXAMPLES = {
     "dataset.horse2zebra": unpaired_folders,
     "dataset.image-folder": image_folder,
     "dataset.unpaired-folders": unpaired_folders,
+    "discriminator.autoencoder": Example(SMALL_AUTOENCODER),
     "discriminator.patchgan": Example({"layers": 1, "width": 8}),
     "generator.resnet-translator": Example({"blocks": 1, "width": 8}),
+    "loss.began": Example({}, ENERGY),
+    "loss.ebgan": Example({}, ENERGY),
+    "loss.magan": Example({"pretrain": 1}, ENERGY),
     "observer.tracker": Example({"name": "tensorboard"}),
+    "trick.ada": Example({"kimg": 0.1, "start": 0.5}),
+    "trick.gradient-clipping": Example({"max_norm": 0.05}),
+    "trick.lecam": Example({"start": 2}),
+    "trick.loss-balance": Example({}, {"tricks": ["historical-averaging"]}),  # a second term
+    "trick.norm-swap": Example({"of": "any"}, BATCH_NORMS),
+    "trick.top-k": Example({"gamma": 0.7}, {"dataset": {"ring": {"count": 32}}}),  # an epoch of 4 steps
+    "trick.virtual-batch-norm": Example({}, BATCH_NORMS),
     "variant.cyclegan": Example({}, SMALL_TRANSLATION),
 }
 BUILT_IN = [entry.qualified for entry in Catalog(disabled=()).entries() if entry.distribution == "ganrun"]

@@ -53,7 +53,10 @@ def discriminate(
 def _forward(
     turn: Turn, call: Call, overrides: Mapping[str, Tensor] | None, x: Tensor, given: tuple[Tensor, ...]
 ) -> DiscriminatorOutput:  # fmt: skip
-    """One forward. Only adversarial calls may change buffers; penalties run in full precision, on the uncompiled module."""
+    """One forward. Only adversarial calls with a discriminator's own weights may change its buffers.
+
+    Penalties run in full precision, on the uncompiled module.
+    """
     engine: Engine = turn.engine
     name = call.round.game.discriminator
     engine.seed_forward(turn)
@@ -61,7 +64,7 @@ def _forward(
         output: DiscriminatorOutput = turn.modules[name](x, *given)
         return output
     module = engine.modules[name]
-    state = {**(own_buffers(module) if call.tag != "adversarial" else {}), **(overrides or {})}
+    state = {**own_buffers(module), **(overrides or {})}  # statistics of other weights, or calls, are not the discriminator's
     if call.tag != "penalty":
         output = functional_call(module, state, (x, *given))
         return output

@@ -104,8 +104,7 @@ class Engine:
             with self.processes.autocast():
                 self.play(turn, later)
             self.backward(turn)
-            for name, term in turn.terms.items():
-                share = term.value.detach()
+            for name, share in [*((name, term.value.detach()) for name, term in turn.terms.items()), *turn.notes.items()]:
                 if self.settings.accumulate > 1:
                     share = share / self.settings.accumulate + logged.get(name, 0.0)
                 logged[name] = share
@@ -194,15 +193,18 @@ class Engine:
                 parameter.requires_grad_(True)
         self._trained = wanted
 
-    def _apply_options(self, player: str, optimizer: torch.optim.Optimizer, step: int) -> None:
-        """Give the optimiser its rate, and whatever else is scheduled, for this step."""
+    def options(self, player: str, step: int) -> dict[str, Any]:
+        """What a player's optimiser is told in a step: its rate, and whatever else is scheduled, as entries of its groups."""
         made = self.experiment.optimizers[player]
 
         def now(value: Scheduled) -> float:
             return value.at(step, self.clock)
 
         options = made.options(now) if hasattr(made, "options") else {"lr": now(made.lr)}
-        for key, value in slowed(options, optimizer.defaults, self.paces[player]).items():
+        return slowed(options, self.optimizers[player].defaults, self.paces[player])
+
+    def _apply_options(self, player: str, optimizer: torch.optim.Optimizer, step: int) -> None:
+        for key, value in self.options(player, step).items():
             for group in optimizer.param_groups:
                 if group[key] != value:
                     group[key] = value

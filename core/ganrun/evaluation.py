@@ -115,7 +115,8 @@ class Evaluation:
         if key not in self._vectors:
             x = self.fakes(name, count) if which == "fake" else self.real(name, split, count)
             extract = self.features(part, name)
-            self._vectors[key] = torch.cat([extract(chunk).float().cpu() for chunk in torch.split(x, 256)])
+            with torch.no_grad():
+                self._vectors[key] = torch.cat([extract(chunk).float().cpu() for chunk in torch.split(x, 256)])
         return self._vectors[key]
 
     def _items(self, split: str, n: int) -> dict[str, Tensor]:

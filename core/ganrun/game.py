@@ -9,6 +9,7 @@ and fake samples go through the game's discriminator, the loss turns outputs int
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -231,8 +232,9 @@ class Turn:
 
     step, repeat, micro: where in the run. player, phase: whose turn it is; no player ("") outside training.
     modules: name -> module, to be called with samples.
-    draws: the keyed random numbers of this turn. latents: what ``sample`` drew. made: what ``make`` generated.
-    rounds: the games of this turn. terms: name -> :class:`Term`. overrides: parameter tensors that stand in for
+    draws: the keyed random numbers of this turn. latents: what ``sample`` drew; drawn: the names of those that are the
+    recipe's sampler's. made: what ``make`` generated.
+    rounds: the games of this turn. terms: name -> :class:`Term`. notes: what is logged beside them. overrides: parameter tensors that stand in for
     a discriminator's own in this turn's rounds, by module name.
     A trick may set skip, copies (samples per item) and wanted (roles that no loss asks for) at ``phase_start``.
     """
@@ -251,9 +253,11 @@ class Turn:
         self.draws = draws
         self.modules = modules
         self.latents: dict[str, Tensor] = {}
+        self.drawn: set[str] = set()
         self.made: dict[str, Tensor] = {}
         self.rounds: list[Round] = []
         self.terms: dict[str, Term] = {}
+        self.notes: dict[str, Tensor] = {}
         self.overrides: dict[str, dict[str, Tensor]] = {}
         self.skip = False
         self.copies = 1
@@ -288,11 +292,22 @@ class Turn:
     def draw_latent(self, name: str, space: Space) -> Tensor:
         """Draw latents (rows, \\*shape) from the recipe's sampler, and keep them as ``latents[name]``."""
         self.latents[name] = self.engine.sampler.sample(self.draws, name, self.rows, space)
+        self.drawn.add(name)
         return self.latents[name]
 
     def wants(self, game: str, role: Role) -> bool:
         """Whether this turn needs a stream of this role in this game."""
         return self.engine.wants(self, game, role)
+
+    def streams(self, game: str, role: Role) -> list[Stream]:
+        """New streams of a role of a game, whether or not this turn wants them. Nothing has sent them through the game.
+
+        For what a trick compares with: asking for them by ``wanted`` would make them part of the game.
+        """
+        other = copy(self)
+        other._real = self.real
+        other.wanted = self.wanted | {role}
+        return [stream for stream in self.engine.variant.streams(other)[game] if stream.role == role]
 
     def discriminate(
         self, round: Round, x: Tensor, given: tuple[Tensor, ...] = (), *, role: Role, tag: str = "adversarial",
@@ -310,6 +325,10 @@ class Turn:
         call = Call(round, x, role, given, tag)
         return discriminate(self, [call], leaf=[leaf], through=through, overrides=overrides)[0]
 
+    def note(self, name: str, value: Tensor) -> None:
+        """Log a scalar beside the terms, such as a probability that adapts. It is not minimised. Not later than ``losses``."""
+        self.notes[name] = value.detach()
+
     def score(self, round: Round, output: DiscriminatorOutput) -> Tensor:
         """The discriminator's opinion in the terms of the loss, (B, ...): one number a sample or patch, larger is more real."""
         from ganrun.rounds import score
@@ -319,7 +338,8 @@ class Turn:
     def discriminator_loss(self, round: Round, *, overrides: Mapping[str, Tensor] | None = None) -> Tensor:
         """What the discriminator's side would minimise on this round's streams; differentiable in overrides and streams.
 
-        No buffer and no stream of the round is changed. The calls have the tag ``unrolling``.
+        Real streams are added if the round has none. No buffer and no stream of the round is changed. The calls have the tag
+        ``unrolling``.
         """
         from ganrun.rounds import discriminator_loss
 

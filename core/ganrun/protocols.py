@@ -250,17 +250,18 @@ class DataFiles:
 
 
 class Features(Protocol):
-    """Turns samples into feature vectors for evaluators. ``__init__(self, context, *, parameters...)``.
+    """Turns samples into feature vectors, for evaluators and terms. ``__init__(self, context, *, parameters...)``.
 
     ``context`` is an :class:`ganrun.evaluation.FeatureContext`: the space, the train split of the data, a cache folder.
-    The constructor raises :class:`Refusal` for data it cannot serve, and leaves long work to the first call. Optional:
-    ``classify(x)``, the class of each sample as the data number them, (B,) int64.
+    The constructor raises :class:`Refusal` for data it cannot serve, and leaves long work to the first call. Its weights are
+    frozen, but a gradient reaches ``x``, for terms that compare features; evaluators run it without one. Optional:
+    ``classify(x)``, the class of each sample as the data number them, (B,) int64, without a gradient.
     """
 
     size: int
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, *space.shape) -> (B, size) float32, without a gradient."""
+        """(B, *space.shape) -> (B, size) float32, differentiable in x."""
 
     def fingerprint(self) -> str:
         """A hash of everything that decides the features, such as the weights."""

@@ -66,7 +66,10 @@ def discriminator_values(turn: Turn, round: Round, *, tricks: bool = True) -> Ma
 
 def discriminator_loss(turn: Turn, round: Round, overrides: Mapping[str, Tensor] | None) -> Tensor:
     """The scalar of a round's discriminator side, on streams of its own, so that the round stays as it is."""
-    inner = replace(round, side="discriminator", streams=[replace(s, output=None, target=None) for s in round.streams])
+    streams = [replace(s, output=None, target=None) for s in round.streams]
+    if not round.of("real"):
+        streams = turn.streams(round.game.name, "real") + streams
+    inner = replace(round, side="discriminator", streams=streams)
     send(turn, inner, inner.streams, tag="unrolling", overrides=overrides)
     values = discriminator_values(turn, inner)
     total: Tensor = torch.stack([mean(value, stream) for stream, value in values.items()]).sum()

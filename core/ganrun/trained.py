@@ -129,8 +129,9 @@ class Trained:
 
     @property
     def has_normal_latents(self) -> bool:
-        """Whether latents are normal, so that points between two of them lie on an arc."""
-        return bool(provided_by(self.experiment).get("latent:normal"))
+        """Whether latents are normal or on a sphere, so that points between two of them lie on an arc."""
+        provided = provided_by(self.experiment)
+        return bool(provided.get("latent:normal") or provided.get("latent:spherical"))
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n samples, (n, \\*shape). Sample i depends on the seed and i alone.
@@ -149,7 +150,7 @@ class Trained:
         return self._made(len(next(iter(latents.values()))), seed, latents)
 
     def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
-        """rows * columns samples: each row goes from one sample to another, on an arc if latents are normal.
+        """rows * columns samples: each row goes from one sample to another, on an arc if latents are normal or on a sphere.
 
         Labels and codes, which have nothing in between, are those of the first end.
 

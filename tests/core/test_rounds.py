@@ -160,6 +160,26 @@ def test_terms_of_one_name_are_numbered(tiny, make_run):
     assert names[0] == ["adversarial.real", "adversarial.fake", "more", "more2"]
 
 
+def test_notes_are_logged_beside_the_terms_and_change_nothing(tiny, make_run):
+    plain, noted = make_run(tiny()), make_run(tiny(tricks=["note"]), {"trick.note": listener("losses", lambda turn: turn.note("p", torch.tensor(0.5)))})
+    for run in (plain, noted):
+        run.engine.step(0)
+    assert noted.metrics()["generator/p"] == 0.5
+    assert all(torch.equal(a, b) for a, b in zip(plain.engine.parameters["generator"], noted.engine.parameters["generator"]))
+
+
+def test_streams_may_be_had_without_asking_for_them(tiny, make_run):
+    found = {}
+
+    def look(turn):
+        if turn.player == "generator":
+            (stream,) = turn.streams("adversarial", "real")
+            found.update(unseen=stream.output is None, in_the_round=bool(turn.rounds[0].of("real")), same=stream.x is turn.real["x"])
+
+    make_run(tiny(tricks=["look"]), {"trick.look": listener("losses", look)}).engine.step(0)
+    assert found == {"unseen": True, "in_the_round": False, "same": True}
+
+
 def test_the_pace_of_a_player_with_a_lazy_phase():
     phases = [Phase("d", "d"), Phase("r1", "d", every=16, terms=lambda turn: {}), Phase("g", "g", repeats=2)]
     assert pace(phases, "d") == pytest.approx(16 / 17), "StyleGAN2's k / (k + 1)"

@@ -51,7 +51,6 @@ class Loss:
 
     provides = frozenset({"per-sample-generator"})
     real_in_generator = False
-    fakes = 1
 
     def targets(self, role):
         return None
@@ -63,13 +62,64 @@ class Loss:
         return {s: -s.logits for s in round.of("fake")}
 
 
-def test_a_right_loss_passes():
-    assert failing(plugin_of("loss", Loss)) == set()
+class Energy:
+    """Low energies for real samples, energies above 2 for fakes; a weight of the fakes is state and begins at 0."""
+
+    provides = frozenset({"per-sample-generator", "logit:energy"})
+    real_in_generator = False
+
+    def __init__(self):
+        self.k = 0.0
+
+    def score(self, round, logits):
+        return -logits
+
+    def discriminator(self, round):
+        return {s: s.logits if s.role == "real" else self.k * (2 - s.logits).relu() for s in round.streams}
+
+    def generator(self, round):
+        return {s: s.logits for s in round.of("fake")}
+
+    def state_dict(self):
+        return {"k": self.k}
+
+    def load_state_dict(self, state):
+        self.k = state["k"]
+
+
+class Both(Loss):
+    """Two numbers a sample, of which the sum is the opinion."""
+
+    logits = 2
+
+    def score(self, round, logits):
+        return logits.sum(1)
+
+    def discriminator(self, round):
+        return {s: (1 + self.score(round, s.logits) * (-1 if s.role == "real" else 1)).relu() for s in round.streams}
+
+    def generator(self, round):
+        return {s: -self.score(round, s.logits) for s in round.of("fake")}
+
+
+@pytest.mark.parametrize("right", [Loss, Energy, Both])
+def test_a_right_loss_passes(right):
+    assert failing(plugin_of("loss", right)) == set()
 
 
 def generator(value):
     """A generator's side that returns ``value(stream)`` for each fake stream."""
     return {"generator": lambda self, round: {s: value(s) for s in round.of("fake")}}
+
+
+def says(*names):
+    """A loss that provides these capabilities."""
+    return {"provides": frozenset(names)}
+
+
+def score(value):
+    """A score that is ``value(logits)``."""
+    return {"score": lambda self, round, logits: value(logits)}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +134,19 @@ def generator(value):
         (generator(lambda s: -s.logits.float()), "check_number_formats"),
         (generator(lambda s: -s.logits.float()), "check_float64"),
         (generator(lambda s: -s.logits * torch.rand(())), "check_is_a_function_of_the_round"),
+        (generator(lambda s: s.logits.mean() - s.logits), "check_batch_coupling_is_declared"),
+        (says("batch-coupled"), "check_batch_coupling_is_declared"),
+        (says("logit:sined"), "check_names_of_the_score"),
+        (says("logit:signed", "logit:relative"), "check_names_of_the_score"),
+        (says("logit:probability"), "check_names_of_the_score"),
+        ({"logits": 2}, "check_names_of_the_score"),
+        (score(lambda logits: logits.mean()), "check_score_rows"),
+        (score(lambda logits: logits.float()), "check_score_rows"),
+        (says("logit:energy"), "check_score_rows"),
+        (score(lambda logits: -logits), "check_larger_is_more_real"),
+        ({**says("logit:signed"), **score(lambda logits: logits - 2)}, "check_score_zero_is_undecided"),
+        (says("logit:signed", "logit:probability"), "check_score_is_a_probability"),
+        (says("logit:relative"), "check_only_differences_matter"),
     ],
 )
 def test_a_wrong_loss_fails(wrong, check):

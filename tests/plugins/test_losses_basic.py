@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from ganrun.game import DiscriminatorOutput, Game, Round, Stream
+from ganrun.hookspecs import hookimpl
+from ganrun.schedule import Clock
 from ganrun_plugins.losses.least_squares import LeastSquares
 from ganrun_plugins.losses.minimax import Minimax
 from ganrun_plugins.losses.non_saturating import NonSaturating
@@ -20,9 +22,11 @@ def make_round(side: str, real: list[float], fake: list[float], loss) -> Round:
     for role, logits in (("real", real), ("fake", fake)):
         tensor = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
         stream = Stream(torch.zeros(len(logits), 2), role, output=DiscriminatorOutput(tensor))
-        stream.target = torch.full_like(tensor, loss.targets(role), requires_grad=False)
         streams.append(stream)
-    return Round(Game("adversarial", "discriminator", "discriminator", ["generator"]), side, streams)
+    round = Round(Game("adversarial", "discriminator", "discriminator", ["generator"]), side, streams)
+    for stream in streams:
+        stream.target = torch.full_like(stream.logits, round.now(loss.targets(stream.role)), requires_grad=False)
+    return round
 
 
 def values(result: dict[Stream, Tensor], role: str) -> list[float]:
@@ -120,28 +124,95 @@ def test_least_squares_scale_1_is_the_mean_squared_error_of_cyclegan():
 
 def test_single_targets_override_the_coding():
     loss = LeastSquares(coding="pearson", c=2.0)
-    assert (loss.a, loss.b, loss.c) == (-1.0, 1.0, 2.0)
-    assert LeastSquares(a=0.25).a == 0.25
-    assert LeastSquares(b=0.0, a=0.0).b == 0.0
+    assert [value.spec for value in (loss.a, loss.b, loss.c)] == [-1.0, 1.0, 2.0]
+    assert LeastSquares(a=0.25).a.spec == 0.25
+    assert [LeastSquares(b=0.0, a=0.0).b.spec, LeastSquares(b=0.0, a=0.0).a.spec] == [0.0, 0.0]
 
 
-def test_least_squares_logits_are_signed_only_if_0_is_half_way_between_the_targets():
-    assert "logit:signed" in LeastSquares(coding="pearson").provides
-    assert "logit:signed" not in LeastSquares().provides
+@pytest.mark.parametrize(
+    ("loss", "scores"),
+    [
+        (LeastSquares(), [-3.5, -0.5, 1.5]),  # l - 1/2
+        (LeastSquares(coding="pearson"), LOGITS),  # half-way between -1 and 1 is 0
+        (LeastSquares(a=-1.0, b=5.0, c=9.0), [-5.0, -2.0, 0.0]),  # l - 2, whatever c is
+        (LeastSquares(a=1.0, b=0.0), [3.5, 0.5, -1.5]),  # 1/2 - l: real samples are asked to lie below fakes
+    ],
+)
+def test_the_score_is_the_distance_from_half_way_between_the_targets_towards_the_real_one(loss, scores):
+    round = make_round("discriminator", LOGITS, LOGITS, loss)
+    assert loss.score(round, round.real.logits).tolist() == scores
+    assert "logit:signed" in loss.provides
 
 
-def test_pearson_coding_gives_the_pearson_divergence_at_the_optimal_discriminator():
-    """With D* = (p - q) / (p + q), E_p D^2 / 2 + E_q D^2 / 2 is chi^2(p + q || 2 q) / 2, on a 1-D grid."""
-    x = torch.linspace(-8, 8, 4001, dtype=torch.float64)
-    p = torch.exp(-((x - 1) ** 2) / 2) / math.sqrt(2 * math.pi)
-    q = torch.exp(-((x + 1) ** 2) / 2) / math.sqrt(2 * math.pi)
-    optimal = (p - q) / (p + q)
-    loss = LeastSquares(coding="pearson")
-    stream = Stream(x[:, None], "fake", output=DiscriminatorOutput(optimal))
-    round = Round(Game("g", "d", "d"), "generator", [stream])
-    value = torch.trapezoid((p + q) * loss.generator(round)[stream], x)
-    chi_square = torch.trapezoid((2 * q - (p + q)) ** 2 / (p + q), x)
-    assert value.item() == pytest.approx(chi_square.item() / 2)
+def test_every_number_of_least_squares_may_be_scheduled():
+    """At step 1 of 4 the ramps stand at a quarter: a = -1/4, b = 1 + 1/4, c = 1/2 + 1/8, scale = 2 + 1/2."""
+    clock = Clock(total=4, batch=1, dataset=1)
+    loss = LeastSquares(a={"linear": [0, -1]}, b={"linear": [1, 2]}, c={"linear": [0.5, 1]}, scale={"linear": [2, 4]})
+    round = make_round("discriminator", [2.25], [-0.75], loss)
+    round.now = lambda value: value.at(1, clock)
+    for stream in round.streams:
+        stream.target = torch.full_like(stream.logits, round.now(loss.targets(stream.role)))
+    result = loss.discriminator(round)
+    assert values(result, "real") == [2.5 * 1.0]  # 2.25 - 1.25 = 1
+    assert values(result, "fake") == [2.5 * 0.25]  # -0.75 + 0.25 = -1/2
+    assert values(loss.generator(round), "fake") == [2.5 * 1.375**2]  # -0.75 - 0.625
+    assert loss.score(round, round.real.logits).tolist() == [1.75]  # 2.25 - (1.25 - 0.25) / 2
+
+
+class Spy:
+    """Keeps each generator's turn's term, and what the fakes' logits give for the c of that step."""
+
+    strength = ""
+
+    def __init__(self):
+        self.seen = []
+
+    @hookimpl
+    def losses(self, turn):
+        for round in turn.rounds:
+            if round.side == "generator":
+                c = turn.now(turn.engine.loss.c)
+                term = turn.terms["adversarial.fake"].value.item()
+                self.seen.append((turn.step, c, term, ((round.fake.logits - c) ** 2 / 2).mean().item()))
+
+
+def test_a_scheduled_target_changes_between_the_steps_of_a_run(make_run, tiny):
+    def run_with(c):
+        run = make_run(tiny(loss={"least-squares": {"c": c}}, tricks=["spy"]), {"trick.spy": Spy})
+        weights = []
+        for step in range(4):
+            run.engine.step(step)
+            weights.append(torch.cat([p.detach().flatten() for p in run.engine.modules["generator"].parameters()]))
+        return run.experiment.tricks[0].seen, weights
+
+    seen, scheduled = run_with({"steps": {0: 1.0, 2: 5.0}})
+    _, constant = run_with(1.0)
+    assert [(step, c) for step, c, _, _ in seen] == [(0, 1.0), (1, 1.0), (2, 5.0), (3, 5.0)]
+    assert all(term == pytest.approx(expected, rel=1e-5) for _, _, term, expected in seen)
+    assert seen[1][2] < 2 < 8 < seen[2][2]  # logits are near 0: from about 1/2 to about 25/2
+    assert [torch.equal(one, other) for one, other in zip(scheduled, constant)] == [True, True, False, False]
+
+
+def test_the_targets_of_a_run_are_those_of_the_step(make_run, tiny):
+    """b is 1, then 3: what label tricks find in stream.target, and what the score is taken from."""
+
+    class Targets:
+        """Keeps the real stream's target, and the score of the logit 2."""
+
+        strength = ""
+
+        def __init__(self):
+            self.seen = []
+
+        @hookimpl
+        def targets(self, turn, round):
+            score = turn.score(round, DiscriminatorOutput(torch.tensor([2.0])))
+            self.seen.append((round.real.target.unique().tolist(), round.fake.target.unique().tolist(), score.item()))
+
+    run = make_run(tiny(loss={"least-squares": {"b": {"steps": {0: 1.0, 1: 3.0}}}}, tricks=["look"]), {"trick.look": Targets})
+    run.engine.step(0)
+    run.engine.step(1)
+    assert run.experiment.tricks[0].seen == [([1.0], [0.0], 1.5), ([3.0], [0.0], 0.5)]
 
 
 def test_patch_logits_keep_their_shape():

@@ -4,9 +4,15 @@ import pytest
 import torch
 from torch import nn
 
+from ganrun.catalog import Catalog
+from ganrun.errors import UserError
 from ganrun.protocols import Refusal, Space
 from ganrun.randomness import Draws
-from ganrun.schedule import Scheduled
+from ganrun.recipe import load_recipe
+from ganrun.recipe.dump import flow
+from ganrun.recipe.nodes import to_plain
+from ganrun.schedule import Clock, Scheduled
+from ganrun.testing import Plugin, checks_of
 from ganrun_plugins.optimizers.adam import Adam
 from ganrun_plugins.optimizers.rmsprop import RMSprop
 from ganrun_plugins.optimizers.sgd import SGD
@@ -83,3 +89,159 @@ def test_fused_where_torch_can_and_not_on_the_meta_device(factory):
 def test_a_scheduled_rate_starts_at_its_first_value():
     made = Adam(lr=Scheduled({"linear": [1e-3, 0.0]})).make([nn.Parameter(torch.ones(2))])
     assert made.param_groups[0]["lr"] == 1e-3
+
+
+# --- schedules and differentiable steps -----------------------------------------------------------------------
+
+RAMP = {"linear": [0.8, 0.4]}
+
+
+def test_every_number_of_an_optimiser_can_be_scheduled():
+    clock = Clock(total=10, batch=1, dataset=1)
+
+    def options(optimizer, step):
+        return optimizer.options(lambda value: value.at(step, clock))
+
+    adam = Adam(lr=RAMP, betas=(RAMP, 0.9), eps=RAMP, weight_decay=RAMP)
+    assert options(adam, 0) == {"lr": 0.8, "betas": (0.8, 0.9), "eps": 0.8, "weight_decay": 0.8}
+    assert options(adam, 10) == {"lr": 0.4, "betas": (0.4, 0.9), "eps": 0.4, "weight_decay": 0.4}
+    half = pytest.approx(0.6)
+    assert options(RMSprop(alpha=RAMP, momentum=RAMP), 5) == {"lr": 5e-5, "alpha": half, "eps": 1e-8, "momentum": half, "weight_decay": 0}
+    assert options(SGD(momentum=RAMP, weight_decay=RAMP), 5) == {"lr": 0.01, "momentum": half, "weight_decay": half}
+
+
+def test_a_recipe_may_schedule_one_beta_and_its_bounds_hold(tiny):
+    def recipe(beta):
+        return tiny(players={name: {"optimizer": {"adam": {"betas": [beta, 0.99]}}} for name in ("generator", "discriminator")})
+
+    loaded = load_recipe(recipe({"linear": [0.5, 0.0]}), catalog=Catalog())
+    adam = loaded.players["generator"].optimizer.make()
+    assert adam.betas == (Scheduled({"linear": [0.5, 0.0]}), Scheduled(0.99))
+    assert flow(to_plain(loaded.players["generator"].optimizer.parameters["betas"])) == "[{linear: [0.5, 0.0]}, 0.99]"
+    for wrong in (1.0, {"linear": [0.5, 1.0]}, -0.1):
+        with pytest.raises(UserError, match=r"betas\.0"):
+            load_recipe(recipe(wrong), catalog=Catalog())
+
+
+def moved(optimizer, momenta, gradient=1.0):
+    """A weight of 0 after steps whose momentum is set before each of them, as the engine does."""
+    weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    made = optimizer.make([weight])
+    for momentum in momenta:
+        made.param_groups[0]["momentum"] = momentum
+        weight.grad = torch.full_like(weight, gradient)
+        made.step()
+    return weight.item()
+
+
+def test_a_momentum_may_begin_after_the_first_step():
+    """SGD: 1, then the buffer starts at 1, then 0.5 + 1. RMSprop with alpha 0: every g / root is 1, the buffer 1, then 1.5."""
+    ramp = {"linear": [0.0, 0.5]}
+    assert moved(SGD(lr=0.1, momentum=ramp), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1 + 1.5))
+    assert moved(SGD(lr=0.1, momentum=ramp, nesterov=True), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1.5 + 1.75))
+    assert moved(RMSprop(lr=0.1, momentum=ramp, alpha=0.0), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1 + 1.5))
+
+
+KINDS = [
+    Adam(lr=0.1, betas=(0.5, 0.9), weight_decay=0.3), Adam(lr=0.1, betas=(0.0, 0.999)), Adam(lr=0.1, betas=(0.9, 0.0)), SGD(lr=0.1),
+    SGD(lr=0.1, momentum=0.9, weight_decay=0.3), SGD(lr=0.1, momentum=0.9, nesterov=True), RMSprop(lr=0.1, weight_decay=0.3),
+    RMSprop(lr=0.1, momentum=0.5), RMSprop(lr=0.1, momentum={"linear": [0.0, 0.5]}),
+]  # fmt: skip
+
+
+def slope(parameter):
+    """The gradient of the sum of sin(3 p): it depends on the parameter, so that a step depends on the one before."""
+    return 3 * torch.cos(3 * parameter)
+
+
+@pytest.mark.parametrize("optimizer", KINDS)
+@pytest.mark.parametrize("taken", [0, 2])
+def test_a_differentiable_step_is_the_step_of_torch(optimizer, taken):
+    """In float64 to 1e-12, from a fresh state and from torch's state after two steps."""
+    weight = nn.Parameter(torch.linspace(-1, 1, 7, dtype=torch.float64))
+    made = optimizer.make([weight])
+
+    def go():
+        weight.grad = slope(weight.detach())
+        made.step()
+
+    for _ in range(taken):
+        go()
+    parameters, states = [weight.detach().clone()], [dict(made.state.get(weight, {}))]
+    for _ in range(3):
+        parameters, states = optimizer.differentiable_step(made.param_groups[0], states, parameters, [slope(p) for p in parameters])
+        go()
+        # torch's fused Adam counts in float32; 1 - beta^t is as exact as that
+        assert torch.allclose(parameters[0], weight, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", KINDS)
+def test_three_differentiable_steps_have_the_gradient_of_finite_differences(optimizer):
+    group = optimizer.make([nn.Parameter(torch.ones(1))]).param_groups[0]
+
+    def run(start):
+        parameters, states = [start], [{}]
+        for _ in range(3):
+            parameters, states = optimizer.differentiable_step(group, states, parameters, [slope(p) for p in parameters])
+        return parameters[0]
+
+    start = torch.tensor([-0.9, -0.2, 0.1, 0.7], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(run, start, eps=1e-7, atol=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", KINDS)
+def test_a_differentiable_step_on_a_gradient_of_0_has_a_finite_gradient(optimizer):
+    """The root of the running mean square has an infinite slope there."""
+    gradient = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    group = optimizer.make([nn.Parameter(torch.zeros(2))]).param_groups[0]
+    (new,), _ = optimizer.differentiable_step(group, [{}], [torch.zeros(2, dtype=torch.float64)], [gradient])
+    assert torch.equal(new, torch.zeros(2, dtype=torch.float64))
+    new.sum().backward()
+    assert gradient.grad.isfinite().all()
+
+
+# --- the contract checks fail what is wrong -------------------------------------------------------------------
+
+
+class Forgetful(SGD):
+    """Takes a schedule of the momentum and never asks for its value."""
+
+    def options(self, now):
+        return {"lr": now(self.lr), "momentum": self.momentum.values[0], "weight_decay": now(self.weight_decay)}
+
+
+class Stateless(Adam):
+    """Its differentiable step forgets the means of the gradient."""
+
+    def differentiable_step(self, group, states, parameters, gradients):
+        return super().differentiable_step(group, [{} for _ in states], parameters, gradients)
+
+
+class CutOff(SGD):
+    """Its differentiable step is none."""
+
+    def differentiable_step(self, group, states, parameters, gradients):
+        return super().differentiable_step(group, states, [p.detach() for p in parameters], [g.detach() for g in gradients])
+
+
+class InfiniteSlope(RMSprop):
+    """Its differentiable step takes the root of 0."""
+
+    def differentiable_step(self, group, states, parameters, gradients):
+        new = [p - group["lr"] * g / (g.square().sqrt() + group["eps"]) for p, g in zip(parameters, gradients)]
+        return new, [{} for _ in states]
+
+
+@pytest.mark.parametrize(
+    ("factory", "check", "told"),
+    [
+        (Forgetful, "check_options", "momentum"), (Stateless, "check_differentiable_step_is_the_step", "after step 2"),
+        (CutOff, "check_differentiable_step_has_a_gradient", "require grad|do not depend"),
+        (InfiniteSlope, "check_differentiable_step_has_a_gradient", "not finite"),
+    ],
+)  # fmt: skip
+def test_the_contract_checks_fail_a_wrong_optimiser(plugin_module, factory, check, told):
+    plugin = Plugin("optimizer.wrong", modules=[plugin_module({"optimizer.wrong": factory})])
+    (found,) = [one for one in checks_of(plugin) if one.__name__ == check]
+    with pytest.raises((AssertionError, RuntimeError), match=told):
+        found(plugin)

@@ -44,12 +44,42 @@ def input_of(context: FeatureContext) -> Tensor:
 
 
 def check_shape(plugin: Plugin) -> None:
-    """(B, *shape) -> (B, size) float32 without a gradient."""
+    """(B, *shape) -> (B, size) float32, whatever type the samples have."""
     for context, extract in served(plugin):
-        found = extract(input_of(context).requires_grad_())
-        assert tuple(found.shape) == (ROWS, extract.size), f"{tuple(found.shape)} instead of {(ROWS, extract.size)}"
-        assert found.dtype == torch.float32 and not found.requires_grad, "features are float32, without a gradient"
-        assert bool(found.isfinite().all())
+        for dtype in (torch.float32, torch.float64):
+            found = extract(input_of(context).to(dtype))
+            assert tuple(found.shape) == (ROWS, extract.size), f"{tuple(found.shape)} instead of {(ROWS, extract.size)}"
+            assert found.dtype == torch.float32, f"features of {dtype} samples are {found.dtype}, and not float32"
+            assert bool(found.isfinite().all())
+
+
+def check_gradient(plugin: Plugin) -> None:
+    """A finite gradient reaches every sample and nothing else, and asking for it changes no value."""
+    for context, extract in served(plugin):
+        x = input_of(context).requires_grad_()
+        found = extract(x)
+        assert found.requires_grad, "no gradient reaches the samples: leave no_grad and detach to those who call"
+        with torch.no_grad():
+            torch.testing.assert_close(found, extract(x), rtol=1e-5, atol=1e-5)
+        (grad,) = torch.autograd.grad(found.square().sum(), x, retain_graph=True)
+        assert bool(grad.isfinite().all()), "the gradient at the samples is not finite"
+        assert bool(grad.flatten(1).any(1).all()), "the gradient at some sample is 0"
+        others = [leaf for leaf in leaves(found) if leaf is not x]
+        assert not others, f"{len(others)} other tensors want a gradient: freeze the weights"
+
+
+def leaves(x: Tensor) -> list[Tensor]:
+    """The tensors without a history in the graph of x that want a gradient."""
+    found, waiting, seen = [], [x.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting += [before for before, _ in node.next_functions]
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+    return found
 
 
 def check_each_sample_alone(plugin: Plugin) -> None:

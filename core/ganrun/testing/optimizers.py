@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganrun import checkpoint
 from ganrun.recipe import parameters
 from ganrun.schedule import Scheduled
+from ganrun.testing.conditions import when
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import written_and_read
 
@@ -63,3 +66,95 @@ def check_state_survives_a_checkpoint(plugin: Plugin) -> None:
     step(held, optimizer, 3, start=3)
     step(again, restored, 3, start=3)
     assert all(torch.equal(one, other) for one, other in zip(held, again)), "other weights after a restored state"
+
+
+# --- what an optimiser may offer ------------------------------------------------------------------------------
+
+
+def offers(name: str) -> Any:
+    """Whether the optimiser has a method that it need not have."""
+    return lambda plugin: hasattr(plugin.factory, name)
+
+
+def schedules_of(value: Any) -> list[Scheduled]:
+    """The schedules among some attributes, also those in a tuple."""
+    if isinstance(value, Scheduled):
+        return [value]
+    return [found for item in value for found in schedules_of(item)] if isinstance(value, tuple | list) else []
+
+
+@when(offers("options"))
+def check_options(plugin: Plugin) -> None:
+    """``options`` gives the value now of every scheduled parameter, as entries of torch's group, which starts with the first values."""
+    optimizer, asked = plugin.part.make(), []
+
+    def now(value: Scheduled) -> float:
+        asked.append(value)
+        return value.values[0]
+
+    options = optimizer.options(now)
+    assert "lr" in options, "options has no lr"
+    # by identity: schedules of one value are equal
+    known = {id(schedule) for schedule in asked}
+    forgotten = [name for name, value in vars(optimizer).items() if any(id(schedule) not in known for schedule in schedules_of(value))]
+    assert not forgotten, f"options does not ask for the value of {', '.join(forgotten)} now: its schedule would have no effect"
+    for group in make(plugin)[1].param_groups:
+        for name, value in options.items():
+            assert name in group, f"torch's parameter group has no entry {name!r}; it has {', '.join(sorted(group))}"
+            assert group[name] == value, f"make sets {name} to {group[name]}, options to {value}"
+
+
+@when(offers("differentiable_step"))
+def check_differentiable_step_is_the_step(plugin: Plugin) -> None:
+    """Three differentiable steps end in the parameters and the state of three steps of the torch optimiser, to rounding.
+
+    What is passed in is left alone. So it is after a change of the rate, and from a state that the torch optimiser made.
+    """
+    held, optimizer = make(plugin)
+    group = optimizer.param_groups[0]
+    parameters: list[Tensor] = [parameter.detach().clone() for parameter in held]
+    states: list[dict[str, Tensor]] = [{} for _ in held]
+    for number in range(4):
+        if number == 3:
+            group["lr"] = group["lr"] / 2
+            states = [dict(optimizer.state.get(parameter, {})) for parameter in held]
+            parameters = [parameter.detach().clone() for parameter in held]
+        generator = torch.Generator().manual_seed(number)
+        gradients = [torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=generator)) for parameter in held]
+        passed = [tensor.clone() for tensor in (*parameters, *gradients, *tensors_of(states))]
+        new, after = plugin.part.make().differentiable_step(group, states, parameters, gradients)
+        found = [*parameters, *gradients, *tensors_of(states)]
+        assert all(torch.equal(one, other) for one, other in zip(passed, found)), "differentiable_step changes what it is given"
+        parameters, states = new, after
+        step(held, optimizer, 1, start=number)
+        for one, other in zip(held, parameters):
+            assert torch.allclose(one, other, rtol=1e-5, atol=1e-6), f"after step {number + 1} another parameter than torch's"
+        for one_state, other_state in zip([optimizer.state.get(parameter, {}) for parameter in held], states):
+            for name, value in one_state.items():
+                if not isinstance(value, Tensor):  # torch keeps None for what it has not used yet
+                    continue
+                equal = name in other_state and torch.allclose(value, other_state[name], rtol=1e-5, atol=1e-7)
+                assert equal, f"after step {number + 1} another {name} in the state than torch's"
+
+
+def tensors_of(states: list[dict[str, Tensor]]) -> list[Tensor]:
+    """The tensors in some states, in their order."""
+    return [value for state in states for value in state.values() if isinstance(value, Tensor)]
+
+
+@when(offers("differentiable_step"))
+def check_differentiable_step_has_a_gradient(plugin: Plugin) -> None:
+    """Two steps are differentiable in the first parameters and gradients, with finite values also where a gradient is 0."""
+    held, optimizer = make(plugin)
+    start = [parameter.detach().clone().requires_grad_() for parameter in held]
+    slopes = [torch.where(parameter > 0, 0.5, 0.0).requires_grad_() for parameter in start]
+    parameters: list[Tensor] = list(start)
+    states: list[dict[str, Tensor]] = [{} for _ in held]
+    for _ in range(2):
+        gradients = [slope * (1 + parameter) for slope, parameter in zip(slopes, parameters)]
+        parameters, states = plugin.part.make().differentiable_step(optimizer.param_groups[0], states, parameters, gradients)
+    total = torch.stack([parameter.square().sum() for parameter in parameters]).sum()
+    found = torch.autograd.grad(total, [*start, *slopes], allow_unused=True)
+    assert all(grad is not None for grad in found), "the new parameters do not depend on the old ones or on the gradients"
+    assert all(bool(grad.isfinite().all()) for grad in found), "a gradient through the step is not finite where the gradient is 0"
+    assert any(bool((grad != 0).any()) for grad in found[len(start) :]), "no gradient reaches the gradients"

@@ -100,10 +100,10 @@ def check_strength_zero_runs_the_code(plugin: Plugin) -> None:
 
 
 def check_default_strength_changes_something(plugin: Plugin) -> None:
-    """At its default strength the trick changes the weights, or, if it listens to ``sampling``, what is sampled."""
+    """At its default strength the trick changes the weights, or, if it listens to ``sample`` or ``sampling``, what is sampled."""
     with_it, without = trained(plugin, plugin.recipe, STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
     changed = bool(first_difference(weights(without), weights(with_it)))
-    if not changed and "sampling" in events_of(plugin.factory):
+    if not changed and {"sample", "sampling"} & set(events_of(plugin.factory)):
         changed = bool(first_difference(samples(without), samples(with_it)))
     assert changed, f"{STEPS} steps with the trick at its defaults are those without it"
 

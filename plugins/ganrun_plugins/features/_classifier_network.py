@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -69,16 +70,32 @@ def new_network(channels: int, classes: int, seed: int) -> ClassifierNetwork:
 
 
 def resized(x: Tensor, side: int) -> Tensor:
-    """Pictures (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels that a picture file has."""
+    """Pictures (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels that a picture file has.
+
+    Gradients pass as if nothing had been rounded.
+    """
     x = x.float()
     if x.shape[-2:] != (side, side):
         x = F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
     return to_float(to_bytes(x))
 
 
+class Rounded(torch.autograd.Function):
+    """Rounding whose gradient is 1, not 0 (Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons", 2013)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.round()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
 def to_bytes(x: Tensor) -> Tensor:
-    """[-1, 1] -> 0 to 255, still floats, so that what is not a number stays so."""
-    return ((x + 1) * 127.5).round().clamp(0, 255)
+    """[-1, 1] -> 0 to 255, still floats, so that what is not a number stays so. The gradient is that without rounding."""
+    levels: Tensor = Rounded.apply(((x + 1) * 127.5).clamp(0, 255))
+    return levels
 
 
 def to_float(x: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ Pictures are resized to ``side`` (bilinear, antialiased when they shrink) and ro
 what its entries picture (``subjects``: entry -> text); if weights for that subject come with ganrun, they are used, so that
 values compare between machines. Any other labelled data get a classifier of their own, trained once on the train split
 and kept in the cache folder under a fingerprint of data, preprocessing, network and training.
+
+The weights are frozen. Gradients reach the pictures as if they had not been rounded: rounding alone has none.
 """
 
 from __future__ import annotations
@@ -75,7 +77,8 @@ class Classifier:
 
     def classify(self, x: Tensor) -> Tensor:
         """The most likely class of each sample, (B,) int64, as the data number them."""
-        return self.logits(x).argmax(1)
+        with torch.no_grad():
+            return self.logits(x).argmax(1)
 
     def fingerprint(self) -> str:
         """A hash of the weights and of what is done to a picture before."""
@@ -96,7 +99,7 @@ class Classifier:
     def _run(self, x: Tensor, function: Any) -> Tensor:
         device = self.context.device
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.no_grad(), torch.autocast(device.type, enabled=False), exact:
+        with torch.autocast(device.type, enabled=False), exact:
             out: Tensor = function(networks.resized(x.to(device), self.side))
         return out.to(x.device)
 
@@ -140,7 +143,8 @@ class Classifier:
                 print(f"{say}: step {step} of {self.steps}", flush=True)
 
         network = networks.new_network(self.channels, len(self.classes), seed).to(self.context.device)
-        networks.fit(network, x, label, steps=self.steps, seed=seed, report=report)
+        with torch.autocast(self.context.device.type, enabled=False):  # the first call may come from within a step
+            networks.fit(network, x, label, steps=self.steps, seed=seed, report=report)
         return network
 
     def _collect(self) -> tuple[Tensor, Tensor]:

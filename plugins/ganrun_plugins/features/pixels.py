@@ -15,13 +15,13 @@ from ganrun.hookspecs import Component, hookimpl
 
 
 class Pixels:
-    """(B, *shape) -> (B, size) float32: pixels in [-1, 1], or the coordinates of points."""
+    """(B, *shape) -> (B, size) float32: pixels in [-1, 1], or the coordinates of points. The gradient is 1."""
 
     def __init__(self, context: FeatureContext) -> None:
         self.size = context.space.size
 
     def __call__(self, x: Tensor) -> Tensor:
-        return x.detach().flatten(1).float()
+        return x.flatten(1).float()
 
     def fingerprint(self) -> str:
         """There are no weights, so nothing but the name."""

@@ -25,9 +25,8 @@ from ganrun.hookspecs import Component, hookimpl
 class NonSaturating:
     """Cross-entropy against targets; the generator maximises log D instead of minimising log(1 - D)."""
 
-    provides = frozenset({"targets", "per-sample-generator", "logit:signed"})
+    provides = frozenset({"targets", "per-sample-generator", "logit:signed", "logit:probability"})
     real_in_generator = False
-    fakes = 1
 
     def targets(self, role: str) -> float:
         """1 for real samples, 0 for fakes: the probability that a sample is real."""

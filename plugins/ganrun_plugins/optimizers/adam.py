@@ -1,23 +1,29 @@
 """Adam: a step of the running mean of the gradient over the root of its running mean square.
 
-Paper: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), algorithm 1. GANs usually take a first beta
-of 0.5 or 0 (Radford et al. 2015), because the mean of old gradients belongs to an opponent that has moved on.
-Weight decay is the L2 kind: it is added to the gradient.
+Paper: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), algorithm 1. At the t-th step, g the gradient:
+
+    m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2
+    parameter <- parameter - lr * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)
+
+GANs usually take a first beta of 0.5 or 0 (Radford et al. 2015), because the mean of old gradients belongs to an
+opponent that has moved on. Weight decay is the L2 kind: it is added to the gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.schedule import Scheduled
+from ganrun_plugins.optimizers._root import safe_root
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
+Beta = Annotated[Scheduled, Field(ge=0, lt=1)]
 
 
 class Adam:
@@ -26,22 +32,55 @@ class Adam:
     def __init__(
         self, *,
         lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(2e-4),
-        betas: Annotated[tuple[Beta, Beta], Field(description="decay of the means of the gradient and of its square")] = (0.5, 0.999),
-        eps: Annotated[float, Field(gt=0, description="added to the root")] = 1e-8,
-        weight_decay: Annotated[float, Field(ge=0, description="added to the gradient, times the parameter")] = 0.0,
+        betas: Annotated[
+            tuple[Beta, Beta], Field(description="decay of the means of the gradient and of its square")
+        ] = (Scheduled(0.5), Scheduled(0.999)),
+        eps: Annotated[Scheduled, Field(gt=0, description="added to the root")] = Scheduled(1e-8),
+        weight_decay: Annotated[Scheduled, Field(ge=0, description="added to the gradient, times the parameter")] = Scheduled(0.0),
     ) -> None:  # fmt: skip
         self.lr = Scheduled(lr)
-        self.betas = (betas[0], betas[1])
-        self.eps = eps
-        self.weight_decay = weight_decay
+        self.betas = (Scheduled(betas[0]), Scheduled(betas[1]))
+        self.eps = Scheduled(eps)
+        self.weight_decay = Scheduled(weight_decay)
+
+    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
+        """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
+        return {
+            "lr": now(self.lr), "betas": (now(self.betas[0]), now(self.betas[1])), "eps": now(self.eps),
+            "weight_decay": now(self.weight_decay),
+        }  # fmt: skip
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of one player's parameters. The engine sets its learning rate before each turn."""
+        """The optimiser of one player's parameters. The engine sets its options before each turn."""
         # torch's fused Adam takes parameters of one kind, on a CPU or a GPU; elsewhere (as on meta) torch chooses.
         fused = all(p.device.type in ("cpu", "cuda") and p.dtype in (torch.float32, torch.float64) for p in parameters)
-        return torch.optim.Adam(
-            parameters, lr=self.lr.values[0], betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused or None
-        )
+        return torch.optim.Adam(parameters, fused=fused or None, **self.options(lambda value: value.values[0]))
+
+    def differentiable_step(
+        self, group: dict[str, Any], states: Sequence[dict[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """The step of torch.optim.Adam as a differentiable function of parameters, gradients and state.
+
+        group: torch's parameter group. states: ``optimizer.state[p]`` of each parameter, empty before its first step.
+        Returns new parameters and new states; what is passed in is left alone.
+        """
+        (first, second), rate, eps, decay = group["betas"], group["lr"], group["eps"], group["weight_decay"]
+        stepped, after = [], []
+        for parameter, gradient, state in zip(parameters, gradients, states):
+            g = gradient + decay * parameter if decay != 0 else gradient
+            count = state["step"] + 1 if "step" in state else torch.ones(())
+            mean = first * state["exp_avg"] + (1 - first) * g if "exp_avg" in state else (1 - first) * g
+            square = second * state["exp_avg_sq"] + (1 - second) * g * g if "exp_avg_sq" in state else (1 - second) * g * g
+            exact = count.to(torch.promote_types(parameter.dtype, count.dtype))  # torch counts in float32
+            size = rate / _correction(first, exact)
+            stepped.append(parameter - size * mean / (safe_root(square) / _correction(second, exact).sqrt() + eps))
+            after.append({"step": count, "exp_avg": mean, "exp_avg_sq": square})
+        return stepped, after
+
+
+def _correction(beta: float, count: Tensor) -> Tensor:
+    """1 - beta^count, without the cancellation that 1 - 0.999 has in float32."""
+    return -torch.expm1(count * math.log(beta)) if beta > 0 else torch.ones_like(count)
 
 
 @hookimpl

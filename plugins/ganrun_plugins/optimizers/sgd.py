@@ -1,16 +1,18 @@
 """Stochastic gradient descent, with momentum if asked.
 
 Robbins and Monro, "A Stochastic Approximation Method" (1951); momentum: Polyak (1964), Nesterov's form: Sutskever et al. (2013).
+With g the gradient, b <- momentum b + g (g itself in the first step), parameter <- parameter - lr * b; Nesterov's form
+steps along g + momentum b.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Refusal
@@ -23,24 +25,50 @@ class SGD:
     def __init__(
         self, *,
         lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(0.01),
-        momentum: Annotated[float, Field(ge=0, lt=1, description="decay of the running sum of gradients")] = 0.0,
+        momentum: Annotated[Scheduled, Field(ge=0, lt=1, description="decay of the running sum of gradients")] = Scheduled(0.0),
         nesterov: Annotated[bool, Field(description="look ahead along the momentum")] = False,
-        weight_decay: Annotated[float, Field(ge=0, description="added to the gradient, times the parameter")] = 0.0,
+        weight_decay: Annotated[Scheduled, Field(ge=0, description="added to the gradient, times the parameter")] = Scheduled(0.0),
     ) -> None:  # fmt: skip
-        if nesterov and momentum == 0:
-            raise Refusal("Nesterov's look-ahead is along the momentum, and momentum is 0", "set momentum above 0, or nesterov: false")
         self.lr = Scheduled(lr)
-        self.momentum = momentum
+        self.momentum = Scheduled(momentum)
         self.nesterov = nesterov
-        self.weight_decay = weight_decay
+        self.weight_decay = Scheduled(weight_decay)
+        if nesterov and max(self.momentum.values) == 0:
+            raise Refusal("Nesterov's look-ahead is along the momentum, and momentum is 0", "set momentum above 0, or nesterov: false")
+
+    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
+        """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
+        return {"lr": now(self.lr), "momentum": now(self.momentum), "weight_decay": now(self.weight_decay)}
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of one player's parameters. The engine sets its learning rate before each turn."""
+        """The optimiser of one player's parameters. The engine sets its options before each turn."""
         fused = all(p.device.type in ("cpu", "cuda") and p.dtype in (torch.float32, torch.float64) for p in parameters)
-        return torch.optim.SGD(
-            parameters, lr=self.lr.values[0], momentum=self.momentum, nesterov=self.nesterov,
-            weight_decay=self.weight_decay, fused=fused or None,
-        )  # fmt: skip
+        # torch's constructor takes Nesterov's form with a momentum above 0 alone; a schedule may start at 0.
+        optimizer = torch.optim.SGD(parameters, momentum=max(self.momentum.values), nesterov=self.nesterov, fused=fused or None)
+        for group in optimizer.param_groups:
+            group.update(self.options(lambda value: value.values[0]))
+        return optimizer
+
+    def differentiable_step(
+        self, group: dict[str, Any], states: Sequence[dict[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """The step of torch.optim.SGD as a differentiable function of parameters, gradients and state.
+
+        group: torch's parameter group. states: ``optimizer.state[p]`` of each parameter, empty before its first step.
+        Returns new parameters and new states; what is passed in is left alone.
+        """
+        rate, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
+        stepped, after = [], []
+        for parameter, gradient, state in zip(parameters, gradients, states):
+            g = gradient + decay * parameter if decay != 0 else gradient
+            new = dict(state)
+            if momentum != 0:
+                old = state.get("momentum_buffer")  # torch keeps None there until momentum has been used
+                buffer = new["momentum_buffer"] = g if old is None else momentum * old + g
+                g = g + momentum * buffer if group["nesterov"] else buffer
+            stepped.append(parameter - rate * g)
+            after.append(new)
+        return stepped, after
 
 
 @hookimpl

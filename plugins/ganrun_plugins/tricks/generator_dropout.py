@@ -11,11 +11,9 @@ after it. So the output block is left out. An activation that is written as a fu
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
@@ -24,6 +22,7 @@ from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Interface, Refusal
 from ganrun.schedule import Scheduled
+from ganrun_plugins.tricks._layers import replace, trace
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -93,37 +92,23 @@ class GeneratorDropout:
 
 def hidden_activations(network: nn.Module, interface: Interface) -> set[nn.Module]:
     """The activation modules that run before some layer with parameters: all but those of the output block."""
-    twin = copy.deepcopy(network).to("meta").eval()
-    names = {id(module): name for name, module in twin.named_modules()}
+    modules = dict(network.named_modules())
     waiting: set[str] = set()
     hidden: set[str] = set()
-
-    def before(module: nn.Module, args: Any) -> None:
-        if isinstance(module, ACTIVATIONS):
-            hidden.discard(names[id(module)])  # one used again may be the last now
-            waiting.add(names[id(module)])
-        elif next(module.parameters(), None) is not None:
+    for call in trace(network, interface).calls:
+        if isinstance(modules[call.name], ACTIVATIONS):
+            hidden.discard(call.name)  # one used again may be the last now
+            waiting.add(call.name)
+        elif next(modules[call.name].parameters(), None) is not None:
             hidden.update(waiting)
             waiting.clear()
-
-    for module in twin.modules():
-        module.register_forward_pre_hook(before)
-    dtype = next((p.dtype for p in twin.parameters()), torch.float32)
-    with torch.no_grad():
-        twin(*(
-            torch.zeros(2, *space.shape, dtype=torch.long if space.kind == "labels" else dtype, device="meta")
-            for space in (interface.takes, *interface.given)
-        ))  # fmt: skip
-    return {module for name, module in network.named_modules() if name in hidden}
+    return {modules[name] for name in hidden}
 
 
 def insert_dropout(network: nn.Module, activations: set[nn.Module], p: float) -> list[ScheduledDropout]:
     """Replace each of these modules, wherever it is used, by itself followed by dropout. Returns the new layers."""
     pairs = {activation: nn.Sequential(activation, ScheduledDropout(p)) for activation in activations}
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if child in pairs and parent is not pairs[child]:
-                setattr(parent, name, pairs[child])
+    replace(network, pairs)
     return [layer for pair in pairs.values() for layer in pair if isinstance(layer, ScheduledDropout)]
 
 

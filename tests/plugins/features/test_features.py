@@ -50,6 +50,9 @@ def test_pixels_are_the_flattened_samples():
     x = pictures(data)[:4]
     assert extract.size == 3 * 12 * 12
     assert torch.equal(extract(x.double()), x.reshape(4, -1))
+    x.requires_grad_()
+    extract(x).sum().backward()
+    assert torch.equal(x.grad, torch.ones_like(x))
 
 
 # --- the shipped classifier -------------------------------------------------------------------------------------
@@ -87,13 +90,47 @@ def test_classes_are_numbered_as_the_data_number_them(files, tmp_path):
     assert (extract.classify(pictures(test)) == test.tensors["label"]).double().mean() > 0.98
 
 
-def test_features_are_64_float32_numbers_a_picture_without_a_gradient(files, tmp_path):
+def test_features_are_64_float32_numbers_a_picture(files, tmp_path):
     data = Digits(files, "test")
     extract = Classifier(context(data, tmp_path))
-    x = pictures(data)[:5].double().requires_grad_()
-    out = extract(x)
-    assert (out.shape, out.dtype, out.requires_grad) == ((5, 64), torch.float32, False)
+    out = extract(pictures(data)[:5].double())
+    assert (out.shape, out.dtype) == ((5, 64), torch.float32)
     assert extract.size == 64
+
+
+def test_the_classifiers_gradient_is_that_of_its_network_at_the_rounded_picture(files, tmp_path):
+    """Rounding alone would have no gradient. (x + 1) * 127.5 and its inverse cancel; pixels beyond [-1, 1] are cut and have none."""
+    data = Digits(files, "test")
+    extract = Classifier(context(data, tmp_path))
+    x = (pictures(data)[:5] * 0.9).requires_grad_()
+    found = extract(x)
+    found.sum().backward()
+    rounded = networks.resized(x.detach(), 32).requires_grad_()
+    assert not torch.equal(rounded, x)
+    extract.network.features(rounded).sum().backward()
+    assert x.grad.abs().max() > 1e-3
+    assert torch.allclose(x.grad, rounded.grad, atol=1e-6)
+    assert torch.equal(found.detach(), extract(x.detach()))
+
+    outside = torch.full((1, 1, 32, 32), 1.5, requires_grad=True)
+    extract(outside).sum().backward()
+    assert not outside.grad.any()
+
+
+def test_gradients_pass_the_resizing(files, tmp_path):
+    data = Digits(files, "test", size=8)
+    x = pictures(data)[:3].requires_grad_()
+    Classifier(context(data, tmp_path))(x).square().sum().backward()
+    assert x.grad.flatten(1).any(1).all()
+
+
+def test_the_classifiers_weights_are_frozen_and_classes_have_no_gradient(files, tmp_path):
+    data = Digits(files, "test")
+    extract = Classifier(context(data, tmp_path))
+    x = pictures(data)[:3].requires_grad_()
+    extract(x).sum().backward()
+    assert all(p.grad is None and not p.requires_grad for p in extract.network.parameters())
+    assert not extract.classify(x).requires_grad
 
 
 def test_pictures_are_rounded_to_256_levels_as_a_file_would(files, tmp_path):
@@ -156,6 +193,15 @@ def test_training_depends_on_its_key_alone(tmp_path):
         torch.set_default_dtype(torch.float32)
     assert one.fingerprint() == other.fingerprint()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_training_within_a_step_of_mixed_precision_gives_the_same_weights(tmp_path):
+    data = bars()
+    one = Classifier(context(data, tmp_path / "one"), side=8, steps=3)
+    other = Classifier(context(data, tmp_path / "other"), side=8, steps=3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert one(pictures(data)).dtype == torch.float32
+    assert one.fingerprint() == other.fingerprint()
 
 
 def test_a_damaged_file_is_made_anew(tmp_path):

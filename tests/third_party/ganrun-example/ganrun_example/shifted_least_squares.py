@@ -23,7 +23,6 @@ class ShiftedLeastSquares:
 
     provides = frozenset({"targets", "per-sample-generator"})
     real_in_generator = False
-    fakes = 1
 
     def __init__(self, *, shift: Annotated[float, Field(description="added to both targets")] = 0.0) -> None:
         self.shift = shift

@@ -1,0 +1,112 @@
+"""What the consistency tricks share: the transformation T, and the squared distance of two outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganrun.build import provided_by
+from ganrun.game import DiscriminatorOutput, Role, Round, Stream, Turn
+from ganrun.protocols import Because
+from ganrun.schedule import Scheduled
+
+if TYPE_CHECKING:
+    from ganrun.build import Experiment
+
+DETERMINISTIC = Because(
+    "it asks two calls of the discriminator to agree, and dropout makes them differ even for one and the same sample",
+    "a discriminator without dropout",
+)
+NEEDS_A_GAME = Because("there is no discriminator whose opinions could be made consistent", "a variant with a game")
+
+
+@dataclass(frozen=True)
+class Transform:
+    """T: what a discriminator should not care about.
+
+    Images (B, C, H, W) are mirrored with probability 1/2, if ``flip``, and shifted down and right by whole pixels, drawn
+    from -k to k with k = floor(``shift`` * side); what moves in is 0. Images among what is given are moved alike.
+    Samples of any other space get normal noise of standard deviation ``sigma``; what is given with them stays.
+    """
+
+    flip: bool
+    shift: Scheduled
+    sigma: Scheduled
+
+    def __call__(self, turn: Turn, round: Round, x: Tensor, given: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """T of samples (B, ...) and of what is given with them."""
+        if round.game.space != "image":
+            noise = turn.draws.normal("consistency noise", *x.shape).to(x.dtype)  # (B, ...)
+            return x + turn.now(self.sigma) * noise, tuple(given)
+        mirrored = turn.draws.uniform("consistency flip", x.shape[0]) < 0.5 * self.flip  # (B,)
+        share = turn.draws.uniform("consistency shift", x.shape[0], 2)  # (B, 2)
+        limit = turn.now(self.shift)
+        spaces = turn.engine.experiment.description.networks[round.game.discriminator].interface.given
+        moved = [moved_image(t, mirrored, share, limit) if s.kind == "image" else t for t, s in zip(given, spaces)]
+        return moved_image(x, mirrored, share, limit), tuple(moved)
+
+
+def moved_image(x: Tensor, mirrored: Tensor, share: Tensor, limit: float) -> Tensor:
+    """x: (B, C, H, W). mirrored: (B,) bool. share: (B, 2) in [0, 1), from the largest shift up (left) to that down (right)."""
+    rows, height, width = x.shape[0], x.shape[2], x.shape[3]
+    down, right = int(limit * height), int(limit * width)
+    flipped = torch.where(mirrored[:, None, None, None], x.flip(3), x)
+    padded = F.pad(flipped, (right, right, down, down))  # (B, C, H + 2 down, W + 2 right)
+    y = places(share[:, 0], height, down)  # (B, H)
+    z = places(share[:, 1], width, right)  # (B, W)
+    batch = torch.arange(rows, device=x.device)
+    return padded[batch[:, None, None], :, y[:, :, None], z[:, None, :]].permute(0, 3, 1, 2)  # (B, H, W, C) -> (B, C, H, W)
+
+
+def places(share: Tensor, side: int, most: int) -> Tensor:
+    """share (B,) in [0, 1) -> (B, side) int64: where each pixel of a shifted side comes from, among side + 2 most."""
+    shift = (share * (2 * most + 1)).long() - most  # -most ... most, each as likely as the others
+    return torch.arange(side, device=share.device)[None, :] + most - shift[:, None]
+
+
+def is_augmented(experiment: Experiment) -> bool:
+    """Whether a part of the recipe augments what discriminators see."""
+    return bool(provided_by(experiment).get("augmented"))
+
+
+def consistency(turn: Turn, round: Round, role: Role, transform: Transform, *, augmented: bool, heads: bool) -> Tensor:
+    """The mean over a role's samples of (D(x) - D(T x))^2; neither branch is cut.
+
+    With an augmentation in the recipe D(x) has seen augmented samples, so it is compared with samples as they are.
+    """
+    found = []
+    for stream in round.of(role):
+        x, given = (stream.x, stream.given) if augmented else transform(turn, round, stream.x, stream.given)
+        through = ("corrupt", "pack") if augmented else None
+        other = turn.discriminate(round, x, given, role=role, tag="consistency", through=through)
+        found.append(distance(output_of(stream), other, heads=heads))
+    return torch.cat(found).mean()
+
+
+def output_of(stream: Stream) -> DiscriminatorOutput:
+    """What the round's discriminator said of a stream."""
+    assert stream.output is not None, "rounds are scored before the event `losses`"
+    return stream.output
+
+
+def distance(one: DiscriminatorOutput, other: DiscriminatorOutput, *, heads: bool) -> Tensor:
+    """(B,): the squared distance of two outputs of the same samples; with ``heads`` that of each extra head is added."""
+    found = squared(one.logits, other.logits)
+    for name in one.heads if heads else ():
+        found = found + squared(one.heads[name], other.heads[name])
+    return found
+
+
+def squared(one: Tensor, other: Tensor) -> Tensor:
+    """(B,), (B, K) or (B, K, h, w) -> (B,): the squared norm over axis 1, the mean over patches. At least float32."""
+    dtype = torch.promote_types(one.dtype, torch.float32)
+    squares = (one.to(dtype) - other.to(dtype)).square()
+    if squares.dim() == 1:
+        return squares
+    per_patch = squares.sum(1)  # (B,) or (B, h, w)
+    return per_patch.flatten(1).mean(1) if per_patch.dim() > 1 else per_patch

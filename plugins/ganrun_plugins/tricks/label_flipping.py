@@ -1,0 +1,91 @@
+"""Label flipping: now and then the discriminator is told that a real sample is fake, and a fake real.
+
+Source: Chintala, Denton, Arjovsky and Mathieu, "How to Train a GAN? Tips and tricks to make GANs work" (2016), tip 6: make the
+labels noisy, occasionally flip them when the discriminator is trained. With probability p a sample's target is
+replaced by the other role's:
+
+    target(x) <- target of the other role, with probability p, drawn per sample (for all its patches)
+
+The optimal discriminator of a cross-entropy then answers p + (1 - 2p) D(x) instead of D(x): it is never certain. ``which: real``
+flips real samples alone, which lowers their target and leaves that of fakes alone, as one-sided smoothing does.
+
+The other role's target is what stands in the round when this trick's turn comes, so flipping after label-smoothing
+swaps smoothed targets; smoothing listed after flipping writes over the flips. Where a loss compares a real sample with a
+fake, ``both`` flips the two of a pair together, so that the pair is asked for the opposite order. Only the
+discriminator's side has targets; the generator's is never touched. The default flips one in twenty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.game import Role, Round, Turn
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because
+from ganrun.schedule import Scheduled
+
+OTHER: dict[Role, Role] = {"real": "fake", "fake": "real"}
+
+
+class LabelFlipping:
+    """Gives samples the other role's target with probability p, on the discriminator's side."""
+
+    strength: ClassVar[str] = "p"
+    remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "overfitting-discriminator"})
+    needs: ClassVar[dict[str, Because]] = {
+        "targets": Because(
+            "this loss compares the logits with nothing, so there is no target that could be flipped",
+            "a loss with targets, such as non-saturating or least-squares",
+        ),
+    }
+    warns: ClassVar[dict[str, Because]] = {
+        "logit:relative": Because(
+            "this loss compares real samples with fakes: a flipped target asks for the opposite order, and of one sample alone it pulls "
+            "against the other half of the same comparison",
+            "which: both, which flips the two of a pair together; or leave label-flipping out",
+        ),
+    }
+
+    def __init__(
+        self, *,
+        p: Annotated[Scheduled, Field(ge=0, le=1, description="probability that a sample's target is the other role's")] = Scheduled(0.05),
+        which: Annotated[Literal["real", "both"], Field(description="flip real samples alone, or fakes as well")] = "both",
+    ) -> None:  # fmt: skip
+        self.p = Scheduled(p)
+        self.which = which
+
+    @hookimpl
+    def targets(self, turn: Turn, round: Round) -> None:
+        before: dict[Role, list[Tensor | None]] = {role: [stream.target for stream in round.of(role)] for role in OTHER}
+        paired = self.which == "both" and "logit:relative" in turn.engine.loss.provides
+        masks: list[Tensor] = []  # of the real streams, in their order
+        roles: tuple[Role, ...] = ("real", "fake") if self.which == "both" else ("real",)
+        for role in roles:
+            for number, stream in enumerate(round.of(role)):
+                if stream.target is None:
+                    continue
+                rows = len(stream.target)
+                if paired and role == "fake" and number < len(masks) and len(masks[number]) == rows:
+                    mask = masks[number]
+                else:
+                    mask = turn.draws.uniform("label-flipping", rows) < turn.now(self.p)  # (B,)
+                    masks.append(mask)
+                opposite = self._opposite(turn, OTHER[role], before[OTHER[role]], number, stream.target)
+                stream.target = torch.where(mask.reshape(-1, *[1] * (stream.target.dim() - 1)), opposite, stream.target)
+
+    def _opposite(self, turn: Turn, other: Role, standing: list[Tensor | None], number: int, target: Tensor) -> Tensor:
+        """The other role's target, (B, ...) as ``target``: of the stream opposite if their shapes agree, else the loss's own."""
+        found = standing[number % len(standing)] if standing else None
+        if found is not None and found.shape == target.shape:
+            return found
+        return torch.full_like(target, turn.now(turn.engine.loss.targets(other)))
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("trick", "label-flipping", LabelFlipping)

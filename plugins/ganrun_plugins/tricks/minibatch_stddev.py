@@ -1,0 +1,117 @@
+"""Minibatch standard deviation: the discriminator is told how much the samples of a batch differ.
+
+Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2017), section 3:
+the standard deviation over a group of samples of every feature at every position, averaged over features and positions
+into one number, which all samples of the group get as one more feature map:
+
+    s = mean over c, h, w of sqrt( mean over the group of (x - mean over the group)^2 + 1e-8 )
+
+Groups of 4 as in the authors' code: sample i is with i + B/4, i + 2B/4, ... If 4 does not divide the batch, groups
+have the size of its largest smaller divisor (or, where that is 1, its smallest larger one: a sample alone does not differ).
+The map is joined to the input of the last layer on the way to the logits, whatever the architecture (the paper: towards the
+end of the discriminator, before a 3 x 3 convolution). ``strength`` scales what that layer makes of it.
+
+The statistic is of one forward: of real samples or of fakes, of one process, of one micro-batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganrun.game import Turn
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because
+from ganrun.schedule import Scheduled
+from ganrun_plugins.tricks._layers import Addition, join
+
+if TYPE_CHECKING:
+    from ganrun.build import Experiment
+
+EPSILON = 1e-8
+
+
+class GroupDeviation(nn.Module):
+    """(B, ...) -> (B, 1): the mean standard deviation within each sample's group."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"group-statistics"})
+
+    def __init__(self, group: int) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = group_size(len(x), self.group)
+        x = x.flatten(1)
+        x = x.float() if x.element_size() < 4 else x  # squares of bfloat16 have 3 digits
+        groups = x.reshape(size, -1, x.shape[1])  # (B, F) -> (G, B/G, F)
+        deviation = ((groups - groups.mean(0)).square().mean(0) + EPSILON).sqrt()  # (B/G, F)
+        return deviation.mean(1).repeat(size)[:, None]  # (B/G,) -> (B, 1)
+
+
+def group_size(rows: int, wanted: int) -> int:
+    """The largest divisor of ``rows`` from 2 up to ``wanted``; if there is none, the smallest one above it."""
+    divisors = [size for size in range(2, rows + 1) if rows % size == 0]
+    return max((size for size in divisors if size <= wanted), default=min(divisors, default=1))
+
+
+class MinibatchStddev:
+    """Joins the standard deviation within groups of samples to the last layer of every discriminator."""
+
+    strength: ClassVar[str] = "strength"
+    remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
+    needs: ClassVar[dict[str, Because]] = {
+        "game": Because("there is no discriminator that could be told how much samples differ", "a variant with a game"),
+    }
+    refuses: ClassVar[dict[str, Because]] = {
+        "single-sample": Because(
+            "a discriminator sees one sample at a time, whose standard deviation over the group is 0 whatever it looks like",
+            "train.batch_size of at least two packs",
+        ),
+    }
+    warns: ClassVar[dict[str, Because]] = {
+        "joint-batches": Because(
+            "real samples and fakes share a forward, so a group mixes both and its standard deviation says little of either",
+            "train.batches: separate",
+        ),
+        "accumulated": Because(
+            "groups are taken from a micro-batch, not from the whole batch of a step",
+            "a larger train.batch_size with a smaller train.accumulate",
+        ),
+    }
+
+    def __init__(
+        self, *,
+        group: Annotated[int, Field(ge=2, description="samples whose standard deviation is taken together")] = 4,
+        strength: Annotated[Scheduled, Field(ge=0, description="factor of what the discriminator makes of the statistic")] = Scheduled(1.0),
+    ) -> None:  # fmt: skip
+        self.group = group
+        self.factor = Scheduled(strength)
+        self.additions: list[Addition] = []
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        for name in experiment.networks("discriminator"):
+            self.additions.append(join(experiment, name, "minibatch_stddev", lambda channels, last: GroupDeviation(self.group), 1))
+
+    @hookimpl
+    def phase_start(self, turn: Turn) -> None:
+        for addition in self.additions:
+            addition.strength = turn.now(self.factor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The strength of the last turn."""
+        return {"strength": self.additions[0].strength} if self.additions else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what ``state_dict`` returned."""
+        for addition in self.additions:
+            addition.strength = float(state["strength"])
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("trick", "minibatch-stddev", MinibatchStddev)

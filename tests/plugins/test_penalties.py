@@ -1,0 +1,392 @@
+"""Gradient penalties on linear and quadratic discriminators: values and parameter gradients worked out by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from ganrun.build import event_manager
+from ganrun.game import DiscriminatorOutput, Game, Phase, Round, Stream, Turn
+from ganrun.hookspecs import hookimpl
+from ganrun.randomness import Draws
+from ganrun.schedule import Clock, Scheduled
+from ganrun_plugins.losses.non_saturating import NonSaturating
+from ganrun_plugins.tricks._penalty import norms, slopes
+from ganrun_plugins.tricks.dragan_penalty import DraganPenalty
+from ganrun_plugins.tricks.gradient_penalty import GradientPenalty
+from ganrun_plugins.tricks.packing import joined
+from ganrun_plugins.tricks.r1 import R1
+from ganrun_plugins.tricks.r2 import R2
+from ganrun_plugins.tricks.roth_penalty import RothPenalty
+from ganrun_plugins.tricks.zero_centred_penalty import ZeroCentredPenalty
+
+ALL = [GradientPenalty, ZeroCentredPenalty, R1, R2, DraganPenalty, RothPenalty]
+
+
+class Linear(nn.Module):
+    """D(x) = w.x + b over all numbers of a sample; with patches > 1, a map of that many equal logits."""
+
+    def __init__(self, w, b=0.0, patches=1):
+        super().__init__()
+        self.w, self.b, self.patches = nn.Parameter(torch.tensor(w)), nn.Parameter(torch.tensor(b)), patches
+        self.seen = []
+
+    def forward(self, x, *given):
+        self.seen.append((x.detach().clone(), given))
+        logits = x.flatten(1) @ self.w.flatten() + self.b  # (B,)
+        return DiscriminatorOutput(logits if self.patches == 1 else logits.reshape(-1, 1, 1, 1).expand(-1, 1, 1, self.patches))
+
+
+class Quadratic(nn.Module):
+    """D(x) = x'Ax / 2, whose slope at x is (A + A')x / 2."""
+
+    def __init__(self, a):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(a))
+        self.seen = []
+
+    def forward(self, x, *given):
+        self.seen.append((x.detach().clone(), given))
+        return DiscriminatorOutput(torch.einsum("bi,ij,bj->b", x, self.a, x) / 2)
+
+
+class Known:
+    """Draws that were written down: purpose -> numbers."""
+
+    def __init__(self, **numbers):
+        self.numbers = {name.replace("_", "-"): torch.tensor(value) for name, value in numbers.items()}
+
+    def uniform(self, purpose, n, *shape):
+        found = self.numbers[purpose.replace(" ", "-")]
+        assert found.shape == (n, *shape)
+        return found
+
+    normal = uniform
+
+
+def stand(discriminator, real, fake, *, loss=None, tricks=(), draws=None, step=0):
+    """A turn of the discriminator with one round, without a run around it."""
+    engine = SimpleNamespace(
+        modules={"discriminator": discriminator}, hooks=event_manager(list(tricks)), loss=loss or NonSaturating(),
+        device=torch.device("cpu"), settings=SimpleNamespace(batches="separate"), seed_forward=lambda turn: 0, clock=Clock(100, 4, 100),
+    )  # fmt: skip
+    draws = draws or Draws(("test", step))
+    turn = Turn(engine, Phase("discriminator", "discriminator"), step=step, draws=draws, modules=engine.modules, batch_size=len(real))
+    game = Game("adversarial", "discriminator", "discriminator", ["generator"])
+    turn.rounds = [Round(game, "discriminator", [Stream(torch.as_tensor(real), "real"), Stream(torch.as_tensor(fake), "fake")])]
+    return turn
+
+
+def paid(trick, turn):
+    """The term of a penalty, and the gradient of weight * value by parameter name."""
+    trick.losses(turn)
+    (name,) = turn.terms
+    assert name == f"adversarial.{trick.label}"
+    term, module = turn.terms[name], turn.engine.modules["discriminator"]
+    grads = torch.autograd.grad(term.weight * term.value, list(module.parameters()), allow_unused=True)
+    return term, {key: grad for (key, _), grad in zip(module.named_parameters(), grads)}
+
+
+def close(tensor, numbers):
+    return torch.allclose(tensor, torch.tensor(numbers, dtype=tensor.dtype), rtol=1e-6, atol=1e-6)
+
+
+REAL, FAKE = torch.tensor([[1.0, 2.0], [0.5, -1.0]]), torch.tensor([[-3.0, 0.0], [4.0, 1.0]])
+
+
+# --- on D(x) = w.x + b with w = (3, 4): the slope is w everywhere, of norm 5 ------------------------------------------
+
+
+@pytest.mark.parametrize(("trick", "value", "gradient"), [
+    (GradientPenalty(weight=1.0), 16.0, [4.8, 6.4]),  # (5 - 1)^2; 2 (5 - 1) w / 5
+    (GradientPenalty(weight=10.0), 16.0, [48.0, 64.0]),
+    (GradientPenalty(weight=1.0, target=7.0), 4.0, [-2.4, -3.2]),  # (5 - 7)^2; 2 (5 - 7) w / 5
+    (GradientPenalty(weight=1.0, one_sided=True), 16.0, [4.8, 6.4]),
+    (GradientPenalty(weight=1.0, one_sided=True, target=7.0), 0.0, [0.0, 0.0]),  # 5 is below the target
+    (ZeroCentredPenalty(weight=1.0), 25.0, [6.0, 8.0]),  # |w|^2; 2 w
+    (ZeroCentredPenalty(weight=10.0), 25.0, [60.0, 80.0]),
+    (R1(gamma=1.0), 12.5, [3.0, 4.0]),  # |w|^2 / 2; w
+    (R1(gamma=10.0), 12.5, [30.0, 40.0]),
+    (R2(gamma=10.0), 12.5, [30.0, 40.0]),
+    (DraganPenalty(weight=1.0), 16.0, [4.8, 6.4]),
+    (DraganPenalty(weight=10.0, noise="normal"), 16.0, [48.0, 64.0]),
+    (DraganPenalty(weight=1.0, target=5.0), 0.0, [0.0, 0.0]),
+])  # fmt: skip
+def test_on_a_linear_discriminator(trick, value, gradient):
+    term, grads = paid(trick, stand(Linear([3.0, 4.0], 0.5), REAL, FAKE))
+    assert term.value.item() == value
+    assert close(grads["w"], gradient)
+    assert grads["b"] is None or grads["b"] == 0  # a slope does not depend on b
+
+
+def test_a_norm_below_the_target_is_pulled_up_by_gp_and_left_alone_by_lp():
+    """w = (0.3, 0.4): (0.5 - 1)^2 = 0.25 with gradient 2 (0.5 - 1) (0.6, 0.8)."""
+    term, grads = paid(GradientPenalty(weight=1.0), stand(Linear([0.3, 0.4]), REAL, FAKE))
+    assert term.value.item() == pytest.approx(0.25)
+    assert close(grads["w"], [-0.6, -0.8])
+    term, grads = paid(GradientPenalty(weight=1.0, one_sided=True), stand(Linear([0.3, 0.4]), REAL, FAKE))
+    assert term.value.item() == 0
+    assert close(grads["w"], [0.0, 0.0])
+
+
+def test_roth_weighs_squared_slopes_by_the_probability_of_being_wrong():
+    """l = 0 at the real sample, l = ln 3 at the fake: D = 1/2 and 3/4, D (1 - D) = 1/4 and 3/16.
+
+    value: ((1/2)^2 + (3/4)^2) 25 / 2 = 10.15625.
+    real, (1 - D)^2 |w|^2: gradient 2 (1/2)^2 w - 25 * 2 (1/2) (1/4) x = 0.5 w - 6.25 x, and -6.25 in b
+    fake, D^2 |w|^2: gradient 2 (3/4)^2 w + 25 * 2 (3/4) (3/16) x = 1.125 w + 7.03125 x, and 7.03125 in b
+    """
+    ln3 = torch.tensor(3.0).log().item()
+    real, fake = [[4.0, -3.0]], [[ln3, -ln3 / 2]]  # w.x = 0 and 3 ln3 - 2 ln3
+    term, grads = paid(RothPenalty(gamma=1.0), stand(Linear([3.0, 4.0]), real, fake))
+    assert term.value.item() == pytest.approx(10.15625)
+    w, x, y = torch.tensor([3.0, 4.0]), torch.tensor(real[0]), torch.tensor(fake[0])
+    assert close(grads["w"], ((0.5 * w - 6.25 * x + 1.125 * w + 7.03125 * y) / 2).tolist())
+    assert grads["b"].item() == pytest.approx((7.03125 - 6.25) / 2)
+
+
+def test_roth_takes_the_mean_over_samples_of_each_role():
+    """D = 1/2 and 1/4 at the real ones: ((1/4 + 9/16) / 2 + 1/4) 25 / 2 = (0.40625 + 0.25) 12.5, the fakes' D all 1/2."""
+    ln3 = torch.tensor(3.0).log().item()
+    turn = stand(Linear([3.0, 4.0]), [[4.0, -3.0], [-ln3, ln3 / 2]], torch.zeros(2, 2))
+    term, _ = paid(RothPenalty(gamma=2.0), turn)
+    assert term.value.item() == pytest.approx(0.65625 * 12.5)
+    assert term.weight == 2.0
+
+
+def test_roth_stays_finite_where_the_discriminator_is_certain():
+    term, grads = paid(RothPenalty(), stand(Linear([300.0, 400.0]), [[1.0, 1.0]], [[1.0, 1.0]]))
+    assert term.value.isfinite()
+    assert term.value.item() == pytest.approx(500.0**2 / 2)  # D = 1 at a fake
+    assert grads["w"].isfinite().all()
+
+
+# --- on D(x) = x'Ax / 2: the slope at x is Ax -------------------------------------------------------------------------
+
+
+def test_r1_on_a_quadratic_discriminator():
+    """x = (1, 2): g = Ax = (4, 7), 65 / 2; gradient in A (g x' + x g') / 2 = [[4, 7.5], [7.5, 14]]. x = 0 halves the mean."""
+    a = [[2.0, 1.0], [1.0, 3.0]]
+    term, grads = paid(R1(gamma=1.0), stand(Quadratic(a), [[1.0, 2.0]], [[9.0, 9.0]]))
+    assert term.value.item() == 32.5
+    assert close(grads["a"], [[4.0, 7.5], [7.5, 14.0]])
+    term, grads = paid(R1(gamma=1.0), stand(Quadratic(a), [[1.0, 2.0], [0.0, 0.0]], [[9.0, 9.0], [9.0, 9.0]]))
+    assert term.value.item() == 16.25
+    assert close(grads["a"], [[2.0, 3.75], [3.75, 7.0]])
+
+
+def test_r2_is_r1_at_the_fakes():
+    term, grads = paid(R2(gamma=1.0), stand(Quadratic([[2.0, 1.0], [1.0, 3.0]]), [[9.0, 9.0]], [[1.0, 2.0]]))
+    assert term.value.item() == 32.5
+    assert close(grads["a"], [[4.0, 7.5], [7.5, 14.0]])
+
+
+IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
+LINES = {"real": [[0.0, 0.0], [5.0, 0.0]], "fake": [[12.0, 16.0], [5.0, 24.0]]}  # at e = 1/4 and 1/2: (3, 4) and (5, 12)
+
+
+def test_gp_at_known_points_of_the_lines():
+    """A = 1, so norms are 5 and 13: (16 + 144) / 2. Gradient in A: the mean of 2 (|x| - 1) xx' / |x|."""
+    turn = stand(Quadratic(IDENTITY), **LINES, draws=Known(gradient_penalty=[0.25, 0.5]))
+    term, grads = paid(GradientPenalty(weight=1.0), turn)
+    assert torch.equal(turn.engine.modules["discriminator"].seen[0][0], torch.tensor([[3.0, 4.0], [5.0, 12.0]]))
+    assert term.value.item() == 80.0
+    x, y = torch.tensor([[3.0], [4.0]]), torch.tensor([[5.0], [12.0]])
+    assert close(grads["a"], ((8 / 5 * x @ x.T + 24 / 13 * y @ y.T) / 2).tolist())
+
+
+def test_zero_centred_penalty_at_known_points_of_the_lines():
+    """(25 + 169) / 2 = 97. Gradient in A: the mean of 2 xx'."""
+    turn = stand(Quadratic(IDENTITY), **LINES, draws=Known(zero_centred_penalty=[0.25, 0.5]))
+    term, grads = paid(ZeroCentredPenalty(weight=1.0), turn)
+    assert term.value.item() == 97.0
+    assert close(grads["a"], [[34.0, 72.0], [72.0, 160.0]])  # 9 + 25, 12 + 60, 16 + 144
+
+
+def test_dragan_at_known_points_near_the_real_ones():
+    """Numbers 0, 0, 2, 2 have a population sd of 1. scale 0.5: x + a * 0.5 * u, with a the sample's and u the number's."""
+    draws = Known(dragan_penalty=[[0.0, 1.0], [0.5, 1.0]], dragan_penalty_share=[1.0, 0.5])
+    turn = stand(Quadratic(IDENTITY), [[0.0, 0.0], [2.0, 2.0]], FAKE, draws=draws)
+    term, _ = paid(DraganPenalty(weight=1.0), turn)
+    x = torch.tensor([[0.0, 0.5], [2.125, 2.25]])
+    assert torch.equal(turn.engine.modules["discriminator"].seen[0][0], x)
+    assert term.value.item() == pytest.approx((x.norm(dim=1) - 1).square().mean().item())
+
+
+def test_dragan_with_normal_noise_moves_to_all_sides_by_its_own_scale():
+    turn = stand(Linear([3.0, 4.0]), torch.randn(4000, 2) * 3, FAKE)
+    paid(DraganPenalty(scale=2.0, noise="normal"), turn)
+    real = turn.rounds[0].real.x
+    moved = turn.engine.modules["discriminator"].seen[0][0] - real
+    assert moved.mean().item() == pytest.approx(0, abs=0.3)
+    assert moved.std().item() == pytest.approx(2 * real.std().item(), rel=0.05)
+
+
+# --- traps ------------------------------------------------------------------------------------------------------------
+
+
+def test_gp_takes_one_norm_over_channels_height_and_width_of_a_sample():
+    """w is 0.5 at each of 4 x 2 x 2 numbers: |w|^2 = 16 / 4, norm 2, (2 - 1)^2. Over channels alone each norm were 1 and the value 0."""
+    w = torch.full((4, 2, 2), 0.5).tolist()
+    term, grads = paid(GradientPenalty(weight=1.0), stand(Linear(w), torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)))
+    assert term.value.item() == 1.0
+    assert close(grads["w"], torch.full((4, 2, 2), 0.5).tolist())  # 2 (2 - 1) w / 2
+
+
+@pytest.mark.parametrize("trick", [GradientPenalty(), ZeroCentredPenalty()])
+def test_interpolates_have_one_share_a_sample_of_its_own(trick):
+    turn = stand(Linear(torch.zeros(3, 2, 2).tolist()), torch.zeros(5, 3, 2, 2), torch.ones(5, 3, 2, 2))
+    trick.losses(turn)
+    seen = turn.engine.modules["discriminator"].seen[0][0]
+    assert torch.equal(seen, seen[:, :1, :1, :1].expand_as(seen))
+    assert len(seen[:, 0, 0, 0].unique()) == 5
+    assert seen.min() >= 0
+    assert seen.max() < 1
+
+
+def test_interpolates_are_given_what_the_real_samples_are():
+    turn = stand(Linear([3.0, 4.0]), REAL, FAKE)
+    turn.rounds[0].real.given = (torch.tensor([7, 8]), torch.tensor([[0.5], [0.25]]))
+    turn.rounds[0].fake.given = (torch.tensor([1, 2]), torch.tensor([[0.0], [0.0]]))
+    GradientPenalty().losses(turn)
+    labels, numbers = turn.engine.modules["discriminator"].seen[0][1]
+    assert labels.tolist() == [7, 8]
+    assert numbers.tolist() == [[0.5], [0.25]]
+
+
+def test_interpolates_of_streams_of_unequal_length_end_with_the_shorter_one():
+    turn = stand(Linear([3.0, 4.0]), REAL, torch.cat([FAKE, FAKE]))
+    term, _ = paid(GradientPenalty(), turn)
+    assert term.value.item() == 16.0
+    assert len(turn.engine.modules["discriminator"].seen[0][0]) == 2
+
+
+@pytest.mark.parametrize("trick", [kind() for kind in ALL])
+def test_the_gradient_is_finite_where_the_slope_is_zero(trick):
+    term, grads = paid(trick, stand(Linear([0.0, 0.0]), REAL, FAKE))
+    assert term.value.item() == (1.0 if "gradient-penalised" in trick.provides else 0.0)  # (0 - 1)^2, or 0^2
+    assert grads["w"].tolist() == [0.0, 0.0]
+
+
+def test_a_norm_has_a_unit_gradient_down_to_tiny_slopes():
+    slope = torch.tensor([[0.0, 0.0], [3e-15, 4e-15]], requires_grad=True)
+    found = norms(slope)
+    assert close(found * 1e15, [0.0, 5.0])
+    (grad,) = torch.autograd.grad(found.sum(), slope)
+    assert close(grad, [[0.0, 0.0], [0.6, 0.8]])
+
+
+@pytest.mark.parametrize(("trick", "value"), [
+    (GradientPenalty(), 196.0),  # (3 * 5 - 1)^2
+    (ZeroCentredPenalty(), 225.0),
+    (R1(), 112.5),
+    (R2(), 112.5),
+    (DraganPenalty(), 196.0),
+])  # fmt: skip
+def test_a_patch_map_counts_by_its_sum(trick, value):
+    """Three equal patches: the gradient of their sum is 3 w, of norm 15. Their mean would have the norm 5."""
+    term, _ = paid(trick, stand(Linear([3.0, 4.0], patches=3), REAL, FAKE))
+    assert term.value.item() == value
+
+
+def test_roths_log_likelihood_of_a_patch_map_is_the_sum_over_patches():
+    """D = 1/2 at each of three patches: grad log D is 3 * w / 2, of square 2.25 * 25; at fakes alike: their mean over 2."""
+    term, _ = paid(RothPenalty(), stand(Linear([3.0, 4.0], patches=3), torch.zeros(2, 2), torch.zeros(2, 2)))
+    assert term.value.item() == 56.25
+
+
+def test_a_pack_has_one_norm():
+    """w = (3, 4, 12) over packs of three numbers: norm 13, (13 - 1)^2 = 144, a row a pack."""
+
+    class Pack:
+        @hookimpl
+        def pack(self, turn, call):
+            call.x = joined(call.x, 3)
+
+    turn = stand(Linear([3.0, 4.0, 12.0]), torch.randn(6, 1), torch.randn(6, 1), tricks=[Pack()])
+    round = turn.rounds[0]
+    found = slopes(turn, round, round.real.x, role="real")
+    assert found.tolist() == [[3.0, 4.0, 12.0], [3.0, 4.0, 12.0]]
+    assert paid(GradientPenalty(), turn)[0].value.item() == 144.0
+
+
+class Doubling:
+    """An augmentation x -> 2x, and noise that must not be seen."""
+
+    @hookimpl
+    def augment(self, turn, call):
+        call.x = 2 * call.x
+
+    @hookimpl
+    def corrupt(self, turn, call):
+        raise AssertionError("a penalty is taken without noise")
+
+
+@pytest.mark.parametrize("kind", [R1, R2])
+def test_r1_and_r2_are_on_the_image_before_augmentation(kind):
+    """D(2x) has the slope 2w at x: 4 * 25 / 2. A leaf behind the augmentation would see the slope w, 25 / 2."""
+    term, _ = paid(kind(), stand(Linear([3.0, 4.0]), REAL, FAKE, tricks=[Doubling()]))
+    assert term.value.item() == 50.0
+    term, _ = paid(kind(augmented=False), stand(Linear([3.0, 4.0]), REAL, FAKE, tricks=[Doubling()]))
+    assert term.value.item() == 12.5
+
+
+@pytest.mark.parametrize("kind", [GradientPenalty, ZeroCentredPenalty, DraganPenalty])
+def test_points_beside_samples_are_not_augmented(kind):
+    value = paid(kind(), stand(Linear([3.0, 4.0]), REAL, FAKE, tricks=[Doubling()]))[0].value.item()
+    assert value == (25.0 if kind is ZeroCentredPenalty else 16.0)
+
+
+def test_the_slope_is_that_of_the_losss_score():
+    """A loss whose score is minus twice the logit: the slope is -2w, R1 is 4 * 25 / 2."""
+    loss = SimpleNamespace(provides=frozenset(), score=lambda round, logits: -2 * logits)
+    turn = stand(Linear([3.0, 4.0]), REAL, FAKE, loss=loss)
+    assert slopes(turn, turn.rounds[0], REAL, role="real").tolist() == [[-6.0, -8.0]] * 2
+    assert paid(R1(), turn)[0].value.item() == 50.0
+
+
+def test_the_norm_of_one_logits_gradient_under_batch_statistics_is_not_that_of_the_samples_slope():
+    """What the refusal of BatchNorm prevents: a logit depends on the other samples, so the summed gradient is not its slope."""
+    torch.manual_seed(0)
+
+    def slopes_of(norm):
+        network = nn.Sequential(nn.Linear(2, 8), norm, nn.Tanh(), nn.Linear(8, 1))
+        x = torch.randn(4, 2, requires_grad=True)
+        logits = network(x)[:, 0]
+        own = torch.stack([torch.autograd.grad(logits[i], x, retain_graph=True)[0] for i in range(4)])  # logit, sample, D
+        return own, torch.autograd.grad(logits.sum(), x)[0]
+
+    own, summed = slopes_of(nn.BatchNorm1d(8))
+    assert own[0, 1].abs().max() > 1e-3  # logit 0 moves with sample 1
+    assert not torch.allclose(summed, own.diagonal().T, rtol=0.1)
+    own, summed = slopes_of(nn.LayerNorm(8))
+    assert own[0, 1].abs().max() == 0
+    assert torch.allclose(summed, own.diagonal().T)
+
+
+# --- where it is paid -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_weight_may_be_scheduled_and_is_kept_apart_from_the_value(kind):
+    trick = kind(**{kind.strength: Scheduled({"linear": [8.0, 0.0]})})
+    term, _ = paid(trick, stand(Linear([3.0, 4.0]), REAL, FAKE, step=50))
+    assert term.weight == 4.0
+
+
+def test_two_penalties_of_one_kind_have_a_term_and_points_of_their_own():
+    turn = stand(Quadratic(IDENTITY), REAL, FAKE)
+    for trick in (GradientPenalty(), GradientPenalty(weight=1.0)):
+        trick.losses(turn)
+    assert list(turn.terms) == ["adversarial.gradient-penalty", "adversarial.gradient-penalty2"]
+    first, second = turn.engine.modules["discriminator"].seen
+    assert not torch.equal(first[0], second[0])
+
+
+def test_each_game_of_the_turns_player_has_a_term_and_the_generators_side_has_none():
+    turn = stand(Linear([3.0, 4.0]), REAL, FAKE)
+    other, mine = Game("other", "discriminator", "discriminator"), turn.rounds[0]
+    turn.rounds = [mine, Round(other, "discriminator", mine.streams), Round(Game("third", "discriminator", "g"), "generator", mine.streams)]
+    R1().losses(turn)
+    assert list(turn.terms) == ["adversarial.r1", "other.r1"]
