@@ -1,6 +1,7 @@
 """README's lines are true: the commands CI runs, the recipe, the loss and the Python lines are tried as they stand."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from ganrun.catalog import Catalog
+from ganrun.preflight import check
 from ganrun.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -31,10 +33,21 @@ def test_the_quick_start_is_two_lines_and_ci_runs_the_second_as_it_stands():
     assert ".venv/bin/pytest -m slow" in ci
 
 
-def test_the_recipe_shown_loads():
-    (text,) = blocks("yaml")
-    recipe = load_recipe(yaml.safe_load(text.replace("4e-4", "0.0004")), catalog=Catalog())
+def test_the_recipes_shown_can_be_trained():
+    first, second = (load_recipe(yaml.safe_load(text.replace("4e-4", "0.0004")), catalog=Catalog()) for text in blocks("yaml"))
+    for recipe in (first, second):
+        check(recipe)
+    assert [part.name for part in second.tricks] == ["r1", "r2", "ada", "packing", "spectral-norm", "ema"]
+    recipe = first
     assert [part.name for part in recipe.tricks] == ["label-smoothing", "instance-noise", "replay-buffer", "generator-dropout", "ema"]
+
+
+def test_the_refusal_shown_is_what_check_prints():
+    command = re.search(r"^    \$ ganrun (recipe .* --check)$", README, flags=re.M).group(1)
+    done = subprocess.run([sys.executable, "-m", "ganrun", *shlex.split(command)], capture_output=True, text=True)
+    shown = README.partition(command)[2].partition("`ganrun combinations`")[0]
+    assert done.returncode == 2
+    assert (done.stdout + done.stderr).split() == shown.split()
 
 
 def test_the_loss_has_at_most_15_lines_of_code_and_trains(tmp_path):
