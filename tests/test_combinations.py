@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from test_contracts import EXAMPLES
+from examples import EXAMPLES
 
 from ganrun.catalog import Catalog
 from ganrun.testing import probe

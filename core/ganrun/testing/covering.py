@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 from ganrun.catalog import Catalog
@@ -19,7 +19,11 @@ from ganrun.testing.stages import SILENT, STAGES
 
 Item = tuple[str, str]  # kind and name: ("loss", "hinge")
 Pair = frozenset[Item]
-BATCH_NORM = {"mlp": {"widths": [16, 16], "norm": "batch"}}, {"dcgan": {"width": 8, "norm": "batch"}}
+BATCH_NORM: tuple[dict[str, Any], ...] = (
+    {"mlp": {"widths": [16, 16], "norm": "batch"}},
+    {"dcgan": {"width": 8, "norm": "batch"}},
+    {"resnet-translator": {"blocks": 1, "width": 4, "norm": "batch"}},
+)
 MOST = 8  # tricks in one recipe
 
 
@@ -76,17 +80,24 @@ class Cover:
     # --- what tricks are added to -----------------------------------------------------------------------------
 
     def _bases(self) -> Iterator[Base]:
-        """Every variant on every stage that it accepts, with every loss and the first discriminator that serves it."""
+        """Every variant on every data set that it accepts, of the smallest size, with every loss and a discriminator that serves it."""
         for variant in sorted(self.catalog.names("variant")):
+            accepted: set[str] = set()
             for stage in STAGES.values():
-                for recipe in self._dressed({**stage, "variant": self._part("variant", variant), "without": SILENT}):
-                    if self.bench.judge(recipe).result == REFUSED:
-                        continue
-                    for loss in self.losses:
-                        found, verdict = self.bench.best({**recipe, "loss": self._part("loss", loss)}, self._discriminators())
-                        if verdict.result != REFUSED:
-                            yield Base(variant, loss, found)
-                    break
+                dataset = next(iter(stage["dataset"]))
+                recipe = None if dataset in accepted else self._accepted({**stage, "variant": self._part("variant", variant), "without": SILENT})
+                if recipe is not None:
+                    accepted.add(dataset)
+                    yield from self._with_losses(variant, recipe)
+
+    def _accepted(self, stage: dict[str, Any]) -> dict[str, Any] | None:
+        return next((recipe for recipe in self._dressed(stage) if self.bench.judge(recipe).result != REFUSED), None)
+
+    def _with_losses(self, variant: str, recipe: dict[str, Any]) -> Iterator[Base]:
+        for loss in self.losses:
+            found, verdict = self.bench.best({**recipe, "loss": self._part("loss", loss)}, self._discriminators())
+            if verdict.result != REFUSED:
+                yield Base(variant, loss, found)
 
     def _dressed(self, recipe: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """A stage with batch normalisation in its generators, if they take it: some tricks replace it; then as it is."""
@@ -137,8 +148,8 @@ class Cover:
         found: list[Pair] = []
         for number, trick in enumerate(self.tricks):
             turns = self.losses[number % len(self.losses) :] + self.losses[: number % len(self.losses)]
-            fitting = [loss for loss in turns if any(base.loss == loss and not self.why_not(base, [trick]) for base in self.bases)]
-            found += [frozenset({("trick", trick), ("loss", loss)}) for loss in fitting[:1]]
+            fitting = (loss for loss in turns if any(base.loss == loss and not self.why_not(base, [trick]) for base in self.bases))
+            found += [frozenset({("trick", trick), ("loss", loss)}) for loss in islice(fitting, 1)]
         met = {name for pair in found for kind, name in pair if kind == "loss"}
         variants = {base.loss: base.variant for base in self.bases}
         return found + [frozenset({("loss", loss), ("variant", variants[loss])}) for loss in variants if loss not in met]
