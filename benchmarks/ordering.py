@@ -39,7 +39,7 @@ ROWS = {
     "r1": {"tricks": [{"r1": {"gamma": 0.1}}]},
     "wgan-gp": {"loss": "wasserstein", "tricks": [{"gradient-penalty": {"weight": 0.1}}]},
     "relativistic + r1 + r2": {"loss": "relativistic", "tricks": [{"r1": {"gamma": 0.1}}, {"r2": {"gamma": 0.1}}]},
-    "unrolling, 5 steps": {"tricks": [{"unrolling": {"steps": 5}}]},
+    "unrolling, 5 steps": {"tricks": [{"unrolling": {"steps": 5, "objective": "saddle"}}]},
 }
 
 

@@ -135,7 +135,7 @@ def test_the_table_of_capabilities_names_all_that_plugins_and_the_core_use():
         if entry.distribution == "ganrun":
             factory = catalog.load(entry.kind, entry.name).factory
             used |= set(getattr(factory, "provides", ()))
-            for attribute in ("needs", "refuses", "warns"):
+            for attribute in ("needs", "wants", "refuses", "warns"):
                 used |= {name for names in getattr(factory, attribute, {}) for name in names.split("|")}
     assert used - written == set(), "capabilities without a line in CONTRIBUTING.md"
 

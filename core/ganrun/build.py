@@ -279,7 +279,7 @@ def set_players(experiment: Experiment) -> list[Refused]:
 
 
 def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> list[Refused]:
-    """Hold what every part needs, refuses or warns of against what the others provide."""
+    """Hold what every part needs, wants, refuses or warns of against what the others provide."""
     parts = [experiment.variant, experiment.loss, experiment.sampler, *experiment.tricks, *experiment.evaluators, *experiment.observers]
     parts += experiment.modules.values()
     named = dict(labels) | {id(module): f"network {name}" for name, module in experiment.modules.items()}
@@ -290,6 +290,9 @@ def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> lis
         for wanted, because in getattr(part, "needs", {}).items():
             if not any(provided.get(name) for name in wanted.split("|")):
                 refusals.append(_refused(who, because))
+        for wanted, because in getattr(part, "wants", {}).items():
+            if not any(provided.get(name) for name in wanted.split("|")):
+                experiment.warnings.append(_refused(who, because))
         for unwanted, because in getattr(part, "refuses", {}).items():
             if any(provider is not part for provider in provided.get(unwanted, ())):
                 refusals.append(_refused(who, because))

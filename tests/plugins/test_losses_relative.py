@@ -10,7 +10,7 @@ from ganrun.build import RefusedError
 from ganrun.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun.testing.runs import weights
 from ganrun.testing.stages import STAGES
-from ganrun_plugins.losses.cramer import Cramer, critic, norm
+from ganrun_plugins.losses.cramer import Cramer, potential, norm
 from ganrun_plugins.losses.relativistic import Relativistic
 from ganrun_plugins.losses.relativistic_average import RelativisticAverage
 
@@ -302,8 +302,8 @@ def test_the_score_keeps_the_number_format_and_the_values_are_precise():
     """|1000 - 2| - 1000 is -2; in bfloat16, where 998 is rounded to 1000, it would be 0."""
     logits = torch.tensor([[1000.0], [2.0]], dtype=torch.bfloat16)
     round = make_round("discriminator", logits, logits)
-    assert critic(round, round.fake.logits).dtype == torch.float32
-    assert critic(round, round.fake.logits)[0].item() == -2.0
+    assert potential(round, round.fake.logits).dtype == torch.float32
+    assert potential(round, round.fake.logits)[0].item() == -2.0
     assert Cramer().score(round, round.fake.logits).dtype == torch.bfloat16
 
 

@@ -322,3 +322,10 @@ def test_losses_without_a_number_to_compare_with_have_no_targets():
     assert {factory.__name__ for factory in ALL if "targets" not in factory.provides} == {"Hinge", "Wasserstein", "Softmax"}
     assert {factory.__name__ for factory in ALL if factory.real_in_generator} == {"Softmax"}
     assert {factory.__name__ for factory in ALL if "per-sample-generator" not in factory.provides} == {"Softmax"}
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "cramer"])
+@pytest.mark.parametrize(("trick", "warned"), [(None, True), ("ema", True), ("gradient-penalty", False), ("r1", False), ("spectral-norm", False), ("weight-clipping", False)])
+def test_a_distance_is_warned_of_if_nothing_bounds_the_slopes(make_run, tiny, loss, trick, warned):
+    run = make_run(tiny(loss=loss, tricks=[trick] if trick else []))
+    assert any("falls for ever" in warning.why for warning in run.experiment.warnings) == warned

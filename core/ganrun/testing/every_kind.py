@@ -64,9 +64,9 @@ def check_default_construction(plugin: Plugin) -> None:
 
 
 def check_capabilities(plugin: Plugin) -> None:
-    """``provides`` holds names; ``needs``, ``refuses`` and ``warns`` say why, and what to do instead."""
+    """``provides`` holds names; ``needs``, ``wants``, ``refuses`` and ``warns`` say why, and what to do instead."""
     assert not isinstance(getattr(plugin.factory, "provides", ()), str), "provides is a set of names, not one name"
-    for attribute in ("needs", "refuses", "warns"):
+    for attribute in ("needs", "wants", "refuses", "warns"):
         declared = getattr(plugin.factory, attribute, {})
         for name, because in declared.items():
             assert isinstance(because, Because), f"{attribute}[{name!r}] is not a Because(why, instead)"

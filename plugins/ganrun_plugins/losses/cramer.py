@@ -39,6 +39,9 @@ class Cramer:
             "a batch size of 2 or more",
         ),
     }
+    wants: ClassVar[dict[str, Because]] = {
+        "slope-bounded": Because("distances between vectors h(x) grow with h, and nothing bounds h here, so the loss falls for ever", "gradient-penalty"),
+    }
     real_in_generator = True
     score_sees = frozenset({"fake"})
     logits = 256
@@ -48,18 +51,18 @@ class Cramer:
 
     def score(self, round: Round, logits: Tensor) -> Tensor:
         """f of vectors (B, K, ...), with the round's fakes as x_g', (B, ...)."""
-        return critic(round, logits).to(logits.dtype)
+        return potential(round, logits).to(logits.dtype)
 
     def discriminator(self, round: Round) -> dict[Stream, Tensor]:
         """Stream -> -f on real samples, f on fakes, (B, ...)."""
-        return {s: -critic(round, s.logits) if s.role == "real" else critic(round, s.logits) for s in round.streams}
+        return {s: -potential(round, s.logits) if s.role == "real" else potential(round, s.logits) for s in round.streams}
 
     def generator(self, round: Round) -> dict[Stream, Tensor]:
         """Stream -> f on real samples, -f on fakes, (B, ...)."""
-        return {s: critic(round, s.logits) if s.role == "real" else -critic(round, s.logits) for s in round.streams}
+        return {s: potential(round, s.logits) if s.role == "real" else -potential(round, s.logits) for s in round.streams}
 
 
-def critic(round: Round, h: Tensor) -> Tensor:
+def potential(round: Round, h: Tensor) -> Tensor:
     """f of vectors (B, K, ...) -> (B, ...); x_g' of a row is the fake of the next row. At least float32: norms are subtracted."""
     other = _vectors(round.of("fake")[0].logits).roll(-1, 0)  # (B, K, ...)
     h = _vectors(h)

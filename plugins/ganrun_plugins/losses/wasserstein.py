@@ -1,41 +1,48 @@
-"""The Wasserstein loss: a critic's mean on real samples against its mean on fakes.
+"""The Wasserstein loss: the discriminator's mean on real samples against its mean on fakes.
 
-Paper: Arjovsky et al., "Wasserstein GAN" (2017), equations 2 and 3, algorithm 1. With l the critic's output:
+Paper: Arjovsky et al., "Wasserstein GAN" (2017), equations 2 and 3, algorithm 1; the paper calls the discriminator a critic, because its
+logit l is no probability:
 
-    critic:    -l on real samples, +l on fakes
-    generator: -l on fakes
+    discriminator: -l on real samples, +l on fakes
+    generator:     -l on fakes
 
-Over critics whose slope is at most 1 the best value of the critic's loss is minus the Wasserstein-1 distance. The loss does
-not bound the slope: that is the work of a trick, such as ``weight-clipping``, ``gradient-penalty`` or ``spectral-norm``. Without one
-the loss of a critic falls for ever.
+Over discriminators whose slope is at most 1 the best value of their loss is minus the Wasserstein-1 distance. The loss does
+not bound the slope: that is the work of a trick, such as ``weight-clipping``, ``gradient-penalty`` or ``spectral-norm``.
 
-Only differences of outputs matter, so that the critic's mean may wander off. ``drift`` adds drift * l^2 on real samples
+Only differences of logits matter, so their mean may wander off. ``drift`` adds drift * l^2 on real samples
 (Karras et al., "Progressive Growing of GANs" (2018), appendix A.1, with 0.001); the paper has none.
 
-Differences from well-known code: the authors' script swaps the signs (its critic is low on real samples).
+Differences from well-known code: the authors' script swaps the signs (its logits are low on real samples).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor
 
 from ganrun.game import Round, Stream
 from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because
 from ganrun.schedule import Scheduled
 
 
 class Wasserstein:
-    """Differences of a critic's means."""
+    """Differences of mean logits."""
 
     provides = frozenset({"per-sample-generator", "logit:unbounded"})
+    wants: ClassVar[dict[str, Because]] = {
+        "slope-bounded": Because(
+            "the discriminator's loss is a distance only if its slopes are bounded; nothing bounds them here, so it falls for ever",
+            "a trick such as gradient-penalty, spectral-norm or weight-clipping",
+        ),
+    }
     real_in_generator = False
 
     def __init__(
-        self, *, drift: Annotated[Scheduled, Field(ge=0, description="weight of the squared output on real samples")] = Scheduled(0.0)
+        self, *, drift: Annotated[Scheduled, Field(ge=0, description="weight of the squared logit on real samples")] = Scheduled(0.0)
     ) -> None:
         self.drift = Scheduled(drift)
 

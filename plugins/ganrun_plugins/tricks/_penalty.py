@@ -62,7 +62,7 @@ class Penalty:
 
     label: ClassVar[str]
     sees: ClassVar[frozenset[Role]]
-    provides: frozenset[str] = frozenset()
+    provides: frozenset[str] = frozenset({"slope-bounded"})
     needs: dict[str, Because] = GAME
     refuses: dict[str, Because] = BATCH_STATISTICS
     warns: dict[str, Because] = {}

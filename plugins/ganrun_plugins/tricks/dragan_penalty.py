@@ -34,7 +34,7 @@ class DraganPenalty(Penalty):
     sees: ClassVar[frozenset[Role]] = frozenset({"real"})
     strength: ClassVar[str] = "weight"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "oscillation", "exploding", "saturated-discriminator"})
-    provides = frozenset({"gradient-penalised"})
+    provides = frozenset({"slope-bounded", "gradient-penalised"})
     refuses = {**BATCH_STATISTICS, "clipped": CLIPPED}
     warns = {"gradient-penalised": TWICE}
 

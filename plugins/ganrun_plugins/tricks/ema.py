@@ -62,12 +62,12 @@ class EMA:
         self, *,
         decay: Annotated[Scheduled, Field(ge=0, le=1, description="share of the old average that is kept at an update")] = Scheduled(0.999),
         start: Annotated[Duration, Field(description="until then the average is the newest weights")] = Duration(0),
-        warmup: Annotated[float, Field(ge=0, description="largest half-life as a share of the updates so far; 0: no limit")] = 0.0,
+        warmup: Annotated[Scheduled, Field(ge=0, description="largest half-life as a share of the updates so far; 0: no limit")] = Scheduled(0.0),
         buffers: Annotated[Literal["average", "copy"], Field(description="running statistics of normalisation layers")] = "average",
     ) -> None:  # fmt: skip
         self.decay = Scheduled(decay)
         self.start = Duration.parse(start)
-        self.warmup = warmup
+        self.warmup = Scheduled(warmup)
         self.average_statistics = buffers == "average"
         self.networks: dict[str, nn.Module] = {}
         self.players: dict[str, set[str]] = {}
@@ -97,8 +97,9 @@ class EMA:
         started = turn.step >= self.start.steps(turn.engine.clock)
         self.updates[name] += started
         decay = turn.now(self.decay) if started else 0.0
-        if self.warmup > 0 and started:
-            decay = min(decay, 0.5 ** (1 / (self.warmup * self.updates[name])))
+        warmup = turn.now(self.warmup)
+        if warmup > 0 and started:
+            decay = min(decay, 0.5 ** (1 / (warmup * self.updates[name])))
         averaged: tuple[list[Tensor], list[Tensor]] = ([], [])
         copied: tuple[list[Tensor], list[Tensor]] = ([], [])
         for key, tensor in tensors_of(self.networks[name]):

@@ -39,7 +39,7 @@ class GradientPenalty(Penalty):
     sees: ClassVar[frozenset[Role]] = frozenset({"real", "fake"})
     strength: ClassVar[str] = "weight"
     remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "vanishing-gradient", "exploding", "mode-collapse"})
-    provides = frozenset({"gradient-penalised"})
+    provides = frozenset({"slope-bounded", "gradient-penalised"})
 
     def __init__(
         self, *,

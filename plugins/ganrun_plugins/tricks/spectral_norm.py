@@ -91,7 +91,7 @@ class SpectralNorm:
 
     strength: ClassVar[str] = "strength"
     remedies: ClassVar[frozenset[str]] = frozenset({"exploding", "oscillation", "saturated-discriminator", "vanishing-gradient"})
-    provides: ClassVar[frozenset[str]] = frozenset({"spectrally-normalised"})
+    provides: ClassVar[frozenset[str]] = frozenset({"slope-bounded", "spectrally-normalised"})
     refuses: ClassVar[dict[str, Because]] = {
         "clipped": Because(
             "clipping bounds the numbers of a weight, and this weight is divided by its largest singular value in every forward: its scale "

@@ -34,7 +34,7 @@ class WeightClipping:
     strength: ClassVar[str] = "limit"
     neutral: ClassVar[float] = 1e9
     remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "vanishing-gradient"})
-    provides: ClassVar[frozenset[str]] = frozenset({"clipped"})
+    provides: ClassVar[frozenset[str]] = frozenset({"slope-bounded", "clipped"})
     needs: ClassVar[dict[str, Because]] = {
         "game": Because("there is no discriminator whose weights could be clipped", "a variant with a game"),
     }
