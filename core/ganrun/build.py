@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +17,7 @@ from ganrun.errors import UserError
 from ganrun.game import Description, Game, Phase, Player
 from ganrun.hookspecs import Events
 from ganrun.initialisation import initialise
+from ganrun.interfaces import example_inputs
 from ganrun.processes import DTYPES, Processes
 from ganrun.protocols import Because, Refusal, Space
 from ganrun.randomness import stable_hash
@@ -146,6 +149,7 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     refusals += set_players(experiment)
     if not refusals:
         refusals += call_each(hooks.build, labels, experiment=experiment)
+        refusals += check_batch_statistics(experiment)
     refusals += check_capabilities(experiment, labels)
     if refusals:
         raise RefusedError(refusals)
@@ -273,6 +277,35 @@ def set_players(experiment: Experiment) -> list[Refused]:
             why = f"phases {first.name} and {second.name} are one move, so their players are updated equally often"
             refusals.append(Refused(f"players.{second.player}.updates", why, f"set updates of {first.player} and {second.player} to one number"))
     return refusals
+
+
+def check_batch_statistics(experiment: Experiment) -> list[Refused]:
+    """Refuse BatchNorm over one number a channel, and warn where it sees one micro-batch of several."""
+    train, refusals = experiment.recipe.train, []
+    for name, network in experiment.description.networks.items():
+        module = experiment.modules[name]
+        if "batch-statistics" not in traits(module.modules()):
+            continue
+        if train.accumulate > 1:
+            why = "BatchNorm takes mean and variance from one micro-batch, not from the whole batch of a step"
+            experiment.warnings.append(Refused(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate"))
+        if train.batch_size // network.interface.pack == 1 and _normalises_single_numbers(module, network.interface):
+            why = "a forward of it sees one row, in which BatchNorm finds one number a channel: minus its own mean that is 0, always"
+            refusals.append(Refused(f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`"))
+    return refusals
+
+
+def _normalises_single_numbers(module: nn.Module, interface: Any) -> bool:
+    """Whether a BatchNorm of a network sees one number a channel in a row. Found by running a copy of it on the meta device."""
+    found: list[bool] = []
+    twin = copy.deepcopy(module).to("meta").eval()
+    for layer in twin.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.register_forward_pre_hook(lambda layer, args: found.append(args[0].shape[2:].numel() == 1))
+    dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
+    with contextlib.suppress(RuntimeError), torch.no_grad():  # of a network that does not run on shapes alone we know nothing
+        twin(*example_inputs(interface, 1, dtype=dtype))
+    return any(found)
 
 
 # --- capabilities ---------------------------------------------------------------------------------------------

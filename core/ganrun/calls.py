@@ -29,7 +29,7 @@ def discriminate(
 ) -> list[DiscriminatorOutput]:  # fmt: skip
     """Send calls of one round through its discriminator; see :meth:`Turn.discriminate`.
 
-    They share one forward if ``train.batches`` is ``joint``, and have one each otherwise.
+    If ``train.batches`` is ``joint``, adversarial and unrolling calls share one forward; all others have one each.
     """
     hooks: Any = turn.engine.hooks
     leaves: list[Tensor | None] = []
@@ -39,7 +39,7 @@ def discriminate(
         leaves.append(call.x if wanted else None)
         for stage in STAGES[call.tag] if through is None else through:
             getattr(hooks, stage)(turn=turn, call=call)
-    if calls and calls[0].tag == "adversarial" and turn.engine.settings.batches == "joint":
+    if calls and calls[0].tag in ("adversarial", "unrolling") and turn.engine.settings.batches == "joint":
         outputs = _jointly(turn, calls, overrides)
     else:
         outputs = [_forward(turn, call, overrides, call.x, call.given) for call in calls]

@@ -109,18 +109,17 @@ def combinations(catalog: Catalog, variants: Sequence[str], losses: Sequence[str
 def start(bench: Bench, variant: str) -> dict[str, Any]:
     """A variant with its defaults on the first data set that fits and that lies here; batches of 8, so that all tricks find enough samples."""
     offline = [name for name in bench.catalog.names("dataset") if getattr(bench.catalog.load("dataset", name).factory, "offline", True)]
-    why = "there is none"
+    why = ""
     for dataset in offline:
         recipe = {"variant": variant, "dataset": dataset, "train": {"steps": 10, "batch_size": 8, "device": "cpu"}}
         try:
             verdict = bench.judge(recipe)
-        except UserError as error:  # such as folders of the user's own, which a recipe has to name
-            why = str(error)
+        except UserError:  # such as folders of the user's own, which a recipe has to name
             continue
         if verdict.result != REFUSED:
             return recipe
-        why = verdict.reasons[0]
-    raise UserError(f"variant {variant}: no data set that needs no download fits it; the last one tried: {why}")
+        why = why or verdict.reasons[0]
+    raise UserError(f"variant {variant}: no data set that needs no download fits it; the first one tried: {why}")
 
 
 def pairs(found: Sequence[Combination]) -> dict[tuple[str, str], str]:

@@ -56,8 +56,9 @@ def discriminator_values(turn: Turn, round: Round, *, tricks: bool = True) -> Ma
     if "targets" in loss.provides:
         for stream in round.streams:
             assert stream.output is not None
-            target = turn.now(loss.targets(stream.role))
-            stream.target = torch.full_like(score(turn, round, stream.output), target, requires_grad=False)
+            found = score(turn, round, stream.output)
+            exact = torch.promote_types(found.dtype, torch.float32)  # 0.9 is 0.898 in bfloat16
+            stream.target = torch.full_like(found, turn.now(loss.targets(stream.role)), dtype=exact, requires_grad=False)
         if tricks:
             turn.engine.hooks.targets(turn=turn, round=round)
     values: Mapping[Stream, Tensor] = loss.discriminator(round)

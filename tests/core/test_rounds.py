@@ -60,6 +60,16 @@ def test_a_loss_gets_as_many_numbers_as_it_asks_for_and_targets_of_its_score(tin
     assert [entry[2] for entry in seen] == [1.0, 0.5], "a target may be scheduled"
 
 
+def test_targets_are_exact_in_mixed_precision(tiny, make_run):
+    """0.9 would be 0.8984375 in bfloat16."""
+    found = []
+    look = listener("losses", lambda turn: found.extend((s.logits.dtype, s.target[0].item()) for s in turn.rounds[0].of("real")))
+    recipe = tiny(tricks=[{"label-smoothing": {"real": 0.9}}, "look"], train={"precision": "bfloat16"})
+    run = make_run(recipe, {"trick.look": look})
+    run.engine.step(0)
+    assert found == [(torch.bfloat16, pytest.approx(0.9, abs=1e-7))]
+
+
 def test_a_loss_reads_scheduled_numbers_of_its_round(tiny, make_run):
     terms = []
 
@@ -235,6 +245,36 @@ def test_settings_are_capabilities_that_parts_may_refuse(tiny, make_run, capabil
     make_run(tiny(tricks=["careful"]), {"trick.careful": Careful})
     with pytest.raises(RefusedError, match="it cannot"):
         make_run(tiny(tricks=["careful"], **changes), {"trick.careful": Careful})
+
+
+BATCH_NORM = {"mlp": {"widths": [16, 16], "norm": "batch"}}
+
+
+@pytest.mark.parametrize("changes", [
+    {"generator": BATCH_NORM, "train": {"batch_size": 1}}, {"discriminator": BATCH_NORM, "train": {"batch_size": 1}},
+    {"discriminator": BATCH_NORM, "tricks": [{"packing": {"m": 8}}]},
+])  # fmt: skip
+def test_batch_norm_over_one_number_a_channel_is_refused(tiny, make_run, changes):
+    with pytest.raises(RefusedError, match="network .*: a forward of it sees one row"):
+        make_run(tiny(**changes))
+
+
+def test_batch_norm_over_the_pixels_of_one_row_trains(tiny, make_run):
+    """And so does a network whose BatchNorm a trick has taken out. torch itself refuses the others in the middle of a step."""
+    images = {"variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 16}}}
+    networks = {"generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4}}}
+    run = make_run(tiny(**images, **networks, train={"batch_size": 1}))
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in run.engine.modules["generator"].modules())
+    run.engine.step(0)
+    make_run(tiny(generator=BATCH_NORM, tricks=["norm-swap"], train={"batch_size": 1})).engine.step(0)
+
+
+def test_batch_norm_warns_of_micro_batches(tiny, make_run):
+    (warning,) = make_run(tiny(generator=BATCH_NORM, train={"accumulate": 2})).experiment.warnings
+    assert warning.part == "network generator"
+    assert "one micro-batch" in warning.why
+    assert not make_run(tiny(generator=BATCH_NORM)).experiment.warnings
+    assert not make_run(tiny(train={"accumulate": 2})).experiment.warnings
 
 
 def test_example_inputs_are_packed_as_a_discriminator_is_given_them():

@@ -10,7 +10,7 @@ from ganrun.build import RefusedError
 from ganrun.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun.testing.runs import weights
 from ganrun.testing.stages import STAGES
-from ganrun_plugins.losses.cramer import Cramer, potential, norm
+from ganrun_plugins.losses.cramer import Cramer, norm, potential
 from ganrun_plugins.losses.relativistic import Relativistic
 from ganrun_plugins.losses.relativistic_average import RelativisticAverage
 

@@ -325,7 +325,10 @@ def test_losses_without_a_number_to_compare_with_have_no_targets():
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "cramer"])
-@pytest.mark.parametrize(("trick", "warned"), [(None, True), ("ema", True), ("gradient-penalty", False), ("r1", False), ("spectral-norm", False), ("weight-clipping", False)])
+@pytest.mark.parametrize(("trick", "warned"), [
+    (None, True), ("ema", True), ({"spectral-norm": {"networks": "generators"}}, True),
+    ("gradient-penalty", False), ("r1", False), ("spectral-norm", False), ("weight-clipping", False),
+])  # fmt: skip
 def test_a_distance_is_warned_of_if_nothing_bounds_the_slopes(make_run, tiny, loss, trick, warned):
     run = make_run(tiny(loss=loss, tricks=[trick] if trick else []))
     assert any("falls for ever" in warning.why for warning in run.experiment.warnings) == warned

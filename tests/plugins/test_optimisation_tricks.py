@@ -241,6 +241,12 @@ def test_vectors_and_embeddings_are_left_out():
     assert [torch.equal(grad, torch.ones_like(grad)) for grad in found] == [True, False, True]
 
 
+def test_rows_of_one_number_are_left_out():
+    """Such as the lengths of weight normalisation, (out, 1) or (out, 1, 1, 1): their products would drive all of them to 0."""
+    lengths = [nn.Parameter(torch.tensor([2.0, 3.0]).reshape(2, *ones)) for ones in ([1], [1, 1, 1])]
+    assert all(torch.equal(found, torch.ones_like(found)) for found in regularised(lengths))
+
+
 def test_the_players_that_a_game_scores_are_regularised_unless_others_are_named():
     skewed = ([1.0, 2.0], [3.0, 4.0])
     assert torch.equal(regularised([parameter(*skewed)], player="discriminator")[0], torch.ones(2, 2))

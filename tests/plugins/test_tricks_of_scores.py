@@ -284,8 +284,14 @@ def test_patches_are_averaged_first():
     assert weighted([[[[4.0, 0.0]]], [[[3.0, 3.0]]]]) == [0.0, 2.0]
 
 
-def test_weights_that_are_there_are_kept():
-    assert weighted([1.0, 3.0, 2.0, 0.0], weight=torch.tensor([1.0, 0.5, 1.0, 1.0])) == [0.0, 1.0, 2.0, 0.0]
+def test_weights_that_are_there_are_kept_and_so_is_their_sum():
+    """0.5 and 1 of the two highest, times 3.5 / 1.5."""
+    assert weighted([1.0, 3.0, 2.0, 0.0], weight=torch.tensor([1.0, 0.5, 1.0, 1.0])) == pytest.approx([0.0, 3.5 / 3, 7 / 3, 0.0])
+
+
+def test_a_second_instance_changes_nothing():
+    """The same two samples count, and the loss is still their mean."""
+    assert weighted([1.0, 3.0, 2.0, 0.0], weight=torch.tensor([0.0, 2.0, 2.0, 0.0])) == [0.0, 2.0, 2.0, 0.0]
 
 
 @pytest.mark.parametrize("other", [{"side": "discriminator"}, {"role": "real"}, {"tag": "feature"}, {"tag": "penalty"}, {"side": "watcher"}])

@@ -241,6 +241,22 @@ def test_the_discriminator_is_left_as_it_is(make_run, tiny, objective, discrimin
     assert set(turn.overrides["discriminator"]) == {name for name, _ in run.engine.modules["discriminator"].named_parameters()}
 
 
+@pytest.mark.parametrize("batches", ["separate", "joint"])
+def test_a_step_sees_the_batch_statistics_of_the_discriminators_own_turn(make_run, tiny, batches):
+    """SGD ahead is w - lr grad; with BatchNorm the gradient depends on whether real samples and fakes share a forward."""
+    train = {"batches": batches, "precision": "float64"}
+    optimizers = players({"sgd": {"lr": RATE}})
+    run = make_run(tiny(discriminator=BATCH_NORM, players=optimizers, tricks=[{"unrolling": {"steps": 1}}], train=train))
+    with settings_of_torch(run.recipe):
+        turn = take(run)
+    net, real, fake = run.engine.modules["discriminator"], turn.real["x"], turn.rounds[0].fake.x.detach()
+    net.requires_grad_(True).zero_grad()
+    logits = net(torch.cat([real, fake])).logits.chunk(2) if batches == "joint" else [net(x).logits for x in (real, fake)]
+    (nn.functional.softplus(-logits[0]).mean() + nn.functional.softplus(logits[1]).mean()).backward()
+    ahead = turn.overrides["discriminator"]
+    assert all(torch.allclose(ahead[name], p - RATE * p.grad, rtol=0, atol=1e-12) for name, p in net.named_parameters())
+
+
 def trained(run, count=4):
     for step in range(count):
         run.engine.step(step)

@@ -22,6 +22,11 @@ DETERMINISTIC = Because(
     "it asks two calls of the discriminator to agree, and dropout makes them differ even for one and the same sample",
     "a discriminator without dropout",
 )
+ALONE = Because(
+    "the first opinion is from a batch of real samples and fakes, the second from a batch of its own: a discriminator that looks at its "
+    "whole batch, by BatchNorm or by statistics, gives two opinions even of one and the same sample",
+    "train.batches: separate, or a discriminator that judges each sample alone",
+)
 NEEDS_A_GAME = Because("there is no discriminator whose opinions could be made consistent", "a variant with a game")
 
 

@@ -12,6 +12,7 @@ precision of the run (float64 if that is float64), since squares of small gradie
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -53,7 +54,7 @@ LAZY = Because(
 )
 
 
-class Penalty:
+class Penalty(ABC):
     """A penalty on the slopes of every discriminator, for its own player.
 
     A subclass names its terms with ``label`` and the roles of the streams it looks at with ``sees``, and computes the
@@ -75,9 +76,9 @@ class Penalty:
             self.provides = self.provides | {"lazy"}
             self.restructures = f"the schedule: a phase of its own every {every} steps, and slower optimisers of discriminators"
 
+    @abstractmethod
     def penalty(self, turn: Turn, round: Round) -> Tensor:
         """The value of one round, a scalar: the mean over its samples, or packs."""
-        raise NotImplementedError
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:

@@ -23,7 +23,7 @@ from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because
 from ganrun.schedule import Scheduled
-from ganrun_plugins.tricks._consistency import DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
+from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -42,7 +42,7 @@ class BalancedConsistency:
             "one of the two forms of consistency",
         ),
     }
-    warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC}
+    warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
         self, *,

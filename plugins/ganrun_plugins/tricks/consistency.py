@@ -27,7 +27,7 @@ from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because
 from ganrun.schedule import Scheduled
-from ganrun_plugins.tricks._consistency import DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
+from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -46,7 +46,7 @@ class Consistency:
             "one of the two forms of consistency",
         ),
     }
-    warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC}
+    warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
         self, *,

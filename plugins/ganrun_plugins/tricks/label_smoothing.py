@@ -23,6 +23,11 @@ from ganrun.protocols import Because
 from ganrun.schedule import Scheduled
 
 Range = tuple[float, float]
+TWO_SIDED = Because(
+    "where there are no real samples the optimal discriminator answers the target of fakes: unless that is the loss's own, it thinks better "
+    "of frequent errors of the generator than of places where no sample ever is, so there is less to drive them out",
+    "leave `fake` to the loss",
+)
 
 
 class LabelSmoothing:
@@ -45,6 +50,7 @@ class LabelSmoothing:
     ) -> None:  # fmt: skip
         self.real = _value(real)
         self.fake = None if fake is None else _value(fake)
+        self.warns = {} if fake is None else {"targets": TWO_SIDED}
 
     @hookimpl
     def targets(self, turn: Turn, round: Round) -> None:

@@ -28,7 +28,7 @@ from ganrun.game import DiscriminatorOutput, Round, Stream, Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because
 from ganrun.schedule import Scheduled
-from ganrun_plugins.tricks._consistency import DETERMINISTIC, distance
+from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, distance
 
 
 class LatentConsistency:
@@ -40,7 +40,7 @@ class LatentConsistency:
         "latent": Because("fakes are made from no latent, so there is none to move", "a variant with a latent"),
         "game": Because("without a discriminator nothing bounds the term that drives G(z) and G(z + delta) apart", "a variant with a game"),
     }
-    warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC}
+    warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
         self, *,

@@ -7,7 +7,8 @@ parameter of at least two axes, flattened behind the first, o the product entry 
     gradient <- gradient + beta * 2 * (W W' o (1 - I)) W
 
 which is the gradient of beta / 2 * |W W' o (1 - I)|^2. It is added to the averaged gradients before the optimiser's step, to the
-parameters themselves where weights are computed from others. Embeddings are left out.
+parameters themselves where weights are computed from others. Embeddings are left out, and so are rows of one number, such as the
+lengths of weight normalisation: there is no angle between them, and only zeros would do.
 
 Differences from well-known code: this is BigGAN's public code. The paper writes beta * |...|^2, whose gradient is twice that (beta: 2e-4
 here); it is written for columns, the code takes rows. Rows are the first axis of the tensor: the outputs of a layer, the inputs of a
@@ -64,7 +65,8 @@ class OrthogonalRegularisation:
         modules = [module for network in turn.engine.modules.values() for module in network.modules()]
         embeddings = {id(p) for module in modules if isinstance(module, nn.Embedding | nn.EmbeddingBag) for p in module.parameters()}
         for parameter in turn.engine.parameters[turn.player]:
-            if parameter.grad is not None and parameter.dim() >= 2 and id(parameter) not in embeddings:
+            has_rows = parameter.dim() >= 2 and parameter.shape[1:].numel() > 1
+            if parameter.grad is not None and has_rows and id(parameter) not in embeddings:
                 parameter.grad.add_(2 * overlap(parameter.detach()), alpha=beta)
 
 

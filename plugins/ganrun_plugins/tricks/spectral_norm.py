@@ -118,6 +118,7 @@ class SpectralNorm:
         self.layers: list[Spectral] = []
         if networks == "generators":
             self.refuses = {}  # type: ignore[misc]  # what is clipped are weights of discriminators
+            self.provides = self.provides - {"slope-bounded"}  # type: ignore[misc]  # of discriminators
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:

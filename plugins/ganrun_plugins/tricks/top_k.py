@@ -56,7 +56,14 @@ class TopK:
         if call.tag == "adversarial" and call.role == "fake" and call.round.side == "generator":
             scores = turn.score(call.round, output).detach()
             scores = scores.flatten(1).mean(1) if scores.dim() > 1 else scores  # (B,)
-            output.weight = output.weight * top(scores, self.k(turn, scores.shape[0]))
+            weights = top(scores, self.k(turn, scores.shape[0]))
+            before = output.weight
+            if isinstance(before, Tensor):  # such as that of another instance: the sum of all weights stays what it was
+                weights = before * (weights > 0)
+                weights = weights * (before.sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny))
+                output.weight = weights
+            else:
+                output.weight = before * weights
 
     def k(self, turn: Turn, rows: int) -> int:
         """How many of a number of rows count in this step."""

@@ -19,14 +19,33 @@ from ganrun.cli.list_recipes import describe
 from ganrun.cli.output import print_table
 
 MINE = '''\
-"""My own loss."""
+"""My own loss.
+
+Paper: Me, "A loss of my own" (2026).
+"""
+from typing import Annotated
+
+from pydantic import Field
+
 from ganrun import Component, hookimpl
 
 
 class Mine:
-    """Nothing yet."""
+    """Differences of weighted logits."""
 
-    def __init__(self, *, weight: float = 1.0) -> None: ...
+    provides = frozenset({"per-sample-generator", "logit:unbounded"})
+    real_in_generator = False
+
+    def __init__(self, *, weight: Annotated[float, Field(gt=0, description="factor of the logits")] = 1.0) -> None:
+        self.weight = weight
+
+    def discriminator(self, round):
+        """Stream -> minus the weighted logits of real samples, and those of fakes, (B, ...)."""
+        return {s: (-self.weight if s.role == "real" else self.weight) * s.logits for s in round.streams}
+
+    def generator(self, round):
+        """Fake stream -> minus its weighted logits, (B, ...)."""
+        return {s: -self.weight * s.logits for s in round.of("fake")}
 
 
 @hookimpl
@@ -158,7 +177,7 @@ def test_show_prints_docstring_parameters_and_origin(ganrun: Ganrun) -> None:
 
 
 def test_show_prints_capabilities(ganrun: Ganrun) -> None:
-    assert "provides: logit:signed, per-sample-generator, targets" in ganrun("show", "loss.minimax").stdout
+    assert "provides: logit:probability, logit:signed, per-sample-generator, targets" in ganrun("show", "loss.minimax").stdout
 
 
 def test_show_takes_a_name_that_only_one_kind_has(ganrun: Ganrun) -> None:
