@@ -19,19 +19,25 @@ import tempfile
 import time
 from pathlib import Path
 
-ADAM = {"adam": {"lr": 1e-3, "betas": [0.5, 0.9]}}
+
+
+def adam(lr: float) -> dict[str, object]:
+    """Adam whose rate falls to 0 in the second half of the run."""
+    return {"adam": {"lr": {"linear": [lr, 0.0], "from": "50%"}, "betas": [0.5, 0.9]}}
+
+
 CONFIGURATION = {
     "variant": {"gan": {"latent": 8}},
     "dataset": {"ring": {"radius": 2, "sd": 0.02}},
     "generator": {"mlp": {"widths": [128, 128, 128], "norm": "none", "activation": "relu"}},
     "discriminator": {"mlp": {"widths": [128, 128, 128]}},
     "players": {
-        "generator": {"optimizer": ADAM, "init": {"scheme": "kaiming"}},
-        "discriminator": {"optimizer": ADAM, "init": {"scheme": "kaiming"}},
+        "generator": {"optimizer": adam(1e-3), "init": {"scheme": "kaiming"}},
+        "discriminator": {"optimizer": adam(3e-4), "init": {"scheme": "kaiming"}},
     },
     "evaluators": [{"mode-coverage": {"samples": 2500}}],
     "without": ["progress", "samples", "metrics-log", "checkpoints"],
-    "train": {"steps": 8000, "batch_size": 256, "device": "cpu"},
+    "train": {"steps": 10000, "batch_size": 256, "device": "cpu"},
 }
 ROWS = {
     "non-saturating": {},
