@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 
-
 def adam(lr: float) -> dict[str, object]:
     """Adam whose rate falls to 0 in the second half of the run."""
     return {"adam": {"lr": {"linear": [lr, 0.0], "from": "50%"}, "betas": [0.5, 0.9]}}
