@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from ganrun.game import Round, Stream
 from ganrun.hookspecs import Component, hookimpl
+from ganrun_plugins.losses._cross_entropy import cross_entropy
 
 
 class BoundarySeeking:
@@ -41,12 +41,6 @@ class BoundarySeeking:
     def generator(self, round: Round) -> dict[Stream, Tensor]:
         """Fake stream -> half the squared logit, (B, ...)."""
         return {s: s.logits.square() / 2 for s in round.of("fake")}
-
-
-def cross_entropy(stream: Stream) -> Tensor:
-    """Of a stream's targets, relative to its logits' sigmoid: softplus(l) - t l, (B, ...)."""
-    assert stream.target is not None, "the engine fills in the targets"
-    return F.binary_cross_entropy_with_logits(stream.logits, stream.target, reduction="none")
 
 
 @hookimpl

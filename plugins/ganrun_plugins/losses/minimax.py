@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ganrun.game import Round, Stream
 from ganrun.hookspecs import Component, hookimpl
+from ganrun_plugins.losses._cross_entropy import cross_entropy
 
 
 class Minimax:
@@ -38,12 +39,6 @@ class Minimax:
     def generator(self, round: Round) -> dict[Stream, Tensor]:
         """Fake stream -> log(1 - D), (B, ...); never above 0."""
         return {s: F.logsigmoid(-s.logits) for s in round.of("fake")}
-
-
-def cross_entropy(stream: Stream) -> Tensor:
-    """Of a stream's targets, relative to its logits' sigmoid: softplus(l) - t l, (B, ...)."""
-    assert stream.target is not None, "the engine fills in the targets"
-    return F.binary_cross_entropy_with_logits(stream.logits, stream.target, reduction="none")
 
 
 @hookimpl

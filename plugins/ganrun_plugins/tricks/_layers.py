@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ganrun.build import init_of
-from ganrun.game import DiscriminatorOutput
+from ganrun.game import DiscriminatorOutput, Turn
+from ganrun.hookspecs import hookimpl
 from ganrun.initialisation import initialise
 from ganrun.interfaces import example_inputs
 from ganrun.protocols import Interface, Refusal
 from ganrun.randomness import stable_hash
+from ganrun.schedule import Scheduled
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -134,6 +136,32 @@ def output_layer(network: nn.Module, interface: Interface, name: str) -> tuple[n
             return layers[call.name], call
     why = f"no layer of {name} ({type(network).__name__}) has a weight matrix, so nothing can be joined to its input"
     raise Refusal(why, "another discriminator")
+
+
+class Strength:
+    """What tricks share that change layers with a ``strength``: it follows its schedule, and a restored run samples with the last one."""
+
+    def __init__(self, strength: Scheduled) -> None:
+        self.scheduled = Scheduled(strength)
+        self.layers: list[Any] = []
+
+    @hookimpl
+    def phase_start(self, turn: Turn) -> None:
+        self.set_strength(turn.now(self.scheduled))
+
+    def set_strength(self, strength: float) -> None:
+        """Give all layers this strength."""
+        for layer in self.layers:
+            layer.strength = strength
+
+    def state_dict(self) -> dict[str, Any]:
+        """The strength of the last turn."""
+        return {"strength": self.layers[0].strength} if self.layers else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what ``state_dict`` returned."""
+        if state:
+            self.set_strength(float(state["strength"]))
 
 
 def replace(network: nn.Module, new: Mapping[nn.Module, nn.Module]) -> None:

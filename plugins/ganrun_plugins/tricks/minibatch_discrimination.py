@@ -18,18 +18,17 @@ The statistic is of one forward: of real samples or of fakes, of one process, of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because
 from ganrun.schedule import Scheduled
-from ganrun_plugins.tricks._layers import Addition, full_precision, join
+from ganrun_plugins.tricks._layers import Strength, full_precision, join
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -56,7 +55,7 @@ class Closeness(nn.Module):
         return (torch.exp(-distance) * others[:, :, None]).sum(1)  # (B, kernels)
 
 
-class MinibatchDiscrimination:
+class MinibatchDiscrimination(Strength):
     """Joins the closeness of a sample to the others of its batch to the last layer of every discriminator."""
 
     strength: ClassVar[str] = "strength"
@@ -94,8 +93,7 @@ class MinibatchDiscrimination:
     ) -> None:  # fmt: skip
         self.kernels = kernels
         self.dims = dims
-        self.factor = Scheduled(strength)
-        self.additions: list[Addition] = []
+        super().__init__(strength)
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
@@ -103,21 +101,7 @@ class MinibatchDiscrimination:
             return Closeness(channels, self.kernels, self.dims, last=last)
 
         for name in experiment.networks("discriminator"):
-            self.additions.append(join(experiment, name, "minibatch_discrimination", closeness, self.kernels))
-
-    @hookimpl
-    def phase_start(self, turn: Turn) -> None:
-        for addition in self.additions:
-            addition.strength = turn.now(self.factor)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The strength of the last turn."""
-        return {"strength": self.additions[0].strength} if self.additions else {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` returned."""
-        for addition in self.additions:
-            addition.strength = float(state["strength"])
+            self.layers.append(join(experiment, name, "minibatch_discrimination", closeness, self.kernels))
 
 
 @hookimpl

@@ -17,16 +17,15 @@ The statistic is of one forward: of real samples or of fakes, of one process, of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because
 from ganrun.schedule import Scheduled
-from ganrun_plugins.tricks._layers import Addition, join
+from ganrun_plugins.tricks._layers import Strength, join
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -58,7 +57,7 @@ def group_size(rows: int, wanted: int) -> int:
     return max((size for size in divisors if size <= wanted), default=min(divisors, default=1))
 
 
-class MinibatchStddev:
+class MinibatchStddev(Strength):
     """Joins the standard deviation within groups of samples to the last layer of every discriminator."""
 
     strength: ClassVar[str] = "strength"
@@ -89,27 +88,12 @@ class MinibatchStddev:
         strength: Annotated[Scheduled, Field(ge=0, description="factor of what the discriminator makes of the statistic")] = Scheduled(1.0),
     ) -> None:  # fmt: skip
         self.group = group
-        self.factor = Scheduled(strength)
-        self.additions: list[Addition] = []
+        super().__init__(strength)
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
         for name in experiment.networks("discriminator"):
-            self.additions.append(join(experiment, name, "minibatch_stddev", lambda channels, last: GroupDeviation(self.group), 1))
-
-    @hookimpl
-    def phase_start(self, turn: Turn) -> None:
-        for addition in self.additions:
-            addition.strength = turn.now(self.factor)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The strength of the last turn."""
-        return {"strength": self.additions[0].strength} if self.additions else {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` returned."""
-        for addition in self.additions:
-            addition.strength = float(state["strength"])
+            self.layers.append(join(experiment, name, "minibatch_stddev", lambda channels, last: GroupDeviation(self.group), 1))
 
 
 @hookimpl

@@ -18,18 +18,17 @@ sigma^(1 - strength).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because, Refusal
 from ganrun.schedule import Scheduled
-from ganrun_plugins.tricks._layers import Networks, chosen, drawn_for, full_precision, output_axis, weighted
+from ganrun_plugins.tricks._layers import Networks, Strength, chosen, drawn_for, full_precision, output_axis, weighted
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -86,7 +85,7 @@ def _unit(vector: Tensor, instead: Tensor) -> Tensor:
     return torch.where(norm > EPSILON, vector / norm.clamp(min=EPSILON), instead)
 
 
-class SpectralNorm:
+class SpectralNorm(Strength):
     """Divides weights by their largest singular value."""
 
     strength: ClassVar[str] = "strength"
@@ -113,9 +112,8 @@ class SpectralNorm:
         iterations: Annotated[int, Field(ge=1, description="power iterations a forward in training")] = 1,
     ) -> None:  # fmt: skip
         self.networks: Networks = networks
-        self.power = Scheduled(strength)
+        super().__init__(strength)
         self.iterations = iterations
-        self.layers: list[Spectral] = []
         if networks == "generators":
             self.refuses = {}  # type: ignore[misc]  # what is clipped are weights of discriminators
             self.provides = self.provides - {"slope-bounded"}  # type: ignore[misc]  # of discriminators
@@ -127,7 +125,7 @@ class SpectralNorm:
                 self.layers.append(self._normalise(experiment, f"{name}.{key}", layer))
         if not self.layers:
             raise Refusal(f"no layer of the {self.networks} has a weight matrix, so there is nothing to normalise", "other `networks`")
-        self._set(self.power.values[0])
+        self.set_strength(self.scheduled.values[0])
 
     def _normalise(self, experiment: Experiment, name: str, layer: nn.Module) -> Spectral:
         weight: Tensor = layer.weight.detach()  # type: ignore[operator]
@@ -137,23 +135,6 @@ class SpectralNorm:
         spectral = Spectral(weight, u.to(weight.device, weight.dtype), axis=axis, iterations=self.iterations)
         parametrize.register_parametrization(layer, "weight", spectral)
         return spectral
-
-    @hookimpl
-    def phase_start(self, turn: Turn) -> None:
-        self._set(turn.now(self.power))
-
-    def _set(self, strength: float) -> None:
-        for layer in self.layers:
-            layer.strength = strength
-
-    def state_dict(self) -> dict[str, Any]:
-        """The strength of the last turn: samples of a restored run are made with it."""
-        return {"strength": self.layers[0].strength} if self.layers else {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` returned."""
-        if state:
-            self._set(float(state["strength"]))
 
 
 @hookimpl

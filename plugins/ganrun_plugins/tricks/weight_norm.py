@@ -17,18 +17,17 @@ no output units. v stays under the weight's own name (``parametrizations.weight.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Refusal
 from ganrun.schedule import Scheduled
-from ganrun_plugins.tricks._layers import Networks, chosen, full_precision, output_axis, weighted
+from ganrun_plugins.tricks._layers import Networks, Strength, chosen, full_precision, output_axis, weighted
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -62,7 +61,7 @@ class LengthAndDirection(nn.Module):
         return value
 
 
-class WeightNorm:
+class WeightNorm(Strength):
     """Learns length and direction of weights apart."""
 
     strength: ClassVar[str] = "strength"
@@ -75,8 +74,7 @@ class WeightNorm:
         strength: Annotated[Scheduled, Field(ge=0, le=1, description="share of the normalised weight; 0: none")] = Scheduled(1.0),
     ) -> None:  # fmt: skip
         self.networks: Networks = networks
-        self.share = Scheduled(strength)
-        self.layers: list[LengthAndDirection] = []
+        super().__init__(strength)
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
@@ -90,24 +88,7 @@ class WeightNorm:
                 self.layers.append(parametrisation)
         if not self.layers:
             raise Refusal(f"no layer of the {self.networks} has a weight matrix, so there is nothing to normalise", "other `networks`")
-        self._set(self.share.values[0])
-
-    @hookimpl
-    def phase_start(self, turn: Turn) -> None:
-        self._set(turn.now(self.share))
-
-    def _set(self, strength: float) -> None:
-        for layer in self.layers:
-            layer.strength = strength
-
-    def state_dict(self) -> dict[str, Any]:
-        """The strength of the last turn: samples of a restored run are made with it."""
-        return {"strength": self.layers[0].strength} if self.layers else {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` returned."""
-        if state:
-            self._set(float(state["strength"]))
+        self.set_strength(self.scheduled.values[0])
 
 
 @hookimpl
