@@ -10,6 +10,31 @@ from ganrun.testing import probe
 from ganrun.testing.covering import Cover
 from ganrun.testing.matrix import problems_of_run
 
+ENERGIES = ("began", "ebgan", "magan")
+WITH_LOSSES = {  # trick -> the losses it cannot meet
+    "label-smoothing": (*ENERGIES, "cramer", "hinge", "relativistic", "softmax", "wasserstein"),  # they have no targets
+    "label-flipping": (*ENERGIES, "cramer", "hinge", "relativistic", "softmax", "wasserstein"),
+    "ada": (*ENERGIES, "cramer", "wasserstein"),  # no score of theirs means undecided
+    "lecam": (*ENERGIES, "cramer", "relativistic", "relativistic-average", "softmax", "wasserstein"),  # their scores have no origin
+    "roth-penalty": (*ENERGIES, "cramer", "hinge", "least-squares", "relativistic", "relativistic-average", "softmax", "wasserstein"),
+    "top-k": ("cramer", "relativistic-average", "softmax"),  # a sample has no value of its own
+}
+WITH_TRICKS = [
+    ("balanced-consistency", "consistency"),  # one holds the other
+    ("weight-clipping", "gradient-penalty"), ("weight-clipping", "dragan-penalty"), ("weight-clipping", "spectral-norm"),
+    ("norm-swap", "virtual-batch-norm"),  # both replace what the other would
+    ("perceptual", "latent-consistency"), ("perceptual", "mode-seeking"), ("perceptual", "truncation"),  # with pairs there is no latent yet
+]  # fmt: skip
+WITH_VARIANTS = {
+    "cyclegan": ("latent-consistency", "mode-seeking", "truncation"),  # it has no latent
+    "gan": ("perceptual",), "dcgan": ("perceptual",), "lsgan": ("perceptual",),  # nothing they make ought to equal something
+}  # fmt: skip
+EXPECTED = [
+    *(frozenset({("trick", trick), ("loss", loss)}) for trick, losses in WITH_LOSSES.items() for loss in losses),
+    *(frozenset({("trick", one), ("trick", other)}) for one, other in WITH_TRICKS),
+    *(frozenset({("trick", trick), ("variant", variant)}) for variant, tricks in WITH_VARIANTS.items() for trick in tricks),
+]
+
 
 def tried(cover):
     """Member -> what went wrong, for those where something did; an exception is a failure after the refusals."""
@@ -29,14 +54,15 @@ def cover():
     return Cover(Catalog(modules=[probe], disabled=()), EXAMPLES)
 
 
-def test_each_trick_and_each_loss_trains_and_resumes_in_a_combination(cover):
+def test_each_trick_and_each_loss_trains_and_resumes_in_a_combination(cover, capsys):
     started = time.perf_counter()
-    chosen = Cover.find(cover, cover.each_once())
+    chosen = cover.find(cover.each_once())
     held = {name for member in chosen.members for name in member.tricks}
     assert held == set(cover.tricks), "every trick goes with some loss"
     assert {member.base.loss for member in chosen.members} == set(cover.losses)
     assert not tried(chosen)
-    print(f"\n{len(chosen.members)} runs hold all {len(held)} tricks and {len(cover.losses)} losses; {time.perf_counter() - started:.0f} s")
+    with capsys.disabled():
+        print(f"\n{len(chosen.members)} runs hold all {len(held)} tricks and {len(cover.losses)} losses; {time.perf_counter() - started:.0f} s")
 
 
 def test_every_loss_trains_on_at_least_two_variants(cover):
@@ -45,20 +71,22 @@ def test_every_loss_trains_on_at_least_two_variants(cover):
 
 
 @pytest.mark.slow
-def test_every_pair_trains_and_resumes_or_is_refused_for_a_declared_reason():
+def test_every_pair_trains_and_resumes_or_is_refused_for_a_declared_reason(capsys):
     started = time.perf_counter()
     cover = Cover(Catalog(modules=[probe], disabled=()), EXAMPLES).find()
     built = time.perf_counter() - started
     covered = {pair for member in cover.members for pair in member.pairs}
-    assert set(cover.wanted()) == set(cover.wanted()) & (covered | cover.refused.keys())
+    assert set(cover.wanted()) <= covered | cover.refused.keys()
     assert not covered & cover.refused.keys()
+    assert set(cover.refused) == set(EXPECTED), "another list of refusals: each needs mathematics that fails, and a test that shows it"
     for pair, reasons in cover.refused.items():
         assert reasons, f"{sorted(pair)} is refused without a reason"
         assert all("instead: " in reason for reason in reasons), f"{sorted(pair)}: {reasons} lack a way out"
     failed = tried(cover)
     share = len(cover.refused) / len(cover.wanted())
-    print(f"\n{len(cover.wanted())} pairs in {len(cover.members)} runs; {len(cover.refused)} pairs refused ({share:.1%}); ", end="")
-    print(f"built in {built:.0f} s, run in {time.perf_counter() - started - built:.0f} s")
-    for pair in sorted(map(sorted, cover.refused)):
-        print(f"  refused: {' '.join(f'{kind} {name}' for kind, name in pair)}")
+    with capsys.disabled():
+        print(f"\n{len(cover.wanted())} pairs in {len(cover.members)} runs; {len(cover.refused)} pairs refused ({share:.1%}); ", end="")
+        print(f"built in {built:.0f} s, run in {time.perf_counter() - started - built:.0f} s")
+        for pair in sorted(map(sorted, cover.refused)):
+            print(f"  refused: {' and '.join(f'{kind} {name}' for kind, name in pair)}")
     assert not failed
