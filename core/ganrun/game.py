@@ -327,7 +327,7 @@ class Turn:
 
     def note(self, name: str, value: Tensor) -> None:
         """Log a scalar beside the terms, such as a probability that adapts. It is not minimised. Not later than ``losses``."""
-        self.notes[name] = value.detach()
+        self.notes[name] = value.detach().to(torch.get_default_dtype())
 
     def score(self, round: Round, output: DiscriminatorOutput) -> Tensor:
         """The discriminator's opinion in the terms of the loss, (B, ...): one number a sample or patch, larger is more real."""
