@@ -68,12 +68,18 @@ def _parameters(component: Component) -> Iterator[str]:
 
 
 def _capabilities(component: Component) -> Iterator[str]:
-    """What it provides, and what it needs and refuses, with the reasons."""
+    """How a trick is turned off and what it helps against; what a part provides, needs, wants, refuses or warns of, with the reasons."""
     part = _example(component)
+    if strength := getattr(part, "strength", ""):
+        yield f"strength: {strength} (off at {getattr(part, 'neutral', 0):g})"
+    if restructures := getattr(part, "restructures", ""):
+        yield f"restructures: {restructures}"
+    if remedies := getattr(part, "remedies", ()):
+        yield f"helps against: {', '.join(sorted(remedies))}"
     provides = getattr(part, "provides", ())
     if isinstance(provides, (set, frozenset, tuple, list)) and provides:
         yield f"provides: {', '.join(sorted(provides))}"
-    for heading in ("needs", "refuses", "warns"):
+    for heading in ("needs", "wants", "refuses", "warns"):
         reasons = getattr(part, heading, None)
         if isinstance(reasons, Mapping) and reasons:
             yield f"{heading}:"

@@ -73,9 +73,8 @@ class MetricsLog:
 
 
 def rates(run: Run) -> dict[str, float]:
-    """``rate/player`` -> the learning rate of the step just done."""
-    optimizers = run.experiment.optimizers
-    return {f"rate/{player}": optimizer.lr.at(run.step - 1, run.experiment.clock) for player, optimizer in optimizers.items()}
+    """``rate/player`` -> the learning rate of the step just done, as lazy phases have it."""
+    return {f"rate/{player}": run.engine.options(player, run.step - 1)["lr"] for player in run.engine.optimizers}
 
 
 def finite(value: float) -> float | None:

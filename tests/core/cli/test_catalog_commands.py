@@ -178,6 +178,11 @@ def test_show_prints_docstring_parameters_and_origin(ganrun: Ganrun) -> None:
 
 def test_show_prints_capabilities(ganrun: Ganrun) -> None:
     assert "provides: logit:probability, logit:signed, per-sample-generator, targets" in ganrun("show", "loss.minimax").stdout
+    assert "wants:\n  slope-bounded: " in ganrun("show", "loss.wasserstein").stdout
+    shown = ganrun("show", "trick.mode-seeking").stdout
+    assert "strength: weight (off at 0)\nrestructures: " in shown
+    assert "helps against: missing-diversity, mode-collapse\n" in shown
+    assert "strength: real (off at 1)" in ganrun("show", "trick.label-smoothing").stdout
 
 
 def test_show_takes_a_name_that_only_one_kind_has(ganrun: Ganrun) -> None:
