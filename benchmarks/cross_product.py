@@ -42,7 +42,8 @@ def main() -> None:
     parser.add_argument("--of", type=int, default=1)
     arguments = parser.parse_args()
     started = time.perf_counter()
-    cover = Cover(Catalog(modules=[probe], disabled=()), EXAMPLES)
+    tricks = sorted(Catalog(disabled=()).names("trick"))
+    cover = Cover(Catalog(modules=[probe], disabled=()), EXAMPLES, tricks=tricks)
     variants = sorted({base.variant for base in cover.bases})
     triples = [(variant, loss, trick) for variant in variants for loss in cover.losses for trick in cover.tricks]
     counts: Counter[str] = Counter()
