@@ -10,6 +10,7 @@ import inspect
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -45,6 +46,7 @@ class SignatureError(ValueError):
     """A constructor that recipes cannot use: which parameter, and why."""
 
 
+@lru_cache(maxsize=1024)
 def parameter_model(factory: Any) -> type[BaseModel]:
     """A pydantic model of what recipes may set, read from the keyword-only parameters of ``factory``.
 

@@ -8,6 +8,7 @@ split (899 pictures), the other half the test split (898).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,7 @@ def load_scans(split: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images[mine] / 16), torch.from_numpy(target[mine]).long()
 
 
+@cache
 def _bundle() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's pictures (1797, 8, 8), 0 to 16, and digits (1797,), without its two seconds of imports."""
     spec = find_spec("sklearn")
