@@ -72,3 +72,31 @@ def test_check_knows_what_the_core_hands_in(tmp_path: Path) -> None:
 
 def test_check_wants_a_summary(tmp_path: Path) -> None:
     assert "no docstring" in problems(tmp_path, "loss", change=('"""Something to check."""', ""))[0]
+
+
+def test_the_quick_checks_find_a_wrong_loss_and_do_not_ask_for_a_paper(plugin_module):
+    from ganrun.testing import Plugin, quick_problems
+
+    class Flat:
+        """Every value is 0."""
+
+        provides = frozenset()
+        real_in_generator = False
+
+        def discriminator(self, round):
+            return {s: 0 * s.logits for s in round.streams}
+
+        def generator(self, round):
+            return {s: -s.logits for s in round.of("fake")}
+
+    class Right(Flat):
+        """A loss of one's own, unpublished."""
+
+        def discriminator(self, round):
+            return {s: s.logits if s.role == "fake" else -s.logits for s in round.streams}
+
+    module = plugin_module({"loss.flat": Flat, "loss.right": Right})
+    found = quick_problems(Plugin("loss.flat", modules=[module]))
+    assert any(line.startswith("check_gradient_reaches_the_logits: ") for line in found)
+    problems = quick_problems(Plugin("loss.right", modules=[module]))
+    assert not [line for line in problems if line.startswith("check_source")]

@@ -22,6 +22,12 @@ def when(applies: Callable[[Plugin], bool]) -> Callable[[Any], Any]:
     return mark
 
 
+def not_quick(check: Any) -> Any:
+    """Leave a check to the full contract: ``list-plugins --check`` does not run it."""
+    check.quick = False
+    return check
+
+
 def provides(capability: str) -> Callable[[Plugin], bool]:
     """Whether the class, or an instance made with its defaults, provides a capability."""
     return lambda plugin: capability in getattr(plugin.factory, "provides", ())

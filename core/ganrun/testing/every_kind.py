@@ -9,7 +9,7 @@ from types import ModuleType
 from ganrun.plugin_check import HANDED_IN, problems_of
 from ganrun.plugin_files import docstring
 from ganrun.protocols import Because
-from ganrun.testing.conditions import when
+from ganrun.testing.conditions import not_quick, when
 from ganrun.testing.plugin import Plugin
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|arxiv|doi\.org", re.IGNORECASE)
@@ -35,6 +35,7 @@ def check_docstring(plugin: Plugin) -> None:
     assert own, f"{plugin.factory.__name__} has no docstring"
 
 
+@not_quick  # an idea that is being tried has no paper yet
 @when(lambda plugin: plugin.kind in FROM_PAPERS)
 def check_source(plugin: Plugin) -> None:
     """The module's docstring names the paper the idea is from: authors and year, an arXiv number, or a DOI."""

@@ -62,7 +62,7 @@ def quick_problems(plugin: Plugin) -> list[str]:
     """
     found = []
     for check in checks_of(plugin):
-        if check.__module__ not in {module.__name__ for module in QUICK}:
+        if check.__module__ not in {module.__name__ for module in QUICK} or not getattr(check, "quick", True):
             continue
         try:
             check(plugin)
