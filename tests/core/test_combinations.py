@@ -82,7 +82,7 @@ def test_a_member_that_is_not_as_it_should_be_is_found(plugin_module, tiny):
     from ganrun.testing import probe
 
     class Silent:
-        """Hears an event that never comes: this game has no real stream in the generator's turn, and no symmetric side."""
+        """Hears an event that does not come under a loss without targets."""
 
         strength = ""
 

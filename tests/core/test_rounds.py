@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from ganrun.build import RefusedError
 from ganrun.engine import pace, slowed
-from ganrun.game import DiscriminatorOutput, Phase, Term
+from ganrun.game import Phase, Term
 from ganrun.hookspecs import hookimpl
 from ganrun.interfaces import example_inputs
 from ganrun.protocols import Because, Interface, Space
@@ -286,4 +286,3 @@ def test_a_parametrised_network_takes_overrides_by_the_names_of_its_parameters()
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 1, bias=False))
     state = {name: torch.ones_like(p) for name, p in layer.named_parameters()}
     assert functional_call(layer, state, (torch.ones(1, 2),)).item() == pytest.approx(2 / 2**0.5)
-    assert DiscriminatorOutput(torch.zeros(1)).weight == 1.0

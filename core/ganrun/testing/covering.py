@@ -1,6 +1,6 @@
 """A pairwise cover: few small recipes in which every pair of variant, loss and tricks occurs that is not refused.
 
-Each recipe holds several tricks at once, so some sixty cover what would be thousands of single pairs. The cover is built greedily:
+Each recipe holds several tricks at once, so some eighty cover what would be more than a thousand single pairs. The cover is built greedily:
 a pair that is not covered yet begins a recipe, which then takes the tricks that bring the most new pairs. A pair counts as refused
 only if every small experiment that could hold it refuses it.
 """
