@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import torch
+import torchvision
 from PIL import Image
 
 from ganrun.testing import Example
+from ganrun_plugins.features.dinov2 import VisionTransformer
 
 SMALL_TRANSLATION = {
     "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
@@ -34,6 +37,21 @@ def unpaired_folders(folder: Path) -> Example:
     return Example({"root": str(folder), "size": 8, "load_size": 10}, {k: v for k, v in SMALL_TRANSLATION.items() if k != "dataset"})
 
 
+def torchvision_weights(folder: Path) -> Example:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(torchvision.models.shufflenet_v2_x0_5().state_dict(), folder / "weights.pth")
+    return Example({"model": "shufflenet_v2_x0_5", "weights": str(folder / "weights.pth"), "resize": 72, "crop": 64})
+
+
+def dinov2_weights(folder: Path) -> Example:
+    """Two blocks of 128 numbers, with positions for 4 patches."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(VisionTransformer(128, 2, 14, 5, 256, False).state_dict(), folder / "weights.pth")
+    return Example({"weights": str(folder / "weights.pth"), "side": 42})
+
+
 BATCH_NORMS = {player: {"mlp": {"widths": [16, 16], "norm": "batch"}} for player in ("generator", "discriminator")}
 SMALL_AUTOENCODER = {"width": 4, "widths": [16], "code": 8}
 ENERGY = {"discriminator": {"autoencoder": SMALL_AUTOENCODER}}
@@ -44,6 +62,8 @@ EXAMPLES = {
     "dataset.unpaired-folders": unpaired_folders,
     "discriminator.autoencoder": Example(SMALL_AUTOENCODER),
     "discriminator.patchgan": Example({"layers": 1, "width": 8}),
+    "features.dinov2": dinov2_weights,
+    "features.torchvision": torchvision_weights,
     "generator.resnet-translator": Example({"blocks": 1, "width": 8}),
     "loss.began": Example({}, ENERGY),
     "loss.ebgan": Example({}, ENERGY),

@@ -110,10 +110,10 @@ class Experiment:
         named |= {f"observers.{i}.{part.name}": o for i, (part, o) in enumerate(zip(self.recipe.observers, self.observers))}
         return named
 
-    def reader(self, name: str, rows: int) -> Reader:
-        """A new reader of the training data, with an order of its own."""
+    def reader(self, name: str, rows: int, attempt: int = 0) -> Reader:
+        """A new reader of the training data, with an order of its own in each attempt."""
         settings = self.recipe.train
-        key = (settings.seed, "reader", name)
+        key = (settings.seed, "reader", name, *([attempt] if attempt else []))
         return Reader(self.dataset, key, batch_rows=rows, device=self.processes.device, workers=settings.workers)
 
 

@@ -111,16 +111,29 @@ def read(path: Path) -> tuple[int, dict[str, Any]]:
     Raises:
         CheckpointError: if a file is missing or is not what was written.
     """
+    manifest = verify(path)
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
+        tensors = load_file(path / FILES[0])
+        return manifest["step"], unflatten(json.loads((path / FILES[1]).read_text()), tensors)
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint ({error})") from error
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint, whose files are read and compared with it, but not loaded.
+
+    Raises:
+        CheckpointError: if a file is missing or is not what was written.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text())
         expected = manifest["files"]
         if manifest["format"] != FORMAT:
             raise CheckpointError(f"{path} has checkpoint format {manifest['format']}, but this ganrun reads format {FORMAT}")
         for name in FILES:
             if _fingerprint(path / name) != expected[name]:
                 raise CheckpointError(f"{path / name} is damaged: its size or SHA-256 is not what was written")
-        tensors = load_file(path / FILES[0])
-        return manifest["step"], unflatten(json.loads((path / FILES[1]).read_text()), tensors)
+        return manifest
     except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint ({error})") from error
 
@@ -148,6 +161,18 @@ def newest_intact(folder: Path) -> tuple[Path, int, dict[str, Any], list[str]]:
         except CheckpointError as error:
             damaged.append(str(error))
     raise CheckpointError("\n".join([f"{folder} holds no checkpoint that can be read; only a new training, with --overwrite, gives one", *damaged]))
+
+
+def newest_verified(folder: Path, up_to: int) -> int | None:
+    """The step of the newest checkpoint of a step up to ``up_to`` that can be read, None if there is none."""
+    for step, path in reversed(listing(folder)):
+        if step <= up_to:
+            try:
+                verify(path)
+            except CheckpointError:
+                continue
+            return step
+    return None
 
 
 def prune(folder: Path, keep: int, protect: set[int]) -> None:

@@ -30,7 +30,7 @@ class Engine:
     ``step(t)`` goes through the due phases. ``take`` runs one turn up to its gradients, ``update`` applies them.
     """
 
-    def __init__(self, experiment: Experiment, *, attempt: int = 0) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
         self.processes = experiment.processes
         self.device = experiment.processes.device
@@ -40,7 +40,6 @@ class Engine:
         self.loss: Any = experiment.loss
         self.sampler: Any = experiment.sampler
         self.clock = experiment.clock
-        self.attempt = attempt
         self.parts = self.processes.world * self.settings.accumulate
         self.modules = experiment.modules
         self.callable: dict[str, Any] = {
@@ -54,6 +53,15 @@ class Engine:
         self._games = {game.name: game for game in experiment.games}
         self._trained: frozenset[str] | None = None
         self.paces = {name: pace(experiment.phases, name) for name in experiment.players}
+
+    @property
+    def attempt(self) -> int:
+        """Part of the key of every random number and of the order of the data; 0 until a run is rolled back."""
+        return self.readers.attempt
+
+    @attempt.setter
+    def attempt(self, attempt: int) -> None:
+        self.readers.attempt = attempt
 
     # --- the step -------------------------------------------------------------------------------------------
 

@@ -1,166 +1,371 @@
-"""What evaluators see: fakes, real samples and features, each computed once and shared."""
+"""What evaluators see: fakes, real samples and features, each computed once and shared, in any number of processes."""
 
 from __future__ import annotations
 
-from collections import Counter
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from ganrun.data import read_items
-from ganrun.download import data_cache
-from ganrun.protocols import Dataset, Features, Refusal, Space
-from ganrun.recipe import EvaluatorPart, Part
-from ganrun.sampling import Studio
+from ganrun import pictures
+from ganrun.errors import UserError
+from ganrun.extractors import FeatureContext, bracket, check_classifier, check_features, check_output, context_of, levels
+from ganrun.feature_store import FeatureStore
+from ganrun.game import Description
+from ganrun.processes import Processes
+from ganrun.protocols import Dataset, Features, Space
+from ganrun.recipe import Part
+from ganrun.samples import CHUNK, Generated, Source, Stored, loaded, real_rows, stored
+from ganrun.sampling import Studio, chunks
+from ganrun.statistics import Statistics
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
-    from ganrun.training import Run
+    from PIL import Image
 
-LIMIT = 10_000  # real samples at most, unless an evaluator asks for more
+
+__all__ = ["Evaluation", "FeatureContext", "Used", "bracket", "check_classifier", "check_features", "check_output", "context_of", "levels"]
+
+LIMIT = 10_000  # real samples, unless more fakes are scored
+KEPT = 256 << 20  # bytes of fakes that are kept for the next evaluator; more are made again
+DONE, FAILED = "done", "failed"  # how the main process's evaluation ended, said to the others
+
+
+@dataclass
+class Used:
+    """What one evaluator asked for: the provenance of its scores. Real samples and their data by split, extractors by name."""
+
+    fakes: set[int] = field(default_factory=set)
+    real: dict[str, dict[str, Any]] = field(default_factory=dict)
+    features: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def real_samples(self, split: str, n: int, data: str) -> None:
+        """Note that n samples of a split were asked for; the most of several requests stands."""
+        self.real[split] = {"samples": max(n, self.real.get(split, {}).get("samples", 0)), "data": data}
 
 
 @dataclass(frozen=True)
-class FeatureContext:
-    """What a feature extractor is built from.
+class Failure:
+    """An error of one process, on its way to the main one. mendable: it is a UserError; trace: where it came from."""
 
-    name, space: the entry of the data it looks at. data: the train split. cache: a folder to keep weights in.
-    """
+    text: str
+    mendable: bool
+    trace: str
 
-    name: str
-    space: Space
-    data: Dataset
-    cache: Path
-    device: torch.device
+    def throw(self, rank: int) -> None:
+        """Raise it again in this process."""
+        if self.mendable:
+            raise UserError(self.text)
+        raise RuntimeError(f"process {rank} failed:\n{self.trace}")
 
 
 class Evaluation:
-    """The samples of one moment of a run, and real ones. Everything is float32 on the CPU; images in [-1, 1].
+    """The samples of one moment, and real ones. Samples are float32 on the CPU; images are in [-1, 1] and of 256 levels.
 
-    ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said.
+    ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said. Where samples
+    lie in a folder, ``studio`` is None: there is no generator to ask. With several processes only the main one runs evaluators,
+    and the others make their share of what it asks for.
     """
 
-    def __init__(self, studio: Studio, dataset: Callable[[str], Dataset], cache: Path, *, seed: int = 0) -> None:
-        self.studio = studio
+    def __init__(
+        self, source: Source, dataset: Callable[[str], Dataset], cache: Path, *, seed: int = 0, folder: Path | None = None,
+        base: Path = Path(), processes: Processes | None = None,
+    ) -> None:  # fmt: skip
+        self.source = source
         self.dataset = dataset
         self.cache = cache
         self.seed = seed
+        self.folder = folder
+        self.base = base
+        self.studio: Studio | None = source.studio if isinstance(source, Generated) else None
         self.samples: int | None = None
-        self.description = studio.engine.experiment.description
-        self.spaces: Mapping[str, Space] = studio.engine.experiment.dataset.spaces
-        self._fakes: dict[tuple[str, int], Tensor] = {}
+        self.evaluator = ""
+        self.step = 0
+        self.used = Used()
+        self._processes = processes
+        self._store = FeatureStore(cache / "features")
+        self._made: dict[int, dict[str, dict[int, Tensor]]] = {}
         self._real: dict[tuple[str, str, int], Tensor] = {}
         self._features: dict[str, Features] = {}
         self._vectors: dict[tuple[Any, ...], Tensor] = {}
+        self._statistics: dict[tuple[Any, ...], Statistics] = {}
+        self._hashes: dict[int, str] = {}  # by id: extractors and data sets live as long as this does
 
-    def forget_fakes(self) -> None:
-        """Drop what the networks made: called when they have changed."""
-        self._fakes.clear()
-        self._vectors = {key: value for key, value in self._vectors.items() if key[1] != "fake"}
+    @property
+    def description(self) -> Description:
+        """What the samples are: which outputs there are, and whether they are made from real items."""
+        return self.source.description
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """The space of each entry of the data."""
+        return self.source.spaces
 
     @property
     def output(self) -> str:
         """The first entry of the data that the variant imitates: what evaluators score if not told otherwise."""
         return self.description.outputs[0]
 
+    def forget_fakes(self) -> None:
+        """Drop what the networks made: called when they have changed."""
+        self._made.clear()
+        self._vectors = {key: value for key, value in self._vectors.items() if key[2] != "fake"}
+
+    # --- samples ------------------------------------------------------------------------------------------------
+
     def count(self, name: str | None = None) -> int:
-        """How many fakes to score: the recipe's number, else as many as there are test samples."""
-        most = len(self.dataset("test"))
+        """How many fakes to score: the recipe's number, else as many as there are test samples, at most 10,000."""
+        most = len(self.source.dataset if isinstance(self.source, Stored) else self.dataset("test"))
         wanted = self.samples if self.samples is not None else min(most, LIMIT)
         return min(wanted, most) if self.description.conditional else wanted
 
+    def real_count(self, split: str = "test", n: int | None = None) -> int:
+        """How many real samples to compare with: n, else all, at most 10,000 or as many as fakes are scored."""
+        return min(n or max(LIMIT, self.samples or 0), len(self.dataset(split)))
+
     def fakes(self, name: str | None = None, n: int | None = None) -> Tensor:
-        """n fakes of an entry, (n, \\*space.shape), from latents that training never draws."""
+        """n samples of an entry, (n, \\*space.shape), the same ones whenever they are asked for."""
         name, n = name or self.output, n or self.count(name)
-        if (name, n) not in self._fakes:
-            real = self._items("test", n) if self.description.conditional else None
-            made = self.studio.turn(n, self.seed, real=real).made
-            for entry in self.description.outputs:
-                self._fakes[entry, n] = made[entry].detach().float().cpu()
-        return self._fakes[name, n]
+        self.used.fakes.add(n)
+        return loaded(self._shared(("samples", name, n), n))
 
     def real(self, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
-        """Real samples of an entry, in the order of the data: all of the split, but at most ``n`` (10,000)."""
-        name = name or self.output
-        n = min(n or LIMIT, len(self.dataset(split)))
+        """Real samples of an entry, in the order of the data: see :meth:`real_count`. Labels are int64."""
+        name, n = name or self.output, self.real_count(split, n)
+        self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
         if (name, split, n) not in self._real:
-            for entry, tensor in self._items(split, n).items():
-                self._real[entry, split, n] = tensor.float() if tensor.is_floating_point() else tensor
-        return self._real[name, split, n]
+            pieces: dict[str, list[Tensor]] = {}
+            for _, items in real_rows(self.dataset(split), n):
+                for entry, x in items.items():
+                    pieces.setdefault(entry, []).append(stored(x, self._space(split, entry)) if x.is_floating_point() else x.cpu())
+            for entry, some in pieces.items():
+                self._real[entry, split, n] = torch.cat(some)
+        return loaded(self._real[name, split, n])
+
+    def labels(self, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor | None:
+        """The labels (n,) int64 of the same real samples, None if they have none."""
+        spaces = self.dataset(split).spaces
+        entry = next((entry for entry, space in spaces.items() if space.kind == "labels"), None)
+        return None if entry is None else self.real(entry, split, n).long()
+
+    def asked(self, n: int | None = None) -> Tensor | None:
+        """The class that each of n fakes was asked to be of, (n,) int64, None unless the variant draws classes."""
+        return self.source.asked(n or self.count()) if isinstance(self.source, Generated) else None
 
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
-        """What the networks make of given real items, such as the translations of a batch; entry ``wanted``."""
-        n = len(next(iter(real.values())))
-        real = {entry: x.to(torch.get_default_dtype()) if x.is_floating_point() else x for entry, x in real.items()}
-        return self.studio.turn(n, self.seed, real=real).made[wanted].detach().float().cpu()
+        """What the networks make of given real items, such as the translations of a batch; entry ``wanted``, 256 levels.
+
+        Raises:
+            UserError: where samples lie in a folder.
+        """
+        if not isinstance(self.source, Generated):
+            raise UserError("this score needs a generator, and the samples are pictures in a folder; evaluate a run")
+        self.used.fakes.add(len(next(iter(real.values()))))
+        return loaded(stored(self.source.generate(real, wanted), self.spaces[wanted]))
+
+    def between(self, pairs: int, points: int) -> Tensor | None:
+        """(pairs, points, \\*shape) samples on the way between pairs of latents, ends included; None if there is no such way."""
+        self.used.fakes.add(pairs * points)
+        found = self.source.between(pairs, points) if isinstance(self.source, Generated) else None
+        return None if found is None else loaded(stored(found, self.spaces[self.output]))
+
+    def pairs(self, n: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+        """Name -> (made, truth), images that ought to be equal, row by row; empty if there are none. See :mod:`ganrun.pairs`."""
+        from ganrun.pairs import pairs_of
+
+        return pairs_of(self, n)
+
+    # --- features -----------------------------------------------------------------------------------------------
 
     def features(self, part: Part, name: str | None = None) -> Features:
         """The feature extractor of a part, for an entry of the data; built once a run."""
         name = name or self.output
         key = f"{name} {part.name} {part.parameters!r}"
         if key not in self._features:
-            context = FeatureContext(name, self.spaces[name], self.dataset("train"), self.cache, self.studio.engine.device)
+            data = self.dataset("test" if isinstance(self.source, Stored) else "train")
+            context = FeatureContext(name, self.spaces[name], data, self.cache, self.source.device, self.base)
             self._features[key] = part.make(context)
-        return self._features[key]
+        extract = self._features[key]
+        about = {"hash": self.hash_of(extract), "preprocessing": getattr(extract, "preprocessing", "")}
+        self.used.features[part.name] = {**part.as_recipe()[part.name], **about}
+        return extract
+
+    def prepare(self, part: Part) -> None:
+        """Have the weights of an evaluator's extractors here, downloaded or trained, so that nothing is missing later."""
+        for inner in part.parameters.values():
+            if isinstance(inner, Part) and inner.kind == "features":
+                of = part.parameters.get("of")
+                self.features(inner, of if of in self.spaces else None)
 
     def features_of(self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
-        """Features (n, size) of ``fake`` or ``real`` samples. Real ones are kept for the whole run."""
+        """Features (n, size) float32 of ``fake`` or ``real`` samples. Real ones are kept for the whole run, and on disk."""
+        return self._vectors_of("features", part, which, name, split, n)
+
+    def logits_of(self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
+        """Class logits (n, K) float32 of a feature extractor that classifies, of ``fake`` or ``real`` samples."""
+        return self._vectors_of("logits", part, which, name, split, n)
+
+    def statistics_of(self, part: Part, name: str | None = None, split: str = "test", n: int | None = None) -> Statistics:
+        """Mean and covariance of the features of real samples, kept like them."""
         name = name or self.output
-        count = (n or self.count(name)) if which == "fake" else min(n or LIMIT, len(self.dataset(split)))
-        key = (part.name, which, repr(part.parameters), name, split, count)
+        n = self._note(part, "real", name, split, n)
+        key = (part.name, repr(part.parameters), name, split, n)
+        if key not in self._statistics:
+            where = self._kept_under(part, name, split, n)
+            kept = None if where is None else self._store.read(where, "statistics")
+            found = Statistics.of(self.features_of(part, "real", name, split, n)) if kept is None else Statistics.from_tensors(kept)
+            if where is not None and kept is None:
+                self._store.write(where, "statistics", found.tensors())
+            self._statistics[key] = found
+        return self._statistics[key]
+
+    def called(self, part: Part, evaluator: str) -> str:
+        """What the field calls an evaluator's score on these features, such as FID; empty if it has no name of its own."""
+        return str(getattr(self.features(part), "called", {}).get(evaluator, ""))
+
+    def draw(self, name: str, picture: Image.Image) -> Path | None:
+        """Keep a picture with the run, as ``evaluations/EVALUATOR-NAME-STEP.png``. Returns the file, None if there is no folder."""
+        if self.folder is None:
+            return None
+        return pictures.save(picture, self.folder / "evaluations" / f"{self.evaluator}-{name}-{self.step:07d}.png")
+
+    def path(self, text: str) -> Path:
+        """A path that a recipe names: relative ones start at the recipe."""
+        return (self.base / Path(text).expanduser()).resolve()
+
+    def hash_of(self, thing: Any) -> str:
+        """The fingerprint of a data set or an extractor, taken once; empty if it has none."""
+        if id(thing) not in self._hashes:
+            self._hashes[id(thing)] = thing.fingerprint() if hasattr(thing, "fingerprint") else ""
+        return self._hashes[id(thing)]
+
+    # --- several processes --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def together(self) -> Iterator[bool]:
+        """For all processes: the main one gets True and runs evaluators, the others help it until it is done."""
+        processes = self._processes
+        if processes is None or processes.world == 1:
+            yield True
+        elif not processes.is_main:
+            while isinstance(task := processes.broadcast(None), tuple):
+                processes.gather(self._tried(*task))
+            if task == FAILED:
+                raise UserError(f"process {processes.rank} ends, too: the evaluation failed in the main process")
+            yield False
+        else:
+            try:
+                yield True
+            except BaseException:
+                processes.broadcast(FAILED)
+                raise
+            processes.broadcast(DONE)
+
+    def _shared(self, task: tuple[Any, ...], n: int) -> Tensor:
+        """What a task gives for n rows, all processes doing their part of the chunks."""
+        processes = self._processes
+        if processes is None or processes.world == 1:
+            return self._my_part(task, n)
+        processes.broadcast((task, n))
+        parts = processes.gather(self._tried(task, n))
+        for rank, part in enumerate(parts):
+            if isinstance(part, Failure):
+                part.throw(rank)
+        found = torch.empty(n, *parts[0].shape[1:], dtype=max((part.dtype for part in parts), key=lambda dtype: dtype.is_floating_point))
+        for rank, part in enumerate(parts):
+            part = loaded(part) if found.is_floating_point() else part
+            for rows in chunks(n, CHUNK, rank, processes.world):
+                found[rows], part = part[: rows.stop - rows.start], part[rows.stop - rows.start :]
+        return found
+
+    def _tried(self, task: tuple[Any, ...], n: int) -> Tensor | Failure:
+        """The rows of this process, or why there are none: whoever fails still has to answer, or the others would wait for ever."""
+        try:
+            return self._my_part(task, n)
+        except Exception as error:
+            return Failure(str(error), isinstance(error, UserError), "".join(traceback.format_exception(error)))
+
+    def _my_part(self, task: tuple[Any, ...], n: int) -> Tensor:
+        """The rows of this process. ``samples``: as they are stored; ``features`` and ``logits``: (rows, size) float32."""
+        rank, world = (self._processes.rank, self._processes.world) if self._processes else (0, 1)
+        what, *rest = task
+        if what == "samples":
+            found = [x for _, x in self._fakes(rest[0], n, rank, world)]
+            mixed = any(x.is_floating_point() for x in found)
+            return torch.cat([loaded(x) if mixed else x for x in found]) if found else torch.empty(0, *self.spaces[rest[0]].shape)
+        part, which, name, split = rest
+        extract: Any = self.features(part, name)
+        function = extract if what == "features" else extract.logits
+        source = self._fakes(name, n, rank, world) if which == "fake" else self._reals(name, split, n, rank, world)
+        count = sum(rows.stop - rows.start for rows in chunks(n, CHUNK, rank, world))
+        vectors, done = torch.empty(count, 0), 0
+        with torch.no_grad():
+            for _, x in source:
+                some = function(loaded(x)).float().cpu()
+                if not vectors.shape[1]:
+                    vectors = torch.empty(count, some.shape[1])
+                vectors[done : done + len(some)] = some
+                done += len(some)
+        return vectors
+
+    def _fakes(self, name: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
+        """Fakes of this process in chunks, as they are stored. They are made again if all outputs are too many to keep."""
+        kept = self._made.get(n)
+        if kept is not None:
+            yield from ((rows, kept[name][rows.start]) for rows in chunks(n, CHUNK, part, parts))
+            return
+        outputs = self.description.outputs
+        keep = n // parts * sum(self.spaces[entry].size * (1 if self.spaces[entry].kind == "image" else 4) for entry in outputs) <= KEPT
+        made: dict[str, dict[int, Tensor]] = {entry: {} for entry in outputs}
+        for rows, items in self.source.stream(n, part, parts):
+            for entry in outputs if keep else (name,):
+                made[entry][rows.start] = stored(items[entry], self.spaces[entry])
+            yield rows, made[name][rows.start] if keep else made[name].pop(rows.start)
+        if keep:
+            self._made[n] = made
+
+    def _reals(self, name: str, split: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
+        for rows, items in real_rows(self.dataset(split), n, part, parts):
+            yield rows, stored(items[name], self._space(split, name))
+
+    def _vectors_of(self, what: str, part: Part, which: str, name: str | None, split: str, n: int | None) -> Tensor:
+        name = name or self.output
+        count = self._note(part, which, name, split, n)
+        key = (what, part.name, which, repr(part.parameters), name, split if which == "real" else "", count)
         if key not in self._vectors:
-            x = self.fakes(name, count) if which == "fake" else self.real(name, split, count)
-            extract = self.features(part, name)
-            with torch.no_grad():
-                self._vectors[key] = torch.cat([extract(chunk).float().cpu() for chunk in torch.split(x, 256)])
+            where = self._kept_under(part, name, split, count) if which == "real" else None
+            kept = None if where is None else self._store.read(where, what)
+            found = self._shared((what, part, which, name, split), count) if kept is None else kept["x"]
+            if where is not None and kept is None:
+                self._store.write(where, what, {"x": found})
+            self._vectors[key] = found
         return self._vectors[key]
 
-    def _items(self, split: str, n: int) -> dict[str, Tensor]:
-        dataset = self.dataset(split)
-        pieces = list(read_items(dataset, range(n), key=("evaluation",)))
-        return {name: torch.cat([piece[name].cpu() for piece in pieces]) for name in pieces[0]}
+    def _note(self, part: Part, which: str, name: str, split: str, n: int | None) -> int:
+        """Note what is asked for. Returns the number of rows."""
+        self.features(part, name)
+        if which == "fake":
+            count = n or self.count(name)
+            self.used.fakes.add(count)
+        else:
+            count = self.real_count(split, n)
+            self.used.real_samples(split, count, self.hash_of(self.dataset(split)))
+        return count
 
+    def _kept_under(self, part: Part, name: str, split: str, n: int) -> dict[str, Any] | None:
+        """The key of real features on disk, None if the data have no fingerprint or reading costs more than computing."""
+        extract, data = self.features(part, name), self.dataset(split)
+        if not getattr(extract, "keep", True) or not hasattr(data, "fingerprint"):
+            return None
+        space = self._space(split, name)
+        return {
+            "data": self.hash_of(data), "split": split, "entry": name, "shape": list(space.shape), "rows": n, "levels": levels(space),
+            "features": part.as_recipe(), "extractor": self.hash_of(extract),
+        }  # fmt: skip
 
-def check_output(experiment: Experiment, of: str | None) -> None:
-    """For evaluators, in their ``build``: refuse an output that the variant does not have. None is its first."""
-    outputs = experiment.description.outputs
-    if of is not None and of not in outputs:
-        raise Refusal(f"the variant has no output {of!r}", f"of: {' or '.join(outputs)}")
-
-
-def check_features(experiment: Experiment, part: Part, of: str | None = None) -> None:
-    """For evaluators, in their ``build``: refuse a feature extractor that cannot serve an output of the variant."""
-    name = of or experiment.description.outputs[0]
-    part.make(FeatureContext(name, experiment.dataset.spaces[name], experiment.dataset, data_cache(), experiment.processes.device))
-
-
-def named(run: Run) -> Iterator[tuple[str, EvaluatorPart, Any]]:
-    """The evaluators of a run with the names of their scores: the second of a name is NAME-2."""
-    seen: Counter[str] = Counter()
-    for part, evaluator in run.evaluators:
-        seen[part.name] += 1
-        yield part.name if seen[part.name] == 1 else f"{part.name}-{seen[part.name]}", part, evaluator
-
-
-def due(run: Run) -> list[tuple[Any, int | None, str]]:
-    """The evaluators due at this step of a run, with their number of samples and their names."""
-    found = []
-    for name, part, evaluator in named(run):
-        every = part.every.whole_steps(run.experiment.clock) if part.every is not None else 0
-        if run.step == run.steps or (every and run.step % every == 0):
-            found.append((evaluator, part.samples, name))
-    return found
-
-
-def evaluate(run: Run) -> dict[str, float]:
-    """Run the due evaluators: ``evaluator.metric`` -> value, empty if none is due."""
-    scores: dict[str, float] = {}
-    for evaluator, samples, name in due(run):
-        run.evaluation.samples = samples
-        for metric, value in evaluator.evaluate(run.evaluation).items():
-            scores[f"{name}.{metric}"] = float(value)
-    return scores
+    def _space(self, split: str, name: str) -> Space:
+        return self.dataset(split).spaces[name]

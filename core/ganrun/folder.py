@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ganrun import checkpoint
+from ganrun import checkpoint, lines
 from ganrun.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.recipe import Recipe, diff, dump, load_recipe
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ganrun.training import Run
 
 # The last two go last: while both are there, the folder holds a run.
-OURS = ("checkpoints", "metrics.jsonl", "samples", "tracker", "recipe.yaml", "versions.json")
+OURS = ("checkpoints", "metrics.jsonl", "evaluations.jsonl", "evaluations", "health.jsonl", "samples", "tracker", "recipe.yaml", "versions.json")
 
 
 class Folder:
@@ -94,7 +94,7 @@ class Folder:
                 path = self.path / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         if resume:
-            checkpoint.discard_after(self.path / "checkpoints", run.step)
+            forget_after(self.path, run.step)
         self._write("versions.json", json.dumps(versions(run), indent=1))
         self._write("recipe.yaml", dump(run.recipe.resolved))
 
@@ -103,6 +103,16 @@ class Folder:
         temporary = self.path / f".{name}.writing"
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, self.path / name)
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Remove what the core keeps of later steps in the folder of a run, which takes them again."""
+    checkpoint.discard_after(path / "checkpoints", step)
+    lines.cut(path / "evaluations.jsonl", step)
+    for picture in (path / "evaluations").glob("*-*.png"):
+        number = picture.stem.rpartition("-")[2]
+        if number.isdigit() and int(number) > step:
+            picture.unlink()
 
 
 def is_main_process() -> bool:

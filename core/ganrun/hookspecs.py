@@ -135,5 +135,12 @@ class Events:
         """Called after evaluators ran. ``scores`` maps ``evaluator.metric`` to a value."""
 
     @hookspec
+    def rolled_back(self, run: Run) -> None:
+        """Called after the run went back to a checkpoint: ``run.step`` is that one's, ``run.rollbacks[-1]`` says why.
+
+        Observers drop what they know and wrote of later steps. A checkpoint of the new attempt is written after this.
+        """
+
+    @hookspec
     def run_end(self, run: Run, reason: str) -> None:
         """Called once at the end. ``reason`` is ``finished``, ``interrupted`` or ``failed``."""

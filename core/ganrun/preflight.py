@@ -20,9 +20,9 @@ from ganrun.build import Experiment, Refused, RefusedError, build, label
 from ganrun.catalog import Catalog
 from ganrun.data import Announced, read_items
 from ganrun.errors import UserError
-from ganrun.evaluation import named
 from ganrun.game import DiscriminatorOutput, Network
 from ganrun.interfaces import example_inputs
+from ganrun.measuring import measure, named
 from ganrun.processes import Processes
 from ganrun.recipe import Recipe
 from ganrun.training import Run, datasets, settings_of_torch, start_from
@@ -203,13 +203,12 @@ def _sample_and_evaluate(run: Run, report: Report) -> None:
     run.studio.panels(n, real=real)
     synchronise(run.processes.device)
     report.sampling_time = time.perf_counter() - began
-    for name, part, evaluator in named(run):
+    for name, part, evaluator in named(run.evaluators):
         run.evaluation.forget_fakes()
-        run.evaluation.samples = part.samples
         began = time.perf_counter()
-        scores = evaluator.evaluate(run.evaluation)
+        scores = measure(run.evaluation, name, part, evaluator, run.catalog).scores
         report.evaluation_times[name] = time.perf_counter() - began
-        report.scores |= {f"{name}.{metric}": float(value) for metric, value in scores.items()}
+        report.scores |= {metric: float(value) for metric, value in scores.items()}
         every = part.every.whole_steps(run.experiment.clock) if part.every is not None else run.steps
         report.evaluations[name] = -(-run.steps // every)
 

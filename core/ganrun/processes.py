@@ -102,6 +102,14 @@ class Processes:
         gathered: list[Any] = gather_object([value])
         return gathered
 
+    def broadcast(self, value: Any) -> Any:
+        """The main process's value, in every process."""
+        if self.world == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
+
     @contextmanager
     def averaged_buffers(self, modules: Iterable[nn.Module]) -> Iterator[None]:
         """In this context floating-point buffers (BatchNorm statistics) are their mean over the processes.
@@ -133,11 +141,14 @@ class Agreement:
         self._last: int | None = None
         self._next, self._asked = 0, time.perf_counter()
 
-    def any(self, step: int, flag: bool) -> bool:
-        """Whether the flag is set in any process; False between two questions. All processes ask in the same steps."""
+    def any(self, step: int, flag: bool, *, at_once: bool = False) -> bool:
+        """Whether the flag is set in any process; False between two questions, unless ``at_once``. All processes ask in the same steps.
+
+        A step before that of the last question is a run's that was rolled back: it asks anew.
+        """
         if self.processes.world == 1:
             return flag
-        if step < self._next:
+        if not at_once and self._last is not None and self._last <= step < self._next:
             return False
         now = time.perf_counter()
         raised, seconds = self.processes.sums(float(flag), now - self._asked)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ganrun.game import Description, DiscriminatorOutput, Round, Stream, Term, Turn
     from ganrun.randomness import Draws, ItemDraws
     from ganrun.schedule import Scheduled
+    from ganrun.scores import Score
 
 SpaceKind = Literal["image", "points", "latent", "labels"]
 
@@ -255,8 +256,12 @@ class Features(Protocol):
 
     ``context`` is an :class:`ganrun.evaluation.FeatureContext`: the space, the train split of the data, a cache folder.
     The constructor raises :class:`Refusal` for data it cannot serve, and leaves long work to the first call. Its weights are
-    frozen, but a gradient reaches ``x``, for terms that compare features; evaluators run it without one. Optional:
-    ``classify(x)``, the class of each sample as the data number them, (B,) int64, without a gradient.
+    frozen, but a gradient reaches ``x``, for terms that compare features; evaluators run it without one.
+
+    Optional: ``classify(x)``, the class of each sample as the data number them, (B,) int64, without a gradient. ``logits(x)``, class
+    logits (B, K), of whatever classes. ``preprocessing``, in words, what is done to a picture before the network sees it.
+    ``called``, evaluator -> what the field calls its score on these features, such as FID. ``keep``: False if computing them
+    again costs less than reading them from a file.
     """
 
     size: int
@@ -272,11 +277,15 @@ class Evaluator(Protocol):
     """Scores samples against data. ``needs`` may ask for capabilities of the data set or the variant.
 
     It may listen to events, too: an evaluator that cannot score this experiment raises :class:`Refusal` in ``build``.
-    Its common recipe keys, ``every`` and ``samples``, are read by the core.
+    Its common recipe keys, ``every`` and ``samples``, are read by the core. What it asks ``evaluation`` for (samples, splits,
+    extractors) is noted as the provenance of its scores.
     """
 
-    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
-        """Metric -> value. ``evaluation`` gives fakes, real samples and features, computed once and shared."""
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
+        """Key -> value, with an interval if there is one. ``evaluation`` gives fakes, real samples and features, computed once and shared.
+
+        A score is called ``NAME`` for the key "", ``NAME[features]...`` for a key that begins with a bracket, else ``NAME.key``.
+        """
 
 
 class Observer(Protocol):

@@ -1,4 +1,4 @@
-"""The readers of a run: one an order of its own, and one integer each to resume from."""
+"""The readers of a run: each has an order of its own, and one integer to resume from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Readers:
     """Every phase reads the data in an order of its own, or all phases of a step share one batch, as the variant says.
 
-    So a trick that asks for real samples changes nothing that others see.
+    So a trick that asks for real samples changes nothing that others see. Every attempt has orders of its own.
     """
 
     def __init__(self, experiment: Experiment, parts: int) -> None:
@@ -26,6 +26,21 @@ class Readers:
         self._readers: dict[str, Reader] = {}
         self._positions: dict[str, int] = {}
         self._used: dict[str, int] = {}
+        self._attempt = 0
+
+    @property
+    def attempt(self) -> int:
+        """Part of the key of every order. Setting it keeps the positions and begins other orders there."""
+        return self._attempt
+
+    @attempt.setter
+    def attempt(self, attempt: int) -> None:
+        if attempt != self._attempt:
+            self._positions = self.positions
+            self.close()  # workers read ahead in the old order
+            self._readers.clear()
+            self._used.clear()
+            self._attempt = attempt
 
     def read(self, turn: Turn) -> dict[str, Tensor]:
         """The real batch of a turn: this process's rows, name -> (rows, ...). Raises ValueError outside training."""
@@ -34,7 +49,7 @@ class Readers:
         name = "step" if self.description.shared_batch else turn.phase.name
         rows = turn.batch_size if self.description.conditional else turn.rows
         if name not in self._readers:
-            self._readers[name] = self.experiment.reader(name, rows * self.parts)
+            self._readers[name] = self.experiment.reader(name, rows * self.parts, self.attempt)
             self._readers[name].position = self._positions.get(name, 0)
         batch = self._readers[name].get(rows, turn.draws.part, self.parts)
         self._used[name] = rows * self.parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,11 +26,13 @@ class Sampling:
     modules: name -> the module to sample with; replace an entry to use other weights (and their buffers).
     training: names of modules that stay in training mode, wholly; all others are in evaluation mode.
     active: single layers that stay in training mode, such as the dropout of a generator that is noise on purpose.
+    weights: what the weights of a replaced module are, such as ``average``: kept with every score.
     """
 
     modules: dict[str, nn.Module]
     training: set[str] = field(default_factory=set)
     active: list[nn.Module] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
 
 
 class Studio:
@@ -72,28 +74,111 @@ class Studio:
             panels: dict[str, list[Tensor]] = self.engine.variant.panels(self._turn(n, seed, real, None, modules))
             return {name: [column.float().cpu() for column in columns] for name, columns in panels.items()}
 
+    def stream(
+        self, n: int, seed: int = 0, *, real: Callable[[slice], Mapping[str, Tensor]] | None = None, part: int = 0, parts: int = 1, player: str = ""
+    ) -> Iterator[tuple[slice, Turn]]:
+        """The samples of :meth:`turn` in chunks, (rows, turn), none of them kept; ``part`` of ``parts`` makes every parts-th chunk.
+
+        real: rows -> the real items that fakes are made from; latents are then drawn chunk by chunk. player: makes what this player's
+        turns make, such as the way back of a translation.
+        """
+        latents = None
+        if real is None:
+            latents = self.latents(n, seed)
+        for rows in chunks(n, self.chunk, part, parts):
+            given = None if real is None else real(rows)
+            with self.modules() as modules:
+                cut = self._drawn(rows.stop - rows.start, seed, rows.start, given, modules) if latents is None else _cut(latents, rows)
+                yield rows, self._piece(rows, seed, given, cut, modules, player)
+
+    def latents(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The latents of n samples by name, all drawn at once, so that sample i is the same however many are asked for."""
+        with self.modules() as modules:
+            return self._drawn(n, seed, 0, real, modules)
+
+    def weights(self) -> dict[str, str]:
+        """Name of each generator -> the weights that it samples with: ``trained``, or what a trick put in their place."""
+        sampling = Sampling(dict(self.engine.modules))
+        self.engine.hooks.sampling(sampling=sampling)
+        named = {}
+        for name in self.engine.experiment.networks("generator"):
+            replaced = sampling.modules[name] is not self.engine.modules[name]
+            named[name] = sampling.weights.get(name, "replaced") if replaced else "trained"
+        return named
+
+    def _drawn(
+        self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module]
+    ) -> dict[str, Tensor]:  # fmt: skip
+        turn = self._blank(n, seed, start, real, modules)
+        self.engine.variant.sample(turn)
+        self.engine.hooks.sample(turn=turn)
+        return turn.latents
+
+    def _piece(
+        self, rows: slice, seed: int, real: Mapping[str, Tensor] | None, latents: dict[str, Tensor], modules: Mapping[str, nn.Module], player: str = ""
+    ) -> Turn:
+        """One chunk: what the variant makes of these latents and real items."""
+        turn = self._blank(rows.stop - rows.start, seed, rows.start, real, modules, player)
+        turn.latents = latents
+        self.engine.seed_forward(turn)
+        with self.engine.processes.autocast():
+            self.engine.variant.make(turn)
+        turn.made = {name: made.to(torch.get_default_dtype()) for name, made in turn.made.items()}
+        return turn
+
     def _turn(
         self, n: int, seed: int, real: Mapping[str, Tensor] | None, latents: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module]
     ) -> Turn:
         whole = self._blank(n, seed, 0, real, modules)
-        if latents is None:
-            self.engine.variant.sample(whole)
-            self.engine.hooks.sample(turn=whole)
-        else:
-            whole.latents = {name: tensor.to(self.engine.device) for name, tensor in latents.items()}
-        pieces: list[dict[str, Tensor]] = []
-        for start in range(0, n, self.chunk):
-            rows = slice(start, min(start + self.chunk, n))
-            piece = self._blank(rows.stop - start, seed, start, None if real is None else {k: v[rows] for k, v in real.items()}, modules)
-            piece.latents = {name: tensor[rows] for name, tensor in whole.latents.items()}
-            self.engine.seed_forward(piece)
-            with self.engine.processes.autocast():
-                self.engine.variant.make(piece)
-            pieces.append(piece.made)
-        whole.made = {name: torch.cat([piece[name] for piece in pieces]).to(torch.get_default_dtype()) for name in pieces[0]}
+        given = None if latents is None else {name: tensor.to(self.engine.device) for name, tensor in latents.items()}
+        whole.latents = self._drawn(n, seed, 0, real, modules) if given is None else given
+        pieces = [
+            self._piece(rows, seed, None if real is None else _cut(real, rows), _cut(whole.latents, rows), modules).made
+            for rows in chunks(n, self.chunk)
+        ]
+        whole.made = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
         return whole
 
-    def _blank(self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module]) -> Turn:
+    def _blank(
+        self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module], player: str = ""
+    ) -> Turn:
         draws = Draws(("sampling", seed, start), device=self.engine.device)
         mine = None if real is None else {name: tensor.to(self.engine.device) for name, tensor in real.items()}
-        return Turn(self.engine, PHASE, step=self.engine.clock.total, draws=draws, modules=modules, batch_size=n, real=mine)
+        phase = Phase("sampling", player=player) if player else PHASE
+        return Turn(self.engine, phase, step=self.engine.clock.total, draws=draws, modules=modules, batch_size=n, real=mine)
+
+
+def chunks(n: int, size: int, part: int = 0, parts: int = 1) -> list[slice]:
+    """Rows 0 to n in chunks of ``size``: every ``parts``-th of them, from chunk ``part`` on."""
+    return [slice(start, min(start + size, n)) for start in range(part * size, n, parts * size)]
+
+
+def _cut(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
+    return {name: tensor[rows] for name, tensor in tensors.items()}
+
+
+def between(ends: Tensor, points: int, *, arc: bool) -> Tensor:
+    """Pairs of latents (2 * pairs, ...) -> (pairs * points, ...), from the first of each pair to the second.
+
+    Labels and codes, which have nothing in between, are those of the first end.
+    """
+    first, second = ends[0::2], ends[1::2]  # (pairs, ...)
+    if not ends.is_floating_point():
+        return first.repeat_interleave(points, 0)
+    steps = torch.linspace(0, 1, points, dtype=ends.dtype, device=ends.device)
+    share = steps.view(1, points, *[1] * (ends.dim() - 1))  # (1, points, 1, ...)
+    first, second = first.unsqueeze(1), second.unsqueeze(1)  # (pairs, 1, ...)
+    if arc:
+        # White 2016, "Sampling Generative Networks": between normal latents a straight line passes where none are drawn. Directions go
+        # along the arc and lengths from one to the other: the arc of unequal lengths would leave them far behind where it is nearly half a circle.
+        axes = tuple(range(2, first.dim()))
+        here, there = first.norm(dim=axes, keepdim=True), second.norm(dim=axes, keepdim=True)  # (pairs, 1, 1, ...)
+        one, other = (first / here).double(), (second / there).double()
+        angle = 2 * torch.atan2((one - other).norm(dim=axes, keepdim=True), (one + other).norm(dim=axes, keepdim=True)).clamp(min=1e-6)
+        direction = ((1 - share) * angle).sin() * one + (share * angle).sin() * other
+        direction = direction / direction.norm(dim=axes, keepdim=True).clamp(min=1e-12)  # exactly opposite ones meet at 0
+        mixed = direction.to(ends.dtype) * ((1 - share) * here + share * there)
+    else:
+        mixed = (1 - share) * first + share * second
+    found: Tensor = mixed.flatten(0, 1)  # (pairs * points, ...)
+    return found

@@ -24,7 +24,7 @@ from ganrun.protocols import Dataset, Space
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
-from ganrun.sampling import Studio
+from ganrun.sampling import Studio, between
 from ganrun.training import datasets, load_modules, settings_of_torch
 
 UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
@@ -105,11 +105,11 @@ class Trained:
     def __init__(self, folder: Path, recipe: Recipe, checkpoint: str = "last") -> None:
         self.folder = folder
         self.recipe = recipe
-        self._dataset = datasets(self.recipe)
+        self.dataset = datasets(self.recipe)
         kept = kept_versions(folder).get("data")
-        with self._settings():
+        with self.settings():
             processes = Processes(self.recipe.train.device, self.recipe.train.precision)
-            data: Any = self._dataset("train") if kept is None else KeptData(kept, lambda: self._dataset("train"))
+            data: Any = self.dataset("train") if kept is None else KeptData(kept, lambda: self.dataset("train"))
             self.experiment: Experiment = build(self.recipe, data, processes)
             self.studio = Studio(Engine(self.experiment))
             self.step, state = read_checkpoint(folder, checkpoint)
@@ -119,7 +119,8 @@ class Trained:
                 if part is not None and hasattr(component, "load_state_dict"):
                     component.load_state_dict(part)
 
-    def _settings(self) -> AbstractContextManager[None]:
+    def settings(self) -> AbstractContextManager[None]:
+        """torch's global settings of the run: whatever calls its networks does so in this context."""
         return settings_of_torch(self.recipe)
 
     @property
@@ -142,8 +143,8 @@ class Trained:
 
     def latents(self, n: int, seed: int = 0) -> dict[str, Tensor]:
         """The latents of ``sample(n, seed)``, by name."""
-        with self._settings():
-            return dict(self.studio.turn(n, seed, real=self._real(n)).latents)
+        with self.settings():
+            return self.studio.latents(n, seed, real=self._real(n))
 
     def from_latents(self, latents: Mapping[str, Tensor], seed: int = 0) -> Tensor:
         """Samples (n, \\*shape) of given latents, such as those between two of :meth:`latents`."""
@@ -160,8 +161,8 @@ class Trained:
         ends = self.latents(2 * rows, seed)
         if not any(latent.is_floating_point() for latent in ends.values()):
             raise UserError(f"{self.folder}: {self.recipe.variant.name} draws no latents, so there is nothing to interpolate")
-        between = {name: _between(latent, columns, arc=self.has_normal_latents) for name, latent in ends.items()}
-        return self.from_latents(between, seed)
+        found = {name: between(latent, columns, arc=self.has_normal_latents) for name, latent in ends.items()}
+        return self.from_latents(found, seed)
 
     def translate(self, batch: Tensor, *, to: str | None = None, source: str | None = None, seed: int = 0) -> Tensor:
         """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first output).
@@ -173,7 +174,7 @@ class Trained:
         """
         wanted, source = self.direction(to, source)
         spaces, n = self.experiment.dataset.spaces, len(batch)
-        with self._settings():
+        with self.settings():
             real = {name: _blank(space, n) for name, space in spaces.items()}
             real[source] = batch.to(torch.get_default_dtype())
             return self.studio.turn(n, seed, real=real).made[wanted].detach().float().cpu()
@@ -194,7 +195,7 @@ class Trained:
         return wanted, source
 
     def _made(self, n: int, seed: int, latents: Mapping[str, Tensor] | None) -> Tensor:
-        with self._settings():
+        with self.settings():
             made = self.studio.turn(n, seed, real=self._real(n), latents=latents).made
         return made[self.output].detach().float().cpu()
 
@@ -202,29 +203,9 @@ class Trained:
         """The first n test items for a variant that needs real ones."""
         if not self.experiment.description.conditional:
             return None
-        dataset = self._dataset("test")
+        dataset = self.dataset("test")
         pieces = list(read_items(dataset, [i % len(dataset) for i in range(n)], key=("samples",)))
         return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
-
-
-def _between(ends: Tensor, columns: int, *, arc: bool) -> Tensor:
-    """Pairs of latents (2 * rows, ...) -> (rows * columns, ...), from the first of each pair to the second."""
-    first, second = ends[0::2], ends[1::2]  # (rows, ...)
-    if not ends.is_floating_point():
-        return first.repeat_interleave(columns, 0)
-    steps = torch.linspace(0, 1, columns, dtype=ends.dtype, device=ends.device)
-    share = steps.view(1, columns, *[1] * (ends.dim() - 1))  # (1, columns, 1, ...)
-    first, second = first.unsqueeze(1), second.unsqueeze(1)  # (rows, 1, ...)
-    if arc:
-        # White 2016, "Sampling Generative Networks": between normal latents a straight line passes where none are drawn
-        axes = tuple(range(2, first.dim()))
-        norms = first.norm(dim=axes, keepdim=True) * second.norm(dim=axes, keepdim=True)
-        angle = ((first * second).sum(axes, keepdim=True) / norms).clamp(-1, 1).arccos().clamp(min=1e-6)  # (rows, 1, 1, ...)
-        mixed = (((1 - share) * angle).sin() * first + (share * angle).sin() * second) / angle.sin()
-    else:
-        mixed = (1 - share) * first + share * second
-    between: Tensor = mixed.flatten(0, 1)  # (rows * columns, ...)
-    return between
 
 
 def _blank(space: Space, n: int) -> Tensor:

@@ -20,11 +20,14 @@ from ganrun.catalog import Catalog
 from ganrun.download import data_cache
 from ganrun.engine import Engine
 from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, due, evaluate
+from ganrun.evaluation import Evaluation
 from ganrun.folder import Folder, is_main_process
+from ganrun.measuring import due, evaluate
 from ganrun.processes import DTYPES, Agreement, Processes
 from ganrun.protocols import DataFiles, Dataset
-from ganrun.recipe import Recipe
+from ganrun.recipe import Part, Recipe
+from ganrun.rollback import Rollback
+from ganrun.samples import Generated
 from ganrun.sampling import Studio
 
 
@@ -33,7 +36,9 @@ class Run:
 
     recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
     experiment, engine, studio, evaluation: the built parts. scores: the latest of each evaluator. attempt: part of
-    every random key. newest_picture: what an observer drew last, for others to show.
+    every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt`` and ``reason``, oldest first.
+    newest_picture: what an observer drew last, for others to show. notices: name -> a line that is shown beside the
+    losses for as long as it is here.
     """
 
     def __init__(self, recipe: Recipe, catalog: Catalog, folder: Path | None = None) -> None:
@@ -46,14 +51,20 @@ class Run:
         self.evaluators = list(zip(recipe.evaluators, self.experiment.evaluators))
         self.engine = Engine(self.experiment)
         self.studio = Studio(self.engine)
-        self.evaluation = Evaluation(self.studio, self.dataset, data_cache(), seed=recipe.train.seed)
+        self.evaluation = Evaluation(
+            Generated(self.studio, self.dataset, recipe.train.seed), self.dataset, data_cache(), seed=recipe.train.seed, folder=folder,
+            base=recipe.base, processes=self.processes,
+        )  # fmt: skip
         self.step = 0
         self.steps = self.experiment.clock.total
         self.scores: dict[str, float] = {}
         self.resumed_from: int | None = None
         self.newest_picture: Path | None = None
+        self.notices: dict[str, str] = {}
+        self.rollbacks: list[dict[str, Any]] = []
         self._stop = ""
         self._agreement = Agreement(self.processes)
+        self._rollback = Rollback(self)
 
     @property
     def is_main(self) -> bool:
@@ -65,6 +76,11 @@ class Run:
         """How often this run was rolled back."""
         return self.engine.attempt
 
+    @property
+    def going_back_to(self) -> int | None:
+        """The step whose checkpoint a rollback that was asked for needs: it has to stay. None: nothing was asked."""
+        return self._rollback.wish.to if self._rollback.wish is not None else None
+
     def metrics(self) -> dict[str, float]:
         """``phase/term`` -> value in the latest turn of each phase. Waits for the device: call it on a stride."""
         return {f"{phase}/{name}": float(value) for phase, terms in self.engine.terms.items() for name, value in terms.items()}
@@ -72,6 +88,18 @@ class Run:
     def stop(self, reason: str) -> None:
         """End the run after this step."""
         self._stop = self._stop or reason
+
+    def roll_back(self, reason: str, *, before: int | None = None) -> bool:
+        """Go back, after this step, to the newest intact checkpoint of a step up to ``before`` (default: any earlier one).
+
+        The next steps draw other numbers and read the data in another order, as a new attempt. What was written of later
+        steps is removed, and the event ``rolled_back`` follows. All processes call it alike, or the main one alone; several
+        processes may take a few more steps until all know.
+
+        Returns:
+            False if there is no such checkpoint. Nothing happens then, and the caller decides, such as to stop.
+        """
+        return self._rollback.ask(reason, before)
 
     # --- the loop -------------------------------------------------------------------------------------------
 
@@ -87,6 +115,7 @@ class Run:
                     self.step += 1
                     self._evaluate()
                     hooks.step_end(run=self)
+                    self._rollback.after_step(at_once=self.step >= self.steps)
                 reason = self._stop if self.step < self.steps else "finished"
             finally:
                 hooks.run_end(run=self, reason=reason)
@@ -95,6 +124,7 @@ class Run:
     def _agreed_to_stop(self) -> bool:
         if self._agreement.any(self.step, bool(self._stop)):
             self._stop = self._stop or "interrupted"
+            self._rollback.after_step(at_once=True)  # so that what is saved now is not what somebody wanted to leave
             return True
         return False
 
@@ -102,12 +132,23 @@ class Run:
         if not due(self):
             return
         with self.processes.averaged_buffers(self.experiment.modules.values()):
-            if self.is_main:
-                self.evaluation.forget_fakes()
-                scores = evaluate(self)
-                self.scores.update(scores)
-                self.experiment.hooks.evaluate(run=self, scores=scores)
+            self.evaluation.forget_fakes()
+            with self._saved_if_it_fails(), self.evaluation.together() as leading:
+                if leading:
+                    scores = evaluate(self)
+                    self.scores.update(scores)
+                    self.experiment.hooks.evaluate(run=self, scores=scores)
         self.processes.wait()
+
+    @contextmanager
+    def _saved_if_it_fails(self) -> Iterator[None]:
+        """Save the run where an evaluator fails: the step it scores is whole. With several processes saving takes all of them."""
+        try:
+            yield
+        except Exception:
+            if self.processes.world == 1 and self.folder is not None:
+                self.save()
+            raise
 
     # --- state ----------------------------------------------------------------------------------------------
 
@@ -136,6 +177,7 @@ class Run:
             "step": self.step,
             "steps": self.steps,
             "attempt": self.attempt,
+            "rollbacks": [dict(entry) for entry in self.rollbacks],
             "world": self.processes.world,
             "threads": torch.get_num_threads(),
             "modules": networks,
@@ -165,6 +207,7 @@ class Run:
             if kept is not None:
                 component.load_state_dict(kept)
         self.engine.attempt = state["attempt"]
+        self.rollbacks = [dict(entry) for entry in state.get("rollbacks", ())]  # older checkpoints have none
         self.engine.readers.positions = state["positions"]
         self.scores = dict(state["scores"])
         self.engine.terms = dict(state["terms"])
@@ -183,11 +226,16 @@ def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tens
 
 def datasets(recipe: Recipe) -> Callable[[str], Dataset]:
     """Split -> data set of a recipe, each made once."""
-    files = DataFiles(recipe.base, data_cache())
+    return datasets_of_part(recipe.dataset, recipe.base)
+
+
+def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
+    """Split -> data set of a part, each made once; its relative paths start at ``base``."""
+    files = DataFiles(base, data_cache())
 
     @cache
     def dataset(split: str) -> Dataset:
-        made: Dataset = recipe.dataset.make(files, split)
+        made: Dataset = part.make(files, split)
         return made
 
     return dataset
@@ -214,6 +262,8 @@ def train(
         place.prepare(run, resume=resume, overwrite=overwrite)
         run.processes.wait()
         try:
+            for part, _ in run.evaluators:
+                run.evaluation.prepare(part.part)
             run.train()
         finally:
             run.engine.readers.close()

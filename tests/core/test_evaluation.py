@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ganrun.build import RefusedError
-from ganrun.evaluation import due, evaluate
 from ganrun.hookspecs import hookimpl
+from ganrun.measuring import due, evaluate
 from ganrun.protocols import Because, Refusal
 
 
@@ -31,7 +31,7 @@ def test_evaluators_are_due_at_their_interval_and_at_the_end(counting):
     run = counting({"counting": {"every": 5}}, {"counting": {"value": 2.0}})
     seen = {}
     for run.step in range(1, 21):
-        seen[run.step] = [name for _, _, name in due(run)]
+        seen[run.step] = [name for name, _, _ in due(run)]
     assert {step for step, names in seen.items() if "counting" in names} == {5, 10, 15, 20}
     assert {step for step, names in seen.items() if "counting-2" in names} == {20}
 
@@ -54,7 +54,7 @@ def test_fakes_are_the_same_each_time_until_forgotten_and_training_is_untouched(
     run = counting("counting")
     before = torch.get_rng_state()
     first = run.evaluation.fakes(n=16)
-    assert run.evaluation.fakes(n=16) is first
+    assert torch.equal(run.evaluation.fakes(n=16), first)
     run.evaluation.forget_fakes()
     assert torch.equal(run.evaluation.fakes(n=16), first)
     assert first.shape == (16, 2)

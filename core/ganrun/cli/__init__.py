@@ -27,6 +27,8 @@ COMMANDS = {
     "schema": "ganrun.cli.schema",
     "combinations": "ganrun.cli.combinations",
     "sample": "ganrun.cli.sample",
+    "evaluate": "ganrun.cli.evaluate",
+    "reference": "ganrun.cli.reference",
     "translate": "ganrun.cli.translate",
     "diff": "ganrun.cli.diff",
 }

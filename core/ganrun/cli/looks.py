@@ -49,7 +49,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
         ("samples", f"made in {seconds(found.sampling_time)}"),
     ]
     for name, took in found.evaluation_times.items():
-        mine = {metric.removeprefix(f"{name}."): value for metric, value in found.scores.items() if metric.startswith(f"{name}.")}
+        mine = {metric.removeprefix(name).lstrip("."): value for metric, value in found.scores.items() if metric.startswith((f"{name}.", f"{name}["))}
         scores = ", ".join(f"{metric} {value:.4g}" for metric, value in mine.items())
         rows.append((f"evaluator {name}", f"{scores} (of untrained networks), in {seconds(took)}"))
     rows.append(("whole run", f"about {seconds(found.duration)}: {_shares(found)}"))

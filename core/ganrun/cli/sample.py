@@ -13,6 +13,8 @@ from ganrun.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ganrun.trained import Trained
+
 ALONG = 8  # samples from one end of an interpolation to the other
 
 
@@ -24,12 +26,18 @@ def command(
     grid: Annotated[Path | None, typer.Option(metavar="FILE", help="One picture of all; RUN/sample.png by default.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="A picture each; points go to samples.csv.")] = None,
     interpolate: Annotated[bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")] = False,
+    mixed: Annotated[bool, typer.Option("--mixed-with-real", help="Half of the grid are real samples, nobody knows where; the key lies beside it.")] = False,
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
 ) -> None:
     """Make samples with a trained run."""
     from ganrun.api import load
 
+    if mixed and (interpolate or output is not None):
+        raise UserError("--mixed-with-real makes one blind grid; leave out --interpolate and --output")
     trained = load(run, checkpoint, plugins=plugin or ())
+    if mixed:
+        print(blind_test(trained, count, seed, grid or run / "blind.png"))
+        return
     samples = trained.interpolate(math.ceil(count / ALONG), ALONG, seed)[:count] if interpolate else trained.sample(count, seed)
     try:
         if output is not None:
@@ -39,6 +47,32 @@ def command(
             print(f"{file} (step {trained.step})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
+
+
+def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
+    """A grid of as many real samples as made ones in a random order, and its key, FILE.key.csv. Says what was written."""
+    import torch
+
+    from ganrun.data import permutation, read_items
+
+    if trained.experiment.dataset.spaces[trained.output].kind != "image":
+        raise UserError("--mixed-with-real asks people to tell pictures apart, and this run makes points")
+    held = trained.dataset("test")
+    if count < 2 or count % 2 or count // 2 > len(held):
+        raise UserError(f"--count {count}: half of the samples are held-out real ones, of which there are {len(held)}; give an even number up to {2 * len(held)}")
+    chosen = permutation(len(held), "blind test", seed)[: count // 2]
+    (real,) = read_items(held, chosen, rows=count, key=("samples",))
+    order = permutation(count, "blind order", seed)
+    both = torch.cat([real[trained.output].float(), trained.sample(count // 2, seed)])
+    columns = math.ceil(math.sqrt(count))
+    rows = [f"{n // columns + 1},{n % columns + 1},{'real' if index < count // 2 else 'made'}" for n, index in enumerate(order)]
+    try:
+        written = write_grid(both[torch.from_numpy(order)], file, columns)
+        key = file.with_suffix(".key.csv")
+        key.write_text("\n".join(["row,column,answer", *rows]) + "\n")
+    except OSError as error:
+        raise UserError(f"{error.filename or file}: cannot be written: {error.strerror or error}") from error
+    return f"{written}: {count} samples, half of them real; the answers are in {key} (step {trained.step})"
 
 
 def write_grid(samples: Tensor, file: Path, columns: int | None) -> Path:

@@ -5,6 +5,7 @@ Layers, lowest first: the core's defaults, the variant's, the base of ``extends`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,34 @@ def load_recipe(source: str | Path | Mapping[str, Any], *, catalog: Catalog, ove
     if recipe is None or check.problems:
         raise RecipeError(check.problems)
     return recipe
+
+
+def load_evaluators(entries: Sequence[Any], *, catalog: Catalog, origin: str) -> list[EvaluatorPart]:
+    """Evaluators written as in a recipe's list, outside of one. origin: what an error calls the place.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    check = Validator(catalog)
+    layer = layers.normalise(from_plain({"evaluators": list(entries)}, Origin(origin), (), check.problems), check.problems)
+    found = [check.evaluator(node, ("evaluators", i)) for i, node in enumerate(layer["evaluators"].value if "evaluators" in layer else ())]
+    if check.problems:
+        raise RecipeError(check.problems)
+    return [part for part in found if part is not None]
+
+
+def load_part(entry: Any, kind: str, *, catalog: Catalog, origin: str) -> Part:
+    """A part written as in a recipe, ``name`` or ``{name: {parameters}}``, outside of one.
+
+    Raises:
+        RecipeError: with every problem found.
+    """
+    check = Validator(catalog)
+    layer = layers.normalise(from_plain({"dataset": entry}, Origin(origin), (), check.problems), check.problems)
+    part = check.part(layer["dataset"], kind, (kind,)) if "dataset" in layer else None
+    if part is None:
+        raise RecipeError(check.problems)
+    return part
 
 
 def _merge(read: Source, changes: list[Override], check: Validator) -> tuple[Layer, dict[str, list[str]]]:
@@ -212,7 +241,7 @@ def _told(key: str, problems: list[Problem]) -> bool:
 def _check_best(wanted: str, merged: Layer, check: Validator) -> None:
     """``checkpoint.best`` must name an evaluator of the recipe, or it would never choose."""
     there = [item.name for item in merged["evaluators"].value] if "evaluators" in merged else []
-    if wanted.partition(".")[0] not in there:
+    if re.split(r"[.\[]", wanted)[0] not in there:
         node = merged["checkpoint"].value["best"].value["evaluator"]
         what = f"the recipe's evaluators are {', '.join(there)}" if there else "the recipe has no evaluators; add one under evaluators:"
         check.problems.append(node.problem(f'no evaluator "{wanted}" in this recipe{nearest(wanted, there) or "; " + what}'))

@@ -34,7 +34,7 @@ def provides(capability: str) -> Callable[[Plugin], bool]:
 
 
 def offline(plugin: Plugin) -> bool:
-    """Whether a data set needs no download: it says otherwise with ``offline = False``. True for every other kind."""
+    """Whether a data set, or features, need no download: they say otherwise with ``offline = False``. True for every other kind."""
     return bool(getattr(plugin.factory, "offline", True)) or bool(plugin.example.parameters)
 
 

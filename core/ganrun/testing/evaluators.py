@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ganrun.evaluation import evaluate
+from ganrun.measuring import evaluate
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import build_run, first_difference, weights
 from ganrun.training import Run, settings_of_torch

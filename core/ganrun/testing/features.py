@@ -1,4 +1,4 @@
-"""What a feature extractor has to keep."""
+"""What a feature extractor has to keep. One that has to download its weights says ``offline = False``: what needs them is left out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganrun.evaluation import FeatureContext
 from ganrun.protocols import DataFiles, Refusal
+from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.stages import STAGES
 
@@ -43,6 +44,7 @@ def input_of(context: FeatureContext) -> Tensor:
     return torch.randn(ROWS, *context.space.shape, generator=torch.Generator().manual_seed(0)).tanh()
 
 
+@when(offline)
 def check_shape(plugin: Plugin) -> None:
     """(B, *shape) -> (B, size) float32, whatever type the samples have."""
     for context, extract in served(plugin):
@@ -53,6 +55,7 @@ def check_shape(plugin: Plugin) -> None:
             assert bool(found.isfinite().all())
 
 
+@when(offline)
 def check_gradient(plugin: Plugin) -> None:
     """A finite gradient reaches every sample and nothing else, and asking for it changes no value."""
     for context, extract in served(plugin):
@@ -82,6 +85,7 @@ def leaves(x: Tensor) -> list[Tensor]:
     return found
 
 
+@when(offline)
 def check_each_sample_alone(plugin: Plugin) -> None:
     """The features of a sample do not depend on its batch."""
     for context, extract in served(plugin):
@@ -89,6 +93,7 @@ def check_each_sample_alone(plugin: Plugin) -> None:
         torch.testing.assert_close(extract(x)[1:2], extract(x[1:2]), rtol=1e-4, atol=1e-4)
 
 
+@when(offline)
 def check_fingerprint(plugin: Plugin) -> None:
     """Two instances on the same data have one fingerprint and give the same features."""
     for context, extract in served(plugin):

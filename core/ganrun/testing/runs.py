@@ -102,14 +102,20 @@ def written_and_read(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def assert_resumes(plugin: Plugin, recipe: Mapping[str, Any], before: int, after: int) -> None:
-    """A run that is stopped, written, read and continued ends in the bits of one that was never stopped."""
+    """A run that is stopped, written, read and continued ends in the bits of one that was never stopped; and so does one that goes back."""
     straight = trained(plugin, recipe, before + after)
+    whole, made = weights(straight), samples(straight)
     stopped = trained(plugin, recipe, before)
+    state = written_and_read(stopped.state_dict())
     resumed = build_run(plugin, recipe)
     resumed.load_state_dict(written_and_read(stopped.state_dict()))
     steps(resumed, after)
-    different = first_difference(weights(straight), weights(resumed)) or first_difference(samples(straight), samples(resumed))
+    different = first_difference(whole, weights(resumed)) or first_difference(made, samples(resumed))
     assert not different, f"resumed after {before} steps, {different} is not what it is without the stop; is all state in state_dict?"
+    straight.load_state_dict(state)
+    steps(straight, after)
+    different = first_difference(whole, weights(straight)) or first_difference(made, samples(straight))
+    assert not different, f"gone back to step {before}, {different} is not what it was; does load_state_dict put back a state into an object in use?"
 
 
 def assert_sound(run: Run) -> None:

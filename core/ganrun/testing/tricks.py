@@ -134,6 +134,8 @@ def check_every_event_fires(plugin: Plugin) -> None:
             run.train()
             run.save()
         run.experiment.hooks.evaluate(run=run, scores={"some.score": 1.0})
+        run.rollbacks.append({"from": run.step, "to": run.step, "attempt": 1, "reason": "a check"})
+        run.experiment.hooks.rolled_back(run=run)
         samples(run)
     missing = [name for name in events_of(plugin.factory) if not fired[name]]
     assert not missing, f"never called: {', '.join(missing)}"

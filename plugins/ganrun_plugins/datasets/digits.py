@@ -81,8 +81,12 @@ class Digits(InMemory):
         self, files: DataFiles, split: str, *,
         size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
+        limit: Annotated[int | None, Field(ge=1, description="pictures of the train split to keep, evenly spread; all by default")] = None,
     ) -> None:  # fmt: skip
         scans, label, names = only(*load_scans(split), classes)
+        if limit is not None and split == "train" and limit < len(scans):
+            kept = torch.arange(limit) * len(scans) // limit
+            scans, label = scans[kept], label[kept]
         spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), len(names))}
         super().__init__({"x": resized(scans, size), "label": label}, spaces, names)
 

@@ -1,4 +1,4 @@
-"""Frechet distance between the Gaussians that fit the features of samples and of real data.
+"""Frechet distance between the Gaussians that fit the features of samples and of real data: FID, on Inception's features.
 
 Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium" (2017), after Dowson and
 Landau (1982): |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2)), covariances with n - 1. The paper's FID is this on
@@ -7,12 +7,16 @@ the features of one Inception network resized in one way; on any other features 
 Differences from well-known code: everything is float64 from the means on, and symmetric eigenvalues replace the square root of
 S1 S2, so there is no imaginary part to drop and nothing added to the diagonal. Where there are no more samples than features,
 the covariances are never formed: with centred rows A, B the trace is |A B^T|_* / sqrt((n1 - 1)(n2 - 1)) (nuclear norm).
+
+The value falls with the number of samples (Chong and Forsyth, "Effectively unbiased FID and Inception score", 2020: a bias
+of order 1 / n that differs between generators), so numbers compare only for equal numbers of samples.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
@@ -20,64 +24,83 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, check_features, check_output
+from ganrun.evaluation import Evaluation, bracket, check_features, check_output
+from ganrun.feature_store import about_of, read_tensors
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
+from ganrun.protocols import PartOf, Refusal
 from ganrun.recipe import Part
+from ganrun.scores import Score, jackknife
+from ganrun.statistics import Statistics
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
 
+ENOUGH = 10_000  # Heusel et al.: "we recommend using a minimum sample size of 10,000"
 
-def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """The distance between features a (n1, d) and b (n2, d), at least 0.
+
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """The distance between features real (n1, d) and fake (n2, d), at least 0. It is symmetric.
 
     Raises:
         UserError: for fewer than two samples, unequal sizes, or values that are not finite.
     """
-    a, b = _checked(a, "the first set"), _checked(b, "the second set")
-    if a.shape[1] != b.shape[1]:
-        raise UserError(f"frechet-distance: the sets have {a.shape[1]} and {b.shape[1]} features; take both from one feature space")
+    for x, what in ((real, "the first set"), (fake, "the second set")):
+        _check(x, what)
+    if real.shape[1] != fake.shape[1]:
+        raise UserError(f"frechet-distance: the sets have {real.shape[1]} and {fake.shape[1]} features; take both from one feature space")
+    if min(len(real), len(fake)) > real.shape[1]:
+        return distance_between(Statistics.of(real), Statistics.of(fake))
+    a, b = real.detach().cpu().double(), fake.detach().cpu().double()
     shift = (a.mean(0) - b.mean(0)).square().sum()
     a, b = _centred(a), _centred(b)  # (n, d), such that a^T a is the covariance
     spread = a.square().sum() + b.square().sum()  # tr S1 + tr S2
-    common = _nuclear(a, b) if min(len(a), len(b)) <= a.shape[1] else _symmetric(a.T @ a, b.T @ b)
+    return max(0.0, float(shift + spread - 2 * _nuclear(a, b)))
+
+
+def distance_between(real: Statistics, fake: Statistics) -> float:
+    """The distance between means and covariances, at least 0. The root of the first covariance is taken once and kept."""
+    shift = (real.mean - fake.mean).square().sum()
+    spread = real.covariance.trace() + fake.covariance.trace()
+    common = torch.linalg.eigvalsh(real.root @ fake.covariance @ real.root).clamp(min=0).sqrt().sum()  # rounding: just below 0
     return max(0.0, float(shift + spread - 2 * common))
 
 
-def _checked(x: Tensor, what: str) -> Tensor:
+def _check(x: Tensor, what: str) -> None:
     if x.ndim != 2 or len(x) < 2:
         raise UserError(f"frechet-distance: {what} has {len(x)} samples, and a covariance needs at least 2; ask for more samples")
-    x = x.detach().cpu().double()
     bad = int((~x.isfinite()).any(1).sum())
     if bad:
         raise UserError(f"frechet-distance: {bad} of the {len(x)} samples of {what} have features that are not finite numbers")
-    return x
 
 
 def _centred(x: Tensor) -> Tensor:
     return (x - x.mean(0)) / math.sqrt(len(x) - 1)
 
 
-def _symmetric(s1: Tensor, s2: Tensor) -> Tensor:
-    """tr (s1^(1/2) s2 s1^(1/2))^(1/2) of covariances (d, d). Rounding may leave eigenvalues just below 0."""
-    values, vectors = torch.linalg.eigh(s1)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T  # s1^(1/2)
-    trace: Tensor = torch.linalg.eigvalsh(root @ s2 @ root).clamp(min=0).sqrt().sum()
-    return trace
-
-
 def _nuclear(a: Tensor, b: Tensor) -> Tensor:
-    """The same from centred rows (n1, d), (n2, d). More rows than columns are replaced by their triangular factor."""
+    """tr (S1^(1/2) S2 S1^(1/2))^(1/2) from centred rows (n1, d), (n2, d). More rows than columns are replaced by their triangular factor."""
     a, b = (torch.linalg.qr(x, mode="r").R if len(x) > x.shape[1] else x for x in (a, b))
     trace: Tensor = torch.linalg.svdvals(a @ b.T).sum()
     return trace
 
 
-class FrechetDistance:
-    """``FEATURES``: fakes against real samples; NaN while fakes are not finite. ``FEATURES.floor``: what real samples score.
+def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
+    """The distance of fakes (n, d), n > d, to known statistics; groups of samples are left out by subtracting their own."""
+    whole = Statistics.of(fake)
 
-    With ``of``, the names are ``FEATURES.OF``. The value falls with the number of samples: compare equal numbers only.
+    def without_the_rest(rows: Tensor) -> float:
+        left_out = torch.ones(len(fake), dtype=torch.bool)
+        left_out[rows] = False
+        group = left_out.nonzero().flatten()
+        return distance_between(real, whole.without(Statistics.of(fake, group)) if len(group) else whole)
+
+    return jackknife(without_the_rest, len(fake), seed=seed, value=distance_between(real, whole), enough=ENOUGH)
+
+
+class FrechetDistance:
+    """``[FEATURES]``: fakes against real samples; NaN while fakes are not finite. ``[FEATURES].floor``: what real samples score.
+
+    With ``of``, the names are ``[FEATURES].OF``.
     """
 
     def __init__(
@@ -85,6 +108,7 @@ class FrechetDistance:
         features: Annotated[Part, PartOf("features"), Field(description="the space in which distances are measured")] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        reference: Annotated[str | None, Field(description="a file of `ganrun reference` that stands for the real samples")] = None,
         floor: Annotated[
             Literal["splits", "halves"] | None,
             Field(description="also score real samples: the test split against the train split, or one half of the test split against the other"),
@@ -93,6 +117,7 @@ class FrechetDistance:
         self.features = features
         self.of = of
         self.split = split
+        self.reference = reference
         self.floor = floor
 
     @hookimpl
@@ -100,20 +125,45 @@ class FrechetDistance:
         """Refuse before training what could not be scored."""
         check_output(experiment, self.of)
         check_features(experiment, self.features, self.of)
+        if self.reference and not (path := (experiment.recipe.base / self.reference).expanduser()).is_file():
+            raise Refusal(f"there is no reference {path}", f"ganrun reference RECIPE --features {self.features.name} --output {self.reference}")
 
-    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
-        name = self.features.name + (f".{self.of}" if self.of else "")
-        real = evaluation.features_of(self.features, "real", self.of, self.split)
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
+        name = bracket(self.features, self.of)
         fake = evaluation.features_of(self.features, "fake", self.of)
-        scores = {name: frechet_distance(real, fake) if bool(fake.isfinite().all()) else math.nan}
+        score = self._score(evaluation, fake) if bool(fake.isfinite().all()) else Score(math.nan, enough=ENOUGH)
+        scores = {name: replace(score, called=evaluation.called(self.features, "frechet-distance"))}
         if self.floor:
             test = evaluation.features_of(self.features, "real", self.of, "test")
             if self.floor == "splits":
                 other = evaluation.features_of(self.features, "real", self.of, "train", len(test))
             else:
                 test, other = test[0::2], test[1::2]
-            scores[f"{name}.floor"] = frechet_distance(test, other)
+            scores[f"{name}.floor"] = Score(frechet_distance(test, other), enough=ENOUGH)
         return scores
+
+    def _score(self, evaluation: Evaluation, fake: Tensor) -> Score:
+        if self.reference:
+            return with_interval(self._reference(evaluation, fake), fake, evaluation.seed)
+        count = evaluation.real_count(self.split)
+        if min(len(fake) * 9 // 10, count) > fake.shape[1]:
+            return with_interval(evaluation.statistics_of(self.features, self.of, self.split), fake, evaluation.seed)
+        real = evaluation.features_of(self.features, "real", self.of, self.split)
+        return jackknife(lambda rows: frechet_distance(real, fake[rows]), len(fake), seed=evaluation.seed, enough=ENOUGH)
+
+    def _reference(self, evaluation: Evaluation, fake: Tensor) -> Statistics:
+        """The statistics of the file, if they are of the same features of pictures of the same shape."""
+        path = evaluation.path(self.reference or "")
+        about = about_of(path)
+        extract = evaluation.features(self.features, self.of)
+        here = {"extractor": extract.fingerprint(), "shape": list(evaluation.spaces[self.of or evaluation.output].shape)}
+        for key, value in here.items():
+            if about.get(key) != value:
+                raise UserError(f"frechet-distance: {path} has {key} {about.get(key)}, and the samples have {value}; write a reference that fits")
+        if len(fake) <= fake.shape[1]:
+            raise UserError(f"frechet-distance: {len(fake)} samples do not fill {fake.shape[1]} features; against a reference ask for more samples")
+        evaluation.used.real_samples(about["split"], about["rows"], about["data"])
+        return Statistics.from_tensors(read_tensors(path))
 
 
 @hookimpl

@@ -2,7 +2,8 @@
 
 Unpaired translation (Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", 2017) is
 mostly judged by eye, because real unpaired sets have no true answers. A made one has: the mean absolute error and the root of the
-mean squared error against them, in the units of the images ([-1, 1]), over all pixels of all pairs.
+mean squared error against them, in the units of the images ([-1, 1]), over all pixels of all pairs. Intervals are over pairs: of the
+root, they are the roots of the ends of the mean squared error's. Those of accuracies are Wilson's.
 
 Two baselines stand beside them: to do nothing, and to answer every input with the mean image of the target domain's train
 split. Where the pairs have labels and the features classify, the share of translations recognised as what their input shows is
@@ -11,7 +12,9 @@ given, and the same share of the true counterparts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
@@ -19,19 +22,35 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.data import prepared, read_items
+from ganrun.errors import UserError
 from ganrun.evaluation import Evaluation, check_features
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because, Dataset, PartOf, Refusal
 from ganrun.recipe import Part
+from ganrun.scores import Score, of_rows, share
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
 
 
-def errors(x: Tensor, truth: Tensor) -> dict[str, float]:
-    """Mean absolute error ``l1`` and root of the mean squared error ``rmse`` of x against truth, (N, C, H, W) both."""
-    difference = x.double() - truth.double()
-    return {"l1": float(difference.abs().mean()), "rmse": float(difference.square().mean().sqrt())}
+def errors(x: Tensor, truth: Tensor) -> dict[str, Score]:
+    """Mean absolute error ``l1`` and root of the mean squared error ``rmse`` of x against truth, (N, C, H, W) both.
+
+    NaN if x is not finite. Raises UserError for no pairs, or unequal shapes.
+    """
+    if x.shape != truth.shape or not x.numel():
+        raise UserError(f"hidden-pairs: it compares images pair by pair, and got {tuple(x.shape)} and {tuple(truth.shape)}")
+    if not bool(x.isfinite().all()):
+        return {"l1": Score(math.nan), "rmse": Score(math.nan)}
+    pieces = [(a.double() - b.double()).flatten(1) for a, b in zip(torch.split(x, 256), torch.split(truth, 256))]
+    absolute = of_rows(torch.cat([piece.abs().mean(1) for piece in pieces]))
+    return {"l1": absolute, "rmse": root(of_rows(torch.cat([piece.square().mean(1) for piece in pieces])))}
+
+
+def root(score: Score) -> Score:
+    """The square root of a score that is not negative, and of the ends of its interval: a root keeps their order."""
+    low, high = (None if end is None else math.sqrt(max(0.0, end)) for end in (score.low, score.high))
+    return replace(score, value=math.sqrt(score.value), low=low, high=high, method=score.method and f"{score.method}, then the root")
 
 
 def mean_image(dataset: Dataset, name: str) -> Tensor:
@@ -67,12 +86,17 @@ class HiddenPairs:
             for name in experiment.description.outputs:
                 check_features(experiment, self.features, name)
 
-    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float]:
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         held: Any = evaluation.dataset("test")
+        if evaluation.studio is None or not hasattr(held, "hidden_pairs"):
+            raise UserError(
+                "hidden-pairs: it translates the test items of a data set that hides their true counterparts; evaluate a run on such data, "
+                "or score two folders with files of the same names by psnr-ssim"
+            )
         pairs = {name: value[: evaluation.samples] for name, value in prepared(held.hidden_pairs(), "cpu").items()}
         label = pairs.pop("label", None)
         first, second = pairs
-        scores: dict[str, float] = {}
+        scores: dict[str, Score] = {}
         for source, target in ((first, second), (second, first)):
             if target in evaluation.description.outputs:
                 made = evaluation.generate(pairs, target)
@@ -81,7 +105,7 @@ class HiddenPairs:
 
     def _direction(
         self, evaluation: Evaluation, source: str, target: str, made: Tensor, pairs: Mapping[str, Tensor], label: Tensor | None
-    ) -> dict[str, float]:
+    ) -> dict[str, Score]:
         if target not in self._means:
             self._means[target] = mean_image(evaluation.dataset("train"), target)
         truth = pairs[target]
@@ -94,7 +118,9 @@ class HiddenPairs:
             if hasattr(extract, "classify"):
                 for name, x in (("accuracy", made), ("accuracy-of-truth", truth)):
                     found = torch.cat([extract.classify(some).cpu() for some in torch.split(x, 256)])
-                    scores[name] = float((found == label).double().mean())
+                    # a network's answer to what is no number says nothing
+                    finite = bool(x.isfinite().all())
+                    scores[name] = share(int((found == label).sum()), len(label)) if finite else Score(math.nan)
         return {f"{source}-to-{target}.{name}": value for name, value in scores.items()}
 
 

@@ -84,6 +84,11 @@ class Classifier:
         """A hash of the weights and of what is done to a picture before."""
         return fingerprint("classifier", self.side, networks.ARCHITECTURE, list(networks.weights_of(self.network).items()))
 
+    @property
+    def preprocessing(self) -> str:
+        """What is done to a picture before the network sees it."""
+        return f"resized to {self.side} x {self.side} (bilinear, antialiased); rounded to 256 levels; (level / 127.5) - 1"
+
     @cached_property
     def network(self) -> networks.ClassifierNetwork:
         """The trained network, in evaluation mode on the context's device."""

@@ -17,6 +17,9 @@ from ganrun.hookspecs import Component, hookimpl
 class Pixels:
     """(B, *shape) -> (B, size) float32: pixels in [-1, 1], or the coordinates of points. The gradient is 1."""
 
+    preprocessing = "none"
+    keep = False  # to read them from a disk would take longer
+
     def __init__(self, context: FeatureContext) -> None:
         self.size = context.space.size
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ganrun import checkpoint as checkpoints
-from ganrun.evaluation import due
 from ganrun.hookspecs import Component, hookimpl
+from ganrun.measuring import due
 from ganrun.training import Run
 from ganrun_plugins.observers._every import Every
 
@@ -35,6 +35,15 @@ class Checkpoints:
         self._every = Every(run.recipe.checkpoint.every)
         self._every.start(run)
         self._saved = run.resumed_from
+        self._hold_best(run)
+
+    @hookimpl
+    def rolled_back(self, run: Run) -> None:
+        self._improved = False
+        self._hold_best(run)
+
+    def _hold_best(self, run: Run) -> None:
+        """Let go of a best checkpoint that is not there, and mark the one that is."""
         if run.is_main:
             if self.best is not None and self.best["step"] not in dict(checkpoints.listing(_folder(run))):
                 self.best = None  # it was removed by hand, or by a run that went another way
@@ -46,7 +55,7 @@ class Checkpoints:
         wanted = run.recipe.checkpoint.best
         if wanted is None:
             return
-        metric = next((name for name in scores if name == wanted.evaluator or name.startswith(f"{wanted.evaluator}.")), None)
+        metric = next((name for name in scores if name == wanted.evaluator or name.startswith((f"{wanted.evaluator}.", f"{wanted.evaluator}["))), None)
         if metric is None or not math.isfinite(scores[metric]):
             return
         value = scores[metric]
@@ -69,8 +78,8 @@ class Checkpoints:
         self._saved = run.step
         if run.is_main:
             self._mark(run)
-            protected = set() if self.best is None else {self.best["step"]}
-            checkpoints.prune(_folder(run), run.recipe.checkpoint.keep, protected)
+            needed = (None if self.best is None else self.best["step"], run.going_back_to)
+            checkpoints.prune(_folder(run), run.recipe.checkpoint.keep, {step for step in needed if step is not None})
         self._improved = False
 
     @hookimpl

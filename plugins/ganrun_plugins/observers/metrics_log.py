@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 from pydantic import Field
 
+from ganrun import lines
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.schedule import Duration
 from ganrun.training import Run
@@ -33,13 +32,23 @@ class MetricsLog:
 
     @hookimpl
     def run_start(self, run: Run) -> None:
-        """Cut the lines of steps that a resumed run will take again, and open the file."""
         self.every.start(run)
+        self._open(run)
+
+    @hookimpl
+    def rolled_back(self, run: Run) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._scores = {}
+        self._open(run)
+
+    def _open(self, run: Run) -> None:
+        """Cut the lines of steps that a resumed run, or one rolled back, will take again, and open the file."""
         if not run.is_main:
             return
         assert run.folder is not None
         path = run.folder / "metrics.jsonl"
-        cut(path, run.step)
+        lines.cut(path, run.step)
         self._file = path.open("a", encoding="utf-8")
         self._written = run.step
 
@@ -80,25 +89,6 @@ def rates(run: Run) -> dict[str, float]:
 def finite(value: float) -> float | None:
     """The value, None if JSON cannot say it."""
     return value if math.isfinite(value) else None
-
-
-def cut(path: Path, step: int) -> None:
-    """Keep the lines up to ``step``; a later line goes, and one that was torn when a process was killed."""
-    if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if _whole(line) and json.loads(line)["step"] <= step]
-    if kept != lines:
-        temporary = path.with_name(f".{path.name}.writing")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, path)
-
-
-def _whole(line: str) -> bool:
-    try:
-        return line.endswith("\n") and isinstance(json.loads(line)["step"], int)
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 @hookimpl

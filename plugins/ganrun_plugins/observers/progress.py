@@ -7,6 +7,7 @@ the sums of each game's terms in each phase, and the variant's own terms, before
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import time
 from collections.abc import Iterator
@@ -38,13 +39,26 @@ class Progress:
         if not run.is_main:
             return
         self._began = time.monotonic()
-        self._first = run.step
-        self._marks = [(self._began, run.step)]
-        self._next = 0.0
+        self._count_from(run)
         for warning in run.experiment.warnings:
             print(f"warning: {warning}", flush=True)
         print(headline(run), flush=True)
         self._live = live_display()
+
+    def _count_from(self, run: Run) -> None:
+        """Measure the speed from here on, and show the next step."""
+        self._first = run.step
+        self._marks = [(time.monotonic(), run.step)]
+        self._next = 0.0
+
+    @hookimpl(tryfirst=True)
+    def rolled_back(self, run: Run) -> None:
+        if not run.is_main:
+            return
+        self._count_from(run)
+        self._scores = {}
+        back = run.rollbacks[-1]
+        print(f"rolled back from step {back['from']} to {back['to']}: {back['reason']}; attempt {back['attempt']}", flush=True)
 
     @hookimpl
     def evaluate(self, run: Run, scores: dict[str, float]) -> None:
@@ -135,7 +149,7 @@ def main_scores(scores: dict[str, float]) -> dict[str, float]:
     """The first metric of each evaluator: the one it is about."""
     found: dict[str, str] = {}
     for name in scores:
-        found.setdefault(name.partition(".")[0], name)
+        found.setdefault(re.split(r"[.\[]", name)[0], name)
     return {name: scores[name] for name in found.values()}
 
 
@@ -205,7 +219,7 @@ def live_display() -> Any:
 
 
 def table(run: Run, speed: float, left: str) -> Any:
-    """The live table: a bar, then losses and scores, then the newest picture."""
+    """The live table: a bar, then losses and scores, then notices, then the newest picture."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -220,8 +234,9 @@ def table(run: Run, speed: float, left: str) -> Any:
             body.add_row(Text(f"  {phase} {name}"), Text(plain(value), style="" if math.isfinite(value) else "bold red"))
     for name, value in main_scores(run.scores).items():
         body.add_row(Text(f"  {name}", style="bold"), Text(plain(value), style="bold"))
+    notices = [Text(f"  {name}: {line}", style="yellow") for name, line in run.notices.items()]
     picture = [Text(f"  {run.newest_picture}")] if run.newest_picture is not None else []
-    return Group(head, body, *picture)
+    return Group(head, body, *notices, *picture)
 
 
 @hookimpl

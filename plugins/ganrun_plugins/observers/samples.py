@@ -42,8 +42,16 @@ class Samples:
 
     @hookimpl
     def run_start(self, run: Run) -> None:
-        """Remove the pictures of steps that a resumed run will take again."""
         self.every.start(run)
+        self._cut(run)
+
+    @hookimpl
+    def rolled_back(self, run: Run) -> None:
+        self._newest, run.newest_picture = -1, None
+        self._cut(run)
+
+    def _cut(self, run: Run) -> None:
+        """Remove the pictures of steps that a resumed run, or one rolled back, will take again."""
         kept = []
         for path in sorted(self._folder(run).glob("*.png")) if run.is_main else ():
             number = path.stem.removeprefix("step-")

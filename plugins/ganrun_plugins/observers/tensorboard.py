@@ -31,8 +31,8 @@ class TensorBoard(Tracker):
         super().__init__(name="tensorboard", project=".", every=every, images=images)
 
     def options(self, run: Run) -> dict[str, Any]:
-        """Hide what a resumed run will write again."""
-        return {"purge_step": run.step + 1} if run.resumed_from is not None else {}
+        """Hide what a resumed run, or one rolled back, will write again."""
+        return {"purge_step": run.step + 1} if run.resumed_from is not None or run.rollbacks else {}
 
     def configure(self, run: Run) -> None:
         """The resolved recipe as text: TensorBoard's table of hyperparameters opens a second run for each."""

@@ -57,6 +57,17 @@ class Tracker:
     @hookimpl
     def run_start(self, run: Run) -> None:
         self.every.start(run)
+        self._open(run)
+
+    @hookimpl
+    def rolled_back(self, run: Run) -> None:
+        """Begin anew, as a resumed run does: a tracker takes no step twice."""
+        if self._tracker is not None:
+            self._tracker.finish()
+        self._scores, self._sent = {}, None
+        self._open(run)
+
+    def _open(self, run: Run) -> None:
         self._sent_step = run.step
         if not run.is_main:
             return

@@ -126,6 +126,7 @@ class EMA:
             network = self.networks[name]
             tensors = {key: self._average_of(name, key, tensor) for key, tensor in tensors_of(network) if key in averages}
             sampling.modules[name] = Averaged(network, tensors)
+            sampling.weights[name] = "average"
 
     def state_dict(self) -> dict[str, Any]:
         """Generator -> how many updates were averaged, and the averages by tensor name."""

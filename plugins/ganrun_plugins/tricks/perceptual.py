@@ -24,8 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.download import data_cache
-from ganrun.evaluation import FeatureContext
+from ganrun.evaluation import context_of
 from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because, Features, PartOf
@@ -64,9 +63,7 @@ class Perceptual:
     def build(self, experiment: Experiment) -> None:
         self.pairs = dict(experiment.description.pairs)
         for target in sorted(set(self.pairs.values())):
-            space = experiment.dataset.spaces[target]
-            context = FeatureContext(target, space, experiment.dataset, data_cache(), experiment.processes.device)
-            self.extract[target] = self.features.make(context)
+            self.extract[target] = self.features.make(context_of(experiment, target))
 
     @hookimpl
     def losses(self, turn: Turn) -> None:

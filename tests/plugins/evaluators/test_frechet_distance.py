@@ -7,8 +7,9 @@ import torch
 
 from ganrun.build import RefusedError
 from ganrun.errors import UserError
+from ganrun.statistics import Statistics
 from ganrun_plugins.evaluators import frechet_distance as module
-from ganrun_plugins.evaluators.frechet_distance import frechet_distance
+from ganrun_plugins.evaluators.frechet_distance import distance_between, frechet_distance
 
 
 def normal(n, d, seed=0):
@@ -56,8 +57,11 @@ def test_a_set_is_at_distance_0_from_itself_and_at_the_squared_shift_from_its_sh
 @pytest.mark.parametrize(("n1", "n2"), [(30, 25), (30, 200), (200, 30), (200, 150)])
 def test_the_nuclear_norm_equals_the_eigenvalues(n1, n2):
     """For all numbers of samples, fewer and more than the 32 features."""
-    a, b = module._centred(normal(n1, 32)), module._centred(2 * normal(n2, 32, seed=1))
-    assert float(module._nuclear(a, b)) == pytest.approx(float(module._symmetric(a.T @ a, b.T @ b)), rel=1e-6)
+    a, b = normal(n1, 32), 2 * normal(n2, 32, seed=1)
+    one, other = Statistics.of(a), Statistics.of(b)
+    shift, spread = float((one.mean - other.mean).square().sum()), float(one.covariance.trace() + other.covariance.trace())
+    nuclear = shift + spread - 2 * float(module._nuclear(module._centred(a), module._centred(b)))
+    assert nuclear == pytest.approx(distance_between(one, other), rel=1e-6)
 
 
 def test_it_is_symmetric_and_does_not_depend_on_the_order_of_samples():
@@ -101,7 +105,7 @@ def test_unequal_feature_spaces_are_refused():
 
 
 def scores(run):
-    from ganrun.evaluation import evaluate
+    from ganrun.measuring import evaluate
 
     run.step = run.steps
     return evaluate(run)
@@ -112,22 +116,22 @@ def test_the_score_is_named_after_its_features_and_equals_the_function(tiny, mak
     run = make_run(tiny(evaluators=evaluators))
     got = scores(run)
     fake, test, train = run.evaluation.fakes(n=100), run.evaluation.real("x", "test"), run.evaluation.real("x", "train")
-    assert got["frechet-distance.pixels"] == pytest.approx(frechet_distance(fake, test))
-    assert got["frechet-distance.pixels.floor"] == pytest.approx(frechet_distance(test, train))
-    assert got["frechet-distance.pixels"] > got["frechet-distance.pixels.floor"]
+    assert got["frechet-distance[pixels]"] == pytest.approx(frechet_distance(fake, test))
+    assert got["frechet-distance[pixels].floor"] == pytest.approx(frechet_distance(test, train))
+    assert got["frechet-distance[pixels]"] > got["frechet-distance[pixels].floor"]
 
 
 def test_the_floor_of_halves_compares_every_other_test_sample(tiny, make_run):
     run = make_run(tiny(evaluators=[{"frechet-distance": {"features": "pixels", "floor": "halves"}}]))
     test = run.evaluation.real("x", "test")
-    assert scores(run)["frechet-distance.pixels.floor"] == pytest.approx(frechet_distance(test[0::2], test[1::2]))
+    assert scores(run)["frechet-distance[pixels].floor"] == pytest.approx(frechet_distance(test[0::2], test[1::2]))
 
 
 def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):
     run = make_run(tiny(evaluators=[{"frechet-distance": {"features": "pixels"}}]))
     with torch.no_grad():
         next(run.engine.modules["generator"].parameters()).fill_(math.nan)
-    assert math.isnan(scores(run)["frechet-distance.pixels"])
+    assert math.isnan(scores(run)["frechet-distance[pixels]"])
 
 
 def test_points_are_refused_by_the_classifier_before_training(tiny, make_run):

@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from ganrun.build import RefusedError
-from ganrun.evaluation import evaluate
-from ganrun_plugins.evaluators.mode_coverage import good_samples, reverse_kl
+from ganrun.measuring import evaluate
+from ganrun_plugins.evaluators.mode_coverage import coverage, good_samples, reverse_kl
 
 CENTRES = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
 
@@ -90,3 +91,45 @@ def test_data_without_known_modes_are_refused_before_training(tiny, make_run):
 def test_modes_without_width_are_refused_before_training(tiny, make_run):
     with pytest.raises(RefusedError, match=r"evaluator mode-coverage: .*standard deviation of 0"):
         make_run(tiny(dataset={"ring": {"count": 100, "sd": 0.0}}, evaluators=["mode-coverage"]))
+
+
+# --- intervals --------------------------------------------------------------------------------------------------
+
+
+def test_every_score_but_the_number_of_modes_has_an_interval_around_it():
+    """A mode that was not seen cannot be found by resampling: an interval of their number would end at the value."""
+    scores = coverage(torch.tensor([400, 22, 18, 1, 0]), 500)
+    assert scores["modes"].value == 4
+    assert scores["modes"].high is None
+    for name in ("modes-with-20", "percent-within", "reverse-kl"):
+        assert scores[name].low < scores[name].value < scores[name].high, name
+
+
+def test_percent_within_has_the_interval_of_wilson_in_percent():
+    """All of 100 samples good: from 100 / (1 + 1.96^2 / 100) = 96.30 to 100."""
+    score = coverage(torch.tensor([60, 40]), 100)["percent-within"]
+    assert (score.value, score.high) == (100, 100)
+    assert score.low == pytest.approx(100 / (1 + 1.959964**2 / 100), rel=1e-6)
+
+
+def test_no_good_sample_has_an_infinite_reverse_kl_without_an_interval():
+    scores = coverage(torch.tensor([0, 0, 0]), 50)
+    assert (scores["reverse-kl"].value, scores["reverse-kl"].low) == (math.inf, None)
+    assert (scores["percent-within"].value, scores["percent-within"].low) == (0, 0)
+    assert scores["percent-within"].high == pytest.approx(100 * 1.959964**2 / (50 + 1.959964**2), rel=1e-6)
+
+
+def test_the_interval_of_reverse_kl_covers_the_mean_of_other_sets_of_samples():
+    """Of an exact generator of 25 modes and of one that prefers some, 1,000 good samples each."""
+    random = np.random.default_rng(0)
+    for shares in (np.full(25, 1 / 25), np.linspace(1, 5, 25) / np.linspace(1, 5, 25).sum()):
+        found = [coverage(torch.from_numpy(random.multinomial(1000, shares)), 1100, seed=i)["reverse-kl"] for i in range(60)]
+        expected = np.mean([score.value for score in found])
+        assert np.mean([score.low <= expected <= score.high for score in found]) >= 0.85
+
+
+def test_fewer_samples_than_the_papers_took_are_too_few_for_counts_of_modes():
+    scores = coverage(torch.tensor([10] * 25), 300)
+    assert {name: score.enough for name, score in scores.items()} == {
+        "modes": 2500, "modes-with-20": 2500, "percent-within": 0, "reverse-kl": 250,
+    }  # fmt: skip

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from ganrun import api
-from ganrun_plugins.observers.metrics_log import cut
+from ganrun.lines import cut
 
 
 class Score:

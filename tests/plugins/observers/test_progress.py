@@ -30,6 +30,14 @@ class FailAt(StopAt):
             raise ZeroDivisionError
 
 
+class GoBackAt(StopAt):
+    @hookimpl
+    def step_end(self, run):
+        run.notices["a-finding"] = f"seen at step {run.step}"
+        if run.step == self.step and not run.rollbacks:
+            run.roll_back("a whim")
+
+
 class Score:
     def evaluate(self, evaluation):
         return {"distance": 1.25, "detail": 3.0}
@@ -40,7 +48,7 @@ def train(tmp_path, tiny, plugin_module, capsys):
     """Train with progress, and return what it printed, line by line."""
 
     def train(steps=5, observers=("checkpoints",), resume=False, **changes):
-        plugins = plugin_module({"observer.stop-at": StopAt, "observer.fail-at": FailAt, "evaluator.score": Score})
+        plugins = plugin_module({"observer.stop-at": StopAt, "observer.fail-at": FailAt, "observer.go-back-at": GoBackAt, "evaluator.score": Score})
         recipe = tiny(observers=[{"progress": {"seconds": 1e6}}, *observers], train={"steps": steps}, **changes)
         with contextlib.suppress(ZeroDivisionError):
             api.run(recipe, output=tmp_path / "run", plugins=[plugins], resume=resume, force=resume)
@@ -83,6 +91,14 @@ def test_a_failed_run_says_where_it_can_go_on(train):
     assert "--resume" in lines[-1]
 
 
+def test_a_step_back_is_told_and_the_speed_measured_anew(train):
+    lines = train(observers=[{"go-back-at": {"step": 4}}, "checkpoints"], checkpoint={"every": 2})
+    assert [line.partition("  ")[0] for line in lines[1:5]] == [
+        "step 1/5", "rolled back from step 4 to 2: a whim; attempt 1", "step 3/5", "step 5/5",
+    ]  # fmt: skip
+    assert "steps/s" not in lines[3], "the time before it does not count"
+
+
 def test_a_run_without_checkpoints_says_that_it_cannot_go_on(train):
     lines = train(observers=[{"stop-at": {"step": 3}}])
     assert "no checkpoint was written" in lines[-1]
@@ -105,15 +121,16 @@ def test_a_terminal_gets_a_live_table(train, monkeypatch):
     real = Console
 
     def terminal(*arguments, **options):
-        return real(file=shown, force_terminal=True, width=100, legacy_windows=False)
+        return real(file=shown, force_terminal=True, width=200, legacy_windows=False)
 
     monkeypatch.setattr("rich.console.Console", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    train(evaluators=["score"], observers=[{"samples": {"points": 5}}, "checkpoints"])
+    train(evaluators=["score"], observers=[{"samples": {"points": 5}}, {"go-back-at": {"step": 9}}, "checkpoints"])
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
     assert "step 5/5" in text
     assert re.search(r"generator +0\.\d+", text)
     assert "score.distance  1.25" in text
+    assert "  a-finding: seen at step 5\n" in re.sub(r" +\n", "\n", text.replace("\r", ""))
     assert "step-0000005.png" in text
 
 

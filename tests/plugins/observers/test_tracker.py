@@ -4,6 +4,7 @@ import pytest
 
 from ganrun import api
 from ganrun.build import RefusedError
+from ganrun.hookspecs import hookimpl
 from ganrun_plugins.observers import tracker
 from ganrun_plugins.observers.tracker import flat
 
@@ -80,6 +81,38 @@ def test_a_resumed_tensorboard_shows_each_step_once(tiny, tmp_path):
     events = event_accumulator.EventAccumulator(str(tmp_path / "run/tracker"))
     events.Reload()
     assert [event.step for event in events.Scalars("rate/generator")] == [1, 2, 3, 4, 5]
+
+
+class GoBack:
+    """Once, at the end of step 5, to the checkpoint of step 2."""
+
+    @hookimpl
+    def step_end(self, run):
+        if run.step == 5 and not run.rollbacks:
+            assert run.roll_back("a whim", before=3)
+
+
+def test_a_tensorboard_of_a_run_that_went_back_shows_each_step_once(tiny, tmp_path, plugin_module):
+    observers = [{"tensorboard": {"every": 1}}, "checkpoints", "go-back"]
+    recipe = tiny(observers=observers, train={"steps": 6}, checkpoint={"every": 2})
+    run = api.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"observer.go-back": GoBack})])
+    assert run.rollbacks[0]["to"] == 2
+    events = event_accumulator.EventAccumulator(str(tmp_path / "run/tracker"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("rate/generator")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_tracker_begins_anew_after_a_step_back(monkeypatch, tiny, tmp_path, plugin_module):
+    told = []
+    monkeypatch.setattr(tracker, "_known", lambda: {"mine": recording(told)})
+    monkeypatch.setattr(tracker, "_available", lambda: {"mine"})
+    observers = [{"samples": {"every": 2, "points": 5}}, {"tracker": {"name": "mine", "every": 2}}, "checkpoints", "go-back"]
+    recipe = tiny(observers=observers, train={"steps": 6}, checkpoint={"every": 2}, evaluators=[{"score": {"every": 5}}])
+    api.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"evaluator.score": Score, "observer.go-back": GoBack})])
+    assert [entry if isinstance(entry, str) else entry[:2] for entry in told] == [
+        ("new", "ganrun"), "start", ("configuration", 6), ("log", 2), ("images", 2), ("log", 4), ("images", 4), ("log", 5), "finish",
+        ("new", "ganrun"), "start", ("configuration", 6), ("log", 4), ("images", 4), ("log", 5), ("log", 6), ("images", 6), "finish",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,370 @@
+"""What each score notices: real pictures, spoilt in one known way after the other, and how every evaluator reacts.
+
+    python benchmarks/notices.py --out notices.jsonl                                  # digits, about two minutes on one core
+    python benchmarks/notices.py --features classifier pixels random-conv --out notices.jsonl
+    python benchmarks/notices.py --data mnist --root FOLDER --out notices-mnist.jsonl  # 2,000 pictures in each part
+
+After Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018). Nothing is trained: the "samples"
+are real pictures of one part of the data, scored against a second part (the test split); a third part (the train split) is what may be
+memorised. No picture is in two parts. Every part has equally many pictures, with equal shares of the classes as far as they go.
+
+Without change the samples are as good as samples can be. Then some of them, or all, are changed: uniform noise in their place, classes
+left out, pictures of the train split in their place, a Gaussian blur, a shift to the right. A score **notices** a change
+if its interval at the largest strength has nothing in common with its interval without change. Where dropped classes leave fewer samples
+than there were (digits have no others), the comparison is with equally few samples of all classes instead.
+
+What has been scored is read from --out, so a run that was broken off goes on. Delete the file after an evaluator has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganrun.catalog import Catalog
+from ganrun.comparison import entries
+from ganrun.data import InMemory, fingerprint, permutation
+from ganrun.download import data_cache
+from ganrun.errors import UserError
+from ganrun.evaluation import Evaluation
+from ganrun.measuring import measure
+from ganrun.protocols import Dataset
+from ganrun.randomness import stable_hash
+from ganrun.recipe import load_evaluators, load_part
+from ganrun.samples import Stored
+from ganrun.scores import Score
+from ganrun.training import datasets_of_part
+
+SIDE = 32
+TEACHING = 10_000  # pictures that teach the classifier of data without a shipped one; they are in no other part
+
+DISTANCES = (
+    "frechet-distance", "kernel-distance", "kernel-mmd", "wasserstein-distance", "precision-recall", "density-coverage",
+    "one-nearest-neighbour", "nearest-neighbours", "diversity",
+)  # fmt: skip
+CLASSIFYING = ("inception-score", "mode-score", "class-share")  # these take class probabilities, which only a classifier has
+PICTURES = ("parzen-likelihood",)  # no features
+AGAINST_TRAIN = ("frechet-distance", "one-nearest-neighbour")  # also scored against what may be memorised
+
+
+@dataclass(frozen=True)
+class Change:
+    """A way to spoil pictures. strengths: growing, after 0; unit: what they are."""
+
+    strengths: tuple[float, ...]
+    unit: str
+
+
+CHANGES = {
+    "noise": Change((0.02, 0.05, 0.2, 0.5), "share of the samples that are uniform noise"),
+    "drop": Change((1, 3, 6, 9), "classes that are left out, the last ones"),
+    "memorise": Change((0.1, 0.25, 0.5, 1.0), "share of the samples that are pictures of the train split"),
+    "blur": Change((0.5, 1, 2, 4), "standard deviation of a Gaussian blur in pixels"),
+    "shift": Change((1, 2, 4), "pixels that all samples are moved to the right"),
+}
+State = tuple[str, float]  # a change and its strength; ("fewer", n): the first n samples without change
+UNCHANGED: State = ("none", 0)
+
+
+# --- data -------------------------------------------------------------------------------------------------------
+
+
+class Pictures(InMemory):
+    """Pictures and their classes. teaching: others, (N, C, H, W) uint8 and (N,) int64, that a classifier is to be trained on."""
+
+    def __init__(self, x: Tensor, label: Tensor, like: Dataset, teaching: tuple[Tensor, Tensor] | None = None) -> None:
+        super().__init__({"x": x, "label": label}, like.spaces, like.classes)
+        self.subjects = getattr(like, "subjects", {})
+        self.teaching = teaching
+        if teaching is not None:
+            self.labelled = lambda name: teaching
+
+    def fingerprint(self) -> str:
+        """A hash of all pictures, those that teach included."""
+        return fingerprint(super().fingerprint(), *(self.teaching or ()))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """train: what may be memorised; test: the reference; both of n pictures. pool: where samples are from, the first n of it at strength 0."""
+
+    train: Pictures
+    test: Pictures
+    pool: Pictures
+    n: int
+
+    def split(self, name: str) -> Pictures:
+        """The real pictures of a split."""
+        return self.train if name == "train" else self.test
+
+
+def parts(name: str, root: str | None, wanted: int | None) -> Parts:
+    """Three parts of a data set that have no picture in common, and for mnist a fourth, for its classifier.
+
+    The shipped classifier of digits was trained on their train split, so only what may be memorised is from there.
+    """
+    parameters = {"size": SIDE} | ({} if root is None else {"root": str(Path(root).absolute())})
+    dataset = datasets_of_part(load_part({name: parameters}, "dataset", catalog=Catalog(), origin="--data"), Path())
+    shipped = name == "digits"
+    first, other = dataset("train"), dataset("test" if shipped else "train")
+    n = wanted or (449 if shipped else 2000)
+    seen = 0 if shipped else n  # rows at the beginning of ``other`` that are in the first part
+    taught = 0 if shipped else TEACHING
+    order, rest = interleaved(first.tensors["label"]), interleaved(other.tensors["label"])
+    if min(len(order) - n, len(rest) - seen - taught - 2 * n) < 0:
+        most = min(len(order), (len(rest) - taught) // (2 if shipped else 3))
+        raise UserError(f"--samples {n}: {name} has too few pictures for parts of so many; ask for at most {most}")
+    bounds = [seen, seen + n, seen + n + taught, len(rest)]
+    reference, teaching, pool = (rest[start:stop] for start, stop in pairwise(bounds))
+    teachers = (other.tensors["x"][teaching], other.tensors["label"][teaching]) if taught else None
+    return Parts(picked(first, order[:n]), picked(other, reference, teachers), picked(other, pool), n)
+
+
+def picked(data: Any, rows: Tensor, teaching: tuple[Tensor, Tensor] | None = None) -> Pictures:
+    """Some rows of a data set in memory."""
+    return Pictures(data.tensors["x"][rows], data.tensors["label"][rows], data, teaching)
+
+
+def interleaved(label: Tensor) -> Tensor:
+    """A random order of labels (n,) in which classes take turns, so that any piece of it has equal shares of them: (n,) int64."""
+    shuffled = torch.from_numpy(permutation(len(label), "notices"))
+    rank = torch.empty(len(label), dtype=torch.int64)
+    for value in label.unique().tolist():
+        mine = shuffled[label[shuffled] == value]
+        rank[mine] = torch.arange(len(mine))
+    return (rank * (int(label.max()) + 1) + label).argsort()
+
+
+# --- changes ----------------------------------------------------------------------------------------------------
+
+
+def changed(of: Parts, state: State) -> Tensor:
+    """The samples (n, C, H, W) uint8 of a state. A larger share holds all that a smaller one holds."""
+    change, strength = state
+    x: Tensor = of.pool.tensors["x"][: of.n]
+    some = torch.from_numpy(permutation(of.n, "notices", "replaced"))[: round(strength * of.n)]
+    if change == "fewer":
+        return x[: int(strength)]
+    if change == "drop":
+        label = of.pool.tensors["label"]
+        return of.pool.tensors["x"][label < int(label.max()) + 1 - strength][: of.n]
+    if change == "noise":
+        noise = torch.randint(0, 256, x.shape, generator=torch.Generator().manual_seed(stable_hash("notices", "noise")), dtype=torch.uint8)
+        return x.index_copy(0, some, noise[some])
+    if change == "memorise":
+        return x.index_copy(0, some, of.train.tensors["x"][some])
+    if change == "blur":
+        return blurred(x, strength)
+    if change == "shift":
+        return F.pad(x, (int(strength), 0))[..., : x.shape[-1]]
+    return x
+
+
+def made(of: Parts, state: State) -> InMemory:
+    """The samples of a state as a data set; their classes are not told."""
+    return InMemory({"x": changed(of, state)}, {"x": of.test.spaces["x"]})
+
+
+def blurred(x: Tensor, sd: float) -> Tensor:
+    """Images (n, C, H, W) uint8 under a Gaussian of ``sd`` pixels, cut off at 4 of them; outside is black."""
+    radius = math.ceil(4 * sd)
+    kernel = torch.exp(-torch.arange(-radius, radius + 1).double().square() / (2 * sd**2))
+    kernel = (kernel / kernel.sum()).float()
+    planes = x.float().flatten(0, 1)[:, None]  # (n * C, 1, H, W)
+    for weight, padding in ((kernel[None, None, :, None], (radius, 0)), (kernel[None, None, None, :], (0, radius))):
+        planes = F.conv2d(planes, weight, padding=padding)
+    return planes.view(x.shape).round().clamp(0, 255).to(torch.uint8)
+
+
+def control(of: Parts, state: State) -> State:
+    """The state that a change is compared with: unchanged samples, equally many."""
+    left = len(changed(of, state))
+    return UNCHANGED if left == of.n else ("fewer", left)
+
+
+# --- scores -----------------------------------------------------------------------------------------------------
+
+
+def wanted_evaluators(features: Sequence[str], catalog: Catalog) -> list[tuple[str, Any, Any]]:
+    """(what is added to the names of its scores, its part, the evaluator), for each features extractor."""
+    written: list[tuple[str, Any]] = []
+    for name in features:
+        names = DISTANCES + (CLASSIFYING if name == "classifier" else ())
+        written += [("", entry) for entry in entries(names, catalog, {"features": name})]
+        written += [(" against train", entry) for entry in entries(AGAINST_TRAIN, catalog, {"features": name, "split": "train"})]
+    written += [("", entry) for entry in entries(PICTURES, catalog, {})]
+    found = load_evaluators([entry for _, entry in written], catalog=catalog, origin="notices.py")
+    return [(suffix, part, part.part.make()) for (suffix, _), part in zip(written, found, strict=True)]
+
+
+def score(of: Parts, state: State, evaluators: Sequence[tuple[str, Any, Any]], kept: Kept, catalog: Catalog) -> dict[str, Score | str]:
+    """Name of each score -> the score of the samples of a state, or why there is none."""
+    evaluation: Evaluation | None = None
+    found: dict[str, Score | str] = {}
+    for suffix, part, evaluator in evaluators:
+        key = {"evaluator": part.part.as_recipe(), "change": state[0], "strength": state[1]}
+        if kept.find(key) is None:
+            if evaluation is None:
+                evaluation = Evaluation(Stored(made(of, state), f"{state[0]} {state[1]:g}"), of.split, data_cache())
+            started = time.perf_counter()
+            try:
+                scores = measure(evaluation, part.name, part, evaluator, catalog).scores
+                line: dict[str, Any] = {"scores": {name: plain(one) for name, one in scores.items()}}
+            except UserError as error:
+                line = {"refused": str(error)}
+            kept.add(key, line | {"seconds": round(time.perf_counter() - started, 2)})
+        line = kept.find(key) or {}
+        for name, one in line.get("scores", {}).items():
+            found[name + suffix] = Score(**{key: unplain(value) for key, value in one.items()})
+        if "refused" in line:
+            found[part.name + suffix] = line["refused"]
+    return found
+
+
+def plain(one: Score) -> dict[str, Any]:
+    """A score for JSON, which has no infinity."""
+    return {key: repr(value) if isinstance(value, float) and not math.isfinite(value) else value for key, value in vars(one).items()}
+
+
+def unplain(value: Any) -> Any:
+    """The inverse, for one value."""
+    return float(value) if value in ("inf", "-inf", "nan") else value
+
+
+class Kept:
+    """Lines of a file that belong to these data; without a file they are kept in memory."""
+
+    def __init__(self, path: Path | None, about: Mapping[str, Any]) -> None:
+        self.path = path
+        self.about = dict(about)
+        self.lines: dict[str, dict[str, Any]] = {}
+        whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path and path.exists() else []
+        if path is not None and path.exists():
+            path.write_text("".join(whole))  # a line that was broken off goes
+        for line in map(json.loads, whole):
+            if line["about"] == self.about:
+                self.lines[json.dumps(line["key"])] = line
+
+    def find(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What was kept under a key."""
+        return self.lines.get(json.dumps(key))
+
+    def add(self, key: Mapping[str, Any], line: Mapping[str, Any]) -> None:
+        """Keep a line."""
+        self.lines[json.dumps(key)] = {"about": self.about, "key": key, **line}
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps(self.lines[json.dumps(key)]) + "\n")
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+Found = Mapping[State, Mapping[str, Score | str]]
+
+
+def apart(one: Score | str | None, other: Score | str | None) -> int | None:
+    """-1 or 1 if the interval of one is below or above that of the other, 0 if they meet, None if either has none."""
+    if not isinstance(one, Score) or not isinstance(other, Score) or None in (one.low, one.high, other.low, other.high):
+        return None
+    if math.isnan(one.value) or math.isnan(other.value):
+        return None
+    return (one.low > other.high) - (one.high < other.low)  # type: ignore[operator]
+
+
+def verdict(found: Found, name: str, states: Sequence[State], control_of: Callable[[State], State]) -> str:
+    """Whether a score notices a change, and from which strength on: ``up from 0.2``."""
+    reactions = [(state, apart(found[state].get(name), found[control_of(state)].get(name))) for state in states]
+    if any(reaction is None for _, reaction in reactions):
+        return "no interval"
+    seen = [(state, reaction) for state, reaction in reactions if reaction]
+    if not seen:
+        return "no"
+    (_, strength), reaction = seen[0]
+    word = "up" if reaction > 0 else "down"
+    if not reactions[-1][1]:
+        return f"no ({word} at {strength:g})"
+    last = "" if reactions[-1][1] == reaction else f", then {'up' if reaction < 0 else 'down'}"
+    return f"{word} from {strength:g}{last}"
+
+
+def cell(one: Score | str | None) -> str:
+    """``0.51 [0.48, 0.54]``."""
+    if not isinstance(one, Score):
+        return "refused" if one else ""
+    return f"{one.value:.3g}" + ("" if one.low is None or one.high is None else f" [{one.low:.3g}, {one.high:.3g}]")
+
+
+def moving(found: Found) -> tuple[list[str], list[str]]:
+    """The scores that differ between states, and those that are about real pictures alone, and so never do."""
+    names = list(dict.fromkeys(name for scores in found.values() for name in scores))
+    still = [name for name in names if len({cell(scores.get(name)) for scores in found.values()}) == 1]
+    return [name for name in names if name not in still], still
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
+
+
+def tables(found: Found, of: Parts, changes: Sequence[str]) -> str:
+    """One table a change, a score a row and a strength a column; then who notices what."""
+    names, still = moving(found)
+    controls = {state: control(of, state) for state in found if state[0] not in ("none", "fewer")}
+    few = {name for name in names if isinstance(one := found[UNCHANGED].get(name), Score) and one.enough > of.n}
+    shown = {name: f"{name} \\*" if name in few else name for name in names}
+    pieces = []
+    for change in changes:
+        states = [state for state in controls if state[0] == change]
+        columns = [(UNCHANGED, "0"), *((state, f"{state[1]:g}") for state in states)]
+        columns += [(controls[state], f"0, {controls[state][1]:g} samples") for state in states if controls[state] != UNCHANGED]
+        rows = [[shown[name], *(cell(found[state].get(name)) for state, _ in columns)] for name in names]
+        pieces += [f"### {change}: {CHANGES[change].unit}", markdown(["score", *(title for _, title in columns)], rows)]
+    of_change = {change: [state for state in controls if state[0] == change] for change in changes}
+    verdicts = [[shown[name], *(verdict(found, name, states, controls.__getitem__) for states in of_change.values())] for name in names]
+    pieces += ["### Who notices what", markdown(["score", *changes], verdicts)]
+    pieces.append(f"\\* {of.n} samples are fewer than this score takes. The same whatever the samples: {', '.join(still) or 'none'}.")
+    reasons = dict.fromkeys(f"{name}: {one}" for scores in found.values() for name, one in scores.items() if isinstance(one, str))
+    return "\n\n".join(pieces + list(reasons))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=("digits", "mnist"), default="digits")
+    parser.add_argument("--root", help="folder of the data's own files, for mnist")
+    parser.add_argument("--samples", type=int, help="pictures in each part; by default 449 of digits, 2,000 of mnist")
+    parser.add_argument("--features", nargs="+", default=["classifier"])
+    parser.add_argument("--changes", nargs="+", choices=list(CHANGES), default=list(CHANGES))
+    parser.add_argument("--out", type=Path, help="a file of JSON lines, to which scores are added")
+    arguments = parser.parse_args()
+    catalog = Catalog()
+    of = parts(arguments.data, arguments.root, arguments.samples)
+    evaluators = wanted_evaluators(arguments.features, catalog)
+    kept = Kept(arguments.out, {"data": arguments.data, "side": SIDE, "samples": of.n})
+    spoilt = [(change, strength) for change in arguments.changes for strength in CHANGES[change].strengths]
+    states = list(dict.fromkeys([UNCHANGED, *(control(of, state) for state in spoilt), *spoilt]))
+    found = {}
+    for state in states:
+        started = time.perf_counter()
+        found[state] = score(of, state, evaluators, kept, catalog)
+        print(f"{state[0]} {state[1]:g}: {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+    print(f"{arguments.data}, {of.n} samples of {SIDE} x {SIDE}, {of.n} pictures in the test split and in the train split.\n")
+    print(tables(found, of, arguments.changes))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,148 @@
+"""``ganrun evaluate``: scores of runs, or of folders of pictures, side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ganrun.cli.output import complain, outliving_readers, print_table
+from ganrun.cli.recipe import is_main
+from ganrun.errors import UserError
+
+if TYPE_CHECKING:
+    from ganrun.catalog import Catalog
+    from ganrun.comparison import Column
+    from ganrun.measuring import Measured
+    from ganrun.scores import Score
+
+DEFAULT = ("frechet-distance", "kernel-distance", "precision-recall", "density-coverage")  # for folders, where no recipe names any
+
+
+def command(
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Folders of runs.")] = None,
+    folders: Annotated[tuple[Path, Path] | None, typer.Option("--folders", metavar="REAL FAKE", help="Two folders of pictures instead of runs.")] = None,
+    metrics: Annotated[str | None, typer.Option(metavar="NAMES", help="Evaluators, separated by commas; by default those of each run's recipe.")] = None,
+    features: Annotated[str | None, typer.Option(metavar="NAME", help="The feature extractor for all of them.")] = None,
+    split: Annotated[str | None, typer.Option(metavar="SPLIT", help="The real samples to compare with: train or test.")] = None,
+    reference: Annotated[str | None, typer.Option(metavar="FILE", help="A file of `ganrun reference` instead of real samples.")] = None,
+    samples: Annotated[int | None, typer.Option(min=2, help="How many samples to score.")] = None,
+    size: Annotated[int | None, typer.Option(min=4, help="With --folders: scale pictures to this side.")] = None,
+    checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
+    stored: Annotated[bool, typer.Option("--stored", help="Only print the scores that the runs hold already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, provenance included.")] = False,
+    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+) -> None:
+    """Score runs, or a folder of pictures against another, and print what may be compared side by side."""
+    from ganrun.catalog import Catalog
+    from ganrun.comparison import columns
+
+    check_arguments(runs, folders, stored, metrics=metrics, features=features, split=split, reference=reference, samples=samples, size=size)
+    catalog = Catalog(modules=plugin or ())
+    options = {"features": features, "split": split, "reference": str(Path(reference).resolve()) if reference else None}
+    given = {key: value for key, value in options.items() if value is not None}
+    with outliving_readers():
+        found, failed = measured(runs or [], folders, catalog, (metrics, given, samples), (checkpoint, stored, size))
+        if not is_main():
+            return
+        for line in failed:
+            complain(line)
+        if as_json:
+            print(json.dumps([as_dict(who, one) for who, several in found.items() for one in several], indent=1))
+        else:
+            print_columns(columns(found))
+    if failed:
+        raise UserError(f"{len(failed)} of {len(found) + len(failed)} could not be scored; they are named above")
+
+
+def check_arguments(runs: Sequence[Path] | None, folders: Any, stored: bool, **given: Any) -> None:
+    """Raise UserError for arguments that do not go together."""
+    if bool(runs) == bool(folders):
+        raise UserError("give the folders of runs, or --folders REAL FAKE" if not runs else "give runs or --folders, not both")
+    if stored and (folders or any(value is not None for value in given.values())):
+        raise UserError("--stored prints what runs hold already; leave out --folders and everything that says how to score")
+    if given["size"] is not None and not folders:
+        raise UserError("--size scales the pictures of --folders; a run's samples have the size it was trained on")
+
+
+def measured(
+    runs: Sequence[Path], folders: tuple[Path, Path] | None, catalog: Catalog, wanted: tuple[str | None, dict[str, Any], int | None],
+    settings: tuple[str, bool, int | None],
+) -> tuple[dict[str, list[Measured]], list[str]]:  # fmt: skip
+    """Who -> what was measured, and a line for each run that could not be."""
+    from ganrun.comparison import entries, evaluate_folders, evaluate_run
+    from ganrun.measuring import kept
+
+    metrics, options, samples = wanted
+    checkpoint, stored, size = settings
+    names = [name.strip() for name in metrics.split(",")] if metrics else list(DEFAULT) if folders or options or samples else None
+    evaluators = None if names is None else entries(names, catalog, options, samples=samples)
+    if folders is not None:
+        return {str(folders[1]): evaluate_folders(*folders, evaluators or [], catalog, side=size)}, []
+    found: dict[str, list[Measured]] = {}
+    failed = []
+    for run in runs:
+        try:
+            found[str(run)] = kept(run) if stored else evaluate_run(run, evaluators, catalog, checkpoint=checkpoint)
+            if stored and not found[str(run)]:
+                raise UserError(f"{run} holds no scores; leave out --stored to compute some")
+        except UserError as error:
+            found.pop(str(run), None)
+            failed.append(str(error))
+    if failed and not found:
+        raise UserError("\n".join(failed))
+    return found, failed
+
+
+def print_columns(found: Sequence[Column]) -> None:
+    """A block for each score: what it was measured on, a line for each run, and what must not be overlooked."""
+    from ganrun.measuring import few
+
+    for column in found:
+        called = next((score.called for score in column.scores.values() if score.called), "")
+        print(f"{column.name}{f', which is {called}' if called else ''}")
+        for line in conditions(column.provenance):
+            print(f"  {line}")
+        for line in column.unlike:
+            print(f"  not to be compared with those above: {line}")
+        print_table(("run", "score", "95% interval"), [(f"    {who}", number(score.value), interval(score)) for who, score in column.scores.items()])
+        short = {few(score, column.provenance) for score in column.scores.values()} - {""}
+        for line in sorted(short):
+            print(f"  too few: {line}")
+        print()
+
+
+def conditions(provenance: Mapping[str, Any]) -> list[str]:
+    """What a score was measured on: how many samples, and each feature extractor with its hash."""
+    alike = provenance["alike"]
+    against = [f"{real['samples']:,} real ones ({split})" for split, real in alike["real"].items()]
+    counts = [f"{n:,} samples" for n in alike["samples"]]
+    found = [" and ".join(counts) + (f" against {' and '.join(against)}" if against else "")] if counts or against else []
+    for name, about in alike["features"].items():
+        found.append(f"{name} {about['hash'][:8]}" + (f": {about['preprocessing']}" if about["preprocessing"] else ""))
+    return found
+
+
+def number(value: float) -> str:
+    """Four significant digits."""
+    return f"{value:.4g}"
+
+
+def interval(score: Score) -> str:
+    """``3.71 to 4.13 (method)``, empty if there is none."""
+    if score.low is None or score.high is None or not math.isfinite(score.value):
+        return ""
+    return f"{number(score.low)} to {number(score.high)} ({score.method})"
+
+
+def as_dict(who: str, measured: Measured) -> dict[str, Any]:
+    """One evaluator's scores for ``--json``."""
+    from ganrun.lines import plain
+
+    scores = {name: vars(score) for name, score in measured.scores.items()}
+    found: dict[str, Any] = plain({"who": who, "evaluator": measured.evaluator, "scores": scores, "provenance": measured.provenance})
+    return found

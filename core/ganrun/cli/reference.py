@@ -1,0 +1,68 @@
+"""``ganrun reference``: mean and covariance of real features, written once for all runs that are compared with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganrun.errors import UserError
+
+if TYPE_CHECKING:
+    from ganrun.catalog import Catalog
+    from ganrun.protocols import Dataset
+
+
+def command(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recipe, a run or a folder of pictures; or a data set by name, such as cifar10.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, such as cifar10_train.safetensors.")],
+    features: Annotated[str, typer.Option(metavar="NAME", help="The feature extractor.")] = "inception",
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="train or test.")] = "train",
+    samples: Annotated[int | None, typer.Option(min=2, help="How many; all by default.")] = None,
+    entry: Annotated[str | None, typer.Option(metavar="ENTRY", help="Which entry of the data; x by default, or its first image.")] = None,
+    size: Annotated[int | None, typer.Option(min=4, help="Of a folder of pictures: scale them to this side.")] = None,
+    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+) -> None:
+    """Write the statistics of real features to a file, for `frechet-distance: {reference: FILE}` and `ganrun evaluate --reference FILE`."""
+    from ganrun.catalog import Catalog
+    from ganrun.comparison import write_reference
+    from ganrun.download import data_cache
+    from ganrun.evaluation import Evaluation
+    from ganrun.recipe import load_part
+    from ganrun.samples import Stored
+
+    if split not in ("train", "test"):
+        raise UserError(f"--split {split}: there is no such split; write train or test")
+    catalog = Catalog(modules=plugin or ())
+    dataset = datasets_of(source, catalog, size)
+    spaces = dataset(split).spaces
+    images = [name for name, space in spaces.items() if space.kind == "image"]
+    name = entry or ("x" if "x" in spaces else next(iter(images), ""))
+    if name not in spaces:
+        raise UserError(f"--entry {name}: {source} has no such entry; it has {', '.join(spaces)}")
+    stored = Stored(dataset(split), source, entry=name)
+    evaluation = Evaluation(stored, dataset, data_cache())
+    part = load_part(features, "features", catalog=catalog, origin="--features")
+    count = write_reference(output, part, stored, evaluation, split, samples or len(dataset(split)), catalog)
+    print(f"{output}: {features} of {count:,} samples of {source} ({split})")
+
+
+def datasets_of(source: str, catalog: Catalog, size: int | None) -> Callable[[str], Dataset]:
+    """Split -> data set of a recipe, a run, a folder of pictures, or a data set's name."""
+    from ganrun.api import is_run, open_recipe
+    from ganrun.picture_folder import folder_splits
+    from ganrun.recipe import load_part
+    from ganrun.training import datasets, datasets_of_part
+
+    path = Path(source).expanduser()
+    if path.is_dir() and not is_run(path):
+        whole = folder_splits(path, side=size)
+        both = (path / "train").is_dir() and (path / "test").is_dir()
+        return whole if both else lambda split: whole("test")
+    if size is not None:
+        raise UserError("--size scales the pictures of a folder; a data set has the size that the recipe gives it")
+    if source in catalog.names("dataset"):
+        return datasets_of_part(load_part(source, "dataset", catalog=catalog, origin="SOURCE"), Path())
+    return datasets(open_recipe(source, catalog, ()))

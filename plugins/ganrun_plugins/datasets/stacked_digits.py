@@ -1,0 +1,62 @@
+"""Stacked digits: 1,000 modes that can be counted offline, three scans of handwritten digits in one colour picture.
+
+Stacked MNIST of Metz et al., "Unrolled Generative Adversarial Networks" (2016), and Srivastava et al., "VEEGAN" (2017), at 8 x 8:
+the channels of a picture are three scans drawn at random, independently, and the picture shows the number abc of its three
+digits. The 128,000 fixed pictures are as many as Lin et al., "PacGAN" (2018), train on.
+
+The scans are those of ``digits``: a train picture has scans of its train half, a test picture of its test half. Which
+three a picture has follows from its split and its index alone, so a smaller ``count`` gives the first pictures of a larger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.data import InMemory
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles, Space
+from ganrun.randomness import ItemDraws
+from ganrun_plugins.datasets.digits import load_scans, resized
+
+CHANNELS = 3
+
+
+class StackedDigits(InMemory):
+    """``x``: pictures (3, size, size), one digit a channel. ``label``: 100 a + 10 b + c, the digits in the order of the channels.
+
+    Held are the scans and which three of them make each picture; ``batch`` puts those together.
+    """
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; the scans have 8")] = 8,
+        count: Annotated[int, Field(ge=1, description="pictures in each split")] = 128_000,
+    ) -> None:  # fmt: skip
+        scans, digit = load_scans(split)
+        draws = ItemDraws(("stacked-digits", split), np.asarray(0), np.arange(count))
+        chosen = np.stack([draws.integers(f"channel {channel}", len(scans)) for channel in range(CHANNELS)], axis=1)
+        drawn = torch.from_numpy(chosen)  # (count, 3)
+        label = (digit[drawn] * torch.tensor([100, 10, 1])).sum(1)  # (count,)
+        spaces = {"x": Space("image", (CHANNELS, size, size)), "label": Space("labels", (), 10**CHANNELS)}
+        tensors = {"drawn": drawn, "label": label, "scans": resized(scans, size)[:, 0]}
+        super().__init__(tensors, spaces, [f"{number:03}" for number in range(10**CHANNELS)])
+
+    def __len__(self) -> int:
+        return len(self.tensors["label"])
+
+    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
+        """Items (B,) -> ``x`` (B, 3, S, S) uint8 and ``label`` (B,), on the device of the data."""
+        indices = indices.to(self.device)
+        drawn = self.tensors["drawn"].index_select(0, indices)  # (B, 3)
+        return {"x": self.tensors["scans"][drawn], "label": self.tensors["label"].index_select(0, indices)}
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "stacked-digits", StackedDigits)

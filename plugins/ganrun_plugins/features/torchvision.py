@@ -1,0 +1,183 @@
+"""The last hidden layer of any classifier of torchvision, with weights that are on this machine.
+
+The features are what the network's last linear layer is given, and ``logits`` what it makes of them. Many measures are reported in such
+a space: Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018, compare ResNet-34, VGG-16 and
+Inception v3, and find convolutional features the best to tell real from generated pictures.
+
+``weights`` names published weights, such as IMAGENET1K_V1, or a file with a state dict of one's own; null is the newest published.
+Published ones are never downloaded here, but taken from where torch.hub keeps them (or ganrun's cache), verified by the beginning
+of their SHA-256, which their name holds. Nothing in a file is executed.
+
+Pictures are rounded to 256 levels, grey is repeated, the shorter side is brought to ``resize`` pixels as Pillow does (antialiased, rounded
+again), the middle ``crop`` x ``crop`` are cut out, and mean and deviation of ImageNet's colours taken off. Sizes and interpolation are those
+of the published weights, for a file of one's own 256, 224 and bilinear, if ``resize`` and ``crop`` say nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.transforms.functional import center_crop
+
+from ganrun.data import DataError, fingerprint
+from ganrun.errors import UserError
+from ganrun.evaluation import FeatureContext
+from ganrun.hookspecs import Component, hookimpl
+from ganrun_plugins.features import _weights as files
+from ganrun_plugins.features._classifier_network import in_float32
+
+WHO = "features.torchvision"
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours
+DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # the published files of DenseNet keep names of before 2018
+
+
+class Torchvision:
+    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, size) float32, the input of the last linear layer. ``logits``: (B, classes).
+
+    The file is not read before the first call, but has to be there.
+    """
+
+    def __init__(
+        self, context: FeatureContext, *,
+        model: Annotated[str, Field(description="a classifier of torchvision.models, such as resnet50, vgg16 or vit_b_16")] = "resnet50",
+        weights: Annotated[str | None, Field(description="a file, or a name such as IMAGENET1K_V1; null: the newest published ones")] = None,
+        sha256: files.Digits = None,
+        resize: Annotated[int | None, Field(ge=8, le=2048, description="pixels of the shorter side; null: as the weights want it")] = None,
+        crop: Annotated[int | None, Field(ge=8, le=2048, description="side of the square cut out; null: as the weights want it")] = None,
+    ) -> None:  # fmt: skip
+        files.check_pictures("this network", context)
+        self.device = context.device
+        self.model = known(model)
+        self.size = last_linear(model, outline(model))[1].in_features
+        named = models.get_model_weights(model).__members__
+        wanted: Any = named.get(weights if weights is not None else "DEFAULT", None)
+        if wanted is None:
+            assert weights is not None
+            self.weights = own(model, context.path(weights), sha256, list(named))
+            self.resize, self.crop, self.mean, self.deviation, self.mode = resize or 256, crop or 224, MEAN, DEVIATION, "bilinear"
+        else:
+            self.weights = published(model, wanted, context, sha256)
+            preset = wanted.transforms()
+            self.resize, self.crop = resize or preset.resize_size[0], crop or preset.crop_size[0]
+            self.mean, self.deviation, self.mode = tuple(preset.mean), tuple(preset.std), preset.interpolation.value
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return files.run_on(x, self.device, lambda levels: self.network[0](self._prepared(levels)).flatten(1))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, classes) of the network, which are not the data's."""
+        return files.run_on(x, self.device, lambda levels: self.network[1](self.network[0](self._prepared(levels)).flatten(1)))
+
+    @property
+    def preprocessing(self) -> str:
+        """What is done to a picture before the network sees it."""
+        return (
+            f"rounded to 256 levels; grey repeated; shorter side {self.resize} ({self.mode}, antialiased, rounded); "
+            f"middle {self.crop} x {self.crop}; (level / 255 - {self.mean}) / {self.deviation}"
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of the file's SHA-256, the network's name and what is done to a picture before."""
+        return fingerprint("torchvision", self.model, self.weights.sha256, self.preprocessing)
+
+    @cached_property
+    def network(self) -> tuple[nn.Module, nn.Linear]:
+        """Everything up to the last linear layer, and that layer; frozen, on the context's device."""
+        state = self.weights.read()
+        if any(DENSE.search(name) for name in state):
+            state = {DENSE.sub(r"\1\2", name): value for name, value in state.items()}
+        name, _ = last_linear(self.model, outline(self.model))
+        rows = state.get(f"{name}.weight")
+        settings = {} if rows is None else {"num_classes": rows.shape[0]}
+        network = built(self.model, **settings)
+        if getattr(network, "image_size", self.crop) != self.crop:  # a vision transformer has positions for one size alone
+            network = built(self.model, **settings, image_size=self.crop)
+        if hasattr(network, "transform_input"):  # ported from TensorFlow: it wants other colours, and is told so
+            network.transform_input = True  # type: ignore[assignment]
+        network = files.filled(network, self.weights, state).to(self.device)
+        name, last = last_linear(self.model, network)
+        parent, _, attribute = name.rpartition(".")
+        setattr(network.get_submodule(parent), attribute, nn.Identity())
+        return network, last
+
+    def _prepared(self, levels: Tensor) -> Tensor:
+        """(B, C, H, W) in 0 to 255 -> (B, 3, crop, crop), as the network was trained."""
+        height, width = levels.shape[-2:]
+        shorter = min(height, width)
+        levels = files.resized(levels, self.resize * height // shorter, self.resize * width // shorter, self.mode)
+        x = files.coloured(center_crop(levels, [self.crop, self.crop])) / 255  # (B, 3, crop, crop)
+        mean, deviation = (torch.tensor(value, dtype=torch.float32, device=x.device)[:, None, None] for value in (self.mean, self.deviation))
+        return (x - mean) / deviation
+
+
+def known(model: str) -> str:
+    """The name, if it is that of a classifier. UserError if not."""
+    names = models.list_models(module=models)
+    if model not in names:
+        near = difflib.get_close_matches(model, names, n=3)
+        raise UserError(f"{WHO}: torchvision has no classifier {model!r}; " + (f"did you mean {' or '.join(near)}?" if near else "torchvision.models.list_models"))
+    return model
+
+
+def built(model: str, **settings: Any) -> nn.Module:
+    """The network with weights of no use, in float32. torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]), in_float32(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # how two of them are initialised is going to change
+        network: nn.Module = models.get_model(model, weights=None, **settings)
+        return network
+
+
+def outline(model: str) -> nn.Module:
+    """The network without memory for its weights, which takes no time."""
+    try:
+        with torch.device("meta"):
+            return built(model)
+    except NotImplementedError:  # some networks calculate their widths with tensors, and need real ones
+        return built(model)
+
+
+def last_linear(model: str, network: nn.Module) -> tuple[str, nn.Linear]:
+    """The last linear layer and its name: classifiers end in it. UserError for one that has none."""
+    found = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not found:
+        raise UserError(f"{WHO}: {model} ends in no linear layer, so it has no last hidden layer; take another model, such as resnet50")
+    return found[-1]
+
+
+def own(model: str, weights: Path, sha256: str | None, names: list[str]) -> files.Weights:
+    """The weights of a file that the recipe names. DataError if it is not there, with the names that it could have meant."""
+    try:
+        return files.own(WHO, weights, sha256)
+    except DataError as error:
+        raise DataError(f"{error}; published weights of {model} are called {', '.join(names)}") from None
+
+
+def published(model: str, wanted: Any, context: FeatureContext, sha256: str | None) -> files.Weights:
+    """Published weights, if they are on this machine. DataError saying how to get them if not."""
+    name = wanted.url.rpartition("/")[2]
+    digits = re.search(r"-([0-9a-f]{8,64})\.", name)
+    file = files.Published((name,), wanted.url, digits[1] if digits else "")
+    found = file.found(context.cache)
+    if found is None:
+        looked = "\n  ".join(str(place) for place in file.places(context.cache))
+        raise DataError(
+            f"{WHO}: the weights {wanted.name} of {model} are not on this machine. Get them once, by\n"
+            f"  python -c \"import torch; torch.hub.load_state_dict_from_url('{wanted.url}', check_hash=True)\"\n"
+            f"or place {name} here:\n  {looked}"
+        )
+    return files.Weights(WHO, lambda: found, sha256 or file.sha256)
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("features", "torchvision", Torchvision)

@@ -1,0 +1,218 @@
+"""`ganrun evaluate`, `ganrun reference` and the blind test of `ganrun sample`."""
+
+import csv
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from ganrun import pictures
+from ganrun.data import read_items
+from ganrun.folder import is_run
+
+PIXELS = {"frechet-distance": {"features": "pixels", "samples": 64}}
+
+
+@pytest.fixture
+def points(ganrun, write_recipe):
+    """A function: train a run on points, a few steps."""
+
+    def train(name, *sets, **changes):
+        write_recipe(f"{name}.yaml", evaluators=[PIXELS], **changes)
+        code, _, err = ganrun("recipe", f"{name}.yaml", *[word for value in sets for word in ("--set", value)], "-o", f"runs/{name}")
+        assert code == 0, err
+        return f"runs/{name}"
+
+    return train
+
+
+@pytest.fixture
+def digits(ganrun, write_recipe):
+    """A run on pictures of 16 pixels that was hardly trained."""
+    small = {"dcgan": {"width": 4}}
+    write_recipe("digits.yaml", variant="dcgan", dataset={"digits": {"size": 16}}, generator=small, discriminator=small, evaluators=[])
+    code, _, err = ganrun("recipe", "digits.yaml", "-o", "runs/digits")
+    assert code == 0, err
+    return "runs/digits"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A function: a folder of random grey pictures."""
+
+    def make(name, n=20, side=16, seed=0, mode="L"):
+        place = tmp_path / name
+        place.mkdir(parents=True)
+        x = torch.randint(0, 256, (n, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+        for i, picture in enumerate(x):
+            Image.fromarray(picture.numpy()).convert(mode).save(place / f"{i:03d}.png")
+        return str(place)
+
+    return make
+
+
+def scores_of(out):
+    """Who -> name -> score, of `--json`."""
+    found = {}
+    for entry in json.loads(out):
+        found.setdefault(entry["who"], {}).update(entry["scores"])
+    return found
+
+
+def test_runs_are_scored_by_their_own_recipes_as_training_did(ganrun, points):
+    one, other = points("one"), points("other", "train.seed=1")
+    code, out, _ = ganrun("evaluate", one, other, "--json")
+    assert code == 0
+    for run in (one, other):
+        *_, last = [json.loads(line) for line in open(f"{run}/metrics.jsonl")]
+        assert scores_of(out)[run]["frechet-distance[pixels]"]["value"] == pytest.approx(last["frechet-distance[pixels]"], rel=1e-12)
+
+
+def test_a_block_a_score_names_conditions_runs_intervals_and_too_few_samples(ganrun, points):
+    one, other = points("one"), points("other", "train.seed=1")
+    code, out, _ = ganrun("evaluate", one, other)
+    assert code == 0
+    first, second, third, *rest = out.splitlines()
+    assert (first, second) == ("frechet-distance[pixels]", "  64 samples against 512 real ones (test)")
+    assert third.startswith("  pixels")
+    assert [line.split()[0] for line in rest[:2]] == [one, other]
+    assert all(" to " in line and "jackknife over 10 groups" in line for line in rest[:2])
+    assert "too few: 64 samples, where this score takes 10,000" in rest[2]
+
+
+def test_unlike_scores_do_not_share_a_column_and_it_is_said_what_differs(ganrun, points):
+    one, other = points("one"), points("other", "dataset={ring: {count: 300}}")
+    code, out, _ = ganrun("evaluate", one, other)
+    assert code == 0
+    assert out.count("frechet-distance[pixels]\n") == 2
+    assert "not to be compared with those above: real.test.samples: 512, and 300" in out
+    assert "not to be compared with those above: real.test.data:" in out
+
+
+def test_metrics_features_and_numbers_can_be_named_and_are_kept_with_the_run(ganrun, points):
+    run = points("one")
+    code, out, _ = ganrun("evaluate", run, "--metrics", "frechet-distance,mode-coverage", "--features", "pixels", "--samples", "50", "--json")
+    assert code == 0
+    assert {"frechet-distance[pixels]", "mode-coverage.modes"} <= scores_of(out)[run].keys()
+    assert {sample for entry in json.loads(out) for sample in entry["provenance"]["alike"]["samples"]} == {50}
+    assert scores_of(ganrun("evaluate", run, "--stored", "--json")[1]) == scores_of(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give the folders of runs, or --folders"),
+        (["RUN", "--folders", "a", "b"], "not both"),
+        (["RUN", "--stored", "--samples", "5"], "--stored prints what runs hold"),
+        (["RUN", "--size", "8"], "--size scales the pictures of --folders"),
+        (["RUN", "--metrics", "frechet-distanse"], 'did you mean "frechet-distance"'),
+        (["RUN", "--metrics", "mode-coverage", "--features", "pixels"], "--features: none of mode-coverage has this parameter"),
+        (["RUN", "--metrics", "frechet-distance"], "a classifier looks at images"),
+        (["absent"], "absent is not there"),
+        (["--folders", "absent", "RUN"], "there is no such folder"),
+    ],
+)
+def test_what_cannot_be_scored_is_told_without_a_traceback(ganrun, points, arguments, words):
+    run = points("one")
+    code, _, err = ganrun("evaluate", *[run if word == "RUN" else word for word in arguments])
+    assert code == 2
+    assert words in err
+
+
+def test_a_run_that_cannot_be_scored_does_not_cost_the_others_their_scores(ganrun, points):
+    run = points("one")
+    code, out, err = ganrun("evaluate", "absent", run)
+    assert code == 2
+    assert f"    {run}" in out
+    assert "absent is not there" in err
+    assert "1 of 2 could not be scored" in err
+
+
+def test_saved_samples_score_as_the_run_that_made_them(ganrun, digits, tmp_path):
+    """Samples are of 256 levels before they are scored, so saving and reading them changes nothing."""
+    held = ganrun_load(digits).dataset("test")
+    (real,) = read_items(held, range(100), rows=100)
+    for i, x in enumerate(real["x"]):
+        pictures.save(pictures.single(x), tmp_path / "real" / f"{i:03d}.png")
+    ganrun("sample", digits, "--count", "60", "-o", "fake")
+    _, out, _ = ganrun("evaluate", "--folders", "real", "fake", "--metrics", "frechet-distance", "--features", "pixels", "--json")
+    score = scores_of(out)["fake"]["frechet-distance[pixels]"]["value"]
+    fakes = ganrun_load(digits).sample(60, 0)
+    from ganrun.samples import loaded, stored
+    from ganrun_plugins.evaluators.frechet_distance import frechet_distance
+
+    space = held.spaces["x"]
+    want = frechet_distance(real["x"].flatten(1), loaded(stored(fakes, space)).flatten(1))
+    assert score == pytest.approx(want, rel=1e-6)
+
+
+def ganrun_load(run):
+    """A run opened by the Python API."""
+    import ganrun
+
+    return ganrun.load(run)
+
+
+def test_a_folder_is_at_no_distance_from_itself(ganrun, folder):
+    one = folder("one")
+    code, out, _ = ganrun("evaluate", "--folders", one, one, "--metrics", "frechet-distance", "--features", "pixels", "--json")
+    assert code == 0
+    assert scores_of(out)[one]["frechet-distance[pixels]"]["value"] == pytest.approx(0, abs=1e-3)
+
+
+def test_folders_of_several_sizes_ask_for_one_and_grey_meets_colour(ganrun, folder):
+    one, other = folder("one"), folder("other", side=20, mode="RGB")
+    words = ("--metrics", "frechet-distance", "--features", "pixels")
+    code, _, err = ganrun("evaluate", "--folders", one, other, *words)
+    assert code == 2
+    assert "(3, 16, 16)" in err
+    assert "add --size N" in err
+    code, out, _ = ganrun("evaluate", "--folders", one, other, *words, "--size", "16", "--json")
+    assert code == 0
+    assert json.loads(out)[0]["provenance"]["alike"]["shape"] == [3, 16, 16]
+
+
+def test_a_reference_stands_for_the_real_samples(ganrun, points):
+    run = points("one")
+    code, out, _ = ganrun("reference", run, "--features", "pixels", "--split", "test", "-o", "ring.safetensors")
+    assert (code, out) == (0, "ring.safetensors: pixels of 512 samples of runs/one (test)\n")
+    words = ("--metrics", "frechet-distance", "--features", "pixels", "--samples", "64", "--json")
+    with_real = scores_of(ganrun("evaluate", run, *words)[1])[run]["frechet-distance[pixels]"]
+    with_file = scores_of(ganrun("evaluate", run, *words, "--reference", "ring.safetensors")[1])[run]["frechet-distance[pixels]"]
+    assert with_file == with_real
+
+
+def test_a_reference_of_other_features_is_refused(ganrun, points, digits):
+    run = points("one")
+    ganrun("reference", "digits", "--features", "pixels", "-o", "digits.safetensors")
+    code, _, err = ganrun("evaluate", run, "--metrics", "frechet-distance", "--features", "pixels", "--reference", "digits.safetensors")
+    assert code == 2
+    assert "has shape [1, 32, 32], and the samples have [2]; write a reference that fits" in err
+    code, _, err = ganrun("evaluate", run, "--metrics", "frechet-distance", "--features", "pixels", "--reference", "absent.safetensors")
+    assert code == 2
+    assert "there is no reference" in err
+
+
+def test_the_blind_grid_has_a_key_that_is_right(ganrun, digits):
+    code, out, _ = ganrun("sample", digits, "--mixed-with-real", "--count", "16", "--grid", "blind.png")
+    assert code == 0
+    assert "blind.key.csv" in out
+    answers = list(csv.DictReader(open("blind.key.csv")))
+    assert [(int(row["row"]), int(row["column"])) for row in answers] == [(r, c) for r in range(1, 5) for c in range(1, 5)]
+    assert sorted(row["answer"] for row in answers) == ["made"] * 8 + ["real"] * 8
+    assert [row["answer"] for row in answers] != ["real"] * 8 + ["made"] * 8
+    held = ganrun_load(digits).dataset("test").tensors["x"]
+    sheet = pictures.to_tensor(Image.open("blind.png").convert("L")).add(1).mul(127.5).round().to(torch.uint8)
+    for row in answers:
+        top, left = (int(row["row"]) - 1) * 18, (int(row["column"]) - 1) * 18
+        cell = sheet[:, top : top + 16, left : left + 16]
+        assert bool((held == cell).flatten(1).all(1).any()) == (row["answer"] == "real")
+
+
+@pytest.mark.parametrize(("count", "words"), [("3", "an even number"), ("100000", "an even number up to")])
+def test_a_blind_grid_of_other_numbers_is_refused(ganrun, digits, count, words):
+    code, _, err = ganrun("sample", digits, "--mixed-with-real", "--count", count)
+    assert code == 2
+    assert words in err
+    assert is_run(__import__("pathlib").Path(digits))

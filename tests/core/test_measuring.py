@@ -1,0 +1,154 @@
+"""What scores are called, where they are from, and what is kept of them."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from ganrun import lines
+from ganrun.measuring import FILE, Measured, differences, evaluate, few, joined, kept
+from ganrun.scores import Score, share
+
+PIXELS = {"frechet-distance": {"features": "pixels", "samples": 100}}
+
+
+@pytest.fixture
+def scored(tiny, make_run, tmp_path):
+    """A function: a run with a folder whose evaluators have run."""
+
+    def make(*evaluators, plugins=None, **changes):
+        run = make_run(tiny(evaluators=list(evaluators), **changes), plugins)
+        run.folder = run.evaluation.folder = tmp_path
+        run.step = run.steps
+        return run, evaluate(run)
+
+    return make
+
+
+def test_the_name_of_a_score_says_its_evaluator_its_features_and_its_key():
+    assert [joined("a", key) for key in ("", "[pixels]", "[pixels].floor", "modes")] == ["a", "a[pixels]", "a[pixels].floor", "a.modes"]
+
+
+def test_a_score_is_kept_with_everything_that_decided_it(scored, tmp_path):
+    run, _ = scored(PIXELS)
+    (line,) = lines.read(tmp_path / FILE)
+    about = line["provenance"]
+    assert about["alike"]["evaluator"]["frechet-distance"]["split"] == "test"
+    assert about["alike"]["samples"] == [100]
+    assert about["alike"]["real"] == {"test": {"samples": 512, "data": run.dataset("test").fingerprint()}}
+    assert about["alike"]["features"]["pixels"]["hash"] == "pixels"
+    assert about["alike"]["quantisation"] == "none", "points are not rounded"
+    assert about["weights"] == {"generator": "trained"}
+    assert (about["step"], about["seed"]) == (20, 0)
+    assert {"ganrun", "torch", "evaluator.frechet-distance", "features.pixels"} <= about["versions"].keys()
+
+
+def test_averaged_weights_are_named(scored, tmp_path):
+    run, _ = scored(PIXELS, tricks=["ema"])
+    assert lines.read(tmp_path / FILE)[0]["provenance"]["weights"] == {"generator": "trained"}, "there is no average before training"
+    run.step = 0
+    run.train()
+    assert lines.read(tmp_path / FILE)[-1]["provenance"]["weights"] == {"generator": "average"}
+
+
+def test_kept_scores_come_back_the_newest_of_each_evaluator(scored, tmp_path):
+    class Changing:
+        def __init__(self):
+            self.calls = 0
+
+        def evaluate(self, evaluation):
+            self.calls += 1
+            return {"value": share(self.calls, 4, enough=10), "bad": math.nan, "far": math.inf, "none": share(0, 4)}
+
+    run, _ = scored("changing", plugins={"evaluator.changing": Changing})
+    evaluate(run)
+    (found,) = kept(tmp_path)
+    assert found.scores["changing.value"] == share(2, 4, enough=10)
+    assert found.scores["changing.none"] == share(0, 4)
+    assert found.scores["changing.far"].value == math.inf
+    assert math.isnan(found.scores["changing.bad"].value)
+    assert "NaN" not in (tmp_path / FILE).read_text()
+
+
+def test_equal_conditions_are_alike_and_others_are_not():
+    one, same, other = ({"alike": {"samples": [n], "real": {"test": {"samples": 512}}}} for n in (100, 100, 200))
+    assert Measured("a", {}, one).kind == Measured("b", {}, same).kind != Measured("a", {}, other).kind
+    assert differences(one["alike"], other["alike"]) == ["samples: [100], and [200]"]
+    assert differences({"real": {"test": 1}}, {"real": {"train": 2}}) == ["real.test: 1, and null", "real.train: null, and 2"]
+
+
+def test_too_few_samples_are_told_by_the_smaller_side():
+    about = {"alike": {"samples": [5000], "real": {"test": {"samples": 898}}}}
+    assert few(Score(1.0, enough=1000), about) == "898 samples, where this score takes 1,000"
+    assert few(Score(1.0, enough=898), about) == ""
+    assert few(Score(1.0), about) == ""
+
+
+def test_a_resumed_run_keeps_no_score_of_a_step_that_it_takes_again(tmp_path):
+    for step in (10, 20, 30):
+        lines.append(tmp_path / FILE, {"step": step})
+    (tmp_path / FILE).open("a").write('{"step": 4')
+    lines.cut(tmp_path / FILE, 20)
+    assert [line["step"] for line in lines.read(tmp_path / FILE)] == [10, 20]
+
+
+def test_real_features_are_read_from_disk_by_the_next_run(tiny, make_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANRUN_DATA", str(tmp_path))
+    calls = []
+
+    class Slow:
+        size = 2
+
+        def __init__(self, context):
+            self.calls = calls
+
+        def __call__(self, x):
+            calls.append(len(x))
+            return x.flatten(1)
+
+        def fingerprint(self):
+            return "slow"
+
+    def scores(count=512):
+        run = make_run(tiny(evaluators=[{"frechet-distance": {"features": "slow"}}], dataset={"ring": {"count": count}}), {"features.slow": Slow})
+        run.step = run.steps
+        return evaluate(run)
+
+    first = scores()
+    assert sum(calls) == 2 * 512, "real and fake"
+    assert scores() == first
+    assert sum(calls) == 3 * 512, "the fakes alone"
+    scores(count=256)
+    assert sum(calls) == 3 * 512 + 2 * 256, "other data are other features"
+
+
+def test_a_damaged_file_of_features_is_computed_again(tiny, make_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANRUN_DATA", str(tmp_path))
+    from ganrun.feature_store import FeatureStore
+
+    store = FeatureStore(tmp_path)
+    store.write({"a": 1}, "features", {"x": torch.ones(3)})
+    (file,) = tmp_path.glob("*.safetensors")
+    assert torch.equal(store.read({"a": 1}, "features")["x"], torch.ones(3))
+    file.write_bytes(file.read_bytes()[:40])
+    assert store.read({"a": 1}, "features") is None
+    assert store.read({"a": 2}, "features") is None
+
+
+def test_fakes_too_many_to_keep_are_made_again_the_same(tiny, make_run, monkeypatch):
+    from ganrun import evaluation
+
+    run = make_run(tiny())
+    kept_ones = run.evaluation.fakes(n=600)
+    monkeypatch.setattr(evaluation, "KEPT", 0)
+    run.evaluation.forget_fakes()
+    assert torch.equal(run.evaluation.fakes(n=600), kept_ones)
+    assert not run.evaluation._made
+
+
+def test_images_have_256_levels_as_if_they_had_been_saved(make_run, with_all_tricks):
+    run = make_run(with_all_tricks())
+    fakes = run.evaluation.fakes(n=10)
+    assert torch.equal(fakes, fakes.add(1).mul(127.5).round().div(127.5).sub(1))
+    assert json.dumps(run.evaluation.spaces["x"].shape) == "[1, 16, 16]"
