@@ -1,12 +1,15 @@
 """What each score notices: real pictures, spoilt in one known way after the other, and how every evaluator reacts.
 
-    python benchmarks/notices.py --out notices.jsonl                                  # digits, about two minutes on one core
+    python benchmarks/notices.py --out notices.jsonl                                  # digits, three splits: two minutes on one core
     python benchmarks/notices.py --features classifier pixels random-conv --out notices.jsonl
     python benchmarks/notices.py --data mnist --root FOLDER --out notices-mnist.jsonl  # 2,000 pictures in each part
 
 After Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018). Nothing is trained: the "samples"
 are real pictures of one part of the data, scored against a second part (the test split); a third part (the train split) is what may be
-memorised. No picture is in two parts. Every part has equally many pictures, with equal shares of the classes as far as they go.
+memorised. No picture is in two parts, all of equally many pictures, drawn at random and not class by class: parts with equal shares of the
+classes would be more alike than a perfect generator's samples are to data, by as much as the kernel distance is below 0 then.
+
+The split is drawn anew for each seed: tables are of the first, and verdicts of all, because one split may be uneven by bad luck.
 
 Without change the samples are as good as samples can be. Then some of them, or all, are changed: uniform noise in their place, classes
 left out, pictures of the train split in their place, a Gaussian blur, a shift to the right. A score **notices** a change
@@ -98,7 +101,7 @@ class Pictures(InMemory):
 
 @dataclass(frozen=True)
 class Parts:
-    """train: what may be memorised; test: the reference; both of n pictures. pool: where samples are from, the first n of it at strength 0."""
+    """train: what may be memorised; test: the reference; both of n pictures. pool: the first n of it are the samples without change."""
 
     train: Pictures
     test: Pictures
@@ -110,7 +113,7 @@ class Parts:
         return self.train if name == "train" else self.test
 
 
-def parts(name: str, root: str | None, wanted: int | None) -> Parts:
+def parts(name: str, root: str | None, wanted: int | None, seed: int) -> Parts:
     """Three parts of a data set that have no picture in common, and for mnist a fourth, for its classifier.
 
     The shipped classifier of digits was trained on their train split, so only what may be memorised is from there.
@@ -122,7 +125,7 @@ def parts(name: str, root: str | None, wanted: int | None) -> Parts:
     n = wanted or (449 if shipped else 2000)
     seen = 0 if shipped else n  # rows at the beginning of ``other`` that are in the first part
     taught = 0 if shipped else TEACHING
-    order, rest = interleaved(first.tensors["label"]), interleaved(other.tensors["label"])
+    order, rest = (torch.from_numpy(permutation(len(data), "notices", seed)) for data in (first, other))
     if min(len(order) - n, len(rest) - seen - taught - 2 * n) < 0:
         most = min(len(order), (len(rest) - taught) // (2 if shipped else 3))
         raise UserError(f"--samples {n}: {name} has too few pictures for parts of so many; ask for at most {most}")
@@ -135,16 +138,6 @@ def parts(name: str, root: str | None, wanted: int | None) -> Parts:
 def picked(data: Any, rows: Tensor, teaching: tuple[Tensor, Tensor] | None = None) -> Pictures:
     """Some rows of a data set in memory."""
     return Pictures(data.tensors["x"][rows], data.tensors["label"][rows], data, teaching)
-
-
-def interleaved(label: Tensor) -> Tensor:
-    """A random order of labels (n,) in which classes take turns, so that any piece of it has equal shares of them: (n,) int64."""
-    shuffled = torch.from_numpy(permutation(len(label), "notices"))
-    rank = torch.empty(len(label), dtype=torch.int64)
-    for value in label.unique().tolist():
-        mine = shuffled[label[shuffled] == value]
-        rank[mine] = torch.arange(len(mine))
-    return (rank * (int(label.max()) + 1) + label).argsort()
 
 
 # --- changes ----------------------------------------------------------------------------------------------------
@@ -318,11 +311,35 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
 
 
-def tables(found: Found, of: Parts, changes: Sequence[str]) -> str:
-    """One table a change, a score a row and a strength a column; then who notices what."""
+@dataclass(frozen=True)
+class Look:
+    """All scores of one split: state -> name -> score. controls: what each state is compared with."""
+
+    of: Parts
+    found: Found
+    controls: Mapping[State, State]
+
+    def verdict(self, name: str, change: str) -> str:
+        """Whether a score notices a change."""
+        return verdict(self.found, name, [state for state in self.controls if state[0] == change], self.controls.__getitem__)
+
+
+def look(of: Parts, changes: Sequence[str], evaluators: Sequence[tuple[str, Any, Any]], kept: Kept, catalog: Catalog) -> Look:
+    """Score all states of a split."""
+    controls = {(change, strength): control(of, (change, strength)) for change in changes for strength in CHANGES[change].strengths}
+    found = {}
+    for state in dict.fromkeys([UNCHANGED, *controls.values(), *controls]):
+        started = time.perf_counter()
+        found[state] = score(of, state, evaluators, kept, catalog)
+        print(f"{state[0]} {state[1]:g}: {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
+    return Look(of, found, controls)
+
+
+def tables(looks: Sequence[Look], changes: Sequence[str]) -> str:
+    """One table a change for the first split, a score a row and a strength a column; then who notices what on all of them."""
+    found, controls, n = looks[0].found, looks[0].controls, looks[0].of.n
     names, still = moving(found)
-    controls = {state: control(of, state) for state in found if state[0] not in ("none", "fewer")}
-    few = {name for name in names if isinstance(one := found[UNCHANGED].get(name), Score) and one.enough > of.n}
+    few = {name for name in names if isinstance(one := found[UNCHANGED].get(name), Score) and one.enough > n}
     shown = {name: f"{name} \\*" if name in few else name for name in names}
     pieces = []
     for change in changes:
@@ -331,12 +348,16 @@ def tables(found: Found, of: Parts, changes: Sequence[str]) -> str:
         columns += [(controls[state], f"0, {controls[state][1]:g} samples") for state in states if controls[state] != UNCHANGED]
         rows = [[shown[name], *(cell(found[state].get(name)) for state, _ in columns)] for name in names]
         pieces += [f"### {change}: {CHANGES[change].unit}", markdown(["score", *(title for _, title in columns)], rows)]
-    of_change = {change: [state for state in controls if state[0] == change] for change in changes}
-    verdicts = [[shown[name], *(verdict(found, name, states, controls.__getitem__) for states in of_change.values())] for name in names]
+    verdicts = [[shown[name], *(agreed([one.verdict(name, change) for one in looks]) for change in changes)] for name in names]
     pieces += ["### Who notices what", markdown(["score", *changes], verdicts)]
-    pieces.append(f"\\* {of.n} samples are fewer than this score takes. The same whatever the samples: {', '.join(still) or 'none'}.")
-    reasons = dict.fromkeys(f"{name}: {one}" for scores in found.values() for name, one in scores.items() if isinstance(one, str))
+    pieces.append(f"\\* {n} samples are fewer than this score takes. The same whatever the samples: {', '.join(still) or 'none'}.")
+    reasons = dict.fromkeys(f"{name}: {said}" for scores in found.values() for name, said in scores.items() if isinstance(said, str))
     return "\n\n".join(pieces + list(reasons))
+
+
+def agreed(verdicts: Sequence[str]) -> str:
+    """The verdict of all splits, or that of each."""
+    return verdicts[0] if len(set(verdicts)) == 1 else "; ".join(verdicts)
 
 
 def main() -> None:
@@ -344,23 +365,21 @@ def main() -> None:
     parser.add_argument("--data", choices=("digits", "mnist"), default="digits")
     parser.add_argument("--root", help="folder of the data's own files, for mnist")
     parser.add_argument("--samples", type=int, help="pictures in each part; by default 449 of digits, 2,000 of mnist")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="splits into parts")
     parser.add_argument("--features", nargs="+", default=["classifier"])
     parser.add_argument("--changes", nargs="+", choices=list(CHANGES), default=list(CHANGES))
     parser.add_argument("--out", type=Path, help="a file of JSON lines, to which scores are added")
     arguments = parser.parse_args()
     catalog = Catalog()
-    of = parts(arguments.data, arguments.root, arguments.samples)
     evaluators = wanted_evaluators(arguments.features, catalog)
-    kept = Kept(arguments.out, {"data": arguments.data, "side": SIDE, "samples": of.n})
-    spoilt = [(change, strength) for change in arguments.changes for strength in CHANGES[change].strengths]
-    states = list(dict.fromkeys([UNCHANGED, *(control(of, state) for state in spoilt), *spoilt]))
-    found = {}
-    for state in states:
-        started = time.perf_counter()
-        found[state] = score(of, state, evaluators, kept, catalog)
-        print(f"{state[0]} {state[1]:g}: {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
-    print(f"{arguments.data}, {of.n} samples of {SIDE} x {SIDE}, {of.n} pictures in the test split and in the train split.\n")
-    print(tables(found, of, arguments.changes))
+    looks = []
+    for seed in arguments.seeds:
+        of = parts(arguments.data, arguments.root, arguments.samples, seed)
+        kept = Kept(arguments.out, {"data": arguments.data, "side": SIDE, "samples": of.n, "seed": seed})
+        looks.append(look(of, arguments.changes, evaluators, kept, catalog))
+    n = looks[0].of.n
+    print(f"{arguments.data}, {n} samples of {SIDE} x {SIDE}, {n} pictures in the test and in the train split; {len(looks)} splits.\n")
+    print(tables(looks, arguments.changes))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,16 @@ from ganrun.trained import Trained, recipe_of
 
 @dataclass(frozen=True)
 class Column:
-    """Scores that may be compared: who -> score. name: the score's; provenance: of the first; unlike: how it differs from the column before it of this name."""
+    """Scores that may be compared: who -> score. name: the score's; provenance: of the first; unlike: how it differs from the column before it of this name.
+
+    steps: who -> after how many steps of training.
+    """
 
     name: str
     scores: dict[str, Score]
     provenance: Mapping[str, Any]
     unlike: tuple[str, ...] = ()
+    steps: dict[str, int] = field(default_factory=dict)
 
 
 def entries(names: Sequence[str], catalog: Catalog, options: Mapping[str, Any], *, samples: int | None = None) -> list[dict[str, Any]]:
@@ -53,9 +57,12 @@ def entries(names: Sequence[str], catalog: Catalog, options: Mapping[str, Any], 
 
 
 def evaluate_run(
-    folder: Path, evaluators: Sequence[Any] | None, catalog: Catalog, *, checkpoint: str = "last", device: str = "auto"
+    folder: Path, evaluators: Sequence[Any] | None, catalog: Catalog, *, checkpoint: str = "last", device: str = "auto",
+    options: Mapping[str, Any] | None = None, samples: int | None = None,
 ) -> list[Measured]:  # fmt: skip
-    """Score a run's checkpoint, and keep the scores with it. evaluators: as a recipe writes them; None: the run's own.
+    """Score a run's checkpoint, and keep the scores with it.
+
+    evaluators: as a recipe writes them; None: the run's own, with those of the options that each has, and on so many samples.
 
     Raises:
         UserError: if there is no such run or checkpoint, or an evaluator cannot score it.
@@ -65,10 +72,16 @@ def evaluate_run(
         recipe = dataclasses.replace(recipe, observers=[])
         if not recipe.evaluators:
             raise UserError(f"{folder}: its recipe has no evaluators; name some with --metrics")
+        changes = entries([part.name for part in recipe.evaluators], catalog, options or {}, samples=samples)
+        changed = [{part.name: part.as_recipe()[part.name] | change[part.name]} for part, change in zip(recipe.evaluators, changes)]
+        recipe = dataclasses.replace(recipe, evaluators=load_evaluators(changed, catalog=catalog, origin=f"{folder}/recipe.yaml"))
     else:
         parts = load_evaluators(evaluators, catalog=catalog, origin="--metrics")
         recipe = dataclasses.replace(recipe_of(folder, catalog, {"train.device": device}, to_train=False), evaluators=parts)
-    trained = Trained(folder, recipe, checkpoint)
+    try:
+        trained = Trained(folder, recipe, checkpoint)
+    except RefusedError as error:
+        raise _unscored(folder, error.refusals) from error
     processes = trained.experiment.processes
     with trained.settings():
         source = Generated(trained.studio, trained.dataset, recipe.train.seed)
@@ -102,7 +115,7 @@ def evaluate_folders(
         try:
             pairs.append((part, part.part.make()))
         except Refusal as refusal:
-            raise RefusedError([Refused(label(part.part), refusal.why, refusal.instead)]) from refusal
+            raise _unscored(fake, [Refused(label(part.part), refusal.why, refusal.instead)]) from refusal
     return list(_measured(evaluation, pairs, catalog, None))
 
 
@@ -132,7 +145,13 @@ def columns(measured: Mapping[str, Iterable[Measured]]) -> list[Column]:
                     unlike = () if before is None else tuple(differences(before.provenance["alike"], one.provenance["alike"]))
                     found[key] = Column(name, {}, one.provenance, unlike)
                 found[key].scores[who] = score
+                found[key].steps[who] = one.provenance["step"]
     return sorted(found.values(), key=lambda column: list(dict.fromkeys(name for name, _ in found)).index(column.name))
+
+
+def _unscored(what: Any, refusals: Sequence[Refused]) -> UserError:
+    """Why there is no score: what evaluators refuse, said of samples and not of a recipe to train."""
+    return UserError(f"{what} cannot be scored in this way:\n  " + "\n  ".join(map(str, refusals)))
 
 
 def _measured(evaluation: Evaluation, pairs: Sequence[tuple[EvaluatorPart, Any]], catalog: Catalog, folder: Path | None) -> Iterator[Measured]:
@@ -140,7 +159,7 @@ def _measured(evaluation: Evaluation, pairs: Sequence[tuple[EvaluatorPart, Any]]
         try:
             found = measure(evaluation, name, part, evaluator, catalog)
         except Refusal as refusal:
-            raise RefusedError([Refused(f"evaluator {name}", refusal.why, refusal.instead)]) from refusal
+            raise _unscored(folder or evaluation.source.about().get("folder", ""), [Refused(f"evaluator {name}", refusal.why, refusal.instead)]) from refusal
         if folder is not None:
             try:
                 keep(folder, found)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from ganrun.protocols import Dataset, Features, Space
 from ganrun.recipe import Part
 from ganrun.samples import CHUNK, Generated, Source, Stored, loaded, real_rows, stored
 from ganrun.sampling import Studio, chunks
+from ganrun.sharing import Sharing
 from ganrun.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ __all__ = ["Evaluation", "FeatureContext", "Used", "bracket", "check_classifier"
 
 LIMIT = 10_000  # real samples, unless more fakes are scored
 KEPT = 256 << 20  # bytes of fakes that are kept for the next evaluator; more are made again
-DONE, FAILED = "done", "failed"  # how the main process's evaluation ended, said to the others
 
 
 @dataclass
@@ -46,21 +46,6 @@ class Used:
     def real_samples(self, split: str, n: int, data: str) -> None:
         """Note that n samples of a split were asked for; the most of several requests stands."""
         self.real[split] = {"samples": max(n, self.real.get(split, {}).get("samples", 0)), "data": data}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An error of one process, on its way to the main one. mendable: it is a UserError; trace: where it came from."""
-
-    text: str
-    mendable: bool
-    trace: str
-
-    def throw(self, rank: int) -> None:
-        """Raise it again in this process."""
-        if self.mendable:
-            raise UserError(self.text)
-        raise RuntimeError(f"process {rank} failed:\n{self.trace}")
 
 
 class Evaluation:
@@ -86,7 +71,7 @@ class Evaluation:
         self.evaluator = ""
         self.step = 0
         self.used = Used()
-        self._processes = processes
+        self._sharing = Sharing(processes, self._pieces)
         self._store = FeatureStore(cache / "features")
         self._made: dict[int, dict[str, dict[int, Tensor]]] = {}
         self._real: dict[tuple[str, str, int], Tensor] = {}
@@ -119,6 +104,8 @@ class Evaluation:
 
     def count(self, name: str | None = None) -> int:
         """How many fakes to score: the recipe's number, else as many as there are test samples, at most 10,000."""
+        if self.samples is not None and not self.description.conditional:
+            return self.samples  # whether there is a test split or not
         most = len(self.source.dataset if isinstance(self.source, Stored) else self.dataset("test"))
         wanted = self.samples if self.samples is not None else min(most, LIMIT)
         return min(wanted, most) if self.description.conditional else wanted
@@ -131,7 +118,7 @@ class Evaluation:
         """n samples of an entry, (n, \\*space.shape), the same ones whenever they are asked for."""
         name, n = name or self.output, n or self.count(name)
         self.used.fakes.add(n)
-        return loaded(self._shared(("samples", name, n), n))
+        return loaded(self._sharing.ask(("samples", name, n), n))
 
     def real(self, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
         """Real samples of an entry, in the order of the data: see :meth:`real_count`. Labels are int64."""
@@ -186,12 +173,12 @@ class Evaluation:
         name = name or self.output
         key = f"{name} {part.name} {part.parameters!r}"
         if key not in self._features:
-            data = self.dataset("test" if isinstance(self.source, Stored) else "train")
-            context = FeatureContext(name, self.spaces[name], data, self.cache, self.source.device, self.base)
+            context = FeatureContext(name, self.spaces[name], self._to_train_on(), self.cache, self.source.device, self.base)
             self._features[key] = part.make(context)
         extract = self._features[key]
         about = {"hash": self.hash_of(extract), "preprocessing": getattr(extract, "preprocessing", "")}
-        self.used.features[part.name] = {**part.as_recipe()[part.name], **about}
+        place = part.name if name == self.output else f"{part.name} of {name}"  # an entry may have an extractor of its own
+        self.used.features[place] = {**part.as_recipe()[part.name], **about}
         return extract
 
     def prepare(self, part: Part) -> None:
@@ -223,15 +210,20 @@ class Evaluation:
             self._statistics[key] = found
         return self._statistics[key]
 
-    def called(self, part: Part, evaluator: str) -> str:
+    def called(self, part: Part, evaluator: str, name: str | None = None) -> str:
         """What the field calls an evaluator's score on these features, such as FID; empty if it has no name of its own."""
-        return str(getattr(self.features(part), "called", {}).get(evaluator, ""))
+        return str(getattr(self.features(part, name), "called", {}).get(evaluator, ""))
 
     def draw(self, name: str, picture: Image.Image) -> Path | None:
-        """Keep a picture with the run, as ``evaluations/EVALUATOR-NAME-STEP.png``. Returns the file, None if there is no folder."""
+        """Keep a picture with the run, as ``evaluations/EVALUATOR-NAME-STEP.png``. Returns the file, None if there is no folder to keep it in."""
         if self.folder is None:
             return None
-        return pictures.save(picture, self.folder / "evaluations" / f"{self.evaluator}-{name}-{self.step:07d}.png")
+        path = self.folder / "evaluations" / f"{self.evaluator}-{name}-{self.step:07d}.png"
+        try:
+            return pictures.save(picture, path)
+        except OSError as error:  # a folder that is not to be written does not cost the scores
+            warnings.warn(f"{path}: cannot be written ({error.strerror or error})", stacklevel=2)
+            return None
 
     def path(self, text: str) -> Path:
         """A path that a recipe names: relative ones start at the recipe."""
@@ -245,72 +237,23 @@ class Evaluation:
 
     # --- several processes --------------------------------------------------------------------------------------
 
-    @contextmanager
-    def together(self) -> Iterator[bool]:
+    def together(self) -> AbstractContextManager[bool]:
         """For all processes: the main one gets True and runs evaluators, the others help it until it is done."""
-        processes = self._processes
-        if processes is None or processes.world == 1:
-            yield True
-        elif not processes.is_main:
-            while isinstance(task := processes.broadcast(None), tuple):
-                processes.gather(self._tried(*task))
-            if task == FAILED:
-                raise UserError(f"process {processes.rank} ends, too: the evaluation failed in the main process")
-            yield False
-        else:
-            try:
-                yield True
-            except BaseException:
-                processes.broadcast(FAILED)
-                raise
-            processes.broadcast(DONE)
+        return self._sharing.together()
 
-    def _shared(self, task: tuple[Any, ...], n: int) -> Tensor:
-        """What a task gives for n rows, all processes doing their part of the chunks."""
-        processes = self._processes
-        if processes is None or processes.world == 1:
-            return self._my_part(task, n)
-        processes.broadcast((task, n))
-        parts = processes.gather(self._tried(task, n))
-        for rank, part in enumerate(parts):
-            if isinstance(part, Failure):
-                part.throw(rank)
-        found = torch.empty(n, *parts[0].shape[1:], dtype=max((part.dtype for part in parts), key=lambda dtype: dtype.is_floating_point))
-        for rank, part in enumerate(parts):
-            part = loaded(part) if found.is_floating_point() else part
-            for rows in chunks(n, CHUNK, rank, processes.world):
-                found[rows], part = part[: rows.stop - rows.start], part[rows.stop - rows.start :]
-        return found
-
-    def _tried(self, task: tuple[Any, ...], n: int) -> Tensor | Failure:
-        """The rows of this process, or why there are none: whoever fails still has to answer, or the others would wait for ever."""
-        try:
-            return self._my_part(task, n)
-        except Exception as error:
-            return Failure(str(error), isinstance(error, UserError), "".join(traceback.format_exception(error)))
-
-    def _my_part(self, task: tuple[Any, ...], n: int) -> Tensor:
-        """The rows of this process. ``samples``: as they are stored; ``features`` and ``logits``: (rows, size) float32."""
-        rank, world = (self._processes.rank, self._processes.world) if self._processes else (0, 1)
+    def _pieces(self, task: tuple[Any, ...], n: int, rank: int, world: int) -> Iterator[Tensor]:
+        """The chunks of one process. ``samples``: as they are stored; ``features`` and ``logits``: (rows, size) float32."""
         what, *rest = task
         if what == "samples":
-            found = [x for _, x in self._fakes(rest[0], n, rank, world)]
-            mixed = any(x.is_floating_point() for x in found)
-            return torch.cat([loaded(x) if mixed else x for x in found]) if found else torch.empty(0, *self.spaces[rest[0]].shape)
+            yield from (x for _, x in self._fakes(rest[0], n, rank, world))
+            return
         part, which, name, split = rest
         extract: Any = self.features(part, name)
         function = extract if what == "features" else extract.logits
-        source = self._fakes(name, n, rank, world) if which == "fake" else self._reals(name, split, n, rank, world)
-        count = sum(rows.stop - rows.start for rows in chunks(n, CHUNK, rank, world))
-        vectors, done = torch.empty(count, 0), 0
-        with torch.no_grad():
-            for _, x in source:
-                some = function(loaded(x)).float().cpu()
-                if not vectors.shape[1]:
-                    vectors = torch.empty(count, some.shape[1])
-                vectors[done : done + len(some)] = some
-                done += len(some)
-        return vectors
+        for _, x in self._fakes(name, n, rank, world) if which == "fake" else self._reals(name, split, n, rank, world):
+            with torch.no_grad():
+                found = function(loaded(x)).float().cpu()
+            yield found
 
     def _fakes(self, name: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
         """Fakes of this process in chunks, as they are stored. They are made again if all outputs are too many to keep."""
@@ -339,7 +282,7 @@ class Evaluation:
         if key not in self._vectors:
             where = self._kept_under(part, name, split, count) if which == "real" else None
             kept = None if where is None else self._store.read(where, what)
-            found = self._shared((what, part, which, name, split), count) if kept is None else kept["x"]
+            found = self._sharing.ask((what, part, which, name, split), count) if kept is None else kept["x"]
             if where is not None and kept is None:
                 self._store.write(where, what, {"x": found})
             self._vectors[key] = found
@@ -366,6 +309,15 @@ class Evaluation:
             "data": self.hash_of(data), "split": split, "entry": name, "shape": list(space.shape), "rows": n, "levels": levels(space),
             "features": part.as_recipe(), "extractor": self.hash_of(extract),
         }  # fmt: skip
+
+    def _to_train_on(self) -> Dataset:
+        """The train split, which extractors may learn from; of a plain folder that has none, what there is."""
+        if not isinstance(self.source, Stored):
+            return self.dataset("train")
+        try:
+            return self.dataset("train")
+        except UserError:
+            return self.dataset("test")
 
     def _space(self, split: str, name: str) -> Space:
         return self.dataset(split).spaces[name]

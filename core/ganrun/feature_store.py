@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,11 @@ class FeatureStore:
         try:
             write_tensors(self.path(key, what), tensors, key)
         except OSError as error:
-            print(f"warning: {self.folder}: features cannot be kept ({error.strerror or error}); they will be computed again", flush=True)
+            warnings.warn(f"{self.folder}: features cannot be kept ({error.strerror or error}); they will be computed again", stacklevel=2)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON description of them to a file that is there whole or not at all."""
+    """Write tensors and a JSON description of them to a file that is there whole or not at all. Raises OSError if it cannot be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}", suffix=".part")
     os.close(handle)
@@ -57,6 +58,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: Mapping[str, An
         save_file(tensors, name, {"about": json.dumps(about)})
         Path(name).chmod(0o644)
         os.replace(name, path)
+    except SafetensorError as error:  # what a full disk is to safetensors
+        Path(name).unlink(missing_ok=True)
+        raise OSError(str(error)) from error
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -132,12 +132,26 @@ def keep(folder: Path, measured: Measured) -> None:
 
 
 def kept(folder: Path) -> list[Measured]:
-    """The newest scores of each evaluator that a run's folder holds."""
-    newest: dict[str, Measured] = {}
+    """The scores of the latest step that a run's folder holds, for each evaluator and each way it was asked: features, numbers of samples."""
+    newest: dict[tuple[str, str], Measured] = {}
     for line in lines.read(folder / FILE):
-        scores = {name: Score(**{key: _number(value) for key, value in score.items()}) for name, score in line["scores"].items()}
-        newest[line["evaluator"]] = Measured(line["evaluator"], scores, line["provenance"])
+        found = _read(line)
+        if found is None:
+            continue
+        before = newest.get((found.evaluator, found.kind))
+        if before is None or before.provenance["step"] <= found.provenance["step"]:  # an older checkpoint may have been scored since
+            newest[found.evaluator, found.kind] = found
     return list(newest.values())
+
+
+def _read(line: Mapping[str, Any]) -> Measured | None:
+    """What :func:`keep` wrote, None for a line that another version wrote in another way."""
+    try:
+        scores = {name: Score(**{key: _number(value) for key, value in score.items()}) for name, score in line["scores"].items()}
+        found = Measured(line["evaluator"], scores, line["provenance"] | {"step": line["step"]})
+        return found if {"features", "samples", "real"} <= found.provenance["alike"].keys() else None
+    except (AttributeError, KeyError, TypeError):
+        return None
 
 
 def _written(score: Score) -> dict[str, Any]:

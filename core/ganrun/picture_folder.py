@@ -13,13 +13,17 @@ from torch import Tensor
 from ganrun.data import DataError, fingerprint
 from ganrun.picture_files import find_pictures, read_picture
 from ganrun.protocols import Dataset, Space
-from ganrun.randomness import ItemDraws
+from ganrun.randomness import ItemDraws, stable_hash
 
+ORIENTATION = 0x0112  # the EXIF tag that says how a picture is turned; reading it turns it back
 GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B")
 
 
 class PictureFolder:
-    """Entry ``x``: all pictures of a folder and its subfolders, sorted by path, (channels, side, side) uint8.
+    """Entry ``x``: all pictures of a folder and its subfolders, (channels, side, side) uint8.
+
+    Their order depends on their names alone, the same in two folders of the same names, and mixes subfolders, which may be
+    classes: the first n are a fair sample.
 
     side: pictures are scaled to it (bicubic, antialiased); None keeps them, if all have one size. channels: 1 if all are grey, else 3,
     unless it is said.
@@ -33,7 +37,7 @@ class PictureFolder:
 
     def __init__(self, root: Path, *, side: int | None = None, channels: int | None = None) -> None:
         self.root = root
-        self.paths = find_pictures(root)
+        self.paths = sorted(find_pictures(root), key=lambda path: stable_hash("picture-folder", _name(path, root)))
         self.side = side
         first = self.paths[0]
         facts = {path: _facts(path) for path in self.paths}
@@ -46,7 +50,7 @@ class PictureFolder:
                     "add --size N to scale them all"
                 )
         self.spaces: Mapping[str, Space] = {"x": Space("image", (self.channels, side or height, side or width))}
-        self.names = [path.relative_to(root).with_suffix("").as_posix() for path in self.paths]
+        self.names = [_name(path, root) for path in self.paths]
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -57,7 +61,7 @@ class PictureFolder:
 
     def fingerprint(self) -> str:
         """A hash of the names and bytes of all files, and of their scaling."""
-        content = [[name, np.fromfile(path, np.uint8)] for name, path in zip(self.names, self.paths)]
+        content = [[name, fingerprint(_bytes(path))] for name, path in zip(self.names, self.paths)]  # one file at a time in memory
         return fingerprint(content, self.side, self.channels)
 
     def _read(self, path: Path) -> Tensor:
@@ -83,10 +87,24 @@ def folder_splits(root: Path, *, side: int | None = None, channels: int | None =
     return dataset
 
 
+def _name(path: Path, root: Path) -> str:
+    """What two folders share for pictures that belong together: the path in the folder, without what kind of file it is."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _bytes(path: Path) -> np.ndarray:
+    try:
+        return np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); repair the file or remove it") from error
+
+
 def _facts(path: Path) -> tuple[tuple[int, int], bool]:
-    """Width and height, and whether it is grey, read from the file's head alone."""
+    """Width and height as it is seen, and whether it is grey, read from the file's head alone."""
     try:
         with Image.open(path) as picture:
-            return picture.size, picture.mode in GREY
+            width, height = picture.size
+            on_its_side = picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            return (height, width) if on_its_side else (width, height), picture.mode in GREY
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read as a picture ({error}); repair the file or remove it") from error

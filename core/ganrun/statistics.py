@@ -40,7 +40,7 @@ class Statistics:
         total = sum((block(start).sum(0) for start in blocks), start=torch.zeros(x.shape[1], dtype=torch.float64))
         mean = total / n
         if not bool(mean.isfinite().all()):
-            bad = sum(int((~block(start).isfinite()).any(1).sum()) for start in blocks)
+            bad = not_finite(x if rows is None else x[rows])
             raise UserError(f"{bad} of the {n} samples have features that are not finite numbers; mend the samples, or the training that made them")
         scatter = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
         for start in blocks:
@@ -74,3 +74,8 @@ class Statistics:
         found = cls(int(tensors["count"]), tensors["mean"], tensors["covariance"])
         found.__dict__["root"] = tensors["root"]  # where cached_property looks
         return found
+
+
+def not_finite(x: Tensor) -> int:
+    """How many rows of x (n, ...) hold a number that is not finite. The test takes as much memory as what it looks at, hence blocks."""
+    return sum(int((~some.flatten(1).isfinite()).any(1).sum()) for some in x.split(BLOCK))

@@ -1,12 +1,20 @@
 """What evaluators see, when they are due, and that what they cannot score is refused before training."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from PIL import Image
 
 from ganrun.build import RefusedError
+from ganrun.data import InMemory
+from ganrun.errors import UserError
+from ganrun.evaluation import Evaluation
+from ganrun.game import Description
 from ganrun.hookspecs import hookimpl
 from ganrun.measuring import due, evaluate
-from ganrun.protocols import Because, Refusal
+from ganrun.protocols import Because, Refusal, Space
+from ganrun.samples import Stored
 
 
 class Counting:
@@ -135,3 +143,111 @@ def test_evaluators_run_in_training_which_they_do_not_change(tiny, make_run):
     assert run.scores == scores
     same = zip(run.engine.modules["generator"].parameters(), plain.engine.modules["generator"].parameters())
     assert all(torch.equal(one, other) for one, other in same)
+
+
+def test_weights_that_are_missing_are_told_before_the_first_step(tiny, tmp_path, plugin_module):
+    from ganrun import api
+    from ganrun.errors import UserError
+
+    class Absent:
+        size = 2
+
+        def __init__(self, context):
+            self.context = context
+
+        def __call__(self, x):
+            return x.flatten(1)
+
+        def fingerprint(self):
+            raise UserError("absent.pth is not there; fetch it")
+
+    recipe = tiny(evaluators=[{"frechet-distance": {"features": "absent"}}], observers=["checkpoints"])
+    with pytest.raises(UserError, match=r"absent\.pth"):
+        api.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"features.absent": Absent})])
+    assert not list((tmp_path / "run" / "checkpoints").glob("step-*")), "nothing was trained"
+
+
+def test_an_evaluator_that_fails_at_the_end_costs_no_training(tiny, tmp_path, plugin_module, state_of):
+    from ganrun import api
+
+    class Breaking:
+        def evaluate(self, evaluation):
+            raise RuntimeError("out of luck")
+
+    recipe = tiny(evaluators=["breaking"], observers=["checkpoints"])
+    with pytest.raises(RuntimeError, match="out of luck"):
+        api.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"evaluator.breaking": Breaking})])
+    assert state_of(tmp_path / "run")[0]["step"] == 20
+
+
+class OfOneEntry:
+    """A feature extractor that is another one for each entry of the data."""
+
+    def __init__(self, context):
+        self.context = context
+
+    def fingerprint(self):
+        return f"of {self.context.name}"
+
+    @property
+    def called(self):
+        return {"distance": f"distance of {self.context.name}"}
+
+
+@pytest.fixture
+def of_two_entries(tmp_path):
+    """A function: dataset -> an evaluation of samples of the entries a and b, and a part that makes ``OfOneEntry``."""
+    image = Space("image", (1, 4, 4))
+
+    def make(dataset, source=None):
+        made = source or SimpleNamespace(
+            description=Description({}, [], [], outputs=("a", "b")), spaces={"a": image, "b": image}, device=torch.device("cpu")
+        )  # fmt: skip
+        part = SimpleNamespace(name="own", parameters={}, make=OfOneEntry, as_recipe=lambda: {"own": {}})
+        return Evaluation(made, dataset, tmp_path), part
+
+    return make
+
+
+def test_provenance_names_the_extractor_of_the_entry_that_was_scored(of_two_entries):
+    evaluation, part = of_two_entries(lambda split: split)
+    evaluation.features(part, "b")
+    assert evaluation.called(part, "distance", "b") == "distance of b"
+    assert {name: about["hash"] for name, about in evaluation.used.features.items()} == {"own of b": "of b"}
+    evaluation.features(part)
+    assert evaluation.used.features["own"]["hash"] == "of a"
+    assert evaluation.used.features["own of b"]["hash"] == "of b"
+
+
+def test_extractors_learn_from_the_train_split_wherever_samples_lie(of_two_entries):
+    """Statistics for `ganrun reference` are of stored samples, and have to come from the extractor that runs have."""
+    held = InMemory({"a": torch.zeros(3, 1, 4, 4, dtype=torch.uint8)}, {"a": Space("image", (1, 4, 4))})
+
+    def without_train(split):
+        if split == "train":
+            raise UserError("there is no train split")
+        return split
+
+    for dataset, learnt in ((lambda split: split, "train"), (without_train, "test")):
+        evaluation, part = of_two_entries(dataset, Stored(held, "here", entry="a"))
+        assert evaluation.features(part).context.data == learnt
+
+
+def test_a_number_of_samples_needs_no_test_split(of_two_entries):
+    def without_test(split):
+        raise UserError("there is no test split")
+
+    evaluation, _ = of_two_entries(without_test)
+    evaluation.samples = 7
+    assert evaluation.count() == 7
+    evaluation.samples = None
+    with pytest.raises(UserError, match="no test split"):
+        evaluation.count()
+
+
+def test_a_folder_that_cannot_be_written_costs_a_picture_and_no_score(of_two_entries, tmp_path):
+    evaluation, _ = of_two_entries(lambda split: split)
+    evaluation.folder, evaluation.evaluator = tmp_path / "file", "distance"
+    evaluation.folder.write_text("no folder")
+    with pytest.warns(UserWarning, match="cannot be written"):
+        assert evaluation.draw("closest", Image.new("L", (2, 2))) is None

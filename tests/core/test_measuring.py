@@ -5,9 +5,10 @@ import math
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from ganrun import lines
-from ganrun.measuring import FILE, Measured, differences, evaluate, few, joined, kept
+from ganrun import feature_store, lines
+from ganrun.measuring import FILE, Measured, differences, evaluate, few, joined, keep, kept
 from ganrun.scores import Score, share
 
 PIXELS = {"frechet-distance": {"features": "pixels", "samples": 100}}
@@ -69,6 +70,37 @@ def test_kept_scores_come_back_the_newest_of_each_evaluator(scored, tmp_path):
     assert found.scores["changing.far"].value == math.inf
     assert math.isnan(found.scores["changing.bad"].value)
     assert "NaN" not in (tmp_path / FILE).read_text()
+
+
+def one_line(step, samples, value):
+    """A score of a step as it is kept."""
+    alike = {"samples": [samples], "features": {}, "real": {}}
+    return Measured("distance", {"distance": Score(value)}, {"alike": alike, "step": step})
+
+
+def test_kept_scores_are_of_the_latest_step_and_of_each_way_to_ask(tmp_path):
+    """An older checkpoint scored later does not hide the newest one, nor do 100 samples hide 900."""
+    for measured in (one_line(10, 900, 1.0), one_line(20, 900, 2.0), one_line(20, 100, 3.0), one_line(10, 900, 4.0), one_line(20, 100, 5.0)):
+        keep(tmp_path, measured)
+    assert sorted(found.scores["distance"].value for found in kept(tmp_path)) == [2.0, 5.0]
+
+
+def test_lines_of_another_version_are_passed_over(tmp_path):
+    keep(tmp_path, one_line(10, 900, 1.0))
+    whole = lines.read(tmp_path / FILE)[0]
+    for other in ({"step": 1, "distance": 3.0}, whole | {"scores": {"distance": 2.0}}, whole | {"provenance": {}}, whole | {"scores": {"d": {"new": 1}}}):
+        lines.append(tmp_path / FILE, other)
+    assert [found.scores["distance"].value for found in kept(tmp_path)] == [1.0]
+
+
+def test_a_full_disk_costs_a_warning_and_leaves_no_torn_file(tmp_path, monkeypatch):
+    def full(tensors, name, metadata):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(feature_store, "save_file", full)
+    with pytest.warns(UserWarning, match="No space left on device.*computed again"):
+        feature_store.FeatureStore(tmp_path).write({"a": 1}, "features", {"x": torch.zeros(2)})
+    assert not list(tmp_path.iterdir())
 
 
 def test_equal_conditions_are_alike_and_others_are_not():

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from ganrun.scores import Score
 
 DEFAULT = ("frechet-distance", "kernel-distance", "precision-recall", "density-coverage")  # for folders, where no recipe names any
+STANDARD = {"features": "inception"}  # for these: what published numbers are of; folders have no labels to train a classifier on
 
 
 def command(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Folders of runs.")] = None,
     folders: Annotated[tuple[Path, Path] | None, typer.Option("--folders", metavar="REAL FAKE", help="Two folders of pictures instead of runs.")] = None,
-    metrics: Annotated[str | None, typer.Option(metavar="NAMES", help="Evaluators, separated by commas; by default those of each run's recipe.")] = None,
-    features: Annotated[str | None, typer.Option(metavar="NAME", help="The feature extractor for all of them.")] = None,
+    metrics: Annotated[str | None, typer.Option(metavar="NAMES", help="Evaluators, separated by commas; by default those of each run's recipe, or of FID and its kin.")] = None,
+    features: Annotated[str | None, typer.Option(metavar="NAME", help="The feature extractor for all of them that have one.")] = None,
     split: Annotated[str | None, typer.Option(metavar="SPLIT", help="The real samples to compare with: train or test.")] = None,
     reference: Annotated[str | None, typer.Option(metavar="FILE", help="A file of `ganrun reference` instead of real samples.")] = None,
     samples: Annotated[int | None, typer.Option(min=2, help="How many samples to score.")] = None,
@@ -79,15 +80,16 @@ def measured(
 
     metrics, options, samples = wanted
     checkpoint, stored, size = settings
-    names = [name.strip() for name in metrics.split(",")] if metrics else list(DEFAULT) if folders or options or samples else None
-    evaluators = None if names is None else entries(names, catalog, options, samples=samples)
+    names = list(dict.fromkeys(name.strip() for name in metrics.split(","))) if metrics else list(DEFAULT) if folders else None
     if folders is not None:
-        return {str(folders[1]): evaluate_folders(*folders, evaluators or [], catalog, side=size)}, []
+        chosen = entries(names or [], catalog, options if metrics else STANDARD | options, samples=samples)
+        return {str(folders[1]): evaluate_folders(*folders, chosen, catalog, side=size)}, []
+    evaluators = None if names is None else entries(names, catalog, options, samples=samples)
     found: dict[str, list[Measured]] = {}
     failed = []
-    for run in runs:
+    for run in dict.fromkeys(runs):
         try:
-            found[str(run)] = kept(run) if stored else evaluate_run(run, evaluators, catalog, checkpoint=checkpoint)
+            found[str(run)] = kept(run) if stored else evaluate_run(run, evaluators, catalog, checkpoint=checkpoint, options=options, samples=samples)
             if stored and not found[str(run)]:
                 raise UserError(f"{run} holds no scores; leave out --stored to compute some")
         except UserError as error:
@@ -109,7 +111,10 @@ def print_columns(found: Sequence[Column]) -> None:
             print(f"  {line}")
         for line in column.unlike:
             print(f"  not to be compared with those above: {line}")
-        print_table(("run", "score", "95% interval"), [(f"    {who}", number(score.value), interval(score)) for who, score in column.scores.items()])
+        print_table(("run", "score", "95% interval"), [
+            (f"    {who}{f' (step {column.steps[who]})' if column.steps[who] else ''}", number(score.value), interval(score))
+            for who, score in column.scores.items()
+        ])
         short = {few(score, column.provenance) for score in column.scores.values()} - {""}
         for line in sorted(short):
             print(f"  too few: {line}")

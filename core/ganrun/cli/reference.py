@@ -45,7 +45,10 @@ def command(
     stored = Stored(dataset(split), source, entry=name)
     evaluation = Evaluation(stored, dataset, data_cache())
     part = load_part(features, "features", catalog=catalog, origin="--features")
-    count = write_reference(output, part, stored, evaluation, split, samples or len(dataset(split)), catalog)
+    try:
+        count = write_reference(output, part, stored, evaluation, split, samples or len(dataset(split)), catalog)
+    except OSError as error:
+        raise UserError(f"{error.filename or output}: cannot be written: {error.strerror or error}") from error
     print(f"{output}: {features} of {count:,} samples of {source} ({split})")
 
 

@@ -60,19 +60,20 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
     held = trained.dataset("test")
     if count < 2 or count % 2 or count // 2 > len(held):
         raise UserError(f"--count {count}: half of the samples are held-out real ones, of which there are {len(held)}; give an even number up to {2 * len(held)}")
-    chosen = permutation(len(held), "blind test", seed)[: count // 2]
+    key = (trained.folder.absolute().name, trained.step, seed)  # who has seen one key knows no other
+    chosen = permutation(len(held), "blind test", *key)[: count // 2]
     (real,) = read_items(held, chosen, rows=count, key=("samples",))
-    order = permutation(count, "blind order", seed)
+    order = permutation(count, "blind order", *key)
     both = torch.cat([real[trained.output].float(), trained.sample(count // 2, seed)])
     columns = math.ceil(math.sqrt(count))
     rows = [f"{n // columns + 1},{n % columns + 1},{'real' if index < count // 2 else 'made'}" for n, index in enumerate(order)]
     try:
         written = write_grid(both[torch.from_numpy(order)], file, columns)
-        key = file.with_suffix(".key.csv")
-        key.write_text("\n".join(["row,column,answer", *rows]) + "\n")
+        answers = file.with_suffix(".key.csv")
+        answers.write_text("\n".join(["row,column,answer", *rows]) + "\n")
     except OSError as error:
         raise UserError(f"{error.filename or file}: cannot be written: {error.strerror or error}") from error
-    return f"{written}: {count} samples, half of them real; the answers are in {key} (step {trained.step})"
+    return f"{written}: {count} samples, half of them real; the answers are in {answers} (step {trained.step})"
 
 
 def write_grid(samples: Tensor, file: Path, columns: int | None) -> Path:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ganrun.errors import UserError
 from ganrun.randomness import stable_hash
 from ganrun.scores import Score, of_rows
+from ganrun.statistics import not_finite
 
 LEAST = 1e-20  # of a mean probability, so that its logarithm is finite
 BLOCK = 2**20  # numbers of a block of probabilities: 8 MiB
@@ -23,7 +24,7 @@ def checked_logits(name: str, logits: Tensor, what: str) -> Tensor:
     """Class logits (n, K) with n >= 1, all of them finite. UserError in the name of an evaluator if they are not."""
     if logits.ndim != 2 or not len(logits) or not logits.shape[1]:
         raise UserError(f"{name}: {what} has logits of shape {tuple(logits.shape)}; (samples, classes) is wanted, none of them 0")
-    bad = int((~logits.isfinite()).any(1).sum())
+    bad = not_finite(logits)
     if bad:
         raise UserError(f"{name}: {bad} of the {len(logits)} samples of {what} have logits that are not finite numbers; leave them out")
     return logits.detach().cpu()

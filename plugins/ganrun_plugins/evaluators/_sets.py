@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ganrun.errors import UserError
 from ganrun.randomness import stable_hash
+from ganrun.statistics import not_finite
 
 
 def checked(plugin: str, need: int, why: str, **sets: Tensor) -> list[Tensor]:
@@ -23,7 +24,7 @@ def checked(plugin: str, need: int, why: str, **sets: Tensor) -> list[Tensor]:
             raise UserError(f"{plugin}: the {name} set has {len(x)} samples, and {why} needs at least {need}; ask for more samples")
         x = x.detach().cpu()
         x = x if x.dtype == torch.float64 else x.float()
-        bad = int((~x.isfinite()).any(1).sum())
+        bad = not_finite(x)
         if bad:
             raise UserError(f"{plugin}: {bad} of the {len(x)} samples of the {name} set have features that are not finite; leave them out")
         found.append(x)

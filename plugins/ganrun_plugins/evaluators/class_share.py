@@ -33,6 +33,7 @@ from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import PartOf
 from ganrun.recipe import Part
 from ganrun.scores import Score, share
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._classes import of_counts
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class ClassShare:
             ):
                 if wanted is not None:
                     scores[name] = share(int((found == wanted).sum()), len(found))
-        if not bool(fake.isfinite().all()):
+        if not_finite(fake):
             scores |= {name: Score(math.nan) for name in scores if name != "accuracy-of-real"}
         prefix = bracket(self.features, self.of)
         return {f"{prefix}.{name}": score for name, score in scores.items()}

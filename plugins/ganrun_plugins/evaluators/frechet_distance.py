@@ -30,7 +30,7 @@ from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import PartOf, Refusal
 from ganrun.recipe import Part
 from ganrun.scores import Score, jackknife
-from ganrun.statistics import Statistics
+from ganrun.statistics import Statistics, not_finite
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -68,7 +68,7 @@ def distance_between(real: Statistics, fake: Statistics) -> float:
 def _check(x: Tensor, what: str) -> None:
     if x.ndim != 2 or len(x) < 2:
         raise UserError(f"frechet-distance: {what} has {len(x)} samples, and a covariance needs at least 2; ask for more samples")
-    bad = int((~x.isfinite()).any(1).sum())
+    bad = not_finite(x)
     if bad:
         raise UserError(f"frechet-distance: {bad} of the {len(x)} samples of {what} have features that are not finite numbers")
 
@@ -84,8 +84,20 @@ def _nuclear(a: Tensor, b: Tensor) -> Tensor:
     return trace
 
 
+def distance_to(real: Statistics, fake: Tensor) -> float:
+    """The distance of few fakes (n, d) to known statistics, at least 0: their covariance, n - 1 of whose eigenvalues are not 0, is never formed."""
+    x = fake.double()
+    shift = (real.mean - x.mean(0)).square().sum()
+    x = _centred(x)  # (n, d)
+    spread = real.covariance.trace() + x.square().sum()
+    return max(0.0, float(shift + spread - 2 * torch.linalg.svdvals(x @ real.root).sum()))
+
+
 def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
-    """The distance of fakes (n, d), n > d, to known statistics; groups of samples are left out by subtracting their own."""
+    """The distance of fakes (n, d) to known statistics; groups of samples are left out by subtracting their own, if there are more than d."""
+    _check(fake, "the samples")
+    if len(fake) * 9 // 10 <= fake.shape[1]:
+        return jackknife(lambda rows: distance_to(real, fake[rows]), len(fake), seed=seed, enough=ENOUGH)
     whole = Statistics.of(fake)
 
     def without_the_rest(rows: Tensor) -> float:
@@ -131,8 +143,8 @@ class FrechetDistance:
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         name = bracket(self.features, self.of)
         fake = evaluation.features_of(self.features, "fake", self.of)
-        score = self._score(evaluation, fake) if bool(fake.isfinite().all()) else Score(math.nan, enough=ENOUGH)
-        scores = {name: replace(score, called=evaluation.called(self.features, "frechet-distance"))}
+        score = self._score(evaluation, fake)
+        scores = {name: replace(score, called=evaluation.called(self.features, "frechet-distance", self.of))}
         if self.floor:
             test = evaluation.features_of(self.features, "real", self.of, "test")
             if self.floor == "splits":
@@ -143,15 +155,19 @@ class FrechetDistance:
         return scores
 
     def _score(self, evaluation: Evaluation, fake: Tensor) -> Score:
+        """Fakes that are not finite are NaN, on the same real samples as others: they belong in the same column."""
+        bad = not_finite(fake) > 0
         if self.reference:
-            return with_interval(self._reference(evaluation, fake), fake, evaluation.seed)
+            statistics = self._reference(evaluation)
+            return Score(math.nan, enough=ENOUGH) if bad else with_interval(statistics, fake, evaluation.seed)
         count = evaluation.real_count(self.split)
         if min(len(fake) * 9 // 10, count) > fake.shape[1]:
-            return with_interval(evaluation.statistics_of(self.features, self.of, self.split), fake, evaluation.seed)
+            statistics = evaluation.statistics_of(self.features, self.of, self.split)
+            return Score(math.nan, enough=ENOUGH) if bad else with_interval(statistics, fake, evaluation.seed)
         real = evaluation.features_of(self.features, "real", self.of, self.split)
-        return jackknife(lambda rows: frechet_distance(real, fake[rows]), len(fake), seed=evaluation.seed, enough=ENOUGH)
+        return Score(math.nan, enough=ENOUGH) if bad else jackknife(lambda rows: frechet_distance(real, fake[rows]), len(fake), seed=evaluation.seed, enough=ENOUGH)
 
-    def _reference(self, evaluation: Evaluation, fake: Tensor) -> Statistics:
+    def _reference(self, evaluation: Evaluation) -> Statistics:
         """The statistics of the file, if they are of the same features of pictures of the same shape."""
         path = evaluation.path(self.reference or "")
         about = about_of(path)
@@ -160,8 +176,6 @@ class FrechetDistance:
         for key, value in here.items():
             if about.get(key) != value:
                 raise UserError(f"frechet-distance: {path} has {key} {about.get(key)}, and the samples have {value}; write a reference that fits")
-        if len(fake) <= fake.shape[1]:
-            raise UserError(f"frechet-distance: {len(fake)} samples do not fill {fake.shape[1]} features; against a reference ask for more samples")
         evaluation.used.real_samples(about["split"], about["rows"], about["data"])
         return Statistics.from_tensors(read_tensors(path))
 

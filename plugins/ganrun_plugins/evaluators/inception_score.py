@@ -36,6 +36,7 @@ from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import PartOf
 from ganrun.recipe import Part
 from ganrun.scores import Score
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._classes import checked_logits, divergences, exponential, log_mean
 
 if TYPE_CHECKING:
@@ -97,9 +98,9 @@ class InceptionScore:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         name = bracket(self.features, self.of)
-        called = evaluation.called(self.features, "inception-score")
+        called = evaluation.called(self.features, "inception-score", self.of)
         fake = evaluation.logits_of(self.features, "fake", self.of)
-        score = inception_score(fake, splits=self.splits) if bool(fake.isfinite().all()) else Score(math.nan)
+        score = Score(math.nan) if not_finite(fake) else inception_score(fake, splits=self.splits)
         scores: dict[str, float | Score] = {name: replace(score, called=called)}
         if self.of_real:
             real = evaluation.logits_of(self.features, "real", self.of)[: len(fake)]  # as many: the value depends on it

@@ -28,6 +28,7 @@ from ganrun.protocols import PartOf
 from ganrun.randomness import stable_hash
 from ganrun.recipe import Part
 from ganrun.scores import Score, jackknife, of_subsets
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._sets import checked
 
 if TYPE_CHECKING:
@@ -124,9 +125,9 @@ class KernelDistance:
         real = evaluation.features_of(self.features, "real", self.of, self.split)
         fake = evaluation.features_of(self.features, "fake", self.of)
         score = Score(math.nan, enough=self.size)
-        if bool(fake.isfinite().all()):
+        if not not_finite(fake):
             score = kernel_distance(real, fake, subsets=self.subsets, size=self.size, seed=evaluation.seed)
-        return {key: replace(score, called=evaluation.called(self.features, "kernel-distance"))}
+        return {key: replace(score, called=evaluation.called(self.features, "kernel-distance", self.of))}
 
 
 @hookimpl

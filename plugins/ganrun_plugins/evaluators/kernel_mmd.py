@@ -32,6 +32,7 @@ from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import PartOf
 from ganrun.recipe import Part
 from ganrun.scores import NORMAL, Score
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._sets import checked
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class KernelMmd:
         key = bracket(self.features, self.of) + (".squared" if self.estimate == "unbiased" else "")
         real = evaluation.features_of(self.features, "real", self.of, self.split)
         fake = evaluation.features_of(self.features, "fake", self.of)
-        if not bool(fake.isfinite().all()):
+        if not_finite(fake):
             return {key: Score(math.nan, enough=ENOUGH)}
         return {key: kernel_mmd(real, fake, bandwidth=self.bandwidth, scale=self.scale, estimate=self.estimate)}
 

@@ -35,6 +35,7 @@ from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import PartOf
 from ganrun.recipe import Part
 from ganrun.scores import Score
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._classes import check_classes, checked_logits, divergences, exponential, log_mean
 
 if TYPE_CHECKING:
@@ -86,10 +87,10 @@ class ModeScore:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         name = bracket(self.features, self.of)
-        called = evaluation.called(self.features, "mode-score")
+        called = evaluation.called(self.features, "mode-score", self.of)
         real = evaluation.logits_of(self.features, "real", self.of, self.split)
         fake = evaluation.logits_of(self.features, "fake", self.of)
-        score = mode_score(real, fake, form=self.form) if bool(fake.isfinite().all()) else Score(math.nan)
+        score = Score(math.nan) if not_finite(fake) else mode_score(real, fake, form=self.form)
         return {name: replace(score, called=called), f"{name}.of-real": mode_score(real, real, form=self.form)}
 
 

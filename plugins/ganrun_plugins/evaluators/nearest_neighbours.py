@@ -40,6 +40,7 @@ from ganrun.protocols import PartOf
 from ganrun.recipe import Part
 from ganrun.samples import KEY
 from ganrun.scores import Score, bootstrap, share
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._neighbours import Radii, dependent, nearest, radii
 from ganrun_plugins.evaluators._sets import checked
 
@@ -155,7 +156,7 @@ class NearestNeighbours:
         train = evaluation.features_of(self.features, "real", self.of, "train", self.items)
         held_out = evaluation.features_of(self.features, "real", self.of, "test")
         fake = evaluation.features_of(self.features, "fake", self.of)
-        if not bool(fake.isfinite().all()):
+        if not_finite(fake):
             return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in SCORES}
         found = distances(train, held_out, fake, self._radii(train, 1) if len(train) > 1 else None)
         name = self.of or evaluation.output

@@ -28,6 +28,7 @@ from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import PartOf
 from ganrun.recipe import Part
 from ganrun.scores import Score
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._neighbours import dependent, nearest
 from ganrun_plugins.evaluators._sets import checked, cut
 
@@ -104,7 +105,7 @@ class OneNearestNeighbour:
         key = bracket(self.features, self.of)
         real = evaluation.features_of(self.features, "real", self.of, self.split)
         fake = evaluation.features_of(self.features, "fake", self.of)
-        if not bool(fake.isfinite().all()):
+        if not_finite(fake):
             return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in SCORES}
         return {f"{key}.{name}": score for name, score in one_nearest_neighbour(real, fake, seed=evaluation.seed).items()}
 

@@ -32,6 +32,7 @@ from ganrun.evaluation import Evaluation, check_output
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Refusal
 from ganrun.scores import Score, of_rows
+from ganrun.statistics import not_finite
 
 if TYPE_CHECKING:
     from ganrun.build import Experiment
@@ -92,7 +93,7 @@ def _checked(real: Tensor, fake: Tensor, sigmas: Sequence[float]) -> tuple[Tenso
     for x, what in ((real, "the real set"), (fake, "the set of fakes")):
         if not len(x):
             raise UserError(f"parzen-likelihood: {what} holds no sample; ask for at least one")
-        bad = int((~x.flatten(1).isfinite()).any(1).sum())
+        bad = not_finite(x)
         if bad:
             raise UserError(f"parzen-likelihood: {bad} of the {len(x)} samples of {what} are not finite; leave them out")
     real, fake = real.detach().flatten(1).cpu(), fake.detach().flatten(1).cpu()
@@ -139,10 +140,11 @@ class ParzenLikelihood:
         bounded = evaluation.description.conditional or evaluation.studio is None
         n = evaluation.count(self.of) if evaluation.samples is not None or bounded else SAMPLES
         fake = scaled(evaluation.fakes(self.of, n), image)
-        if bool(fake.isfinite().all()):
-            validation = scaled(evaluation.real(self.of, "train", self.validation), image)
+        validation = scaled(evaluation.real(self.of, "train", self.validation), image)
+        test = scaled(evaluation.real(self.of, "test", self.test), image)
+        if not not_finite(fake):
             sigma = best_sigma(validation, fake, candidates(self.smallest, self.largest, self.candidates))
-            score = parzen_likelihood(scaled(evaluation.real(self.of, "test", self.test), image), fake, sigma)
+            score = parzen_likelihood(test, fake, sigma)
         else:
             score, sigma = Score(math.nan), math.nan
         return {name: score, f"{name}.sigma".lstrip("."): sigma}

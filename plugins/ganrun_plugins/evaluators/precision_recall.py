@@ -26,6 +26,7 @@ from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import PartOf
 from ganrun.recipe import Part
 from ganrun.scores import Score, share
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._neighbours import Radii, mutual_balls, radii, reached
 from ganrun_plugins.evaluators._sets import checked
 
@@ -80,7 +81,7 @@ class PrecisionRecall:
         key = bracket(self.features, self.of)
         real = evaluation.features_of(self.features, "real", self.of, self.split)
         fake = evaluation.features_of(self.features, "fake", self.of)
-        if not bool(fake.isfinite().all()):
+        if not_finite(fake):
             return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in ("precision", "recall")}
         found = precision_recall(real, fake, self.k, real_radii=self._radii(real, self.k) if len(real) > self.k else None)
         return {f"{key}.{name}": score for name, score in found.items()}

@@ -32,6 +32,7 @@ from ganrun.protocols import PartOf
 from ganrun.randomness import stable_hash
 from ganrun.recipe import Part
 from ganrun.scores import NORMAL, Score
+from ganrun.statistics import not_finite
 from ganrun_plugins.evaluators._sets import checked, cut
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ class WassersteinDistance:
         fake = evaluation.features_of(self.features, "fake", self.of)
         sliced = min(len(real), len(fake)) > self.exact
         key += ".sliced" if sliced else ""
-        if not bool(fake.isfinite().all()):
+        if not_finite(fake):
             return {key: Score(math.nan, enough=ENOUGH)}
         if sliced:
             return {key: sliced_distance(real, fake, projections=self.projections, power=self.power, seed=evaluation.seed)}

@@ -245,23 +245,25 @@ class Bench:
         return values, samples
 
     def _made(self, real: Mapping[str, Tensor]) -> Turn:
-        """A turn whose fakes are made with the weights and in the mode of training, and no buffer changes."""
+        """A turn whose fakes are made with the weights and in the mode of training, batch by batch, and no buffer changes."""
         turn = self._turn(real, "look")
         turn.latents = dict(self.latents)
-        turn.made = self.engine.fakes.remake(turn, {})
+        pieces = [self.engine.fakes.remake(_cut(turn, rows), {}) for rows in self._batches()]
+        turn.made = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
         return turn
+
+    def _batches(self) -> list[slice]:
+        return [slice(start, start + self.batch) for start in range(0, self.rows, self.batch)]
 
     def _scores(self, turn: Turn) -> Values:
         """Mean scores of train samples, held-out samples and fakes of every game."""
         if self.held_out is None:
             return {}
-        other = self._turn(self.held_out, "look")
-        other.latents, other.made = turn.latents, turn.made
-        if self.depends:
-            other.made = self.engine.fakes.remake(other, {})
+        other = self._made(self.held_out) if self.depends else self._turn(self.held_out, "look")
+        if not self.depends:
+            other.latents, other.made = turn.latents, turn.made
         found: dict[str, list[list[Tensor]]] = {}
-        for start in range(0, self.rows, self.batch):
-            rows = slice(start, start + self.batch)
+        for rows in self._batches():
             for game, kinds in self._judged(_cut(turn, rows), _cut(other, rows)):
                 pieces = found.setdefault(game, [[], [], []])
                 for piece, scores in zip(pieces, kinds):

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -32,9 +32,10 @@ from ganrun_plugins.observers._findings import ADVICE, Evidence, Facts, Finding,
 from ganrun_plugins.observers._vitals import Bench, Values, of_gradients, of_update
 
 FILE = "health.jsonl"
-STEPS = 100  # between two looks, if that is time enough for as many training samples as 25 looks' samples
+STEPS, BATCHES = 50, 25  # between two looks at least: steps, and training samples for each sample looked at
 FIRST, LAST = 8, 96  # looks kept: what a run began with, and what is happening now
 SHOWN = 4  # remedies in a line
+Found = TypeVar("Found")
 NOTED = ("dead-augmentation", "plateau")  # going back would not mend these
 
 
@@ -44,7 +45,7 @@ class Health:
     def __init__(
         self, *,
         every: Annotated[
-            Duration | None, Field(description="time between two looks; by default 100 steps, more if batches are small beside `samples`")
+            Duration | None, Field(description="time between two looks; by default 50 steps, more if batches are small beside `samples`")
         ] = None,
         samples: Annotated[int, Field(ge=8, le=4096, description="samples looked at")] = 64,
         policy: Annotated[Literal["note", "stop", "rollback"], Field(description="what happens when something is found")] = "note",
@@ -78,8 +79,9 @@ class Health:
         if not run.is_main:
             return
         self._facts = self._known(run)
-        self._bench = Bench(run, self.samples)
-        self._begin(run)
+        self._bench = self._tried(lambda: Bench(run, self.samples))
+        if self._bench is not None:
+            self._begin(run)
 
     @hookimpl
     def rolled_back(self, run: Run) -> None:
@@ -93,13 +95,16 @@ class Health:
     @hookimpl
     def gradients(self, turn: Turn) -> None:
         if self._wanted.get(turn.phase.name) == (turn.step, turn.repeat):
-            values, self._before[turn.phase.name] = of_gradients(turn)
-            self._turns |= values
+            found = self._tried(lambda: of_gradients(turn))
+            if found is not None:
+                self._turns |= found[0]
+                self._before[turn.phase.name] = found[1]
 
     @hookimpl
     def updated(self, turn: Turn) -> None:
         if turn.phase.name in self._before:
-            self._turns |= of_update(turn, self._before.pop(turn.phase.name))
+            before = self._before.pop(turn.phase.name)
+            self._turns |= self._tried(lambda: of_update(turn, before)) or {}
 
     @hookimpl
     def evaluate(self, run: Run, scores: dict[str, float]) -> None:
@@ -109,11 +114,16 @@ class Health:
         if name is not None:
             self._scores.append((run.step, float(scores[name])))
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def step_end(self, run: Run) -> None:
+        """Comes first, so that a checkpoint of this step knows what was seen in it."""
         if self._bench is None or not self._due(run.step):
             return
-        values, self._seen = self._bench.look(self._seen)
+        bench = self._bench
+        looked = self._tried(lambda: bench.look(self._seen))
+        if looked is None:
+            return
+        values, self._seen = looked
         values |= self._turns
         self._turns = {}
         numbers = torch.stack([value.float() for value in values.values()]).tolist()  # the only time that a look waits for the device
@@ -123,11 +133,20 @@ class Health:
         self._plan(run)
         self._report(run)
 
+    def _tried(self, measure: Callable[[], Found]) -> Found | None:
+        """What was measured, None if it failed: a stranger's part that cannot stand being looked at must not end a run."""
+        try:
+            return measure()
+        except Exception as error:
+            self._bench, self._wanted = None, {}
+            print(f"health: this run cannot be looked at, and is not from here on ({type(error).__name__}: {error})", flush=True)
+            return None
+
     # --- when to look -------------------------------------------------------------------------------------------
 
     def _known(self, run: Run) -> Facts:
         clock = run.experiment.clock
-        every = max(STEPS, math.ceil(25 * self.samples / clock.batch)) if self.every is None else self.every.whole_steps(clock)
+        every = max(STEPS, math.ceil(BATCHES * self.samples / clock.batch)) if self.every is None else self.every.whole_steps(clock)
         learners = frozenset(player for game in run.experiment.games for player in game.against)
         return Facts(every=every, learners=learners, mode=self.mode, patience=self.patience)
 

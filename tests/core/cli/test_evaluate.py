@@ -90,6 +90,46 @@ def test_unlike_scores_do_not_share_a_column_and_it_is_said_what_differs(ganrun,
     assert "not to be compared with those above: real.test.data:" in out
 
 
+def test_a_number_of_samples_changes_the_recipes_own_evaluators(ganrun, points):
+    run = points("one")
+    code, out, err = ganrun("evaluate", run, run, "--samples", "32", "--json")
+    assert code == 0, err
+    (entry,) = json.loads(out)
+    assert list(entry["scores"]) == ["frechet-distance[pixels]"], "not the evaluators that folders get, and a run named twice once"
+    assert entry["provenance"]["alike"]["samples"] == [32]
+    assert ganrun("evaluate", run, "--stored")[1].count("frechet-distance[pixels]\n") == 2, "64 samples of training, and these"
+
+
+def test_each_line_says_after_which_step(ganrun, points):
+    run = points("one")
+    last = [json.loads(line) for line in open(f"{run}/metrics.jsonl")][-1]["step"]
+    assert f"    {run} (step {last})" in ganrun("evaluate", run)[1]
+
+
+def test_what_evaluators_refuse_is_said_of_samples_not_of_a_recipe(ganrun, points, folder):
+    for arguments in ((points("one"), "--features", "classifier"), ("--folders", folder("a"), folder("b"), "--metrics", "frechet-distance")):
+        code, _, err = ganrun("evaluate", *arguments)
+        assert code == 2
+        assert "cannot be scored in this way" in err
+        assert "before training" not in err
+
+
+def test_folders_are_scored_on_inception_features_if_nothing_is_said(ganrun, folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr("ganrun.comparison.evaluate_folders", lambda real, fake, chosen, catalog, **_: asked.extend(chosen) or [])
+    words = ("evaluate", "--folders", folder("a"), folder("b"))
+    assert ganrun(*words)[0] == ganrun(*words, "--features", "pixels")[0] == 0
+    assert {choice["features"] for entry in asked[:4] for choice in entry.values()} == {"inception"}
+    assert {choice["features"] for entry in asked[4:] for choice in entry.values()} == {"pixels"}
+
+
+def test_a_reference_that_cannot_be_written_is_told(ganrun, points, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    code, _, err = ganrun("reference", points("one"), "--features", "pixels", "-o", "taken/ring.safetensors")
+    assert code == 2
+    assert "cannot be written" in err
+
+
 def test_metrics_features_and_numbers_can_be_named_and_are_kept_with_the_run(ganrun, points):
     run = points("one")
     code, out, _ = ganrun("evaluate", run, "--metrics", "frechet-distance,mode-coverage", "--features", "pixels", "--samples", "50", "--json")

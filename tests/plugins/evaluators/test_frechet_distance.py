@@ -7,6 +7,7 @@ import torch
 
 from ganrun.build import RefusedError
 from ganrun.errors import UserError
+from ganrun.measuring import measure, named
 from ganrun.statistics import Statistics
 from ganrun_plugins.evaluators import frechet_distance as module
 from ganrun_plugins.evaluators.frechet_distance import distance_between, frechet_distance
@@ -142,3 +143,34 @@ def test_points_are_refused_by_the_classifier_before_training(tiny, make_run):
 def test_an_output_that_the_variant_does_not_have_is_refused_before_training(tiny, make_run):
     with pytest.raises(RefusedError, match=r"no output 'b'"):
         make_run(tiny(evaluators=[{"frechet-distance": {"features": "pixels", "of": "b"}}]))
+
+
+@pytest.mark.parametrize("n", [2, 20, 32, 35, 100])
+def test_known_statistics_stand_for_samples_however_few_the_fakes_are(n):
+    """Fewer fakes than the 32 features, as many, and more than 9 in 10 of which leave a group out."""
+    real, fake = normal(200, 32), 2 * normal(n, 32, seed=1) + 0.5
+    score = module.with_interval(Statistics.of(real), fake, 0)
+    assert score.value == pytest.approx(frechet_distance(real, fake), rel=1e-9)
+    assert (score.low is None) == (n < 20)
+    assert score.low is None or score.low < score.value < score.high
+
+
+def test_known_statistics_are_not_compared_with_one_sample():
+    with pytest.raises(UserError, match="at least 2"):
+        module.with_interval(Statistics.of(normal(20, 3)), normal(1, 3), 0)
+
+
+@pytest.mark.parametrize("samples", [8, 100])
+def test_fakes_that_are_not_finite_are_compared_with_the_same_real_ones(tiny, make_run, samples):
+    """So that the runs which failed stand in the same column as the others."""
+    run = make_run(tiny(evaluators=[{"frechet-distance": {"features": "pixels", "samples": samples}}]))
+    about = []
+    for level in (0.0, math.nan):
+        with torch.no_grad():
+            next(run.experiment.modules["generator"].parameters()).fill_(level)
+        run.evaluation.forget_fakes()
+        ((name, part, evaluator),) = named([*run.evaluators])
+        about.append(measure(run.evaluation, name, part, evaluator, run.catalog))
+    assert about[0].kind == about[1].kind
+    assert math.isfinite(about[0].scores["frechet-distance[pixels]"].value)
+    assert math.isnan(about[1].scores["frechet-distance[pixels]"].value)

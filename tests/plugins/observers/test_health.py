@@ -1,0 +1,430 @@
+"""The doctor: what it measures, by hand, and what it does in runs, in which it changes nothing."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn.parameter import Parameter
+
+from ganrun import api
+from ganrun.game import DiscriminatorOutput, Game, Round, Stream
+from ganrun.hookspecs import hookimpl
+from ganrun.protocols import Refusal
+from ganrun.remedies import remedies_for
+from ganrun_plugins.losses.minimax import Minimax
+from ganrun_plugins.losses.non_saturating import NonSaturating
+from ganrun_plugins.losses.wasserstein import Wasserstein
+from ganrun_plugins.observers import health as module
+from ganrun_plugins.observers._findings import Evidence, Finding, Look
+from ganrun_plugins.observers._vitals import Bench, Reference, auc, axes, gap, kept, pull, relative_update, thinned, thumbnail
+from ganrun_plugins.observers.health import Health
+
+IMAGES = {
+    "variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 8}},
+    "generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4}},
+}  # fmt: skip
+
+
+# --- measurements -----------------------------------------------------------------------------------------------
+
+
+def test_auc_counts_pairs_in_which_the_real_score_is_higher():
+    """Pairs (2, 1), (2, 2), (2, 5), (4, 1), (4, 2), (4, 5): higher, tie, lower, higher, higher, lower: (3 + 1/2) / 6."""
+    assert auc(torch.tensor([2.0, 4.0]), torch.tensor([1.0, 2.0, 5.0])).item() == pytest.approx(3.5 / 6)
+    assert auc(torch.zeros(3), torch.zeros(2)).item() == 0.5
+    assert auc(1e6 + torch.arange(3.0), torch.arange(3.0)).item() == 1.0
+
+
+def test_an_update_is_relative_to_the_weights_before_it():
+    """(3, 4) has norm 5; it moved by (0.3, 0.4) of norm 0.5, and the other tensor not at all: |w| = sqrt(25 + 144) = 13."""
+    before, after = [torch.tensor([3.0, 4.0]), torch.tensor([12.0])], [torch.tensor([3.3, 4.4]), torch.tensor([12.0])]
+    assert relative_update(before, after).item() == pytest.approx(0.5 / 13)
+    assert relative_update([torch.zeros(2)], [torch.ones(2)]).item() == 1.0
+    assert relative_update([torch.zeros(2)], [torch.zeros(2)]).item() == 0.0
+    assert not relative_update([torch.ones(1)], [torch.tensor([math.nan])]).isfinite()
+
+
+def test_the_gap_is_the_way_of_held_out_samples_from_train_samples_to_fakes():
+    """Means 3, 2 and -1: (3 - 2) / (3 + 1)."""
+    assert gap(torch.tensor([2.0, 4.0]), torch.tensor([2.0, 2.0]), torch.tensor([-1.0])).item() == pytest.approx(0.25)
+    assert gap(torch.ones(2), torch.zeros(2), torch.full((2,), 5.0)).item() == 0.0, "fakes score higher than real samples"
+
+
+def test_what_augmentation_keeps_is_its_covariance_with_itself():
+    """The identity keeps all, half the contrast a quarter, a shift of all samples everything, and noise of its own nothing."""
+    x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
+    noise = [torch.randn(4000, 3, generator=torch.Generator().manual_seed(n)) for n in (1, 2)]
+    assert kept(x, x, x).item() == pytest.approx(1)
+    assert kept(x, x / 2, x / 2).item() == pytest.approx(0.25)
+    assert kept(x, x + 7, x - 7).item() == pytest.approx(1, rel=1e-4)
+    assert abs(kept(x, *noise).item()) < 0.05
+    assert kept(x, torch.ones_like(x), torch.ones_like(x)).item() == 0
+
+
+def test_pairs_of_samples_are_compared_with_pairs_of_real_ones():
+    """Real samples at 0, 1, ..., 40: 820 pairs, of which 41 - d are d apart. Closer than 3: 40 + 39 = 79, so that the nearest tenth
+    (82) ends at 3. Samples at 0, 0, 5, 40 have pairs 0, 5, 5, 40, 40, 35, of which one in six is that close."""
+    reference = Reference(torch.arange(41.0)[:, None])
+    assert reference.radii[0].item() == pytest.approx(3)
+    found = reference.compare(torch.tensor([[0.0], [0.0], [5.0], [40.0]]), None)
+    assert found["close10"].item() == pytest.approx(1 / 6)
+    assert "drift" not in found
+
+
+def test_spread_drift_and_path_are_in_deviations_of_the_data():
+    """Real samples -1 and 1 (deviation 1, mean 0). Samples 2 and 4: deviation 1, mean 3; moved from 1 and 4 by 1 and 0."""
+    reference = Reference(torch.tensor([[-1.0], [1.0]]))
+    found = reference.compare(torch.tensor([[2.0], [4.0]]), torch.tensor([[1.0], [4.0]]))
+    assert found["spread"].item() == pytest.approx(1)
+    assert abs(found["path0"].item()) == pytest.approx(3)
+    assert found["drift"].item() == pytest.approx(math.sqrt(0.5))
+    assert reference.compare(torch.tensor([[math.nan], [4.0]]), None)["broken"].item() == 0.5
+
+
+def test_axes_are_those_of_the_widest_deviations():
+    """An ellipse along (3, 4) / 5, ten times as long as wide."""
+    angle = torch.arange(64) * 2 * math.pi / 64
+    x = 10 * angle.cos()[:, None] * torch.tensor([0.6, 0.8]) + angle.sin()[:, None] * torch.tensor([-0.8, 0.6])
+    directions, sizes = axes(x)
+    assert directions[:, 0].abs().tolist() == pytest.approx([0.6, 0.8])
+    assert sizes.tolist() == pytest.approx([10 / math.sqrt(2), 1 / math.sqrt(2)])
+    assert axes(torch.ones(5, 2) * torch.arange(5.0)[:, None])[0].shape == (2, 1), "a line has one axis"
+
+
+def test_thumbnails_are_means_of_pixels_and_points_stay():
+    x = torch.arange(32.0 * 32).reshape(1, 1, 32, 32)
+    small = thumbnail(x)
+    assert small.shape == (1, 256)
+    assert small[0, 0].item() == (0 + 1 + 32 + 33) / 4
+    assert torch.equal(thumbnail(torch.ones(2, 5)), torch.ones(2, 5))
+
+
+def test_many_scores_are_thinned_evenly():
+    row = thinned([torch.arange(600.0), torch.arange(600.0, 1200.0).reshape(2, 300)])
+    assert row.tolist() == list(range(0, 1200, 3))
+
+
+@pytest.mark.parametrize(("loss", "wanted"), [(Wasserstein(), 1.0), (NonSaturating(), 0.75), (Minimax(), 0.25)])
+def test_the_pull_of_a_loss_is_its_slope_in_the_fakes_logits(loss, wanted):
+    """Logits -log 3: the probability of being real is 1/4. d log D = 1 - D, d log(1 - D) = -D."""
+    logits = torch.full((4,), -math.log(3.0))
+    stream = Stream(torch.zeros(4, 2), "fake", output=DiscriminatorOutput(logits))
+    turn = SimpleNamespace(engine=SimpleNamespace(loss=loss))
+    round = Round(Game("game", "discriminator", "discriminator", ["generator"]), "generator", [stream])
+    assert pull(turn, round).item() == pytest.approx(wanted)
+    assert stream.output.logits is logits
+
+
+# --- runs -------------------------------------------------------------------------------------------------------
+
+
+class Breaks:
+    """A trick that makes the generator's weights infinite after a step, in the first attempt, or in all of them."""
+
+    strength = ""
+
+    def __init__(self, *, at: int, always: bool = False):
+        self.at, self.always = at, always
+
+    @hookimpl
+    def updated(self, turn):
+        if turn.step + 1 >= self.at and turn.player == "generator" and (self.always or turn.engine.attempt == 0):
+            for parameter in turn.engine.parameters["generator"]:
+                parameter.data.fill_(math.inf)
+
+
+class Wipes:
+    """Augmentation that leaves nothing."""
+
+    strength = ""
+    provides = frozenset({"augmented"})
+
+    @hookimpl
+    def augment(self, turn, call):
+        call.x = call.x * 0
+
+
+class Score:
+    def evaluate(self, evaluation):
+        return {"value": 1.0}
+
+
+PLUGINS = {"trick.breaks": Breaks, "trick.wipes": Wipes, "evaluator.score": Score}
+
+
+@pytest.fixture(autouse=True)
+def remedies(monkeypatch):
+    """Looking up remedies builds networks, which takes a second: only one test does it. Returns what it really is."""
+    monkeypatch.setattr(module, "remedies_for", lambda run, problem: ["one", "two", "three", "four", "five"])
+    return remedies_for
+
+
+@pytest.fixture
+def train(tmp_path, tiny, plugin_module):
+    def train(steps=10, folder="run", resume=False, **changes):
+        parameters = {"every": 2, "samples": 8, **changes.pop("health", {})}
+        settings = {"steps": steps, **changes.pop("train", {})}
+        recipe = tiny(observers=["checkpoints", {"health": parameters}], train=settings, **{"checkpoint": {"every": 4}, **changes})
+        return api.run(recipe, output=tmp_path / folder, resume=resume, plugins=[plugin_module(PLUGINS)])
+
+    return train
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(folder="run"):
+        path = tmp_path / folder / "health.jsonl"
+        found = [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()] if path.exists() else []
+        return [{key: value for key, value in line.items() if key != "time"} for line in found]
+
+    return read
+
+
+def doctor(run) -> Health:
+    return next(observer for observer in run.experiment.observers if isinstance(observer, Health))
+
+
+def looked_at(run) -> bool:
+    """Whether nothing failed on the way."""
+    return doctor(run)._bench is not None
+
+
+def test_it_looks_on_its_stride_and_at_the_beginning(train):
+    assert [look.step for look in doctor(train(steps=10, health={"every": 4})).history] == [1, 4, 8]
+    assert [look.step for look in doctor(train(folder="other", steps=50, health={"every": 20})).history] == [1, 2, 20, 40]
+
+
+def test_by_default_it_looks_seldom_where_batches_are_small(train):
+    """50 steps, but at least 25 training samples for each of the 8 looked at: with batches of 2 that takes 100 steps."""
+    assert doctor(train(steps=2, health={"every": None}))._facts.every == 50
+    assert doctor(train(folder="other", steps=2, health={"every": None}, train={"batch_size": 2}))._facts.every == 100
+
+
+def test_a_look_holds_the_step_and_the_samples(train):
+    look = doctor(train(steps=4)).history[-1]
+    wanted = {f"{quantity}:{player}" for quantity in ("gradient", "update", "weights", "broken") for player in ("generator", "discriminator")}
+    wanted |= {f"{quantity}:adversarial" for quantity in ("auc", "margin", "pull", "gap", "memory")}
+    wanted |= {f"{quantity}:x" for quantity in ("close10", "close25", "close50", "spread", "broken", "drift", "path0", "path1")}
+    assert set(look.values) == wanted
+    assert all(math.isfinite(value) for value in look.values.values())
+
+
+def test_an_update_that_is_measured_is_the_one_that_was_made(train):
+    """Plain descent with rate 0.1: |change| / |weights before| = 0.1 |gradient| / |weights before|, and the weights after are |w|."""
+    sgd = {name: {"optimizer": {"sgd": {"lr": 0.1}}} for name in ("generator", "discriminator")}
+    run = train(steps=1, players=sgd)
+    values = doctor(run).history[0].values
+    before = train(folder="still", steps=1, players={name: {"optimizer": {"sgd": {"lr": 0.0}}} for name in sgd})
+    size = torch.cat([p.flatten() for p in before.engine.parameters["generator"]]).norm().item()
+    assert values["update:generator"] == pytest.approx(0.1 * values["gradient:generator"] / size, rel=1e-4)
+    assert doctor(before).history[0].values["update:generator"] == 0
+
+
+PACKED = {**IMAGES, "tricks": [{"packing": {"m": 2}}, "ema", "ada"]}
+
+
+@pytest.mark.parametrize("changes", [{}, PACKED, {"loss": "relativistic-average", "train": {"accumulate": 2}}])
+def test_it_changes_no_bit_of_training(train, tiny, changes, tmp_path):
+    watched = train(steps=6, **changes)
+    train_keys = {"steps": 6, **changes.get("train", {})}
+    alone = api.run(tiny(train=train_keys, **{k: v for k, v in changes.items() if k != "train"}), output=tmp_path / "alone")
+    for name, network in alone.experiment.modules.items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, watched.experiment.modules[name].state_dict()[key]), f"{name}.{key}"
+    assert looked_at(watched)
+    assert len(doctor(watched).history) == 4
+
+
+def test_two_discriminators_that_see_pairs_of_domains_are_looked_at_apart(train, small_cyclegan, tmp_path, plugin_module):
+    recipe = small_cyclegan(observers=[{"health": {"every": 2, "samples": 8}}], train={"steps": 2})
+    values = doctor(api.run(recipe, output=tmp_path / "run")).history[-1].values
+    assert {"auc:a", "auc:b", "gap:a", "gap:b", "memory:a", "close10:a", "close10:b", "pull:a", "pull:b"} <= set(values)
+
+
+def test_held_out_samples_score_lower_only_if_the_discriminator_knows_the_others(make_run, tiny):
+    """A discriminator that scores by lookup: 1 for what it was trained on, 0 for others."""
+    run = make_run(tiny())
+    bench = Bench(run, 8)
+    known = bench.train["x"]
+
+    def lookup(x, *given):
+        return DiscriminatorOutput((x[:, None] == known[None]).all(-1).any(1).float())
+
+    network = run.engine.modules["discriminator"]
+    network.forward = lookup
+    values, _ = bench.look({})
+    assert values["memory:adversarial"].item() == 1
+    assert values["gap:adversarial"].item() == 1
+    network.forward = lambda x, *given: DiscriminatorOutput((x.norm(dim=1) > 0.9).float())
+    values, _ = bench.look({})
+    assert values["memory:adversarial"].item() == 0.5
+    assert values["gap:adversarial"].item() == 0
+
+
+def test_a_data_set_without_samples_of_its_own_to_hold_out_has_no_gap(make_run, tiny):
+    run = make_run(tiny())
+    run.dataset = lambda split: run.experiment.dataset
+    values, _ = Bench(run, 8).look({})
+    assert not [name for name in values if name.startswith(("gap", "memory"))]
+    assert "close10:x" in values
+
+
+# --- what it says and does --------------------------------------------------------------------------------------
+
+
+def test_a_finding_is_printed_once_written_and_shown(train, read, capsys):
+    run = train(steps=10, tricks=[{"breaks": {"at": 5}}])
+    printed = capsys.readouterr().out
+    assert printed.count("health: exploding since step 6: not all samples are finite numbers\n") == 1
+    assert "  try: one, two, three, four and 1 more; lower learning rates\n" in printed
+    (line,) = read()
+    assert (line["step"], line["since"], line["finding"], line["attempt"]) == (6, 6, "exploding", 0)
+    assert line["remedies"] == ["one", "two", "three", "four", "five"]
+    assert run.notices == {"exploding": "since step 6: not all samples are finite numbers"}
+    assert run.step == 10, "the policy is to note it"
+
+
+def test_remedies_are_tricks_that_declare_the_problem_and_fit(train, read, monkeypatch, remedies):
+    monkeypatch.setattr(module, "remedies_for", remedies)
+    train(steps=6, tricks=[{"breaks": {"at": 5}}])
+    (line,) = read()
+    assert {"gradient-clipping", "r1"} <= set(line["remedies"])
+    assert "diff-augment" not in line["remedies"]
+
+
+def test_what_went_away_is_written_and_stated_anew_when_it_comes_back(train, read, monkeypatch, capsys):
+    found = {4: 4, 6: 4, 10: 10}
+    monkeypatch.setattr(module, "findings", lambda history, *rest: [
+        Finding("oscillation", Evidence("it turns", {"period": 3.0}), found[history[-1].step], 2)
+    ] if history[-1].step in found else [])  # fmt: skip
+    run = train(steps=12)
+    told = [(line["step"], line.get("finding", ""), line.get("gone", "")) for line in read()]
+    assert told == [(4, "oscillation", ""), (8, "", "oscillation"), (10, "oscillation", ""), (12, "", "oscillation")]
+    assert capsys.readouterr().out.count("health: oscillation") == 2
+    assert run.notices == {}
+
+
+def test_what_is_ignored_is_neither_said_nor_acted_on(train, read):
+    run = train(steps=10, tricks=[{"breaks": {"at": 5}}], health={"ignore": ["exploding"], "policy": "stop"})
+    assert (run.step, read(), run.notices) == (10, [], {})
+
+
+def test_the_policy_stop_ends_the_run(train, read, capsys):
+    run = train(steps=20, tricks=[{"breaks": {"at": 5}}], health={"policy": "stop"})
+    assert run.step == 6
+    assert len(read()) == 1
+
+
+def test_the_policy_rollback_goes_to_a_checkpoint_from_before_the_trouble(train, read, capsys):
+    """It breaks at step 7 of the first attempt and is seen at 8; the last look that was well is that of 6, the checkpoint of 4."""
+    run = train(steps=12, tricks=[{"breaks": {"at": 7}}], health={"policy": "rollback"})
+    assert (run.step, run.attempt) == (12, 1)
+    (back,) = run.rollbacks
+    assert (back["from"], back["to"], back["reason"]) == (8, 4, "health: exploding")
+    (line,) = read()
+    assert (line["step"], line["attempt"], line["finding"], line["since"], line["from"]) == (4, 1, "exploding", 8, 8)
+    assert line["rolled_back"] == "health: exploding"
+    assert run.notices == {}
+    assert [look.step for look in doctor(run).history] == [1, 2, 4, 6, 8, 10, 12]
+    assert all(p.isfinite().all() for p in run.engine.parameters["generator"])
+
+
+def test_rollbacks_are_bounded(train, read):
+    """At step 8 of each attempt; the third time the run is stopped."""
+    run = train(steps=12, tricks=[{"breaks": {"at": 7, "always": True}}], health={"policy": "rollback", "attempts": 2})
+    assert (run.step, run.attempt) == (8, 2)
+    assert [line["step"] for line in read()] == [4, 4, 8]
+
+
+def test_without_a_checkpoint_from_before_it_the_run_is_stopped(train):
+    run = train(steps=12, tricks=[{"breaks": {"at": 3}}], health={"policy": "rollback"})
+    assert (run.step, run.rollbacks) == (4, [])
+
+
+def test_augmentation_that_destroys_everything_is_found_in_a_run_and_not_rolled_back(train, read):
+    run = train(steps=10, tricks=["wipes"], health={"policy": "rollback"})
+    assert [(line["finding"], line["since"]) for line in read()] == [("dead-augmentation", 1)]
+    assert run.rollbacks == []
+    assert doctor(run).history[-1].values["kept:adversarial"] == 0
+
+
+def test_a_plateau_of_a_chosen_score_ends_a_run(train, read):
+    """Evaluated every second step, always 1: after step 2, three more do not better it, the third of them at step 8."""
+    health = {"plateau": "score", "patience": 3, "policy": "stop", "ignore": ["exploding"]}
+    run = train(steps=20, evaluators=[{"score": {"every": 2}}], health=health)
+    assert run.step == 8
+    assert [(line["finding"], line["since"]) for line in read()] == [("plateau", 4)]
+
+
+def test_minutes_are_refused_because_a_resumed_run_could_not_look_at_the_same_steps():
+    with pytest.raises(Refusal, match="minutes"):
+        Health(every="5 minutes")
+
+
+def test_a_part_that_cannot_be_looked_at_ends_the_doctor_and_not_the_run(train, monkeypatch, capsys):
+    def fail(self, before):
+        raise RuntimeError("no latents")
+
+    monkeypatch.setattr(Bench, "look", fail)
+    run = train(steps=6)
+    assert run.step == 6
+    assert capsys.readouterr().out.count("health: this run cannot be looked at, and is not from here on (RuntimeError: no latents)") == 1
+    assert doctor(run).history == []
+
+
+# --- state ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [5, 6, 7])
+def test_a_resumed_run_finds_what_one_never_interrupted_finds(train, read, at):
+    """Interrupted on a look, before and after one: the same history to the bit, the same lines, once each."""
+    changes = {"tricks": ["wipes"], "health": {"ignore": ["exploding"]}}
+    whole = train(steps=12, folder="whole", **changes)
+    train(steps=at, checkpoint={"every": at}, **changes)
+    resumed = train(steps=12, checkpoint={"every": at}, resume=True, **changes)
+    assert doctor(resumed).history == doctor(whole).history
+    assert read() == read("whole")
+    assert resumed.notices == whole.notices
+
+
+def test_lines_of_steps_that_are_taken_again_are_cut(train, read, tmp_path):
+    train(steps=4)
+    with (tmp_path / "run/health.jsonl").open("a") as file:
+        file.write('{"step": 4, "finding": "kept"}\n{"step": 5, "finding": "later"}\n{"st')
+    train(steps=6, resume=True)
+    assert [line["finding"] for line in read()] == ["kept"]
+
+
+def test_a_long_history_keeps_its_beginning_and_its_end(train, monkeypatch):
+    monkeypatch.setattr(module, "FIRST", 3)
+    monkeypatch.setattr(module, "LAST", 4)
+    assert [look.step for look in doctor(train(steps=24)).history] == [1, 2, 4, 18, 20, 22, 24]
+
+
+def test_state_tells_what_a_look_lacks_from_what_is_not_finite():
+    one, other = Health(), Health()
+    one.history = [Look(1, {"a": 1.0}), Look(2, {"a": math.nan, "b": math.inf})]
+    one.active = {"exploding": Finding("exploding", Evidence("it does", {"b": 2.0}), 2, 1)}
+    one._seen, one._turns = {"x": torch.ones(2)}, {"auc:g": torch.tensor(0.5)}
+    other.load_state_dict(one.state_dict())
+    assert other.history[0].values == {"a": 1.0}
+    assert math.isnan(other.history[1].values["a"])
+    assert other.history[1].values["b"] == math.inf
+    assert other.active == one.active
+    other.load_state_dict(Health().state_dict())
+    assert (other.history, other.active) == ([], {})
+
+
+def test_weights_that_a_step_is_measured_by_are_copies(train):
+    """What ``of_gradients`` keeps must not move with the update."""
+    from ganrun_plugins.observers._vitals import of_gradients
+
+    weight = Parameter(torch.ones(2))
+    weight.grad = torch.tensor([3.0, 4.0])
+    turn = SimpleNamespace(player="generator", engine=SimpleNamespace(parameters={"generator": [weight]}))
+    values, before = of_gradients(turn)
+    weight.data.add_(1)
+    assert values["gradient:generator"].item() == pytest.approx(5)
+    assert torch.equal(before[0], torch.ones(2))
