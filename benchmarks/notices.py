@@ -2,7 +2,7 @@
 
     python benchmarks/notices.py --out notices.jsonl                                  # digits, three splits: two minutes on one core
     python benchmarks/notices.py --features classifier pixels random-conv --out notices.jsonl
-    python benchmarks/notices.py --data mnist --root FOLDER --out notices-mnist.jsonl  # 2,000 pictures in each part
+    python benchmarks/notices.py --data mnist --root FOLDER --out notices-mnist.jsonl  # 2,000 in each part; a classifier a split
 
 After Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018). Nothing is trained: the "samples"
 are real pictures of one part of the data, scored against a second part (the test split); a third part (the train split) is what may be
@@ -132,7 +132,7 @@ def parts(name: str, root: str | None, wanted: int | None, seed: int) -> Parts:
     bounds = [seen, seen + n, seen + n + taught, len(rest)]
     reference, teaching, pool = (rest[start:stop] for start, stop in pairwise(bounds))
     teachers = (other.tensors["x"][teaching], other.tensors["label"][teaching]) if taught else None
-    return Parts(picked(first, order[:n]), picked(other, reference, teachers), picked(other, pool), n)
+    return Parts(picked(first, order[:n], teachers), picked(other, reference, teachers), picked(other, pool), n)
 
 
 def picked(data: Any, rows: Tensor, teaching: tuple[Tensor, Tensor] | None = None) -> Pictures:

@@ -7,6 +7,9 @@
 26,000 samples; the digit of each channel is what the shipped classifier of digits reads. A mode is found with at least one
 sample; KL is that of the 1,000 classes' shares to uniform, in nats. A classifier reads a digit in any smear, so beside them stands the
 share of samples all three channels of which it reads with a probability of at least 0.9, which real triples tell the meaning of.
+
+The discriminator has a quarter of the generator's width, as in the hardest setting of Metz et al. 2016 and of PacGAN's table 3: with equal
+widths no row lost many modes in so few steps. Networks are perceptrons, 4,000 updates at batch 64 against PacGAN's 100,000 at 64.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from _runs import Line, Method, collect, kept, of, parser, spread, table, traine
 from ordering import adam
 from torch import Tensor
 
+from ganrun.data import fingerprint
 from ganrun.download import data_cache
 from ganrun.evaluation import FeatureContext
 from ganrun.protocols import DataFiles
@@ -36,7 +40,7 @@ CONFIGURATION = {
     "variant": {"gan": {"latent": 64}},
     "dataset": {"stacked-digits": {"size": SIZE}},
     "generator": {"mlp": {"widths": [256, 256]}},
-    "discriminator": {"mlp": {"widths": [256, 256]}},
+    "discriminator": {"mlp": {"widths": [64, 64]}},
     "players": {"generator": {"optimizer": adam(1e-3)}, "discriminator": {"optimizer": adam(1e-3)}},
     "evaluators": [],
     "without": ["progress", "samples", "metrics-log", "checkpoints"],
@@ -44,7 +48,7 @@ CONFIGURATION = {
 }
 METHODS = {
     "non-saturating": Method({}, 6.1),
-    "unrolling, 5 steps": Method({"tricks": [{"unrolling": {"steps": 5, "objective": "saddle"}}]}, 75, share=0.15),
+    "unrolling, 5 steps": Method({"tricks": [{"unrolling": {"steps": 5, "objective": "saddle"}}]}, 60, share=0.25),
     "packing, m = 2": Method({"tricks": [{"packing": {"m": 2}}]}, 6.3),
     "packing, m = 3": Method({"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 63}}, 6.3),  # 64 is no whole number of packs
     "packing, m = 4": Method({"tricks": [{"packing": {"m": 4}}]}, 6.3),
@@ -130,7 +134,8 @@ def train(run: Line) -> dict[str, float]:
 def wanted(arguments: argparse.Namespace, method: str) -> list[Line]:
     """The runs of a row."""
     steps = METHODS[method].steps(arguments.steps or STEPS)
-    return [{"method": method, "seed": seed, "steps": steps, "changes": arguments.changes} for seed in arguments.seeds]
+    mark = fingerprint(recipe_of(method))  # lines of another configuration are not taken for this one's
+    return [{"method": method, "seed": seed, "steps": steps, "changes": arguments.changes, "recipe": mark} for seed in arguments.seeds]
 
 
 def rows(arguments: argparse.Namespace, lines: list[Line]) -> list[list[str]]:

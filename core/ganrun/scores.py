@@ -59,12 +59,13 @@ def share(hits: int, n: int, *, enough: int = 0) -> Score:
 
 
 def jackknife(
-    statistic: Callable[[Tensor], float], n: int, *, groups: int = 10, seed: int = 0, value: float | None = None, enough: int = 0
+    statistic: Callable[[Tensor], float], n: int, *, groups: int = 10, seed: int = 0, value: float | None = None, enough: int = 0,
+    least: float = -math.inf,
 ) -> Score:  # fmt: skip
     """A smooth statistic of n samples, with the delete-a-group jackknife (Shao and Wu 1989).
 
     statistic: rows (m,) int64, sorted -> value. The samples are parted at random into ``groups``, and each is left out once. With
-    fewer than two samples a group there is no interval. value: of all rows, if it is known already.
+    fewer than two samples a group there is no interval. value: of all rows, if it is known already. least: no statistic is below it.
     """
     whole = statistic(torch.arange(n)) if value is None else value
     if n < 2 * groups or not math.isfinite(whole):
@@ -73,7 +74,7 @@ def jackknife(
     found = [statistic(order[torch.arange(n) % groups != group].sort().values) for group in range(groups)]
     variance = (groups - 1) / groups * float(np.sum((np.array(found) - np.mean(found)) ** 2))
     error = STUDENT[groups] * math.sqrt(variance)
-    return Score(whole, whole - error, whole + error, f"jackknife over {groups} groups of samples", enough)
+    return Score(whole, max(least, whole - error), whole + error, f"jackknife over {groups} groups of samples", enough)
 
 
 def bootstrap(statistic: Callable[[Tensor], float], n: int, *, resamples: int = 200, seed: int = 0, value: float | None = None, enough: int = 0) -> Score:

@@ -74,3 +74,9 @@ def test_subsets_of_all_samples_have_the_spread_of_one_and_small_ones_less():
     score = of_subsets([1.0, 3.0], size=50, n=100)
     assert (score.value, score.high - score.value) == pytest.approx((2.0, 1.959963984540054 * math.sqrt(2)))
     assert of_subsets([1.0], 50, 100).low is None
+
+
+def test_a_statistic_that_cannot_be_negative_has_no_negative_interval():
+    x = torch.cat([torch.zeros(39), torch.ones(1)])
+    assert jackknife(lambda rows: float(x[rows].mean()), 40).low < 0
+    assert jackknife(lambda rows: float(x[rows].mean()), 40, least=0.0).low == 0

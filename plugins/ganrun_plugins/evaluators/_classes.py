@@ -80,6 +80,7 @@ def of_counts(
     found = statistic(torch.from_numpy(drawn)).double().numpy()  # (R,)
     if centred:
         found = found + (value - found.mean())
-    low, high = np.quantile(found, [0.025, 0.975])
+    # a value that occurred, and not one between two: some statistics are numbers of classes
+    low, high = np.quantile(found, 0.025, method="lower"), np.quantile(found, 0.975, method="higher")
     method = f"bootstrap, {resamples} resamples of the counts"
     return Score(value, max(0.0, min(value, float(low))), max(value, float(high)), method, enough)

@@ -97,7 +97,7 @@ def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
     """The distance of fakes (n, d) to known statistics; groups of samples are left out by subtracting their own, if there are more than d."""
     _check(fake, "the samples")
     if len(fake) * 9 // 10 <= fake.shape[1]:
-        return jackknife(lambda rows: distance_to(real, fake[rows]), len(fake), seed=seed, enough=ENOUGH)
+        return jackknife(lambda rows: distance_to(real, fake[rows]), len(fake), seed=seed, enough=ENOUGH, least=0.0)
     whole = Statistics.of(fake)
 
     def without_the_rest(rows: Tensor) -> float:
@@ -106,7 +106,7 @@ def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
         group = left_out.nonzero().flatten()
         return distance_between(real, whole.without(Statistics.of(fake, group)) if len(group) else whole)
 
-    return jackknife(without_the_rest, len(fake), seed=seed, value=distance_between(real, whole), enough=ENOUGH)
+    return jackknife(without_the_rest, len(fake), seed=seed, value=distance_between(real, whole), enough=ENOUGH, least=0.0)
 
 
 class FrechetDistance:
@@ -165,7 +165,9 @@ class FrechetDistance:
             statistics = evaluation.statistics_of(self.features, self.of, self.split)
             return Score(math.nan, enough=ENOUGH) if bad else with_interval(statistics, fake, evaluation.seed)
         real = evaluation.features_of(self.features, "real", self.of, self.split)
-        return Score(math.nan, enough=ENOUGH) if bad else jackknife(lambda rows: frechet_distance(real, fake[rows]), len(fake), seed=evaluation.seed, enough=ENOUGH)
+        if bad:
+            return Score(math.nan, enough=ENOUGH)
+        return jackknife(lambda rows: frechet_distance(real, fake[rows]), len(fake), seed=evaluation.seed, enough=ENOUGH, least=0.0)
 
     def _reference(self, evaluation: Evaluation) -> Statistics:
         """The statistics of the file, if they are of the same features of pictures of the same shape."""

@@ -78,8 +78,8 @@ class Limits:
     varied: float = 0.6
     # A rhythm is believed if three whole periods are seen ...
     periods: int = 3
-    windows: tuple[int, ...] = (24, 72)  # looks
-    # ... that hold 80% of the variance: of 800 runs of white noise or random walks 40 looks long none did so by chance ...
+    windows: tuple[int, ...] = (24, 36, 72)  # looks
+    # ... that hold 80% of the variance: of 800 series of white noise and random walks, 60 looks long, two did so by chance ...
     rhythm: float = 0.8
     # ... and move the samples' mean by a quarter of the data's deviation to either side: less does no harm.
     amplitude: float = 0.25
@@ -199,7 +199,8 @@ def explains(cause: Finding, effect: Finding) -> bool:
 def broken(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
     """Something is not finite: a term, a gradient, a weight, a sample."""
     look = history[-1]
-    for what, quantity in (("terms of the phase", "broken"), ("gradient of", "gradient"), ("update of", "update"), ("weights of", "weights")):
+    parts = {"broken": "terms of the phase", "gradient": "gradient of", "update": "update of", "weights": "weights of"}
+    for quantity, what in parts.items():
         for subject, value in look.of(quantity).items():
             if (quantity == "broken" and value > 0) or not math.isfinite(value):
                 words = "samples" if quantity == "broken" and "spread:" + subject in look.values else f"{what} {subject}"
@@ -219,7 +220,7 @@ def too_fast(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence 
 def far_away(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
     """The samples left the data: their mean, or their spread."""
     look = history[-1]
-    places = {name: abs(value) for name, value in look.values.items() if name.startswith("path")} | look.of("spread")
+    places = {name: abs(value) for name, value in look.values.items() if name.startswith("path")} | dict(look.of("spread"))
     _, size = largest(places)
     if look.step < limits.grown or size < limits.away:
         return None
@@ -245,7 +246,8 @@ def saturated(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence
     pulls, sure = look.of("pull"), look.of("auc")
     for game, pull in pulls.items():
         if sure.get(game, 0.0) >= limits.sure and pull <= limits.pull:
-            sentence = f"the discriminator tells {100 * sure[game]:.1f}% of pairs apart, and the loss pulls at fakes with {pull:.2g} of its full strength"
+            sentence = f"the discriminator tells {100 * sure[game]:.1f}% of pairs of a real sample and a fake apart, "
+            sentence += f"and the slope of the loss at the fakes is down to {pull:.2g}"
             return Evidence(sentence, {"auc": sure[game], "pull": pull})
     return None
 
@@ -284,7 +286,7 @@ def oscillating(history: Sequence[Look], facts: Facts, limits: Limits) -> Eviden
             found = rhythm(series, limits.periods)
             if found is not None and found.share >= limits.rhythm and found.amplitude >= limits.amplitude:
                 period = found.period * facts.every
-                sentence = f"the samples' mean moves by {found.amplitude:.2f} of the data's deviation to either side, every {period:.0f} steps"
+                sentence = f"the samples' mean goes {found.amplitude:.2f} of the data's deviation to either side, every {period:.0f} steps"
                 return Evidence(sentence, {"period": period, "amplitude": found.amplitude, "share": found.share})
     return None
 
@@ -317,7 +319,8 @@ def plateau(scores: Sequence[tuple[int, float]], facts: Facts) -> Finding | None
     if best > best_before + noise:
         return None
     better = "lower" if facts.mode == "min" else "higher"
-    sentence = f"the score was {sign * best_before:.4g} at best, and the last {facts.patience} are not {better} by more than their noise of {noise:.2g}"
+    sentence = f"the score was {sign * best_before:.4g} at best, and the last {facts.patience} are not {better} "
+    sentence += f"by more than their noise of {noise:.2g}"
     evidence = Evidence(sentence, {"best": sign * best_before, "best_of_last": sign * best, "noise": noise})
     return Finding("plateau", evidence, last[0][0], before[-1][0])
 

@@ -228,7 +228,7 @@ class Bench:
 
     def look(self, before: Mapping[str, Tensor]) -> tuple[Values, dict[str, Tensor]]:
         """All measurements of this moment, and the samples (rows, D) that the next look compares with: those of the last are ``before``."""
-        with torch.random.fork_rng(), torch.no_grad(), self.engine.processes.autocast():
+        with torch.random.fork_rng(), torch.no_grad():
             turn = self._made(self.train)
             made = turn.made
             if self.replaced:
@@ -248,7 +248,8 @@ class Bench:
         """A turn whose fakes are made with the weights and in the mode of training, batch by batch, and no buffer changes."""
         turn = self._turn(real, "look")
         turn.latents = dict(self.latents)
-        pieces = [self.engine.fakes.remake(_cut(turn, rows), {}) for rows in self._batches()]
+        with self.engine.processes.autocast():
+            pieces = [self.engine.fakes.remake(_cut(turn, rows), {}) for rows in self._batches()]
         turn.made = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
         return turn
 
@@ -314,7 +315,7 @@ class Reference:
     def __init__(self, real: Tensor) -> None:
         self.mean, self.deviation = real.mean(0), deviation(real).clamp(min=TINY)
         pairs = distances(real)
-        shares = torch.tensor([share / 100 for share in SHARES], device=real.device)
+        shares = torch.tensor([share / 100 for share in SHARES], dtype=pairs.dtype, device=real.device)
         self.radii = torch.quantile(pairs, shares) if len(pairs) else torch.zeros(len(SHARES), device=real.device)
         self.axes, self.sizes = axes(real)
 
@@ -334,9 +335,8 @@ class Reference:
 def _cut(turn: Turn, rows: slice) -> Turn:
     """Some rows of a turn."""
     real = {name: tensor[rows] for name, tensor in turn.real.items()}
-    piece = Turn(
-        turn.engine, turn.phase, step=turn.step, draws=turn.draws, modules=turn.modules, batch_size=len(next(iter(real.values()))), real=real,
-    )  # fmt: skip
+    size = len(next(iter(real.values())))
+    piece = Turn(turn.engine, turn.phase, step=turn.step, draws=turn.draws, modules=turn.modules, batch_size=size, real=real)
     piece.wanted = turn.wanted
     piece.latents = {name: tensor[rows] for name, tensor in turn.latents.items()}
     piece.made = {name: tensor[rows] for name, tensor in turn.made.items()}

@@ -115,6 +115,16 @@ def test_digits_can_be_selected_and_are_numbered_in_that_order():
     assert torch.equal(data.tensors["x"][data.tensors["label"] == 0], whole.tensors["x"][whole.tensors["label"] == 7])
 
 
+def test_a_limit_keeps_some_training_pictures_evenly_spread_and_all_test_pictures():
+    """Of 899 pictures every 17.98th: the second is number 17, the last number 49 * 899 // 50 = 881."""
+    some, whole = (Digits(FILES, "train", size=8, limit=limit) for limit in (50, None))
+    assert len(some) == 50
+    assert [torch.equal(some.tensors["x"][i], whole.tensors["x"][j]) for i, j in ((0, 0), (1, 17), (49, 881))] == [True] * 3
+    assert torch.equal(some.tensors["label"][[1, 49]], whole.tensors["label"][[17, 881]])
+    assert len(Digits(FILES, "test", size=8, limit=50)) == 898
+    assert len(Digits(FILES, "train", size=8, limit=5000)) == 899
+
+
 def test_too_few_digits_for_a_batch_are_refused():
     with pytest.raises(DataError, match=r"has \d\d items, fewer than one batch of 200"):
         Reader(Digits(FILES, "train", classes=[1]), (), batch_rows=200)

@@ -192,7 +192,8 @@ def finding(name, since):
 
 def test_explosion_explains_all_that_follows_and_a_plateau_is_not_its_doing():
     worst = {
-        "update:generator": 0.05, "auc:game": 1.0, "pull:game": 0.0, "close25:x": 1.0, "memory:game": 1.0, "gap:game": 1.0, "kept:game": 0.0,
+        "update:generator": 0.05, "auc:game": 1.0, "pull:game": 0.0, "close25:x": 1.0,
+        "memory:game": 1.0, "gap:game": 1.0, "kept:game": 0.0,
     }  # fmt: skip
     assert names(history(*[worst] * 5)) == ["exploding"]
     assert not explains(finding("exploding", 1), finding("plateau", 2))
