@@ -72,7 +72,7 @@ FAILING: dict[str, tuple[int, str, dict[str, Any]]] = {
     "oscillating": (40, "oscillation", {
         "variant": {"gan": {"latent": 2}}, "loss": "wasserstein", "dataset": {"ring": {"modes": 1, "radius": 2, "sd": 0.5}},
         "generator": {"mlp": {"widths": [8], "norm": "none"}}, "discriminator": {"mlp": {"widths": [8], "norm": "none"}},
-        "players": players({"sgd": {"lr": 0.01}}, {"sgd": {"lr": 0.01}}), "train": {"steps": 2000, "batch_size": 64},
+        "players": players({"sgd": {"lr": 0.01}}, {"sgd": {"lr": 0.01}}), "train": {"steps": 2400, "batch_size": 64},
     }),
 }  # fmt: skip
 
