@@ -30,7 +30,7 @@ from ganrun.catalog import Catalog
 from ganrun.recipe import find_recipe, load_recipe
 from ganrun.training import Run, settings_of_torch
 
-QUIET = ["progress", "samples", "metrics-log", "checkpoints"]
+QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 SMALL = {
     "variant": "dcgan", "dataset": {"digits": {"size": 16}},
     "generator": {"dcgan": {"width": 16}}, "discriminator": {"dcgan": {"width": 16}}, "train": {"steps": 500, "batch_size": 64},

@@ -35,7 +35,7 @@ CONFIGURATION = {
         "discriminator": {"optimizer": adam(3e-4), "init": {"scheme": "kaiming"}},
     },
     "evaluators": [{"mode-coverage": {"samples": 2500}}],
-    "without": ["progress", "samples", "metrics-log", "checkpoints"],
+    "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
     "train": {"steps": 10000, "batch_size": 256, "device": "cpu"},
 }
 ROWS = {

@@ -32,7 +32,7 @@ from ganrun.recipe import load_recipe
 from ganrun.training import Run, settings_of_torch
 
 BATCH = 64
-QUIET = ["progress", "samples", "metrics-log", "checkpoints"]
+QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 
 

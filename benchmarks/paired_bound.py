@@ -24,7 +24,7 @@ from ganrun.recipe import find_recipe, load_recipe
 from ganrun.training import Run, settings_of_torch
 from ganrun_plugins.evaluators.hidden_pairs import errors
 
-QUIET = {"without": ["progress", "samples", "metrics-log", "checkpoints"], "evaluators": []}
+QUIET = {"without": ["progress", "samples", "metrics-log", "health", "checkpoints"], "evaluators": []}
 
 
 def train(seed: int, steps: int, catalog: Catalog) -> dict[str, float]:

@@ -43,7 +43,7 @@ CONFIGURATION = {
     "discriminator": {"mlp": {"widths": [64, 64]}},
     "players": {"generator": {"optimizer": adam(1e-3)}, "discriminator": {"optimizer": adam(1e-3)}},
     "evaluators": [],
-    "without": ["progress", "samples", "metrics-log", "checkpoints"],
+    "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
     "train": {"steps": STEPS, "batch_size": 64, "device": "cpu"},
 }
 METHODS = {

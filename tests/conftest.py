@@ -51,7 +51,7 @@ def tiny():
             "dataset": {"ring": {"count": 512}},
             "generator": small,
             "discriminator": small,
-            "without": ["progress", "samples", "metrics-log", "checkpoints"],
+            "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
             "train": {"steps": 20, "batch_size": 8, "device": "cpu"},
         }
         train = {**base["train"], **changes.pop("train", {})}

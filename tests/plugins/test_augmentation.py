@@ -198,7 +198,7 @@ def images():
         network = {"dcgan": {"width": 4, "norm": "none"}}
         base = {
             "variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 8}}, "generator": network, "discriminator": network,
-            "without": ["progress", "samples", "metrics-log", "checkpoints"], "train": {"steps": 4, "batch_size": 4, "device": "cpu"},
+            "without": ["progress", "samples", "metrics-log", "health", "checkpoints"], "train": {"steps": 4, "batch_size": 4, "device": "cpu"},
         }  # fmt: skip
         return {**base, **changes}
 

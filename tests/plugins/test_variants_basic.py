@@ -15,7 +15,7 @@ from ganrun.training import settings_of_torch
 from ganrun_plugins.variants.cyclegan import RATE, CycleGAN
 from ganrun_plugins.variants.gan import GAN
 
-QUIET = ["progress", "samples", "metrics-log", "checkpoints"]
+QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 IMAGE = Space("image", (1, 16, 16))
 
 

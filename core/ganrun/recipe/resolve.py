@@ -24,7 +24,7 @@ from ganrun.recipe.validate import Validator
 if TYPE_CHECKING:
     from ganrun.catalog import Catalog
 
-DEFAULTS = {"sampler": "normal", "observers": ["progress", "samples", "metrics-log", "checkpoints"]}
+DEFAULTS = {"sampler": "normal", "observers": ["progress", "samples", "metrics-log", "health", "checkpoints"]}
 
 
 @dataclass

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 LISTS = {"trick": "tricks", "evaluator": "evaluators", "observer": "observers"}
-SILENT = ["progress", "samples", "metrics-log", "checkpoints"]
+SILENT = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 TRAIN = {"steps": 10, "batch_size": 8, "device": "cpu"}
 PERCEPTRON = {"mlp": {"widths": [16, 16], "norm": "none"}}
 CONVOLUTIONS = {"dcgan": {"width": 8, "norm": "none"}}

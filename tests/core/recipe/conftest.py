@@ -157,6 +157,7 @@ COMPONENTS = {
     ("evaluator", "distance"): Distance, ("features", "pixels"): Nothing, ("features", "classifier"): Classifier,
     ("observer", "progress"): Nothing, ("observer", "samples"): Nothing, ("observer", "metrics-log"): Nothing,
     ("observer", "checkpoints"): Nothing,
+    ("observer", "health"): Nothing,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def test_a_variants_defaults_fill_what_the_recipe_leaves_out(load):
     assert recipe.discriminator.parameters["widths"] == (8, 4)
     assert names(recipe.tricks) == ["replay-buffer"]
     assert recipe.sampler.name == "normal"
-    assert names(recipe.observers) == ["progress", "samples", "metrics-log", "checkpoints"]
+    assert names(recipe.observers) == ["progress", "samples", "metrics-log", "health", "checkpoints"]
     assert recipe.players["discriminator"].updates == 5
     assert (recipe.players["discriminator"].init.scheme, recipe.players["discriminator"].init.gain) == ("normal", 0.02)
     assert (recipe.train.steps, recipe.train.batch_size, recipe.checkpoint.every) == (Duration(1000), 64, Duration(1000))
@@ -49,7 +49,7 @@ def test_the_kth_part_of_a_name_merges_with_the_kth_below_and_others_are_appende
 def test_without_removes_what_is_inherited_and_the_layer_may_add_its_own(load):
     recipe = load(GOOD + "without: [replay-buffer, progress]\ntricks: [label-smoothing, replay-buffer]\n")
     assert [(part.name, part.parameters.get("size")) for part in recipe.tricks] == [("label-smoothing", None), ("replay-buffer", 50)]
-    assert names(recipe.observers) == ["samples", "metrics-log", "checkpoints"]
+    assert names(recipe.observers) == ["samples", "metrics-log", "health", "checkpoints"]
 
 
 def test_players_merge_by_name_and_key(load):

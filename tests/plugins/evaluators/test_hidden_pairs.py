@@ -26,7 +26,7 @@ def translation():
             "generator": small,
             "discriminator": small,
             "evaluators": list(evaluators),
-            "without": ["progress", "samples", "metrics-log", "checkpoints"],
+            "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
             "train": {"steps": 2, "batch_size": 4, "device": "cpu"},
             **changes,
         }
