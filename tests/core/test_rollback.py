@@ -172,7 +172,7 @@ def test_what_was_written_of_later_steps_is_gone(quick, go, tmp_path):
     ((step, names, steps, newest),) = diary(run).found
     assert (step, steps, newest.name) == (3, [1, 2, 3], "step-0000003.png")
     assert names == [
-        "checkpoints/step-0000003/tensors.safetensors", "evaluations.jsonl", "evaluations/score-0000002.png", "metrics.jsonl",
+        "checkpoints/step-0000003/tensors.safetensors", "evaluations.jsonl", "evaluations/score-score-0000002.png", "metrics.jsonl",
         "samples/step-0000001.png", "samples/step-0000002.png", "samples/step-0000003.png",
     ]  # fmt: skip
     assert [line["step"] for line in lines(tmp_path)] == list(range(1, 10))
