@@ -167,7 +167,7 @@ def test_everything_is_what_the_checkpoint_held(with_all_tricks, go, tmp_path):
 
 def test_what_was_written_of_later_steps_is_gone(quick, go, tmp_path):
     observers = [{"metrics-log": {"every": 1}}, {"samples": {"every": 1, "points": 5}}]
-    recipe = quick(at=7, before=5, observers=observers, without=["progress"], evaluators=[{"score": {"every": 2}}])
+    recipe = quick(at=7, before=5, observers=observers, without=["progress", "health"], evaluators=[{"score": {"every": 2}}])
     run = go(recipe, tmp_path)
     ((step, names, steps, newest),) = diary(run).found
     assert (step, steps, newest.name) == (3, [1, 2, 3], "step-0000003.png")

@@ -11,6 +11,7 @@ from torch import nn
 from ganrun.game import Phase, Player, Turn
 from ganrun.protocols import Interface, Refusal, Space
 from ganrun.randomness import Draws
+from ganrun.sampling import Sampling
 from ganrun.schedule import Clock, Scheduled
 from ganrun_plugins.networks.dcgan import DCGANGenerator
 from ganrun_plugins.networks.mlp import MLPGenerator
@@ -126,7 +127,7 @@ def test_dropout_stays_on_when_sampling_only_if_asked():
     for asked in (False, True):
         trick = GeneratorDropout(at_sampling=asked)
         trick.build(experiment_of(Stranger()))
-        sampling = SimpleNamespace(modules={}, training=set(), active=[])
+        sampling = Sampling({})
         trick.sampling(sampling)
         assert sampling.active == (trick.dropouts if asked else [])
 
@@ -147,7 +148,7 @@ def averaging(network: nn.Module, **parameters) -> EMA:
 
 
 def sampled(trick: EMA, network: nn.Module) -> nn.Module:
-    sampling = SimpleNamespace(modules={"generator": network}, training=set(), active=[])
+    sampling = Sampling({"generator": network})
     trick.sampling(sampling)
     return sampling.modules["generator"].eval()
 
@@ -267,7 +268,7 @@ def test_the_average_includes_dropout_that_a_later_part_adds():
     dropout.build(experiment)
     ema.phase_start(make_turn(player="generator"))
     ema.updated(make_turn(0, "generator"))
-    sampling = SimpleNamespace(modules={"generator": network}, training=set(), active=[])
+    sampling = Sampling({"generator": network})
     ema.sampling(sampling)
     dropout.sampling(sampling)
     average = sampling.modules["generator"].eval()
