@@ -151,7 +151,7 @@ class FrechetDistance:
                 other = evaluation.features_of(self.features, "real", self.of, "train", len(test))
             else:
                 test, other = test[0::2], test[1::2]
-            scores[f"{name}.floor"] = Score(frechet_distance(test, other), enough=ENOUGH)
+            scores[f"{name}.floor"] = with_interval(Statistics.of(test), other, evaluation.seed)
         return scores
 
     def _score(self, evaluation: Evaluation, fake: Tensor) -> Score:

@@ -126,6 +126,8 @@ def test_the_floor_of_halves_compares_every_other_test_sample(tiny, make_run):
     run = make_run(tiny(evaluators=[{"frechet-distance": {"features": "pixels", "floor": "halves"}}]))
     test = run.evaluation.real("x", "test")
     assert scores(run)["frechet-distance[pixels].floor"] == pytest.approx(frechet_distance(test[0::2], test[1::2]))
+    floor = measure(run.evaluation, *next(named(run.evaluators)), run.catalog).scores["frechet-distance[pixels].floor"]
+    assert 0 <= floor.low < floor.value < floor.high, "real samples are as uncertain as others"
 
 
 def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):
