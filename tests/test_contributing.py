@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.build import provided_by
+from ganrun.capabilities import provided_by
 from ganrun.catalog import Catalog
 from ganrun.hookspecs import KINDS, ComponentHooks, Events
 from ganrun.recipe import load_recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,37 +12,19 @@ import pluggy
 import torch
 from torch import nn
 
+from ganrun.capabilities import check_capabilities, traits
 from ganrun.data import Reader
-from ganrun.errors import UserError
 from ganrun.game import Description, Game, Phase, Player
 from ganrun.hookspecs import Events
 from ganrun.initialisation import initialise
 from ganrun.interfaces import example_inputs
 from ganrun.processes import DTYPES, Processes
-from ganrun.protocols import Because, Refusal, Space
+from ganrun.protocols import Refusal, Space
 from ganrun.randomness import stable_hash
 from ganrun.recipe import Part, Recipe
+from ganrun.refusals import Refused as Refused
+from ganrun.refusals import RefusedError as RefusedError
 from ganrun.schedule import Clock
-
-
-@dataclass(frozen=True)
-class Refused:
-    """One reason why a recipe cannot be trained, or should not: which part, why, and a way out."""
-
-    part: str
-    why: str
-    instead: str
-
-    def __str__(self) -> str:
-        return f"{self.part}: {self.why}" + (f"\n    instead: {self.instead}" if self.instead else "")
-
-
-class RefusedError(UserError):
-    """A recipe was refused before training. ``refusals`` lists every reason."""
-
-    def __init__(self, refusals: list[Refused]) -> None:
-        super().__init__("this recipe is refused before training:\n  " + "\n  ".join(map(str, refusals)))
-        self.refusals = refusals
 
 
 @dataclass
@@ -89,7 +71,7 @@ class Experiment:
         return self.description.games
 
     def networks(self, kind: str) -> dict[str, nn.Module]:
-        """The built networks of one kind, ``generator`` or ``discriminator``, by name."""
+        """The built networks of one kind, ``generator``, ``discriminator`` or ``encoder``, by name."""
         return {name: self.modules[name] for name, network in self.description.networks.items() if network.kind == kind}
 
     def parameters(self, player: Player) -> list[nn.Parameter]:
@@ -143,7 +125,7 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}
     for game in description.games:
         description.networks[game.discriminator].interface.logits = getattr(loss, "logits", 1)
-    refusals += check_size(experiment)
+    refusals += check_size(experiment) + check_loss(experiment)
     refusals += call_each(hooks.plan, labels, plan=Plan(description, dataset.spaces))
     refusals += build_networks(experiment, meta)
     refusals += set_players(experiment)
@@ -209,6 +191,19 @@ def check_size(experiment: Experiment) -> list[Refused]:
     return [Refused(label(experiment.recipe.dataset), why, f"--set train.batch_size={max(1, clock.dataset)} or less")]
 
 
+def check_loss(experiment: Experiment) -> list[Refused]:
+    """Refuse games without a loss, and a loss on several logits where a game makes one of all outputs."""
+    loss, games = experiment.loss, experiment.games
+    if games and loss is None:
+        return [Refused(label(experiment.recipe.variant), "it plays a game, and nothing says what the two sides minimise", "add `loss: NAME`")]
+    made = next((game for game in games if game.logits is not None), None)
+    wanted = getattr(loss, "logits", 1)
+    if made is None or wanted == 1:
+        return []
+    why = f"it compares {wanted} logits a sample, and the game {made.name!r} makes one logit of all that the discriminator returns"
+    return [Refused(label(experiment.recipe.loss), why, "a loss on one logit, such as non-saturating")]
+
+
 def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
     """Build every network the variant asks for from the recipe's part of its kind."""
     refusals = []
@@ -270,8 +265,12 @@ def set_players(experiment: Experiment) -> list[Refused]:
             continue
         experiment.optimizers[name] = next(iter(make_parts([settings.optimizer], refusals)), None)
         for phase in experiment.phases:
-            if phase.player == name and phase.terms is None and settings.updates is not None:
+            if phase.player == name and phase.terms is None and phase.when is None and settings.updates is not None:
                 phase.repeats = settings.updates
+        own = [phase for phase in experiment.phases if phase.player == name and phase.terms is None]
+        if settings.updates is not None and own and all(phase.when is not None for phase in own):
+            why = f"{label(recipe.variant)} says in which steps {name} moves: updates a step would break its schedule"
+            refusals.append(Refused(f"players.{name}.updates", why, "leave it out"))
     for first, second in zip(experiment.phases, experiment.phases[1:]):
         if first.together and first.together == second.together and first.repeats != second.repeats:
             why = f"phases {first.name} and {second.name} are one move, so their players are updated equally often"
@@ -306,84 +305,3 @@ def _normalises_single_numbers(module: nn.Module, interface: Any) -> bool:
     with contextlib.suppress(RuntimeError), torch.no_grad():  # of a network that does not run on shapes alone we know nothing
         twin(*example_inputs(interface, 1, dtype=dtype))
     return any(found)
-
-
-# --- capabilities ---------------------------------------------------------------------------------------------
-
-
-def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> list[Refused]:
-    """Hold what every part needs, wants, refuses or warns of against what the others provide."""
-    parts = [experiment.variant, experiment.loss, experiment.sampler, *experiment.tricks, *experiment.evaluators, *experiment.observers]
-    parts += experiment.modules.values()
-    named = dict(labels) | {id(module): f"network {name}" for name, module in experiment.modules.items()}
-    provided = provided_by(experiment)
-    refusals = []
-    for part in [part for part in parts if part is not None]:
-        who = named.get(id(part), type(part).__name__)
-        for wanted, because in getattr(part, "needs", {}).items():
-            if not any(provided.get(name) for name in wanted.split("|")):
-                refusals.append(_refused(who, because))
-        for wanted, because in getattr(part, "wants", {}).items():
-            if not any(provided.get(name) for name in wanted.split("|")):
-                experiment.warnings.append(_refused(who, because))
-        for unwanted, because in getattr(part, "refuses", {}).items():
-            if any(provider is not part for provider in provided.get(unwanted, ())):
-                refusals.append(_refused(who, because))
-        for doubtful, because in getattr(part, "warns", {}).items():
-            if any(provider is not part for provider in provided.get(doubtful, ())):
-                experiment.warnings.append(_refused(who, because))
-    return refusals
-
-
-def _refused(who: str, because: Because) -> Refused:
-    return Refused(who, because.why, because.instead)
-
-
-def provided_by(experiment: Experiment) -> dict[str, list[Any]]:
-    """Capability -> its providers: parts say what they provide; games and built networks are looked at."""
-    found: dict[str, list[Any]] = {}
-    parts = (experiment.variant, experiment.loss, experiment.sampler, experiment.dataset, *experiment.tricks)
-    for part in parts:
-        for name in getattr(part, "provides", ()):
-            found.setdefault(name, []).append(part)
-    for game in experiment.games:
-        found.setdefault("game", []).append(game)
-        found.setdefault(f"space:{game.space}", []).append(game)
-        if game.symmetric:
-            found.setdefault("symmetric", []).append(game)
-    for name in settings_of(experiment):
-        found.setdefault(name, []).append(experiment.recipe.train)
-    for name, network in experiment.description.networks.items():
-        if name in experiment.modules:
-            for trait in traits(experiment.modules[name].modules()):
-                found.setdefault(f"{network.kind}:{trait}", []).append(experiment.modules[name])
-    return found
-
-
-def settings_of(experiment: Experiment) -> Iterator[str]:
-    """What the recipe's settings and the description mean for parts that mix the samples of a batch, or compare images."""
-    train, description = experiment.recipe.train, experiment.description
-    if train.accumulate > 1:
-        yield "accumulated"
-    if train.batches == "joint":
-        yield "joint-batches"
-    if experiment.processes.world > 1:
-        yield "several-processes"
-    if any(train.batch_size // description.networks[game.discriminator].interface.pack <= 1 for game in description.games):
-        yield "single-sample"
-    if description.pairs:
-        yield "pairs"
-
-
-def traits(modules: Iterable[nn.Module]) -> set[str]:
-    """What a built network does that others may not stand: read off its modules."""
-    found: set[str] = set()
-    for module in modules:
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            found.add("batch-statistics")
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            found.add("dropout")
-        if nn.utils.parametrize.is_parametrized(module):
-            found.add("parametrised")
-        found |= set(getattr(module, "provides", ()))
-    return found

@@ -44,6 +44,8 @@ def discriminate(
     else:
         outputs = [_forward(turn, call, overrides, call.x, call.given) for call in calls]
     for call, output, x in zip(calls, outputs, leaves):
+        if call.round.game.logits is not None:
+            output.logits = call.round.game.logits(output)
         output.x = x
         output.weight = call.weight
         hooks.discriminator_output(turn=turn, call=call, output=output)

@@ -145,17 +145,18 @@ class Engine:
 
     def rounds(self, turn: Turn) -> list[Round]:
         """The games this turn's player takes part in, with their streams; cut on the discriminator's side."""
-        streams = self.variant.streams(turn) if self._games else {}
+        lazy = turn.phase.terms is not None
+        sides = {name: game.side(turn.player) for name, game in self._games.items() if lazy or turn.phase.plays(name)}
+        streams = self.variant.streams(turn) if sides else {}
         rounds = []
-        for name, game in self._games.items():
-            side = game.side(turn.player)
+        for name, side in sides.items():
             if side is None or name not in streams:
                 continue
             if side == "discriminator":
                 for stream in streams[name]:
                     stream.x = stream.x.detach()
                     stream.given = tuple(tensor.detach() for tensor in stream.given)
-            rounds.append(Round(game, side, list(streams[name]), turn.now))
+            rounds.append(Round(self._games[name], side, list(streams[name]), turn.now))
         return rounds
 
     def backward(self, turn: Turn) -> None:
@@ -168,10 +169,10 @@ class Engine:
 
     def wants(self, turn: Turn, game: str, role: str) -> bool:
         """Whether a turn needs a stream of a role in a game: what its side's loss sees, and what tricks asked for."""
-        side = self._games[game].side(turn.player)
-        if role in turn.wanted:
+        side, plays = self._games[game].side(turn.player), turn.phase.plays(game)
+        if role in turn.wanted and (plays or turn.phase.terms is not None):
             return True
-        if turn.phase.terms is not None or side is None:
+        if side is None or not plays:
             return False
         if side == "discriminator" or role == "fake":
             return True

@@ -139,8 +139,23 @@ class Evaluation:
         entry = next((entry for entry, space in spaces.items() if space.kind == "labels"), None)
         return None if entry is None else self.real(entry, split, n).long()
 
+    def inferred(self, name: str, split: str = "test", n: int | None = None) -> Tensor:
+        """What the networks infer of n real items, (n, ...) float32: class logits or encodings, as ``Description.infers`` says.
+
+        Raises:
+            UserError: where samples lie in a folder.
+        """
+        if self.studio is None:
+            raise UserError("this score needs trained networks, and the samples are pictures in a folder; evaluate a run")
+        n = self.real_count(split, n)
+        self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
+        key = ("inferred", name, "fake", split, n)  # forgotten when the networks have changed
+        if key not in self._vectors:
+            self._vectors[key] = self._sharing.ask(("inferred", name, split), n)
+        return self._vectors[key]
+
     def asked(self, n: int | None = None) -> Tensor | None:
-        """The class that each of n fakes was asked to be of, (n,) int64, None unless the variant draws classes."""
+        """The class that each of n fakes was asked to be of, (n,) int64: a code named as the data's labels; None if there is none."""
         return self.source.asked(n or self.count()) if isinstance(self.source, Generated) else None
 
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
@@ -242,10 +257,15 @@ class Evaluation:
         return self._sharing.together()
 
     def _pieces(self, task: tuple[Any, ...], n: int, rank: int, world: int) -> Iterator[Tensor]:
-        """The chunks of one process. ``samples``: as they are stored; ``features`` and ``logits``: (rows, size) float32."""
+        """The chunks of one process. ``samples``: as they are stored; ``features``, ``logits`` and ``inferred``: float32."""
         what, *rest = task
         if what == "samples":
             yield from (x for _, x in self._fakes(rest[0], n, rank, world))
+            return
+        if what == "inferred":
+            assert self.studio is not None, "asked for without a generator"
+            for _, items in real_rows(self.dataset(rest[1]), n, rank, world):
+                yield self.studio.infer(items)[rest[0]]
             return
         part, which, name, split = rest
         extract: Any = self.features(part, name)

@@ -91,7 +91,7 @@ class Fakes:
         """The player whose turn comes next in this step and trains on these fakes: their graph must be kept for it."""
         if not self.description.reuse_fakes or self.engine.settings.accumulate > 1:
             return set()
-        following = next((phase.player for phase in later if phase.terms is None), turn.player)
+        following = next((phase.player for phase in later if phase.terms is None and phase.games != ()), turn.player)
         return {following} if following != turn.player and self._is_scored(following) else set()
 
     def _is_scored(self, player: str) -> bool:

@@ -32,7 +32,7 @@ Side = Literal["discriminator", "generator", "watcher"]
 
 @dataclass
 class Network:
-    """A network the variant asks for. ``kind`` is ``generator`` or ``discriminator``: the recipe key that fills it."""
+    """A network the variant asks for. ``kind`` is the recipe key that fills it: ``generator``, ``discriminator`` or ``encoder``."""
 
     kind: str
     interface: Interface
@@ -40,7 +40,10 @@ class Network:
 
 @dataclass
 class Player:
-    """Modules that share one optimiser. Dotted names reach submodules; ``without`` leaves some of them out."""
+    """Modules that share one optimiser. Dotted names reach submodules; ``without`` leaves some of them out.
+
+    A module may belong to several players, each with an optimiser of its own.
+    """
 
     name: str
     modules: Sequence[str]
@@ -52,8 +55,9 @@ class Phase:
     """An entry of the schedule: one move of one player.
 
     It is due every ``every`` steps, and if ``when(step)`` holds; it happens ``repeats`` times. Neighbouring phases
-    with one ``together`` name take all their gradients before the first optimiser step. A phase with ``terms`` is a
-    regularisation phase: it carries its own terms, weighted by ``every``, and no game is played in it.
+    with one ``together`` name take all their gradients before the first optimiser step. ``games`` names the games that are
+    played, None is all of the player's; in a phase of none, such as pretraining, there are the variant's terms alone. A phase
+    with ``terms`` is a regularisation phase: it carries its own terms, weighted by ``every``, and no game is played in it.
     """
 
     name: str
@@ -62,11 +66,16 @@ class Phase:
     repeats: int = 1
     when: Callable[[int], bool] | None = None
     together: str = ""
+    games: Sequence[str] | None = None
     terms: Callable[[Turn], dict[str, Term]] | None = None
 
     def due(self, step: int) -> bool:
         """Whether this phase happens in step ``step``, counted from 0."""
         return step % self.every == 0 and (self.when is None or self.when(step))
+
+    def plays(self, game: str) -> bool:
+        """Whether a game is played in this phase, if its player takes part in it."""
+        return self.terms is None and (self.games is None or game in self.games)
 
 
 @dataclass
@@ -74,7 +83,8 @@ class Game:
     """A discriminator, the player that trains it, and the players it scores, for the whole run.
 
     ``space`` is the kind of space the streams' ``x`` lives in. ``weight`` scales the loss's terms by side, and
-    ``heads`` names extra outputs of the discriminator. A ``symmetric`` game (ALI) has no generator's loss of its
+    ``heads`` names extra outputs of the discriminator. ``logits`` makes the game's logits (B, ...) of a discriminator's
+    output where they are not its main one, such as the log of a sum over classes. A ``symmetric`` game (ALI) has no generator's loss of its
     own: it is the discriminator's with the roles swapped.
     """
 
@@ -84,7 +94,8 @@ class Game:
     against: Sequence[str] = ()
     space: str = "image"
     heads: Sequence[str] = ()
-    weight: Mapping[str, float] = field(default_factory=dict)
+    weight: Mapping[str, float | Scheduled] = field(default_factory=dict)
+    logits: Callable[[DiscriminatorOutput], Tensor] | None = None
     symmetric: bool = False
     watchers: Sequence[str] = ()
 
@@ -104,8 +115,10 @@ class Description:
     ``networks`` maps a module's name to what is asked of it. ``outputs`` names the entries of ``turn.made`` that
     imitate an entry of the data of the same name: ``("x",)``, or ``("b", "a")`` for a translation both ways.
     ``pairs`` maps entries of ``turn.made`` to the entries of ``turn.real`` that they ought to equal, such as a translation
-    there and back: what image distances compare. ``shared_batch`` says that all phases of a step see one real batch. ``reuse_fakes`` says that the fakes made in one
-    turn of a step serve the next player's turn, too. ``conditional`` says that fakes are made from real items, so that
+    there and back: what image distances compare. ``codes`` are the latents that mean something by themselves: labels that a
+    generator is asked for, codes to traverse. ``infers`` names what ``infer`` says of real items: class logits (a space of
+    labels) or encodings. ``shared_batch`` says that all phases of a step see one real batch. ``reuse_fakes`` says that the
+    fakes made in one turn of a step serve the next player's turn, too. ``conditional`` says that fakes are made from real items, so that
     several copies of a sample repeat the item instead of reading more of them.
     """
 
@@ -115,6 +128,8 @@ class Description:
     games: list[Game] = field(default_factory=list)
     outputs: tuple[str, ...] = ("x",)
     pairs: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, Space] = field(default_factory=dict)
+    infers: dict[str, Space] = field(default_factory=dict)
     shared_batch: bool = False
     reuse_fakes: bool = False
     conditional: bool = False
@@ -154,6 +169,7 @@ class Stream:
     x: what augmentation and noise act on, such as images (B, C, H, W) in [-1, 1].
     given: whatever else the discriminator sees: a condition, a label, the z of ALI.
     weight: per sample (B,), or one number. latent: what a fake was made from; None after a swap from a pool.
+    about: what is known of the samples and not shown to the discriminator, such as the label asked for; goes where they go.
     leaf: whether a gradient at x is wanted. output and target are filled in by the engine.
     """
 
@@ -162,6 +178,7 @@ class Stream:
     given: tuple[Tensor, ...] = ()
     weight: Tensor | float = 1.0
     latent: Tensor | None = None
+    about: dict[str, Tensor] = field(default_factory=dict)
     leaf: bool = False
     name: str = ""
     output: DiscriminatorOutput | None = None
@@ -293,6 +310,20 @@ class Turn:
         """Draw latents (rows, \\*shape) from the recipe's sampler, and keep them as ``latents[name]``."""
         self.latents[name] = self.engine.sampler.sample(self.draws, name, self.rows, space)
         self.drawn.add(name)
+        return self.latents[name]
+
+    def draw_labels(self, name: str, space: Space) -> Tensor:
+        """Draw labels (rows, \\*shape) int64, and keep them as ``latents[name]``. Copies of an item share theirs.
+
+        All classes are equally likely, unless the recipe's sampler has a say in it (its method ``labels``).
+        """
+        assert space.kind == "labels", f"{name}: {space} has no labels"
+        sampler, n = self.engine.sampler, self.batch_size
+        if hasattr(sampler, "labels"):
+            labels: Tensor = sampler.labels(self.draws, name, n, space)
+        else:
+            labels = self.draws.integers(name, space.classes, n, *space.shape)
+        self.latents[name] = labels if self.copies == 1 else labels.repeat_interleave(self.copies, 0)
         return self.latents[name]
 
     def wants(self, game: str, role: Role) -> bool:

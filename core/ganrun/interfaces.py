@@ -18,7 +18,7 @@ def example_inputs(interface: Interface, rows: int = 2, device: str = "meta", dt
 
 def _zeros(space: Space, pack: int, rows: int, device: str, dtype: torch.dtype | None) -> Tensor:
     if space.kind == "labels":
-        shape = (rows, pack, *space.shape) if pack > 1 else (rows, *space.shape)
+        shape = (rows, pack * space.size) if pack > 1 else (rows, *space.shape)
         return torch.zeros(shape, dtype=torch.long, device=device)
     first, *rest = space.shape
     return torch.zeros(rows, pack * first, *rest, dtype=dtype, device=device)

@@ -37,7 +37,7 @@ class Space:
     """What one sample is: its kind and its shape without the batch axis.
 
     ``image``: (C, H, W) in [-1, 1]. ``points``: (D,), unscaled. ``latent``: (D,), whatever the sampler draws.
-    ``labels``: () with ``classes`` different values.
+    ``labels``: int64 with ``classes`` different values: () for one label, (A,) for A of them, such as attributes or words.
     """
 
     kind: SpaceKind
@@ -50,6 +50,8 @@ class Space:
         return math.prod(self.shape)
 
     def __str__(self) -> str:
+        if self.kind == "labels" and self.shape:
+            return f"{self.size} labels of {self.classes} classes each"
         return f"labels of {self.classes} classes" if self.kind == "labels" else f"{self.kind} of shape {self.shape}"
 
 
@@ -93,7 +95,7 @@ class Refusal(ValueError):
 
 
 class Generator(Protocol):
-    """A network that makes samples: an nn.Module with ``__init__(self, interface, *, parameters...)``.
+    """A network from one space to another, such as one that makes samples: an nn.Module with ``__init__(self, interface, *, parameters...)``.
 
     ``takes`` and ``makes`` are the kinds of space it can serve, such as ``{"latent"}`` and ``{"image"}``; any other is
     refused before training. The constructor raises :class:`Refusal` for a shape it cannot serve. It is built on
@@ -155,6 +157,9 @@ class Sampler(Protocol):
     def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
         """n rows of this process, (n, \\*space.shape). Called by ``turn.draw_latent`` in training and sampling."""
 
+    def labels(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
+        """Optional: n rows of labels, int64. Called by ``turn.draw_labels``, which else takes all classes as equally likely."""
+
 
 class Optimizer(Protocol):
     """Makes one torch optimiser per player. ``lr`` is a :class:`~ganrun.schedule.Scheduled`, applied before each turn.
@@ -199,6 +204,9 @@ class Variant(Protocol):
 
     def terms(self, turn: Turn) -> dict[str, Term]:
         """The variant's own terms of this turn, such as cycle consistency; empty if it has none."""
+
+    def infer(self, turn: Turn) -> dict[str, Tensor]:
+        """Optional: what the networks say of ``turn.real``, by the names of ``Description.infers``. Called outside training only."""
 
     def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
         """Pictures to show: name -> columns of samples. One column is shown as a grid, several side by side."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ganrun.build import Experiment, build, check_capabilities
+from ganrun.build import Experiment, build
+from ganrun.capabilities import check_capabilities
 from ganrun.errors import PluginError
 from ganrun.processes import DTYPES
 from ganrun.recipe import Part, Recipe

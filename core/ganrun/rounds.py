@@ -26,7 +26,7 @@ def judge(turn: Turn, round: Round) -> None:
     else:
         values = loss.generator(round)
     for stream, value in values.items():
-        turn.add(f"{game.name}.{stream.name or stream.role}", mean(value, stream), game.weight.get(round.side, 1.0), game=game.name)
+        turn.add(f"{game.name}.{stream.name or stream.role}", mean(value, stream), turn.now(game.weight.get(round.side, 1.0)), game=game.name)
 
 
 def send(
@@ -74,7 +74,7 @@ def discriminator_loss(turn: Turn, round: Round, overrides: Mapping[str, Tensor]
     send(turn, inner, inner.streams, tag="unrolling", overrides=overrides)
     values = discriminator_values(turn, inner)
     total: Tensor = torch.stack([mean(value, stream) for stream, value in values.items()]).sum()
-    return round.game.weight.get("discriminator", 1.0) * total
+    return turn.now(round.game.weight.get("discriminator", 1.0)) * total
 
 
 def mean(values: Tensor, stream: Stream) -> Tensor:

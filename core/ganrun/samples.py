@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.build import provided_by
+from ganrun.capabilities import provided_by
 from ganrun.data import read_items
 from ganrun.errors import UserError
 from ganrun.game import Description
@@ -63,14 +63,12 @@ class Generated:
 
     def asked(self, n: int) -> Tensor | None:
         """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none."""
-        if self.description.conditional:
+        name = next((name for name, space in self.spaces.items() if space.kind == "labels" and not space.shape and name in self.description.codes), None)
+        if name is None:
             return None
-        latents = self.studio.latents(n, self.seed)
-        for name, space in self.spaces.items():
-            if space.kind == "labels" and name in latents:
-                asked: Tensor = latents[name].cpu()
-                return asked
-        return None
+        if not self.description.conditional:
+            return self.studio.latents(n, self.seed)[name].cpu()
+        return torch.cat([turn.latents[name].cpu() for _, turn in self.studio.stream(n, self.seed, real=self._items)])
 
     def between(self, pairs: int, points: int) -> Tensor | None:
         """(pairs, points, *shape) samples of latents on the way between two; None if no latent has anything in between."""

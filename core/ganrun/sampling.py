@@ -96,6 +96,21 @@ class Studio:
         with self.modules() as modules:
             return self._drawn(n, seed, 0, real, modules)
 
+    def each(self, name: str, values: Tensor, columns: int, seed: int = 0) -> list[Tensor]:
+        """Samples of each of ``values`` (V, ...) of one latent: ``columns`` tensors (V, \\*shape), on the CPU.
+
+        Row i is of value i; the other latents of a column are those of one sample.
+        """
+        found = every_value(self.latents(columns, seed), name, values.to(self.engine.device))
+        made = self.turn(len(values) * columns, seed, latents=found).made[self.engine.experiment.description.outputs[0]]
+        return list(made.detach().float().cpu().unflatten(0, (len(values), columns)).unbind(1))
+
+    def infer(self, real: Mapping[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
+        """What the variant's ``infer`` says of real items, name -> (n, ...), float32 on the CPU."""
+        with self.modules() as modules, self.engine.processes.autocast():
+            turn = self._blank(len(next(iter(real.values()))), seed, 0, real, modules)
+            return {name: found.detach().float().cpu() for name, found in self.engine.variant.infer(turn).items()}
+
     def weights(self) -> dict[str, str]:
         """Name of each generator -> the weights that it samples with: ``trained``, or what a trick put in their place."""
         sampling = Sampling(dict(self.engine.modules))
@@ -155,6 +170,13 @@ def chunks(n: int, size: int, part: int = 0, parts: int = 1) -> list[slice]:
 
 def _cut(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
     return {name: tensor[rows] for name, tensor in tensors.items()}
+
+
+def every_value(latents: Mapping[str, Tensor], name: str, values: Tensor) -> dict[str, Tensor]:
+    """Each of V values of one latent with each of n rows of the others, (V * n, ...): the rows of the first value come first."""
+    n = len(next(iter(latents.values())))
+    found = {other: latent.repeat(len(values), *[1] * (latent.dim() - 1)) for other, latent in latents.items()}
+    return {**found, name: values.to(latents[name].dtype).repeat_interleave(n, 0)}
 
 
 def between(ends: Tensor, points: int, *, arc: bool) -> Tensor:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ganrun import checkpoint as checkpoints
-from ganrun.build import Experiment, build, provided_by
+from ganrun.build import Experiment, build
+from ganrun.capabilities import provided_by
 from ganrun.catalog import Catalog
 from ganrun.data import read_items
 from ganrun.engine import Engine

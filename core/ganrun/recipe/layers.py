@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from ganrun.recipe.errors import Problem, nearest, show, unknown_key
 from ganrun.recipe.nodes import Key, Node
 
-PARTS = ("variant", "dataset", "generator", "discriminator", "loss", "sampler")
+PARTS = ("variant", "dataset", "generator", "discriminator", "encoder", "loss", "sampler")
+KINDS = {"encoder": "generator"}  # a section whose plugins are of another kind: an encoder is a network from one space to another
 LISTS = {"tricks": "trick", "evaluators": "evaluator", "observers": "observer"}
 SETTINGS = ("checkpoint", "train")
 KEYS = (
-    "extends", "variant", "dataset", "generator", "discriminator", "loss", "sampler", "tricks", "without",
+    "extends", "variant", "dataset", "generator", "discriminator", "encoder", "loss", "sampler", "tricks", "without",
     "players", "evaluators", "observers", "checkpoint", "train", "init",
 )  # fmt: skip
 PLAYER_KEYS = ("optimizer", "updates", "init")

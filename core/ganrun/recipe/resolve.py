@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.recipe import layers
 from ganrun.recipe.errors import Problem, RecipeError, nearest
-from ganrun.recipe.layers import LISTS, PARTS, Layer
+from ganrun.recipe.layers import KINDS, LISTS, PARTS, Layer
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, to_plain
 from ganrun.recipe.overrides import Override, apply, read_overrides
 from ganrun.recipe.parts import EvaluatorPart, Part
@@ -42,6 +42,7 @@ class Recipe:
     loss: Part | None
     generator: Part | None
     discriminator: Part | None
+    encoder: Part | None
     sampler: Part | None
     tricks: list[Part]
     evaluators: list[EvaluatorPart]
@@ -69,7 +70,7 @@ class Recipe:
 
     def parts(self) -> list[Part]:
         """Every part that the recipe names: in its sections, of its players, and inside other parts."""
-        sections = (self.variant, self.dataset, self.generator, self.discriminator, self.loss, self.sampler)
+        sections = (self.variant, self.dataset, self.generator, self.discriminator, self.encoder, self.loss, self.sampler)
         top = [part for part in sections if part is not None]
         top += [*self.tricks, *(evaluator.part for evaluator in self.evaluators), *self.observers]
         top += [player.optimizer for player in self.players.values()]
@@ -198,7 +199,7 @@ def _build(read: Source, merged: Layer, inherited: dict[str, list[str]], check: 
     empty = Node({}, DEFAULT)
     sections: dict[str, Any] = {}
     for key in PARTS:
-        sections[key] = check.part(merged[key], key, (key,)) if key in merged else None
+        sections[key] = check.part(merged[key], KINDS.get(key, key), (key,)) if key in merged else None
         missing = key in ("variant", "dataset") and key not in merged and key not in read.root.value and read.whole
         if missing and not _told(key, check.problems):
             message = f"missing; every recipe needs it, such as {key}: {'dcgan' if key == 'variant' else 'digits'}"

@@ -9,6 +9,7 @@ from pydantic.errors import PydanticUserError
 
 from ganrun.errors import PluginError
 from ganrun.hookspecs import KINDS
+from ganrun.recipe import layers
 from ganrun.recipe.layers import LISTS, PARTS
 from ganrun.recipe.parameters import SignatureError, parameter_model
 from ganrun.recipe.settings import CheckpointSettings, EvaluatorSettings, PlayerSettings, TrainSettings
@@ -25,7 +26,7 @@ def recipe_schema(catalog: Catalog) -> Schema:
     broken: list[str] = []
     for kind in KINDS:
         definitions[kind] = _kind(kind, catalog, definitions, broken)
-    properties: Schema = {key: _ref(key) for key in PARTS}
+    properties: Schema = {key: _ref(layers.KINDS.get(key, key)) for key in PARTS}
     properties |= {key: {"type": ["array", "null"], "items": _ref(kind)} for key, kind in LISTS.items()}
     properties |= {
         "extends": {"type": "string", "description": "a base recipe, relative to this file"},

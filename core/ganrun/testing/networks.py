@@ -15,11 +15,12 @@ from ganrun.testing.conditions import provides, when
 from ganrun.testing.plugin import Plugin
 
 ROWS = 4
-KINDS = {"image", "points", "latent"}
+KINDS = {"image", "points", "latent", "labels"}
 SPACES: dict[str, list[Space]] = {
     "image": [Space("image", (channels, side, side)) for side in (8, 16, 32, 64) for channels in (1, 3)],
     "points": [Space("points", (2,))],
     "latent": [Space("latent", (8,))],
+    "labels": [Space("labels", (6,), 12)],
 }
 
 
@@ -70,6 +71,8 @@ def first_interface(plugin: Plugin) -> Interface:
 
 def input_of(interface: Interface, scale: float = 1.0) -> Tensor:
     """(ROWS, *shape) of what the network takes, several samples joined along the first axis of the shape if packed."""
+    if interface.takes.kind == "labels":
+        return torch.randint(interface.takes.classes, (ROWS, *interface.takes.shape), generator=torch.Generator().manual_seed(0))
     first, *rest = interface.takes.shape
     x = torch.randn(ROWS, interface.pack * first, *rest, generator=torch.Generator().manual_seed(0))
     return scale * (x.tanh() if interface.takes.kind == "image" else x)
@@ -137,7 +140,8 @@ def check_leaves_its_input_alone(plugin: Plugin) -> None:
 def check_float64(plugin: Plugin) -> None:
     """It computes in the number format of its weights."""
     interface = first_interface(plugin)
-    out = main(build(plugin, interface).double()(input_of(interface).double()))
+    x = input_of(interface)
+    out = main(build(plugin, interface).double()(x.double() if x.is_floating_point() else x))
     assert out.dtype == torch.float64, f"float64 weights and input give {out.dtype}"
 
 

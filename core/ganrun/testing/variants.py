@@ -78,6 +78,30 @@ def check_makes_its_outputs(plugin: Plugin) -> None:
             assert float(made[name].abs().max()) <= 1, f"{name} leaves [-1, 1]"
 
 
+def check_codes_are_latents(plugin: Plugin) -> None:
+    """Every entry of ``codes`` is a latent of that space; labels are within their classes."""
+    run = build_run(plugin, plugin.recipe)
+    real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces} if run.experiment.description.conditional else None
+    with settings_of_torch(run.recipe):
+        latents = run.studio.turn(4, real=real).latents
+    for name, space in run.experiment.description.codes.items():
+        assert name in latents, f"the code {name!r} is no latent: `sample` draws {', '.join(latents) or 'none'}"
+        assert tuple(latents[name].shape) == (4, *space.shape), f"{name}: {tuple(latents[name].shape)} instead of {(4, *space.shape)}"
+        if space.kind == "labels":
+            assert 0 <= int(latents[name].min()) and int(latents[name].max()) < space.classes, f"{name}: a label that is none of {space.classes}"
+
+
+def check_infers_what_it_says(plugin: Plugin) -> None:
+    """``infer`` returns every entry of ``infers``, one row an item: class logits for labels, encodings for a latent."""
+    run = build_run(plugin, plugin.recipe)
+    for name, space in run.experiment.description.infers.items():
+        with settings_of_torch(run.recipe):
+            found = run.evaluation.inferred(name, n=4)
+        row = (*space.shape, space.classes) if space.kind == "labels" and not (space.shape and space.classes == 2) else space.shape
+        assert tuple(found.shape) == (4, *row), f"{name}: {tuple(found.shape)} instead of {(4, *row)}"
+        assert bool(found.isfinite().all()), f"{name}: values that are not finite"
+
+
 def check_panels(plugin: Plugin) -> None:
     """``panels`` returns names and columns of samples, one row each."""
     run = build_run(plugin, plugin.recipe)

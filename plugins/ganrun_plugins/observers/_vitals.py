@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.build import provided_by
+from ganrun.capabilities import provided_by
 from ganrun.data import permutation, read_items
 from ganrun.errors import UserError
 from ganrun.game import Call, DiscriminatorOutput, Phase, Round, Stream, Turn

@@ -1,7 +1,7 @@
 """Pictures of what the networks make of fixed latents, as PNG files in the run's folder.
 
 ``samples/step-0001000.png``: a square grid, rows of input, output and reconstruction for a variant that translates, a
-scatter plot for points (real ones grey). The latents are those of ``ganrun sample RUN --seed 0``.
+scatter plot for points (real ones grey), and beside the grid a row for each label that a generator can be asked for. The latents are those of ``ganrun sample RUN --seed 0``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ganrun.training import Run
 from ganrun_plugins.observers._every import Every
 
 SEED = 0
+MOST = 20  # labels in a picture
 
 
 class Samples:
@@ -76,7 +77,7 @@ class Samples:
         with run.processes.averaged_buffers(run.experiment.modules.values()):  # all processes take part
             if not run.is_main or self._newest == run.step:
                 return
-            picture = pictures.picture_of(self._panels(run), self._real_points(run), self.rows)
+            picture = pictures.picture_of(self._panels(run), self._real_points(run), max(self.rows, MOST) if run.experiment.description.codes else self.rows)
         run.newest_picture = pictures.save(picture, self._folder(run) / f"step-{run.step:07d}.png")
         self._newest = run.step
 
@@ -90,6 +91,9 @@ class Samples:
             n = min(self.rows if images else n, len(run.dataset("test")))
             (real,) = read_items(run.dataset("test"), range(n), rows=n, key=("samples",))
         found: dict[str, list[Tensor]] = run.studio.panels(n, SEED, real=real)  # in the weights and modes of sampling
+        for name, space in experiment.description.codes.items():
+            if images and space.kind == "labels" and not space.shape and not experiment.description.conditional:
+                found[name] = run.studio.each(name, torch.arange(min(space.classes, MOST)), self.rows, SEED)
         return found
 
     def _real_points(self, run: Run) -> dict[int, Tensor]:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.build import provided_by
+from ganrun.capabilities import provided_by
 from ganrun.game import DiscriminatorOutput, Role, Round, Stream, Turn
 from ganrun.protocols import Because
 from ganrun.schedule import Scheduled

@@ -51,7 +51,7 @@ class Averaged(nn.Module):
 
 
 class EMA:
-    """Keeps an average of every generator and samples with it."""
+    """Keeps an average of every generator and encoder, and samples with it."""
 
     strength: ClassVar[str] = "decay"
     remedies: ClassVar[frozenset[str]] = frozenset({"oscillation"})
@@ -76,7 +76,7 @@ class EMA:
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        self.networks = experiment.networks("generator")
+        self.networks = experiment.networks("generator") | experiment.networks("encoder")
         for player in experiment.players.values():
             self.players[player.name] = {name.partition(".")[0] for name in player.modules} & self.networks.keys()
 

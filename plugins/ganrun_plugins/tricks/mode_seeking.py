@@ -53,9 +53,8 @@ class ModeSeeking:
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
-        sides = {game.side(turn.player) for game in turn.engine.experiment.games}
-        plays = turn.phase.terms is None and bool(sides & {"generator", "discriminator"})
-        if plays and turn.copies % 2:  # another trick may have asked for an even number
+        sides = {game.side(turn.player) for game in turn.engine.experiment.games if turn.phase.plays(game.name)}
+        if sides & {"generator", "discriminator"} and turn.copies % 2:  # another trick may have asked for an even number
             turn.copies *= 2
 
     @hookimpl

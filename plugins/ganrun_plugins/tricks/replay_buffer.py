@@ -6,7 +6,7 @@ then on, with probability p, it takes the place of a random stored one, which is
 
 In batch form the swapped fakes of one batch take distinct slots, so a batch larger than the pool goes through it in
 portions of the pool's size. There is one pool for every fake stream of every game; it holds clean samples (before
-augmentation and noise) together with whatever is given with them. The generator's turns never see it. Each process
+augmentation and noise) together with whatever is given with them, and what is known of them. The generator's turns never see it. Each process
 keeps pools of its own fakes.
 """
 
@@ -83,9 +83,10 @@ class ReplayBuffer:
             if round.side != "discriminator":
                 continue
             for number, stream in enumerate(round.of("fake")):
-                samples = [stream.x.detach(), *(given.detach() for given in stream.given)]
-                stream.x, *given = self._through(turn, f"{round.game.name}.{number}", samples)
-                stream.given = tuple(given)
+                samples = [stream.x.detach(), *(t.detach() for t in (*stream.given, *stream.about.values()))]
+                stream.x, *rest = self._through(turn, f"{round.game.name}.{number}", samples)
+                seen = len(stream.given)
+                stream.given, stream.about = tuple(rest[:seen]), dict(zip(stream.about, rest[seen:]))
                 stream.latent = None  # its rows no longer belong to these samples
 
     def _through(self, turn: Turn, name: str, samples: list[Tensor]) -> list[Tensor]:

@@ -95,7 +95,7 @@ class Unrolling:
                 for replaced in [key for key, term in turn.terms.items() if term.game == game.name]:
                     del turn.terms[replaced]
                 value = -turn.discriminator_loss(round, overrides=turn.overrides.get(name))
-                turn.add(f"{game.name}.saddle", value, game.weight.get("generator", 1.0), game=game.name)
+                turn.add(f"{game.name}.saddle", value, turn.now(game.weight.get("generator", 1.0)), game=game.name)
 
     def _unrolled(self, turn: Turn, name: str, rounds: list[Round], count: int) -> dict[str, Tensor]:
         """The parameters of a discriminator, by name, after ``count`` steps; only those of its player."""
