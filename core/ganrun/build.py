@@ -210,7 +210,7 @@ def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
     for name, network in experiment.description.networks.items():
         part: Part | None = getattr(experiment.recipe, network.kind)
         if part is None:
-            refusals.append(Refused(label(experiment.recipe.variant), f"it needs a {network.kind}", f"add `{network.kind}: NAME`"))
+            refusals.append(Refused(label(experiment.recipe.variant), f"it needs {'an' if network.kind[0] in 'aeiou' else 'a'} {network.kind}", f"add `{network.kind}: NAME`"))
             continue
         factory, interface = part.component.factory, network.interface
         for verb, space in (("takes", interface.takes), ("makes", interface.makes)):
