@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ganrun.cli.output import complain, print_table
 
+if TYPE_CHECKING:
+    from ganrun.catalog import Catalog
+
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the recipes that come with ganrun."""
+    """List the recipes that come with ganrun: variant, data set, whether the data are at hand, how long it takes, what it shows."""
+    from ganrun.catalog import Catalog
     from ganrun.recipe.sources import shipped_recipes
 
+    catalog = Catalog()
     records, problems = [], []
     for name, file in shipped_recipes().items():
         try:
-            records.append({"name": name, **describe(file), "file": str(file)})
+            found = describe(file)
+            records.append({"name": name, **found, "data": data_of(file, found["dataset"], catalog), "file": str(file)})
         except (OSError, ValueError) as error:
             problems.append(f"{file}: {error}")
     if as_json:
         print(json.dumps(records, indent=2))
     else:
-        print_table(("recipe", "variant", "data set", "summary"), [(r["name"], r["variant"], r["dataset"], r["summary"]) for r in records])
+        columns = {"name": "recipe", "variant": "variant", "dataset": "data set", "data": "data", "time": "time", "summary": "summary"}
+        print_table(list(columns.values()), [[record[key] for key in columns] for record in records])
     for problem in problems:
         complain(problem)
 
 
 def describe(file: Path) -> dict[str, str]:
-    """Summary (the first comment line), variant and data set of a recipe, not validated; from its base where it has none.
+    """Summary (the first comment line), time (a comment line ``# time: ...``), variant and data set of a recipe, not validated.
+
+    What it does not say is its base's; the time is not.
 
     Raises ValueError if it is not a YAML mapping, OSError if it cannot be read.
     """
@@ -44,17 +54,48 @@ def describe(file: Path) -> dict[str, str]:
         raise ValueError(" ".join(str(error).split())) from error
     if not isinstance(data, Mapping):
         raise ValueError("not a recipe: it holds no mapping")
-    found = {"summary": _first_comment(text), "variant": _part_name(data.get("variant")), "dataset": _part_name(data.get("dataset"))}
+    comments = list(_comments(text))
+    times = (line.removeprefix("time:").strip() for line in comments if line.startswith("time:"))
+    found = {"summary": next(iter(comments), ""), "time": next(times, ""), "variant": _part_name(data.get("variant")), "dataset": _part_name(data.get("dataset"))}
     base = file.parent / str(data.get("extends"))
     if "extends" in data and base.resolve() != file.resolve():
         below = describe(base)
-        found = {key: value or below[key] for key, value in found.items()}
+        found = {key: value or (below[key] if key != "time" else "") for key, value in found.items()}
     return found
 
 
-def _first_comment(text: str) -> str:
+def data_of(file: Path, dataset: str, catalog: Catalog) -> str:
+    """Whether a recipe's data are at hand: ``offline``, ``download``, or ``your files`` if it has to be told where they lie."""
+    kinds = []
+    for name in _datasets(file, dataset, set(catalog.names("dataset"))):
+        factory = catalog.load("dataset", name).factory
+        required = [p for p in inspect.signature(factory).parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+        kinds.append("download" if not getattr(factory, "offline", True) else "your files" if name == dataset and required else "offline")
+    return next((kind for kind in ("download", "your files") if kind in kinds), "offline")
+
+
+def _datasets(file: Path, dataset: str, known: set[str]) -> Iterator[str]:
+    """A recipe's data set, and those that it wraps: names of data sets inside its parameters."""
+    import yaml
+
+    yield dataset
+    found = yaml.safe_load(file.read_text(encoding="utf-8")).get("dataset")
+    inside = list(found.values()) if isinstance(found, Mapping) else []
+    while inside:
+        value = inside.pop()
+        if isinstance(value, Mapping):
+            yield from (name for name in value if name in known)
+            inside += value.values()
+        elif isinstance(value, list):
+            inside += value
+        elif isinstance(value, str) and value in known:
+            yield value
+
+
+def _comments(text: str) -> Iterator[str]:
+    """The comment lines of a file, without their marks, empty ones left out."""
     lines = (line.strip() for line in text.splitlines())
-    return next((line.lstrip("# ").rstrip() for line in lines if line.startswith("#") and line.strip("# ")), "")
+    return (line.lstrip("# ").rstrip() for line in lines if line.startswith("#") and line.strip("# "))
 
 
 def _part_name(part: Any) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from ganrun.cli import COMMANDS, main
-from ganrun.cli.list_recipes import describe
+from ganrun.catalog import Catalog
+from ganrun.cli.list_recipes import data_of, describe
 from ganrun.cli.output import print_table
 
 MINE = '''\
@@ -282,16 +283,25 @@ def test_list_recipes_tells_variant_data_set_and_first_comment(ganrun: Ganrun) -
     assert (done.returncode, done.stderr) == (0, "")
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("dcgan_digits ")]
     assert line.split()[1:3] == ["dcgan", "digits"]
-    assert "handwritten digits" in line
+    assert "handwritten digits" in line and " offline " in line and " CPU minutes" in line
     records = {record["name"]: record for record in json.loads(ganrun("list-recipes", "--json").stdout)}
     assert records["lsgan_ring"]["dataset"] == "ring", "the data set stands in the base that the recipe extends"
-    assert all(record["variant"] and record["summary"] for record in records.values())
+    assert all(record["variant"] and record["summary"] and record["time"] for record in records.values())
+    assert records["cyclegan_horse2zebra"]["data"] == "download" and records["gan_ring"]["data"] == "offline"
+
+
+def test_a_recipe_on_files_of_ones_own_says_so_and_a_wrapped_data_set_counts(tmp_path: Path) -> None:
+    catalog = Catalog()
+    (tmp_path / "own.yaml").write_text("# Own.\nvariant: cyclegan\ndataset: {unpaired-folders: {root: here}}\n")
+    assert data_of(tmp_path / "own.yaml", "unpaired-folders", catalog) == "your files"
+    (tmp_path / "wrapped.yaml").write_text("# Wrapped.\nvariant: gan\ndataset: {ring: {of: {mnist: {}}}}\n")
+    assert data_of(tmp_path / "wrapped.yaml", "ring", catalog) == "download"
 
 
 def test_a_recipe_is_described_from_its_base_where_it_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("# Base.\nvariant: {gan: {latent: 4}}\ndataset: ring\n")
     (tmp_path / "top.yaml").write_text("#\n# Top.\nextends: base.yaml\ndataset: {grid: {}}\n")
-    assert describe(tmp_path / "top.yaml") == {"summary": "Top.", "variant": "gan", "dataset": "grid"}
+    assert describe(tmp_path / "top.yaml") == {"summary": "Top.", "time": "", "variant": "gan", "dataset": "grid"}
     (tmp_path / "top.yaml").write_text("- a list\n")
     with pytest.raises(ValueError, match="no mapping"):
         describe(tmp_path / "top.yaml")
