@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ganrun import checkpoint as checkpoints
+from ganrun.arithmetic import along, around, concepts, direction, mean, total
 from ganrun.build import Experiment, build
 from ganrun.capabilities import provided_by
 from ganrun.catalog import Catalog
@@ -25,9 +26,10 @@ from ganrun.protocols import Dataset, Space
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
-from ganrun.sampling import Studio, between
+from ganrun.sampling import Studio, between, every_value
 from ganrun.training import datasets, load_modules, settings_of_torch
 
+NEAR = 0.25  # how far around a sum its neighbours lie, as in the DCGAN paper
 UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
 
 
@@ -165,6 +167,47 @@ class Trained:
         found = {name: between(latent, columns, arc=self.has_normal_latents) for name, latent in ends.items()}
         return self.from_latents(found, seed)
 
+    def each(self, name: str | None = None, columns: int = 8, seed: int = 0) -> Tensor:
+        """(classes * columns) samples: row i of the grid is of label i; the other latents of a column are those of one sample.
+
+        name: which code; by default the first that is a label. Raises UserError if there is none.
+        """
+        name, space = self._code(name, "labels")
+        latents = self.latents(columns, seed)
+        return self.from_latents(every_value(latents, name, torch.arange(space.classes).to(latents[name].device)), seed)
+
+    def traverse(self, name: str | None = None, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
+        """Samples along a code, (D * rows * points): each row of the grid has one latent, and one number of the code goes from -2 to 2.
+
+        D is how many numbers the code holds, ``rows`` the rows for each. name: by default the first code that is no label.
+        Raises UserError if there is none.
+        """
+        name, space = self._code(name, "latent")
+        latents = self.latents(rows, seed)
+        pieces = []
+        for number in range(space.size):
+            found = {other: z.repeat_interleave(points, 0) for other, z in latents.items()}
+            found[name].flatten(1)[:, number] = torch.linspace(-2, 2, points).repeat(rows).to(found[name])
+            pieces.append(self.from_latents(found, seed))
+        return torch.cat(pieces)
+
+    def arithmetic(self, text: str, count: int = 8, seed: int = 0) -> Tensor:
+        """Samples of ``A - B + C``, each a list of numbers of samples: the means of A, B and C, their sum, and ``count`` around it.
+
+        See :mod:`ganrun.arithmetic`. The numbers are those of ``sample(n, seed)``.
+        """
+        terms = concepts(text)
+        latents = self._numbered([number for term in terms for number in term.samples], seed)
+        whole = total(latents, terms)
+        rows = [mean(latents, term) for term in terms] + [around(whole, 1 + count, NEAR, seed)]
+        return self.from_latents({name: torch.cat([row[name] for row in rows]) for name in latents}, seed)
+
+    def turn(self, text: str, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
+        """rows * points samples: each row is one sample, moved by the direction from A to B (``A > B``, lists of numbers of samples)."""
+        terms = direction(text)
+        latents = self._numbered([rows - 1, *(number for term in terms for number in term.samples)], seed)
+        return self.from_latents(along({name: z[:rows] for name, z in latents.items()}, total(latents, terms), points), seed)
+
     def translate(self, batch: Tensor, *, to: str | None = None, source: str | None = None, seed: int = 0) -> Tensor:
         """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first output).
 
@@ -194,6 +237,24 @@ class Trained:
         if source not in spaces:
             raise UserError(f"{self.folder}: the data has no entry {source!r}; it has {', '.join(spaces)}")
         return wanted, source
+
+    def _code(self, name: str | None, kind: str) -> tuple[str, Space]:
+        """A code of the variant, by name or the first of its kind. Raises UserError naming those there are."""
+        codes = {code: space for code, space in self.experiment.description.codes.items() if space.kind == kind and not (kind == "labels" and space.shape)}
+        who = f"{self.folder}: {self.recipe.variant.name}"
+        what = "labels to ask for" if kind == "labels" else "codes to traverse"
+        if self.experiment.description.conditional or not codes:
+            raise UserError(f"{who} has no {what}; variants such as cgan and infogan have")
+        if name is not None and name not in codes:
+            raise UserError(f"{who} has no {name!r} among its {what}; there {'is' if len(codes) == 1 else 'are'} {', '.join(codes)}")
+        return next(iter(codes.items())) if name is None else (name, codes[name])
+
+    def _numbered(self, numbers: Iterable[int], seed: int) -> dict[str, Tensor]:
+        """The latents of the samples up to the largest number. Raises UserError if the variant draws none to calculate with."""
+        latents = self.latents(max(numbers) + 1, seed)
+        if not any(z.is_floating_point() for z in latents.values()) or self.experiment.description.conditional:
+            raise UserError(f"{self.folder}: {self.recipe.variant.name} makes samples of real items, so there are no latents to calculate with")
+        return latents
 
     def _made(self, n: int, seed: int, latents: Mapping[str, Tensor] | None) -> Tensor:
         with self.settings():

@@ -26,24 +26,42 @@ def command(
     grid: Annotated[Path | None, typer.Option(metavar="FILE", help="One picture of all; RUN/sample.png by default.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="A picture each; points go to samples.csv.")] = None,
     interpolate: Annotated[bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")] = False,
+    each: Annotated[bool, typer.Option("--each", help="A row for each label that the generator can be asked for.")] = False,
+    traverse: Annotated[bool, typer.Option("--traverse", help="Rows along each number of a code, such as InfoGAN's, from -2 to 2.")] = False,
+    arithmetic: Annotated[str | None, typer.Option(metavar="SUM", help='Samples by number: "3,7,9 - 1,4 + 0": each mean, the sum, and samples near it.')] = None,
+    turn: Annotated[str | None, typer.Option(metavar="A>B", help='Rows moved by the way from one group to another: "3,7 > 1,4".')] = None,
     mixed: Annotated[bool, typer.Option("--mixed-with-real", help="Half of the grid are real samples, nobody knows where; the key lies beside it.")] = False,
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
 ) -> None:
     """Make samples with a trained run."""
     from ganrun.api import load
 
-    if mixed and (interpolate or output is not None):
-        raise UserError("--mixed-with-real makes one blind grid; leave out --interpolate and --output")
+    ways = [name for name, on in {"--interpolate": interpolate, "--each": each, "--traverse": traverse, "--arithmetic": arithmetic, "--turn": turn}.items() if on]
+    if mixed and (ways or output is not None):
+        raise UserError(f"--mixed-with-real makes one blind grid; leave out {' and '.join([*ways, *(['--output'] if output else [])])}")
+    if len(ways) > 1:
+        raise UserError(f"{' and '.join(ways)} each make a picture of their own; give one of them")
     trained = load(run, checkpoint, plugins=plugin or ())
     if mixed:
         print(blind_test(trained, count, seed, grid or run / "blind.png"))
         return
-    samples = trained.interpolate(math.ceil(count / ALONG), ALONG, seed)[:count] if interpolate else trained.sample(count, seed)
+    if interpolate:
+        samples = trained.interpolate(math.ceil(count / ALONG), ALONG, seed)[:count]
+    elif each:
+        samples = trained.each(columns=ALONG, seed=seed)
+    elif traverse:
+        samples = trained.traverse(points=ALONG, seed=seed)
+    elif arithmetic is not None:
+        samples = trained.arithmetic(arithmetic, ALONG, seed)
+    elif turn is not None:
+        samples = trained.turn(turn, math.ceil(count / ALONG), ALONG, seed)
+    else:
+        samples = trained.sample(count, seed)
     try:
         if output is not None:
             print(f"{write_each(samples, output)} (step {trained.step})")
         if grid is not None or output is None:
-            file = write_grid(samples, grid or run / "sample.png", columns=ALONG if interpolate else None)
+            file = write_grid(samples, grid or run / "sample.png", columns=len(samples) if arithmetic is not None else ALONG if ways else None)
             print(f"{file} (step {trained.step})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error

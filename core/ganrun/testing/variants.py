@@ -88,7 +88,7 @@ def check_codes_are_latents(plugin: Plugin) -> None:
         assert name in latents, f"the code {name!r} is no latent: `sample` draws {', '.join(latents) or 'none'}"
         assert tuple(latents[name].shape) == (4, *space.shape), f"{name}: {tuple(latents[name].shape)} instead of {(4, *space.shape)}"
         if space.kind == "labels":
-            assert 0 <= int(latents[name].min()) and int(latents[name].max()) < space.classes, f"{name}: a label that is none of {space.classes}"
+            assert int(latents[name].min()) >= 0 and int(latents[name].max()) < space.classes, f"{name}: a label that is none of {space.classes}"
 
 
 def check_infers_what_it_says(plugin: Plugin) -> None:

@@ -144,3 +144,28 @@ def test_errors_are_plain_and_end_with_2(ganrun, folder, inputs, tmp_path, monke
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+def test_arithmetic_makes_one_row_and_turning_rows_of_eight(ganrun, folder, tmp_path):
+    code, _, _ = ganrun("sample", folder / "images", "--arithmetic", "0,1 - 2 + 3", "--grid", tmp_path / "sum.png")
+    assert code == 0
+    with Image.open(tmp_path / "sum.png") as picture:
+        assert picture.size == (12 * 8 + 11 * 2, 8), "three means, the sum and eight near it"
+    code, _, _ = ganrun("sample", folder / "images", "--turn", "0 > 2,3", "--count", 16, "--grid", tmp_path / "turn.png")
+    assert code == 0
+    with Image.open(tmp_path / "turn.png") as picture:
+        assert picture.size == (8 * 8 + 7 * 2, 2 * 8 + 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--each"], "gan has no labels to ask for; variants such as cgan and infogan have"),
+        (["--interpolate", "--each"], "--interpolate and --each each make a picture of their own"),
+        (["--arithmetic", "0 - x"], "'x' is no number of a sample"),
+        (["--mixed-with-real", "--traverse"], "leave out --traverse"),
+    ],
+)
+def test_ways_to_sample_that_cannot_be_say_why(ganrun, folder, arguments, message):
+    code, _, err = ganrun("sample", folder / "images", *arguments)
+    assert code == 2 and message in err
