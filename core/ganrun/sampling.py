@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganrun.game import Phase, Turn
+from ganrun.game import Phase, Round, Turn
 from ganrun.randomness import Draws
 
 if TYPE_CHECKING:
@@ -104,6 +104,20 @@ class Studio:
         found = every_value(self.latents(columns, seed), name, values.to(self.engine.device))
         made = self.turn(len(values) * columns, seed, latents=found).made[self.engine.experiment.description.outputs[0]]
         return list(made.detach().float().cpu().unflatten(0, (len(values), columns)).unbind(1))
+
+    def opinions(self, x: Tensor, given: tuple[Tensor, ...] = (), game: str = "") -> Tensor:
+        """What a game's discriminator makes of samples, (n,) float32, larger is more real: the score of the loss, the mean of patches. The first game by default.
+
+        Augmentation and noise are left out. Raises StopIteration if there is no such game.
+        """
+        found = next(g for g in self.engine.experiment.games if not game or g.name == game)
+        with self.modules() as modules, self.engine.processes.autocast():
+            turn = self._blank(len(x), 0, 0, {}, modules)
+            round, device = Round(found, "watcher", [], turn.now), self.engine.device
+            inputs = tuple(t.to(device) for t in given)
+            output = turn.discriminate(round, x.to(device, torch.get_default_dtype()), inputs, role="fake", tag="feature")
+            score = turn.score(round, output).detach().float().cpu()
+        return score.flatten(1).mean(1) if score.dim() > 1 else score
 
     def infer(self, real: Mapping[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
         """What the variant's ``infer`` says of real items, name -> (n, ...), float32 on the CPU."""

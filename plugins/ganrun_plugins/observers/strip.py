@@ -1,0 +1,108 @@
+"""A training strip: the same latents at chosen moments side by side, so that one sees samples come out of noise.
+
+``strip.png`` has a row for each latent and a column for each moment, such as the ends of epochs 1, 6, 21 and 51; it is drawn anew at
+every moment, and at the end of the run, whose samples are its last column. The columns are kept as ``strip/step-0001000.png``. The
+latents are those of ``ganrun sample RUN --seed 0``; a variant that translates is shown with its inputs as the first column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from ganrun import pictures
+from ganrun.data import read_items
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Refusal
+from ganrun.schedule import Duration
+from ganrun.training import Run
+
+SEED = 0
+
+
+class Strip:
+    """Keeps a column of samples at each moment, and joins the columns."""
+
+    def __init__(
+        self, *,
+        at: Annotated[list[Duration], Field(min_length=1, description="moments, each the end of so many epochs, steps, images or percent")],
+        rows: Annotated[int, Field(ge=1, le=100, description="latents, a row each")] = 8,
+    ) -> None:  # fmt: skip
+        self.at = [Duration.parse(moment) for moment in at]
+        self.rows = rows
+        if any(moment.unit == "minutes" for moment in self.at):
+            raise Refusal("moments in minutes would show other steps on another machine", "epochs, steps, images, kimg or percent")
+
+    @hookimpl
+    def run_start(self, run: Run) -> None:
+        self._cut(run)
+
+    @hookimpl
+    def rolled_back(self, run: Run) -> None:
+        self._cut(run)
+
+    def _cut(self, run: Run) -> None:
+        """Remove the columns of steps that a resumed run, or one rolled back, will take again."""
+        for step, path in self._columns(run) if run.is_main else ():
+            if step > run.step:
+                path.unlink()
+
+    @hookimpl
+    def step_end(self, run: Run) -> None:
+        if run.step in {moment.whole_steps(run.experiment.clock) for moment in self.at}:
+            self._draw(run)
+
+    @hookimpl
+    def run_end(self, run: Run, reason: str) -> None:
+        if reason != "failed" and run.step > 0:
+            self._draw(run)
+
+    def _draw(self, run: Run) -> None:
+        with run.processes.averaged_buffers(run.experiment.modules.values()):  # all processes take part
+            if not run.is_main:
+                return
+            experiment, real = run.experiment, self._real(run)
+            output = experiment.description.outputs[0]
+            made = run.studio.turn(self.rows if real is None else len(real[output]), SEED, real=real).made[output]
+        place = self._folder(run) / f"step-{run.step:07d}.png"
+        pictures.save(self._column(made), place)
+        columns = [Image.open(path).convert("RGB") for _, path in self._columns(run)]
+        if real is not None:
+            kind = experiment.dataset.spaces[output].kind
+            sources = [name for name, space in experiment.dataset.spaces.items() if space.kind == kind and name != output]
+            columns = [self._column(real[next(iter(sources), output)]), *columns]
+        assert run.folder is not None
+        pictures.save(pictures.joined(columns, pictures.GAP), run.folder / "strip.png")
+
+    @staticmethod
+    def _column(made: Tensor) -> Image.Image:
+        """Images one below the other; points as one scatter plot."""
+        return pictures.grid(made, columns=1) if made.dim() == 4 else pictures.scatter(None, made)
+
+    def _real(self, run: Run) -> dict[str, Tensor] | None:
+        if not run.experiment.description.conditional:
+            return None
+        n = min(self.rows, len(run.dataset("test")))
+        pieces = list(read_items(run.dataset("test"), range(n), rows=n, key=("samples",)))
+        return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def _columns(self, run: Run) -> list[tuple[int, Path]]:
+        """Step and file of every column that is there, in order."""
+        found = ((path.stem.removeprefix("step-"), path) for path in sorted(self._folder(run).glob("step-*.png")))
+        return [(int(step), path) for step, path in found if step.isdigit()]
+
+    @staticmethod
+    def _folder(run: Run) -> Path:
+        assert run.folder is not None
+        return run.folder / "strip"
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("observer", "strip", Strip)
