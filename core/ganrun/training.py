@@ -32,7 +32,7 @@ from ganrun.sampling import Studio
 
 
 class Run:
-    """One training run. It is the payload of the run-level events.
+    """One training run. It is the payload of the run-level events. ``data`` stands in for the train split of a run that is not trained.
 
     recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
     experiment, engine, studio, evaluation: the built parts. scores: the latest of each evaluator. attempt: part of
@@ -41,13 +41,13 @@ class Run:
     losses for as long as it is here.
     """
 
-    def __init__(self, recipe: Recipe, catalog: Catalog, folder: Path | None = None) -> None:
+    def __init__(self, recipe: Recipe, catalog: Catalog, folder: Path | None = None, *, data: Any = None) -> None:
         self.recipe = recipe
         self.catalog = catalog
         self.folder = folder
         self.processes = Processes(recipe.train.device, recipe.train.precision)
         self.dataset = datasets(recipe)
-        self.experiment: Experiment = build(recipe, self.dataset("train"), self.processes)
+        self.experiment: Experiment = build(recipe, self.dataset("train") if data is None else data, self.processes)
         self.evaluators = list(zip(recipe.evaluators, self.experiment.evaluators))
         self.engine = Engine(self.experiment)
         self.studio = Studio(self.engine)

@@ -31,6 +31,7 @@ COMMANDS = {
     "reference": "ganrun.cli.reference",
     "translate": "ganrun.cli.translate",
     "diff": "ganrun.cli.diff",
+    "import-weights": "ganrun.cli.import_weights",
 }
 
 

@@ -1,0 +1,37 @@
+"""``ganrun import-weights``: networks trained with the reference code, as a run to sample, translate, evaluate or start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganrun.errors import UserError
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A file, or the name of a shipped recipe: the networks to fill.")],
+    files: Annotated[list[str], typer.Argument(metavar="NETWORK=FILE...", help="generator_ab=latest_net_G_A.pth, a file of weights for each network.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder of the run that is made.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe. Can be repeated.")] = None,
+    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+) -> None:
+    """Read state dicts of the reference code (CycleGAN, pix2pix, StarGAN, DCGAN) into the networks of a recipe.
+
+    A run at step 0 comes of it: sample, translate or evaluate it, or name it in a recipe's `init:` to train on.
+    """
+    from ganrun.api import open_recipe
+    from ganrun.catalog import Catalog
+    from ganrun.importing import import_weights
+
+    named = {}
+    for text in files:
+        network, _, file = text.partition("=")
+        if not network or not file:
+            raise UserError(f"{text}: expected NETWORK=FILE, such as generator=latest_net_G.pth")
+        named[network] = Path(file)
+    catalog = Catalog(modules=plugin or ())
+    run = import_weights(open_recipe(recipe, catalog, list(changes or ())), catalog, named, output)
+    left = [name for name in run.experiment.modules if name not in named]
+    print(f"{output}: {', '.join(named)} from files" + (f"; {', '.join(left)} as initialised" if left else ""))
