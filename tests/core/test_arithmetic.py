@@ -45,13 +45,16 @@ def test_means_and_sums_by_hand_and_labels_are_the_first_ones():
     latents = {"z": torch.tensor([[0.0, 2.0], [4.0, 6.0], [10.0, 10.0]]), "label": torch.tensor([7, 8, 9])}
     assert mean(latents, Concept(1, (0, 1)))["z"].tolist() == [[2.0, 4.0]]
     found = total(latents, concepts("0,1 - 2 + 1"))
-    assert found["z"].tolist() == [[2 - 10 + 4, 4 - 10 + 6]] and found["label"].tolist() == [7]
+    assert found["z"].tolist() == [[2 - 10 + 4, 4 - 10 + 6]]
+    assert found["label"].tolist() == [7]
 
 
 def test_around_begins_with_the_latent_itself_and_stays_near():
     found = around({"z": torch.zeros(1, 50), "label": torch.tensor([3])}, 4, 0.25)
-    assert torch.equal(found["z"][0], torch.zeros(50)) and found["label"].tolist() == [3] * 4
-    assert 0.2 < float(found["z"][1:].abs().max()) <= 0.25 and not torch.equal(found["z"][1], found["z"][2])
+    assert torch.equal(found["z"][0], torch.zeros(50))
+    assert found["label"].tolist() == [3] * 4
+    assert 0.2 < float(found["z"][1:].abs().max()) <= 0.25
+    assert not torch.equal(found["z"][1], found["z"][2])
 
 
 def test_along_goes_the_whole_way_from_each_latent():
@@ -64,7 +67,8 @@ def test_the_samples_of_a_linear_generator_add_up(linear):
     one = linear.sample(5)
     rows = linear.arithmetic("0,1 - 2 + 4", count=3)
     assert rows.shape == (3 + 1 + 3, 2), "three means, the sum, three near it"
-    assert torch.allclose(rows[0], (one[0] + one[1]) / 2, atol=1e-5) and torch.allclose(rows[2], one[4], atol=1e-5)
+    assert torch.allclose(rows[0], (one[0] + one[1]) / 2, atol=1e-5)
+    assert torch.allclose(rows[2], one[4], atol=1e-5)
     assert torch.allclose(rows[3], rows[0] - rows[1] + rows[2], atol=1e-5)
 
 
@@ -73,7 +77,8 @@ def test_turning_moves_samples_by_the_way_between_two_groups(linear):
     rows = linear.turn("0 > 2,3", rows=2, points=5).view(2, 5, 2)
     way = (one[2] + one[3]) / 2 - one[0]
     assert torch.allclose(rows[:, 0], one[:2], atol=1e-5), "each row begins with a sample"
-    assert torch.allclose(rows[:, -1] - rows[:, 0], way.expand(2, 2), atol=1e-5) and torch.allclose(rows[1, 2], one[1] + way / 2, atol=1e-5)
+    assert torch.allclose(rows[:, -1] - rows[:, 0], way.expand(2, 2), atol=1e-5)
+    assert torch.allclose(rows[1, 2], one[1] + way / 2, atol=1e-5)
 
 
 def test_a_variant_without_labels_or_codes_says_so(linear):

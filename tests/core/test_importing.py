@@ -181,7 +181,8 @@ def test_stargans_generator_and_both_heads_of_its_discriminator():
     ours.load_state_dict(fitted(weights_of(judge), ours, "D"))
     with torch.no_grad():
         (logits, classes), found = judge(x), ours(x)
-    assert torch.allclose(found.logits, logits, atol=1e-5) and torch.allclose(found.heads["class"], classes, atol=1e-5)
+    assert torch.allclose(found.logits, logits, atol=1e-5)
+    assert torch.allclose(found.heads["class"], classes, atol=1e-5)
 
 
 def test_old_spectral_normalisation_becomes_the_parametrised_one():

@@ -34,7 +34,8 @@ def test_a_phase_of_no_games_has_the_variants_terms_alone(tiny, make_run):
     run = make_run(tiny(variant={"pretrained": {"latent": 4}}), {"variant.pretrained": Pretrained})
     before = [p.clone() for p in run.engine.modules["discriminator"].parameters()]
     run.engine.step(0)
-    assert set(run.engine.terms) == {"pretraining"} and set(run.engine.terms["pretraining"]) == {"size"}
+    assert set(run.engine.terms) == {"pretraining"}
+    assert set(run.engine.terms["pretraining"]) == {"size"}
     assert all(torch.equal(a, b) for a, b in zip(before, run.engine.modules["discriminator"].parameters()))
     run.engine.step(2)
     assert set(run.engine.terms) == {"pretraining", "discriminator", "generator"}, "in step 2 the game begins"
@@ -153,9 +154,11 @@ def test_labels_are_drawn_evenly_and_copies_of_an_item_share_them(tiny, make_run
     seen = []
     run.engine.variant.terms = lambda turn: seen.append(turn.latents["label"]) or {}
     run.engine.step(0)
-    assert seen[0].shape == (16,) and torch.equal(seen[0][::2], seen[0][1::2]), "two copies of each of 8 items stand side by side"
+    assert seen[0].shape == (16,)
+    assert torch.equal(seen[0][::2], seen[0][1::2]), "two copies of each of 8 items stand side by side"
     labels = run.studio.latents(3000)["label"]
-    assert labels.dtype == torch.int64 and (labels.bincount(minlength=3) / 3000 - 1 / 3).abs().max() < 0.05
+    assert labels.dtype == torch.int64
+    assert (labels.bincount(minlength=3) / 3000 - 1 / 3).abs().max() < 0.05
 
 
 class Ones:
@@ -200,7 +203,8 @@ def test_each_makes_a_row_of_every_label_with_the_same_other_latents(tiny, make_
     z = run.studio.latents(2)["z"]
     with torch.no_grad():
         expected = run.engine.modules["generator"].eval()(z[1:].repeat(3, 1), torch.arange(3))
-    assert len(columns) == 2 and torch.allclose(columns[1], expected, atol=1e-6)
+    assert len(columns) == 2
+    assert torch.allclose(columns[1], expected, atol=1e-6)
 
 
 class Encoded(GAN):
@@ -224,7 +228,8 @@ class Encoded(GAN):
 def test_an_encoder_is_a_generator_that_the_recipe_names_under_a_key_of_its_own(tiny, make_run):
     recipe = tiny(variant={"encoded": {"latent": 4}}, encoder=PERCEPTRON, players={"encoder": {"optimizer": {"sgd": {"lr": 0.1}}}})
     run = make_run(recipe, {"variant.encoded": Encoded})
-    assert run.recipe.encoder.kind == "generator" and isinstance(run.engine.modules["encoder"], nn.Module)
+    assert run.recipe.encoder.kind == "generator"
+    assert isinstance(run.engine.modules["encoder"], nn.Module)
     before = {name: [p.clone() for p in module.parameters()] for name, module in run.engine.modules.items()}
     run.engine.take(run.experiment.phases[2], 0, 0, [])
     gradients = {name: any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters()) for name, module in run.engine.modules.items()}

@@ -12,12 +12,14 @@ from ganrun_plugins.tricks.metropolis_hastings import calibration, last_states
 def test_the_calibration_finds_the_log_odds_of_two_scores():
     """Of score 1 two thirds are real, of score -1 one third: a + b = log 2 and -a + b = -log 2."""
     a, b = calibration(torch.tensor([1.0, 1.0, -1.0]), torch.tensor([-1.0, -1.0, 1.0]))
-    assert a == pytest.approx(math.log(2), rel=0.02) and b == pytest.approx(0, abs=1e-6)
+    assert a == pytest.approx(math.log(2), rel=0.02)
+    assert b == pytest.approx(0, abs=1e-6)
 
 
 def test_the_calibration_does_not_depend_on_how_many_of_each_there_are():
     a, b = calibration(torch.tensor([3.0, 3.0, 1.0]), torch.tensor([1.0, 1.0, 3.0] * 5))
-    assert a == pytest.approx(math.log(2), rel=0.02) and 2 * a + b == pytest.approx(0, abs=1e-6), "undecided half-way"
+    assert a == pytest.approx(math.log(2), rel=0.02)
+    assert 2 * a + b == pytest.approx(0, abs=1e-6), "undecided half-way"
 
 
 def test_scores_that_tell_all_apart_or_nothing_stay_finite():
@@ -65,7 +67,8 @@ def test_samples_move_to_where_the_discriminator_takes_them_for_real(tiny, make_
                 layers[name].bias.zero_()
         means.append(run.studio.turn(400).made["x"].mean(0))
     assert abs(float(means[0][0])) < 0.15, "without: normal latents"
-    assert float(means[1][0]) > 1.0 and abs(float(means[1][1])) < 0.3, "chosen: towards the data in the direction that is judged"
+    assert float(means[1][0]) > 1.0
+    assert abs(float(means[1][1])) < 0.3, "chosen: towards the data in the direction that is judged"
 
 
 def test_training_and_labels_are_left_alone(tiny, make_run):
@@ -78,7 +81,8 @@ def test_training_and_labels_are_left_alone(tiny, make_run):
     for name, module in without.engine.modules.items():
         assert all(torch.equal(a, b) for a, b in zip(module.parameters(), with_it.engine.modules[name].parameters()))
     chosen, plain = with_it.studio.latents(12), without.studio.latents(12)
-    assert torch.equal(chosen["label"], plain["label"]) and not torch.equal(chosen["z"], plain["z"])
+    assert torch.equal(chosen["label"], plain["label"])
+    assert not torch.equal(chosen["z"], plain["z"])
 
 
 def test_no_proposals_change_nothing(tiny, make_run):

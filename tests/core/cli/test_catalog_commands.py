@@ -283,11 +283,14 @@ def test_list_recipes_tells_variant_data_set_and_first_comment(ganrun: Ganrun) -
     assert (done.returncode, done.stderr) == (0, "")
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("dcgan_digits ")]
     assert line.split()[1:3] == ["dcgan", "digits"]
-    assert "handwritten digits" in line and " offline " in line and " CPU minutes" in line
+    assert "handwritten digits" in line
+    assert " offline " in line
+    assert " CPU minutes" in line
     records = {record["name"]: record for record in json.loads(ganrun("list-recipes", "--json").stdout)}
     assert records["lsgan_ring"]["dataset"] == "ring", "the data set stands in the base that the recipe extends"
     assert all(record["variant"] and record["summary"] and record["time"] for record in records.values())
-    assert records["cyclegan_horse2zebra"]["data"] == "download" and records["gan_ring"]["data"] == "offline"
+    assert records["cyclegan_horse2zebra"]["data"] == "download"
+    assert records["gan_ring"]["data"] == "offline"
 
 
 def test_a_recipe_on_files_of_ones_own_says_so_and_a_wrapped_data_set_counts(tmp_path: Path) -> None:

@@ -168,4 +168,5 @@ def test_arithmetic_makes_one_row_and_turning_rows_of_eight(ganrun, folder, tmp_
 )
 def test_ways_to_sample_that_cannot_be_say_why(ganrun, folder, arguments, message):
     code, _, err = ganrun("sample", folder / "images", *arguments)
-    assert code == 2 and message in err
+    assert code == 2
+    assert message in err

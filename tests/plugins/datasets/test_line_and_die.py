@@ -21,7 +21,8 @@ def test_a_die_with_two_fours_shows_a_four_once_in_three_throws(files):
     shares = label.bincount() / 30_000
     assert torch.allclose(shares, torch.tensor([1, 1, 1, 2, 1]) / 6, atol=0.01)
     numbers = torch.tensor([1.0, 2, 3, 4, 6])[label]
-    assert float((x - numbers).std()) == pytest.approx(0.1, rel=0.02) and float((x - numbers).mean().abs()) < 0.002
+    assert float((x - numbers).std()) == pytest.approx(0.1, rel=0.02)
+    assert float((x - numbers).mean().abs()) < 0.002
 
 
 def test_the_splits_of_a_die_are_other_throws(files):
@@ -34,6 +35,8 @@ def test_the_splits_of_a_die_are_other_throws(files):
 def test_a_line_holds_as_many_points_around_each_centre(files):
     line = Line(files, "train", centres=(-2.0, 5.0), sd=0.5, count=20_000)
     x, label = line.tensors["x"].flatten(), line.tensors["label"]
-    assert line.centres.tolist() == [[-2.0], [5.0]] and line.classes == ["-2", "5"]
+    assert line.centres.tolist() == [[-2.0], [5.0]]
+    assert line.classes == ["-2", "5"]
     assert abs(float((label == 1).float().mean()) - 0.5) < 0.02
-    assert float(x[label == 1].mean()) == pytest.approx(5, abs=0.03) and float(x[label == 0].std()) == pytest.approx(0.5, rel=0.05)
+    assert float(x[label == 1].mean()) == pytest.approx(5, abs=0.03)
+    assert float(x[label == 0].std()) == pytest.approx(0.5, rel=0.05)

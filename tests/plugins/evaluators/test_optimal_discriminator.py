@@ -40,7 +40,8 @@ def test_a_discriminator_that_says_one_half_everywhere_has_the_value_minus_log_4
     (evaluator,) = run.experiment.evaluators
     found = evaluator.evaluate(run.evaluation)
     assert found["value"].value == pytest.approx(-math.log(4))
-    assert found["slope-saturating"].value == pytest.approx(0.5) and found["slope-non-saturating"].value == pytest.approx(0.5)
+    assert found["slope-saturating"].value == pytest.approx(0.5)
+    assert found["slope-non-saturating"].value == pytest.approx(0.5)
     assert found["value-of-optimum"].value == pytest.approx(2 * found["jsd"].value - math.log(4))
     assert found["value-of-optimum"].value > found["value"].value, "D* is the best there is"
 
@@ -51,8 +52,10 @@ def test_a_discriminator_that_tells_fakes_surely_leaves_the_saturating_loss_no_s
         run.engine.modules["discriminator"].output.weight.fill_(1.0)
         run.engine.modules["discriminator"].output.bias.fill_(-25.0)
     found = run.experiment.evaluators[0].evaluate(run.evaluation)
-    assert found["slope-saturating"].value < 1e-6 and found["slope-non-saturating"].value > 1 - 1e-6
-    assert found["value"].value == pytest.approx(0, abs=1e-4) and found["distance"].value < 1e-6
+    assert found["slope-saturating"].value < 1e-6
+    assert found["slope-non-saturating"].value > 1 - 1e-6
+    assert found["value"].value == pytest.approx(0, abs=1e-4)
+    assert found["distance"].value < 1e-6
     assert found["value-of-optimum"].value == pytest.approx(0, abs=1e-9), "they share no cell, so JSD is log 2"
 
 
@@ -78,7 +81,8 @@ def test_a_surface_is_red_where_values_are_above_the_middle_and_rows_go_upwards(
     values = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).repeat_interleave(4, 0).repeat_interleave(4, 1)  # (8, 8)
     picture = surface(values, [], torch.zeros(2), torch.ones(2), middle=0.0)
     (red, _, blue), (red_below, _, blue_below) = picture.getpixel((180, 20)), picture.getpixel((180, 340))
-    assert red > blue and blue_below > red_below
+    assert red > blue
+    assert blue_below > red_below
 
 
 def test_a_curve_stops_where_it_is_not_a_number():
@@ -86,4 +90,5 @@ def test_a_curve_stops_where_it_is_not_a_number():
     broken = torch.where((x > 0.4) & (x < 0.6), torch.nan, torch.full_like(x, 0.5))
     whole, cut = curves(x, {"y": torch.full_like(x, 0.5)}), curves(x, {"y": broken})
     middle = (320, 180)
-    assert whole.getpixel(middle) != (255, 255, 255) and cut.getpixel(middle) == (255, 255, 255)
+    assert whole.getpixel(middle) != (255, 255, 255)
+    assert cut.getpixel(middle) == (255, 255, 255)

@@ -22,7 +22,8 @@ def train(tmp_path, tiny):
 def test_a_strip_has_a_column_for_each_moment_and_one_for_the_end(train, tmp_path):
     assert train(5, at=[1, "80%"], rows=3) == ["step-0000001.png", "step-0000004.png", "step-0000005.png"]
     with Image.open(tmp_path / "run/strip.png") as picture, Image.open(tmp_path / "run/strip/step-0000004.png") as column:
-        assert picture.size == (3 * 8 + 2 * 2, 3 * 8 + 2 * 2) and column.size == (8, 28)
+        assert picture.size == (3 * 8 + 2 * 2, 3 * 8 + 2 * 2)
+        assert column.size == (8, 28)
         assert picture.crop((10, 0, 18, 28)).tobytes() == column.convert("RGB").tobytes(), "the second column"
 
 
