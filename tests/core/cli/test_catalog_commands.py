@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.cli import COMMANDS, main
 from ganrun.catalog import Catalog
+from ganrun.cli import COMMANDS, main
 from ganrun.cli.list_recipes import data_of, describe
 from ganrun.cli.output import print_table
 
