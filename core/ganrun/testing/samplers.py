@@ -6,9 +6,16 @@ import torch
 
 from ganrun.protocols import Space
 from ganrun.randomness import Draws
+from ganrun.testing.conditions import when
 from ganrun.testing.plugin import Plugin
 
 SPACES = (Space("latent", (5,)), Space("latent", (2, 3)))
+LABELS = (Space("labels", (), 7), Space("labels", (3,), 2))
+
+
+def draws_labels(plugin: Plugin) -> bool:
+    """Whether it has a say in labels, too."""
+    return hasattr(plugin.factory, "labels")
 
 
 def check_shape(plugin: Plugin) -> None:
@@ -42,3 +49,15 @@ def check_a_purpose_used_twice_differs(plugin: Plugin) -> None:
     """A second draw in one turn gives other latents."""
     draws, sampler = Draws(("check",)), plugin.part.make()
     assert not torch.equal(sampler.sample(draws, "z", 6, SPACES[0]), sampler.sample(draws, "z", 6, SPACES[0]))
+
+
+@when(draws_labels)
+def check_labels(plugin: Plugin) -> None:
+    """``labels``: n rows of the space's shape, int64 from 0 to classes - 1, of the key alone, row by row as one process draws them."""
+    for space in LABELS:
+        found = plugin.part.make().labels(Draws(("check",)), "label", 8, space)
+        assert tuple(found.shape) == (8, *space.shape), f"{space}: {tuple(found.shape)} instead of {(8, *space.shape)}"
+        assert found.dtype == torch.int64, f"labels are int64, not {found.dtype}"
+        assert 0 <= int(found.min()) <= int(found.max()) < space.classes, "labels outside 0..classes - 1"
+        halves = [plugin.part.make().labels(Draws(("check",), part, 2), "label", 4, space) for part in range(2)]
+        assert torch.equal(found, torch.cat(halves)), "the rows of two processes are not those of one: draw with `draws`, row by row"

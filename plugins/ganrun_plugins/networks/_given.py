@@ -1,7 +1,8 @@
 """How the networks of this folder take what is given besides their input: conditions and labels.
 
-Vectors and labels (one-hot) become further coordinates or constant planes; images become further channels. In a
-packed discriminator the given things of the joined samples are joined, too: images (B, m * C, H, W), labels (B, m).
+Vectors and labels become further coordinates or constant planes; images become further channels. A label is one-hot, and
+several yes-no attributes are a column of 0 and 1 each; ``_labels.py`` has other ways. In a packed discriminator the given
+things of the joined samples are joined, too: images (B, m * C, H, W), labels (B, m).
 """
 
 from __future__ import annotations
@@ -20,16 +21,29 @@ def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
     return (labels == torch.arange(classes, device=labels.device)).flatten(1).to(like.dtype)
 
 
+def label_columns(labels: Tensor, space: Space, like: Tensor) -> Tensor:
+    """Labels (B,), (B, A), or those of m packed samples -> (B, m * columns): one-hot, yes-no attributes as 0 and 1."""
+    if _attributes(space):
+        return labels.flatten(1).to(like.dtype)
+    return one_hot(labels, space.classes, like)
+
+
+def _attributes(space: Space) -> bool:
+    """Whether labels are several answers of yes or no."""
+    return bool(space.shape) and space.classes == 2
+
+
 def vector_size(spaces: Sequence[Space]) -> int:
     """How many numbers ``append_vectors`` adds to a sample."""
-    return sum(space.classes if space.kind == "labels" else space.size for space in spaces)
+    labelled = (space.kind == "labels" and not _attributes(space) for space in spaces)
+    return sum(space.size * (space.classes if labels else 1) for space, labels in zip(spaces, labelled))
 
 
 def append_vectors(x: Tensor, given: Sequence[Tensor], spaces: Sequence[Space]) -> Tensor:
-    """(B, ...) and everything given -> (B, D): labels one-hot, all else flattened."""
+    """(B, ...) and everything given -> (B, D): labels as columns, all else flattened."""
     columns = [x.flatten(1)]
     for value, space in zip(given, spaces, strict=True):
-        columns.append(one_hot(value, space.classes, x) if space.kind == "labels" else value.flatten(1).to(x.dtype))
+        columns.append(label_columns(value, space, x) if space.kind == "labels" else value.flatten(1).to(x.dtype))
     return torch.cat(columns, 1) if len(columns) > 1 else columns[0]
 
 
@@ -46,12 +60,12 @@ def plane_count(spaces: Sequence[Space], side: Sequence[int], network: str) -> i
 
 
 def append_planes(x: Tensor, given: Sequence[Tensor], spaces: Sequence[Space]) -> Tensor:
-    """(B, C, H, W) and everything given -> (B, C + planes, H, W): vectors and one-hot labels as constant planes."""
+    """(B, C, H, W) and everything given -> (B, C + planes, H, W): vectors and columns of labels as constant planes."""
     planes = [x]
     for value, space in zip(given, spaces, strict=True):
         if space.kind == "image":
             planes.append(value.to(x.dtype))
         else:
-            vector = one_hot(value, space.classes, x) if space.kind == "labels" else value.flatten(1).to(x.dtype)
+            vector = label_columns(value, space, x) if space.kind == "labels" else value.flatten(1).to(x.dtype)
             planes.append(vector[:, :, None, None].expand(-1, -1, *x.shape[2:]))
     return torch.cat(planes, 1) if len(planes) > 1 else x

@@ -21,6 +21,7 @@ from ganrun.game import DiscriminatorOutput
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Interface, Refusal, Space
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
+from ganrun_plugins.networks._labels import DiscriminatorLabelsField, GivenLabels, LabelsField, LabelSize, PlanesField, Projection
 
 Norm = Literal["batch", "instance", "none"]
 Width = Annotated[int, Field(ge=1, description="channels of the layer next to the image")]
@@ -48,7 +49,7 @@ def norm_layer(norm: Norm, width: int) -> list[nn.Module]:
 
 
 class DCGANGenerator(nn.Module):
-    """(B, latent) -> (B, C, S, S) in [-1, 1]. Given vectors and labels (one-hot) are joined to the latent."""
+    """(B, latent) -> (B, C, S, S) in [-1, 1]. Given vectors and labels are joined to the latent. For ``labels`` see ``_labels.py``."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
@@ -57,16 +58,18 @@ class DCGANGenerator(nn.Module):
         self, interface: Interface, *,
         width: Width = 64,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the last")] = "batch",
+        labels: LabelsField = "one-hot",
+        label_size: LabelSize = 50,
     ) -> None:  # fmt: skip
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         if any(space.kind == "image" for space in interface.given):
             raise Refusal("generator dcgan grows an image from a vector and has no place for a given image", "a generator that takes images")
-        self.given = interface.given
+        self.given = GivenLabels(interface.given, labels, label_size)
         doublings = halvings(interface.makes, "generator dcgan")
         bias = norm == "none"  # a normalisation would subtract it at once
         channels = width * 2 ** (doublings - 1)
-        size = interface.takes.size + vector_size(interface.given)
+        size = interface.takes.size + vector_size(self.given.spaces)
         layers = [nn.ConvTranspose2d(size, channels, 4, 1, 0, bias=bias), *norm_layer(norm, channels), nn.ReLU(inplace=True)]
         for _ in range(doublings - 1):
             layers += [nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=bias), *norm_layer(norm, channels // 2), nn.ReLU(inplace=True)]
@@ -74,7 +77,7 @@ class DCGANGenerator(nn.Module):
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(channels, interface.makes.shape[0], 4, 2, 1, bias=False), nn.Tanh())
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        z = append_vectors(x, given, self.given)  # (B, Z)
+        z = append_vectors(x, self.given(given), self.given.spaces)  # (B, Z)
         image: Tensor = self.main(z[:, :, None, None])  # (B, Z, 1, 1) -> (B, C, S, S)
         return image
 
@@ -89,27 +92,36 @@ class DCGANDiscriminator(nn.Module):
         self, interface: Interface, *,
         width: Width = 64,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "batch",
+        labels: DiscriminatorLabelsField = "one-hot",
+        label_size: LabelSize = 50,
+        planes: PlanesField = "constant",
     ) -> None:  # fmt: skip
         super().__init__()
-        self.given = interface.given
+        side = interface.takes.shape[1:]
+        self.given = GivenLabels(interface.given, labels, label_size, side if planes == "learned" else ())
         steps = halvings(interface.takes, "discriminator dcgan")
         bias = norm == "none"
-        planes = interface.takes.shape[0] + plane_count(interface.given, interface.takes.shape[1:], "discriminator dcgan")
-        layers: list[nn.Module] = [nn.Conv2d(interface.pack * planes, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+        channels = interface.takes.shape[0] + plane_count(self.given.spaces, side, "discriminator dcgan")
+        layers: list[nn.Module] = [nn.Conv2d(interface.pack * channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
         for _ in range(steps - 1):
             layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias), *norm_layer(norm, 2 * width), nn.LeakyReLU(0.2, inplace=True)]
             width *= 2
         self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.logits, 4, 1, 0, bias=False))
         self.heads = nn.ModuleDict({name: nn.Conv2d(width, size, 4, 1, 0) for name, size in interface.heads.items()})
+        self.projection = Projection(interface.given, width, interface.logits, interface.pack) if labels == "projection" else None
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        h = append_planes(x, given, self.given)  # (B, pack * (C + planes), S, S)
+        h = append_planes(x, self.given(given), self.given.spaces)  # (B, pack * (C + planes), S, S)
         features = []
         for layer in self.main[:-1]:
             h = layer(h)
             if isinstance(layer, nn.LeakyReLU):
                 features.append(h)
+        # before the layer that makes logits: tricks take that to be the last one
+        projected = None if self.projection is None else self.projection(h, given)  # (B, logits)
         logits = self.main[-1](h).flatten(1)  # (B, D, 4, 4) -> (B, logits)
+        if projected is not None:
+            logits = logits + projected
         heads = {name: head(h).flatten(1) for name, head in self.heads.items()}
         return DiscriminatorOutput(logits.squeeze(1) if logits.shape[1] == 1 else logits, features, heads)
 

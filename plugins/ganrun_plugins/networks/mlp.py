@@ -20,6 +20,7 @@ from ganrun.game import DiscriminatorOutput
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Interface
 from ganrun_plugins.networks._given import append_vectors, vector_size
+from ganrun_plugins.networks._labels import DiscriminatorLabelsField, GivenLabels, LabelsField, LabelSize, Projection
 
 Norm = Literal["batch", "layer", "none"]
 Activation = Literal["leaky-relu", "relu", "elu", "tanh"]
@@ -53,7 +54,7 @@ def hidden_layers(size: int, widths: tuple[int, ...], norm: Norm, activation: Ac
 
 
 class MLPGenerator(nn.Module):
-    """(B, *takes.shape) -> (B, *makes.shape); whatever is given is joined to the input, labels as one-hot columns."""
+    """(B, *takes.shape) -> (B, *makes.shape); whatever is given is joined to the input. For ``labels`` see ``_labels.py``."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent", "points", "image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image", "points", "latent"})
@@ -63,19 +64,21 @@ class MLPGenerator(nn.Module):
         widths: Widths = (128, 256, 512, 1024),
         norm: Annotated[Norm, Field(description="normalisation of every hidden layer but the first")] = "batch",
         activation: Annotated[Activation, Field(description="after each hidden layer")] = "leaky-relu",
+        labels: LabelsField = "one-hot",
+        label_size: LabelSize = 50,
     ) -> None:  # fmt: skip
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
-        self.given = interface.given
+        self.given = GivenLabels(interface.given, labels, label_size)
         self.shape = interface.makes.shape
-        size = interface.takes.size + vector_size(interface.given)
+        size = interface.takes.size + vector_size(self.given.spaces)
         self.hidden = hidden_layers(size, widths, norm, activation)
         self.output = nn.Sequential(nn.Linear(widths[-1] if widths else size, interface.makes.size))
         if interface.makes.kind == "image":
             self.output.append(nn.Tanh())
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        h = append_vectors(x, given, self.given)  # (B, takes.size + given)
+        h = append_vectors(x, self.given(given), self.given.spaces)  # (B, takes.size + given)
         for block in self.hidden:
             h = block(h)
         out: Tensor = self.output(h)  # (B, makes.size)
@@ -93,22 +96,29 @@ class MLPDiscriminator(nn.Module):
         widths: Widths = (512, 256),
         norm: Annotated[Norm, Field(description="normalisation of every hidden layer but the first")] = "none",
         activation: Annotated[Activation, Field(description="after each hidden layer")] = "leaky-relu",
+        labels: DiscriminatorLabelsField = "one-hot",
+        label_size: LabelSize = 50,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.given = interface.given
-        size = interface.pack * (interface.takes.size + vector_size(interface.given))
+        self.given = GivenLabels(interface.given, labels, label_size)
+        size = interface.pack * (interface.takes.size + vector_size(self.given.spaces))
         self.hidden = hidden_layers(size, widths, norm, activation)
         size = widths[-1] if widths else size
         self.output = nn.Linear(size, interface.logits)
         self.heads = nn.ModuleDict({name: nn.Linear(size, head) for name, head in interface.heads.items()})
+        self.projection = Projection(interface.given, size, interface.logits, interface.pack) if labels == "projection" else None
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        h = append_vectors(x, given, self.given)  # (B, pack * (takes.size + given))
+        h = append_vectors(x, self.given(given), self.given.spaces)  # (B, pack * (takes.size + given))
         features = []
         for block in self.hidden:
             h = block(h)
             features.append(h)
+        # before the layer that makes logits: tricks take that to be the last one
+        projected = None if self.projection is None else self.projection(h, given)  # (B, logits)
         logits = self.output(h)  # (B, logits)
+        if projected is not None:
+            logits = logits + projected
         heads = {name: head(h) for name, head in self.heads.items()}
         return DiscriminatorOutput(logits.squeeze(1) if logits.shape[1] == 1 else logits, features, heads)
 
