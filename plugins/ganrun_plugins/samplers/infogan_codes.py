@@ -1,0 +1,50 @@
+"""Latents of two kinds: noise from one distribution, and codes, the latents that mean something, from another.
+
+Chen et al., "InfoGAN" (2016), take both from [-1, 1] for MNIST; other code has normal noise and uniform codes, the defaults here.
+Which latents are codes is what the variant says (``codes`` of its description), by name; all others are noise. Categorical codes are
+labels, which this does not draw: all classes are equally likely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.build import Experiment
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import PartOf, Space
+from ganrun.randomness import Draws
+from ganrun.recipe import Part
+
+
+class InfoGANCodes:
+    """Asks one sampler for noise and another for codes."""
+
+    def __init__(
+        self, *,
+        noise: Annotated[Part, PartOf("sampler"), Field(description="draws all other latents")] = "normal",  # type: ignore[assignment]
+        codes: Annotated[Part, PartOf("sampler"), Field(description="draws the variant's codes")] = "uniform",  # type: ignore[assignment]
+    ) -> None:  # fmt: skip
+        self.noise: Any = noise.make()
+        self.codes: Any = codes.make()
+        self.names: frozenset[str] = frozenset()
+        promised = [frozenset(getattr(sampler, "provides", ())) for sampler in (self.noise, self.codes)]
+        self.provides = promised[0] & promised[1]  # what is said of latents is said of all
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        """Learn the names of the codes."""
+        self.names = frozenset(experiment.description.codes)
+
+    def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
+        """n rows, (n, *space.shape)."""
+        found: Tensor = (self.codes if purpose in self.names else self.noise).sample(draws, purpose, n, space)
+        return found
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("sampler", "infogan-codes", InfoGANCodes)
