@@ -33,7 +33,10 @@ class Fit:
 
     def scaled(self, path: Path) -> np.ndarray:
         """(C, H, W) uint8, scaled but not yet cut."""
-        image = read_picture(path, self.channels)
+        return self.scaled_picture(read_picture(path, self.channels))
+
+    def scaled_picture(self, image: Image.Image) -> np.ndarray:
+        """The same for a picture that is decoded."""
         width, height = image.size
         factor = self.load / min(width, height)
         shape = (self.load, self.load) if self.stretch else (max(self.load, round(width * factor)), max(self.load, round(height * factor)))
@@ -70,16 +73,20 @@ class Pictures:
         self.fit = fit
         self.kept: Tensor | None = None
         if keep:
-            self.kept = torch.from_numpy(np.stack([fit.scaled(path) for path in self.paths]))  # (N, C, H, W)
+            self.kept = torch.from_numpy(np.stack([self.decoded(path) for path in self.paths]))  # (N, C, H, W)
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def decoded(self, path: Path) -> np.ndarray:
+        """One of the files as an array, (C, H, W) uint8, scaled but not yet cut."""
+        return self.fit.scaled(path)
 
     def batch(self, indices: Tensor, draws: ItemDraws, name: str) -> Tensor:
         """(B,) -> (B, C, size, size) uint8."""
         if self.kept is not None:
             return self.fit.cut(self.kept.index_select(0, indices.to(self.kept.device)), draws, name)
-        return self.fit.cut([torch.from_numpy(self.fit.scaled(self.paths[i])) for i in indices.tolist()], draws, name)
+        return self.fit.cut([torch.from_numpy(self.decoded(self.paths[i])) for i in indices.tolist()], draws, name)
 
     def to(self, device: torch.device) -> None:
         """Move what is kept to a device."""

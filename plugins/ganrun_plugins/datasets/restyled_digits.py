@@ -29,12 +29,21 @@ def restyled(digits: Tensor, angle: float = 15.0) -> Tensor:
     Strokes grow by 1/32 of the side in each direction (the maximum over a window); rows move sideways, those at the top
     to the right, by tan(angle) times their distance from the middle; then black and white change places.
     """
+    slant = slanted(thickened(digits.double()), angle)
+    return (255 - slant).round().clamp(0, 255).to(torch.uint8)
+
+
+def thickened(digits: Tensor) -> Tensor:
+    """Strokes, bright on dark, that grow by 1/32 of the side in each direction: (N, 1, S, S) floats -> the same shape."""
     reach = max(1, round(digits.shape[-1] / 32))
-    thick = F.max_pool2d(digits.double(), 2 * reach + 1, stride=1, padding=reach)  # (N, 1, S, S)
+    return F.max_pool2d(digits, 2 * reach + 1, stride=1, padding=reach)
+
+
+def slanted(digits: Tensor, angle: float) -> Tensor:
+    """Rows moved sideways, those at the top to the right, by tan(angle in degrees) times their distance from the middle: float64."""
     shear = torch.tensor([[1.0, math.tan(math.radians(angle)), 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
     grid = F.affine_grid(shear.expand(len(digits), 2, 3), list(digits.shape), align_corners=False)
-    slanted = F.grid_sample(thick, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return (255 - slanted).round().clamp(0, 255).to(torch.uint8)
+    return F.grid_sample(digits, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 class RestyledDigits(InMemory):

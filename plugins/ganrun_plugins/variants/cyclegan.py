@@ -11,12 +11,16 @@ authors' PyTorch code: both generators move first, then both discriminators, on 
 moved; one Adam each; the rate of epoch E (from 1) is constant up to 100, then times 1 - (E - 100) / 101.
 
 Names differ: ``discriminator_b`` judges domain b. The authors call it D_A, after the generator it is played against.
+
+The paper's ablation (tables 4 and 5): ``adversarial: 0`` is the cycle alone, ``cycle: 0`` the GANs alone, and
+``directions: forward`` and ``backward`` keep one cycle, there and back from a, or from b. The identity term, which the ablation does
+not have, is weighted by ``cycle``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -53,9 +57,15 @@ class CycleGAN:
         identity: Annotated[
             Scheduled, Field(ge=0, description="weight, relative to cycle, of the L1 distance when nothing is to be translated")
         ] = Scheduled(0.5),
+        adversarial: Annotated[Scheduled, Field(ge=0, description="weight of the games in the generators' turns")] = Scheduled(1.0),
+        directions: Annotated[
+            Literal["both", "forward", "backward"], Field(description="which cycles there are; forward: from a to b and back to a")
+        ] = "both",
     ) -> None:  # fmt: skip
         self.cycle = Scheduled(cycle)
         self.identity = Scheduled(identity)
+        self.adversarial = Scheduled(adversarial)
+        self.cycles = {"both": ("a", "b"), "forward": ("a",), "backward": ("b",)}[directions]
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
         """For data with entries ``a`` and ``b``: images, of equal channels if the identity term is wanted."""
@@ -65,6 +75,7 @@ class CycleGAN:
                 "take a data set of two domains, such as unpaired-folders",
             )
         a, b = spaces["a"], spaces["b"]
+        weight: dict[str, float | Scheduled] = {"discriminator": 0.5, "generator": self.adversarial}
         if self.identity > 0 and a.shape != b.shape:
             raise Refusal(
                 f"the identity term asks a generator of one domain to keep images of the other, but the domains are {a} and {b}",
@@ -83,8 +94,8 @@ class CycleGAN:
             ],
             phases=[Phase("generator", "generator"), Phase("discriminator", "discriminator")],
             games=[
-                Game("b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight={"discriminator": 0.5}),
-                Game("a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight={"discriminator": 0.5}),
+                Game("b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight=weight),
+                Game("a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight=weight),
             ],
             outputs=("b", "a"),
             pairs={"rec_a": "a", "rec_b": "b"},
@@ -118,7 +129,7 @@ class CycleGAN:
         if turn.player != "generator":
             return {}
         real, made, cycle, identity = turn.real, turn.made, turn.now(self.cycle), turn.now(self.identity)
-        terms = {f"cycle_{domain}": Term(F.l1_loss(made[f"rec_{domain}"], real[domain]), cycle) for domain in ("a", "b")}
+        terms = {f"cycle_{domain}": Term(F.l1_loss(made[f"rec_{domain}"], real[domain]), cycle) for domain in self.cycles}
         if identity > 0:
             for domain, generator in (("a", "generator_ba"), ("b", "generator_ab")):
                 same = turn.modules[generator](real[domain])  # (B, C, H, W)

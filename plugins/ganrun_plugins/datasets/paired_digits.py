@@ -1,0 +1,61 @@
+"""Paired translation that can be measured offline: the outline of a digit, and the scan that it was taken from.
+
+B holds scikit-learn's scans (see ``digits``). A holds their outlines: the scan is cut at half of its brightness, and white is what such
+a shape gains when it grows by one pixel in each direction. So A says where the strokes are and how thick, and nothing of their grey
+values: an answer that is right on average is a blur, which is what the game of pix2pix (Isola et al. 2016) is there to prevent.
+
+Item i of A belongs to item i of B, in training, too. ``hidden_pairs`` returns the pairs of a split for evaluators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganrun.data import InMemory
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles, Space
+from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only, resized
+
+
+def outlines(digits: Tensor) -> Tensor:
+    """White where the shape of a digit would gain a pixel, else black: (N, 1, S, S) uint8 -> the same shape and type, 0 and 255."""
+    shape = (digits > 127).float()
+    grown = F.max_pool2d(shape, 3, stride=1, padding=1)  # (N, 1, S, S)
+    return (255 * (grown - shape)).to(torch.uint8)
+
+
+class PairedDigits(InMemory):
+    """``a``: outlines, ``b``: the digits; both (1, size, size). ``label``: the digit."""
+
+    provides = frozenset({"hidden-pairs"})
+    subjects = {"b": SUBJECT}
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
+        classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
+        limit: Annotated[int | None, Field(ge=1, description="pairs of the train split to keep, evenly spread; all by default")] = None,
+    ) -> None:  # fmt: skip
+        scans, label, names = only(*load_scans(split), classes)
+        if limit is not None and split == "train" and limit < len(scans):
+            kept = torch.arange(limit) * len(scans) // limit
+            scans, label = scans[kept], label[kept]
+        digits = resized(scans, size)
+        space = Space("image", (1, size, size))
+        spaces = {"a": space, "b": space, "label": Space("labels", (), len(names))}
+        super().__init__({"a": outlines(digits), "b": digits, "label": label}, spaces, names)
+
+    def hidden_pairs(self) -> dict[str, Tensor]:
+        """All pairs of this split: ``a`` and ``b`` (N, 1, S, S) uint8, ``label`` (N,). On the CPU."""
+        return {name: tensor.cpu().clone() for name, tensor in self.tensors.items()}
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "paired-digits", PairedDigits)

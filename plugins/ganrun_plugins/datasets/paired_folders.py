@@ -1,0 +1,139 @@
+"""Pairs of pictures: side by side in the files of `train` and `test`, or under the same names in `trainA` and `trainB`.
+
+The layouts of pix2pix (Isola et al. 2016): one picture of twice the width, whose left half is A and right half B; and of its
+tools: two folders for each split (``trainA``, ``trainB``, ``testA``, ``testB``), where pairs have the same name, whatever the suffix.
+A folder ``trainA`` decides which it is. Where there is no test folder, ``val`` (``valA``, ``valB``) is the test split.
+
+Training pictures are stretched to ``load_size`` squared, a random window of ``size`` is cut and half of them are mirrored: both
+pictures of a pair are one array of twice the channels while that happens, so that one geometry serves both. Test pictures
+are stretched to ``size`` and come in order. ``hidden_pairs`` returns the test pairs, for evaluators that compare answers with the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.data import DataError, fingerprint
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.picture_files import find_pictures, read_picture
+from ganrun.protocols import DataFiles, Space
+from ganrun.randomness import ItemDraws
+from ganrun_plugins.datasets._images import Fit, Pictures
+
+
+class Pairs(Pictures):
+    """Pictures with two of everything: the first half of an item's channels is A, the second B."""
+
+    def __init__(self, root: Path, paths: Sequence[Path], partners: Sequence[Path] | None, fit: Fit, *, keep: bool) -> None:
+        self.partners = dict(zip(paths, partners)) if partners is not None else None
+        super().__init__(root, paths, fit, keep=keep)
+
+    def decoded(self, path: Path) -> np.ndarray:
+        """(2 C, H, W) uint8 of one file with both pictures, or of a file and its partner."""
+        if self.partners is not None:
+            return np.concatenate([self.fit.scaled(path), self.fit.scaled(self.partners[path])])
+        both = read_picture(path, self.fit.channels)
+        width, height = both.size
+        if width < 2:
+            raise DataError(f"{path}: {width} x {height} pixels hold no two pictures side by side")
+        half = width // 2  # of an odd width the column in the middle belongs to neither
+        halves = [both.crop((0, 0, half, height)), both.crop((width - half, 0, width, height))]
+        return np.concatenate([self.fit.scaled_picture(picture) for picture in halves])
+
+    def fingerprint(self) -> str:
+        """A hash of all files and the preprocessing."""
+        if self.partners is None:
+            return super().fingerprint()
+        other = Pictures(self.root, list(self.partners.values()), self.fit, keep=False)
+        return fingerprint(super().fingerprint(), other.fingerprint())
+
+
+class PairedFolders:
+    """``a`` and ``b``: images (channels, size, size) that belong together."""
+
+    provides = frozenset({"hidden-pairs"})
+    classes: tuple[str, ...] = ()
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        root: Annotated[str, Field(min_length=1, description="the folder of train and test, or of trainA, trainB, ...; a relative path starts at the recipe")],
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
+        load_size: Annotated[int, Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped")] = 286,
+        flip: Annotated[bool, Field(description="mirror half of the training pairs")] = True,
+        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
+        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+    ) -> None:  # fmt: skip
+        if split not in ("train", "test"):
+            raise DataError(f"there is no split {split!r}; paired folders have train and test")
+        if load_size < size:
+            raise DataError(f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}")
+        base = files.path(root)
+        if not base.is_dir():
+            raise DataError(f"{base}: there is no such folder; it has to hold train and test, or trainA, trainB, testA and testB")
+        self.training = split == "train"
+        self.in_memory = in_memory
+        self.channels = channels
+        load = load_size if self.training else size
+        fit = Fit(channels, size, load, stretch=True, random=self.training and load > size, flip=flip and self.training)
+        self.pairs = Pairs(base, *found_pairs(base, split), fit, keep=in_memory)
+        self.spaces = {name: Space("image", (channels, size, size)) for name in ("a", "b")}
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
+        """Items (B,) -> ``a`` and ``b``, (B, C, size, size) uint8 each."""
+        a, b = self.pairs.batch(indices, draws, "pair").split(self.channels, 1)  # (B, 2 C, size, size)
+        return {"a": a.contiguous(), "b": b.contiguous()}
+
+    def hidden_pairs(self) -> dict[str, Tensor]:
+        """All pairs of this split, ``a`` and ``b`` (N, C, size, size) uint8, on the CPU. For evaluators only."""
+        every = np.arange(len(self))
+        return {name: x.cpu() for name, x in self.batch(torch.from_numpy(every), ItemDraws(("pairs",), np.asarray(0), every)).items()}
+
+    def to(self, device: torch.device) -> None:
+        """Move what is in memory to a device."""
+        self.pairs.to(device)
+
+    def fingerprint(self) -> str:
+        """A hash of the files and the preprocessing."""
+        return self.pairs.fingerprint()
+
+
+def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
+    """The files of a split: those with both pictures and None, or those of A and of B, pair by pair. Raises DataError."""
+    apart = (base / "trainA").is_dir()
+    ending = "A" if apart else ""
+    if split == "test" and not (base / f"test{ending}").is_dir() and (base / f"val{ending}").is_dir():
+        split = "val"
+    if not apart:
+        return find_pictures(base / split), None
+    first, second = (named(base / f"{split}{domain}") for domain in "AB")
+    alone = sorted(first.keys() ^ second.keys())
+    if alone:
+        where = split + ("A" if alone[0] in first else "B")
+        raise DataError(f"{base}: {len(alone)} pictures have no partner, the first is {alone[0]} in {where}; a pair has one name in both folders")
+    return list(first.values()), [second[name] for name in first]
+
+
+def named(folder: Path) -> dict[str, Path]:
+    """Name without suffix -> file, of all pictures in a folder. Raises DataError if two have one name."""
+    found: dict[str, Path] = {}
+    for path in find_pictures(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise DataError(f"{folder}: {found[name].name} and {path.name} have one name, so that it is open which is the partner; remove one")
+        found[name] = path
+    return found
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "paired-folders", PairedFolders)

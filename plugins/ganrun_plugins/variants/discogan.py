@@ -1,0 +1,176 @@
+"""DiscoGAN: translation between two unpaired sets that discovers which image of the one belongs to which of the other.
+
+Paper: Kim, Cha, Kim, Lee and Kim, "Learning to Discover Cross-Domain Relations with Generative Adversarial Networks" (2017). Two
+generators, each judged by a discriminator of the domain it makes; the generators minimise, for b (and likewise for a),
+
+    (1 - r) * (adversarial * -log D_b(G(a)) + matching * fm_b) + r * (G(F(b)) - b)^2
+
+where the last term is the mean over all pixels, fm_b = sum over layers of mean over features of (E f(b) - E f(G(a)))^2 compares
+mean activations of the discriminator's hidden layers, the means being over the batch, and r is 0.01 for 10,000 steps and 0.5 then.
+The discriminators minimise half the sum of -log D(real) and -log(1 - D(fake)), in steps of their own: in step i with i mod 3 = 0
+the discriminators learn, in all others the generators do.
+
+As in the authors' code: weights 0.1 and 0.9, activations of all hidden layers but the first, Adam 2e-4 (0.5, 0.999) with weight decay
+1e-5, batches of 64, torch's own initial weights, and no pool. The paper's formula has neither feature matching nor r: it adds the
+terms as they are (``adversarial: 1, matching: 0, reconstruction: 0.5`` up to a factor of 2).
+
+Differences from well-known code: there images are in [0, 1], here in [-1, 1], so the reconstruction is divided by 4 to keep the
+code's weights; the discriminators see the wider range. Its ``generator_A`` makes domain a from b: ``generator_ba`` here.
+The activations compared are those of samples without augmentation or noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.game import Description, Game, Network, Phase, Player, Role, Round, Stream, Term, Turn
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because, Interface, Refusal, Space
+from ganrun.schedule import Clock, Scheduled
+
+PLAYER = {
+    "optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999], "weight_decay": 1e-5}},
+    "init": {"scheme": "default"},
+}
+UNITS = 4.0  # a squared distance in [-1, 1] for one in [0, 1]
+
+
+class Rest(Scheduled):
+    """weight * (1 - r), at every moment."""
+
+    def __init__(self, weight: Scheduled, r: Scheduled) -> None:
+        self.spec = {"weight": weight.spec, "r": r.spec}
+        self.values = tuple(w * (1 - share) for w in weight.values for share in r.values)
+        self.parts = (weight, r)
+
+    def at(self, step: float, clock: Clock) -> float:
+        weight, r = self.parts
+        return weight.at(step, clock) * (1 - r.at(step, clock))
+
+
+class DiscoGAN:
+    """Two generators, two discriminators, two games, feature matching, and the way back."""
+
+    provides = frozenset({"deterministic-generator"})
+    needs: ClassVar[dict[str, Because]] = {
+        "discriminator:features": Because(
+            "feature matching compares activations of the discriminators' hidden layers, and these return none",
+            "a discriminator that provides features, such as dcgan",
+        ),
+    }
+    defaults: ClassVar[dict[str, Any]] = {
+        "generator": "discogan",
+        "discriminator": "dcgan",
+        "loss": "non-saturating",
+        "players": {"generator": PLAYER, "discriminator": PLAYER},
+        "train": {"batch_size": 64},
+    }
+
+    def __init__(
+        self, *,
+        adversarial: Annotated[Scheduled, Field(ge=0, description="weight of the games in the generators' turns")] = Scheduled(0.1),
+        matching: Annotated[Scheduled, Field(ge=0, description="weight of feature matching")] = Scheduled(0.9),
+        reconstruction: Annotated[
+            Scheduled, Field(ge=0, le=1, description="r: weight of the reconstruction; all else has 1 - r")
+        ] = Scheduled({"steps": {0: 0.01, 10_000: 0.5}}),
+        generator_steps: Annotated[int, Field(ge=1, description="steps of the generators after each of the discriminators")] = 2,
+    ) -> None:  # fmt: skip
+        self.reconstruction = Scheduled(reconstruction)
+        self.adversarial = Rest(Scheduled(adversarial), self.reconstruction)
+        self.matching = Rest(Scheduled(matching), self.reconstruction)
+        self.cycle = generator_steps + 1
+
+    def describe(self, spaces: Mapping[str, Space]) -> Description:
+        """For data with entries ``a`` and ``b``: images."""
+        if not {"a", "b"} <= set(spaces):
+            raise Refusal(
+                f"this variant translates between the entries 'a' and 'b' of the data, and the data set has {', '.join(sorted(spaces)) or 'none'}",
+                "take a data set of two domains, such as unpaired-folders",
+            )
+        a, b = spaces["a"], spaces["b"]
+        weight: dict[str, float | Scheduled] = {"discriminator": 0.5, "generator": self.adversarial}
+        return Description(
+            networks={
+                "generator_ab": Network("generator", Interface(takes=a, makes=b)),
+                "generator_ba": Network("generator", Interface(takes=b, makes=a)),
+                "discriminator_a": Network("discriminator", Interface(takes=a)),
+                "discriminator_b": Network("discriminator", Interface(takes=b)),
+            },
+            players=[
+                Player("discriminator", ["discriminator_a", "discriminator_b"]),
+                Player("generator", ["generator_ab", "generator_ba"]),
+            ],
+            phases=[
+                Phase("discriminator", "discriminator", when=lambda step: step % self.cycle == 0),
+                Phase("generator", "generator", when=lambda step: step % self.cycle != 0),
+            ],
+            games=[
+                Game("b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight=weight),
+                Game("a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight=weight),
+            ],
+            outputs=("b", "a"),
+            pairs={"rec_a": "a", "rec_b": "b"},
+            shared_batch=True,  # there is one phase a step; so both read one order, and every batch is new
+            conditional=True,
+        )
+
+    def sample(self, turn: Turn) -> None:
+        """There is no latent: a translation is a function of its input."""
+
+    def make(self, turn: Turn) -> None:
+        turn.made["b"] = turn.modules["generator_ab"](turn.real["a"])
+        turn.made["a"] = turn.modules["generator_ba"](turn.real["b"])
+        if turn.player == "generator":  # the way back; discriminators need the fakes alone
+            self._translate_back(turn)
+
+    def _translate_back(self, turn: Turn) -> None:
+        turn.made["rec_a"] = turn.modules["generator_ba"](turn.made["b"])
+        turn.made["rec_b"] = turn.modules["generator_ab"](turn.made["a"])
+
+    def streams(self, turn: Turn) -> dict[str, list[Stream]]:
+        return {domain: self._pair(turn, domain) for domain in ("b", "a")}
+
+    def _pair(self, turn: Turn, domain: str) -> list[Stream]:
+        roles: list[Role] = ["real", "fake"]
+        samples = {"real": turn.real, "fake": turn.made}
+        return [Stream(samples[role][domain], role) for role in roles if turn.wants(domain, role)]
+
+    def terms(self, turn: Turn) -> dict[str, Term]:
+        if turn.player != "generator":
+            return {}
+        terms = {f"matching_{r.game.name}": Term(self._matching(turn, r), turn.now(self.matching)) for r in turn.rounds}
+        for domain in ("a", "b"):
+            distance = F.mse_loss(turn.made[f"rec_{domain}"], turn.real[domain]) / UNITS
+            terms[f"reconstruction_{domain}"] = Term(distance, turn.now(self.reconstruction))
+        return terms
+
+    def _matching(self, turn: Turn, round: Round) -> Tensor:
+        """Sum over hidden layers of the mean squared difference of mean activations: a scalar."""
+        with torch.no_grad():
+            wanted = self._means(turn, round, turn.streams(round.game.name, "real"), "real")
+        found = self._means(turn, round, round.of("fake"), "fake")
+        return torch.stack([(one - other).square().mean() for one, other in zip(wanted, found)]).sum()
+
+    @staticmethod
+    def _means(turn: Turn, round: Round, streams: list[Stream], role: Role) -> list[Tensor]:
+        """Mean activations of all hidden layers but the first (of one alone, if there is no other), (D,) each. At least float32."""
+        outputs = [turn.discriminate(round, s.x, s.given, role=role, tag="feature") for s in streams]
+        layers = [torch.cat([features.flatten(1) for features in layer]) for layer in zip(*(output.features for output in outputs))]
+        return [layer.to(torch.promote_types(layer.dtype, torch.float32)).mean(0) for layer in (layers[1:] or layers)]
+
+    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
+        if "rec_a" not in turn.made:
+            self._translate_back(turn)
+        real, made = turn.real, turn.made
+        return {"a to b": [real["a"], made["b"], made["rec_a"]], "b to a": [real["b"], made["a"], made["rec_b"]]}
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("variant", "discogan", DiscoGAN)
