@@ -4,13 +4,14 @@ Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), algorithm 1 with
 
 The default loss is ``non-saturating``, with which the paper trains; ``loss: minimax`` is the value its theorems are about.
 The fakes of a step are made once: the discriminator sees them first, then the generator learns from the updated
-discriminator's opinion of the same fakes, as in most public code (algorithm 1 draws fresh latents for the generator).
+discriminator's opinion of the same fakes, as in most public code (algorithm 1 draws fresh latents for the generator). With ``first: generator`` it is
+the other way round: the discriminator learns from the fakes on which the generator has just learned, made before it moved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -18,6 +19,9 @@ from torch import Tensor
 from ganrun.game import Description, Game, Network, Phase, Player, Stream, Term, Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Interface, Refusal, Space
+
+Latent = Annotated[int, Field(ge=1, description="size of the latent")]
+First = Annotated[Literal["discriminator", "generator"], Field(description="which player moves first in a step")]
 
 
 class GAN:
@@ -34,8 +38,9 @@ class GAN:
         },
     }
 
-    def __init__(self, *, latent: Annotated[int, Field(ge=1, description="size of the latent")] = 100) -> None:
+    def __init__(self, *, latent: Latent = 100, first: First = "discriminator") -> None:
         self.latent = Space("latent", (latent,))
+        self.first = first
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
         """For data with an entry ``x``: images or points."""
@@ -45,13 +50,14 @@ class GAN:
                 "take a data set of single samples, or a variant that translates between domains",
             )
         x = spaces["x"]
+        phases = [Phase("discriminator", "discriminator"), Phase("generator", "generator")]
         return Description(
             networks={
                 "generator": Network("generator", Interface(takes=self.latent, makes=x)),
                 "discriminator": Network("discriminator", Interface(takes=x)),
             },
             players=[Player("discriminator", ["discriminator"]), Player("generator", ["generator"])],
-            phases=[Phase("discriminator", "discriminator"), Phase("generator", "generator")],
+            phases=phases if self.first == "discriminator" else phases[::-1],
             games=[Game("adversarial", "discriminator", player="discriminator", against=["generator"], space=x.kind)],
             outputs=("x",),
             reuse_fakes=True,

@@ -1,0 +1,244 @@
+"""R3GAN's networks: residual blocks of grouped convolutions without normalisation, the discriminator the generator's mirror image.
+
+Paper: Huang, Gokaslan, Kuleshov and Tompkin, "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024), section 4. One stage for
+each side from 4 on. A block adds to its input
+
+    1 x 1 -> bias, LeakyReLU -> grouped 3 x 3 -> bias, LeakyReLU -> 1 x 1        (inside ``expansion`` times as many channels)
+
+and nothing else: no normalisation, no activation behind the sum. With L blocks in all, the first two convolutions start from
+N(0, (gain L^(-1/4))^2 / fan-in), gain^2 = 2 / 1.04, and the last from 0 (Zhang, Dauphin and Ma, "Fixup Initialization", 2019), so that
+each block starts as the identity. Sides change by bilinear resampling ([1, 2, 1] convolved with a box), with a 1 x 1 convolution where
+the channels change: before it on the way up, behind it on the way down. The generator starts from a learned 4 x 4 basis, each channel
+scaled by a linear function of the latent; the discriminator ends in a 4 x 4 depthwise convolution and a linear layer. What is given, such
+as labels, is embedded and joined to the latent, and projected onto the discriminator's features.
+
+Parameters, generator and discriminator: 20,732,160 and 20,683,776 at 32 x 32, with 10 classes 20,781,952 and 21,280,512; at 64 x 64
+22,429,824 and 22,381,440; at 256 x 256 23,057,952 and 23,009,568. ImageNet with 1,000 classes has ``width: 1536``, at 64 x 64 also
+``wide: 64``: 82,914,304 and 86,548,992 at 32 x 32, 103,570,432 and 107,205,120 at 64 x 64.
+
+Differences from the authors' code: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is without. One
+precision for all stages (the authors' upper ones are in bfloat16): ``train.precision``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ganrun.game import DiscriminatorOutput
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Interface, Refusal, Space
+from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
+
+SLOPE = 0.2
+GAIN = math.sqrt(2 / (1 + SLOPE**2))
+Width = Annotated[int, Field(ge=1, description="channels of the stages up to `wide` pixels; halved with every doubling beyond")]
+Wide = Annotated[int, Field(ge=4, description="the largest side whose stage has the full width")]
+Cardinality = Annotated[int, Field(ge=1, description="groups of the 3 x 3 convolutions at full width; fewer in proportion beyond")]
+Blocks = Annotated[int, Field(ge=1, description="residual blocks a stage")]
+Expansion = Annotated[int, Field(ge=1, description="channels inside a block as a multiple of those outside")]
+
+
+class Shape:
+    """Channels and groups of the stages, from 4 x 4 on."""
+
+    def __init__(self, image: Space, width: int, wide: int, cardinality: int, expansion: int, network: str) -> None:
+        height, breadth = image.shape[1:]
+        if height != breadth or height < 4 or height & (height - 1):
+            raise Refusal(
+                f"{network} doubles a square of 4 x 4, so its side must be a power of two from 4 up; this is {height} x {breadth}",
+                "resize the data to 8, 16, 32, 64, ... pixels",
+            )
+        shrinks = [max(1, 4 * 2**stage // wide) for stage in range(height.bit_length() - 2)]
+        self.widths = [width // shrink for shrink in shrinks]
+        self.groups = [max(1, cardinality // shrink) for shrink in shrinks]
+        for channels, groups in zip(self.widths, self.groups):
+            if channels < 1 or channels * expansion % groups:
+                raise Refusal(
+                    f"{network}: {channels * expansion} channels inside a block are no multiple of {groups} groups",
+                    "a width and a cardinality that are multiples of one power of two",
+                )
+
+
+class BiasedLeakyReLU(nn.LeakyReLU):
+    """LeakyReLU of x + bias, a number a channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(SLOPE)
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + self.bias.to(x.dtype).view(1, -1, 1, 1))
+
+
+def drawn(layer: nn.Module, gain: float) -> nn.Module:
+    """A layer with weights from N(0, gain^2 / fan-in)."""
+    weight: Tensor = layer.weight  # type: ignore[assignment]
+    with torch.no_grad():
+        weight.normal_(0, gain / math.sqrt(weight[0].numel()))
+    return layer
+
+
+class Block(nn.Module):
+    """x + (1 x 1, grouped 3 x 3, 1 x 1)(x). ``total``: how many blocks the network has."""
+
+    def __init__(self, channels: int, groups: int, expansion: int, total: int) -> None:
+        super().__init__()
+        inside, gain = channels * expansion, GAIN * total**-0.25
+        self.first = drawn(nn.Conv2d(channels, inside, 1, bias=False), gain)
+        self.activation1 = BiasedLeakyReLU(inside)
+        self.grouped = drawn(nn.Conv2d(inside, inside, 3, 1, 1, groups=groups, bias=False), gain)
+        self.activation2 = BiasedLeakyReLU(inside)
+        self.last = drawn(nn.Conv2d(inside, channels, 1, bias=False), 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.activation1(self.first(x))  # (B, expansion * C, H, W)
+        h = self.activation2(self.grouped(h))
+        out: Tensor = x + self.last(h)
+        return out
+
+
+class Resample(nn.Module):
+    """(B, C, H, W) -> (B, C, 2 H, 2 W) or (B, C, H/2, W/2) by [1, 3, 3, 1] / 8 along each axis; outside an image there are zeros."""
+
+    kernel: Tensor
+
+    def __init__(self, *, up: bool) -> None:
+        super().__init__()
+        self.up = up
+        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / (4 if up else 8)
+        self.register_buffer("kernel", torch.outer(line, line), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        resample = F.conv_transpose2d if self.up else F.conv2d
+        found: Tensor = resample(x, kernel, stride=2, padding=1, groups=channels)
+        return found
+
+
+class Basis(nn.Module):
+    """(B, Z) -> (B, C, 4, 4): a learned 4 x 4 picture a channel, times a linear function of the latent."""
+
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        self.pictures = nn.Parameter(torch.randn(channels, 4, 4))
+        self.linear = drawn(nn.Linear(size, channels, bias=False), 1.0)
+
+    def forward(self, z: Tensor) -> Tensor:
+        scale: Tensor = self.linear(z)  # (B, C)
+        return scale[:, :, None, None] * self.pictures.to(scale.dtype)
+
+
+def transition(before: int, after: int, *, up: bool) -> nn.Sequential:
+    """The way from one stage to the next."""
+    change = [] if before == after else [drawn(nn.Conv2d(before, after, 1, bias=False), 1.0)]
+    return nn.Sequential(*change, Resample(up=True)) if up else nn.Sequential(Resample(up=False), *change)
+
+
+class R3GANGenerator(nn.Module):
+    """(B, latent) -> (B, C, S, S) in [-1, 1]. Given vectors and labels are embedded together and joined to the latent."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"latent"})
+    makes: ClassVar[frozenset[str]] = frozenset({"image"})
+
+    def __init__(
+        self, interface: Interface, *,
+        width: Width = 768,
+        wide: Wide = 32,
+        cardinality: Cardinality = 96,
+        blocks: Blocks = 2,
+        expansion: Expansion = 2,
+        embedding: Annotated[int, Field(ge=1, description="numbers that stand for all that is given")] = 64,
+        output: Annotated[Literal["tanh", "linear"], Field(description="at the image; linear leaves [-1, 1], as in the authors' code")] = "tanh",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        assert interface.makes is not None, "a generator is told what it makes"
+        if any(space.kind == "image" for space in interface.given):
+            raise Refusal("generator r3gan grows an image from a vector and has no place for a given image", "a generator that takes images")
+        self.given = interface.given
+        shape = Shape(interface.makes, width, wide, cardinality, expansion, "generator r3gan")
+        condition = vector_size(interface.given)
+        self.embedding = drawn(nn.Linear(condition, embedding, bias=False), 1.0) if condition else None
+        total = blocks * len(shape.widths)
+        layers: list[nn.Module] = [Basis(interface.takes.size + (embedding if condition else 0), shape.widths[0])]
+        before = shape.widths[0]
+        for stage, (channels, groups) in enumerate(zip(shape.widths, shape.groups)):
+            layers += [transition(before, channels, up=True)] if stage else []
+            layers += [Block(channels, groups, expansion, total) for _ in range(blocks)]
+            before = channels
+        self.main = nn.Sequential(*layers, drawn(nn.Conv2d(before, interface.makes.shape[0], 1, bias=False), 1.0))
+        self.squash = nn.Tanh() if output == "tanh" else nn.Identity()
+
+    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+        z = x.flatten(1)  # (B, Z)
+        if self.embedding is not None:
+            z = torch.cat([z, self.embedding(append_vectors(z[:, :0], given, self.given))], 1)  # (B, Z + embedding)
+        image: Tensor = self.squash(self.main(z))  # (B, C, S, S)
+        return image
+
+
+class R3GANDiscriminator(nn.Module):
+    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Features follow each stage, those of the 4 x 4 basis last.
+
+    Given vectors and labels are embedded together and projected onto the features; given images are further channels.
+    """
+
+    takes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"features"})
+
+    def __init__(
+        self, interface: Interface, *,
+        width: Width = 768,
+        wide: Wide = 32,
+        cardinality: Cardinality = 96,
+        blocks: Blocks = 2,
+        expansion: Expansion = 2,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        shape = Shape(interface.takes, width, wide, cardinality, expansion, "discriminator r3gan")
+        self.images = [place for place, space in enumerate(interface.given) if space.kind == "image"]
+        self.vectors = [place for place, space in enumerate(interface.given) if space.kind != "image"]
+        self.given, self.logits = interface.given, interface.logits
+        planes = plane_count([interface.given[place] for place in self.images], interface.takes.shape[1:], "discriminator r3gan")
+        condition = interface.pack * vector_size([interface.given[place] for place in self.vectors])
+        widths, groups = shape.widths[::-1], shape.groups[::-1]
+        total = blocks * len(widths)
+        self.extraction = drawn(nn.Conv2d(interface.pack * (interface.takes.shape[0] + planes), widths[0], 1, bias=False), 1.0)
+        self.stages = nn.ModuleList()
+        for stage, channels in enumerate(widths):
+            layers: list[nn.Module] = [transition(widths[stage - 1], channels, up=False)] if stage else []
+            layers += [Block(channels, groups[stage], expansion, total) for _ in range(blocks)]
+            self.stages.append(nn.Sequential(*layers))
+        last = widths[-1]
+        self.basis = drawn(nn.Conv2d(last, last, 4, groups=last, bias=False), 1.0)
+        self.linear = drawn(nn.Linear(last, interface.logits * (last if condition else 1), bias=False), 1.0)
+        self.embedding = drawn(nn.Linear(condition, last, bias=False), 1 / math.sqrt(last)) if condition else None
+        self.heads = nn.ModuleDict({name: nn.Linear(last, size) for name, size in interface.heads.items()})
+
+    def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
+        h = append_planes(x, [given[i] for i in self.images], [self.given[i] for i in self.images])  # (B, pack * (C + planes), S, S)
+        h = self.extraction(h)
+        features = []
+        for stage in self.stages:
+            h = stage(h)
+            features.append(h)
+        h = self.basis(h).flatten(1)  # (B, W, 4, 4) -> (B, W)
+        logits = self.linear(h)  # (B, logits), or (B, logits * W)
+        if self.embedding is not None:
+            condition = append_vectors(h[:, :0], [given[i] for i in self.vectors], [self.given[i] for i in self.vectors])
+            logits = (logits.unflatten(1, (self.logits, -1)) * self.embedding(condition).unsqueeze(1)).sum(2)  # (B, logits)
+        heads = {name: head(h) for name, head in self.heads.items()}  # (B, size)
+        return DiscriminatorOutput(logits.squeeze(1) if self.logits == 1 else logits, [*features, h], heads)
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("generator", "r3gan", R3GANGenerator)
+    yield Component("discriminator", "r3gan", R3GANDiscriminator)

@@ -1,0 +1,32 @@
+"""MAGAN: EBGAN with a margin that follows the energy of real samples down.
+
+Paper: Wang, Cully, Chang and Demiris, "MAGAN: Margin Adaptation for Generative Adversarial Networks" (2017). The loss ``magan``, which
+first trains the discriminator alone for two epochs and lowers its margin between epochs, against the discriminator ``autoencoder``
+with squared errors. Generator and initialisation are DCGAN's; the rate of 5e-4 is that of a public version, whose Adamax is Adam here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from ganrun.hookspecs import Component, hookimpl
+from ganrun_plugins.variants.dcgan import DCGAN, INIT
+
+PLAYER = {"optimizer": {"adam": {"lr": 5e-4, "betas": [0.5, 0.999]}}, "init": INIT}
+
+
+class MAGAN(DCGAN):
+    """DCGAN's generator against an autoencoder, with an adaptive margin."""
+
+    defaults: ClassVar[dict[str, Any]] = {
+        **DCGAN.defaults,
+        "discriminator": {"autoencoder": {"error": "squared"}},
+        "loss": {"magan": {"pretrain": "2 epochs"}},
+        "players": {"discriminator": PLAYER, "generator": PLAYER},
+    }
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("variant", "magan", MAGAN)

@@ -1,0 +1,30 @@
+"""RaGAN: the discriminator tells whether a sample is more real than the average of the other kind.
+
+Paper: Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN" (2018). The loss
+``relativistic-average`` in its standard form (``loss: {relativistic-average: {form: least-squares}}`` is RaLSGAN, ``hinge`` RaHingeGAN) with
+DCGAN's networks, initialisation and optimisers and a batch of 32. The generator's loss holds real samples, too: a new batch of them, not
+the discriminator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from ganrun.hookspecs import Component, hookimpl
+from ganrun_plugins.variants.dcgan import DCGAN
+
+
+class RaGAN(DCGAN):
+    """DCGAN with the relativistic average loss."""
+
+    defaults: ClassVar[dict[str, Any]] = {
+        **DCGAN.defaults,
+        "loss": {"relativistic-average": {"form": "standard"}},
+        "train": {**DCGAN.defaults["train"], "batch_size": 32},
+    }
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("variant", "ragan", RaGAN)
