@@ -159,12 +159,14 @@ def check_output(plugin: Plugin) -> None:
 
 @when(is_generator)
 def check_gradient_reaches_every_parameter(plugin: Plugin) -> None:
-    """Every parameter takes part in the output."""
+    """Every parameter takes part in the output, but for those that ``resting``, where there is such a method, names: of other stages."""
     interface = first_interface(plugin)
     network = build(plugin, interface).train()
     network(input_of(interface)).square().mean().backward()
+    resting: set[str] = getattr(network, "resting", set)()
     idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
-    assert not idle, f"no gradient for {', '.join(idle)}"
+    assert not set(idle) - resting, f"no gradient for {', '.join(idle)}"
+    assert not resting - set(idle), f"a gradient for {', '.join(sorted(resting - set(idle)))}, which should rest"
 
 
 @when(is_discriminator)

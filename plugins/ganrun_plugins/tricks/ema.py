@@ -1,13 +1,16 @@
 """EMA: samples are made with a running average of the generators' weights, which training itself never uses.
 
 Papers: Yazici et al., "The Unusual Effectiveness of Averaging in GAN Training" (2018); Karras et al., "Progressive
-Growing of GANs" (2017), appendix A. After each update of a generator's player:
+Growing of GANs" (2017), appendix A. After each update of a generator's player (``after: discriminator``: of the player it is
+scored by, as in the second paper):
 
     average <- b average + (1 - b) weights,   b = decay, 0 before ``start``,
                                               and at most 0.5^(1 / (warmup * t)) at the t-th update since then
 
 ``decay: 0`` is the newest weights. A decay b has a half-life of log(0.5) / log(b) updates: 692 for 0.999. ``warmup: 0.05``
 keeps the half-life below a twentieth of the updates so far, as StyleGAN2 does; ``start`` is BigGAN's way (Brock et al. 2018).
+Where the players take turns, discriminator first, ``after: discriminator`` gives the same averages one step later; with several
+updates of one player a step it averages more, or less, often. A generator that plays no game is averaged after its own updates.
 
 Buffers: the running statistics of normalisation layers belong to weights, so they are averaged with them (BigGAN), or
 with ``buffers: copy`` are the newest ones (StyleGAN2). All other buffers, such as the vectors of spectral
@@ -64,11 +67,15 @@ class EMA:
         start: Annotated[Duration, Field(description="until then the average is the newest weights")] = Duration(0),
         warmup: Annotated[Scheduled, Field(ge=0, description="largest half-life as a share of the updates so far; 0: no limit")] = Scheduled(0.0),
         buffers: Annotated[Literal["average", "copy"], Field(description="running statistics of normalisation layers")] = "average",
+        after: Annotated[
+            Literal["generator", "discriminator"], Field(description="whose updates are counted: the generator's own, or its discriminator's")
+        ] = "generator",
     ) -> None:  # fmt: skip
         self.decay = Scheduled(decay)
         self.start = Duration.parse(start)
         self.warmup = Scheduled(warmup)
         self.average_statistics = buffers == "average"
+        self.after = after
         self.networks: dict[str, nn.Module] = {}
         self.players: dict[str, set[str]] = {}
         self.averages: dict[str, dict[str, Tensor]] = {}
@@ -77,8 +84,14 @@ class EMA:
     @hookimpl
     def build(self, experiment: Experiment) -> None:
         self.networks = experiment.networks("generator") | experiment.networks("encoder")
-        for player in experiment.players.values():
-            self.players[player.name] = {name.partition(".")[0] for name in player.modules} & self.networks.keys()
+        owned = {
+            player.name: {name.partition(".")[0] for name in player.modules} & self.networks.keys() for player in experiment.players.values()
+        }
+        self.players = {name: set() for name in owned}
+        for name, networks in owned.items():
+            scored_by = {game.player for game in experiment.games if name in game.against}
+            for counted in scored_by if self.after == "discriminator" and scored_by else {name}:
+                self.players[counted] |= networks
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
