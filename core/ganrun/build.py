@@ -253,10 +253,11 @@ def init_of(experiment: Experiment, module: str) -> Any:
 def set_players(experiment: Experiment) -> list[Refused]:
     """Give each player its optimiser and its updates per step, and refuse settings of players that do not exist."""
     recipe, players = experiment.recipe, experiment.players
+    known = {*players, *getattr(experiment.variant, "defaults", {}).get("players", {})}  # a variant may have a player for some data only
     refusals = [
         Refused(f"players.{name}", f"{label(recipe.variant)} has no such player", f"its players are {', '.join(players)}")
         for name in recipe.players
-        if name not in players
+        if name not in known
     ]
     for name in players:
         settings = recipe.players.get(name)

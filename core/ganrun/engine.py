@@ -224,8 +224,12 @@ class Engine:
 
 
 def pace(phases: Sequence[Phase], player: str) -> float:
-    """The share of a player's turns in which games are played: c = main / (main + lazy), turns a step on average."""
+    """The share of a player's turns that are no regularisation: c = main / (main + lazy), turns a step on average.
+
+    How often a phase with a condition comes is not known, so a player's other phases are counted, if it has some.
+    """
     own = [phase for phase in phases if phase.player == player]
+    own = [phase for phase in own if phase.when is None] if any(phase.when is None and phase.terms is None for phase in own) else own
     main = sum(phase.repeats / phase.every for phase in own if phase.terms is None)
     lazy = sum(phase.repeats / phase.every for phase in own if phase.terms is not None)
     return main / (main + lazy) if main else 1.0

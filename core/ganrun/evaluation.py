@@ -154,9 +154,12 @@ class Evaluation:
             self._vectors[key] = self._sharing.ask(("inferred", name, split), n)
         return self._vectors[key]
 
-    def asked(self, n: int | None = None) -> Tensor | None:
-        """The class that each of n fakes was asked to be of, (n,) int64: a code named as the data's labels; None if there is none."""
-        return self.source.asked(n or self.count()) if isinstance(self.source, Generated) else None
+    def asked(self, n: int | None = None, name: str | None = None) -> Tensor | None:
+        """The class that each of n fakes was asked to be of, (n,) int64: a code named as the data's labels; None if there is none.
+
+        ``name``: another latent of these fakes, such as the attributes they were asked to have, (n, A).
+        """
+        return self.source.asked(n or self.count(), name) if isinstance(self.source, Generated) else None
 
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
         """What the networks make of given real items, such as the translations of a batch; entry ``wanted``, 256 levels.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganrun.data import prepared
+from ganrun.errors import UserError
 from ganrun.samples import Stored, loaded, stored
 
 if TYPE_CHECKING:
@@ -25,19 +26,30 @@ def pairs_of(evaluation: Evaluation, n: int | None = None) -> Pairs:
 
 
 def _of_variant(evaluation: Evaluation, n: int | None) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-    """The variant's pairs, made as in the turns of a player that games are played against."""
+    """The variant's pairs: what it makes of test items, and those items."""
     description = evaluation.description
     if not description.pairs:
         return
     count = min(n or evaluation.count(), len(evaluation.dataset("test")))
     evaluation.used.fakes.add(count)
-    player = next((player for game in description.games for player in game.against), "")
+    player = _maker(evaluation)
     made: dict[str, list[Tensor]] = {entry: [] for entry in description.pairs}
     for _, items in evaluation.source.stream(count, 0, 1, player):
         for entry, truth in description.pairs.items():
             made[entry].append(stored(items[entry], evaluation.spaces[truth]))
     for entry, truth in description.pairs.items():
         yield entry, (loaded(torch.cat(made[entry])), evaluation.real(truth, "test", count))
+
+
+def _maker(evaluation: Evaluation) -> str:
+    """A player whose turns make all that is paired: one that games are played against, if it does, else the first that does."""
+    description = evaluation.description
+    players = dict.fromkeys([*(player for game in description.games for player in game.against), *(p.name for p in description.players)])
+    for player in players:
+        _, made = next(iter(evaluation.source.stream(1, 0, 1, player)))
+        if description.pairs.keys() <= made.keys():
+            return player
+    raise UserError(f"the variant pairs {', '.join(description.pairs)} with real items, and makes them in no player's turns")
 
 
 def _hidden(evaluation: Evaluation, n: int | None) -> Pairs:

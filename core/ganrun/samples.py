@@ -46,8 +46,8 @@ class Generated:
         self._dataset = dataset
 
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
-        """Samples of every parts-th chunk. Those of a variant that translates are made from the first n test items."""
-        real = self._items if self.description.conditional else None
+        """Samples of every parts-th chunk. Those of a variant that translates, and what a player makes, are made from the first n test items."""
+        real = self._items if self.description.conditional or player else None
         for rows, turn in self.studio.stream(n, self.seed, real=real, part=part, parts=parts, player=player):
             yield rows, turn.made
 
@@ -61,14 +61,18 @@ class Generated:
         typed = {name: x.to(torch.get_default_dtype()) if x.is_floating_point() else x for name, x in real.items()}
         return self.studio.turn(n, self.seed, real=typed).made[wanted].detach().float().cpu()
 
-    def asked(self, n: int) -> Tensor | None:
-        """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none."""
-        name = next((name for name, space in self.spaces.items() if space.kind == "labels" and not space.shape and name in self.description.codes), None)
+    def asked(self, n: int, name: str | None = None) -> Tensor | None:
+        """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none. Or another latent."""
+        name = name or next((name for name, space in self.spaces.items() if space.kind == "labels" and not space.shape and name in self.description.codes), None)
         if name is None:
             return None
         if not self.description.conditional:
             return self.studio.latents(n, self.seed)[name].cpu()
-        return torch.cat([turn.latents[name].cpu() for _, turn in self.studio.stream(n, self.seed, real=self._items)])
+        drawn = [
+            self.studio.latents(rows.stop - rows.start, self.seed, real=self._items(rows), start=rows.start)[name].cpu()
+            for rows in chunks(n, self.studio.chunk)
+        ]
+        return torch.cat(drawn)
 
     def between(self, pairs: int, points: int) -> Tensor | None:
         """(pairs, points, *shape) samples of latents on the way between two; None if no latent has anything in between."""

@@ -91,10 +91,13 @@ class Studio:
                 cut = self._drawn(rows.stop - rows.start, seed, rows.start, given, modules) if latents is None else _cut(latents, rows)
                 yield rows, self._piece(rows, seed, given, cut, modules, player)
 
-    def latents(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The latents of n samples by name, all drawn at once, so that sample i is the same however many are asked for."""
+    def latents(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None, start: int = 0) -> dict[str, Tensor]:
+        """The latents of n samples by name, all drawn at once, so that sample i is the same however many are asked for.
+
+        start: of samples made from real items, the row of the first, if they are a chunk of :meth:`stream`.
+        """
         with self.modules() as modules:
-            return self._drawn(n, seed, 0, real, modules)
+            return self._drawn(n, seed, start, real, modules)
 
     def each(self, name: str, values: Tensor, columns: int, seed: int = 0) -> list[Tensor]:
         """Samples of each of ``values`` (V, ...) of one latent: ``columns`` tensors (V, \\*shape), on the CPU.

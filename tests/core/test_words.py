@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ganrun.build import RefusedError
+from ganrun.engine import pace
 from ganrun.game import Game, Network, Phase, Player, Stream, Term
 from ganrun.protocols import Interface, Space
 from ganrun.schedule import Scheduled
@@ -253,3 +254,10 @@ def test_a_game_without_a_loss_is_refused(tiny, make_run):
 
 def test_streams_know_nothing_unless_told():
     assert Stream(torch.zeros(1), "fake").about == {}
+
+
+def test_a_phase_with_a_condition_does_not_count_in_the_pace_beside_one_without():
+    """Five turns a step, one lazy turn every second step, and a warm-up that comes now and then: c = 5 / (5 + 1/2)."""
+    phases = [Phase("d", "d", repeats=5), Phase("warm up", "d", repeats=95, when=lambda step: step < 25), Phase("lazy", "d", every=2, terms=lambda turn: {})]
+    assert pace(phases, "d") == pytest.approx(5 / 5.5)
+    assert pace([phases[1], phases[2]], "d") == pytest.approx(95 / 95.5), "with no other phase it is counted as if it always came"

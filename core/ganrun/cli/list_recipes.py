@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,10 +65,13 @@ def describe(file: Path) -> dict[str, str]:
 
 def data_of(file: Path, dataset: str, catalog: Catalog) -> str:
     """Whether a recipe's data are at hand: ``offline``, ``download``, or ``your files`` if it has to be told where they lie."""
+    from ganrun.recipe.parameters import annotation, fields_of, parameter_model, part_kind
+
     kinds = []
     for name in _datasets(file, dataset, set(catalog.names("dataset"))):
         factory = catalog.load("dataset", name).factory
-        required = [p for p in inspect.signature(factory).parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+        fields = [info for _, info in fields_of(parameter_model(factory)).values() if info.is_required()]
+        required = [info for info in fields if part_kind(annotation(info)) is None]  # a data set inside is asked by itself
         kinds.append("download" if not getattr(factory, "offline", True) else "your files" if name == dataset and required else "offline")
     return next((kind for kind in ("download", "your files") if kind in kinds), "offline")
 

@@ -64,12 +64,18 @@ def pairs_of(items: frozenset[Item]) -> set[Pair]:
 
 
 class Cover:
-    """Finds the members. ``members`` covers all pairs that are not in ``refused``, pair -> the reasons."""
+    """Finds the members. ``members`` covers all pairs that are not in ``refused``, pair -> the reasons.
 
-    def __init__(self, catalog: Catalog, examples: Mapping[str, Example], *, tricks: Sequence[str] | None = None) -> None:
+    variants, tricks: those to be covered, all by default.
+    """
+
+    def __init__(
+        self, catalog: Catalog, examples: Mapping[str, Any], *, tricks: Sequence[str] | None = None, variants: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
         self.catalog = catalog
         self.examples = examples
         self.bench = Bench(catalog)
+        self.variants = sorted(catalog.names("variant") if variants is None else variants)
         self.tricks = list(tricks if tricks is not None else sorted(catalog.names("trick")))
         self.losses = sorted(catalog.names("loss"))
         self.bases = list(self._bases())
@@ -80,15 +86,23 @@ class Cover:
     # --- what tricks are added to -----------------------------------------------------------------------------
 
     def _bases(self) -> Iterator[Base]:
-        """Every variant on every data set that it accepts, of the smallest size, with every loss and a discriminator that serves it."""
-        for variant in sorted(self.catalog.names("variant")):
+        """Every variant on every data set that it accepts, of the smallest size, with every loss and a discriminator that serves it.
+
+        One whose example names a data set is tried on that one alone.
+        """
+        for variant in self.variants:
             accepted: set[str] = set()
-            for stage in STAGES.values():
+            for stage in self._stages(variant):
                 dataset = next(iter(stage["dataset"]))
                 recipe = None if dataset in accepted else self._accepted({**stage, "variant": self._part("variant", variant), "without": SILENT})
                 if recipe is not None:
                     accepted.add(dataset)
                     yield from self._with_losses(variant, recipe)
+
+    def _stages(self, variant: str) -> list[dict[str, Any]]:
+        example = self.examples.get(f"variant.{variant}", Example())
+        own = dict(example.recipe) if isinstance(example, Example) else {}
+        return [{**STAGES["images"], **own}] if "dataset" in own else list(STAGES.values())
 
     def _accepted(self, stage: dict[str, Any]) -> dict[str, Any] | None:
         return next((recipe for recipe in self._dressed(stage) if self.bench.judge(recipe).result != REFUSED), None)
@@ -136,7 +150,7 @@ class Cover:
 
     def wanted(self) -> list[Pair]:
         """(loss, variant), (trick, variant), (trick, loss) and (trick, trick)."""
-        variants = [("variant", name) for name in sorted(self.catalog.names("variant"))]
+        variants = [("variant", name) for name in self.variants]
         losses = [("loss", name) for name in self.losses]
         tricks = [("trick", name) for name in self.tricks]
         found = [frozenset({a, b}) for a in losses for b in variants]

@@ -56,6 +56,12 @@ class Plugin:
         """The class under test."""
         return self.component.factory
 
+    @property
+    def place(self) -> str:
+        """The key of a recipe that it fills: its kind, or ``encoder`` for a generator that makes latents alone."""
+        makes = set(getattr(self.factory, "makes", ()))
+        return "encoder" if self.kind == "generator" and makes == {"latent"} else self.kind
+
     @cached_property
     def entry(self) -> Entry:
         """The line of the catalogue."""
@@ -79,7 +85,7 @@ class Plugin:
         part = {self.name: {**self.example.parameters, **changes}}
         found = dict(recipe)
         for _ in range(times):
-            found = placed(found, self.kind, part)
+            found = placed(found, self.place, part)
         return found
 
     def without(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +111,7 @@ class Plugin:
         if self.kind in LISTS:
             part: Part = getattr(resolved, LISTS[self.kind])[-1]
             return part
-        single: Part = getattr(resolved, self.kind)
+        single: Part = getattr(resolved, self.place)
         return single
 
     @cached_property

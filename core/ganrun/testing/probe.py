@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from torch.nn import Parameter
+
 from ganrun.game import Turn
 from ganrun.hookspecs import Component, hookimpl
 
@@ -20,13 +22,15 @@ class Probe:
 
     @hookimpl(tryfirst=True)
     def phase_start(self, turn: Turn) -> None:
+        kept = {id(parameter) for parameter in moving(turn)} if moved_together(turn) else set()
         for parameters in turn.engine.parameters.values():
             for parameter in parameters:
-                parameter.grad = None
+                if id(parameter) not in kept:  # of a move, all gradients are taken before the first is applied
+                    parameter.grad = None
 
     @hookimpl(trylast=True)
     def gradients(self, turn: Turn) -> None:
-        own = {id(parameter) for parameter in turn.engine.parameters[turn.player]}
+        own = {id(parameter) for parameter in moving(turn)}
         for player, parameters in turn.engine.parameters.items():
             if any(p.grad is not None and id(p) not in own for p in parameters):
                 self.problems.append(f"in the turn {turn.phase.name} of {turn.player}, parameters of {player} got a gradient")
@@ -37,6 +41,18 @@ class Probe:
     @hookimpl(trylast=True)
     def updated(self, turn: Turn) -> None:
         self.draws[turn.draws.key] = dict(turn.draws._counts)
+
+
+def moved_together(turn: Turn) -> set[str]:
+    """The players of the phases that are one move with this turn's; empty if it is a move of its own."""
+    name = turn.phase.together
+    return {phase.player for phase in turn.engine.experiment.phases if name and phase.together == name}
+
+
+def moving(turn: Turn) -> list[Parameter]:
+    """The parameters that may hold a gradient when this turn's player is updated."""
+    players = moved_together(turn) | {turn.player}
+    return [parameter for player in players for parameter in turn.engine.parameters[player]]
 
 
 @hookimpl
