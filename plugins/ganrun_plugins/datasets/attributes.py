@@ -1,0 +1,145 @@
+"""Pictures with yes-no attributes: a folder, and a list file in CelebA's format.
+
+The list (``list_attr_celeba.txt`` of Liu et al., "Deep Learning Face Attributes in the Wild", 2015) has the number of pictures in its
+first line, the names of all attributes in its second, and then for each picture its name and 1 (yes) or -1 (no) for each attribute.
+Preprocessing is that of Choi et al., "StarGAN" (2018): a square of 178 pixels from the middle, scaled to 128, half of them mirrored in
+training; scaling is bicubic and antialiased.
+
+With a ``partition`` (CelebA's ``list_eval_partition.txt``: a name and 0, 1 or 2) the train split is 0 and the test split 2. Without one,
+``held_out`` pictures chosen by a key are the test split. StarGAN holds out 1,999 too, but those that Python's shuffle with the seed
+1234 puts first: not the same ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.data import DataError, fingerprint
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles, Space
+from ganrun.randomness import ItemDraws
+from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, chosen, columns_of
+from ganrun_plugins.datasets._images import Pictures
+
+LIST = "list_attr_celeba.txt"
+
+
+class AttributePictures:
+    """``x``: images (channels, size, size). ``attributes``: (A,) of 0 and 1. ``label_names``: entry -> names of its columns."""
+
+    classes = ("no", "yes")
+
+    def __init__(
+        self, root: Path, paths: Sequence[Path], values: Tensor, names: Sequence[str], fit: CentreFit, *, keep: bool = False
+    ) -> None:  # fmt: skip
+        if not paths:
+            raise DataError(f"{root}: no pictures remain in this split")
+        self.in_memory = keep
+        self.pictures = Pictures(root, paths, fit, keep=keep)
+        self.values = values  # (N, A) int64
+        self.label_names = {"attributes": list(names)}
+        self.spaces = {"x": Space("image", (fit.channels, fit.size, fit.size)), "attributes": Space("labels", (len(names),), 2)}
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
+        """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``attributes`` (B, A) int64."""
+        return {"x": self.pictures.batch(indices, draws, "x"), "attributes": self.values.index_select(0, indices.to(self.values.device))}
+
+    def to(self, device: torch.device) -> None:
+        """Move what is in memory to a device."""
+        self.pictures.to(device)
+        self.values = self.values.to(device)
+
+    def fingerprint(self) -> str:
+        """A hash of the files, the preprocessing and the attributes."""
+        return fingerprint(self.pictures.fingerprint(), self.values, self.label_names)
+
+
+class Attributes(AttributePictures):
+    """A folder of pictures and a list of their attributes."""
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        root: Annotated[str, Field(min_length=1, description="the folder of the pictures; a relative path starts at the recipe")],
+        listed: Annotated[str | None, Field(description=f"the list of attributes; null: {LIST} in or beside the folder")] = None,
+        attributes: Names = PAPER,
+        partition: Annotated[
+            str | None, Field(description="a file of a name and 0 (train), 1 or 2 (test) a line; null: see held_out")
+        ] = None,
+        held_out: Annotated[int, Field(ge=1, description="pictures of the test split where there is no partition")] = 1999,
+        size: Size = 128,
+        crop: Crop = FACES,
+        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
+        flip: Flip = True,
+        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+    ) -> None:  # fmt: skip
+        if split not in ("train", "test"):
+            raise DataError(f"there is no split {split!r}; attributes has train and test")
+        base = files.path(root)
+        if not base.is_dir():
+            raise DataError(f"{base}: there is no such folder; it has to hold the pictures")
+        where = files.path(listed) if listed else next((p for p in (base / LIST, base.parent / LIST) if p.is_file()), base / LIST)
+        known, names, values = read_list(where)
+        values = values[:, columns_of(attributes, known, str(where))]
+        rows = in_partition(files.path(partition), names, split) if partition else chosen(len(names), held_out, split, "attributes")
+        there = {entry.name for entry in os.scandir(base)}
+        missing = [names[row] for row in rows if names[row] not in there]
+        if missing:
+            raise DataError(f"{base}: {missing[0]} is not there, nor are {len(missing) - 1} more pictures that {where.name} lists")
+        fit = CentreFit(channels, size, size, flip=flip and split == "train", crop=crop)
+        values = values[torch.tensor(rows, dtype=torch.int64)]  # (N, A)
+        super().__init__(base, [base / names[row] for row in rows], values, attributes, fit, keep=in_memory)
+
+
+def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
+    """A list file -> names of attributes, names of pictures, and (N, A) int64 of 0 and 1.
+
+    Raises:
+        DataError: naming the file and the line.
+    """
+    lines = _lines(path, "the list of attributes")
+    start = 1 if len(lines[0]) == 1 and lines[0][0].isdigit() else 0  # the number of pictures
+    known, rows = lines[start], lines[start + 1 :]
+    values = []
+    for number, (name, *row) in enumerate(rows, start + 2):
+        if len(row) != len(known) or not set(row) <= {"1", "-1", "0"}:
+            raise DataError(f"{path}:{number}: {name} needs 1 or -1 for each of the {len(known)} attributes of line {start + 1}")
+        values.append([value == "1" for value in row])
+    if not values or (start and int(lines[0][0]) != len(values)):
+        said = lines[0][0] if start else "nothing of how many there are"
+        raise DataError(f"{path}: it lists {len(values)} pictures, and its first line says {said}; it may be cut off")
+    return known, [row[0] for row in rows], torch.tensor(values).long()
+
+
+def in_partition(path: Path, names: Sequence[str], split: str) -> list[int]:
+    """The rows of a split by a partition file. Raises DataError for a picture that it does not name."""
+    wanted = {"train": "0", "test": "2"}[split]
+    parts = {line[0]: line[-1] for line in _lines(path, "the partition")}
+    unknown = next((name for name in names if name not in parts), None)
+    if unknown is not None:
+        raise DataError(f"{path}: it does not say which split {unknown} belongs to")
+    return [row for row, name in enumerate(names) if parts[name] == wanted]
+
+
+def _lines(path: Path, what: str) -> list[list[str]]:
+    try:
+        found = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: {what} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if not found:
+        raise DataError(f"{path}: {what} is empty")
+    return found
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "attributes", Attributes)

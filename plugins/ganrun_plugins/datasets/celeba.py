@@ -1,0 +1,93 @@
+"""Faces of celebrities with forty yes-no attributes: 202,599 aligned pictures, 178 x 218, through torchvision (1.4 GB on first use).
+
+Liu et al., "Deep Learning Face Attributes in the Wild" (2015). torchvision gets the files from the authors' Google Drive, which needs the
+package ``gdown`` and refuses when too many have asked before; it checks the MD5 sums of the lists. Who has the files elsewhere sets
+``root`` to the folder that holds ``celeba/img_align_celeba`` and the lists beside it, or takes the data set ``attributes``, which needs
+the pictures and one list.
+
+The splits are the published ones (162,770 and 19,962; the validation part is left out) unless ``held_out`` says how many pictures
+are for tests, which a key chooses, as in ``attributes``. Preprocessing is that of Choi et al., "StarGAN" (2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+
+from ganrun.data import Announced, DataError
+from ganrun.download import only_one
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import DataFiles, Space
+from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, chosen, columns_of
+from ganrun_plugins.datasets.attributes import AttributePictures
+
+PICTURES = 202_599
+PUBLISHED = {"train": 162_770, "test": 19_962}
+
+
+class CelebA(AttributePictures):
+    """``x``: RGB images (3, size, size). ``attributes``: (A,) of 0 and 1."""
+
+    offline = False
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        root: Annotated[str | None, Field(description="the folder that holds `celeba`; by default it is downloaded")] = None,
+        attributes: Names = PAPER,
+        held_out: Annotated[
+            int | None, Field(ge=1, description="pictures of the test split, all others to train on; null: the published splits")
+        ] = None,
+        size: Size = 128,
+        crop: Crop = FACES,
+        flip: Flip = True,
+    ) -> None:  # fmt: skip
+        if split not in PUBLISHED:
+            raise DataError(f"there is no split {split!r}; celeba has train and test")
+        base = files.cache if root is None else files.path(root)
+        data = _opened(base, "all" if held_out else split, download=root is None)
+        columns = columns_of(attributes, [name for name in data.attr_names if name], "celeba")
+        rows = chosen(len(data.filename), held_out, split, "celeba") if held_out else list(range(len(data.filename)))
+        folder = base / data.base_folder / "img_align_celeba"
+        fit = CentreFit(3, size, size, flip=flip and split == "train", crop=crop)
+        values = data.attr[torch.tensor(rows, dtype=torch.int64)][:, columns].long()
+        super().__init__(folder, [folder / data.filename[row] for row in rows], values, attributes, fit)
+
+    @classmethod
+    def announced(
+        cls, split: str, *, root: str | None, attributes: Sequence[str], held_out: int | None, size: int, **_: Any
+    ) -> Announced | None:  # fmt: skip
+        """Spaces and length before the download; None for a folder of one's own."""
+        spaces = {"x": Space("image", (3, size, size)), "attributes": Space("labels", (len(attributes),), 2)}
+        items = PUBLISHED[split] if held_out is None else held_out if split == "test" else PICTURES - held_out
+        return Announced(spaces, items, cls.classes) if root is None else None
+
+
+def _opened(base: Path, split: str, *, download: bool) -> Any:
+    """torchvision's data set: its lists, read and verified; no picture is opened."""
+    from torchvision import datasets  # takes a second: only when this data is wanted
+
+    try:
+        with only_one(base / "celeba", "another process downloads celeba") if download else nullcontext():
+            return datasets.CelebA(str(base), split, target_type="attr", download=download)
+    except Exception as error:  # torchvision and gdown raise many kinds
+        cause = " ".join(str(error).split()) or type(error).__name__
+        if download:
+            raise DataError(
+                f"celeba could not be downloaded ({cause}). Get img_align_celeba.zip and the five lists from the authors' page "
+                f"(mmlab.ie.cuhk.edu.hk/projects/CelebA.html), put them, unpacked, into {base / 'celeba'}, and try again; "
+                "with the pictures and list_attr_celeba.txt alone, use the data set `attributes`"
+            ) from error
+        raise DataError(
+            f"{base / 'celeba'}: it has to hold img_align_celeba and the five published lists, unchanged ({cause}); "
+            "with the pictures and list_attr_celeba.txt alone, use the data set `attributes`"
+        ) from error
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "celeba", CelebA)

@@ -1,0 +1,340 @@
+"""Data sets of attributes and of styles: styled-digits, attributes, celeba, multi; and lsun, whose pictures lie in databases."""
+
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganrun.catalog import Catalog
+from ganrun.data import DataError, Reader, read_items
+from ganrun.errors import UserError
+from ganrun.protocols import DataFiles
+from ganrun.randomness import ItemDraws
+from ganrun.recipe import load_recipe
+from ganrun.training import datasets_of_part
+from ganrun_plugins.datasets._centre import centred
+from ganrun_plugins.datasets.attributes import Attributes
+from ganrun_plugins.datasets.celeba import CelebA
+from ganrun_plugins.datasets.digits import load_scans, resized
+from ganrun_plugins.datasets.lsun import LSUN
+from ganrun_plugins.datasets.styled_digits import StyledDigits, styled
+
+
+@pytest.fixture
+def files(tmp_path):
+    return DataFiles(tmp_path, tmp_path / "cache")
+
+
+def everything(data):
+    batches = list(read_items(data))
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def opened(part, folder):
+    """The train split of a data set written as in a recipe."""
+    recipe = load_recipe({"variant": "gan", "dataset": part, "generator": "mlp", "discriminator": "mlp", "train": {"device": "cpu"}}, catalog=Catalog())
+    return datasets_of_part(recipe.dataset, folder)("train"), recipe
+
+
+# --- styled digits ----------------------------------------------------------------------------------------------
+
+
+def test_each_scan_is_in_one_style_and_every_style_is_as_frequent(files):
+    styles = ["plain", "bold", "slanted", "inverted", "outlined"]
+    data = StyledDigits(files, "train", size=8, styles=styles)
+    assert Counter(data.tensors["label"].tolist()) == {0: 180, 1: 180, 2: 180, 3: 180, 4: 179}
+    scans = resized(load_scans("train")[0], 8)
+    for row in range(0, 899, 100):
+        style = styles[data.tensors["label"][row]]
+        assert torch.equal(data.tensors["x"][row : row + 1], styled(scans[row : row + 1], [style]))
+
+
+def test_styles_that_go_together_are_applied_with_the_inversion_last():
+    scan = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
+    scan[0, 0, 4, 4] = 200
+    bold = styled(scan, ["bold"])
+    assert torch.equal(styled(scan, ["plain"]), scan)
+    assert int((bold == 200).sum()) == 9
+    assert torch.equal(styled(scan, ["inverted", "bold"]), 255 - bold)
+    outline = styled(scan, ["outlined"])
+    assert (int(outline[0, 0, 4, 4]), int((outline == 200).sum())) == (0, 8)
+    stroke = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
+    stroke[0, 0, :, 4] = 200
+    centre = (styled(stroke, ["slanted"])[0, 0].double() * torch.arange(9)).sum(1) / styled(stroke, ["slanted"])[0, 0].double().sum(1)
+    assert float(centre[2] - centre[6]) == pytest.approx(4 * np.tan(np.radians(25)), abs=0.2)
+
+
+def test_attributes_go_together_in_every_combination(files):
+    data = StyledDigits(files, "test", size=8, styles=["bold", "slanted", "inverted"], attributes=True)
+    counts = Counter(map(tuple, data.tensors["attributes"].tolist()))
+    assert len(counts) == 8
+    assert max(counts.values()) - min(counts.values()) <= 1
+    row = next(i for i, bits in enumerate(data.tensors["attributes"].tolist()) if bits == [1, 0, 1])
+    scan = resized(load_scans("test")[0][row : row + 1], 8)
+    assert torch.equal(data.tensors["x"][row : row + 1], styled(scan, ["bold", "inverted"]))
+    assert data.label_names == {"attributes": ["bold", "slanted", "inverted"]}
+
+
+def test_even_and_odd_scans_are_different_ones(files):
+    sets = [StyledDigits(files, "train", size=8, styles=["plain"], scans=which) for which in ("even", "odd")]
+    seen = [{x.numpy().tobytes() for x in data.tensors["x"]} for data in sets]
+    assert (len(sets[0]), len(sets[1])) == (450, 449)
+    assert not seen[0] & seen[1]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [({"styles": ["bold", "bold"]}, "named twice"), ({"styles": ["plain", "bold"], "attributes": True}, "plain is a picture without any attribute")],
+)
+def test_styles_that_make_no_sense_are_refused(files, parameters, why):
+    with pytest.raises(DataError, match=why):
+        StyledDigits(files, "train", **parameters)
+
+
+# --- attributes -------------------------------------------------------------------------------------------------
+
+
+NAMES = ["Smiling", "Young", "Male"]
+
+
+def faces(folder, count=12, size=(20, 30)):
+    """Grey pictures of one value each (number * 10), and what is known of them: bit k of the number is attribute k."""
+    folder.mkdir(parents=True)
+    rows = []
+    for number in range(count):
+        Image.new("RGB", size, (number * 10,) * 3).save(folder / f"{number:06}.png")
+        rows.append(f"{number:06}.png  " + "  ".join("1" if number >> bit & 1 else "-1" for bit in range(3)))
+    return rows
+
+
+@pytest.fixture
+def listed(tmp_path):
+    rows = faces(tmp_path / "faces")
+    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["12", " ".join(NAMES), *rows]) + "\n")
+    return tmp_path
+
+
+def number_of(x):
+    return (x[:, 0, 0, 0].round() / 10).round().long()
+
+
+def test_attributes_are_read_by_name_in_the_order_asked_for(listed, files):
+    data = Attributes(files, "train", root="faces", attributes=["Male", "Smiling"], held_out=3, size=8, crop=16, flip=False)
+    batch = data.batch(torch.arange(9), ItemDraws((), np.asarray(0), np.arange(9)))
+    number = number_of(batch["x"].float())
+    assert len(data) == 9
+    assert torch.equal(batch["attributes"], torch.stack([number >> 2 & 1, number & 1], 1))
+    assert data.label_names == {"attributes": ["Male", "Smiling"]}
+
+
+def test_held_out_pictures_are_chosen_by_a_key_and_are_in_no_other_split(listed, files):
+    splits = [Attributes(files, split, root="faces", attributes=NAMES, held_out=5, size=8) for split in ("train", "test")]
+    names = [[path.name for path in data.pictures.paths] for data in splits]
+    assert (len(names[0]), len(names[1])) == (7, 5)
+    assert sorted(names[0] + names[1]) == [f"{number:06}.png" for number in range(12)]
+    assert names[1] != [f"{number:06}.png" for number in range(5)], "not the first ones"
+
+
+def test_a_partition_file_says_which_split_a_picture_is_of(listed, files):
+    parts = [0, 0, 2, 1, 0, 2, 0, 0, 0, 0, 1, 2]
+    (listed / "parts.txt").write_text("".join(f"{number:06}.png {part}\n" for number, part in enumerate(parts)))
+    train, test = (Attributes(files, split, root="faces", attributes=NAMES, partition="parts.txt", size=8) for split in ("train", "test"))
+    assert [int(path.stem) for path in test.pictures.paths] == [2, 5, 11]
+    assert [int(path.stem) for path in train.pictures.paths] == [0, 1, 4, 6, 7, 8, 9]
+
+
+def test_the_square_is_cut_from_the_middle_before_it_is_scaled():
+    """CelebA's 178 x 218 pixels: 20 rows are cut off above and below, then 178 become 89, two by two."""
+    rows = np.repeat(np.arange(218, dtype=np.uint8)[:, None], 178, 1)
+    found = centred(Image.fromarray(rows), 89, 178)
+    assert found.shape == (1, 89, 89)
+    assert found[0, 40:50, 0].tolist() == pytest.approx([20 + 2 * row + 0.5 for row in range(40, 50)], abs=0.51)
+    assert centred(Image.fromarray(rows), 8, None).shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "why"),
+    [
+        ("12\nSmiling Young Male\n000000.png 1 1\n", {}, r"list_attr_celeba.txt:3: 000000.png needs 1 or -1 for each of the 3"),
+        ("9\nSmiling Young Male\n000000.png 1 1 1\n", {}, "it lists 1 pictures, and its first line says 9"),
+        ("", {}, "is empty"),
+        (None, {"attributes": ["Smilling"]}, "did you mean 'Smiling'"),
+        (None, {"attributes": ["Male", "Male"]}, "named twice"),
+        (None, {"held_out": 12}, "leave none to train on"),
+        (None, {"root": "nowhere"}, "no such folder"),
+        (None, {"listed": "nowhere.txt"}, "cannot be read"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_said(listed, files, text, parameters, why):
+    if text is not None:
+        (listed / "list_attr_celeba.txt").write_text(text)
+    with pytest.raises(DataError, match=why):
+        Attributes(files, "train", **{"root": "faces", "attributes": NAMES, "held_out": 3, "size": 8, **parameters})
+
+
+def test_a_listed_picture_that_is_not_there_is_named(listed, files):
+    for number in (4, 7):
+        (listed / "faces" / f"{number:06}.png").unlink()
+    with pytest.raises(DataError, match=r"00000[47].png is not there, nor are 1 more"):
+        Attributes(files, "train", root="faces", attributes=NAMES, held_out=1, size=8, crop=8)
+
+
+# --- celeba -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def celeba(tmp_path, monkeypatch):
+    """A folder laid out as torchvision expects it, with pictures of its own; the published MD5 sums are not theirs."""
+    from torchvision import datasets
+
+    base = tmp_path / "data" / "celeba"
+    rows = [row.replace(".png", ".jpg") for row in faces(base / "img_align_celeba", size=(178, 218))]
+    for path in (base / "img_align_celeba").iterdir():
+        path.rename(path.with_suffix(".jpg"))
+    names = [row.split()[0] for row in rows]
+    (base / "list_attr_celeba.txt").write_text("\n".join(["12", " ".join(NAMES) + " ", *rows]) + "\n")
+    (base / "list_eval_partition.txt").write_text("".join(f"{name} {min(number // 4, 2)}\n" for number, name in enumerate(names)))
+    (base / "identity_CelebA.txt").write_text("".join(f"{name} 1\n" for name in names))
+    for kind, count in (("bbox_celeba", 4), ("landmarks_align_celeba", 10)):
+        (base / f"list_{kind}.txt").write_text("\n".join(["12", "a " * count, *(" ".join([name] + ["1"] * count) for name in names)]) + "\n")
+    monkeypatch.setattr(datasets.celeba, "check_integrity", lambda path, md5=None: base.exists() and (base / path.rpartition("/")[2]).exists())
+    return base
+
+
+def test_celeba_is_read_through_torchvision_with_its_own_splits(celeba, files):
+    train, test = (CelebA(files, split, root="data", attributes=["Male", "Young"], size=8, flip=False) for split in ("train", "test"))
+    assert [int(path.stem) for path in train.pictures.paths] == [0, 1, 2, 3]
+    assert [int(path.stem) for path in test.pictures.paths] == [8, 9, 10, 11]
+    batch = test.batch(torch.arange(4), ItemDraws((), np.asarray(0), np.arange(4)))
+    assert batch["x"].shape == (4, 3, 8, 8)
+    assert torch.equal(batch["attributes"], torch.stack([torch.arange(8, 12) >> 2 & 1, torch.arange(8, 12) >> 1 & 1], 1))
+    held = [CelebA(files, split, root="data", attributes=["Male"], size=8, held_out=2) for split in ("train", "test")]
+    assert [len(data) for data in held] == [10, 2]
+
+
+def test_celeba_says_what_is_missing_and_how_to_get_it(files, monkeypatch):
+    with pytest.raises(DataError, match=r"has to hold img_align_celeba and the five published lists.*use the data set `attributes`"):
+        CelebA(files, "train", root="nowhere")
+
+    def fails(*args, **kwargs):
+        raise RuntimeError("To download files from GDrive, 'gdown' is required.")
+
+    monkeypatch.setattr("torchvision.datasets.celeba.download_file_from_google_drive", fails)
+    with pytest.raises(DataError, match=r"could not be downloaded \(To download files from GDrive, 'gdown' is required.\). Get img_align_celeba.zip"):
+        CelebA(files, "train")
+
+
+def test_celeba_announces_itself_before_a_download():
+    said = CelebA.announced("train", root=None, attributes=["Male", "Young"], held_out=None, size=128, crop=178, flip=True)
+    assert (len(said), said.spaces["attributes"].shape) == (162_770, (2,))
+    assert len(CelebA.announced("train", root=None, attributes=["Male"], held_out=1999, size=128)) == 200_600
+
+
+# --- multi ------------------------------------------------------------------------------------------------------
+
+
+TWO = {
+    "shapes": {"styled-digits": {"size": 8, "styles": ["bold", "slanted"], "attributes": True, "scans": "even"}},
+    "tones": {"styled-digits": {"size": 8, "styles": ["plain", "inverted"], "scans": "odd", "digits": [0, 1]}},
+}
+
+
+def test_every_item_of_every_set_comes_once_with_its_own_labels_and_zeros_for_the_others(files):
+    data, recipe = opened({"multi": {"sets": TWO}}, files.base)
+    shapes, tones = (part.make(files, "train") for part in recipe.dataset.parameters["sets"].values())
+    found = everything(data)
+    assert list(found) == ["x", "source", "attributes_shapes", "label_tones"]
+    n = len(shapes)
+    assert torch.equal(found["source"], torch.tensor([0] * n + [1] * len(tones)))
+    assert torch.equal(found["attributes_shapes"], torch.cat([shapes.tensors["attributes"], torch.zeros(len(tones), 2, dtype=torch.int64)]))
+    assert torch.equal(found["label_tones"], torch.cat([torch.zeros(n, dtype=torch.int64), tones.tensors["label"]]))
+    assert torch.equal(found["x"], torch.cat([everything(shapes)["x"], everything(tones)["x"]]))
+    assert data.known_rows == {"attributes_shapes": range(n), "label_tones": range(n, n + len(tones))}
+    assert data.label_names == {"attributes_shapes": ["bold", "slanted"], "label_tones": ["plain", "inverted"]}
+
+
+def test_a_batch_mixes_the_sets_in_its_own_order(files):
+    data, _ = opened({"multi": {"sets": TWO}}, files.base)
+    whole = everything(data)
+    rows = torch.tensor([len(data) - 1, 0, 460, 3])
+    batch = data.batch(rows, ItemDraws((), np.asarray(0), rows.numpy()))
+    assert torch.equal(batch["source"], torch.tensor([1, 0, 1, 0]))
+    for name in ("attributes_shapes", "label_tones"):
+        assert torch.equal(batch[name], whole[name][rows])
+
+
+def test_balanced_sets_come_round_as_often_as_the_largest(files):
+    data, recipe = opened({"multi": {"sets": TWO, "balanced": True}}, files.base)
+    largest = len(recipe.dataset.parameters["sets"]["shapes"].make(files, "train"))
+    batch = Reader(data, ("order",), batch_rows=2 * largest).get(2 * largest)
+    assert batch["source"].bincount().tolist() == [largest, largest]
+    held = datasets_of_part(recipe.dataset, files.base)("test")
+    assert int((everything(held)["source"] == 1).sum()) < largest
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"styled-digits": {"size": 16}}, "the sets' x differ: shapes has image of shape .1, 8, 8., tones has image of shape .1, 16, 16."),
+        ({"restyled-digits": {"size": 8}}, "the set tones has to have x and one entry of labels; it has a, b"),
+    ],
+)
+def test_sets_that_do_not_go_together_are_refused(files, other, why):
+    with pytest.raises(DataError, match=why):
+        opened({"multi": {"sets": {**TWO, "tones": other}}}, files.base)
+
+
+def test_a_mistake_in_a_nested_set_is_reported_at_its_place(files):
+    with pytest.raises(UserError, match=r"dataset\.multi\.sets\.tones\.styled-digits\.siz"):
+        opened({"multi": {"sets": {**TWO, "tones": {"styled-digits": {"siz": 8}}}}}, files.base)
+    with pytest.raises(UserError, match="at least 2 items"):
+        opened({"multi": {"sets": {"shapes": TWO["shapes"]}}}, files.base)
+
+
+def test_sets_announce_themselves_together_or_not_at_all():
+    def announced(sets):
+        part = load_recipe({"variant": "gan", "dataset": {"multi": {"sets": sets}}, "generator": "mlp", "discriminator": "mlp"}, catalog=Catalog()).dataset
+        return part.component.factory.announced("train", **part.parameters)
+
+    said = announced({"faces": {"celeba": {"size": 32}}, "things": {"cifar10": {"size": 32}}})
+    assert (len(said), list(said.spaces)) == (162_770 + 50_000, ["x", "source", "attributes_faces", "label_things"])
+    assert announced({"faces": {"celeba": {"size": 8}}, "tones": TWO["tones"]}) is None
+
+
+# --- lsun -------------------------------------------------------------------------------------------------------
+
+
+def test_lsun_without_its_package_says_how_to_get_it(files, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    (tmp_path / "bedroom_train_lmdb").mkdir()
+    with pytest.raises(DataError, match=r'needs the package lmdb; pip install "ganrun\[lsun\]"'):
+        LSUN(files, "train", root=".")
+
+
+def test_lsun_names_the_database_that_is_not_there(files):
+    with pytest.raises(DataError, match=r"tower_val_lmdb: there is no such database; unpack tower_val_lmdb.zip"):
+        LSUN(files, "test", root=".", classes=["tower"])
+
+
+def test_lsun_reads_pictures_of_several_classes_and_keeps_the_keys(files, tmp_path):
+    lmdb = pytest.importorskip("lmdb")
+    for start, name in ((0, "bedroom"), (100, "tower")):
+        with lmdb.open(str(tmp_path / f"{name}_train_lmdb"), map_size=1 << 20) as database, database.begin(write=True) as transaction:
+            for number in range(3):
+                picture = tmp_path / "one.png"
+                Image.new("RGB", (12, 10), (start + number,) * 3).save(picture)
+                transaction.put(f"key{number}".encode(), picture.read_bytes())
+            if name == "tower":
+                transaction.put(b"spoilt", b"no picture")
+    data = LSUN(files, "train", root=".", classes=["bedroom", "tower"], size=8)
+    rows = torch.tensor([4, 0, 2, 3])
+    batch = data.batch(rows, ItemDraws((), np.asarray(0), rows.numpy()))
+    assert batch["x"][:, 0, 0, 0].tolist() == [101, 0, 2, 100]
+    assert batch["label"].tolist() == [1, 0, 0, 1]
+    assert len(list((files.cache / "lsun").glob("*.npy"))) == 2
+    assert len(LSUN(files, "train", root=".", classes=["bedroom"], size=8)) == 3
+    with pytest.raises(DataError, match="picture spoilt cannot be read"):
+        data.batch(torch.tensor([6]), ItemDraws((), np.asarray(0), np.array([6])))
