@@ -197,7 +197,7 @@ class Bench:
         self.train = self._read(train, "train", self.rows)
         self.held_out = self._read(held_out, "test", self.rows) if held_out is not None and len(held_out) >= self.rows else None
         self.augmented = bool(provided_by(experiment).get("augmented"))
-        self.depends = experiment.description.conditional or len(experiment.networks("generator")) > 1
+        self.depends = experiment.description.conditional or len(experiment.networks("generator")) > 1 or bool(experiment.networks("encoder"))
         # a network's average stands in for it when samples are made: then those are what people get
         self.replaced = any(weights != "trained" for weights in run.studio.weights().values())
         wide = self._read(train, "train", max(REFERENCE, self.rows)) if getattr(train, "in_memory", False) else self.train

@@ -35,6 +35,7 @@ class LatentConsistency:
     """Adds the difference that a small step of the latent makes: to the discriminator's terms, and off the generator's."""
 
     strength: ClassVar[str] = "weight"
+    provides = frozenset({"latent-response"})
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity", "overfitting-discriminator"})
     needs: ClassVar[dict[str, Because]] = {
         "latent": Because("fakes are made from no latent, so there is none to move", "a variant with a latent"),

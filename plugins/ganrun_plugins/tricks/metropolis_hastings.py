@@ -80,6 +80,7 @@ class MetropolisHastings:
     """Chooses among ``proposals`` latents for each sample, when sampling."""
 
     strength: ClassVar[str] = "proposals"
+    provides = frozenset({"latent-response"})
     remedies: ClassVar[frozenset[str]] = frozenset()
     needs: ClassVar[dict[str, Because]] = {
         "latent": Because("samples are not made from latents, so there is nothing to choose from", "a variant with latents, such as dcgan"),

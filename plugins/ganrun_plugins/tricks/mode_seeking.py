@@ -35,6 +35,7 @@ class ModeSeeking:
     """Makes samples in pairs, and adds the inverse of how far apart the samples of a pair are, relative to their latents."""
 
     strength: ClassVar[str] = "weight"
+    provides = frozenset({"latent-response"})
     restructures: ClassVar[str] = "two samples of each item, in every turn of a game"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
     needs: ClassVar[dict[str, Because]] = {

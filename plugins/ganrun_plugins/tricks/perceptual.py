@@ -39,6 +39,7 @@ class Perceptual:
     """Adds weight * distance(features of made, features of real) to the turns of whoever makes the image."""
 
     strength: ClassVar[str] = "weight"
+    provides = frozenset({"compares-pairs"})
     remedies: ClassVar[frozenset[str]] = frozenset()
     needs: ClassVar[dict[str, Because]] = {
         "pairs": Because(

@@ -1,0 +1,138 @@
+"""BiGAN: an encoder learns the inverse of the generator, because the discriminator sees samples together with their latents.
+
+Paper: Donahue, Krähenbühl and Darrell, "Adversarial Feature Learning" (2017), section 3. The discriminator tells pairs (x, E(x)) of a real
+sample and its encoding from pairs (G(z), z). With l the logit,
+
+    discriminator:           [softplus(-l(x, E(x))) + softplus(l(G(z), z))] / 2
+    generator and encoder:   [softplus(l(x, E(x))) + softplus(-l(G(z), z))] / 2      the same with the labels swapped
+
+so encoder and generator are players of one side: both are drawn to the boundary. Where the discriminator cannot tell the pairs apart, E
+inverts G on the data. The encoder is deterministic (``ali`` has a stochastic one). Adam 2e-4 with first beta 0.5 and an L2 penalty of
+2.5e-5, latents uniform in (-1, 1), batches of 128, the discriminator moves first; networks of two layers of 1024 (MNIST).
+The paper's schedule of rates is not kept: rates are constant.
+
+``reconstruction`` adds that weight times the mean of |x - G(E(x))|^2 to the terms of generator and encoder, as ALICE does (Li et al.,
+"ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching", 2017); the paper has no such term. Without it nothing
+is reconstructed in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.game import Description, Game, Network, Phase, Player, Stream, Term, Turn
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because, Interface, Space
+from ganrun.schedule import Scheduled
+from ganrun_plugins.variants._encoders import entry, errors, inside
+
+ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999], "weight_decay": 2.5e-5}}
+NOT_RECONSTRUCTED = {
+    "compares-pairs": Because(
+        "in training nothing is reconstructed from a real sample, so its term has nothing to compare and does nothing",
+        "the variant's `reconstruction` above 0",
+    ),
+}
+
+
+class BiGAN:
+    """Generator and encoder against a discriminator of pairs, in a symmetric game."""
+
+    provides = frozenset({"latent", "discriminator-sees-latent"})
+    warns: dict[str, Because] = {}
+    defaults: ClassVar[dict[str, Any]] = {
+        "generator": {"mlp": {"widths": [1024, 1024], "activation": "relu"}},
+        "encoder": {"mlp": {"widths": [1024, 1024]}},
+        "discriminator": {"mlp": {"widths": [1024, 1024]}},
+        "loss": "non-saturating",
+        "sampler": "uniform",
+        "players": {"discriminator": {"optimizer": ADAM}, "generator": {"optimizer": ADAM}},
+        "train": {"batch_size": 128},
+    }
+
+    def __init__(
+        self, *,
+        latent: Annotated[int, Field(ge=1, description="size of the latent")] = 50,
+        reconstruction: Annotated[
+            Scheduled, Field(ge=0, description="weight of the mean squared error of G(E(x)); 0 in the paper")
+        ] = Scheduled(0.0),
+    ) -> None:  # fmt: skip
+        self.latent = Space("latent", (latent,))
+        self.reconstruction = Scheduled(reconstruction)
+        self.reconstructs = any(value > 0 for value in self.reconstruction.values)
+        self.warns = {} if self.reconstructs else NOT_RECONSTRUCTED
+
+    def describe(self, spaces: Mapping[str, Space]) -> Description:
+        """For data with an entry ``x``: images or points."""
+        x = entry(spaces)
+        return Description(
+            networks={
+                "generator": Network("generator", Interface(takes=self.latent, makes=x)),
+                "encoder": Network("encoder", Interface(takes=x, makes=self.latent)),
+                "discriminator": Network("discriminator", Interface(takes=x, given=(self.latent,))),
+            },
+            players=[Player("discriminator", ["discriminator"]), Player("generator", ["generator", "encoder"])],
+            phases=[Phase("discriminator", "discriminator"), Phase("generator", "generator")],
+            games=[
+                Game(
+                    "adversarial", "discriminator", player="discriminator", against=["generator"], space=x.kind,
+                    weight={"discriminator": 0.5, "generator": 0.5}, symmetric=True,
+                )
+            ],
+            outputs=("x",),
+            pairs={"rec": "x"},
+            infers={"z": self.latent},
+            shared_batch=True,
+            reuse_fakes=True,
+        )  # fmt: skip
+
+    def sample(self, turn: Turn) -> None:
+        turn.draw_latent("z", self.latent)
+
+    def make(self, turn: Turn) -> None:
+        """Samples, and wherever there are real items their encodings. Outside training those are decoded, too."""
+        turn.made["x"] = turn.modules["generator"](turn.latents["z"])
+        if not turn.player:
+            return
+        turn.made["encoding"] = self.encode(turn)
+        if not inside(turn, "discriminator", "generator"):
+            turn.made["rec"] = turn.modules["generator"](self.infer(turn)["z"])
+
+    def encode(self, turn: Turn) -> Tensor:
+        """What the discriminator sees beside the real samples, (B, Z)."""
+        z: Tensor = turn.modules["encoder"](turn.real["x"])
+        return z
+
+    def encoding(self, turn: Turn) -> Tensor:
+        """The same, made now if it was not: in a phase that asks for real samples alone nothing was made."""
+        if "encoding" not in turn.made:
+            turn.made["encoding"] = self.encode(turn)
+        return turn.made["encoding"]
+
+    def streams(self, turn: Turn) -> dict[str, list[Stream]]:
+        streams = [Stream(turn.real["x"], "real", given=(self.encoding(turn),))] if turn.wants("adversarial", "real") else []
+        if turn.wants("adversarial", "fake"):
+            streams.append(Stream(turn.made["x"], "fake", given=(turn.latents["z"],), latent=turn.latents["z"]))
+        return {"adversarial": streams}
+
+    def terms(self, turn: Turn) -> dict[str, Term]:
+        if not (self.reconstructs and inside(turn, "generator")):
+            return {}
+        turn.made["rec"] = turn.modules["generator"](self.encoding(turn))
+        return {"reconstruction": Term(errors(turn.made["rec"], turn.real["x"], "squared").mean(), turn.now(self.reconstruction))}
+
+    def infer(self, turn: Turn) -> dict[str, Tensor]:
+        """``z``: encodings (B, Z) of the real items."""
+        return {"z": turn.modules["encoder"](turn.real["x"])}
+
+    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
+        return {"samples": [turn.made["x"]]}
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("variant", "bigan", BiGAN)
