@@ -32,8 +32,17 @@ def semi_supervised(labels: int) -> dict[str, Row]:
     }
 
 
+def presets(data: str, steps: Mapping[str, int] | None = None) -> dict[str, Row]:
+    """The presets on one data set."""
+    names = ("wgan", "wgan_gp", "sngan", "dragan", "ragan", "r3gan")
+    return {name.replace("_", "-"): Row(f"{name}_{data}", (f"train.steps={steps[name]}",) if steps and name in steps else ()) for name in names}
+
+
 ASKED = {"class-share[classifier].accuracy": 3, "class-share[classifier].accuracy-of-real": 3, "frechet-distance[classifier]": 1}
 MODES = {"mode-coverage.modes": 1, "mode-coverage.modes-with-20": 1, "mode-coverage.percent-within": 1, "mode-coverage.reverse-kl": 3}
+ENCODED = {"encoding-neighbours.accuracy": 3, "encoding-neighbours.untrained": 3, "encoding-neighbours.pixels": 3, "psnr-ssim.psnr.rec": 1, "frechet-distance[classifier]": 1}
+SHORT = "train.steps=500"
+MH = ("tricks=[{metropolis-hastings: {proposals: 100}}]",)
 CLAIMS = {
     "cgan": Claim(
         "Share of G(z, y) that the shipped classifier reads as y, on digits.", ASKED,
@@ -50,4 +59,41 @@ CLAIMS = {
          "100 labels, LSE form and feature matching": Row("sgan_digits_improved", ("train.steps=1000",))},
     ),
     "infogan": Claim("The best one-to-one matching of a code of ten values to the digits, no label seen.", {"accuracy.matched": 3}, {"infogan": Row("infogan_digits")}),
+    "pix2pix": Claim(
+        "Held-out pairs: L1 distance and PSNR to the true answer, and how like real answers the samples are.", {},
+        {"L1 and GAN": Row("pix2pix_digits", ("train.steps=1500",)), "L1 alone": Row("pix2pix_digits", ("train.steps=1500", "variant.pix2pix.adversarial=0"))},
+    ),
+    "discogan": Claim("Unpaired translation, scored on the true pairs.", {}, {"discogan": Row("discogan_restyled_digits", ("train.steps=1500",))}),
+    "cyclegan": Claim(
+        "The lecture's ablation, scored on the true pairs; and a classifier trained on translated digits, tested on real ones of the target.", {},
+        {
+            "both cycles and GAN": Row("cyclegan_ablation", (SHORT,)),
+            "cycle alone": Row("cyclegan_ablation", (SHORT, "variant.cyclegan.adversarial=0")),
+            "GAN alone": Row("cyclegan_ablation", (SHORT, "variant.cyclegan.cycle=0")),
+            "GAN and forward cycle": Row("cyclegan_ablation", (SHORT, "variant.cyclegan.directions=forward")),
+            "GAN and backward cycle": Row("cyclegan_ablation", (SHORT, "variant.cyclegan.directions=backward")),
+        },
+    ),
+    "stargan": Claim(
+        "Share of translations recognised as the domain that was asked for.", {},
+        {"four domains": Row("stargan_digits", (SHORT,)), "two sets of labels": Row("stargan_two_sets", (SHORT,))},
+    ),
+    "srgan": Claim("PSNR on Y of the pretrained network beside the bicubic filter's, on held-out images.", {}, {
+        "pretrained": Row("srgan_digits", ("variant.srgan.pretraining=100%", "train.steps=600")), "then adversarial": Row("srgan_digits"),
+    }),
+    "gan-cls": Claim("Share of samples that show the number and the style of the caption.", {}, {"gan-cls": Row("gan_cls_digits", ("train.steps=1200",))}),
+    "energies": Claim("Discriminators that are energies.", {"frechet-distance[classifier]": 1}, {name: Row(f"{name}_digits") for name in ("began", "ebgan", "magan")}),
+    "presets-ring": Claim("The presets on eight Gaussians on a ring, 2,500 samples.", MODES, presets("ring")),
+    "presets-digits": Claim("The presets on digits.", {"frechet-distance[classifier]": 1}, {**presets("digits"), "convolutional vanilla GAN": Row("conv_gan_digits")}),
+    "collapse": Claim("Remedies for missing modes, 2,500 samples.", MODES, {
+        f"{name}, {data}": Row(f"{name}_{data}") for data in ("ring", "grid") for name in ("veegan", "unrolled", "pacgan")
+    }),
+    "cogan": Claim("Pairs made of one latent that a classifier reads as one digit.", {}, {"cogan": Row("cogan_digits", ("train.steps=2000",))}),
+    "encoders": Claim(
+        "Accuracy of the nearest neighbour by encodings, beside an untrained encoder's and by pixels; the PSNR of reconstructions.", ENCODED,
+        {name: Row(f"{name}_digits") for name in ("autoencoder", "vae", "aae", "bigan", "ali", "vaegan")},
+    ),
+    "metropolis-hastings": Claim("Samples within 3 standard deviations of a mode, before and after.", MODES, {
+        "before": Row("gan_ring", ("train.steps=4000",)), "after": Row("gan_ring", ("train.steps=4000", *MH)),
+    }),
 }  # fmt: skip

@@ -36,7 +36,7 @@ def run(claim: str, row: str, seed: int) -> dict[str, Any]:
     found = CLAIMS[claim].rows[row]
     quiet = ["without=[progress, samples, metrics-log, health, checkpoints]"]
     ended, minutes = trained(str(RECIPES / f"{found.recipe}.yaml"), [*found.changes, *quiet, "train.device=cpu", f"train.seed={seed}"])
-    return {**identity(claim, row, seed), "steps": ended.steps, **numbers(ended.scores), "cpu-minutes": minutes}
+    return {**identity(claim, row, seed), "steps": ended.steps, **numbers(ended.scores), "last": numbers(ended.metrics()), "cpu-minutes": minutes}
 
 
 def numbers(scores: Mapping[str, Any]) -> dict[str, float]:

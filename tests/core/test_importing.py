@@ -185,6 +185,15 @@ def test_stargans_generator_and_both_heads_of_its_discriminator():
     assert torch.allclose(found.heads["class"], classes, atol=1e-5)
 
 
+def test_pix2pix_discriminator_sees_the_input_before_the_answer():
+    reference = patch_discriminator(planes=6)
+    ours = network(PatchGAN, Interface(takes=image(32), given=(image(32),)), width=4)
+    ours.load_state_dict(fitted(weights_of(reference), ours, "D"))
+    a, b = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(ours(b, a).logits, reference.train()(torch.cat([a, b], 1)), atol=1e-5)
+
+
 def test_old_spectral_normalisation_becomes_the_parametrised_one():
     torch.manual_seed(0)
     old = nn.Sequential(nn.utils.spectral_norm(nn.Linear(4, 3)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -56,7 +57,10 @@ class PatchGAN(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Conv2d(before, size, 4, 1, 1) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        h = append_planes(x, given, self.given)  # (B, pack * (C + planes), H, W)
+        images = [value.to(x.dtype) for value, space in zip(given, self.given) if space.kind == "image"]
+        others = [(value, space) for value, space in zip(given, self.given) if space.kind != "image"]
+        h = append_planes(x, [value for value, _ in others], [space for _, space in others])
+        h = torch.cat([*images, h], 1) if images else h  # (B, pack * (C + planes), H, W): pix2pix has its condition first
         features = []
         for layer in self.model[:-1]:
             h = layer(h)
