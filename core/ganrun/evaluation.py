@@ -199,8 +199,14 @@ class Evaluation:
         self.used.features[place] = {**part.as_recipe()[part.name], **about}
         return extract
 
-    def prepare(self, part: Part) -> None:
-        """Have the weights of an evaluator's extractors here, downloaded or trained, so that nothing is missing later."""
+    def prepare(self, part: Part, evaluator: Any = None) -> None:
+        """Have the weights of an evaluator's extractors here, downloaded or trained, so that nothing is missing later.
+
+        One that makes its extractors itself has a method ``prepare(evaluation)`` of its own.
+        """
+        if hasattr(evaluator, "prepare"):
+            evaluator.prepare(self)
+            return
         for inner in part.parameters.values():
             if isinstance(inner, Part) and inner.kind == "features":
                 of = part.parameters.get("of")

@@ -290,6 +290,9 @@ class Evaluator(Protocol):
     extractors) is noted as the provenance of its scores.
     """
 
+    def prepare(self, evaluation: Evaluation) -> None:
+        """Optional: have everything here that scores will take, such as trained classifiers, if it makes its extractors itself."""
+
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         """Key -> value, with an interval if there is one. ``evaluation`` gives fakes, real samples and features, computed once and shared.
 

@@ -262,8 +262,8 @@ def train(
         place.prepare(run, resume=resume, overwrite=overwrite)
         run.processes.wait()
         try:
-            for part, _ in run.evaluators:
-                run.evaluation.prepare(part.part)
+            for part, evaluator in run.evaluators:
+                run.evaluation.prepare(part.part, evaluator)
             run.train()
         finally:
             run.engine.readers.close()

@@ -133,6 +133,11 @@ class AttributeAccuracy:
             if not hasattr(made, "classify"):
                 raise Refusal(f"it needs recognised classes, and the features {self.features.name} do not classify", "features: classifier")
 
+    def prepare(self, evaluation: Evaluation) -> None:
+        """Train the classifiers of all questions, or find those that were kept."""
+        for question in questions(evaluation.dataset("train"), evaluation.description.codes):
+            self._noted(evaluation, question)
+
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.studio is None:
             raise UserError("attribute-accuracy: nobody knows what pictures in a folder were asked to be; evaluate a run")
