@@ -2,7 +2,8 @@
 
 The features are what the network's last linear layer is given, and ``logits`` what it makes of them. Many measures are reported in such
 a space: Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018, compare ResNet-34, VGG-16 and
-Inception v3, and find convolutional features the best to tell real from generated pictures.
+Inception v3, and find convolutional features the best to tell real from generated pictures. With ``layer`` they are all numbers that this
+layer returns: ``features.35`` of vgg19 is conv5_4 after its ReLU, in which SRGAN compares pictures (Ledig et al. 2016).
 
 ``weights`` names published weights, such as IMAGENET1K_V1, or a file with a state dict of one's own; null is the newest published.
 Published ones are never downloaded here, but taken from where torch.hub keeps them (or ganrun's cache), verified by the beginning
@@ -18,7 +19,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.functional import center_crop
 
 from ganrun.data import DataError, fingerprint
@@ -54,11 +56,13 @@ class Torchvision:
         sha256: files.Digits = None,
         resize: Annotated[int | None, Field(ge=8, le=2048, description="pixels of the shorter side; null: as the weights want it")] = None,
         crop: Annotated[int | None, Field(ge=8, le=2048, description="side of the square cut out; null: as the weights want it")] = None,
+        layer: Annotated[str | None, Field(description="whose output the features are, such as features.35; null: the input of the last linear layer")] = None,
     ) -> None:  # fmt: skip
         files.check_pictures("this network", context)
         self.device = context.device
         self.model = known(model)
         self.size = last_linear(model, outline(model))[1].in_features
+        self.layer = layer
         named = models.get_model_weights(model).__members__
         wanted: Any = named.get(weights if weights is not None else "DEFAULT", None)
         if wanted is None:
@@ -70,9 +74,11 @@ class Torchvision:
             preset = wanted.transforms()
             self.resize, self.crop = resize or preset.resize_size[0], crop or preset.crop_size[0]
             self.mean, self.deviation, self.mode = tuple(preset.mean), tuple(preset.std), preset.interpolation.value
+        if layer is not None:
+            self.size = size_of(model, layer, self.crop)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return files.run_on(x, self.device, lambda levels: self.network[0](self._prepared(levels)).flatten(1))
+        return files.run_on(x, self.device, lambda levels: self.body(self._prepared(levels)).flatten(1))
 
     def logits(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, classes) of the network, which are not the data's."""
@@ -88,7 +94,12 @@ class Torchvision:
 
     def fingerprint(self) -> str:
         """A hash of the file's SHA-256, the network's name and what is done to a picture before."""
-        return fingerprint("torchvision", self.model, self.weights.sha256, self.preprocessing)
+        return fingerprint("torchvision", self.model, self.weights.sha256, self.preprocessing, *([self.layer] if self.layer else []))
+
+    @cached_property
+    def body(self) -> Callable[[Tensor], Tensor]:
+        """Pictures (B, 3, crop, crop) -> the features, (B, ...)."""
+        return self.network[0] if self.layer is None else up_to(self.model, self.network[0], self.layer)
 
     @cached_property
     def network(self) -> tuple[nn.Module, nn.Linear]:
@@ -152,6 +163,23 @@ def last_linear(model: str, network: nn.Module) -> tuple[str, nn.Linear]:
     if not found:
         raise UserError(f"{WHO}: {model} ends in no linear layer, so it has no last hidden layer; take another model, such as resnet50")
     return found[-1]
+
+
+def up_to(model: str, network: nn.Module, layer: str) -> Callable[[Tensor], Tensor]:
+    """Everything of a network up to one of its layers. UserError if it has no layer of this name."""
+    try:
+        cut = create_feature_extractor(network, {layer: "features"})
+    except ValueError as error:
+        raise UserError(f"{WHO}: {model} has no layer {layer!r}; names are those of its modules, such as features.35 of vgg19") from error
+    return lambda x: cut(x)["features"]
+
+
+def size_of(model: str, layer: str, crop: int) -> int:
+    """How many numbers a layer returns for one picture of this side."""
+    network = outline(model).eval()
+    with torch.no_grad():
+        picture = torch.zeros(1, 3, crop, crop, dtype=torch.float32, device=next(network.parameters()).device)
+        return up_to(model, network, layer)(picture).numel()
 
 
 def own(model: str, weights: Path, sha256: str | None, names: list[str]) -> files.Weights:

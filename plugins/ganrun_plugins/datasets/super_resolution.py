@@ -1,0 +1,96 @@
+"""Pictures to be enlarged: crops of the pictures in a folder, and the same crops made small.
+
+Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016), section 3.2: crops of 96
+pixels at random places of the training pictures, which are not scaled, made small by a bicubic filter.
+
+``root/train`` and ``root/test`` hold the pictures. Test pictures are cropped in the middle. A picture whose shorter side is smaller than
+a crop is enlarged to it by the bicubic filter, and shows less detail than others: leave such pictures out.
+
+Difference: published numbers (Set5, Set14, BSD100) are of whole test pictures, of whatever size; here they are of their middles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.data import DataError, fingerprint
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.picture_files import find_pictures, read_picture
+from ganrun.protocols import DataFiles, Space
+from ganrun.randomness import ItemDraws
+from ganrun_plugins.datasets._bicubic import check_factor, shrunk
+from ganrun_plugins.datasets._images import Fit, Pictures
+
+
+@dataclass(frozen=True)
+class Unscaled(Fit):
+    """Pictures keep their scale, unless their shorter side is below ``size``: that much they are enlarged."""
+
+    def scaled(self, path: Path) -> np.ndarray:
+        """(C, H, W) uint8: the whole picture if a random window is cut of it later, else its middle."""
+        image = read_picture(path, self.channels)
+        width, height = image.size
+        factor = max(1.0, self.size / min(width, height))
+        if factor > 1:
+            image = image.resize((max(self.size, round(width * factor)), max(self.size, round(height * factor))), Image.Resampling.BICUBIC)
+        array = np.array(image)  # (H, W) or (H, W, C)
+        if not self.random:
+            top, left = (array.shape[0] - self.size) // 2, (array.shape[1] - self.size) // 2
+            array = array[top : top + self.size, left : left + self.size]
+        return np.ascontiguousarray(array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1))
+
+
+class SuperResolution:
+    """``low``: images (channels, size / factor, size / factor). ``x``: the same crops, (channels, size, size)."""
+
+    classes: tuple[str, ...] = ()
+    in_memory = False
+
+    def __init__(
+        self, files: DataFiles, split: str, *,
+        root: Annotated[str, Field(min_length=1, description="the folder of train and test; a relative path starts at the recipe")],
+        size: Annotated[int, Field(ge=8, le=4096, description="side of the crops in pixels")] = 96,
+        factor: Annotated[int, Field(ge=2, le=16, description="how much smaller `low` is")] = 4,
+        flip: Annotated[bool, Field(description="mirror half of the training crops")] = False,
+        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
+    ) -> None:  # fmt: skip
+        if split not in ("train", "test"):
+            raise DataError(f"there is no split {split!r}; super-resolution has train and test")
+        check_factor(size, factor)
+        base = files.path(root)
+        if not base.is_dir():
+            raise DataError(f"{base}: there is no such folder; it has to hold train and test")
+        training = split == "train"
+        self.factor = factor
+        fit = Unscaled(channels, size, size, random=training, flip=flip and training)
+        self.pictures = Pictures(base, find_pictures(base / split), fit, keep=False)
+        self.spaces = {"low": Space("image", (channels, size // factor, size // factor)), "x": Space("image", (channels, size, size))}
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
+        """Items (B,) -> ``low`` and ``x``, uint8."""
+        x = self.pictures.batch(indices, draws, "x")
+        return {"low": shrunk(x, self.factor), "x": x}
+
+    def to(self, device: torch.device) -> None:
+        """Nothing is kept in memory."""
+
+    def fingerprint(self) -> str:
+        """A hash of the files and the preprocessing."""
+        return fingerprint(self.pictures.fingerprint(), self.factor)
+
+
+@hookimpl
+def ganrun_components() -> Iterable[Component]:
+    yield Component("dataset", "super-resolution", SuperResolution)

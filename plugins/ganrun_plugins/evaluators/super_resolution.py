@@ -1,0 +1,99 @@
+"""Super-resolution beside the bicubic filter: PSNR and SSIM of the plain enlargement, and how far the generator is above it.
+
+Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network" (2016), table 2, gives bicubic
+enlargement as the first column: a network that is not above it has learned nothing. PSNR in dB and SSIM are those of
+``psnr-ssim`` (luminance, a border cropped on every side, 256 levels), of the same test pictures. The filter is Keys' cubic with
+a = -1/2, that of Pillow and MATLAB's imresize; its result is cut off at black and white.
+
+``gain`` is the mean over pictures of the generator's PSNR less the filter's; pairs that are equal without any error are left out.
+A generator trained against a discriminator usually gains less than one trained on pixels, which is the paper's finding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganrun.errors import UserError
+from ganrun.evaluation import Evaluation
+from ganrun.hookspecs import Component, hookimpl
+from ganrun.protocols import Because, Refusal, Space
+from ganrun.scores import Score, of_rows
+from ganrun_plugins.evaluators._ssim import conditions
+from ganrun_plugins.evaluators.psnr_ssim import fidelity, mean_psnr
+
+if TYPE_CHECKING:
+    from ganrun.build import Experiment
+
+
+def enlarged(low: Tensor, height: int, width: int) -> Tensor:
+    """(N, C, h, w) in [-1, 1] -> (N, C, height, width) in [-1, 1], by the bicubic filter."""
+    return F.interpolate(low, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)  # antialias: a = -1/2, else torch's is -3/4
+
+
+def gains(made: Tensor, truth: Tensor, low: Tensor, *, channel: str = "y", border: int = 4) -> dict[str, Score]:
+    """``bicubic.psnr``, ``bicubic.ssim`` and ``gain``: made, truth (N, C, H, W) and low (N, C, h, w), all in [-1, 1].
+
+    Raises:
+        UserError: for sets that do not go together, see ``psnr-ssim``.
+    """
+    plain, likeness = fidelity(enlarged(low, *truth.shape[-2:]), truth, channel=channel, border=border)
+    height, width = (side - 2 * border for side in truth.shape[-2:])
+    ssim = of_rows(likeness)
+    method = "; ".join(filter(None, [ssim.method, conditions(height, width, several=False)]))
+    scores = {"bicubic.psnr": mean_psnr(plain), "bicubic.ssim": replace(ssim, method=method), "gain": Score(math.nan)}
+    if bool(made.isfinite().all()):
+        above = fidelity(made, truth, channel=channel, border=border)[0] - plain
+        finite = above[above.isfinite()]
+        scores["gain"] = of_rows(finite) if len(finite) else scores["gain"]
+    return scores
+
+
+class SuperResolution:
+    """``bicubic.psnr`` and ``bicubic.ssim`` of the filter, and ``gain``, the generator's PSNR above the filter's, in dB.
+
+    The data have entries ``low`` and ``x``. ``gain`` is NaN while what was made is not finite.
+    """
+
+    needs = {
+        "pairs": Because("it compares an enlargement with the true image, and this variant's samples answer to none", "variant: srgan"),
+    }
+
+    def __init__(
+        self, *,
+        channel: Annotated[Literal["y", "rgb"], Field(description="luminance (BT.601), or all channels")] = "y",
+        border: Annotated[int, Field(ge=0, description="pixels cropped on every side; papers take the factor of enlargement")] = 4,
+    ) -> None:  # fmt: skip
+        self.channel = channel
+        self.border = border
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        """Refuse before training what could not be scored."""
+        spaces, pairs = experiment.dataset.spaces, experiment.description.pairs
+        if "low" not in spaces or "x" not in pairs:
+            if pairs:  # without pairs it is refused for want of them
+                raise Refusal("it compares enlargements of the entry 'low' with the entry 'x'", "dataset: super-resolution-digits, variant: srgan")
+            return
+        x: Space = spaces["x"]
+        if min(x.shape[-2:]) <= 2 * self.border:
+            raise Refusal(f"a border of {self.border} pixels on every side leaves nothing of {x}", "border: 0")
+        if self.channel == "y" and x.shape[0] not in (1, 3):
+            raise Refusal(f"BT.601 knows the luminance of grey and of RGB images, not of {x}", "channel: rgb")
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
+        if evaluation.studio is None:
+            raise UserError("super-resolution: it enlarges small test images, and pictures in a folder have none; evaluate a run")
+        made, truth = evaluation.pairs(evaluation.samples)["x"]
+        return gains(made, truth, evaluation.real("low", n=len(made)), channel=self.channel, border=self.border)
+
+
+@hookimpl
+def ganrun_components() -> Iterator[Component]:
+    yield Component("evaluator", "super-resolution", SuperResolution)

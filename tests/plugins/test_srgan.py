@@ -1,0 +1,391 @@
+"""SRGAN: its networks by count and by hand, its two parts of a run, its data, and scores beside the bicubic filter."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from PIL import Image
+from torch import nn
+
+from ganrun.errors import UserError
+from ganrun.evaluation import FeatureContext
+from ganrun.protocols import DataFiles, Interface, Refusal, Space
+from ganrun.randomness import ItemDraws
+from ganrun.training import settings_of_torch
+from ganrun_plugins.datasets._bicubic import shrunk
+from ganrun_plugins.datasets.super_resolution import SuperResolution as Crops
+from ganrun_plugins.datasets.super_resolution_digits import SuperResolutionDigits, grained, sharp
+from ganrun_plugins.evaluators.super_resolution import enlarged, gains
+from ganrun_plugins.features.torchvision import Torchvision, outline, size_of
+from ganrun_plugins.networks.srresnet import SRGANDiscriminator, SRResNet
+from ganrun_plugins.variants.srgan import SRGAN
+
+
+def image(channels: int, side: int) -> Space:
+    return Space("image", (channels, side, side))
+
+
+def recipe_of(steps: int = 4, tricks=({"perceptual": {"features": "pixels", "weight": 0.5}},), **variant) -> dict:
+    return {
+        "variant": {"srgan": {"pretraining": 2, **variant}},
+        "dataset": {"super-resolution-digits": {"size": 8, "factor": 2}},
+        "generator": {"srresnet": {"blocks": 1, "width": 4}},
+        "discriminator": {"srgan": {"width": 2, "dense": 8}},
+        "tricks": list(tricks),
+        "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
+        "train": {"steps": steps, "batch_size": 4, "device": "cpu"},
+    }  # fmt: skip
+
+
+def go(run, first: int, last: int):
+    with settings_of_torch(run.recipe):
+        for step in range(first, last):
+            run.engine.step(step)
+    return run
+
+
+def weights(run, name: str) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in run.experiment.modules[name].state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+# --- networks -------------------------------------------------------------------------------------------------
+
+
+def test_parameter_counts_are_the_papers():
+    with torch.device("meta"):
+        generator = SRResNet(Interface(takes=image(3, 24), makes=image(3, 96)))
+        discriminator = SRGANDiscriminator(Interface(takes=image(3, 96)))
+    assert sum(p.numel() for p in generator.parameters()) == 1_549_462
+    assert sum(p.numel() for p in discriminator.parameters()) == 23_565_505
+    assert all(layer.weight.numel() == 1 for layer in generator.modules() if isinstance(layer, nn.PReLU))
+
+
+def test_the_discriminators_sides_and_channels_are_the_papers():
+    """96 pixels are halved four times, to 6; channels are 64, 64, 128, 128, 256, 256, 512, 512."""
+    network = SRGANDiscriminator(Interface(takes=image(3, 96)), width=4, dense=8)
+    shapes = [tuple(layer.shape[1:]) for layer in network.eval()(torch.zeros(1, 3, 96, 96)).features]
+    assert shapes[:-1] == [(4, 96, 96), (4, 48, 48), (8, 48, 48), (8, 24, 24), (16, 24, 24), (16, 12, 12), (32, 12, 12), (32, 6, 6)]
+    assert shapes[-1] == (8,)
+
+
+def by_hand(end: str = "clamp") -> SRResNet:
+    """An enlargement by 2 whose four outputs of a pixel are 0.1, 0.2, 0.3 and 0.4 times the pixel's brightness in [0, 1]."""
+    network = SRResNet(Interface(takes=image(1, 2), makes=image(1, 4)), blocks=0, width=1, end=end)
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    with torch.no_grad():
+        network.first[0].weight[0, 0, 4, 4] = 1.0
+        network.last[0].weight[:, 0, 1, 1] = torch.tensor([0.1, 0.2, 0.3, 0.4])
+        network.last[3].weight[0, 0, 4, 4] = 1.0
+    return network
+
+
+def test_channels_are_shuffled_into_space_row_by_row():
+    """Channel 2 i + j of a pixel becomes row i, column j of its block; brightness is (x + 1) / 2: here 0.5, 1, 0, 0.75."""
+    x = torch.tensor([[[[0.0, 1.0], [-1.0, 0.5]]]])
+    want = torch.tensor([[0.05, 0.10, 0.1, 0.2], [0.15, 0.20, 0.3, 0.4], [0, 0, 0.075, 0.15], [0, 0, 0.225, 0.3]])
+    torch.testing.assert_close(by_hand()(x)[0, 0], want)
+
+
+def test_images_are_cut_off_outside_training_only():
+    network, x = by_hand(), torch.full((1, 1, 2, 2), 9.0)  # brightness 5: outputs 0.5, 1, 1.5, 2
+    assert network(x).max().item() == pytest.approx(2.0)
+    assert network.eval()(x).max().item() == 1.0
+    assert by_hand("tanh")(x).max().item() == pytest.approx(math.tanh(2.0))
+
+
+@pytest.mark.parametrize(("small", "large"), [(8, 16), (8, 32), (8, 8)])
+def test_the_factor_follows_from_the_two_spaces(small, large):
+    network = SRResNet(Interface(takes=image(3, small), makes=image(1, large)), blocks=1, width=2).eval()
+    assert network(torch.zeros(2, 3, small, small)).shape == (2, 1, large, large)
+
+
+@pytest.mark.parametrize("large", [24, 4, 20])
+def test_a_factor_that_is_no_power_of_two_is_refused(large):
+    with pytest.raises(Refusal, match="doubles both sides"):
+        SRResNet(Interface(takes=image(1, 8), makes=image(1, large)))
+
+
+# --- the two parts of a run -----------------------------------------------------------------------------------
+
+
+def test_pretraining_has_the_content_alone_and_leaves_the_discriminator_as_it_is(make_run):
+    run = make_run(recipe_of(tricks=[{"perceptual": {"features": "pixels", "weight": {"steps": {0: 0, 2: 0.5}}}}]))
+    discriminator, generator = weights(run, "discriminator"), weights(run, "generator")
+    go(run, 0, 2)
+    assert set(run.engine.terms) == {"pretraining"}
+    assert set(run.engine.terms["pretraining"]) == {"content", "x.perceptual"}
+    assert same(discriminator, weights(run, "discriminator"))
+    assert not same(generator, weights(run, "generator"))
+    before = run.engine.terms["pretraining"]["content"]
+    go(run, 2, 3)
+    assert {name: set(terms) for name, terms in run.engine.terms.items()} == {
+        "pretraining": {"content", "x.perceptual"}, "discriminator": {"adversarial.real", "adversarial.fake"},
+        "generator": {"adversarial.fake", "content", "x.perceptual"},
+    }  # fmt: skip
+    assert run.engine.terms["pretraining"]["content"] is before, "pretraining is over"
+    assert not same(discriminator, weights(run, "discriminator"))
+
+
+@pytest.mark.parametrize(("pretraining", "want"), [("50%", 5), (3, 3), (0, 0), ("100%", 10), ("16 images", 4)])
+def test_pretraining_is_a_duration(make_run, pretraining, want):
+    """Of 10 steps of 4 images."""
+    run = make_run(recipe_of(steps=10, pretraining=pretraining))
+    due = [[phase.name for phase in run.experiment.phases if phase.due(step)] for step in range(10)]
+    assert due == [["pretraining"]] * want + [["discriminator", "generator"]] * (10 - want)
+
+
+def test_by_default_the_shares_are_those_of_the_papers_steps():
+    from ganrun.schedule import Clock, Scheduled
+    from ganrun_plugins.variants.srgan import RATE
+
+    clock, variant = Clock(1_200_000, 16, 350_000), SRGAN()
+    variant._pretraining_steps = variant.pretraining.steps(clock)
+    assert [variant._pretrains(step) for step in (999_999, 1_000_000)] == [True, False]
+    perceptual = Scheduled({"steps": {0: 0, str(variant.pretraining): 0.006}})  # as recipes/srgan.yaml has it
+    assert [perceptual.at(step, clock) for step in (999_999, 1_000_000)] == [0.0, 0.006]
+    assert [Scheduled(RATE).at(step, clock) for step in (1_099_999, 1_100_000)] == [1e-4, 1e-5]
+
+
+def test_a_run_is_that_of_a_loop_written_by_hand(make_run):
+    """Two steps on pixels, then two of the discriminator and the generator on one batch, with pixels 0.25, features 0.5 and 1e-3 of the game.
+
+    In float64: a bias below a normalisation has no gradient but rounding, which Adam would make steps of.
+    """
+    recipe = recipe_of(pixels=0.25, tricks=[{"perceptual": {"features": "pixels", "weight": {"steps": {0: 0, 2: 0.5}}}}])
+    recipe["train"]["precision"] = "float64"
+    run, twin = go(make_run(recipe), 0, 4), make_run(recipe)
+    with settings_of_torch(twin.recipe):
+        train_by_hand(twin)
+    for name in ("generator", "discriminator"):
+        for key, value in weights(twin, name).items():
+            torch.testing.assert_close(weights(run, name)[key], value, rtol=1e-6, atol=1e-8)
+
+
+def train_by_hand(twin) -> None:
+    generator, discriminator = twin.experiment.modules["generator"], twin.experiment.modules["discriminator"]
+    rate = {"lr": 1e-4, "betas": (0.9, 0.999), "fused": True}
+    of_g, of_d = torch.optim.Adam(generator.parameters(), **rate), torch.optim.Adam(discriminator.parameters(), **rate)
+    reader = twin.experiment.reader("step", 4)
+    for step in range(4):  # all of them before 91.7 % of the run
+        batch = reader.get(4)
+        if step >= 2:
+            with torch.no_grad():
+                fake = generator(batch["low"])
+            loss = F.softplus(-discriminator(batch["x"]).logits).mean() + F.softplus(discriminator(fake).logits).mean()
+            of_d.zero_grad()
+            loss.backward()
+            of_d.step()
+        fake = generator(batch["low"])
+        error = (fake - batch["x"]).square().mean()
+        total = error if step < 2 else 1e-3 * F.softplus(-discriminator(fake).logits).mean() + (0.25 + 0.5) * error
+        of_g.zero_grad()
+        total.backward()
+        of_g.step()
+        reader.advance(4)
+
+
+def test_samples_use_the_running_statistics_of_batch_normalisation(make_run):
+    """An enlargement does not depend on what else is enlarged, and changes no statistic."""
+    run = go(make_run(recipe_of()), 0, 3)
+    before, low = weights(run, "generator"), run.evaluation.real("low", n=4)
+    x = run.evaluation.real("x", n=4)
+    with settings_of_torch(run.recipe):
+        together = run.studio.turn(4, real={"low": low, "x": x}).made["x"]
+        alone = run.studio.turn(1, real={"low": low[2:3], "x": x[2:3]}).made["x"]
+    torch.testing.assert_close(together[2:3], alone)
+    assert same(before, weights(run, "generator"))
+
+
+def test_other_data_are_refused():
+    with pytest.raises(Refusal, match="smaller images 'low'"):
+        SRGAN().describe({"x": image(1, 8), "label": Space("labels", (), 10)})
+
+
+# --- VGG ------------------------------------------------------------------------------------------------------
+
+
+def test_features_35_of_vgg19_is_conv5_4_after_its_relu():
+    """The 16th convolution, then ReLU, before the last pooling: 512 maps of a sixteenth of the side."""
+    layers = list(outline("vgg19").features[:36])
+    assert sum(isinstance(layer, nn.Conv2d) for layer in layers) == 16
+    assert isinstance(layers[34], nn.Conv2d)
+    assert isinstance(layers[35], nn.ReLU)
+    assert size_of("vgg19", "features.35", 96) == 512 * 6 * 6
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = torchvision.models.shufflenet_v2_x0_5().eval()
+    path = tmp_path_factory.mktemp("weights") / "weights.pth"
+    torch.save(network.state_dict(), path)
+    return path, network
+
+
+def test_a_layer_gives_what_this_layer_returns(weights_file, tmp_path):
+    path, network = weights_file
+    context = FeatureContext("x", image(3, 32), None, tmp_path, torch.device("cpu"))
+    extract = Torchvision(context, model="shufflenet_v2_x0_5", weights=str(path), resize=32, crop=32, layer="stage2.3")
+    x = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
+    levels = ((x + 1) * 127.5).round() / 255
+    mean, deviation = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    seen = []
+    network.stage2[3].register_forward_hook(lambda module, args, out: seen.append(out))
+    with torch.no_grad():
+        network((levels - mean) / deviation)
+        found = extract(x)
+    torch.testing.assert_close(found, seen[0].flatten(1))
+    assert found.shape == (2, extract.size)
+    plain = Torchvision(context, model="shufflenet_v2_x0_5", weights=str(path), resize=32, crop=32)
+    assert extract.fingerprint() != plain.fingerprint()
+
+
+def test_a_layer_that_is_not_there_is_an_error(weights_file, tmp_path):
+    context = FeatureContext("x", image(3, 32), None, tmp_path, torch.device("cpu"))
+    with pytest.raises(UserError, match=r"no layer 'stage9'"):
+        Torchvision(context, model="shufflenet_v2_x0_5", weights=str(weights_file[0]), layer="stage9")
+
+
+def test_the_network_of_the_features_is_frozen(make_run, weights_file):
+    path, _ = weights_file
+    features = {"torchvision": {"model": "shufflenet_v2_x0_5", "weights": str(path), "resize": 32, "crop": 32, "layer": "stage2.3"}}
+    run = go(make_run(recipe_of(tricks=[{"perceptual": {"features": features}}])), 0, 4)
+    (trick,) = [trick for trick in run.experiment.tricks if hasattr(trick, "extract")]
+    body, _ = trick.extract["x"].network
+    saved = torch.load(path, weights_only=True)
+    owned = {id(p) for parameters in run.engine.parameters.values() for p in parameters}
+    for name, parameter in body.named_parameters():
+        assert parameter.grad is None
+        assert not parameter.requires_grad
+        assert id(parameter) not in owned
+        assert torch.equal(parameter, saved[name])
+    assert not body.training
+    assert run.engine.terms["generator"]["x.perceptual"] > 0
+
+
+# --- data -----------------------------------------------------------------------------------------------------
+
+
+def draws(indices, epoch: int = 0) -> ItemDraws:
+    return ItemDraws(("test",), np.asarray(epoch), np.asarray(indices))
+
+
+def test_small_pictures_are_those_of_pillows_bicubic_filter():
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+    for factor in (2, 4):
+        ours = shrunk(torch.from_numpy(noise)[None, None], factor)[0, 0].numpy().astype(int)
+        pillows = np.array(Image.fromarray(noise).resize((16 // factor, 16 // factor), Image.Resampling.BICUBIC)).astype(int)
+        assert abs(ours - pillows).max() <= 1
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Pictures of 20 x 14 pixels, every pixel of which is another grey, and one that is smaller than a crop."""
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        Image.fromarray(np.arange(280).reshape(20, 14).clip(0, 255).astype(np.uint8)).save(tmp_path / split / "a.png")
+    Image.fromarray(np.full((4, 6), 77, np.uint8)).save(tmp_path / "train" / "b.png")
+    return tmp_path
+
+
+def test_training_crops_are_windows_of_the_picture_at_its_own_scale(folder):
+    data = Crops(DataFiles(folder, folder), "train", root=".", size=8, factor=2, channels=1)
+    whole, places = np.arange(280).reshape(20, 14).clip(0, 255), set()
+    for epoch in range(6):
+        batch = data.batch(torch.tensor([0]), draws([0], epoch))
+        x = batch["x"][0, 0].numpy()
+        top, left = divmod(int(x[0, 0]), 14)
+        assert (x == whole[top : top + 8, left : left + 8]).all()
+        assert torch.equal(batch["low"], shrunk(batch["x"], 2))
+        places.add((top, left))
+    assert len(places) > 2, "the window moves"
+    small = data.batch(torch.tensor([1]), draws([1]))["x"]
+    assert torch.equal(small, torch.full((1, 1, 8, 8), 77, dtype=torch.uint8)), "enlarged to one crop"
+
+
+def test_test_crops_are_the_middle(folder):
+    data = Crops(DataFiles(folder, folder), "test", root=".", size=8, factor=2, channels=1)
+    x = data.batch(torch.tensor([0]), draws([0]))["x"][0, 0].numpy()
+    assert (x == np.arange(280).reshape(20, 14).clip(0, 255)[6:14, 3:11]).all()
+
+
+def test_a_size_that_the_factor_does_not_divide_is_an_error(folder):
+    with pytest.raises(UserError, match="take 9 or 12"):
+        Crops(DataFiles(folder, folder), "test", root=".", size=10, factor=3)
+
+
+def test_contours_are_as_sharp_as_pixels_allow_and_the_grain_alternates():
+    """Left half 1, right half 0: the half-way line of the surface is the middle. Without grain, pixels are 1 or 0."""
+    scans = torch.tensor([[1.0, 1.0, 0.0, 0.0]]).expand(1, 4, 4)
+    x = sharp(scans, 8)
+    assert torch.equal(x[0, 0], torch.tensor([1.0, 1, 1, 1, 0, 0, 0, 0]).double().expand(8, 8))
+    for phase in (0, 1):
+        rough = grained(x, 0.3, torch.tensor([phase]))[0, 0]
+        assert rough[0, :4].tolist() == pytest.approx([0.7, 1, 0.7, 1] if phase else [1, 0.7, 1, 0.7])
+        assert rough[1, :4].tolist() == pytest.approx([1, 0.7, 1, 0.7] if phase else [0.7, 1, 0.7, 1])
+
+
+def test_of_the_grain_nothing_is_left_in_the_small_picture(tmp_path):
+    """Inside a stroke the small picture is an even grey of 1 - 0.3 / 2 of white, whatever the phase."""
+    flat = grained(torch.ones(2, 1, 16, 16), 0.3, torch.tensor([0, 1]))
+    small = shrunk((flat * 255).round().to(torch.uint8), 4)
+    assert (small.int() - round(255 * 0.85)).abs().max() <= 1
+    kinds = SuperResolutionDigits(DataFiles(tmp_path, tmp_path), "train", size=16, factor=4)
+    assert kinds.tensors["low"].shape[1:] == (1, 4, 4)
+
+
+# --- scores ---------------------------------------------------------------------------------------------------
+
+
+def level(x: float) -> float:
+    return x / 127.5 - 1
+
+
+def test_gain_by_hand_with_the_border_removed():
+    """Inside a border of 2 the truth is 51, the filter says 0 and the generator 41: 20 log10(255 / 51) and 20 log10(255 / 10) dB.
+
+    What lies in the border, 255 in the truth, is nobody's business; without the crop it is most of the error.
+    """
+    truth = torch.full((1, 1, 8, 8), level(255))
+    truth[:, :, 2:6, 2:6] = level(51)
+    made, low = torch.full((1, 1, 8, 8), level(41)), torch.full((1, 1, 4, 4), level(0))
+    scores = gains(made, truth, low, border=2)
+    assert scores["bicubic.psnr"].value == pytest.approx(20 * math.log10(5))
+    assert scores["gain"].value == pytest.approx(20 * math.log10(25.5) - 20 * math.log10(5))
+    all_of_it = gains(made, truth, low, border=0)
+    error = (48 * 255**2 + 16 * 51**2) / 64
+    assert all_of_it["bicubic.psnr"].value == pytest.approx(10 * math.log10(255**2 / error))
+
+
+def test_gain_of_colours_is_that_of_their_luminance():
+    """An error of 10 levels in all channels is 10 (65.481 + 128.553 + 24.966) / 255 in Y, one of the same size in blue alone a ninth of it."""
+    low = torch.full((1, 3, 4, 4), level(100))
+    truth = torch.full((1, 3, 8, 8), level(110))
+    made = truth.clone()
+    made[:, 2] = level(100)
+    scores = gains(made, truth, low, border=2)
+    assert scores["bicubic.psnr"].value == pytest.approx(20 * math.log10(255 / (10 * 219 / 255)))
+    assert scores["gain"].value == pytest.approx(20 * math.log10(219 / 24.966))
+
+
+def test_the_filter_is_that_of_pillow():
+    noise = np.random.default_rng(1).integers(60, 196, (6, 6), dtype=np.uint8)
+    ours = (enlarged(torch.from_numpy(noise)[None, None] / 127.5 - 1, 12, 12)[0, 0] + 1) * 127.5
+    pillows = torch.from_numpy(np.array(Image.fromarray(noise).resize((12, 12), Image.Resampling.BICUBIC)))
+    assert (ours - pillows).abs().max() <= 1
+
+
+def test_what_is_not_finite_has_no_gain_and_the_filters_scores_stand():
+    made = torch.full((1, 1, 8, 8), math.nan)
+    scores = gains(made, torch.zeros(1, 1, 8, 8), torch.full((1, 1, 4, 4), 0.5), border=2)
+    assert math.isnan(scores["gain"].value)
+    assert math.isfinite(scores["bicubic.psnr"].value)
