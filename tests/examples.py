@@ -25,7 +25,7 @@ SMALL_ENLARGEMENT = {
 SMALL_PAIRS = {
     "variant": "pix2pix",
     "generator": {"unet": {"width": 4}},
-    "discriminator": {"patchgan": {"layers": 1, "width": 4, "norm": "batch"}},
+    "discriminator": {"patchgan": {"layers": 1, "width": 4, "norm": "none"}},
     "dataset": {"paired-digits": {"size": 8}},
 }
 SMALL_DOMAINS = {
@@ -35,7 +35,7 @@ SMALL_DOMAINS = {
 }
 SMALL_DISCOVERY = {
     "generator": {"discogan": {"width": 4}},
-    "discriminator": {"dcgan": {"width": 4}},
+    "discriminator": {"dcgan": {"width": 4, "norm": "none"}},
     "dataset": {"restyled-digits": {"size": 16}},
 }
 
@@ -131,7 +131,7 @@ def dinov2_weights(folder: Path) -> Example:
 BATCH_NORMS = {player: {"mlp": {"widths": [16, 16], "norm": "batch"}} for player in ("generator", "discriminator")}
 SMALL_AUTOENCODER = {"width": 4, "widths": [16], "code": 8}
 ENERGY = {"discriminator": {"autoencoder": SMALL_AUTOENCODER}}
-SMALL_INFOGAN = {"dataset": {"digits": {"size": 8}}, "generator": {"infogan": {"width": 4}}, "discriminator": {"infogan": {"width": 4}}}
+SMALL_INFOGAN = {"dataset": {"digits": {"size": 8}}, "generator": {"infogan": {"width": 4}}, "discriminator": {"infogan": {"width": 4, "norm": "none"}}}
 SEMI_SUPERVISED = {
     "dataset": {"semi-supervised": {"dataset": {"digits": {"size": 8}}, "labels": 20}},
     "generator": {"dcgan": {"width": 4}},

@@ -18,16 +18,38 @@ WITH_LOSSES = {  # trick -> the losses it cannot meet
     "lecam": (*ENERGIES, "cramer", "relativistic", "relativistic-average", "softmax", "wasserstein"),  # their scores have no origin
     "roth-penalty": (*ENERGIES, "cramer", "hinge", "least-squares", "relativistic", "relativistic-average", "softmax", "wasserstein"),
     "top-k": ("cramer", "relativistic-average", "softmax"),  # a sample has no value of its own
+    "metropolis-hastings": (*ENERGIES, "cramer", "relativistic", "relativistic-average", "softmax", "wasserstein"),  # nothing is undecided
 }
 WITH_TRICKS = [
     ("balanced-consistency", "consistency"),  # one holds the other
     ("weight-clipping", "gradient-penalty"), ("weight-clipping", "dragan-penalty"), ("weight-clipping", "spectral-norm"),
     ("norm-swap", "virtual-batch-norm"),  # both replace what the other would
-    ("perceptual", "latent-consistency"), ("perceptual", "mode-seeking"), ("perceptual", "truncation"),  # with pairs there is no latent yet
+    ("perceptual", "latent-consistency"), ("perceptual", "mode-seeking"), ("perceptual", "truncation"),
+    ("perceptual", "metropolis-hastings"),  # of these four variants the one with pairs has no latent
+    ("packing", "metropolis-hastings"),  # packs have no single scores
 ]  # fmt: skip
+NO_LATENT = ("latent-consistency", "metropolis-hastings", "mode-seeking", "truncation")
+NO_PAIRS = ("perceptual",)  # nothing they make ought to equal something
+NO_NORMS = ("norm-swap", "virtual-batch-norm")  # their networks have no normalisation to be replaced
+NO_GAME = (  # there is no discriminator
+    "ada", "balanced-consistency", "consistency", "diff-augment", "dragan-penalty", "feature-matching", "gradient-penalty", "instance-noise",
+    "latent-consistency", "lecam", "minibatch-discrimination", "minibatch-stddev", "mode-seeking", "packing", "pulling-away", "r1", "r2",
+    "replay-buffer", "roth-penalty", "spectral-norm", "top-k", "unrolling", "weight-clipping", "weight-norm", "zero-centred-penalty", *ENERGIES,
+)  # fmt: skip
 WITH_VARIANTS = {
-    "cyclegan": ("latent-consistency", "mode-seeking", "truncation"),  # it has no latent
-    "gan": ("perceptual",), "dcgan": ("perceptual",), "lsgan": ("perceptual",),  # nothing they make ought to equal something
+    "gan": NO_PAIRS, "dcgan": NO_PAIRS, "lsgan": NO_PAIRS, "ebgan": NO_PAIRS, "magan": NO_PAIRS, "ragan": NO_PAIRS, "unrolled": NO_PAIRS,
+    "cgan": NO_PAIRS, "cogan": NO_PAIRS, "gan-cls": NO_PAIRS,
+    "acgan": (*NO_PAIRS, "packing"), "infogan": (*NO_PAIRS, "packing", "truncation"),  # a pack has several classes; latents are uniform
+    "sgan": (*NO_PAIRS, "packing", "cramer", "two-class", *ENERGIES),  # its logit is a number made of class logits
+    "cyclegan": NO_LATENT, "discogan": NO_LATENT, "pix2pix": NO_LATENT, "srgan": NO_LATENT,
+    "stargan": (*NO_LATENT, "packing", "virtual-batch-norm", "weight-clipping"),  # it has a gradient penalty, which the clipping would fight
+    "began": (*NO_PAIRS, *NO_NORMS, "truncation"), "r3gan": (*NO_PAIRS, *NO_NORMS), "progan": (*NO_PAIRS, *NO_NORMS, "weight-clipping"),
+    "pacgan": (*NO_PAIRS, "metropolis-hastings", "truncation"),  # packs have no single scores; latents are uniform
+    "dragan": (*NO_PAIRS, "weight-clipping"), "wgan-gp": (*NO_PAIRS, "weight-clipping"), "sngan": (*NO_PAIRS, "weight-clipping"),
+    "wgan": (*NO_PAIRS, "dragan-penalty", "gradient-penalty", "spectral-norm"),  # its weights are clipped
+    "aae": ("ada", "diff-augment", "latent-consistency", "metropolis-hastings", "mode-seeking"),  # what is judged are latents
+    "ali": ("replay-buffer",), "bigan": ("replay-buffer", "truncation"), "veegan": ("replay-buffer",),  # the discriminator sees latents
+    "vaegan": (), "vae": NO_GAME, "autoencoder": (*NO_GAME, "metropolis-hastings", "truncation"),
 }  # fmt: skip
 FIRST = ("gan", "dcgan", "lsgan", "cyclegan")  # with these every pair is tried; with the others, all pairs that hold the variant
 EXPECTED = [
