@@ -40,7 +40,8 @@ def presets(data: str, steps: Mapping[str, int] | None = None) -> dict[str, Row]
 
 ASKED = {"class-share[classifier].accuracy": 3, "class-share[classifier].accuracy-of-real": 3, "frechet-distance[classifier]": 1}
 MODES = {"mode-coverage.modes": 1, "mode-coverage.modes-with-20": 1, "mode-coverage.percent-within": 1, "mode-coverage.reverse-kl": 3}
-ENCODED = {"encoding-neighbours.accuracy": 3, "encoding-neighbours.untrained": 3, "encoding-neighbours.pixels": 3, "psnr-ssim.psnr.rec": 1, "frechet-distance[classifier]": 1}
+ENCODED = {"encoding-neighbours": 3, "encoding-neighbours.untrained": 3, "encoding-neighbours.pixels": 3, "psnr-ssim.rec.psnr": 1, "frechet-distance[classifier]": 1}
+HIDDEN = {f"hidden-pairs.{way}.{of}": 3 for way in ("a-to-b", "b-to-a") for of in ("l1", "mean-image.l1", "accuracy")}
 SHORT = "train.steps=500"
 MH = ("tricks=[{metropolis-hastings: {proposals: 100}}]",)
 CLAIMS = {
@@ -60,12 +61,14 @@ CLAIMS = {
     ),
     "infogan": Claim("The best one-to-one matching of a code of ten values to the digits, no label seen.", {"accuracy.matched": 3}, {"infogan": Row("infogan_digits")}),
     "pix2pix": Claim(
-        "Held-out pairs: L1 distance and PSNR to the true answer, and how like real answers the samples are.", {},
+        "Held-out pairs: L1 distance and PSNR to the true answer, and how like real answers the samples are.",
+        {"hidden-pairs.a-to-b.l1": 3, "psnr-ssim.b.psnr": 1, "frechet-distance[classifier]": 1},
         {"L1 and GAN": Row("pix2pix_digits", ("train.steps=1500",)), "L1 alone": Row("pix2pix_digits", ("train.steps=1500", "variant.pix2pix.adversarial=0"))},
     ),
-    "discogan": Claim("Unpaired translation, scored on the true pairs.", {}, {"discogan": Row("discogan_restyled_digits", ("train.steps=1500",))}),
+    "discogan": Claim("Unpaired translation, scored on the true pairs.", HIDDEN, {"discogan": Row("discogan_restyled_digits", ("train.steps=1500",))}),
     "cyclegan": Claim(
-        "The lecture's ablation, scored on the true pairs; and a classifier trained on translated digits, tested on real ones of the target.", {},
+        "The lecture's ablation, scored on the true pairs; and a classifier trained on translated digits, tested on real ones of the target.",
+        {**HIDDEN, "domain-adaptation.a-to-b.adapted": 3, "domain-adaptation.a-to-b.source-only": 3, "domain-adaptation.a-to-b.oracle": 3},
         {
             "both cycles and GAN": Row("cyclegan_ablation", (SHORT,)),
             "cycle alone": Row("cyclegan_ablation", (SHORT, "variant.cyclegan.adversarial=0")),
@@ -75,20 +78,20 @@ CLAIMS = {
         },
     ),
     "stargan": Claim(
-        "Share of translations recognised as the domain that was asked for.", {},
+        "Share of translations recognised as the domain that was asked for.", {"attribute-accuracy[classifier].accuracy": 3, "psnr-ssim.rec.psnr": 1},
         {"four domains": Row("stargan_digits", (SHORT,)), "two sets of labels": Row("stargan_two_sets", (SHORT,))},
     ),
-    "srgan": Claim("PSNR on Y of the pretrained network beside the bicubic filter's, on held-out images.", {}, {
+    "srgan": Claim("PSNR on Y of the pretrained network beside the bicubic filter's, on held-out images.", {"psnr-ssim.x.psnr": 2, "super-resolution.bicubic.psnr": 2, "super-resolution.gain": 2}, {
         "pretrained": Row("srgan_digits", ("variant.srgan.pretraining=100%", "train.steps=600")), "then adversarial": Row("srgan_digits"),
     }),
-    "gan-cls": Claim("Share of samples that show the number and the style of the caption.", {}, {"gan-cls": Row("gan_cls_digits", ("train.steps=1200",))}),
+    "gan-cls": Claim("Share of samples that show the number and the style of the caption.", {f"caption-match[classifier].{of}": 3 for of in ("number", "style", "all")}, {"gan-cls": Row("gan_cls_digits", ("train.steps=1200",))}),
     "energies": Claim("Discriminators that are energies.", {"frechet-distance[classifier]": 1}, {name: Row(f"{name}_digits") for name in ("began", "ebgan", "magan")}),
     "presets-ring": Claim("The presets on eight Gaussians on a ring, 2,500 samples.", MODES, presets("ring")),
     "presets-digits": Claim("The presets on digits.", {"frechet-distance[classifier]": 1}, {**presets("digits"), "convolutional vanilla GAN": Row("conv_gan_digits")}),
     "collapse": Claim("Remedies for missing modes, 2,500 samples.", MODES, {
         f"{name}, {data}": Row(f"{name}_{data}") for data in ("ring", "grid") for name in ("veegan", "unrolled", "pacgan")
     }),
-    "cogan": Claim("Pairs made of one latent that a classifier reads as one digit.", {}, {"cogan": Row("cogan_digits", ("train.steps=2000",))}),
+    "cogan": Claim("Pairs made of one latent that a classifier reads as one digit.", {f"pair-agreement[classifier].{of}": 3 for of in ("agreement", "chance")}, {"cogan": Row("cogan_digits", ("train.steps=2000",))}),
     "encoders": Claim(
         "Accuracy of the nearest neighbour by encodings, beside an untrained encoder's and by pixels; the PSNR of reconstructions.", ENCODED,
         {name: Row(f"{name}_digits") for name in ("autoencoder", "vae", "aae", "bigan", "ali", "vaegan")},

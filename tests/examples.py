@@ -230,6 +230,7 @@ EXAMPLES = {
     "loss.ebgan": Example({}, ENERGY),
     "loss.magan": Example({"pretrain": 1}, ENERGY),
     "observer.health": Example({"every": 2, "samples": 8}),
+    "observer.strip": Example({"at": [1, "100%"], "rows": 2}),
     "observer.tracker": Example({"name": "tensorboard"}),
     "trick.ada": Example({"kimg": 0.1, "start": 0.5}),
     "trick.gradient-clipping": Example({"max_norm": 0.05}),

@@ -192,8 +192,11 @@ def check_size(experiment: Experiment) -> list[Refused]:
 
 
 def check_loss(experiment: Experiment) -> list[Refused]:
-    """Refuse games without a loss, and a loss on several logits where a game makes one of all outputs."""
+    """Refuse games without a loss, and a loss on several logits where a game makes one of all outputs. Warn of one without a game."""
     loss, games = experiment.loss, experiment.games
+    if loss is not None and not games:
+        why = f"{label(experiment.recipe.variant)} plays no game, so nothing asks for it, and it changes nothing"
+        experiment.warnings.append(Refused(label(experiment.recipe.loss), why, "leave `loss` out"))
     if games and loss is None:
         return [Refused(label(experiment.recipe.variant), "it plays a game, and nothing says what the two sides minimise", "add `loss: NAME`")]
     made = next((game for game in games if game.logits is not None), None)

@@ -136,7 +136,8 @@ class Evaluation:
     def labels(self, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor | None:
         """The labels (n,) int64 of the same real samples, None if they have none."""
         spaces = self.dataset(split).spaces
-        entry = next((entry for entry, space in spaces.items() if space.kind == "labels" and not space.shape), None)
+        entries = [entry for entry, space in spaces.items() if space.kind == "labels" and not space.shape]
+        entry = "label" if "label" in entries else next(iter(entries), None)
         return None if entry is None else self.real(entry, split, n).long()
 
     def inferred(self, name: str, split: str = "test", n: int | None = None) -> Tensor:

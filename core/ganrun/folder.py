@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ganrun import checkpoint, lines
+from ganrun import asking, checkpoint, lines
 from ganrun.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.recipe import Recipe, diff, dump, load_recipe
@@ -176,4 +176,5 @@ def description_of(dataset: Any) -> dict[str, Any]:
         "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
         "items": len(dataset),
         "provides": sorted(getattr(dataset, "provides", ())),
+        "label_names": asking.names_of(dataset),
     }

@@ -50,6 +50,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
+        if "global" not in str(error).lower():  # no name of a class or function in it: not pickled tensors at all
+            raise UserError(f"{path} is no file of weights, perhaps a web page saved under that name; download it again") from error
         raise UserError(
             f"{path} holds more than tensors, and opening it would run code from it; where it was made, save `network.state_dict()` alone"
         ) from error

@@ -208,6 +208,9 @@ class Variant(Protocol):
     def infer(self, turn: Turn) -> dict[str, Tensor]:
         """Optional: what the networks say of ``turn.real``, by the names of ``Description.infers``. Called outside training only."""
 
+    def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Optional: labels that translations are asked to have, and whatever other latents follow from them. Raises Refusal."""
+
     def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
         """Pictures to show: name -> columns of samples. One column is shown as a grid, several side by side."""
 

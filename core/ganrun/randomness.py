@@ -28,14 +28,18 @@ class Draws:
     """The random numbers of one turn.
 
     ``key`` names the turn; ``part`` of ``parts`` says which rows of each global draw are ours. A purpose used
-    twice gets a count of its own, so that two instances of one trick draw different numbers.
+    twice gets a count of its own, so that two instances of one trick draw different numbers. ``by_row``: on a CPU row i
+    is the same however many rows are drawn.
     """
 
-    def __init__(self, key: tuple[Any, ...], part: int = 0, parts: int = 1, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, key: tuple[Any, ...], part: int = 0, parts: int = 1, device: torch.device | str = "cpu", *, by_row: bool = False
+    ) -> None:  # fmt: skip
         self.key = key
         self.part = part
         self.parts = parts
         self.device = torch.device(device)
+        self.by_row = by_row
         self._counts: dict[str, int] = {}
         self._forwards = 0
 
@@ -58,8 +62,11 @@ class Draws:
 
     def normal(self, purpose: str, n: int, *shape: int) -> Tensor:
         """Standard normal numbers, (n, \\*shape): the rows of this process."""
-        draw = torch.randn(n * self.parts, *shape, generator=self.generator(purpose), device=self.device)
-        return self._mine(draw, n)
+        rows = n * self.parts
+        if self.by_row:  # torch draws the last numbers of a tensor otherwise, unless their count is divisible by 16
+            rows = -(-rows // 16) * 16
+        draw = torch.randn(rows, *shape, generator=self.generator(purpose), device=self.device)
+        return self._mine(draw[: n * self.parts], n)
 
     def uniform(self, purpose: str, n: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Uniform numbers in [low, high), (n, \\*shape): the rows of this process."""

@@ -174,7 +174,7 @@ class Studio:
     def _blank(
         self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module], player: str = ""
     ) -> Turn:
-        draws = Draws(("sampling", seed, start), device=self.engine.device)
+        draws = Draws(("sampling", seed, start), device=self.engine.device, by_row=True)
         mine = None if real is None else {name: tensor.to(self.engine.device) for name, tensor in real.items()}
         phase = Phase("sampling", player=player) if player else PHASE
         return Turn(self.engine, phase, step=self.engine.clock.total, draws=draws, modules=modules, batch_size=n, real=mine)

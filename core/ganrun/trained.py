@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganrun import asking
 from ganrun import checkpoint as checkpoints
 from ganrun.arithmetic import along, around, concepts, direction, mean, total
 from ganrun.build import Experiment, build
@@ -22,7 +23,7 @@ from ganrun.data import read_items
 from ganrun.engine import Engine
 from ganrun.errors import UserError
 from ganrun.processes import Processes
-from ganrun.protocols import Dataset, Space
+from ganrun.protocols import Dataset, Refusal, Space
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
@@ -103,6 +104,7 @@ class Trained:
     """Networks of a run at one checkpoint. Samples are float32 on the CPU; images are in [-1, 1].
 
     folder, recipe, step: which run, and when. experiment: everything built, such as ``experiment.modules["generator"]``.
+    label_names: entry of labels -> the names of its values, or of its columns.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, checkpoint: str = "last") -> None:
@@ -113,6 +115,7 @@ class Trained:
         with self.settings():
             processes = Processes(self.recipe.train.device, self.recipe.train.precision)
             data: Any = self.dataset("train") if kept is None else KeptData(kept, lambda: self.dataset("train"))
+            self.label_names = asking.names_of(data) if kept is None else kept.get("label_names", {})
             self.experiment: Experiment = build(self.recipe, data, processes)
             self.studio = Studio(Engine(self.experiment))
             self.step, state = read_checkpoint(folder, checkpoint)
@@ -208,20 +211,37 @@ class Trained:
         latents = self._numbered([rows - 1, *(number for term in terms for number in term.samples)], seed)
         return self.from_latents(along({name: z[:rows] for name, z in latents.items()}, total(latents, terms), points), seed)
 
-    def translate(self, batch: Tensor, *, to: str | None = None, source: str | None = None, seed: int = 0) -> Tensor:
+    def translate(
+        self, batch: Tensor, *, to: str | None = None, source: str | None = None, ask: Mapping[str, Any] | None = None, seed: int = 0
+    ) -> Tensor:  # fmt: skip
         """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first output).
 
-        ``source`` is the entry the batch stands for: by default the other one of the same kind.
+        ``source`` is the entry the batch stands for: by default the other one of the same kind. ``ask`` says which labels the
+        translations are to have, such as ``{"label": "bold"}`` or ``{"attributes": [1, 0, 1]}``; what is not asked for is drawn.
 
         Raises:
-            UserError: if the variant does not translate, or has no such entry.
+            UserError: if the variant does not translate, has no such entry, or cannot be asked for such labels.
         """
         wanted, source = self.direction(to, source)
         spaces, n = self.experiment.dataset.spaces, len(batch)
+        labels = self.labels(ask or {})
         with self.settings():
             real = {name: _blank(space, n) for name, space in spaces.items()}
             real[source] = batch.to(torch.get_default_dtype())
-            return self.studio.turn(n, seed, real=real).made[wanted].detach().float().cpu()
+            latents = None
+            if labels:
+                latents = self.studio.latents(n, seed, real=real)
+                latents |= {name: label.to(self.studio.engine.device).expand(n, *label.shape) for name, label in labels.items()}
+            return self.studio.turn(n, seed, real=real, latents=latents).made[wanted].detach().float().cpu()
+
+    def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
+        """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64. Raises UserError as there."""
+        variant = self.experiment.variant
+        found = asking.labels(ask, self.experiment.description.codes, self.label_names)
+        try:
+            return variant.ask(found) if hasattr(variant, "ask") else found
+        except Refusal as refusal:
+            raise UserError(f"{self.folder}: {refusal.why}; {refusal.instead}") from refusal
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
         """The entries of the data that a translation makes and starts from. Raises UserError as :meth:`translate`."""

@@ -27,11 +27,16 @@ def test_a_sum_is_read_as_signed_groups_of_numbers():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "'' is no number"), ("3 - x", "'x' is no number of a sample"), ("3,,4", "'' is no number"), ("1 - ", "'' is no number"), ("1.5", "'1.5' is no")],
+    [("", "'' is no number"), ("3 - x", "'x' is no number of a sample"), ("3,,4", "'' is no number"), ("1 - ", "'' is no number"), ("1.5", "'1.5' is no")]
+    + [(large, "numbered from 0 to 999999") for large in ("1000000", "9" * 5000)],
 )
 def test_what_is_no_sum_is_told_so(text, message):
     with pytest.raises(UserError, match=message):
         concepts(text)
+
+
+def test_the_largest_number_of_a_sample():
+    assert concepts("999999") == [Concept(1, (999_999,))]
 
 
 def test_a_direction_has_two_ends():

@@ -239,3 +239,9 @@ def test_state_dicts_are_found_inside_checkpoints_and_other_files_are_told_apart
         read_weights(tmp_path / "c.pth")
     with pytest.raises(UserError, match="cannot be read: No such file"):
         read_weights(tmp_path / "missing.pth")
+
+
+def test_a_web_page_saved_as_weights_is_not_said_to_run_code(tmp_path):
+    (tmp_path / "page.pth").write_text("<html>not found</html>")
+    with pytest.raises(UserError, match=r"page\.pth is no file of weights, perhaps a web page"):
+        read_weights(tmp_path / "page.pth")

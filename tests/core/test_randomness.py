@@ -67,3 +67,15 @@ def test_item_draws_are_uniform_and_independent_of_their_purpose():
     assert abs(np.corrcoef(crop, flip)[0, 1]) < 0.03
     counts = np.bincount(draws.integers("side", 4), minlength=4) / 20_000
     assert np.allclose(counts, 0.25, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (100,)])
+def test_by_row_a_row_does_not_depend_on_how_many_there_are(shape):
+    """Torch alone draws other numbers where the count is not divisible by 16: fewer than 16 altogether, and the last 16."""
+    many = Draws(("sampling",), by_row=True).normal("z", 40, *shape)
+    for n in (1, 3, 16, 17, 39):
+        assert torch.equal(Draws(("sampling",), by_row=True).normal("z", n, *shape), many[:n])
+
+
+def test_by_row_draws_what_training_draws_where_torch_does_not_differ():
+    assert torch.equal(Draws(("sampling",), by_row=True).normal("z", 32, 3), Draws(("sampling",)).normal("z", 32, 3))

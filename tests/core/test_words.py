@@ -252,6 +252,29 @@ def test_a_game_without_a_loss_is_refused(tiny, make_run):
         make_run(tiny(variant={"lossless": {"latent": 4}}), {"variant.lossless": Lossless})
 
 
+class Alone(GAN):
+    """No game: the generator's samples go to 0."""
+
+    def describe(self, spaces):
+        found = super().describe(spaces)
+        del found.networks["discriminator"]
+        found.players, found.phases, found.games = found.players[1:], [Phase("generator", "generator", games=())], []
+        return found
+
+    def terms(self, turn):
+        return {"size": Term(turn.made["x"].square().mean())}
+
+
+def test_a_loss_that_no_game_asks_for_is_warned_about(tiny, make_run):
+    lossless = type("Lossless", (Alone,), {"defaults": {key: value for key, value in GAN.defaults.items() if key != "loss"}})
+    plugins = {"variant.alone": lossless}
+    players = {"generator": {"optimizer": "adam"}}
+    unused, without = (make_run(tiny(variant={"alone": {"latent": 4}}, players=players, **loss), plugins) for loss in ({"loss": "minimax"}, {}))
+    (warning,) = unused.experiment.warnings
+    assert "loss minimax: variant alone plays no game, so nothing asks for it" in str(warning)
+    assert without.experiment.warnings == make_run(tiny(loss="minimax")).experiment.warnings == []
+
+
 def test_streams_know_nothing_unless_told():
     assert Stream(torch.zeros(1), "fake").about == {}
 
@@ -261,3 +284,11 @@ def test_a_phase_with_a_condition_does_not_count_in_the_pace_beside_one_without(
     phases = [Phase("d", "d", repeats=5), Phase("warm up", "d", repeats=95, when=lambda step: step < 25), Phase("lazy", "d", every=2, terms=lambda turn: {})]
     assert pace(phases, "d") == pytest.approx(5 / 5.5)
     assert pace([phases[1], phases[2]], "d") == pytest.approx(95 / 95.5), "with no other phase it is counted as if it always came"
+
+
+def test_labels_of_real_samples_are_the_entry_label_whatever_comes_before(tiny, make_run):
+    sets = {name: {"digits": {"size": 8, "classes": [0, number]}} for name, number in (("one", 1), ("two", 2))}
+    run = make_run(tiny(**{**IMAGES, "dataset": {"multi": {"sets": sets}}}))
+    assert "label" not in run.experiment.dataset.spaces
+    assert run.evaluation.labels(n=3) is not None
+    assert torch.equal(make_run(tiny(**IMAGES)).evaluation.labels(n=3), make_run(tiny(**IMAGES)).evaluation.real("label", n=3).long())

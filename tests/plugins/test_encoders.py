@@ -10,6 +10,7 @@ from encodings_of import ALL, QUIET, linear, small, taken, weight
 from ganrun.build import RefusedError
 from ganrun.evaluation import Evaluation
 from ganrun.protocols import Interface, Refusal, Space
+from ganrun.testing.runs import samples
 from ganrun.training import settings_of_torch
 from ganrun_plugins.evaluators.encoding_neighbours import EncodingNeighbours, accuracy, fresh_encoders
 from ganrun_plugins.networks.conv_encoder import ConvEncoder
@@ -243,3 +244,9 @@ def test_without_encodings_or_labels_there_is_nothing_to_score(make_run):
     )
     with pytest.raises(Refusal, match="items of this data set have none"):
         EncodingNeighbours().build(nameless)
+
+
+def test_the_checks_sample_a_variant_of_real_items_in_float64(make_run):
+    """Its items are kept as float32; the networks of this run are float64."""
+    run = make_run(small("autoencoder"))
+    assert {name: x.dtype for name, x in samples(run).items()} == {"x": torch.float64}

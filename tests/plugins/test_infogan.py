@@ -336,3 +336,18 @@ def test_infogan_codes_promises_of_latents_what_both_samplers_promise(make_run):
     both = {"infogan-codes": {"noise": "normal", "codes": "normal"}}
     assert make_run(recipe_of(around={"sampler": both})).engine.sampler.provides == {"latent:normal"}
     assert make_run(recipe_of(around={"sampler": "infogan-codes"})).engine.sampler.provides == frozenset()
+
+
+def test_infogan_codes_know_the_codes_inside_another_sampler(make_run):
+    """Codes stay in [-1, 1] while noise is normal; and the shares of the label still hold."""
+    sampler = {"labels": {"shares": [1] * 9 + [0], "latents": "infogan-codes"}}
+    latents = make_run(recipe_of(categorical=[10], around={"sampler": sampler})).studio.latents(500)
+    assert float(latents["z"].abs().max()) > 2
+    assert float(latents["continuous"].abs().max()) < 1
+    assert int(latents["code"].max()) == 8
+
+
+def test_a_sampler_of_labels_inside_infogan_codes_is_refused_for_nobody_would_ask_it(make_run):
+    sampler = {"infogan-codes": {"noise": {"labels": {"shares": [1] * 10}}}}
+    with pytest.raises(RefusedError, match="would never be asked"):
+        make_run(recipe_of(categorical=[10], around={"sampler": sampler}))

@@ -71,6 +71,17 @@ def test_samples_move_to_where_the_discriminator_takes_them_for_real(tiny, make_
     assert abs(float(means[1][1])) < 0.3, "chosen: towards the data in the direction that is judged"
 
 
+def test_a_sample_does_not_depend_on_how_many_are_asked_for(tiny, make_run):
+    linear = {"mlp": {"widths": [], "norm": "none"}}
+    run = make_run(tiny(generator=linear, discriminator=linear, tricks=[{"metropolis-hastings": {"proposals": 20}}]))
+    with torch.no_grad():
+        run.engine.modules["generator"].output[0].weight.fill_(1.0)  # samples far apart, so that scores decide
+        run.engine.modules["discriminator"].output.weight.copy_(torch.tensor([[1.0, 0.0]]))
+    many = run.studio.latents(300)["z"]
+    for n in (1, 2, 40):
+        assert torch.equal(run.studio.latents(n)["z"], many[:n])
+
+
 def test_training_and_labels_are_left_alone(tiny, make_run):
     small = {"dataset": {"digits": {"size": 8}}, "variant": {"cgan": {"latent": 4}}, "generator": {"mlp": {"widths": [8]}}, "discriminator": {"mlp": {"widths": [8]}}}
     with_it, without = make_run(tiny(**small, tricks=[{"metropolis-hastings": {"proposals": 5}}])), make_run(tiny(**small))

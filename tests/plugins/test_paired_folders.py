@@ -126,6 +126,9 @@ def test_val_is_the_test_split_where_there_is_no_test(files, tmp_path):
 def test_what_is_no_pair_is_named(files, tmp_path):
     with pytest.raises(DataError, match="there is no such folder; it has to hold train and test, or trainA"):
         PairedFolders(files, "train", root="nowhere")
+    save(tmp_path / "half" / "trainB" / "1.png", noise(1))
+    with pytest.raises(DataError, match="half: it holds no folder train, and no trainA; it has to hold train and test, or trainA"):
+        PairedFolders(files, "train", root="half")
     save(tmp_path / "set" / "trainA" / "1.png", noise(1))
     save(tmp_path / "set" / "trainA" / "2.png", noise(1))
     save(tmp_path / "set" / "trainB" / "1.png", noise(1))

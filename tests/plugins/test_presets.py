@@ -69,7 +69,7 @@ PRESETS = {  # variant: loss, sampler, tricks, networks, (optimisers D, G), upda
     "began": ({"began": {"gamma": 0.5, "lambda_k": 0.001, "k": 0.0}}, "uniform", {}, ("began", "began"),
               ({"lr": 1e-4, "betas": (0.9, 0.999)},) * 2, None, 16, 64, None),
     "ebgan": ({"ebgan": {}}, "normal", {"pulling-away": {"weight": 0.1}}, ("dcgan", "autoencoder"), (DCGAN_ADAM,) * 2, None, 64, 100, NORMAL),
-    "magan": ({"magan": {}}, "normal", {}, ("dcgan", "autoencoder"), ({"lr": 5e-4, "betas": (0.5, 0.999)},) * 2, None, 64, 100, NORMAL),
+    "magan": ({"magan": {}}, "normal", {}, ("dcgan", "autoencoder"), ({"lr": 5e-4, "betas": (0.9, 0.999)},) * 2, None, 64, 100, NORMAL),
     "wgan": ({"wasserstein": {"drift": 0.0}}, "normal", {"weight-clipping": {"limit": 0.01, "when": "after"}}, ("dcgan", "dcgan"),
              (RMSPROP,) * 2, 5, 64, 100, NORMAL),
     "wgan-gp": ({"wasserstein": {"drift": 0.0}}, "normal", {"gradient-penalty": {"weight": 10.0, "target": 1.0, "one_sided": False, "every": 1}},
@@ -79,7 +79,8 @@ PRESETS = {  # variant: loss, sampler, tricks, networks, (optimisers D, G), upda
     "dragan": ({"non-saturating": {}}, "normal", {"dragan-penalty": {"weight": 10.0, "scale": 0.5, "noise": "uniform", "target": 1.0}},
                ("dcgan", "dcgan"), ({"lr": 1e-4, "betas": (0.5, 0.9)},) * 2, None, 64, 100, NORMAL),
     "ragan": ({"relativistic-average": {"form": "standard"}}, "normal", {}, ("dcgan", "dcgan"), (DCGAN_ADAM,) * 2, None, 32, 100, NORMAL),
-    "r3gan": ({"relativistic": {}}, "normal", {"r1": {**R3_GAMMA, "every": 1, "augmented": True}, "r2": {**R3_GAMMA, "every": 1}, "ema": {"warmup": 0.25}},
+    "r3gan": ({"relativistic": {}}, "normal", {"r1": {**R3_GAMMA, "every": 1, "augmented": True}, "r2": {**R3_GAMMA, "every": 1},
+               "ema": {"decay": 1.0, "half_life": {"cosine": [0.0, 5e6]}, "warmup": 0.3}},
               ("r3gan", "r3gan"), (R3_ADAM,) * 2, None, 512, 64, None),
     "unrolled": ({"minimax": {}}, "normal", {"unrolling": {"steps": 5, "objective": "saddle", "through": True}}, ("mlp", "mlp"),
                  ({"lr": 1e-4, "betas": (0.5, 0.999)}, {"lr": 1e-3, "betas": (0.5, 0.999)}), None, 512, 256, ("orthogonal", 1.4)),
@@ -141,9 +142,21 @@ def test_the_schedules_of_r3gan_are_half_a_cosine_each(catalog):
     assert middle["betas"] == pytest.approx((0, 0.945))
     for penalty in (r1, r2):
         assert [penalty["gamma"].at(step, clock) for step in (0, 500, 1000)] == pytest.approx([0.05, 0.0275, 0.005])
-    decay = ema["decay"].at(0, clock)
-    assert decay ** (5_000_000 / 512) == pytest.approx(0.5), "a half-life of 5 million images"
-    assert pytest.approx(5_000_000 / 512) == 0.25 * 20_000_000 / 512, "which a quarter of the updates is after 20 million"
+    assert [ema["half_life"].at(step, clock) for step in (0, 500, 1000)] == pytest.approx([0, 2.5e6, 5e6])
+
+
+def test_in_a_run_of_20_million_images_the_average_of_r3gan_has_the_half_life_of_the_paper_alone(catalog):
+    """In a run of 1,000 steps it would never forget the first weights; there the limit of 0.3 of the updates so far binds."""
+    recipe = load_recipe({"variant": "r3gan", "dataset": {"digits": {"size": 32}}}, catalog=catalog)
+    ema = recipe.tricks[2].parameters
+    assert ema["decay"].values == (1.0,)
+
+    def half_lives(total):  # in updates: the schedule's, and the limit
+        clock = Clock(total=total, batch=512, dataset=1437)
+        return [(ema["half_life"].at(step, clock) / 512, ema["warmup"].at(step, clock) * (step + 1)) for step in range(0, total, total // 100)]
+
+    assert all(half_life <= limit for half_life, limit in half_lives(20_000_000 // 512))
+    assert all(half_life > limit for half_life, limit in half_lives(1000)[2:])
 
 
 # --- whose move it is -------------------------------------------------------------------------------------------
@@ -314,6 +327,11 @@ def test_the_generator_of_ragan_sees_real_samples_that_the_discriminator_has_not
     witness, _ = watched(make_run, small("ragan"), 1)
     (_, _, _, first), (_, _, _, second) = witness.turns
     assert not torch.equal(first["real"], second["real"])
+
+
+def test_magan_trains_with_adamax(catalog):
+    recipe = load_recipe({"variant": "magan", "dataset": {"digits": {"size": 32}}}, catalog=catalog)
+    assert {player.optimizer.name for player in recipe.players.values()} == {"adamax"}
 
 
 def test_magan_trains_the_discriminator_alone_first(make_run):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 from ganrun.protocols import Interface, Refusal, Space
 from ganrun.schedule import Clock, Duration
@@ -185,6 +186,19 @@ def test_levels_that_are_not_needed_are_not_computed(generator, discriminator, x
         out().square().sum().backward()
         assert {name for name, p in network.named_parameters() if p.grad is None} == network.resting()
     assert ("blocks.8.0.weight" in discriminator.resting()) == (grown == 0)
+
+
+def test_a_network_is_compiled_once_for_a_whole_fade(generator, discriminator, x, z):
+    """And once more for the level that it leads to."""
+    for network, argument in ((generator, z), (discriminator, x)):
+        torch._dynamo.reset()
+        counter = CompileCounter()
+        compiled = torch.compile(network, backend=counter)
+        for grown in (1.25, 1.5, 1.75, 2.0):
+            network.grow(grown)
+            compiled(argument)
+        assert counter.frame_count == 2
+    torch._dynamo.reset()
 
 
 def test_images_are_linear_in_training_and_cut_off_outside(generator, z):

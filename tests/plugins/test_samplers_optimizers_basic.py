@@ -14,6 +14,7 @@ from ganrun.recipe.nodes import to_plain
 from ganrun.schedule import Clock, Scheduled
 from ganrun.testing import Plugin, checks_of
 from ganrun_plugins.optimizers.adam import Adam
+from ganrun_plugins.optimizers.adamax import Adamax
 from ganrun_plugins.optimizers.rmsprop import RMSprop
 from ganrun_plugins.optimizers.sgd import SGD
 from ganrun_plugins.samplers.normal import Normal
@@ -73,6 +74,19 @@ def test_sgd_by_hand():
 def test_rmsprop_by_hand():
     """The mean square after one step is (1 - 0.99) g^2, so the step is lr g / (0.1 g) = 10 lr."""
     assert step_once(RMSprop(lr=0.01), 4.0) == pytest.approx(0.9)
+
+
+def test_adamax_by_hand():
+    """betas (0.5, 0.5), gradients 4, 1 and -9: m = 2, 1.5, -3.75 and u = 4, max(2, 1) = 2, max(1, 9) = 9, with 1 - b1^t = 1/2, 3/4, 7/8.
+
+    So the steps are lr * 2 / (4 / 2) = lr, lr * 1.5 / (3/4 * 2) = lr, and -lr * 3.75 / (7/8 * 9).
+    """
+    weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    made = Adamax(lr=0.1, betas=(0.5, 0.5)).make([weight])
+    for gradient, expected in ((4.0, 0.9), (1.0, 0.8), (-9.0, 0.8 + 0.1 * 3.75 / (0.875 * 9))):
+        weight.grad = torch.full_like(weight, gradient)
+        made.step()
+        assert weight.item() == pytest.approx(expected)
 
 
 def test_nesterov_without_momentum_is_refused():
@@ -146,6 +160,7 @@ KINDS = [
     Adam(lr=0.1, betas=(0.5, 0.9), weight_decay=0.3), Adam(lr=0.1, betas=(0.0, 0.999)), Adam(lr=0.1, betas=(0.9, 0.0)), SGD(lr=0.1),
     SGD(lr=0.1, momentum=0.9, weight_decay=0.3), SGD(lr=0.1, momentum=0.9, nesterov=True), RMSprop(lr=0.1, weight_decay=0.3),
     RMSprop(lr=0.1, momentum=0.5), RMSprop(lr=0.1, momentum={"linear": [0.0, 0.5]}),
+    Adamax(lr=0.1, weight_decay=0.3), Adamax(lr=0.1, betas=(0.0, 0.5)),
 ]  # fmt: skip
 
 

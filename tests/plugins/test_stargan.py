@@ -189,6 +189,7 @@ def test_targets_of_a_batch_are_its_own_labels_set_by_set():
         ({"x": X, "one": Space("labels", (), 2), "other": Space("labels", (), 2)}, {}, "set its `of`"),
         ({"x": X, "label": Space("labels", (), 2)}, {"of": "style"}, "names the labels 'style'"),
         ({"x": X, "source": Space("labels", (), 2), "label_a": Space("labels", (), 2)}, {}, "one entry of labels for each set"),
+        (TWO_SETS, {"of": "label_b"}, "not known, of the items of all other sets"),
     ],
 )
 def test_data_whose_labels_do_not_say_the_domains_are_refused(spaces, parameters, why):

@@ -56,7 +56,7 @@ def experiment_of(network: nn.Module, takes: Space = LATENT, player: str = "gene
     description = SimpleNamespace(networks={"generator": SimpleNamespace(kind="generator", interface=Interface(takes, takes))})
     return SimpleNamespace(
         modules={"generator": network}, networks=lambda kind: {"generator": network}, description=description,
-        players={player: Player(player, ["generator"])},
+        players={player: Player(player, ["generator"])}, games=[],
     )  # fmt: skip
 
 
@@ -196,6 +196,43 @@ def test_warm_up_keeps_the_half_life_below_a_share_of_the_updates():
         decay = 0.5 ** (1 / (0.5 * (step + 1)))
         expected = decay * expected + (1 - decay)
         assert trick.averages["generator"]["weight"].item() == pytest.approx(expected)
+
+
+def test_a_half_life_counts_real_images_and_may_grow_from_0():
+    """Half-life 0 keeps nothing, one of a step's images a half, of four steps' 0.5^(1/4)."""
+    batch = make_turn().engine.clock.batch
+    for images, kept in ((0.0, 0.0), (float(batch), 0.5), (4.0 * batch, 0.5**0.25)):
+        network = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(network.weight, 1.0)
+        trick = averaging(network, decay=1.0, half_life=images)
+        nn.init.constant_(network.weight, 0.0)
+        trick.updated(make_turn(0, "generator"))
+        assert trick.averages["generator"]["weight"].item() == pytest.approx(kept)
+
+
+def test_a_half_life_is_a_limit_beside_decay_and_warm_up():
+    """Of 0.6, 0.5^(1/2) = 0.71 by a half-life of two steps, and 0.5^(1/1) by a warm-up of the first update, the smallest counts."""
+    batch = make_turn().engine.clock.batch
+    for settings, kept in (({"decay": 0.6}, 0.6), ({"decay": 0.9}, 0.5**0.5), ({"decay": 0.9, "warmup": 1.0}, 0.5), ({"decay": 0.0}, 0.0)):
+        network = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(network.weight, 1.0)
+        trick = averaging(network, half_life=2.0 * batch, **settings)
+        nn.init.constant_(network.weight, 0.0)
+        trick.updated(make_turn(0, "generator"))
+        assert trick.averages["generator"]["weight"].item() == pytest.approx(kept)
+
+
+def test_a_scheduled_half_life_is_that_of_the_step():
+    """{steps: 0 images, then from step 2 on one step's}: two updates copy, the third keeps a half."""
+    batch = make_turn().engine.clock.batch
+    network = nn.Linear(1, 1, bias=False)
+    trick = averaging(network, decay=1.0, half_life=Scheduled({"steps": {0: 0.0, 2: float(batch)}}))
+    found = []
+    for step in range(3):
+        nn.init.constant_(network.weight, float(step + 1))
+        trick.updated(make_turn(step, "generator"))
+        found.append(trick.averages["generator"]["weight"].item())
+    assert found == [1.0, 2.0, 2.5]
 
 
 def test_decay_0_samples_with_the_newest_weights_bit_for_bit():

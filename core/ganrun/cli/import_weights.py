@@ -25,11 +25,13 @@ def command(
     from ganrun.catalog import Catalog
     from ganrun.importing import import_weights
 
-    named = {}
+    named: dict[str, Path] = {}
     for text in files:
         network, _, file = text.partition("=")
         if not network or not file:
             raise UserError(f"{text}: expected NETWORK=FILE, such as generator=latest_net_G.pth")
+        if network in named:
+            raise UserError(f"{text}: {network} has a file already, {named[network]}; give one for each network")
         named[network] = Path(file)
     catalog = Catalog(modules=plugin or ())
     run = import_weights(open_recipe(recipe, catalog, list(changes or ())), catalog, named, output)

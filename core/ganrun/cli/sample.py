@@ -21,13 +21,14 @@ ALONG = 8  # samples from one end of an interpolation to the other
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
-    count: Annotated[int, typer.Option(min=1, help="How many samples.")] = 64,
+    count: Annotated[int, typer.Option(min=1, help="How many samples; --each, --traverse and --arithmetic make as many as they show.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Which samples; 0 gives those in the run's own pictures.")] = 0,
     grid: Annotated[Path | None, typer.Option(metavar="FILE", help="One picture of all; RUN/sample.png by default.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="A picture each; points go to samples.csv.")] = None,
     interpolate: Annotated[bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")] = False,
     each: Annotated[bool, typer.Option("--each", help="A row for each label that the generator can be asked for.")] = False,
     traverse: Annotated[bool, typer.Option("--traverse", help="Rows along each number of a code, such as InfoGAN's, from -2 to 2.")] = False,
+    code: Annotated[str | None, typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse.")] = None,
     arithmetic: Annotated[str | None, typer.Option(metavar="SUM", help='Samples by number: "3,7,9 - 1,4 + 0": each mean, the sum, and samples near it.')] = None,
     turn: Annotated[str | None, typer.Option(metavar="A>B", help='Rows moved by the way from one group to another: "3,7 > 1,4".')] = None,
     mixed: Annotated[bool, typer.Option("--mixed-with-real", help="Half of the grid are real samples, nobody knows where; the key lies beside it.")] = False,
@@ -41,6 +42,8 @@ def command(
         raise UserError(f"--mixed-with-real makes one blind grid; leave out {' and '.join([*ways, *(['--output'] if output else [])])}")
     if len(ways) > 1:
         raise UserError(f"{' and '.join(ways)} each make a picture of their own; give one of them")
+    if code is not None and not (each or traverse):
+        raise UserError("--code names what --each or --traverse goes through; add one of them")
     trained = load(run, checkpoint, plugins=plugin or ())
     if mixed:
         print(blind_test(trained, count, seed, grid or run / "blind.png"))
@@ -48,9 +51,9 @@ def command(
     if interpolate:
         samples = trained.interpolate(math.ceil(count / ALONG), ALONG, seed)[:count]
     elif each:
-        samples = trained.each(columns=ALONG, seed=seed)
+        samples = trained.each(code, ALONG, seed)
     elif traverse:
-        samples = trained.traverse(points=ALONG, seed=seed)
+        samples = trained.traverse(code, points=ALONG, seed=seed)
     elif arithmetic is not None:
         samples = trained.arithmetic(arithmetic, ALONG, seed)
     elif turn is not None:

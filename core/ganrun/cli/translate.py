@@ -23,6 +23,12 @@ def command(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of pictures; its subfolders are kept.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the translations go, under the same names.")],
     to: Annotated[str | None, typer.Option(metavar="ENTRY", help="What to translate to: b or a. The first output by default.")] = None,
+    ask: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Labels the translations are to have: label=3, label=bold, attributes=1,0,1. Drawn by default. Can be repeated."
+        ),
+    ] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     keep_size: Annotated[bool, typer.Option("--keep-size", help="Scale each translation back to the size of its picture.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures in OUT that have the same names.")] = False,
@@ -30,9 +36,11 @@ def command(
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
 ) -> None:
     """Translate a folder of pictures. Each is scaled to the size the run was trained on."""
+    from ganrun import asking
     from ganrun.api import load
     from ganrun.picture_files import find_pictures
 
+    asked = asking.split(ask or ())
     source, target = source.expanduser(), target.expanduser()
     if source.resolve() == target.resolve():
         raise UserError(f"{target}: OUT is IN, so the translations would replace the pictures; give another folder")
@@ -43,19 +51,21 @@ def command(
         raise UserError(f"{there[0]} is there already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; give another OUT, or add --overwrite")
     trained = load(run, checkpoint, plugins=plugin or ())
     wanted, start = trained.direction(to)
+    trained.labels(asked)  # before any picture is read
     if trained.experiment.dataset.spaces[start].kind != "image":
         raise UserError(f"{run}: it translates {trained.experiment.dataset.spaces[start]}, not pictures")
     unreadable = 0
     for first in range(0, len(files), BATCH):
         some = files[first : first + BATCH]
-        unreadable += translate_files(trained, some, (source, target), (wanted, start), keep_size=keep_size, seed=seed)
+        unreadable += translate_files(trained, some, (source, target), (wanted, start), asked, keep_size=keep_size, seed=seed)
     print(f"{len(files) - unreadable} pictures from {start} to {wanted} in {target} (step {trained.step})")
     if unreadable:
         raise UserError(f"{unreadable} of {len(files)} pictures could not be translated; they are named above")
 
 
 def translate_files(
-    trained: Trained, files: list[Path], folders: tuple[Path, Path], direction: tuple[str, str], *, keep_size: bool, seed: int
+    trained: Trained, files: list[Path], folders: tuple[Path, Path], direction: tuple[str, str], ask: dict[str, str],
+    *, keep_size: bool, seed: int,
 ) -> int:  # fmt: skip
     """Translate some files. Returns how many could not be, each named on stderr."""
     import torch
@@ -70,7 +80,7 @@ def translate_files(
             good.append(file)
             sizes.append(picture[0])
             batch.append(pictures.to_tensor(picture[1]))
-    made = trained.translate(torch.stack(batch), to=wanted, source=start, seed=seed) if batch else ()
+    made = trained.translate(torch.stack(batch), to=wanted, source=start, ask=ask, seed=seed) if batch else ()
     failed = len(files) - len(good)
     for file, size, image in zip(good, sizes, made):
         place = folders[1] / file.relative_to(folders[0])

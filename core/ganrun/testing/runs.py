@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganrun import checkpoint
 from ganrun.catalog import Catalog
+from ganrun.data import prepared
 from ganrun.recipe import Recipe
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.probe import Probe
@@ -74,9 +75,9 @@ def common(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, 
 def samples(run: Run, n: int = 4) -> dict[str, Tensor]:
     """What the run makes outside training, by output."""
     real = None
-    if run.experiment.description.conditional:
-        real = {name: run.evaluation.real(name, n=n) for name in run.experiment.dataset.spaces}
     with settings_of_torch(run.recipe):
+        if run.experiment.description.conditional:  # real items are kept as float32, the networks may be float64
+            real = prepared({name: run.evaluation.real(name, n=n) for name in run.experiment.dataset.spaces}, "cpu")
         made = run.studio.turn(n, real=real).made
     return {name: made[name].clone() for name in run.experiment.description.outputs}
 

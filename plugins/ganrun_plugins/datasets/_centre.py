@@ -51,10 +51,15 @@ def chosen(count: int, wanted: int, split: str, name: str) -> list[int]:
     Raises:
         DataError: if nothing would remain for training.
     """
-    if wanted >= count:
-        raise DataError(f"{name}: {wanted} of {count} pictures held out for tests leave none to train on; set `held_out` lower")
+    check_held_out(count, wanted, name)
     order = permutation(count, name, "held out")
     return sorted((order[:wanted] if split == "test" else order[wanted:]).tolist())
+
+
+def check_held_out(count: int, wanted: int, name: str) -> None:
+    """Raises DataError if nothing would remain for training."""
+    if wanted >= count:
+        raise DataError(f"{name}: {wanted} of {count} pictures held out for tests leave none to train on; set `held_out` lower")
 
 
 def columns_of(wanted: Sequence[str], known: Sequence[str], where: str) -> list[int]:

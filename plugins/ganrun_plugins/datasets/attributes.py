@@ -13,6 +13,7 @@ With a ``partition`` (CelebA's ``list_eval_partition.txt``: a name and 0, 1 or 2
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -107,7 +108,9 @@ def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
         DataError: naming the file and the line.
     """
     lines = _lines(path, "the list of attributes")
-    start = 1 if len(lines[0]) == 1 and lines[0][0].isdigit() else 0  # the number of pictures
+    start = 1 if len(lines[0]) == 1 and lines[0][0].isdecimal() else 0  # the number of pictures
+    if len(lines) == start:
+        raise DataError(f"{path}: it ends before the names of the attributes; it may be cut off")
     known, rows = lines[start], lines[start + 1 :]
     values = []
     for number, (name, *row) in enumerate(rows, start + 2):
@@ -117,6 +120,9 @@ def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
     if not values or (start and int(lines[0][0]) != len(values)):
         said = lines[0][0] if start else "nothing of how many there are"
         raise DataError(f"{path}: it lists {len(values)} pictures, and its first line says {said}; it may be cut off")
+    twice = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
+    if twice:  # it could be in both splits
+        raise DataError(f"{path}: {twice[0]} is listed twice; remove one of its lines")
     return known, [row[0] for row in rows], torch.tensor(values).long()
 
 

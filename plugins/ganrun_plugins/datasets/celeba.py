@@ -23,7 +23,7 @@ from ganrun.data import Announced, DataError
 from ganrun.download import only_one
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import DataFiles, Space
-from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, chosen, columns_of
+from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, check_held_out, chosen, columns_of
 from ganrun_plugins.datasets.attributes import AttributePictures
 
 PICTURES = 202_599
@@ -63,6 +63,8 @@ class CelebA(AttributePictures):
     ) -> Announced | None:  # fmt: skip
         """Spaces and length before the download; None for a folder of one's own."""
         spaces = {"x": Space("image", (3, size, size)), "attributes": Space("labels", (len(attributes),), 2)}
+        if held_out is not None:
+            check_held_out(PICTURES, held_out, "celeba")
         items = PUBLISHED[split] if held_out is None else held_out if split == "test" else PICTURES - held_out
         return Announced(spaces, items, cls.classes) if root is None else None
 

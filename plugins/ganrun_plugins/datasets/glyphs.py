@@ -5,8 +5,8 @@ Adversarial Networks", 2017, has 3,740 classes of Chinese characters).
 
 The figure of a class is fixed: ``strokes`` curves between points of a 3 x 3 grid, each bent sideways by up to 0.3 of its length, no two
 between the same points. An item is its class's figure with every end and bend moved (standard deviation ``jitter``), then
-turned (10 degrees), stretched (10 %), slanted (0.15) and shifted (4 %), all at most so far, and drawn with a pen of 0.03 to 0.05 of
-the side. Ink is 1 within the pen's radius and falls to 0 over one pixel.
+turned (10 degrees), stretched (10 %), slanted (0.15) and shifted (4 %), all at most so far, and drawn with a pen whose
+radius is 0.03 to 0.05 of the side. Ink is 1 inside and falls to 0 over one pixel, half of it beyond the radius.
 
 Figures follow from the number of the class alone, items from (split, class, number): the first classes and the first items are the
 same however many there are. Train and test share figures and no item.
@@ -49,7 +49,7 @@ def figures(classes: int, strokes: int) -> np.ndarray:
 
 
 def written(figure: np.ndarray, draws: ItemDraws, jitter: float) -> tuple[np.ndarray, np.ndarray]:
-    """Figures of items (B, strokes, 3, 2) -> points along their curves (B, strokes, PIECES + 1, 2), and the pen's width (B,)."""
+    """Figures of items (B, strokes, 3, 2) -> points along their curves (B, strokes, PIECES + 1, 2), and the pen's radius (B,)."""
     rows, strokes = figure.shape[:2]
     u = draws.uniform("move", 12 * strokes).reshape(rows, 2, strokes, 3, 2)
     moved = figure + jitter * np.sqrt(-2 * np.log1p(-u[:, 0])) * np.cos(2 * math.pi * u[:, 1])  # Box and Muller: normal numbers

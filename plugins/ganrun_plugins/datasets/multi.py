@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ganrun.asking import names_of
 from ganrun.data import Announced, DataError, fingerprint, prepared
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import DataFiles, PartOf, Space
@@ -54,8 +55,8 @@ class Multi:
         longest = max(map(len, self.sets))
         counts = [longest if balanced and split == "train" else len(data) for data in self.sets]
         self.starts = np.cumsum([0, *counts])
-        named = [getattr(data, "label_names", {}).get(inner, data.classes) for data, inner in zip(self.sets, self.inner)]
-        self.label_names = dict(zip(self.entries, named))
+        named = [names_of(data).get(inner) for data, inner in zip(self.sets, self.inner)]
+        self.label_names = {entry: names for entry, names in zip(self.entries, named) if names is not None}
         self.known_rows = {entry: range(*ends) for entry, ends in zip(self.entries, pairwise(self.starts.tolist()))}
 
     def __len__(self) -> int:

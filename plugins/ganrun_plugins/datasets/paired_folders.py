@@ -114,6 +114,8 @@ def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
     if split == "test" and not (base / f"test{ending}").is_dir() and (base / f"val{ending}").is_dir():
         split = "val"
     if not apart:
+        if not (base / split).is_dir():
+            raise DataError(f"{base}: it holds no folder {split}, and no trainA; it has to hold train and test, or trainA, trainB, testA and testB")
         return find_pictures(base / split), None
     first, second = (named(base / f"{split}{domain}") for domain in "AB")
     alone = sorted(first.keys() ^ second.keys())

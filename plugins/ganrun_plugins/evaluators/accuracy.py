@@ -54,8 +54,7 @@ class Accuracy:
     def build(self, experiment: Experiment) -> None:
         """Refuse before training what could not be scored."""
         infers, spaces = experiment.description.infers, experiment.dataset.spaces
-        label = next((space for space in spaces.values() if space.kind == "labels"), None)
-        if label is None or label.shape:
+        if not any(space.kind == "labels" and not space.shape for space in spaces.values()):
             raise Refusal("it compares with the class of each test item, and the data have none", "a data set with one label for each item")
         name = self._name(infers)
         if not self.matched and spaces.get(name) != infers[name]:
@@ -70,13 +69,18 @@ class Accuracy:
             raise Refusal(f"this variant infers {which}", instead)
         return self.of or known[0]
 
+    @staticmethod
+    def _truth(spaces: Mapping[str, Space], name: str) -> str:
+        """The entry of the data that is compared with: of that name, else (codes have no name there) the first with classes."""
+        known = [entry for entry, space in spaces.items() if space.kind == "labels" and not space.shape]
+        return name if name in known else known[0]
+
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.studio is None:
             raise UserError("accuracy: it scores what networks say of real items, and these samples lie in a folder; evaluate a run")
         name = self._name(evaluation.description.infers)
         logits = evaluation.inferred(name)  # (n, K)
-        label = evaluation.labels(n=len(logits))
-        assert label is not None, "refused in build"
+        label = evaluation.real(self._truth(evaluation.spaces, name), n=len(logits)).long()  # (n,)
         key = "matched" if self.matched else ""
         if not bool(logits.isfinite().all()):
             return {key: float("nan")}

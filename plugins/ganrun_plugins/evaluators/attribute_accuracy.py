@@ -20,6 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ganrun.asking import names_of
 from ganrun.data import fingerprint
 from ganrun.errors import UserError
 from ganrun.evaluation import Evaluation, FeatureContext, bracket, context_of
@@ -82,12 +83,12 @@ class Answered:
 def questions(data: Any, codes: Mapping[str, Space]) -> list[Question]:
     """What can be asked of a generator and is known of the data's items."""
     found = []
-    rows, labels = getattr(data, "known_rows", {}), getattr(data, "label_names", {})
+    rows, known = getattr(data, "known_rows", {}), names_of(data)
     for entry, space in codes.items():
         if space.kind != "labels" or data.spaces.get(entry) != space or (space.shape and space.classes != 2):
             continue
         count = space.size if space.shape else space.classes
-        names = labels.get(entry) or (data.classes if len(data.classes) == count else range(count))
+        names = known.get(entry, range(count))
         if space.shape:
             found += [Question(entry, column, (str(name),), rows.get(entry)) for column, name in enumerate(names)]
         else:

@@ -9,8 +9,8 @@ the target's real test images is ``adapted``. Two others of the same network and
     oracle         trained on the target's own training images with their labels, which the task withholds: what there is to reach
 
 The network and its training are those of the features ``classifier`` (small shifts and noise, no mirroring), with fewer steps, at the
-images' own size up to 32 pixels. What is drawn depends on the direction and the recipe's seed alone; source-only and oracle are
-trained once a run.
+images' own size up to 32 pixels. What is drawn depends on the direction, on which of the three it is, and on the
+recipe's seed alone; source-only and oracle are trained once a run.
 Intervals are Wilson's over the test images: how much a score changes with the classifier's own initial weights is not in them.
 """
 

@@ -116,17 +116,13 @@ class EncodingNeighbours:
         found = []
         with evaluation.studio.modules() as modules:
             for rows, items in real_rows(evaluation.dataset(split), n):
-                real = {name: _typed(x).to(engine.device) for name, x in items.items()}
+                real = {name: x.to(engine.device) for name, x in items.items()}
                 draws = Draws(("untrained", split, rows.start), device=engine.device)
                 count = rows.stop - rows.start
                 turn = Turn(engine, PHASE, step=engine.clock.total, draws=draws, modules={**modules, **encoders}, batch_size=count, real=real)
                 with engine.processes.autocast():
                     found.append(engine.variant.infer(turn)[self.of].float().cpu())
         return torch.cat(found)
-
-
-def _typed(x: Tensor) -> Tensor:
-    return x.to(torch.get_default_dtype()) if x.is_floating_point() else x
 
 
 @hookimpl

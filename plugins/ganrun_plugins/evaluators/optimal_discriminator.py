@@ -6,13 +6,14 @@ discriminator is D*(x) = p(x) / (p(x) + q(x)), and the value of the game is then
     V(D*) = E_p log D* + E_q log(1 - D*) = -log 4 + 2 JSD(p, q),    from -log 4, if q = p, up to 0, if they share nothing
 
 Densities are shares of samples in equal cells (a histogram), so that everything is in closed form there: JSD in nats, D* in each cell. On
-n samples of each the JSD of equal densities comes out at about (cells that hold samples - 1) / (8 n), not at 0; fewer than 20 samples a
+n samples of each the JSD of equal densities comes out at about (cells that hold samples - 1) / (4 n), not at 0; fewer than 20 samples a
 cell are marked.
 
 The discriminator's own value takes its logits l: E_p log sigmoid(l) + E_q log sigmoid(-l). What a generator's two losses give it to learn
 from is their slope at the logits of its samples: D for log(1 - D), which vanishes where fakes are told apart surely, and 1 - D for
 -log D, which does not (section 3, last paragraph). On a line the curves are drawn; in the plane the surface of the score with the
-line on which it is undecided.
+line on which it is undecided. A discriminator that is told more than the point (a label, a latent), and a loss whose score of a point
+depends on other samples (``cramer``), have no value at a point: the densities' scores alone are given.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class OptimalDiscriminator:
     ) -> None:  # fmt: skip
         self.cells = cells
         self.draw = draw
+        self.pointwise = False  # whether the discriminator's score is a function of the point
         self.probability = False
 
     @hookimpl
@@ -85,7 +87,10 @@ class OptimalDiscriminator:
         space = experiment.dataset.spaces[experiment.description.outputs[0]]
         if space.kind == "points" and space.size > 2:
             raise Refusal(f"cells are counted on a line or in a plane, and these points have {space.size} coordinates", "points of one or two")
-        self.probability = "logit:probability" in getattr(experiment.loss, "provides", ())
+        asked = [experiment.description.networks[game.discriminator].interface for game in experiment.games[:1]]
+        alone = any(interface.takes == space and not interface.given for interface in asked)
+        self.pointwise = alone and not getattr(experiment.loss, "score_sees", ())
+        self.probability = self.pointwise and "logit:probability" in getattr(experiment.loss, "provides", ())
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.studio is None:
@@ -138,6 +143,8 @@ class OptimalDiscriminator:
             if self.probability:
                 drawn["D"] = self._opinions(evaluation, x[:, None]).sigmoid()
             evaluation.draw("curves", curves(x, {name: values.float() for name, values in drawn.items()}))
+            return
+        if not self.pointwise:
             return
         axes = [(low[k] + centres * (high[k] - low[k])).float() for k in range(2)]
         grid = torch.cartesian_prod(axes[1], axes[0]).flip(1)  # (cells^2, 2): rows from below, columns from the left

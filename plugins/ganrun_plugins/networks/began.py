@@ -9,8 +9,9 @@ With n = 128 and a code of 64 numbers the generator and the discriminator of 64 
 of 128 x 128 ones 2,011,779 and 23,221,443; with n = 64, at 64 x 64, 563,395 and 4,011,651.
 
 Layers are those of a well-known TensorFlow version, whose stride-2 convolutions keep the channels and whose next one adds n.
-Differences from it: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is without. The paper's skip
-connections, which join the first 8 x 8 tensor of a decoder to every size behind it, are ``skips: true``. Sides that are no 8, 16,
+Differences from it: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is without. It has no skip connections;
+``skips: true`` joins the first 8 x 8 tensor of a decoder to every size behind it, before that size's first convolution (our reading of the
+paper, held against no code). Sides that are no 8, 16,
 32, ... are halved rounding up: 28, 14, 7.
 """
 

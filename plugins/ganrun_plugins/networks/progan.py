@@ -97,7 +97,9 @@ class PixelNorm(nn.Module):
 class Growing(nn.Module):
     """A network of levels 0 to ``top``, with its growth as the buffer ``grown``.
 
-    Which layers run is decided by a plain number beside the buffer, so that no forward waits for the device.
+    Which layers run is decided by plain numbers beside the buffer, so that no forward waits for the device: ``level``, the level that is
+    shown, wholly or in part, and ``fading``, whether the next one is being mixed in. Neither changes within a fade, so that a compiled
+    network is compiled once for each.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"growing"})
@@ -107,24 +109,19 @@ class Growing(nn.Module):
         super().__init__()
         self.top = top
         self.register_buffer("grown", torch.tensor(float(top)))
-        self.shown = float(top)
+        self._show(float(top))
+
+    def _show(self, levels: float) -> None:
+        self.shown = levels
+        self.level = int(levels)
+        self.fading = levels > self.level
 
     def grow(self, levels: float) -> None:
         """Show so many levels, from 0 (4 x 4 pixels) to ``top``; a part of one is how far the next is mixed in."""
         exact = torch.tensor(min(max(levels, 0.0), float(self.top)), dtype=self.grown.dtype, device="cpu")
         if float(exact) != self.shown:  # what a checkpoint holds, and what is shown, are the same number
             self.grown.fill_(float(exact))
-            self.shown = float(exact)
-
-    @property
-    def level(self) -> int:
-        """The level that is shown, wholly or in part."""
-        return int(self.shown)
-
-    @property
-    def fading(self) -> bool:
-        """Whether the next level is being mixed in."""
-        return self.shown > self.level
+            self._show(float(exact))
 
     @property
     def share(self) -> Tensor:
@@ -149,7 +146,7 @@ class Growing(nn.Module):
     def _load_from_state_dict(self, *args: Any, **named: Any) -> None:
         super()._load_from_state_dict(*args, **named)
         if not self.grown.is_meta:
-            self.shown = float(self.grown)
+            self._show(float(self.grown))
 
 
 class ProGANGenerator(Growing):

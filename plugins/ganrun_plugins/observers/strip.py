@@ -1,8 +1,9 @@
 """A training strip: the same latents at chosen moments side by side, so that one sees samples come out of noise.
 
 ``strip.png`` has a row for each latent and a column for each moment, such as the ends of epochs 1, 6, 21 and 51; it is drawn anew at
-every moment, and at the end of the run, whose samples are its last column. The columns are kept as ``strip/step-0001000.png``. The
-latents are those of ``ganrun sample RUN --seed 0``; a variant that translates is shown with its inputs as the first column.
+every moment, and at the end of the run, whose samples are its last column. The columns are kept as ``strip/step-0001000.png``; where a
+run stopped and was resumed has no place in the strip. The latents are those of ``ganrun sample RUN --seed 0``; a variant that
+translates is shown with its inputs as the first column.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun import pictures
+from ganrun.build import Experiment
 from ganrun.data import read_items
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Refusal
+from ganrun.refusals import Refused
 from ganrun.schedule import Duration
 from ganrun.training import Run
 
@@ -40,6 +43,15 @@ class Strip:
             raise Refusal("moments in minutes would show other steps on another machine", "epochs, steps, images, kimg or percent")
 
     @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        """Warn of moments that never come."""
+        total = experiment.clock.total
+        late = [str(moment) for moment in self.at if moment.whole_steps(experiment.clock) > total]
+        if late:
+            why = f"the run ends after {total} steps, so there is no column of {', '.join(late)}"
+            experiment.warnings.append(Refused("observer strip", why, "an earlier moment, or more train.steps"))
+
+    @hookimpl
     def run_start(self, run: Run) -> None:
         self._cut(run)
 
@@ -55,8 +67,11 @@ class Strip:
 
     @hookimpl
     def step_end(self, run: Run) -> None:
-        if run.step in {moment.whole_steps(run.experiment.clock) for moment in self.at}:
+        if run.step in self._moments(run):
             self._draw(run)
+
+    def _moments(self, run: Run) -> set[int]:
+        return {moment.whole_steps(run.experiment.clock) for moment in self.at}
 
     @hookimpl
     def run_end(self, run: Run, reason: str) -> None:
@@ -72,7 +87,7 @@ class Strip:
             made = run.studio.turn(self.rows if real is None else len(real[output]), SEED, real=real).made[output]
         place = self._folder(run) / f"step-{run.step:07d}.png"
         pictures.save(self._column(made), place)
-        columns = [Image.open(path).convert("RGB") for _, path in self._columns(run)]
+        columns = [Image.open(path).convert("RGB") for step, path in self._columns(run) if step in {*self._moments(run), run.step}]
         if real is not None:
             kind = experiment.dataset.spaces[output].kind
             sources = [name for name, space in experiment.dataset.spaces.items() if space.kind == kind and name != output]

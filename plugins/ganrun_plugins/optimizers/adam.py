@@ -72,13 +72,13 @@ class Adam:
             mean = first * state["exp_avg"] + (1 - first) * g if "exp_avg" in state else (1 - first) * g
             square = second * state["exp_avg_sq"] + (1 - second) * g * g if "exp_avg_sq" in state else (1 - second) * g * g
             exact = count.to(torch.promote_types(parameter.dtype, count.dtype))  # torch counts in float32
-            size = rate / _correction(first, exact)
-            stepped.append(parameter - size * mean / (safe_root(square) / _correction(second, exact).sqrt() + eps))
+            size = rate / bias_correction(first, exact)
+            stepped.append(parameter - size * mean / (safe_root(square) / bias_correction(second, exact).sqrt() + eps))
             after.append({"step": count, "exp_avg": mean, "exp_avg_sq": square})
         return stepped, after
 
 
-def _correction(beta: float, count: Tensor) -> Tensor:
+def bias_correction(beta: float, count: Tensor) -> Tensor:
     """1 - beta^count, without the cancellation that 1 - 0.999 has in float32."""
     return -torch.expm1(count * math.log(beta)) if beta > 0 else torch.ones_like(count)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganrun.build import Experiment
 from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf, Space
+from ganrun.protocols import PartOf, Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.recipe import Part
 
@@ -30,14 +30,20 @@ class InfoGANCodes:
     ) -> None:  # fmt: skip
         self.noise: Any = noise.make()
         self.codes: Any = codes.make()
+        if hasattr(self.noise, "labels") or hasattr(self.codes, "labels"):
+            why = "it draws no labels, so a sampler of labels inside it would never be asked"
+            raise Refusal(why, "sampler: {labels: {latents: infogan-codes}}")
         self.names: frozenset[str] = frozenset()
         promised = [frozenset(getattr(sampler, "provides", ())) for sampler in (self.noise, self.codes)]
         self.provides = promised[0] & promised[1]  # what is said of latents is said of all
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        """Learn the names of the codes."""
+        """Learn the names of the codes. The two samplers are told of the experiment, too."""
         self.names = frozenset(experiment.description.codes)
+        for sampler in (self.noise, self.codes):
+            if hasattr(sampler, "build"):
+                sampler.build(experiment)
 
     def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
         """n rows, (n, *space.shape)."""

@@ -39,7 +39,9 @@ class Labels:
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        """Refuse shares that are not for the classes there are."""
+        """Refuse shares that are not for the classes there are. The other sampler is told of the experiment, too."""
+        if hasattr(self.latents, "build"):
+            self.latents.build(experiment)
         classes = sorted({space.classes for space in experiment.description.codes.values() if space.kind == "labels"})
         if self.shares is not None and len(self.shares) not in classes:
             found = f"labels of {' and '.join(map(str, classes))} classes" if classes else "no labels"

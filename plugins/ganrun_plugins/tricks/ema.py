@@ -9,6 +9,8 @@ scored by, as in the second paper):
 
 ``decay: 0`` is the newest weights. A decay b has a half-life of log(0.5) / log(b) updates: 692 for 0.999. ``warmup: 0.05``
 keeps the half-life below a twentieth of the updates so far, as StyleGAN2 does; ``start`` is BigGAN's way (Brock et al. 2018).
+``half_life`` keeps it below a number of real images, an update counted as a step's: b is at most 0.5^(images of a step / half_life). With
+``decay: 1`` it is the half-life, whatever the batch; R3GAN lets it grow from 0, ``half_life: {cosine: [0, 5e6]}``.
 Where the players take turns, discriminator first, ``after: discriminator`` gives the same averages one step later; with several
 updates of one player a step it averages more, or less, often. A generator that plays no game is averaged after its own updates.
 
@@ -66,6 +68,7 @@ class EMA:
         decay: Annotated[Scheduled, Field(ge=0, le=1, description="share of the old average that is kept at an update")] = Scheduled(0.999),
         start: Annotated[Duration, Field(description="until then the average is the newest weights")] = Duration(0),
         warmup: Annotated[Scheduled, Field(ge=0, description="largest half-life as a share of the updates so far; 0: no limit")] = Scheduled(0.0),
+        half_life: Annotated[Scheduled | None, Field(ge=0, description="largest half-life in real images; null: no limit")] = None,
         buffers: Annotated[Literal["average", "copy"], Field(description="running statistics of normalisation layers")] = "average",
         after: Annotated[
             Literal["generator", "discriminator"], Field(description="whose updates are counted: the generator's own, or its discriminator's")
@@ -74,6 +77,7 @@ class EMA:
         self.decay = Scheduled(decay)
         self.start = Duration.parse(start)
         self.warmup = Scheduled(warmup)
+        self.half_life = None if half_life is None else Scheduled(half_life)
         self.average_statistics = buffers == "average"
         self.after = after
         self.networks: dict[str, nn.Module] = {}
@@ -109,10 +113,7 @@ class EMA:
     def _average(self, turn: Turn, name: str) -> None:
         started = turn.step >= self.start.steps(turn.engine.clock)
         self.updates[name] += started
-        decay = turn.now(self.decay) if started else 0.0
-        warmup = turn.now(self.warmup)
-        if warmup > 0 and started:
-            decay = min(decay, 0.5 ** (1 / (warmup * self.updates[name])))
+        decay = min(turn.now(self.decay), *self._limits(turn, name)) if started else 0.0
         averaged: tuple[list[Tensor], list[Tensor]] = ([], [])
         copied: tuple[list[Tensor], list[Tensor]] = ([], [])
         for key, tensor in tensors_of(self.networks[name]):
@@ -122,6 +123,16 @@ class EMA:
         torch._foreach_lerp_(averaged[0], averaged[1], 1.0 - decay)
         if copied[0]:
             torch._foreach_copy_(copied[0], copied[1])
+
+    def _limits(self, turn: Turn, name: str) -> Iterator[float]:
+        """What the decay must not exceed: 1, and what a half-life in updates allows."""
+        yield 1.0
+        warmup = turn.now(self.warmup)
+        if warmup > 0:
+            yield 0.5 ** (1 / (warmup * self.updates[name]))
+        if self.half_life is not None:
+            updates = turn.now(self.half_life) / turn.engine.clock.batch
+            yield 0.5 ** (1 / updates) if updates > 0 else 0.0
 
     def _is_averaged(self, key: str, tensor: Tensor) -> bool:
         statistics = key.rpartition(".")[2] in STATISTICS

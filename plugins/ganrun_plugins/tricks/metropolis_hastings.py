@@ -110,10 +110,10 @@ class MetropolisHastings:
         if turn.player or self.proposals == 0:  # a turn of training
             return
         n, kept = turn.rows, {name: turn.latents[name] for name in sorted(turn.drawn)}
-        real, fake = self._of_real(turn), self._of_fakes(turn, turn.latents)
-        a, b = calibration(real, fake[: self.held_out])
+        real, fake = self._of_held_out(turn)
+        a, b = calibration(real, fake)
         proposed = [kept]  # the first proposal is what would have been the sample
-        scores = [fake]
+        scores = [self._of_fakes(turn, turn.latents)]
         for k in range(1, self.proposals):
             latents = self._proposal(turn, k)
             proposed.append({name: latents[name] for name in kept})
@@ -130,7 +130,7 @@ class MetropolisHastings:
         """The k-th latents of all rows."""
         other = copy(turn)
         other.latents, other.drawn = {}, set()
-        other.draws = Draws((*turn.draws.key, "metropolis-hastings", k), device=turn.draws.device)
+        other.draws = Draws((*turn.draws.key, "metropolis-hastings", k), device=turn.draws.device, by_row=True)
         turn.engine.variant.sample(other)
         return other.latents
 
@@ -145,24 +145,26 @@ class MetropolisHastings:
             found.append(_score(piece, "fake"))
         return torch.cat(found)
 
-    def _of_real(self, turn: Turn) -> Tensor:
-        """Scores of held-out real samples."""
+    def _of_held_out(self, turn: Turn) -> tuple[Tensor, Tensor]:
+        """Scores of held-out real samples and of as many fakes, which do not depend on how many samples are asked for."""
         held: Dataset = self.dataset("test")
-        count, found = min(self.held_out, len(held)), []
-        for items in read_items(held, range(count), rows=ROWS, key=("metropolis-hastings",), device=turn.engine.device):
-            piece = _part(turn, len(next(iter(items.values()))))
+        count, real, fake = min(self.held_out, len(held)), [], []
+        for number, items in enumerate(read_items(held, range(count), rows=ROWS, key=("metropolis-hastings",), device=turn.engine.device)):
+            piece = _part(turn, len(next(iter(items.values()))), number)
             piece._real = items
             turn.engine.variant.sample(piece)
             turn.engine.variant.make(piece)
-            found.append(_score(piece, "real"))
-        return torch.cat(found)
+            real.append(_score(piece, "real"))
+            fake.append(_score(piece, "fake"))
+        return torch.cat(real), torch.cat(fake)
 
 
-def _part(turn: Turn, rows: int) -> Turn:
+def _part(turn: Turn, rows: int, number: int = 0) -> Turn:
+    """A turn of so many rows, nothing drawn or made in it yet; ``number`` tells its draws from those of others."""
     piece = copy(turn)
     piece.batch_size, piece.copies = rows, 1
     piece.latents, piece.made, piece.drawn, piece.wanted = {}, {}, set(), set()
-    piece.draws = Draws((*turn.draws.key, "metropolis-hastings rows"), device=turn.draws.device)
+    piece.draws = Draws((*turn.draws.key, "metropolis-hastings rows", number), device=turn.draws.device)
     return piece
 
 

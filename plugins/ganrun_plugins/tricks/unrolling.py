@@ -74,7 +74,7 @@ class Unrolling:
             if game.against and not hasattr(experiment.optimizers[game.player], "differentiable_step"):
                 raise Refusal(
                     f"the optimiser of player {game.player} offers no differentiable step, so there is no gradient through its steps",
-                    f"players.{game.player}.optimizer: adam, rmsprop or sgd",
+                    f"players.{game.player}.optimizer: adam, adamax, rmsprop or sgd",
                 )
 
     @hookimpl

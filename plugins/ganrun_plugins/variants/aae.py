@@ -1,6 +1,6 @@
 """An adversarial autoencoder: a discriminator of latents pulls the encodings of the data to a prior, from which samples are then made.
 
-Paper: Makhzani et al., "Adversarial Autoencoders" (2015), section 2, appendix A. Each step has two parts. Reconstruction: encoder E and
+Paper: Makhzani et al., "Adversarial Autoencoders" (2015). Each step has two parts. Reconstruction: encoder E and
 generator G (the decoder) minimise the error of G(E(x)). Regularisation: a discriminator of latents tells draws z of the prior (real) from
 encodings E(x) (fake), then the encoder learns to fool it. With the non-saturating loss and l the logit,
 
@@ -9,8 +9,9 @@ encodings E(x) (fake), then the encoder learns to fool it. With the non-saturati
     encoder:              softplus(-l(E(x)))
 
 The encoder belongs to two players, each with an optimiser of its own: SGD with rate 0.01 and momentum 0.9 for the reconstruction, rate 0.1
-and momentum 0.1 for both sides of the game, each a tenth from epoch 50 on and a hundredth from epoch 1000 on; batches of 100, layers of 1000
-(MNIST). The prior is the recipe's sampler times ``sd``: N(0, 5^2) in 8 dimensions in the paper. Samples are decoded draws of it.
+and momentum 0.1 for both sides of the game. The prior is the recipe's sampler times ``sd``: N(0, 5^2) in 8 dimensions in the paper (MNIST).
+Samples are decoded draws of it. Our choice: rates of a tenth from epoch 50 on and of a hundredth from epoch 1000 on, batches of 100, two
+layers of 1000.
 
 Differences from well-known code: a script of PyTorch-GAN minimises 0.001 of the game and 0.999 of an absolute error in one step.
 """

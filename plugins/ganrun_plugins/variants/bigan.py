@@ -8,8 +8,8 @@ sample and its encoding from pairs (G(z), z). With l the logit,
 
 so encoder and generator are players of one side: both are drawn to the boundary. Where the discriminator cannot tell the pairs apart, E
 inverts G on the data. The encoder is deterministic (``ali`` has a stochastic one). Adam 2e-4 with first beta 0.5 and an L2 penalty of
-2.5e-5, latents uniform in (-1, 1), batches of 128, the discriminator moves first; networks of two layers of 1024 (MNIST).
-The paper's schedule of rates is not kept: rates are constant.
+2.5e-5, 50 latents uniform in (-1, 1) and batches of 128 are those of the authors' code (MNIST). Our choice: networks of two layers of 1024,
+constant rates, and that the discriminator moves first.
 
 ``reconstruction`` adds that weight times the mean of |x - G(E(x))|^2 to the terms of generator and encoder, as ALICE does (Li et al.,
 "ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching", 2017); the paper has no such term. Without it nothing

@@ -2,7 +2,8 @@
 
 Paper: Wang, Cully, Chang and Demiris, "MAGAN: Margin Adaptation for Generative Adversarial Networks" (2017). The loss ``magan``, which
 first trains the discriminator alone for two epochs and lowers its margin between epochs, against the discriminator ``autoencoder``
-with squared errors. Generator and initialisation are DCGAN's; the rate of 5e-4 is that of a public version, whose Adamax is Adam here.
+with squared errors. Adamax with a rate of 5e-4 and torch's betas is that of a public version. That the generator, the initialisation and the
+batch are DCGAN's is our choice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 from ganrun.hookspecs import Component, hookimpl
 from ganrun_plugins.variants.dcgan import DCGAN, INIT
 
-PLAYER = {"optimizer": {"adam": {"lr": 5e-4, "betas": [0.5, 0.999]}}, "init": INIT}
+PLAYER = {"optimizer": {"adamax": {"lr": 5e-4, "betas": [0.9, 0.999]}}, "init": INIT}
 
 
 class MAGAN(DCGAN):

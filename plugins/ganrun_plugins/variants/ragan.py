@@ -1,9 +1,9 @@
 """RaGAN: the discriminator tells whether a sample is more real than the average of the other kind.
 
 Paper: Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN" (2018). The loss
-``relativistic-average`` in its standard form (``loss: {relativistic-average: {form: least-squares}}`` is RaLSGAN, ``hinge`` RaHingeGAN) with
-DCGAN's networks, initialisation and optimisers and a batch of 32. The generator's loss holds real samples, too: a new batch of them, not
-the discriminator's.
+``relativistic-average`` in its standard form (``loss: {relativistic-average: {form: least-squares}}`` is RaLSGAN, ``hinge`` RaHingeGAN). The
+generator's loss holds real samples, too: a new batch of them, not the discriminator's, as in the author's code. DCGAN's networks,
+initialisation and optimisers and the batch of 32 are our choice.
 """
 
 from __future__ import annotations

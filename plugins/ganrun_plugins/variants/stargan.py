@@ -14,7 +14,7 @@ Several sets (data with an entry ``source``, such as ``multi``): the generator i
 where the mask says which set's labels are given and those of all others are zeros. C has the labels of all sets, and an item is
 classified by those of its own set alone: a mean over the items of a batch, to the other labels of which no gradient goes.
 
-Targets in training are the labels of the batch in another order, within each set (authors' code). ``targets: uniform`` draws them
+Targets in training are the labels of the batch (of each process and micro-batch its own) in another order, within each set (authors' code). ``targets: uniform`` draws them
 instead, and the set, too; so are they outside training, every domain (or combination of attributes) as likely as any other.
 
 Differences from the authors' code. A generator's turn has a batch of its own, there it has that of the last discriminator update.
@@ -80,6 +80,9 @@ def blocks_of(spaces: Mapping[str, Space], of: str | None) -> list[Block]:
     if of is not None:
         if of not in entries:
             raise Refusal(f"its `of` names the labels {of!r}, and the data has {', '.join(entries) or 'none'}", "name one of them")
+        if SOURCE in spaces:
+            why = f"its `of` takes the labels {of!r} alone, which are zeros, and not known, of the items of all other sets"
+            raise Refusal(why, "leave `of` out, or train on that set alone")
         entries = [of]
     elif SOURCE in spaces and len(entries) != spaces[SOURCE].classes:
         why = f"the data is of {spaces[SOURCE].classes} sets and has the labels {', '.join(entries)}"
@@ -143,7 +146,7 @@ class StarGAN:
                 "a data set of labelled images, such as styled-digits or attributes",
             )
         self.blocks = blocks_of(spaces, self.of)
-        self.source = spaces.get(SOURCE) if self.of is None else None
+        self.source = spaces.get(SOURCE)
         x, width = spaces["x"], self.blocks[-1].columns.stop
         told = Space("latent", (width + (self.source.classes if self.source else 0),))
         labels = {block.entry: block.space for block in self.blocks}
@@ -224,6 +227,15 @@ class StarGAN:
         if turn.player == "generator":
             terms["reconstruction"] = Term(F.l1_loss(turn.made["rec"], turn.real["x"]), turn.now(self.reconstruction))
         return terms
+
+    def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Labels to ask for, and of several sets the one whose labels they are. Raises Refusal for labels of two sets."""
+        sets = [place for place, block in enumerate(self.blocks) if block.entry in labels]
+        if self.source is None or not sets:
+            return labels
+        if len(sets) > 1:
+            raise Refusal(f"{' and '.join(labels)} are labels of two sets, and a translation is told those of one", "ask for one of them")
+        return {**labels, SOURCE: torch.tensor(sets[0])}
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:
         """What the discriminator takes real items for: class logits, or one logit an attribute."""

@@ -37,3 +37,6 @@ def test_the_command_makes_a_run_that_translates_without_the_data(ganrun, tmp_pa
     code, _, err = ganrun("import-weights", "cyclegan_horse2zebra", "x.pth", "-o", tmp_path / "other")
     assert code == 2
     assert "expected NETWORK=FILE" in err
+    code, _, err = ganrun("import-weights", "cyclegan_horse2zebra", "generator_ab=x.pth", "generator_ab=y.pth", "-o", tmp_path / "other")
+    assert code == 2
+    assert "generator_ab has a file already, x.pth" in err

@@ -20,6 +20,7 @@ from ganrun_plugins.datasets.attributes import Attributes
 from ganrun_plugins.datasets.celeba import CelebA
 from ganrun_plugins.datasets.digits import load_scans, resized
 from ganrun_plugins.datasets.lsun import LSUN
+from ganrun_plugins.datasets.multi import Multi
 from ganrun_plugins.datasets.styled_digits import StyledDigits, styled
 
 
@@ -161,6 +162,9 @@ def test_the_square_is_cut_from_the_middle_before_it_is_scaled():
         ("12\nSmiling Young Male\n000000.png 1 1\n", {}, r"list_attr_celeba.txt:3: 000000.png needs 1 or -1 for each of the 3"),
         ("9\nSmiling Young Male\n000000.png 1 1 1\n", {}, "it lists 1 pictures, and its first line says 9"),
         ("", {}, "is empty"),
+        ("12\n", {}, "ends before the names of the attributes"),
+        ("²\n000000.png 1\n", {}, "there are ²$"),
+        ("2\nSmiling Young Male\n000000.png 1 1 1\n000000.png 1 1 1\n", {}, "000000.png is listed twice"),
         (None, {"attributes": ["Smilling"]}, "did you mean 'Smiling'"),
         (None, {"attributes": ["Male", "Male"]}, "named twice"),
         (None, {"held_out": 12}, "leave none to train on"),
@@ -231,6 +235,8 @@ def test_celeba_announces_itself_before_a_download():
     said = CelebA.announced("train", root=None, attributes=["Male", "Young"], held_out=None, size=128, crop=178, flip=True)
     assert (len(said), said.spaces["attributes"].shape) == (162_770, (2,))
     assert len(CelebA.announced("train", root=None, attributes=["Male"], held_out=1999, size=128)) == 200_600
+    with pytest.raises(DataError, match="300000 of 202599 pictures held out for tests leave none to train on"):
+        CelebA.announced("train", root=None, attributes=["Male"], held_out=300_000, size=128)
 
 
 # --- multi ------------------------------------------------------------------------------------------------------
@@ -254,6 +260,24 @@ def test_every_item_of_every_set_comes_once_with_its_own_labels_and_zeros_for_th
     assert torch.equal(found["x"], torch.cat([everything(shapes)["x"], everything(tones)["x"]]))
     assert data.known_rows == {"attributes_shapes": range(n), "label_tones": range(n, n + len(tones))}
     assert data.label_names == {"attributes_shapes": ["bold", "slanted"], "label_tones": ["plain", "inverted"]}
+
+
+class Ready:
+    """A part whose data set is there."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def make(self, files, split):
+        return self.data
+
+
+def test_the_classes_of_a_set_are_no_names_of_its_columns(files):
+    """no and yes are what two attributes may be, not what they are called."""
+    shapes, tones = (StyledDigits(files, "train", **parts["styled-digits"]) for parts in TWO.values())
+    del shapes.label_names, tones.label_names
+    assert shapes.classes == ["no", "yes"]
+    assert Multi(files, "train", sets={"shapes": Ready(shapes), "tones": Ready(tones)}).label_names == {"label_tones": ["plain", "inverted"]}
 
 
 def test_a_batch_mixes_the_sets_in_its_own_order(files):

@@ -148,6 +148,11 @@ class Asking(DCGAN):
 
     means = None
 
+    def describe(self, spaces):
+        description = super().describe(spaces)
+        description.codes = {"label": spaces["label"]}
+        return description
+
     def sample(self, turn):
         super().sample(turn)
         turn.latents["label"] = turn.draws.integers("label", 10, turn.rows)

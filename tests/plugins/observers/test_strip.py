@@ -39,6 +39,19 @@ def test_a_resumed_run_takes_the_columns_after_its_checkpoint_again(train, tmp_p
     assert train(6, resume=True, at=[1, 3]) == [f"step-000000{n}.png" for n in (1, 3, 4, 6)]
 
 
+def test_the_strip_of_a_resumed_run_has_no_column_of_where_it_stopped(train, tmp_path):
+    """Moments 1 and 3 and the end: three columns of 8 pixels and two gaps, not a fourth of step 4."""
+    train(4, at=[1, 3], rows=2)
+    train(6, resume=True, at=[1, 3], rows=2)
+    with Image.open(tmp_path / "run/strip.png") as picture:
+        assert picture.width == 3 * 8 + 2 * 2
+
+
+def test_moments_after_the_end_are_warned_of(tiny, make_run):
+    run = make_run(tiny(observers=[{"strip": {"at": [20, "2 epochs"]}}]))
+    assert ["no column of 2 epochs" in str(warning) for warning in run.experiment.warnings] == [True]
+
+
 def test_a_translation_begins_with_its_inputs(train, tmp_path, small_cyclegan):
     recipe = {**small_cyclegan(), "observers": [{"strip": {"at": [1], "rows": 2}}]}
     api.run({**recipe, "train": {**recipe["train"], "steps": 1}}, output=tmp_path / "cycle")

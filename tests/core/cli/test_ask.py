@@ -1,0 +1,125 @@
+"""``translate --ask``: which domain a translation goes to, by number or name, of one set or of several."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganrun import api, pictures
+from ganrun.errors import UserError
+
+TONES = {"styled-digits": {"size": 8, "styles": ["plain", "bold", "slanted"], "scans": "odd"}}
+STROKES = {"styled-digits": {"size": 8, "styles": ["bold", "slanted"], "attributes": True, "scans": "even"}}
+DATA = {"domains": TONES, "attributes": STROKES, "sets": {"multi": {"sets": {"strokes": STROKES, "tones": TONES}}}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """StarGANs of one step: ``domains`` of one label, ``attributes``, and ``sets`` of both."""
+    base = tmp_path_factory.mktemp("runs")
+    for name, data in DATA.items():
+        recipe = {
+            "variant": "stargan", "dataset": data, "generator": {"stargan": {"blocks": 1, "width": 2}},
+            "discriminator": {"stargan": {"width": 2}}, "loss": "non-saturating",
+            "without": ["progress", "samples", "metrics-log", "gradient-penalty"], "train": {"steps": 1, "batch_size": 2, "device": "cpu"},
+        }  # fmt: skip
+        api.run(recipe, output=base / name)
+    return base
+
+
+@pytest.fixture
+def told(folder):
+    """A function: what the generator of a run was told for two pictures, (2, D)."""
+
+    def of(name, **ask):
+        run = api.load(folder / name)
+        heard = []
+        run.experiment.modules["generator"].register_forward_pre_hook(lambda module, args: heard.append(args[1].clone()))
+        run.translate(torch.zeros(2, 1, 8, 8), ask=ask)
+        return heard[0].tolist()
+
+    return of
+
+
+@pytest.mark.parametrize("label", [2, "2", "slanted"])
+def test_a_domain_is_asked_for_by_number_or_by_name(told, label):
+    assert told("domains", label=label) == [[0, 0, 1]] * 2
+
+
+@pytest.mark.parametrize("wanted", [[1, 0], "1,0", "yes,no"])
+def test_attributes_are_asked_for_one_by_one(told, wanted):
+    assert told("attributes", attributes=wanted) == [[1, 0]] * 2
+
+
+def test_of_several_sets_the_mask_follows_from_the_labels_asked_for(told):
+    """strokes: bold, slanted | tones: plain, bold, slanted | mask"""
+    assert told("sets", attributes_strokes="0,1") == [[0, 1, 0, 0, 0, 1, 0]] * 2
+    assert told("sets", label_tones="bold") == [[0, 0, 0, 1, 0, 0, 1]] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "ask", "why"),
+    [
+        ("domains", {"style": "bold"}, "there is no 'style' among the labels to ask for; there is label"),
+        ("domains", {"label": "italic"}, "label: there is no 'italic'; its values are 0 to 2, or plain, bold, slanted"),
+        ("domains", {"label": 3}, "label: there is no '3'; its values are 0 to 2"),
+        ("domains", {"label": -1}, "label: there is no '-1'"),
+        ("attributes", {"attributes": "1"}, "attributes needs 2 values, one for each of bold, slanted; '1' has 1"),
+        ("attributes", {"attributes": "1,2"}, "attributes: there is no '2'; its values are 0 to 1, or no, yes"),
+        ("sets", {"attributes_strokes": "1,1", "label_tones": 0}, "are labels of two sets, and a translation is told those of one; ask for one"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(told, name, ask, why):
+    with pytest.raises(UserError, match=why):
+        told(name, **ask)
+
+
+def test_the_command_asks_for_what_it_is_told_and_needs_no_data_for_names(ganrun, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("ganrun.trained.datasets", lambda recipe: lambda split: pytest.fail("the data were opened"))
+    picture = pictures.single(torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    pictures.save(picture, tmp_path / "in/a.png")
+    code, _, err = ganrun("translate", folder / "domains", tmp_path / "in", tmp_path / "out", "--ask", "label=bold")
+    assert (code, err) == (0, "")
+    expected = api.load(folder / "domains").translate(pictures.to_tensor(picture)[None], ask={"label": 1})
+    with Image.open(tmp_path / "out/a.png") as made:
+        assert np.array_equal(np.asarray(made), np.asarray(pictures.single(expected[0])))
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["label"], "--ask label: write NAME=VALUE, such as label=3"),
+        (["label=0", "label=1"], "label is asked for twice"),
+        (["label=italic"], "there is no 'italic'"),
+    ],
+)
+def test_the_command_names_what_is_wrong_before_it_writes_anything(ganrun, folder, tmp_path, words, why):
+    pictures.save(pictures.single(torch.zeros(1, 8, 8)), tmp_path / "in/a.png")
+    code, _, err = ganrun("translate", folder / "domains", tmp_path / "in", tmp_path / "out", *(w for word in words for w in ("--ask", word)))
+    assert code == 2
+    assert why in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_from_before_names_were_kept_are_asked_by_number(folder, tmp_path):
+    shutil.copytree(folder / "domains", tmp_path / "run")
+    versions = tmp_path / "run" / "versions.json"
+    versions.write_text(versions.read_text().replace('"label_names"', '"something"'))
+    run = api.load(tmp_path / "run")
+    x = torch.zeros(1, 1, 8, 8)
+    assert torch.equal(run.translate(x, ask={"label": 1}), api.load(folder / "domains").translate(x, ask={"label": "bold"}))
+    with pytest.raises(UserError, match=r"there is no 'bold'; its values are 0 to 2$"):
+        run.translate(x, ask={"label": "bold"})
+
+
+def test_a_variant_without_labels_has_none_to_ask_for(tmp_path):
+    recipe = {
+        "variant": "cyclegan", "dataset": {"restyled-digits": {"size": 8}}, "generator": {"resnet-translator": {"blocks": 0, "width": 2}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 2}}, "without": ["progress", "samples", "metrics-log"],
+        "train": {"steps": 1, "batch_size": 1, "device": "cpu"},
+    }  # fmt: skip
+    run = api.load(api.run(recipe, output=tmp_path / "run").folder)
+    with pytest.raises(UserError, match="there is no 'label' among the labels to ask for; there are none"):
+        run.translate(torch.zeros(1, 1, 8, 8), ask={"label": 1})
