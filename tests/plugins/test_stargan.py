@@ -346,6 +346,7 @@ def test_two_sets_with_a_penalty_train_under_every_setting(make_run, settings):
 REFUSED = {"packing", "mode-seeking", "latent-consistency", "truncation", "metropolis-hastings", "norm-swap", "virtual-batch-norm"}
 
 
+@pytest.mark.slow
 def test_every_trick_goes_with_it_or_is_refused_for_a_reason(make_run):
     refused, catalog = set(), Catalog()
     for name in catalog.names("trick"):

@@ -72,7 +72,9 @@ class HiddenPairs:
 
     def __init__(
         self, *,
-        features: Annotated[Part | None, PartOf("features"), Field(description="what recognises the translations; null: nothing does")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[
+            Annotated[Part, PartOf("features")] | None, Field(description="what recognises the translations; null: nothing does")
+        ] = "classifier",  # type: ignore[assignment]
     ) -> None:  # fmt: skip
         self.features = features
         self._means: dict[str, Tensor] = {}

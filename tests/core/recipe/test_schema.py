@@ -174,10 +174,16 @@ def test_the_signature_of_every_installed_plugin_is_a_schema():
     json.dumps(schema)
 
 
-@pytest.mark.parametrize("name", list(shipped_recipes()))
-def test_every_shipped_recipe_loads_and_loads_again_from_its_resolved_form(name):
+@pytest.fixture(scope="module")
+def installed():
+    """The catalogue and the schema of all that is installed: made once."""
     catalog = Catalog()
+    return catalog, recipe_schema(catalog)
+
+
+@pytest.mark.parametrize("name", list(shipped_recipes()))
+def test_every_shipped_recipe_loads_and_loads_again_from_its_resolved_form(name, installed):
+    catalog, schema = installed
     recipe = load_recipe(shipped_recipes()[name], catalog=catalog)
     assert load_recipe(recipe.resolved, catalog=catalog) == recipe
-    schema = recipe_schema(catalog)
     assert fits(json.loads(json.dumps(recipe.resolved)), schema, schema)
