@@ -29,6 +29,7 @@ SMALL_PAIRS = {
     "dataset": {"paired-digits": {"size": 8}},
 }
 SMALL_DOMAINS = {
+    "players": {"discriminator": {"updates": 1}},  # of five, for speed
     "dataset": {"styled-digits": {"size": 8}},
     "generator": {"stargan": {"blocks": 1, "width": 4}},
     "discriminator": {"stargan": {"width": 4}},
@@ -237,9 +238,10 @@ EXAMPLES = {
     "trick.lecam": Example({"start": 2}),
     "trick.loss-balance": Example({}, {"tricks": ["historical-averaging"]}),  # a second term
     "trick.norm-swap": Example({"of": "any"}, BATCH_NORMS),
+    "trick.perceptual": Example({"features": {"classifier": {"steps": 2}}}),
     "trick.top-k": Example({"gamma": 0.7}, {"dataset": {"ring": {"count": 32}}}),  # an epoch of 4 steps
     "trick.virtual-batch-norm": Example({}, BATCH_NORMS),
-    "variant.aae": Example({"latent": 4}, SMALL_JOINT),
+    "variant.aae": Example({"latent": 4}, {**SMALL_JOINT, "players": {name: {"optimizer": {"sgd": {"lr": 0.01}}} for name in ("autoencoder", "discriminator", "encoder")}}),
     "variant.acgan": Example({"latent": 4}, LABELLED_DIGITS),
     "variant.ali": Example({"latent": 4}, SMALL_JOINT),
     "variant.autoencoder": Example({"latent": 4}, SMALL_ENCODING),

@@ -34,7 +34,8 @@ NO_NORMS = ("norm-swap", "virtual-batch-norm")  # their networks have no normali
 NO_GAME = (  # there is no discriminator
     "ada", "balanced-consistency", "consistency", "diff-augment", "dragan-penalty", "feature-matching", "gradient-penalty", "instance-noise",
     "latent-consistency", "lecam", "minibatch-discrimination", "minibatch-stddev", "mode-seeking", "packing", "pulling-away", "r1", "r2",
-    "replay-buffer", "roth-penalty", "spectral-norm", "top-k", "unrolling", "weight-clipping", "weight-norm", "zero-centred-penalty", *ENERGIES,
+    "replay-buffer", "roth-penalty", "spectral-norm", "top-k", "unrolling", "weight-clipping", "weight-norm", "zero-centred-penalty",
+    "label-flipping", "label-smoothing", "metropolis-hastings", *ENERGIES,
 )  # fmt: skip
 WITH_VARIANTS = {
     "gan": NO_PAIRS, "dcgan": NO_PAIRS, "lsgan": NO_PAIRS, "ebgan": NO_PAIRS, "magan": NO_PAIRS, "ragan": NO_PAIRS, "unrolled": NO_PAIRS,
@@ -49,7 +50,7 @@ WITH_VARIANTS = {
     "wgan": (*NO_PAIRS, "dragan-penalty", "gradient-penalty", "spectral-norm"),  # its weights are clipped
     "aae": ("ada", "diff-augment", "latent-consistency", "metropolis-hastings", "mode-seeking"),  # what is judged are latents
     "ali": ("replay-buffer",), "bigan": ("replay-buffer", "truncation"), "veegan": ("replay-buffer",),  # the discriminator sees latents
-    "vaegan": (), "vae": NO_GAME, "autoencoder": (*NO_GAME, "metropolis-hastings", "truncation"),
+    "vaegan": (), "vae": NO_GAME, "autoencoder": (*NO_GAME, "truncation"),
 }  # fmt: skip
 FIRST = ("gan", "dcgan", "lsgan", "cyclegan")  # with these every pair is tried; with the others, all pairs that hold the variant
 EXPECTED = [

@@ -45,7 +45,8 @@ def _refused(who: str, because: Because) -> Refused:
 def provided_by(experiment: Experiment) -> dict[str, list[Any]]:
     """Capability -> its providers: parts say what they provide; games and built networks are looked at."""
     found: dict[str, list[Any]] = {}
-    parts = (experiment.variant, experiment.loss, experiment.sampler, experiment.dataset, *experiment.tricks)
+    loss = experiment.loss if experiment.games else None  # one that nobody plays with does nothing
+    parts = (experiment.variant, loss, experiment.sampler, experiment.dataset, *experiment.tricks)
     for part in parts:
         for name in getattr(part, "provides", ()):
             found.setdefault(name, []).append(part)

@@ -28,8 +28,12 @@ def command(
     interpolate: Annotated[bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")] = False,
     each: Annotated[bool, typer.Option("--each", help="A row for each label that the generator can be asked for.")] = False,
     traverse: Annotated[bool, typer.Option("--traverse", help="Rows along each number of a code, such as InfoGAN's, from -2 to 2.")] = False,
-    code: Annotated[str | None, typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse.")] = None,
-    arithmetic: Annotated[str | None, typer.Option(metavar="SUM", help='Samples by number: "3,7,9 - 1,4 + 0": each mean, the sum, and samples near it.')] = None,
+    code: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse.")
+    ] = None,
+    arithmetic: Annotated[
+        str | None, typer.Option(metavar="SUM", help='Samples by number: "3,7,9 - 1,4 + 0": each mean, the sum, and samples near it.')
+    ] = None,
     turn: Annotated[str | None, typer.Option(metavar="A>B", help='Rows moved by the way from one group to another: "3,7 > 1,4".')] = None,
     mixed: Annotated[bool, typer.Option("--mixed-with-real", help="Half of the grid are real samples, nobody knows where; the key lies beside it.")] = False,
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
@@ -37,7 +41,8 @@ def command(
     """Make samples with a trained run."""
     from ganrun.api import load
 
-    ways = [name for name, on in {"--interpolate": interpolate, "--each": each, "--traverse": traverse, "--arithmetic": arithmetic, "--turn": turn}.items() if on]
+    asked = {"--interpolate": interpolate, "--each": each, "--traverse": traverse, "--arithmetic": arithmetic, "--turn": turn}
+    ways = [name for name, on in asked.items() if on]
     if mixed and (ways or output is not None):
         raise UserError(f"--mixed-with-real makes one blind grid; leave out {' and '.join([*ways, *(['--output'] if output else [])])}")
     if len(ways) > 1:

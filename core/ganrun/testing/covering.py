@@ -78,6 +78,7 @@ class Cover:
         self.variants = sorted(catalog.names("variant") if variants is None else variants)
         self.tricks = list(tricks if tricks is not None else sorted(catalog.names("trick")))
         self.losses = sorted(catalog.names("loss"))
+        self._without: dict[Pair, tuple[str, ...]] = {}  # a loss that a variant refuses makes no base
         self.bases = list(self._bases())
         self.members: list[Member] = []
         self.refused: dict[Pair, tuple[str, ...]] = {}
@@ -110,7 +111,9 @@ class Cover:
     def _with_losses(self, variant: str, recipe: dict[str, Any]) -> Iterator[Base]:
         for loss in self.losses:
             found, verdict = self.bench.best({**recipe, "loss": self._part("loss", loss)}, self._discriminators())
-            if verdict.result != REFUSED:
+            if verdict.result == REFUSED:
+                self._without.setdefault(frozenset({("loss", loss), ("variant", variant)}), verdict.reasons)
+            else:
                 yield Base(variant, loss, found)
 
     def _dressed(self, recipe: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -186,7 +189,7 @@ class Cover:
         """A member that holds the pair, and as many other open pairs as go with it; None, with the reasons kept, if none can."""
         tricks = sorted(name for kind, name in pair if kind == "trick")
         rest = {item for item in pair if item[0] != "trick"}
-        reasons: tuple[str, ...] = ("no small experiment holds both",)
+        reasons: tuple[str, ...] = self._without.get(pair, ("no small experiment holds both",))
         start = len(self.members)  # so that bases take turns
         for base in self.bases[start % len(self.bases) :] + self.bases[: start % len(self.bases)]:
             if rest <= base.items:
