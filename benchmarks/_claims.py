@@ -84,7 +84,7 @@ CLAIMS = {
     "srgan": Claim("PSNR on Y of the pretrained network beside the bicubic filter's, on held-out images.", {"psnr-ssim.x.psnr": 2, "super-resolution.bicubic.psnr": 2, "super-resolution.gain": 2}, {
         "pretrained": Row("srgan_digits", ("variant.srgan.pretraining=100%", "train.steps=600")), "then adversarial": Row("srgan_digits"),
     }),
-    "gan-cls": Claim("Share of samples that show the number and the style of the caption.", {f"caption-match[classifier].{of}": 3 for of in ("number", "style", "all")}, {"gan-cls": Row("gan_cls_digits", ("train.steps=1200",))}),
+    "gan-cls": Claim("Share of samples that show the number and the style of the caption.", {f"caption-match.{of}": 3 for of in ("number", "style", "all")}, {"gan-cls": Row("gan_cls_digits", ("train.steps=1200",))}),
     "energies": Claim("Discriminators that are energies.", {"frechet-distance[classifier]": 1}, {name: Row(f"{name}_digits") for name in ("began", "ebgan", "magan")}),
     "presets-ring": Claim("The presets on eight Gaussians on a ring, 2,500 samples.", MODES, presets("ring")),
     "presets-digits": Claim("The presets on digits.", {"frechet-distance[classifier]": 1}, {**presets("digits"), "convolutional vanilla GAN": Row("conv_gan_digits")}),

@@ -55,17 +55,19 @@ def test_networks_have_the_parameters_of_the_papers_layers(factory, interface, p
 
 @pytest.mark.parametrize("given_width", [0, 3])
 def test_labels_reach_both_networks(given_width):
+    torch.manual_seed(0)  # of other weights, the largest of a few pieces may be one that no label moves
     x, z = torch.randn(2, 1, 28, 28), torch.randn(2, 100)
     discriminator = MaxoutDiscriminator(Interface(MNIST, given=(LABELS,)), widths=(4,), given_width=given_width, joint=(4,))
     generator = RectifierGenerator(Interface(LATENT, MNIST, given=(LABELS,)), widths=(4,), given_width=given_width, joint=(4,))
     first, second = (torch.full((2,), label) for label in (0, 7))
-    assert (discriminator(x, first).logits != discriminator(x, second).logits).all()
+    assert not torch.equal(discriminator(x, first).logits, discriminator(x, second).logits)
     assert not torch.equal(generator(z, first), generator(z, second))
 
 
 def test_a_packed_discriminator_takes_the_labels_of_its_pack():
+    torch.manual_seed(0)
     network = MaxoutDiscriminator(Interface(MNIST, given=(LABELS,), pack=2), widths=(4,), given_width=3, joint=(4,))
-    x = torch.randn(3, 2, 28, 28)
+    x = torch.randn(3, 2, 28, 28, generator=torch.Generator().manual_seed(0))
     one, other = torch.tensor([[0, 1], [2, 3], [4, 5]]), torch.tensor([[0, 1], [3, 2], [4, 5]])
     assert (network(x, one).logits != network(x, other).logits).tolist() == [False, True, False]
 

@@ -177,9 +177,10 @@ def check_returns_logits(plugin: Plugin) -> None:
         output = network(input_of(interface))
         assert isinstance(output, DiscriminatorOutput), f"it returns {type(output).__name__}, not a DiscriminatorOutput"
         assert output.logits.shape[0] == ROWS, f"logits of shape {tuple(output.logits.shape)} for {ROWS} samples"
-        wide = network(input_of(interface, scale=100.0)).logits.detach()
-        assert bool(wide.isfinite().all())
-        assert bool(((wide < 0) | (wide > 1)).any()), "all logits lie in [0, 1]: return logits, without a sigmoid"
+        x = input_of(interface, scale=100.0)
+        several = [build(plugin, interface, seed)(x).logits.detach() for seed in range(5)]  # one may have small logits by chance
+        assert all(bool(wide.isfinite().all()) for wide in several)
+        assert any(bool(((wide < 0) | (wide > 1)).any()) for wide in several), "all logits lie in [0, 1]: return logits, without a sigmoid"
 
 
 @when(is_discriminator)

@@ -149,6 +149,7 @@ def test_an_uninstalled_file_is_listed_and_checked(ganrun: Ganrun, my_loss: Path
     assert any(line.split() == ["loss.my-own", "ok"] for line in done.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_every_plugin_of_ganrun_passes_the_checks(ganrun: Ganrun) -> None:
     done = ganrun("list-plugins", "--check", "--json")
     assert [(found["plugin"], found["problems"]) for found in json.loads(done.stdout) if found["problems"]] == []
