@@ -10,7 +10,7 @@ L2 kind: it is added to the gradient. The paper has no eps, which torch adds so 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.schedule import Scheduled
-from ganrun_plugins.optimizers.adam import Beta, bias_correction
+from ganrun_plugins.optimizers.adam import Adam, Beta, bias_correction
 
 
-class Adamax:
+class Adamax(Adam):
     """torch.optim.Adamax, over all parameters at once where torch can."""
 
     def __init__(
@@ -38,13 +38,6 @@ class Adamax:
         self.betas = (Scheduled(betas[0]), Scheduled(betas[1]))
         self.eps = Scheduled(eps)
         self.weight_decay = Scheduled(weight_decay)
-
-    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
-        """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
-        return {
-            "lr": now(self.lr), "betas": (now(self.betas[0]), now(self.betas[1])), "eps": now(self.eps),
-            "weight_decay": now(self.weight_decay),
-        }  # fmt: skip
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""

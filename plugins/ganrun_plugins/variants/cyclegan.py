@@ -24,12 +24,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Role, Stream, Term, Turn
+from ganrun.game import Description, Game, Network, Phase, Player, Term, Turn
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Interface, Refusal, Space
 from ganrun.schedule import Scheduled
+from ganrun_plugins.variants._two_way import TwoWay
 
 RATE = {"linear": [2e-4, 0.0], "from": "99 epochs", "until": "200 epochs", "every": "1 epochs"}
 PLAYER = {
@@ -38,7 +38,7 @@ PLAYER = {
 }
 
 
-class CycleGAN:
+class CycleGAN(TwoWay):
     """Two generators, two discriminators, two games, and the way back."""
 
     provides = frozenset({"deterministic-generator"})
@@ -104,27 +104,6 @@ class CycleGAN:
             conditional=True,
         )
 
-    def sample(self, turn: Turn) -> None:
-        """There is no latent: a translation is a function of its input."""
-
-    def make(self, turn: Turn) -> None:
-        turn.made["b"] = turn.modules["generator_ab"](turn.real["a"])
-        turn.made["a"] = turn.modules["generator_ba"](turn.real["b"])
-        if turn.player == "generator":  # the way back; discriminators need the fakes alone
-            self._translate_back(turn)
-
-    def _translate_back(self, turn: Turn) -> None:
-        turn.made["rec_a"] = turn.modules["generator_ba"](turn.made["b"])
-        turn.made["rec_b"] = turn.modules["generator_ab"](turn.made["a"])
-
-    def streams(self, turn: Turn) -> dict[str, list[Stream]]:
-        return {domain: self._pair(turn, domain) for domain in ("b", "a")}
-
-    def _pair(self, turn: Turn, domain: str) -> list[Stream]:
-        roles: list[Role] = ["real", "fake"]
-        samples = {"real": turn.real, "fake": turn.made}
-        return [Stream(samples[role][domain], role) for role in roles if turn.wants(domain, role)]
-
     def terms(self, turn: Turn) -> dict[str, Term]:
         if turn.player != "generator":
             return {}
@@ -135,12 +114,6 @@ class CycleGAN:
                 same = turn.modules[generator](real[domain])  # (B, C, H, W)
                 terms[f"identity_{domain}"] = Term(F.l1_loss(same, real[domain]), cycle * identity)
         return terms
-
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
-        if "rec_a" not in turn.made:
-            self._translate_back(turn)
-        real, made = turn.real, turn.made
-        return {"a to b": [real["a"], made["b"], made["rec_a"]], "b to a": [real["b"], made["a"], made["rec_b"]]}
 
 
 @hookimpl

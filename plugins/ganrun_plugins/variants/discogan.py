@@ -33,6 +33,7 @@ from ganrun.game import Description, Game, Network, Phase, Player, Role, Round, 
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import Because, Interface, Refusal, Space
 from ganrun.schedule import Clock, Scheduled
+from ganrun_plugins.variants._two_way import TwoWay
 
 PLAYER = {
     "optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999], "weight_decay": 1e-5}},
@@ -54,7 +55,7 @@ class Rest(Scheduled):
         return weight.at(step, clock) * (1 - r.at(step, clock))
 
 
-class DiscoGAN:
+class DiscoGAN(TwoWay):
     """Two generators, two discriminators, two games, feature matching, and the way back."""
 
     provides = frozenset({"deterministic-generator"})
@@ -120,27 +121,6 @@ class DiscoGAN:
             conditional=True,
         )
 
-    def sample(self, turn: Turn) -> None:
-        """There is no latent: a translation is a function of its input."""
-
-    def make(self, turn: Turn) -> None:
-        turn.made["b"] = turn.modules["generator_ab"](turn.real["a"])
-        turn.made["a"] = turn.modules["generator_ba"](turn.real["b"])
-        if turn.player == "generator":  # the way back; discriminators need the fakes alone
-            self._translate_back(turn)
-
-    def _translate_back(self, turn: Turn) -> None:
-        turn.made["rec_a"] = turn.modules["generator_ba"](turn.made["b"])
-        turn.made["rec_b"] = turn.modules["generator_ab"](turn.made["a"])
-
-    def streams(self, turn: Turn) -> dict[str, list[Stream]]:
-        return {domain: self._pair(turn, domain) for domain in ("b", "a")}
-
-    def _pair(self, turn: Turn, domain: str) -> list[Stream]:
-        roles: list[Role] = ["real", "fake"]
-        samples = {"real": turn.real, "fake": turn.made}
-        return [Stream(samples[role][domain], role) for role in roles if turn.wants(domain, role)]
-
     def terms(self, turn: Turn) -> dict[str, Term]:
         if turn.player != "generator":
             return {}
@@ -163,12 +143,6 @@ class DiscoGAN:
         outputs = [turn.discriminate(round, s.x, s.given, role=role, tag="feature") for s in streams]
         layers = [torch.cat([features.flatten(1) for features in layer]) for layer in zip(*(output.features for output in outputs))]
         return [layer.to(torch.promote_types(layer.dtype, torch.float32)).mean(0) for layer in (layers[1:] or layers)]
-
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
-        if "rec_a" not in turn.made:
-            self._translate_back(turn)
-        real, made = turn.real, turn.made
-        return {"a to b": [real["a"], made["b"], made["rec_a"]], "b to a": [real["b"], made["a"], made["rec_b"]]}
 
 
 @hookimpl

@@ -1,0 +1,40 @@
+"""What translations both ways between two domains have in common: a -> b and b -> a, judged by a discriminator each, and the way back."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ganrun.game import Role, Stream, Turn
+
+
+class TwoWay:
+    """Generators ``generator_ab`` and ``generator_ba``, games ``a`` and ``b``. Made are ``b`` and ``a``, and, in a generator's turn, the way back:
+    ``rec_a`` and ``rec_b``; (B, C, H, W) each.
+    """  # fmt: skip
+
+    def sample(self, turn: Turn) -> None:
+        """There is no latent: a translation is a function of its input."""
+
+    def make(self, turn: Turn) -> None:
+        turn.made["b"] = turn.modules["generator_ab"](turn.real["a"])
+        turn.made["a"] = turn.modules["generator_ba"](turn.real["b"])
+        if turn.player == "generator":  # the way back; discriminators need the fakes alone
+            self._translate_back(turn)
+
+    def _translate_back(self, turn: Turn) -> None:
+        turn.made["rec_a"] = turn.modules["generator_ba"](turn.made["b"])
+        turn.made["rec_b"] = turn.modules["generator_ab"](turn.made["a"])
+
+    def streams(self, turn: Turn) -> dict[str, list[Stream]]:
+        return {domain: self._pair(turn, domain) for domain in ("b", "a")}
+
+    def _pair(self, turn: Turn, domain: str) -> list[Stream]:
+        roles: list[Role] = ["real", "fake"]
+        samples = {"real": turn.real, "fake": turn.made}
+        return [Stream(samples[role][domain], role) for role in roles if turn.wants(domain, role)]
+
+    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
+        if "rec_a" not in turn.made:
+            self._translate_back(turn)
+        real, made = turn.real, turn.made
+        return {"a to b": [real["a"], made["b"], made["rec_a"]], "b to a": [real["b"], made["a"], made["rec_b"]]}
