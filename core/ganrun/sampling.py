@@ -108,17 +108,16 @@ class Studio:
         made = self.turn(len(values) * columns, seed, latents=found).made[self.engine.experiment.description.outputs[0]]
         return list(made.detach().float().cpu().unflatten(0, (len(values), columns)).unbind(1))
 
-    def opinions(self, x: Tensor, given: tuple[Tensor, ...] = (), game: str = "") -> Tensor:
-        """What a game's discriminator makes of samples, (n,) float32, larger is more real: the score of the loss, the mean of patches. The first game by default.
+    def opinions(self, x: Tensor) -> Tensor:
+        """What the first game's discriminator makes of samples (n, \\*shape), without augmentation and noise: (n,) float32 on the CPU.
 
-        Augmentation and noise are left out. Raises StopIteration if there is no such game.
+        The score of the loss, larger is more real; of patches the mean. Raises IndexError if the variant plays no game.
         """
-        found = next(g for g in self.engine.experiment.games if not game or g.name == game)
+        game = self.engine.experiment.games[0]
         with self.modules() as modules, self.engine.processes.autocast():
             turn = self._blank(len(x), 0, 0, {}, modules)
-            round, device = Round(found, "watcher", [], turn.now), self.engine.device
-            inputs = tuple(t.to(device) for t in given)
-            output = turn.discriminate(round, x.to(device, torch.get_default_dtype()), inputs, role="fake", tag="feature")
+            round = Round(game, "watcher", [], turn.now)
+            output = turn.discriminate(round, x.to(self.engine.device, torch.get_default_dtype()), role="fake", tag="feature")
             score = turn.score(round, output).detach().float().cpu()
         return score.flatten(1).mean(1) if score.dim() > 1 else score
 
