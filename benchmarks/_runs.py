@@ -70,7 +70,7 @@ def of(run: Line, lines: Sequence[Line]) -> Line | None:
     return next((line for line in reversed(lines) if all(line.get(key) == value for key, value in run.items())), None)
 
 
-def collect(runs: Sequence[Line], train: Callable[[Line], Mapping[str, float]], out: Path) -> None:
+def collect(runs: Sequence[Line], train: Callable[[Line], Mapping[str, Any]], out: Path) -> None:
     """Train the runs that are not there, one after the other, and append a line for each as soon as it has ended."""
     for run in runs:
         if of(run, kept(out)):

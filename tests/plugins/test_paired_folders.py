@@ -178,6 +178,16 @@ def test_outlines_belong_to_their_digits(files):
     assert torch.equal(hidden["a"], outlines(hidden["b"]))
 
 
+def test_outlines_of_another_data_sets_pictures(make_run, files):
+    """The scans by the way of the data set ``digits``, of two of its classes: the same pairs, and what they picture is known."""
+    outlined = {"paired-digits": {"size": 8, "classes": [5, 3], "images": {"digits": {"size": 8}}}}
+    networks = {"generator": {"mlp": {"widths": [4]}}, "discriminator": {"mlp": {"widths": [4]}}}
+    data = make_run({"variant": "cogan", "dataset": outlined, **networks, "train": {"device": "cpu"}}).experiment.dataset
+    plain = PairedDigits(files, "train", size=8, classes=[5, 3])
+    assert all(torch.equal(data.tensors[name], plain.tensors[name]) for name in ("a", "b", "label"))
+    assert (data.subjects, data.classes) == (plain.subjects, ["5", "3"])
+
+
 # --- archives ---------------------------------------------------------------------------------------------------
 
 ARCHIVES = {  # bytes and pictures of the longer folder in training

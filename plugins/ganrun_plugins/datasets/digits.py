@@ -63,13 +63,15 @@ def resized(scans: Tensor, size: int) -> Tensor:
     return (x * 255).round().clamp(0, 255).to(torch.uint8)
 
 
-def only(scans: Tensor, label: Tensor, classes: Sequence[str | int] | None) -> tuple[Tensor, Tensor, list[str]]:
+def only(
+    scans: Tensor, label: Tensor, classes: Sequence[str | int] | None, names: Sequence[str] = NAMES
+) -> tuple[Tensor, Tensor, list[str]]:
     """The scans of the selected classes, their labels counted in the order of the selection, and the names."""
-    chosen = selected_classes(NAMES, classes)
-    number = torch.full((len(NAMES),), -1)
+    chosen = selected_classes(names, classes)
+    number = torch.full((len(names),), -1)
     number[chosen] = torch.arange(len(chosen))
     keep = number[label] >= 0
-    return scans[keep], number[label[keep]], [NAMES[i] for i in chosen]
+    return scans[keep], number[label[keep]], [names[i] for i in chosen]
 
 
 class Digits(InMemory):

@@ -1,6 +1,6 @@
 """Paired translation that can be measured offline: the outline of a digit, and the scan that it was taken from.
 
-B holds scikit-learn's scans (see ``digits``). A holds their outlines: the scan is cut at half of its brightness, and white is what such
+B holds scikit-learn's scans (see ``digits``), or (``images``) another data set's pictures. A holds their outlines: the scan is cut at half of its brightness, and white is what such
 a shape gains when it grows by one pixel in each direction. So A says where the strokes are and how thick, and nothing of their grey
 values: an answer that is right on average is a blur, which is what the game of pix2pix (Isola et al. 2016) is there to prevent.
 
@@ -17,10 +17,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import InMemory
+from ganrun.data import Announced, InMemory
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import DataFiles, Space
-from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only, resized
+from ganrun.recipe import Part
+from ganrun_plugins.datasets._scans import Images, announced, scans_of
+from ganrun_plugins.datasets.digits import only, resized
 
 
 def outlines(digits: Tensor) -> Tensor:
@@ -34,26 +36,42 @@ class PairedDigits(InMemory):
     """``a``: outlines, ``b``: the digits; both (1, size, size). ``label``: the digit."""
 
     provides = frozenset({"hidden-pairs"})
-    subjects = {"b": SUBJECT}
-
     def __init__(
         self, files: DataFiles, split: str, *,
         size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
         limit: Annotated[int | None, Field(ge=1, description="pairs of the train split to keep, evenly spread; all by default")] = None,
+        images: Images = None,
     ) -> None:  # fmt: skip
-        scans, label, names = only(*load_scans(split), classes)
+        scans, label, known, subject = scans_of(images, files, split)
+        scans, label, names = only(scans, label, classes, known)
         if limit is not None and split == "train" and limit < len(scans):
             kept = torch.arange(limit) * len(scans) // limit
             scans, label = scans[kept], label[kept]
         digits = resized(scans, size)
-        space = Space("image", (1, size, size))
-        spaces = {"a": space, "b": space, "label": Space("labels", (), len(names))}
-        super().__init__({"a": outlines(digits), "b": digits, "label": label}, spaces, names)
+        self.subjects = {"b": subject} if subject else {}
+        super().__init__({"a": outlines(digits), "b": digits, "label": label}, spaces_of(size, len(names)), names)
+
+    @classmethod
+    def announced(
+        cls, split: str, *, size: int, classes: list[str | int] | None, limit: int | None, images: Part | None
+    ) -> Announced | None:  # fmt: skip
+        """Spaces and length before the download of ``images``, if they can tell. How many pictures of some classes there are is not known then."""
+        found = announced(images, split) if classes is None else None
+        if found is None:
+            return None
+        count = min(limit or len(found), len(found)) if split == "train" else len(found)
+        return Announced(spaces_of(size, len(found.classes)), count, found.classes)
 
     def hidden_pairs(self) -> dict[str, Tensor]:
         """All pairs of this split: ``a`` and ``b`` (N, 1, S, S) uint8, ``label`` (N,). On the CPU."""
         return {name: tensor.cpu().clone() for name, tensor in self.tensors.items()}
+
+
+def spaces_of(size: int, classes: int) -> dict[str, Space]:
+    """The entries."""
+    space = Space("image", (1, size, size))
+    return {"a": space, "b": space, "label": Space("labels", (), classes)}
 
 
 @hookimpl

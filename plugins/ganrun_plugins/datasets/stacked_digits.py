@@ -6,11 +6,13 @@ digits. The 128,000 fixed pictures are as many as Lin et al., "PacGAN" (2018), t
 
 The scans are those of ``digits``: a train picture has scans of its train half, a test picture of its test half. Which
 three a picture has follows from its split and its index alone, so a smaller ``count`` gives the first pictures of a larger one.
+``images: mnist`` makes the papers' stacked MNIST, of MNIST's own splits; which pictures the papers drew is not known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -18,17 +20,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import InMemory
+from ganrun.data import Announced, InMemory
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import DataFiles, Space
 from ganrun.randomness import ItemDraws
-from ganrun_plugins.datasets.digits import load_scans, resized
+from ganrun.recipe import Part
+from ganrun_plugins.datasets._scans import Images, announced, scans_of
+from ganrun_plugins.datasets.digits import resized
 
 CHANNELS = 3
 
 
 class StackedDigits(InMemory):
-    """``x``: pictures (3, size, size), one digit a channel. ``label``: 100 a + 10 b + c, the digits in the order of the channels.
+    """``x``: pictures (3, size, size), one digit a channel. ``label``: 100 a + 10 b + c, the digits in the order of the channels (with K classes, K^2 a + K b + c).
 
     Held are the scans and which three of them make each picture; ``batch`` puts those together.
     """
@@ -37,15 +41,22 @@ class StackedDigits(InMemory):
         self, files: DataFiles, split: str, *,
         size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; the scans have 8")] = 8,
         count: Annotated[int, Field(ge=1, description="pictures in each split")] = 128_000,
+        images: Images = None,
     ) -> None:  # fmt: skip
-        scans, digit = load_scans(split)
+        scans, digit, names, _ = scans_of(images, files, split)
         draws = ItemDraws(("stacked-digits", split), np.asarray(0), np.arange(count))
         chosen = np.stack([draws.integers(f"channel {channel}", len(scans)) for channel in range(CHANNELS)], axis=1)
         drawn = torch.from_numpy(chosen)  # (count, 3)
-        label = (digit[drawn] * torch.tensor([100, 10, 1])).sum(1)  # (count,)
-        spaces = {"x": Space("image", (CHANNELS, size, size)), "label": Space("labels", (), 10**CHANNELS)}
+        classes = len(names)
+        label = (digit[drawn] * torch.tensor([classes**2, classes, 1])).sum(1)  # (count,)
         tensors = {"drawn": drawn, "label": label, "scans": resized(scans, size)[:, 0]}
-        super().__init__(tensors, spaces, [f"{number:03}" for number in range(10**CHANNELS)])
+        super().__init__(tensors, spaces_of(size, classes), numbers(names))
+
+    @classmethod
+    def announced(cls, split: str, *, size: int, count: int, images: Part | None) -> Announced | None:
+        """Spaces and length before the download of ``images``, if they can tell."""
+        found = announced(images, split)
+        return None if found is None else Announced(spaces_of(size, len(found.classes)), count, numbers(found.classes))
 
     def __len__(self) -> int:
         return len(self.tensors["label"])
@@ -55,6 +66,16 @@ class StackedDigits(InMemory):
         indices = indices.to(self.device)
         drawn = self.tensors["drawn"].index_select(0, indices)  # (B, 3)
         return {"x": self.tensors["scans"][drawn], "label": self.tensors["label"].index_select(0, indices)}
+
+
+def spaces_of(size: int, classes: int) -> dict[str, Space]:
+    """The entries, for scans of so many classes."""
+    return {"x": Space("image", (CHANNELS, size, size)), "label": Space("labels", (), classes**CHANNELS)}
+
+
+def numbers(names: Sequence[str]) -> list[str]:
+    """The names of all pictures' classes, in the order of their labels: 000, 001, ..."""
+    return ["".join(digits) for digits in itertools.product(names, repeat=CHANNELS)]
 
 
 @hookimpl

@@ -9,7 +9,8 @@ it maximises L_S + L_C while the generator maximises L_C - L_S. As terms to be m
 (``class_real``) and on fakes (``class_fake``) for the discriminator, on fakes for the generator (``class_generator``).
 
 Defaults are the paper's: Adam with rate 2e-4 and first beta 0.5, batch 100, 110 latents; the adversarial loss is the non-saturating
-one, as in public code. Networks are those of ``dcgan`` with a head; the paper's own discriminator does not halve at every layer.
+one, as in public code. Networks are those of ``dcgan`` with a head; the paper's own for CIFAR-10 are generator and discriminator
+``acgan``, which the recipe ``acgan_cifar10`` has.
 
 Differences from well-known code: the conditional WGAN-GP of Gulrajani et al. classifies with weight 1 for real samples and 0.1 for the
 generator, and does not train the discriminator on the classes of fakes (``class_real: 1, class_fake: 0, class_generator: 0.1``). A

@@ -34,6 +34,23 @@ def test_selected_classes_are_announced():
     assert (experiment.clock.dataset, experiment.dataset.classes) == (12_000, ["3", "7"])
 
 
+@pytest.mark.parametrize(
+    ("dataset", "items", "shape", "classes"),
+    [
+        ({"stacked-digits": {"images": "mnist", "size": 32, "count": 500}}, 500, (3, 32, 32), 1000),
+        ({"paired-digits": {"images": {"mnist": {"classes": [4, 9]}}, "size": 32}}, 12_000, (1, 32, 32), 2),
+        ({"paired-digits": {"images": "fashion-mnist", "size": 16, "limit": 300}}, 300, (1, 16, 16), 10),
+    ],
+)
+def test_what_is_made_of_other_pictures_is_checked_before_those_are_here(dataset, items, shape, classes):
+    networks = {"generator": "mlp", "discriminator": "mlp"}
+    variant = "cogan" if "paired-digits" in dataset else "gan"
+    experiment, _ = check(load_recipe({"variant": variant, "dataset": dataset, **networks, "train": {"device": "cpu"}}, catalog=Catalog()))
+    spaces = experiment.dataset.spaces
+    assert (len(experiment.dataset), spaces["a" if variant == "cogan" else "x"].shape, spaces["label"].classes) == (items, shape, classes)
+    assert len(experiment.dataset.classes) == classes
+
+
 def test_the_reference_cyclegan_is_exact_to_the_parameter():
     recipe = load_recipe(find_recipe("cyclegan_horse2zebra"), catalog=Catalog(), overrides={"train.device": "cpu"})
     experiment, networks = check(recipe)

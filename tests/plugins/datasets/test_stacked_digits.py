@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ganrun.data import DataError, read_items
+from ganrun.errors import UserError
 from ganrun.protocols import DataFiles
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets.digits import Digits, load_scans
@@ -108,3 +109,31 @@ def test_items_are_read_as_pictures_in_minus_one_to_one():
 def test_another_split_is_refused():
     with pytest.raises(DataError, match="no split 'valid'"):
         StackedDigits(FILES, "valid")
+
+
+def test_digits_of_another_data_set_are_stacked_in_the_same_way(make_run):
+    """The scans by the way of the data set ``digits``: the same pictures and labels as without it. The fingerprint follows the pictures."""
+    recipe = {"variant": "gan", "generator": "mlp", "discriminator": "mlp", "train": {"device": "cpu"}}
+    mine, others = (
+        make_run({**recipe, "dataset": {"stacked-digits": {"count": 64, **more}}}).experiment.dataset
+        for more in ({}, {"images": {"digits": {"size": 8}}})
+    )
+    assert torch.equal(items(mine, range(64))["x"], items(others, range(64))["x"])
+    assert torch.equal(items(mine, range(64))["label"], items(others, range(64))["label"])
+    assert others.classes == mine.classes
+
+
+def test_with_k_classes_there_are_k_cubed_and_labels_count_in_their_order(make_run):
+    recipe = {"variant": "gan", "generator": "mlp", "discriminator": "mlp", "train": {"device": "cpu"}}
+    images = {"digits": {"size": 8, "classes": [7, 2]}}
+    data = make_run({**recipe, "dataset": {"stacked-digits": {"count": 64, "images": images}}}).experiment.dataset
+    assert data.classes == ["777", "772", "727", "722", "277", "272", "227", "222"]
+    assert data.spaces["label"].classes == 8
+    assert set(data.tensors["label"].tolist()) == set(range(8))
+
+
+@pytest.mark.parametrize("images", ["ring", "stacked-digits", {"styled-digits": {"attributes": True, "styles": ["bold"]}}])
+def test_what_has_no_grey_pictures_with_one_label_is_refused(make_run, images):
+    recipe = {"variant": "gan", "generator": "mlp", "discriminator": "mlp", "dataset": {"stacked-digits": {"images": images}}}
+    with pytest.raises(UserError, match="grey images `x` with one `label` each are wanted, such as those of mnist"):
+        make_run(recipe)
