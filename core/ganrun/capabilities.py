@@ -20,14 +20,20 @@ def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> lis
     parts += experiment.modules.values()
     named = dict(labels) | {id(module): f"network {name}" for name, module in experiment.modules.items()}
     provided = provided_by(experiment)
+    unbuilt = {network.kind for name, network in experiment.description.networks.items() if name not in experiment.modules}
     refusals = []
+
+    def missing(wanted: str) -> bool:
+        """Whether nobody provides it. What a network that was not built would have provided is not known; it has its own refusal."""
+        return not any(provided.get(name) or name.partition(":")[0] in unbuilt for name in wanted.split("|"))
+
     for part in [part for part in parts if part is not None]:
         who = named.get(id(part), type(part).__name__)
         for wanted, because in getattr(part, "needs", {}).items():
-            if not any(provided.get(name) for name in wanted.split("|")):
+            if missing(wanted):
                 refusals.append(_refused(who, because))
         for wanted, because in getattr(part, "wants", {}).items():
-            if not any(provided.get(name) for name in wanted.split("|")):
+            if missing(wanted):
                 experiment.warnings.append(_refused(who, because))
         for unwanted, because in getattr(part, "refuses", {}).items():
             if any(provider is not part for provider in provided.get(unwanted, ())):

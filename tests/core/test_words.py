@@ -7,7 +7,7 @@ from torch import nn
 from ganrun.build import RefusedError
 from ganrun.engine import pace
 from ganrun.game import Game, Network, Phase, Player, Stream, Term
-from ganrun.protocols import Interface, Space
+from ganrun.protocols import Because, Interface, Space
 from ganrun.schedule import Scheduled
 from ganrun_plugins.variants.gan import GAN
 
@@ -250,6 +250,30 @@ def test_a_game_without_a_loss_is_refused(tiny, make_run):
 
     with pytest.raises(RefusedError, match="it plays a game, and nothing says what the two sides minimise"):
         make_run(tiny(variant={"lossless": {"latent": 4}}), {"variant.lossless": Lossless})
+
+
+class Compares(GAN):
+    """A variant that needs its discriminator's features."""
+
+    needs = {"discriminator:features": Because("there is nothing to compare", "another discriminator")}
+
+
+def test_of_a_network_that_cannot_be_built_nobody_says_what_it_lacks(tiny, make_run):
+    """Its own refusal is the only one; a network that is built and lacks something is still refused."""
+    with pytest.raises(RefusedError) as caught:
+        make_run(tiny(variant={"compares": {"latent": 4}}, discriminator="dcgan"), {"variant.compares": Compares})  # of points
+    assert "as discriminator" in str(caught.value)
+    assert "there is nothing to compare" not in str(caught.value)
+
+    class Mute(nn.Linear):
+        def __init__(self, interface):
+            super().__init__(interface.takes.size, 1)
+
+        def forward(self, x, *given):
+            return super().forward(x).squeeze(1)
+
+    with pytest.raises(RefusedError, match="there is nothing to compare"):
+        make_run(tiny(variant={"compares": {"latent": 4}}, discriminator="mute"), {"variant.compares": Compares, "discriminator.mute": Mute})
 
 
 class Alone(GAN):
