@@ -72,16 +72,14 @@ def data_of(file: Path, dataset: str, catalog: Catalog) -> str:
         factory = catalog.load("dataset", name).factory
         fields = [info for _, info in fields_of(parameter_model(factory)).values() if info.is_required()]
         required = [info for info in fields if part_kind(annotation(info)) is None]  # a data set inside is asked by itself
-        kinds.append("download" if not getattr(factory, "offline", True) else "your files" if name == dataset and required else "offline")
+        kinds.append("your files" if name == dataset and required else "offline" if getattr(factory, "offline", True) else "download")
     return next((kind for kind in ("download", "your files") if kind in kinds), "offline")
 
 
 def _datasets(file: Path, dataset: str, known: set[str]) -> Iterator[str]:
     """A recipe's data set, and those that it wraps: names of data sets inside its parameters."""
-    import yaml
-
     yield dataset
-    found = yaml.safe_load(file.read_text(encoding="utf-8")).get("dataset")
+    found = _dataset_of(file)
     inside = list(found.values()) if isinstance(found, Mapping) else []
     while inside:
         value = inside.pop()
@@ -92,6 +90,16 @@ def _datasets(file: Path, dataset: str, known: set[str]) -> Iterator[str]:
             inside += value
         elif isinstance(value, str) and value in known:
             yield value
+
+
+def _dataset_of(file: Path) -> Any:
+    """What a recipe says of its data set, or the nearest one that it extends and that says something."""
+    import yaml
+
+    data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    base = file.parent / str(data.get("extends"))
+    below = "dataset" not in data and "extends" in data and base.resolve() != file.resolve()
+    return _dataset_of(base) if below else data.get("dataset")
 
 
 def _comments(text: str) -> Iterator[str]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ganrun.build import Experiment
 
 DETERMINISTIC = Because(
-    "it asks two calls of the discriminator to agree, and dropout makes them differ even for one and the same sample",
-    "a discriminator without dropout",
+    "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ even for one and the same sample",
+    "a discriminator without dropout and noise",
 )
 ALONE = Because(
     "the first opinion is from a batch of real samples and fakes, the second from a batch of its own: a discriminator that looks at its "

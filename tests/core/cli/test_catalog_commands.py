@@ -300,6 +300,10 @@ def test_a_recipe_on_files_of_ones_own_says_so_and_a_wrapped_data_set_counts(tmp
     assert data_of(tmp_path / "own.yaml", "unpaired-folders", catalog) == "your files"
     (tmp_path / "wrapped.yaml").write_text("# Wrapped.\nvariant: gan\ndataset: {ring: {of: {mnist: {}}}}\n")
     assert data_of(tmp_path / "wrapped.yaml", "ring", catalog) == "download"
+    (tmp_path / "above.yaml").write_text("# Above.\nextends: wrapped.yaml\nvariant: lsgan\n")
+    assert data_of(tmp_path / "above.yaml", "ring", catalog) == "download", "the base's data set wraps one that is downloaded"
+    (tmp_path / "scenes.yaml").write_text("# Scenes.\nvariant: dcgan\ndataset: {lsun: {root: here}}\n")
+    assert data_of(tmp_path / "scenes.yaml", "lsun", catalog) == "your files", "nobody downloads it: it has to be told where they lie"
 
 
 def test_a_recipe_is_described_from_its_base_where_it_says_nothing(tmp_path: Path) -> None:
