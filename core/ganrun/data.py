@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -72,9 +72,10 @@ class Announced:
 
     in_memory = True
 
-    def __init__(self, spaces: Mapping[str, Space], items: int, classes: Sequence[str] = ()) -> None:
+    def __init__(self, spaces: Mapping[str, Space], items: int, classes: Sequence[str] = (), provides: Iterable[str] = ()) -> None:
         self.spaces = dict(spaces)
         self.classes = list(classes)
+        self.provides = frozenset(provides)
         self._items = items
 
     def __len__(self) -> int:

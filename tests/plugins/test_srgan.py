@@ -61,8 +61,10 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_parameter_counts_are_the_papers():
     with torch.device("meta"):
         generator = SRResNet(Interface(takes=image(3, 24), makes=image(3, 96)))
+        short = SRResNet(Interface(takes=image(3, 24), makes=image(3, 96)), blocks=5)
         discriminator = SRGANDiscriminator(Interface(takes=image(3, 96)))
     assert sum(p.numel() for p in generator.parameters()) == 1_549_462
+    assert sum(p.numel() for p in short.parameters()) == 734_219, "that of a well-known PyTorch version"
     assert sum(p.numel() for p in discriminator.parameters()) == 23_565_505
     assert all(layer.weight.numel() == 1 for layer in generator.modules() if isinstance(layer, nn.PReLU))
 

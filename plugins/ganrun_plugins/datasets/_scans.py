@@ -1,8 +1,8 @@
-"""What data sets made of digits are made of: scikit-learn's scans, or the grey pictures of another labelled data set."""
+"""The digits that other data sets are made of: scikit-learn's scans, or the grey images of another labelled data set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -10,17 +10,19 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.data import Announced, DataError, read_items
-from ganrun.protocols import DataFiles, PartOf
+from ganrun.protocols import DataFiles, PartOf, Space
 from ganrun.recipe import Part
 from ganrun_plugins.datasets.digits import NAMES, SUBJECT, load_scans
 
 Images = Annotated[
-    Part | None, PartOf("dataset"), Field(description="a data set of grey images `x` with a `label` to take the digits from; null: the scans of `digits`")
+    Part | None,
+    PartOf("dataset"),
+    Field(description="a data set whose grey images `x` with a `label` take the place of the digits; null: the scans of `digits`"),
 ]
 
 
 def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor, Tensor, Sequence[str], str | None]:
-    """All pictures of a split, (N, H, W) floats in [0, 1], their labels (N,), the names of the classes, and what is pictured.
+    """All images of a split, (N, H, W) floats in [0, 1], their labels (N,), the names of the classes, and what is pictured.
 
     Raises:
         DataError: for data that are no grey images with one label each.
@@ -28,18 +30,36 @@ def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor,
     if images is None:
         return *load_scans(split), NAMES, SUBJECT
     base: Any = images.make(files, split)
-    x, label = base.spaces.get("x"), base.spaces.get("label")
-    if x is None or x.kind != "image" or x.shape[0] != 1 or label is None or label.kind != "labels" or label.shape:
-        entries = ", ".join(f"{name} ({space})" for name, space in sorted(base.spaces.items()))
-        raise DataError(f"grey images `x` with one `label` each are wanted, such as those of mnist; {images.name} has {entries}")
-    batches = list(read_items(base, key=("scans",)))
-    pictures = torch.cat([batch["x"].cpu() for batch in batches])[:, 0]  # (N, H, W) in [-1, 1]
-    names = base.classes or [str(number) for number in range(label.classes)]
-    return (pictures + 1) / 2, torch.cat([batch["label"].cpu() for batch in batches]), names, getattr(base, "subjects", {}).get("x")
+    check(images.name, base.spaces)
+    if hasattr(base, "labelled"):  # a data set that hides labels, or gives them to another entry, shows them to who asks
+        x, label = base.labelled("x")
+    else:
+        batches = list(read_items(base, key=("scans",)))
+        x, label = (torch.cat([batch[name].cpu() for batch in batches]) for name in ("x", "label"))
+    x = x[:, 0].add_(1).div_(2)  # (N, 1, H, W) in [-1, 1] -> (N, H, W) in [0, 1]
+    return x, label, names_of(base), getattr(base, "subjects", {}).get("x")
 
 
 def announced(images: Part | None, split: str) -> Announced | None:
-    """What the data set of the pictures says of itself before a download, if it can tell."""
+    """What the data set of the images says of itself before a download, if it can tell. Raises DataError as ``scans_of``."""
     announce = None if images is None else getattr(images.component.factory, "announced", None)
-    found: Announced | None = announce(split, **images.parameters) if announce and images is not None else None
+    if images is None or announce is None:
+        return None
+    found: Announced | None = announce(split, **images.parameters)
+    if found is not None:
+        check(images.name, found.spaces)
+        found.classes = names_of(found)
     return found
+
+
+def check(name: str, spaces: Mapping[str, Space]) -> None:
+    """Raise DataError unless there are grey images with one label each."""
+    x, label = spaces.get("x"), spaces.get("label")
+    if x is None or x.kind != "image" or x.shape[0] != 1 or label is None or label.kind != "labels" or label.shape:
+        entries = ", ".join(f"{entry} ({space})" for entry, space in sorted(spaces.items()))
+        raise DataError(f"grey images `x` with one `label` each are wanted, such as those of mnist; {name} has {entries}")
+
+
+def names_of(data: Any) -> list[str]:
+    """The names of the classes, their numbers if they have none."""
+    return list(data.classes) or [str(number) for number in range(data.spaces["label"].classes)]

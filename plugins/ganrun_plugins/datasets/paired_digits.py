@@ -1,8 +1,9 @@
 """Paired translation that can be measured offline: the outline of a digit, and the scan that it was taken from.
 
-B holds scikit-learn's scans (see ``digits``), or (``images``) another data set's pictures. A holds their outlines: the scan is cut at half of its brightness, and white is what such
-a shape gains when it grows by one pixel in each direction. So A says where the strokes are and how thick, and nothing of their grey
-values: an answer that is right on average is a blur, which is what the game of pix2pix (Isola et al. 2016) is there to prevent.
+B holds scikit-learn's scans (see ``digits``), or (``images``) another data set's images. A holds their outlines: the scan is cut at half
+of its brightness, and white is what such a shape gains when it grows by one pixel in each direction. So A says where the strokes are
+and how thick, and nothing of their grey values: an answer that is right on average is a blur, which is what the game of pix2pix
+(Isola et al. 2016) is there to prevent.
 
 Item i of A belongs to item i of B, in training, too. ``hidden_pairs`` returns the pairs of a split for evaluators.
 """
@@ -17,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import Announced, InMemory
+from ganrun.data import Announced, InMemory, selected_classes
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import DataFiles, Space
 from ganrun.recipe import Part
@@ -36,9 +37,10 @@ class PairedDigits(InMemory):
     """``a``: outlines, ``b``: the digits; both (1, size, size). ``label``: the digit."""
 
     provides = frozenset({"hidden-pairs"})
+
     def __init__(
         self, files: DataFiles, split: str, *,
-        size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
+        size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; those of `digits` have 8")] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
         limit: Annotated[int | None, Field(ge=1, description="pairs of the train split to keep, evenly spread; all by default")] = None,
         images: Images = None,
@@ -56,12 +58,14 @@ class PairedDigits(InMemory):
     def announced(
         cls, split: str, *, size: int, classes: list[str | int] | None, limit: int | None, images: Part | None
     ) -> Announced | None:  # fmt: skip
-        """Spaces and length before the download of ``images``, if they can tell. How many pictures of some classes there are is not known then."""
-        found = announced(images, split) if classes is None else None
+        """Spaces and length before the download of ``images``, if they can tell; of some classes as if all had as many."""
+        found = announced(images, split)
         if found is None:
             return None
-        count = min(limit or len(found), len(found)) if split == "train" else len(found)
-        return Announced(spaces_of(size, len(found.classes)), count, found.classes)
+        chosen = selected_classes(found.classes, classes)
+        count = len(found) * len(chosen) // len(found.classes)
+        count = min(limit or count, count) if split == "train" else count
+        return Announced(spaces_of(size, len(chosen)), count, [found.classes[i] for i in chosen], cls.provides)
 
     def hidden_pairs(self) -> dict[str, Tensor]:
         """All pairs of this split: ``a`` and ``b`` (N, 1, S, S) uint8, ``label`` (N,). On the CPU."""

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import Announced, InMemory
+from ganrun.data import Announced, DataError, InMemory
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.protocols import DataFiles, Space
 from ganrun.randomness import ItemDraws
@@ -32,14 +32,14 @@ CHANNELS = 3
 
 
 class StackedDigits(InMemory):
-    """``x``: pictures (3, size, size), one digit a channel. ``label``: 100 a + 10 b + c, the digits in the order of the channels (with K classes, K^2 a + K b + c).
+    """``x``: pictures (3, size, size), one digit a channel. ``label``: 100 a + 10 b + c, the digits in the order of the channels.
 
-    Held are the scans and which three of them make each picture; ``batch`` puts those together.
+    With K classes instead of ten it is K^2 a + K b + c. Held are the scans and which three of them make each picture; ``batch`` puts those together.
     """
 
     def __init__(
         self, files: DataFiles, split: str, *,
-        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; the scans have 8")] = 8,
+        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; those of `digits` have 8")] = 8,
         count: Annotated[int, Field(ge=1, description="pictures in each split")] = 128_000,
         images: Images = None,
     ) -> None:  # fmt: skip
@@ -74,8 +74,11 @@ def spaces_of(size: int, classes: int) -> dict[str, Space]:
 
 
 def numbers(names: Sequence[str]) -> list[str]:
-    """The names of all pictures' classes, in the order of their labels: 000, 001, ..."""
-    return ["".join(digits) for digits in itertools.product(names, repeat=CHANNELS)]
+    """The names of the classes of three, in the order of their labels: 000, 001, ... Raises DataError for more than 100 names."""
+    if len(names) > 100:
+        raise DataError(f"stacked-digits: {len(names)} classes make {len(names) ** CHANNELS:,} of three; take `images` of at most 100 classes")
+    between = "" if all(len(name) == 1 for name in names) else "-"
+    return [between.join(digits) for digits in itertools.product(names, repeat=CHANNELS)]
 
 
 @hookimpl

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ganrun.build import Experiment
 
 DETERMINISTIC = Because(
-    "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ even for one and the same sample",
+    "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ for one and the same sample",
     "a discriminator without dropout and noise",
 )
 ALONE = Because(

@@ -1,9 +1,14 @@
 """Data that has to be downloaded announces its spaces and length, so that `--check` works before the download."""
 
+import struct
+
+import numpy as np
 import pytest
 
 from ganrun.catalog import Catalog
+from ganrun.data import Announced, DataError
 from ganrun.preflight import check
+from ganrun.protocols import DataFiles
 from ganrun.recipe import find_recipe, load_recipe
 
 PUBLISHED = {"mnist": (60_000, 1), "fashion-mnist": (60_000, 1), "cifar10": (50_000, 3)}
@@ -14,8 +19,8 @@ def no_download(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("a check must not download")
 
-    monkeypatch.setattr("ganrun.download.fetch", refuse)
-    monkeypatch.setattr("ganrun_plugins.datasets.horse2zebra.fetch", refuse)
+    for module in ("_idx", "cifar10", "horse2zebra"):
+        monkeypatch.setattr(f"ganrun_plugins.datasets.{module}.fetch", refuse)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -51,6 +56,56 @@ def test_what_is_made_of_other_pictures_is_checked_before_those_are_here(dataset
     assert len(experiment.dataset.classes) == classes
 
 
+def test_hidden_pairs_are_announced_too():
+    """What the built data set provides is known before: this evaluator needs it."""
+    recipe = {
+        "variant": "pix2pix", "dataset": {"paired-digits": {"images": "mnist", "size": 16}}, "generator": {"unet": {"width": 2}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 2}}, "evaluators": ["hidden-pairs"], "train": {"device": "cpu"},
+    }  # fmt: skip
+    experiment, _ = check(load_recipe(recipe, catalog=Catalog()))
+    assert isinstance(experiment.dataset, Announced)
+
+
+def test_pictures_of_another_kind_are_refused_before_they_are_downloaded():
+    recipe = {"variant": "gan", "dataset": {"stacked-digits": {"images": "cifar10"}}, "generator": "mlp", "discriminator": "mlp"}
+    with pytest.raises(DataError, match="grey images `x` with one `label` each are wanted"):
+        check(load_recipe(recipe, catalog=Catalog()))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "published", "here"),
+    [
+        (lambda root: {"mnist": {"size": 16, **root}}, 60_000, 300),
+        (lambda root: {"stacked-digits": {"images": {"mnist": root}, "count": 70}}, 70, 70),
+        (lambda root: {"paired-digits": {"images": {"mnist": root}, "size": 16, "classes": [7, 1]}}, 12_000, 60),
+    ],
+)
+def test_what_is_announced_is_what_is_then_there(dataset, published, here, tmp_path):
+    """MNIST with 30 pictures of each class, announced with its published number of pictures; all else is the same."""
+    write_idx(tmp_path, 300)
+    part = resolve(dataset({}))
+    said = part.component.factory.announced("train", **part.parameters)
+    made = resolve(dataset({"root": str(tmp_path)})).make(DataFiles(tmp_path, tmp_path), "train")
+    assert (said.spaces, said.classes) == (dict(made.spaces), list(made.classes))
+    assert said.provides == frozenset(getattr(made, "provides", ()))
+    assert (len(said), len(made)) == (published, here)
+
+
+def resolve(dataset):
+    """The data set's part of a recipe."""
+    recipe = {"variant": "cogan" if "paired-digits" in dataset else "gan", "dataset": dataset, "generator": "mlp", "discriminator": "mlp"}
+    return load_recipe(recipe, catalog=Catalog()).dataset
+
+
+def write_idx(folder, count):
+    """MNIST's four files with ``count`` pictures in each split, the classes in turn."""
+    draws = np.random.default_rng(0)
+    for part in ("train", "t10k"):
+        images = draws.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, count, 28, 28) + images.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + (np.arange(count) % 10).astype(np.uint8).tobytes())
+
+
 def test_the_reference_cyclegan_is_exact_to_the_parameter():
     recipe = load_recipe(find_recipe("cyclegan_horse2zebra"), catalog=Catalog(), overrides={"train.device": "cpu"})
     experiment, networks = check(recipe)
@@ -60,4 +115,5 @@ def test_the_reference_cyclegan_is_exact_to_the_parameter():
         "discriminator_a": 2_764_737,
         "discriminator_b": 2_764_737,
     }
+    assert sum(line.parameters for line in networks) == 28_285_832
     assert experiment.clock.total == 200 * 1334

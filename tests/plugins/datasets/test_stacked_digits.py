@@ -12,7 +12,7 @@ from ganrun.errors import UserError
 from ganrun.protocols import DataFiles
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets.digits import Digits, load_scans
-from ganrun_plugins.datasets.stacked_digits import StackedDigits
+from ganrun_plugins.datasets.stacked_digits import StackedDigits, numbers
 
 FILES = DataFiles(Path("."), Path("."))
 
@@ -121,6 +121,7 @@ def test_digits_of_another_data_set_are_stacked_in_the_same_way(make_run):
     assert torch.equal(items(mine, range(64))["x"], items(others, range(64))["x"])
     assert torch.equal(items(mine, range(64))["label"], items(others, range(64))["label"])
     assert others.classes == mine.classes
+    assert others.fingerprint() == mine.fingerprint()
 
 
 def test_with_k_classes_there_are_k_cubed_and_labels_count_in_their_order(make_run):
@@ -129,7 +130,23 @@ def test_with_k_classes_there_are_k_cubed_and_labels_count_in_their_order(make_r
     data = make_run({**recipe, "dataset": {"stacked-digits": {"count": 64, "images": images}}}).experiment.dataset
     assert data.classes == ["777", "772", "727", "722", "277", "272", "227", "222"]
     assert data.spaces["label"].classes == 8
-    assert set(data.tensors["label"].tolist()) == set(range(8))
+    inner = Digits(FILES, "train", size=8, classes=[7, 2]).tensors["label"][data.tensors["drawn"]]  # (64, 3)
+    assert torch.equal(data.tensors["label"], 4 * inner[:, 0] + 2 * inner[:, 1] + inner[:, 2])
+    assert data.fingerprint() != StackedDigits(FILES, "train", count=64).fingerprint()
+
+
+def test_names_of_several_characters_are_kept_apart():
+    assert numbers(["1", "11"]) == ["1-1-1", "1-1-11", "1-11-1", "1-11-11", "11-1-1", "11-1-11", "11-11-1", "11-11-11"]
+    with pytest.raises(DataError, match="128 classes make 2,097,152 of three"):
+        numbers([str(number) for number in range(128)])
+
+
+def test_labels_that_belong_to_another_entry_are_not_taken(make_run):
+    """In ``semi-supervised`` the entry ``label`` is that of ``labelled``; the digits' own are asked for."""
+    recipe = {"variant": "gan", "generator": "mlp", "discriminator": "mlp", "train": {"device": "cpu"}}
+    images = {"semi-supervised": {"dataset": {"digits": {"size": 8}}, "labels": 20}}
+    data = make_run({**recipe, "dataset": {"stacked-digits": {"count": 64, "images": images}}}).experiment.dataset
+    assert torch.equal(data.tensors["label"], StackedDigits(FILES, "train", count=64).tensors["label"])
 
 
 @pytest.mark.parametrize("images", ["ring", "stacked-digits", {"styled-digits": {"attributes": True, "styles": ["bold"]}}])
