@@ -122,8 +122,6 @@ class Validator:
         origin, arguments = get_origin(hint), get_args(hint)
         if hint is Part or (origin is Annotated and arguments[0] is Part):
             return self.nested(node, kind, path)
-        if origin is Annotated and Part in get_args(arguments[0]):  # Annotated[Part | None, PartOf(...)]
-            return None if node.empty and type(None) in get_args(arguments[0]) else self.nested(node, kind, path)
         if origin is Annotated:
             return self.read(arguments[0], node, path)
         if origin in (Union, types.UnionType):

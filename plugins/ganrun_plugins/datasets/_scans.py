@@ -15,8 +15,7 @@ from ganrun.recipe import Part
 from ganrun_plugins.datasets.digits import NAMES, SUBJECT, load_scans
 
 Images = Annotated[
-    Part | None,
-    PartOf("dataset"),
+    Annotated[Part, PartOf("dataset")] | None,
     Field(description="a data set whose grey images `x` with a `label` take the place of the digits; null: the scans of `digits`"),
 ]
 

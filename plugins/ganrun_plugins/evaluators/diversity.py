@@ -94,7 +94,9 @@ class Diversity:
 
     def __init__(
         self, *,
-        features: Annotated[Part | None, PartOf("features"), Field(description="the space in which distances are measured; null: none are")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[
+            Annotated[Part, PartOf("features")] | None, Field(description="the space in which distances are measured; null: none are")
+        ] = "classifier",  # type: ignore[assignment]
         pairs: Annotated[int, Field(ge=2, description="pairs at the most; each takes two samples")] = 5000,
         similarity: Annotated[bool, Field(description="also the mean MS-SSIM of pairs, if samples are images")] = True,
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,

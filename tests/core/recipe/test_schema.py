@@ -11,9 +11,11 @@ from pydantic import Field
 
 from ganrun.catalog import Catalog
 from ganrun.hookspecs import Component
+from ganrun.protocols import PartOf
 from ganrun.recipe import (
     CheckpointSettings,
     ParameterRow,
+    Part,
     PlayerSettings,
     SignatureError,
     TrainSettings,
@@ -134,6 +136,18 @@ def test_show_has_a_row_for_each_parameter(catalog):
         "keep",
         "init",
     }
+
+
+def test_a_part_that_may_be_null_is_so_in_the_schema_however_its_type_is_written(catalog):
+    """The mark of its kind inside the union, as in the evaluator ``distance``, and around it."""
+
+    class Around:
+        def __init__(self, *, features: Annotated[Part | None, PartOf("features"), Field(description="where")] = None) -> None: ...
+
+    catalog.components["trick", "around"] = Component("trick", "around", Around)
+    assert [(row.type, row.default) for row in describe_parameters(catalog.load("trick", "around"))] == [("features part or null", "null")]
+    inside = {"anyOf": [{"$ref": "#/$defs/features"}, {"type": "null"}], "description": "where", "default": None}
+    assert recipe_schema(catalog)["$defs"]["trick.around"]["properties"]["features"] == inside
 
 
 @pytest.mark.parametrize(
