@@ -191,7 +191,7 @@ EXAMPLES = {
     "dataset.ukiyoe2photo": unpaired_folders,
     "dataset.unpaired-folders": unpaired_folders,
     "dataset.vangogh2photo": unpaired_folders,
-    "discriminator.acgan": Example({"width": 2}),
+    "discriminator.acgan": Example({"width": 2, "norm": "none"}),
     "discriminator.autoencoder": Example(SMALL_AUTOENCODER),
     "discriminator.began": Example({"width": 4, "code": 8}),
     "discriminator.cogan": Example({"widths": [4, 8, 16]}),
