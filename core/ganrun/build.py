@@ -210,6 +210,12 @@ def check_loss(experiment: Experiment) -> list[Refused]:
 def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
     """Build every network the variant asks for from the recipe's part of its kind."""
     refusals = []
+    asked_for = {network.kind for network in experiment.description.networks.values()}
+    for kind in ("generator", "discriminator", "encoder"):
+        unused: Part | None = getattr(experiment.recipe, kind)
+        if unused is not None and kind not in asked_for:
+            why = f"{label(experiment.recipe.variant)} asks for no {kind}, so none is built of it, and it changes nothing"
+            experiment.warnings.append(Refused(f"{kind} {unused.name}", why, f"leave `{kind}` out"))
     for name, network in experiment.description.networks.items():
         part: Part | None = getattr(experiment.recipe, network.kind)
         if part is None:

@@ -290,13 +290,21 @@ class Alone(GAN):
 
 
 def test_a_loss_that_no_game_asks_for_is_warned_about(tiny, make_run):
-    lossless = type("Lossless", (Alone,), {"defaults": {key: value for key, value in GAN.defaults.items() if key != "loss"}})
+    lossless = type("Lossless", (Alone,), {"defaults": {key: value for key, value in GAN.defaults.items() if key not in ("loss", "discriminator")}})
     plugins = {"variant.alone": lossless}
     players = {"generator": {"optimizer": "adam"}}
-    unused, without = (make_run(tiny(variant={"alone": {"latent": 4}}, players=players, **loss), plugins) for loss in ({"loss": "minimax"}, {}))
+    recipe = tiny(variant={"alone": {"latent": 4}}, players=players)
+    del recipe["discriminator"]
+    unused, without = (make_run({**recipe, **loss}, plugins) for loss in ({"loss": "minimax"}, {}))
     (warning,) = unused.experiment.warnings
     assert "loss minimax: variant alone plays no game, so nothing asks for it" in str(warning)
     assert without.experiment.warnings == make_run(tiny(loss="minimax")).experiment.warnings == []
+
+
+def test_a_network_that_no_variant_asks_for_is_warned_about(tiny, make_run):
+    assert make_run(tiny()).experiment.warnings == []
+    (warning,) = make_run(tiny(encoder="mlp")).experiment.warnings
+    assert "encoder mlp: variant gan asks for no encoder, so none is built of it" in str(warning)
 
 
 def test_streams_know_nothing_unless_told():
