@@ -1,6 +1,6 @@
 """Vanilla and least squares, with and without BatchNorm in the generator, under Adam and RMSProp: which combinations collapse?
 
-    python benchmarks/batch_norm.py            # 16 combinations, seeds 0 to 2, one run after the other; prints the table of RESULTS.md
+    python benchmarks/batch_norm.py            # 24 combinations, seeds 0 to 2, one run after the other; prints the table of RESULTS.md
 
 Mao et al., "Least Squares Generative Adversarial Networks" (2016), section 4.2, ask this of convolutional networks on bedrooms and tell which
 collapse by their pictures. Here: DCGAN's networks of width 16 on digits of 16 x 16 pixels, and numbers. `classes` are those that the shipped
@@ -18,7 +18,11 @@ from _runs import Line, collect, kept, of, spread, table, trained
 
 LOSSES = {"vanilla": "non-saturating", "least squares": {"least-squares": {"coding": "zero-one"}}}
 NORMS = {"in both": ("batch", "batch"), "in D alone": ("none", "batch"), "in G alone": ("batch", "none"), "in neither": ("none", "none")}
-OPTIMIZERS: dict[str, Any] = {"Adam": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}, "RMSProp": {"rmsprop": {"lr": 5e-5}}}
+OPTIMIZERS: dict[str, Any] = {
+    "Adam 2e-4": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}},
+    "RMSProp 2e-4": {"rmsprop": {"lr": 2e-4}},
+    "RMSProp 5e-5": {"rmsprop": {"lr": 5e-5}},
+}
 SCORES = {"class-share[classifier].classes-with-20": 1, "class-share[classifier].kl": 2, "frechet-distance[classifier]": 1}
 HEAD = ["loss", "BatchNorm", "optimizer", "classes (>= 20)", "KL", "Frechet distance [classifier]", "CPU minutes a seed"]
 

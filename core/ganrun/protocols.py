@@ -237,7 +237,8 @@ class Dataset(Protocol):
     in words that choose a shipped classifier; ``labelled(name)``, all samples of an entry and their labels (N,), if labels
     are no entry of a batch; ``hidden_pairs()``, entry -> (N, ...) true counterparts, row by row (capability ``hidden-pairs``);
     ``centres`` (M, D) and ``sd`` of a mixture (capability ``modes``). ``label_names``, entry of labels -> the names of its values, or of
-    its columns if there are several; ``known_rows``, entry of labels -> the range of items that know it, in the order of ``source``.
+    its columns if there are several; ``known_rows``, entry of labels -> the range of training items that know it, in the order of
+    ``source``, an entry that says which set an item is of.
     """
 
     spaces: Mapping[str, Space]

@@ -55,6 +55,13 @@ def test_sigmoid_of_the_logit_is_one_minus_the_probability_of_fake():
     assert torch.allclose(against_fake(output).sigmoid(), 1 - whole[:, -1], atol=1e-6)
 
 
+def test_the_logit_of_outputs_in_bfloat16_is_not_rounded_again():
+    """log(e^8 + e^8) = 8.6931...; bfloat16 knows 8.6875 and 8.75."""
+    output = DiscriminatorOutput(torch.zeros(1, dtype=torch.bfloat16), heads={"class": torch.full((1, 2), 8.0, dtype=torch.bfloat16)})
+    for found in (against_fake(output), against_zero(output)):
+        assert found.item() == pytest.approx(8 + math.log(2), abs=1e-6)
+
+
 def test_by_hand():
     """Class logits log 2 and log 3, l_fake = log 5: not fake with probability 5 / 10. Improved: l_fake = 0, 5 / 6."""
     output = DiscriminatorOutput(-torch.tensor([math.log(5.0)]), heads={"class": torch.tensor([[2.0, 3.0]]).log()})

@@ -4,13 +4,13 @@ Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain 
 CelebA knows hair colour, gender and age, and RaFD facial expressions. ``source`` says which set an item is of; with ``sets: {faces:
 celeba, moods: ...}`` the labels ``attributes`` of the set ``faces`` are the entry ``attributes_faces``.
 
-An epoch has all items of all sets. With ``balanced`` small sets come round again until each has as many as the largest: the authors
+An epoch has all items of all sets. The test split mixes them evenly, so that its first items are of all sets. With ``balanced`` small sets come round again until each has as many as the largest: the authors
 take a batch of each set in turn, which amounts to the same shares.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ Sets = Annotated[
 class Multi:
     """``x``: images. ``source``: the number of an item's set. An entry of labels for each set, zeros for items of other sets.
 
-    ``label_names``: entry -> names of its columns (attributes) or of its values. ``known_rows``: entry -> the items that know it.
+    ``label_names``: entry -> names of its columns (attributes) or of its values. ``known_rows``: entry -> the training items that know it.
     """
 
     def __init__(
@@ -57,14 +57,16 @@ class Multi:
         self.starts = np.cumsum([0, *counts])
         named = [names_of(data).get(inner) for data, inner in zip(self.sets, self.inner)]
         self.label_names = {entry: names for entry, names in zip(self.entries, named) if names is not None}
-        self.known_rows = {entry: range(*ends) for entry, ends in zip(self.entries, pairwise(self.starts.tolist()))}
+        if split == "train":
+            self.known_rows = {entry: range(*ends) for entry, ends in zip(self.entries, pairwise(self.starts.tolist()))}
+        self.order = None if split == "train" else evenly(counts)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
         """Items (B,) -> ``x``, ``source`` (B,) and the labels of every set."""
-        rows = draws.indices  # the same as ``indices``, on the CPU
+        rows = draws.indices if self.order is None else self.order[draws.indices]  # numbered set after set
         source = np.searchsorted(self.starts, rows, side="right") - 1  # (B,)
         pieces = [self._of(i, rows, source, draws) for i in range(len(self.sets))]
         images = [batch["x"] for _, batch in pieces if batch]
@@ -116,6 +118,11 @@ class Multi:
         lengths = [len(said) for said in found.values()]
         items = max(lengths) * len(lengths) if balanced and split == "train" else sum(lengths)
         return Announced(spaces_of({name: said.spaces for name, said in found.items()}), items, list(found))
+
+
+def evenly(counts: Sequence[int]) -> np.ndarray:
+    """The items of several sets, numbered set after set, in an order in which each set is spread over the whole."""
+    return np.argsort(np.concatenate([(np.arange(count) + 0.5) / count for count in counts]), kind="stable")
 
 
 def labels_of(name: str, spaces: Mapping[str, Space]) -> tuple[str, str]:

@@ -101,12 +101,6 @@ def of_rows(right: Tensor, rows: Tensor) -> Score:
     return share(int((right & rows).sum()), int(rows.sum())) if bool(rows.any()) else Score(math.nan)
 
 
-def within(known: range | None, n: int) -> Tensor:
-    """Which of the first n items are in a range, (n,) bool; None for all."""
-    places = torch.arange(n)
-    return torch.ones(n, dtype=torch.bool) if known is None else (places >= known.start) & (places < known.stop)
-
-
 class AttributeAccuracy:
     """``[FEATURES].accuracy``, over all that was asked; ``.NAME`` for each attribute, or each domain, and ``.NAME-of-real`` of test items.
 
@@ -144,7 +138,6 @@ class AttributeAccuracy:
             raise UserError("attribute-accuracy: nobody knows what pictures in a folder were asked to be; evaluate a run")
         fake, real = evaluation.fakes(), evaluation.real()  # (n, *shape), (m, *shape)
         prefix, codes = bracket(self.features), evaluation.description.codes
-        held = {(question.entry, question.column): question.known for question in questions(evaluation.dataset("test"), codes)}
         asked = questions(evaluation.dataset("train"), codes)
         names = [name for question in asked for name in question.names]
         hits, total, scores = 0, 0, dict[str, float | Score]()
@@ -154,7 +147,8 @@ class AttributeAccuracy:
             truth = question.of(evaluation.real(question.entry).long())  # (m,)
             right, right_of_real = classify(fake) == wanted, classify(real) == truth
             hits, total = hits + int((right & counted).sum()), total + int(counted.sum())
-            known = within(held[question.entry, question.column], len(truth))
+            every_row = question.known is None
+            known = torch.ones(len(truth), dtype=torch.bool) if every_row else self._sets(evaluation, question, evaluation.real("source"))
             for value, name in enumerate(question.names):
                 called = name if names.count(name) == 1 else f"{question.entry}.{name}"
                 every = question.column is not None  # of an attribute, both answers count
@@ -174,8 +168,12 @@ class AttributeAccuracy:
             return wanted, torch.ones(n, dtype=torch.bool)
         source = evaluation.asked(n, "source")
         assert source is not None, "data of several sets say which set an item is of"
+        return wanted, self._sets(evaluation, question, source)
+
+    def _sets(self, evaluation: Evaluation, question: Question, source: Tensor) -> Tensor:
+        """Which samples are of the set that knows the answer, by the numbers of their sets: (n,) -> (n,) bool."""
         data: Any = evaluation.dataset("train")
-        return wanted, source.eq(list(data.known_rows).index(question.entry))
+        return source.eq(list(data.known_rows).index(question.entry))
 
     def _classifier(self, question: Question, data: Any, context: FeatureContext) -> Any:
         plain = question.entry == "label" and question.known is None  # the classifier that others use, trained once for all

@@ -7,7 +7,8 @@ generator's side, of a batch of B fakes the k with the highest scores count, and
 
 ``epoch`` counts whole epochs since ``start``: at the beginning the discriminator does not know yet which samples are good,
 so all count. Scores are the loss's (of an energy, the lowest is the best); patches are averaged first. The rows that count
-have the weight B / k, the others 0, on top of the weight they have. Each process picks k of its own rows.
+have the weight B / k, the others 0, on top of the weight they have. Each process picks k of its own rows. Terms that
+a variant or a trick adds to the game, such as AC-GAN's classes, are of all fakes.
 """
 
 from __future__ import annotations

@@ -46,19 +46,16 @@ ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}
 INIT = {"scheme": "normal", "gain": 0.02}
 
 
-def any_class(output: DiscriminatorOutput) -> Tensor:
-    """The log of the sum over the class logits, shaped to be added to the main output: (B,), or (B, 1, 1, 1) for a patch map."""
-    return output.heads["class"].logsumexp(1).reshape(-1, *[1] * (output.logits.dim() - 1))
-
-
 def against_fake(output: DiscriminatorOutput) -> Tensor:
-    """logsumexp(l_1..l_K) - l_fake, (B, ...)."""
-    return any_class(output) + output.logits
+    """logsumexp(l_1..l_K) - l_fake, (B, ...); for a patch map the sum is the same in every place."""
+    any_class = against_zero(output)  # (B,)
+    return any_class.reshape(-1, *[1] * (output.logits.dim() - 1)) + output.logits
 
 
 def against_zero(output: DiscriminatorOutput) -> Tensor:
-    """The same with l_fake = 0, (B,)."""
-    return output.heads["class"].logsumexp(1)
+    """The same with l_fake = 0, (B,). In float32 at least, also under autocast."""
+    classes = output.heads["class"]
+    return classes.to(torch.promote_types(classes.dtype, torch.float32)).logsumexp(1)
 
 
 class SGAN(GAN):

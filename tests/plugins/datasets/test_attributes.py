@@ -262,6 +262,19 @@ def test_every_item_of_every_set_comes_once_with_its_own_labels_and_zeros_for_th
     assert data.label_names == {"attributes_shapes": ["bold", "slanted"], "label_tones": ["plain", "inverted"]}
 
 
+def test_the_first_items_of_the_test_split_are_of_all_sets_in_their_proportions(files):
+    _, recipe = opened({"multi": {"sets": TWO}}, files.base)
+    sets = datasets_of_part(recipe.dataset, files.base)
+    shapes, tones = (part.make(files, "test") for part in recipe.dataset.parameters["sets"].values())
+    found, share = everything(sets("test")), len(tones) / (len(shapes) + len(tones))
+    for first in (10, 100, 300):
+        assert abs(int(found["source"][:first].sum()) - first * share) <= 1
+    for number, (part, entry, own) in enumerate(((shapes, "attributes_shapes", "attributes"), (tones, "label_tones", "label"))):
+        mine = found["source"] == number  # each item once, in its set's order, with its own labels
+        assert torch.equal(found["x"][mine], everything(part)["x"])
+        assert torch.equal(found[entry][mine], part.tensors[own])
+
+
 class Ready:
     """A part whose data set is there."""
 
