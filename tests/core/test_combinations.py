@@ -61,7 +61,8 @@ def test_a_variant_that_no_data_fits_is_an_error(plugin_module):
 
 def test_a_cover_meets_every_pair_or_keeps_the_reason():
     tricks = ["ema", "label-smoothing", "truncation", "weight-clipping", "spectral-norm"]
-    cover = Cover(Catalog(), {}, tricks=tricks, variants=["gan", "dcgan", "lsgan", "cyclegan"]).find()
+    others = [name for name in Catalog().names("loss") if name not in ("hinge", "non-saturating", "least-squares", "wasserstein")]
+    cover = Cover(Catalog(disabled=[f"loss.{name}" for name in others]), {}, tricks=tricks, variants=["gan", "dcgan", "lsgan", "cyclegan"]).find()
     met = {pair for member in cover.members for pair in member.pairs}
     assert met | cover.refused.keys() >= set(cover.wanted())
     assert frozenset({("trick", "spectral-norm"), ("trick", "weight-clipping")}) in cover.refused
