@@ -9,6 +9,17 @@ from ganrun.catalog import Catalog
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.recipe import load_recipe
 
+# Contract checks of the built-in plugins that others mostly imply: check_resumes fails, too, if two runs of one recipe differ.
+IN_THE_SLOW_TIER = ("check_same_seed_same_bits", "check_resumes_late", "check_two_instances_work")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Those checks become slow before markers choose."""
+    for item in items:
+        if item.name.startswith("test_contract[") and item.name.endswith(tuple(f"-{check}]" for check in IN_THE_SLOW_TIER)):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch, tmp_path_factory):

@@ -83,6 +83,7 @@ def cover():
     return new_cover(*FIRST)
 
 
+@pytest.mark.slow
 def test_each_trick_and_each_loss_trains_and_resumes_in_a_combination(cover, capsys):
     started = time.perf_counter()
     chosen = cover.find(cover.each_once())
