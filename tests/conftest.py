@@ -9,7 +9,7 @@ from ganrun.catalog import Catalog
 from ganrun.hookspecs import Component, hookimpl
 from ganrun.recipe import load_recipe
 
-# Contract checks of the built-in plugins that others mostly imply: check_resumes fails, too, if two runs of one recipe differ.
+# The longest contract checks of the built-in plugins. The quick tier keeps check_resumes, which fails, too, if two runs of one recipe differ.
 IN_THE_SLOW_TIER = ("check_same_seed_same_bits", "check_resumes_late", "check_two_instances_work")
 
 
