@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import DataError
+from ganrun.plugin.data import DataError
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:

@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from ganrun.data import DataError, permutation
-from ganrun.picture_files import read_picture
+from ganrun.plugin.data import DataError, permutation, read_picture
 from ganrun_plugins.datasets._images import Fit
 
 FACES = 178  # the width of CelebA's aligned pictures

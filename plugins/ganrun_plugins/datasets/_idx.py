@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ganrun.data import Announced, DataError, InMemory, selected_classes
-from ganrun.download import DownloadError, fetch
-from ganrun.protocols import DataFiles, Space
+from ganrun.plugin import Space
+from ganrun.plugin.data import Announced, DataError, DataFiles, DownloadError, InMemory, fetch, selected_classes
 from ganrun_plugins.datasets._resize import fitted
 
 FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}

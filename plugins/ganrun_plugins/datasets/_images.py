@@ -11,9 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganrun.data import fingerprint
-from ganrun.picture_files import read_picture
-from ganrun.randomness import ItemDraws
+from ganrun.plugin.data import ItemDraws, fingerprint, read_picture
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ganrun.data import DataError, InMemory, fingerprint, selected_classes
-from ganrun.protocols import Space
-from ganrun.randomness import stable_hash
+from ganrun.plugin import Space, stable_hash
+from ganrun.plugin.data import DataError, InMemory, fingerprint, selected_classes
 
 
 class Mixture(InMemory):

@@ -9,9 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import Announced, DataError, read_items
-from ganrun.protocols import DataFiles, PartOf, Space
-from ganrun.recipe import Part
+from ganrun.plugin import Part, PartOf, Space
+from ganrun.plugin.data import Announced, DataError, DataFiles, read_items
 from ganrun_plugins.datasets.digits import NAMES, SUBJECT, load_scans
 
 Images = Annotated[

@@ -22,10 +22,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import DataError, fingerprint
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
-from ganrun.randomness import ItemDraws
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
 from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, chosen, columns_of
 from ganrun_plugins.datasets._images import Pictures
 

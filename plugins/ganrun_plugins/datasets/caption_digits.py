@@ -18,9 +18,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import InMemory, fingerprint
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataFiles, InMemory, fingerprint
 from ganrun_plugins.datasets._texts import Vocabulary
 from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only, resized
 

@@ -22,10 +22,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import DataError, fingerprint
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
-from ganrun.randomness import ItemDraws, stable_hash
+from ganrun.plugin import Component, Space, hookimpl, stable_hash
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
 from ganrun_plugins.datasets._images import Fit, Pictures
 from ganrun_plugins.datasets._texts import Vocabulary
 

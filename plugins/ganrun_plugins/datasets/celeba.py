@@ -19,10 +19,8 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
-from ganrun.data import Announced, DataError
-from ganrun.download import only_one
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import Announced, DataError, DataFiles, only_one
 from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, check_held_out, chosen, columns_of
 from ganrun_plugins.datasets.attributes import AttributePictures
 

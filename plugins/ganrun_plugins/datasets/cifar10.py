@@ -12,10 +12,8 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from ganrun.data import Announced, DataError, InMemory, selected_classes
-from ganrun.download import fetch, unpack
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import Announced, DataError, DataFiles, InMemory, fetch, selected_classes, unpack
 from ganrun_plugins.datasets._resize import fitted
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

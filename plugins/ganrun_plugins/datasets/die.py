@@ -13,10 +13,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ganrun.data import DataError, InMemory
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
-from ganrun.randomness import stable_hash
+from ganrun.plugin import Component, Space, hookimpl, stable_hash
+from ganrun.plugin.data import DataError, DataFiles, InMemory
 
 
 class Die(InMemory):

@@ -19,9 +19,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import DataError, InMemory, permutation, selected_classes
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataError, DataFiles, InMemory, permutation, selected_classes
 
 NAMES = [str(digit) for digit in range(10)]
 SUBJECT = "handwritten digits, UCI optical recognition"  # what is pictured: shipped classifiers are chosen by it

@@ -24,10 +24,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import DataError, InMemory, permutation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
-from ganrun.randomness import ItemDraws
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataError, DataFiles, InMemory, ItemDraws, permutation
 
 CORNERS = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshape(9, 2)  # (x, y), y downwards
 PAIRS = np.array(list(combinations(range(9), 2)))  # (36, 2)

@@ -11,10 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from ganrun.data import Announced
-from ganrun.download import fetch, unpack
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import Announced, DataFiles, fetch, unpack
 from ganrun_plugins.datasets.unpaired_folders import UnpairedFolders
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"

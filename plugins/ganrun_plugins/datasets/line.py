@@ -12,8 +12,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.data import DataFiles
 from ganrun_plugins.datasets._mixture import Mixture
 
 

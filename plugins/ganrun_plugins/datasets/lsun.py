@@ -23,11 +23,8 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import DataError, fingerprint
-from ganrun.download import only_one
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
-from ganrun.randomness import ItemDraws, stable_hash
+from ganrun.plugin import Component, Space, hookimpl, stable_hash
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, only_one
 from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Size, centred
 
 Scene = Literal[

@@ -10,9 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ganrun.data import Announced
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.data import Announced, DataFiles
 from ganrun_plugins.datasets._idx import IdxImages, announced
 
 NAMES = [str(digit) for digit in range(10)]

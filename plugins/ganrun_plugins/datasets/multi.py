@@ -20,12 +20,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.asking import names_of
-from ganrun.data import Announced, DataError, fingerprint, prepared
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, PartOf, Space
-from ganrun.randomness import ItemDraws
-from ganrun.recipe import Part
+from ganrun.plugin import Component, Part, PartOf, Space, hookimpl
+from ganrun.plugin.data import Announced, DataError, DataFiles, ItemDraws, fingerprint, names_of, prepared
 
 Sets = Annotated[
     dict[str, Annotated[Part, PartOf("dataset")]],

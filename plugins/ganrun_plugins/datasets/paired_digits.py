@@ -18,10 +18,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import Announced, InMemory, selected_classes
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
-from ganrun.recipe import Part
+from ganrun.plugin import Component, Part, Space, hookimpl
+from ganrun.plugin.data import Announced, DataFiles, InMemory, selected_classes
 from ganrun_plugins.datasets._scans import Images, announced, scans_of
 from ganrun_plugins.datasets.digits import only, resized
 

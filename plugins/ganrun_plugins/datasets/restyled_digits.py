@@ -16,10 +16,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import InMemory, fingerprint, permutation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
-from ganrun.randomness import ItemDraws
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataFiles, InMemory, ItemDraws, fingerprint, permutation
 from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only, resized
 
 

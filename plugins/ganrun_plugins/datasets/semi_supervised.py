@@ -18,11 +18,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import Announced, DataError, Movable, fingerprint, permutation, read_items
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, PartOf, Space
-from ganrun.randomness import ItemDraws
-from ganrun.recipe import Part
+from ganrun.plugin import Component, Part, PartOf, Space, hookimpl
+from ganrun.plugin.data import Announced, DataError, DataFiles, ItemDraws, Movable, fingerprint, permutation, read_items
 
 
 def balanced_order(label: Tensor, classes: int, seed: int) -> Tensor:

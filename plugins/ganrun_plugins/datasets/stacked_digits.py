@@ -20,11 +20,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import Announced, DataError, InMemory
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
-from ganrun.randomness import ItemDraws
-from ganrun.recipe import Part
+from ganrun.plugin import Component, Part, Space, hookimpl
+from ganrun.plugin.data import Announced, DataError, DataFiles, InMemory, ItemDraws
 from ganrun_plugins.datasets._scans import Images, announced, scans_of
 from ganrun_plugins.datasets.digits import resized
 

@@ -19,9 +19,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import DataError, InMemory, permutation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataError, DataFiles, InMemory, permutation
 from ganrun_plugins.datasets.digits import load_scans, only, resized
 from ganrun_plugins.datasets.restyled_digits import slanted, thickened
 

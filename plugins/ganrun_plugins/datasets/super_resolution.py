@@ -22,11 +22,8 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import DataError, fingerprint
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.picture_files import find_pictures, read_picture
-from ganrun.protocols import DataFiles, Space
-from ganrun.randomness import ItemDraws
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, read_picture
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
 from ganrun_plugins.datasets._images import Fit, Pictures
 

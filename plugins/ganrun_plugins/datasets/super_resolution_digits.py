@@ -17,9 +17,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import InMemory, permutation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import DataFiles, Space
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataFiles, InMemory, permutation
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
 from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only
 

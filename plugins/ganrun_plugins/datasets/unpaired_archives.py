@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.datasets.horse2zebra import Archive, Horse2Zebra
 
 

@@ -10,10 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.randomness import stable_hash
-from ganrun.scores import Score, of_rows
-from ganrun.statistics import not_finite
+from ganrun.plugin import UserError, stable_hash
+from ganrun.plugin.evaluation import Score, not_finite, of_rows
 
 LEAST = 1e-20  # of a mean probability, so that its logarithm is finite
 BLOCK = 2**20  # numbers of a block of probabilities: 8 MiB

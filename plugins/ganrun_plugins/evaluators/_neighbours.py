@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganrun.scores import NORMAL, Score, share
+from ganrun.plugin.evaluation import NORMAL, Score, share
 
 BLOCK = 1 << 26  # bytes of a block of distances: 64 MiB
 PAIRS = 1 << 17  # numbers of a chunk of differences: 1 MiB of float64, which a cache holds

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.randomness import stable_hash
-from ganrun.statistics import not_finite
+from ganrun.plugin import UserError, stable_hash
+from ganrun.plugin.evaluation import not_finite
 
 
 def checked(plugin: str, need: int, why: str, **sets: Tensor) -> list[Tensor]:

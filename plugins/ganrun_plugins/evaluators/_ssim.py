@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.errors import UserError
+from ganrun.plugin import UserError
 
 WINDOW = 11
 DEVIATION = 1.5

@@ -19,14 +19,11 @@ from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal, Space
-from ganrun.scores import Score, share
+from ganrun.plugin import Component, Refusal, Space, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, share
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 def matched_hits(code: Tensor, label: Tensor, codes: int, classes: int) -> int:

@@ -20,19 +20,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.asking import names_of
-from ganrun.data import fingerprint
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, FeatureContext, bracket, context_of
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf, Refusal, Space
-from ganrun.randomness import ItemDraws
-from ganrun.recipe import Part
-from ganrun.scores import Score, share
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, Refusal, Space, UserError, hookimpl
+from ganrun.plugin.data import ItemDraws, fingerprint, names_of
+from ganrun.plugin.evaluation import Evaluation, FeatureContext, Score, bracket, context_of, not_finite, share
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 ROWS = 256  # pictures classified at a time
 

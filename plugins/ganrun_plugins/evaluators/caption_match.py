@@ -20,16 +20,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import fingerprint
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, FeatureContext, context_of
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, PartOf, Refusal, Space
-from ganrun.recipe import Part
-from ganrun.scores import Score, share
+from ganrun.plugin import Because, Component, Part, PartOf, Refusal, Space, UserError, hookimpl
+from ganrun.plugin.data import fingerprint
+from ganrun.plugin.evaluation import Evaluation, FeatureContext, Score, context_of, share
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 BLOCK = 256  # images at a time
 

@@ -27,17 +27,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, bracket, check_classifier, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
-from ganrun.recipe import Part
-from ganrun.scores import Score, share
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_classifier, check_output, not_finite, share
 from ganrun_plugins.evaluators._classes import of_counts
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 def class_share(real: Tensor, fake: Tensor, classes: int, *, enough: int = 20, seed: int = 0) -> dict[str, Score]:

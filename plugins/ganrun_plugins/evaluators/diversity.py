@@ -23,17 +23,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, bracket, check_features, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf, Refusal
-from ganrun.randomness import stable_hash
-from ganrun.recipe import Part
-from ganrun.scores import Score, of_rows
+from ganrun.plugin import Component, Part, PartOf, Refusal, UserError, hookimpl, stable_hash
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, of_rows
 from ganrun_plugins.evaluators._ssim import conditions, ms_ssim
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 ENOUGH = 200  # samples: the paper takes 100 pairs
 

@@ -24,17 +24,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import prepared
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal, Space
-from ganrun.randomness import stable_hash
-from ganrun.scores import Score, share
+from ganrun.plugin import Component, Refusal, Space, UserError, hookimpl, stable_hash
+from ganrun.plugin.data import prepared
+from ganrun.plugin.evaluation import Evaluation, Score, check_output, share
 from ganrun_plugins.features import _classifier_network as networks
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 SMALLEST, LARGEST = 8, 32  # sides that the classifier looks at: three halvings need 8; 32 is its own default
 

@@ -21,22 +21,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.build import init_of
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.initialisation import initialise
-from ganrun.protocols import Refusal
-from ganrun.randomness import Draws, stable_hash
-from ganrun.samples import real_rows
-from ganrun.sampling import PHASE
-from ganrun.scores import Score, share
-from ganrun.statistics import not_finite
+from ganrun.plugin import PHASE, Component, Draws, Refusal, Turn, UserError, hookimpl, init_of, initialise, stable_hash
+from ganrun.plugin.evaluation import Evaluation, Score, not_finite, real_rows, share
 from ganrun_plugins.evaluators._neighbours import nearest
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 ENOUGH = 500  # test items: an accuracy of 0.9 is known to 3% then, at two standard errors
 

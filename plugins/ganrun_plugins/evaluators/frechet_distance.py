@@ -23,17 +23,22 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, bracket, check_features, check_output
-from ganrun.feature_store import about_of, read_tensors
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf, Refusal
-from ganrun.recipe import Part
-from ganrun.scores import Score, jackknife
-from ganrun.statistics import Statistics, not_finite
+from ganrun.plugin import Component, Part, PartOf, Refusal, UserError, hookimpl
+from ganrun.plugin.evaluation import (
+    Evaluation,
+    Score,
+    Statistics,
+    about_of,
+    bracket,
+    check_features,
+    check_output,
+    jackknife,
+    not_finite,
+    read_tensors,
+)
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 ENOUGH = 10_000  # Heusel et al.: "we recommend using a minimum sample size of 10,000"
 

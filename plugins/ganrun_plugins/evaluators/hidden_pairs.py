@@ -21,16 +21,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import prepared, read_items
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, check_features
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Dataset, PartOf, Refusal
-from ganrun.recipe import Part
-from ganrun.scores import Score, of_rows, share
+from ganrun.plugin import Because, Component, Part, PartOf, Refusal, UserError, hookimpl
+from ganrun.plugin.data import Dataset, prepared, read_items
+from ganrun.plugin.evaluation import Evaluation, Score, check_features, of_rows, share
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 def errors(x: Tensor, truth: Tensor) -> dict[str, Score]:

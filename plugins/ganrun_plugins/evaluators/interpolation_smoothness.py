@@ -27,15 +27,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, bracket, check_features
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, PartOf
-from ganrun.recipe import Part
-from ganrun.scores import Score, of_rows
+from ganrun.plugin import Because, Component, Part, PartOf, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, of_rows
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 CHUNK = 256  # samples whose features are computed at a time
 

@@ -22,17 +22,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.evaluation import Evaluation, bracket, check_features, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
-from ganrun.randomness import stable_hash
-from ganrun.recipe import Part
-from ganrun.scores import Score, jackknife, of_subsets
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, hookimpl, stable_hash
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, jackknife, not_finite, of_subsets
 from ganrun_plugins.evaluators._sets import checked
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 BLOCK = 1024  # rows and columns of a kernel matrix that are there at a time
 

@@ -26,17 +26,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, bracket, check_features, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
-from ganrun.recipe import Part
-from ganrun.scores import NORMAL, Score
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, UserError, hookimpl
+from ganrun.plugin.evaluation import NORMAL, Evaluation, Score, bracket, check_features, check_output, not_finite
 from ganrun_plugins.evaluators._sets import checked
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 ENOUGH = 2000  # of either set in the experiments of Xu et al.
 BLOCK = 2048  # rows and columns of a kernel matrix that are there at a time: 32 MiB in float64

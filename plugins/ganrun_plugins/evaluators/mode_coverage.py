@@ -21,14 +21,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.evaluation import Evaluation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal
-from ganrun.scores import Score, share
+from ganrun.plugin import Because, Component, Refusal, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, share
 from ganrun_plugins.evaluators._classes import of_counts
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 SAMPLES = 2500  # of both papers
 

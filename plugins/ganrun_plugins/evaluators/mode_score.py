@@ -30,16 +30,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.evaluation import Evaluation, bracket, check_classifier, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
-from ganrun.recipe import Part
-from ganrun.scores import Score
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_classifier, check_output, not_finite
 from ganrun_plugins.evaluators._classes import check_classes, checked_logits, divergences, exponential, log_mean
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 Form = Literal["xu", "che"]
 

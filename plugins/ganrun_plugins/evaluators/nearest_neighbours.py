@@ -33,20 +33,14 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun import pictures
-from ganrun.data import read_items
-from ganrun.evaluation import Evaluation, bracket, check_features, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
-from ganrun.recipe import Part
-from ganrun.samples import KEY
-from ganrun.scores import Score, bootstrap, share
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin.data import pictures, read_items
+from ganrun.plugin.evaluation import KEY, Evaluation, Score, bootstrap, bracket, check_features, check_output, not_finite, share
 from ganrun_plugins.evaluators._neighbours import Radii, dependent, nearest, radii
 from ganrun_plugins.evaluators._sets import checked
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 SCORES = ("memorised", "distance-ratio", "authenticity", "authenticity-of-held-out")
 ENOUGH = 1_000  # the shares are known to 3% then

@@ -23,17 +23,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.evaluation import Evaluation, bracket, check_features, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
-from ganrun.recipe import Part
-from ganrun.scores import Score
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, not_finite
 from ganrun_plugins.evaluators._neighbours import dependent, nearest
 from ganrun_plugins.evaluators._sets import checked, cut
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 SCORES = ("accuracy", "accuracy-of-real", "accuracy-of-fake")
 ENOUGH = 1_000  # of each: the accuracy is known to 3% then, at two standard errors

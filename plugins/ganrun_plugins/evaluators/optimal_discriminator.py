@@ -26,16 +26,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun import pictures
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal
-from ganrun.scores import Score, of_rows
+from ganrun.plugin import Because, Component, Refusal, UserError, hookimpl
+from ganrun.plugin.data import pictures
+from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._plots import curves, surface
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 def cells_of(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:

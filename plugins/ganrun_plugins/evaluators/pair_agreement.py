@@ -23,17 +23,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import prepared
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, check_classifier, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf, Refusal
-from ganrun.recipe import Part
-from ganrun.scores import Score, share
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, Refusal, UserError, hookimpl
+from ganrun.plugin.data import prepared
+from ganrun.plugin.evaluation import Evaluation, Score, check_classifier, check_output, not_finite, share
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 CHUNK = 256  # pictures read at a time
 

@@ -27,15 +27,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.scores import Score, of_rows
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Refusal, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, check_output, not_finite, of_rows
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 SAMPLES = 10_000  # fakes, in the papers of 2014
 VALIDATION = 1000  # real samples to choose sigma on, in the published code

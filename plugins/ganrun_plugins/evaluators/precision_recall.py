@@ -21,17 +21,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.evaluation import Evaluation, bracket, check_features, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
-from ganrun.recipe import Part
-from ganrun.scores import Score, share
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, not_finite, share
 from ganrun_plugins.evaluators._neighbours import Radii, mutual_balls, radii, reached
 from ganrun_plugins.evaluators._sets import checked
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 ENOUGH = 10_000  # both numbers change with the number of samples: the paper scores 50,000, Naeem et al. (2020) 10,000
 

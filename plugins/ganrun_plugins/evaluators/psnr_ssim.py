@@ -24,15 +24,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal
-from ganrun.scores import Score, of_rows
+from ganrun.plugin import Because, Component, Refusal, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._ssim import conditions, ssim
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 PEAK = 255.0
 LUMINANCE = (65.481, 128.553, 24.966)  # of R, G and B in [0, 1]; black is 16, white 235

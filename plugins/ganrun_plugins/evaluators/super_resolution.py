@@ -20,16 +20,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal, Space
-from ganrun.scores import Score, of_rows
+from ganrun.plugin import Because, Component, Refusal, Space, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._ssim import conditions
 from ganrun_plugins.evaluators.psnr_ssim import fidelity, mean_psnr
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 def enlarged(low: Tensor, height: int, width: int) -> Tensor:

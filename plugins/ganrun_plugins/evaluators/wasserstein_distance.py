@@ -25,18 +25,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation, bracket, check_features, check_output
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf
-from ganrun.randomness import stable_hash
-from ganrun.recipe import Part
-from ganrun.scores import NORMAL, Score
-from ganrun.statistics import not_finite
+from ganrun.plugin import Component, Part, PartOf, UserError, hookimpl, stable_hash
+from ganrun.plugin.evaluation import NORMAL, Evaluation, Score, bracket, check_features, check_output, not_finite
 from ganrun_plugins.evaluators._sets import checked, cut
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 LARGEST = 4096  # pairs of an assignment, whose costs are held whole: 128 MiB
 ENOUGH = 2000  # of either set in the experiments of Xu et al.

@@ -15,10 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganrun.data import DataError
-from ganrun.download import DownloadError, fetch
-from ganrun.evaluation import FeatureContext
-from ganrun.protocols import Refusal
+from ganrun.plugin import Refusal
+from ganrun.plugin.data import DataError, DownloadError, fetch
+from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins.features._classifier_network import Rounded, to_bytes
 
 AT_ONCE = 32  # pictures that a large network looks at at a time: 256 pictures of 299 pixels would take gigabytes

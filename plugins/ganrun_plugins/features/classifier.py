@@ -24,12 +24,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import DataError, fingerprint, permutation, read_items
-from ganrun.download import only_one
-from ganrun.evaluation import FeatureContext
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.randomness import stable_hash
+from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
+from ganrun.plugin.data import DataError, fingerprint, only_one, permutation, read_items
+from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins.features import _classifier_network as networks
 
 SHIPPED = Path(__file__).parent / "weights"

@@ -21,9 +21,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import DataError, fingerprint
-from ganrun.evaluation import FeatureContext
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.data import DataError, fingerprint
+from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins.features import _inception_network as networks
 from ganrun_plugins.features import _weights as files
 from ganrun_plugins.features._classifier_network import in_float32

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from ganrun.evaluation import FeatureContext
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.evaluation import FeatureContext
 
 
 class Pixels:

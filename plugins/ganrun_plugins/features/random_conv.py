@@ -22,11 +22,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.data import fingerprint
-from ganrun.evaluation import FeatureContext
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.randomness import stable_hash
+from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
+from ganrun.plugin.data import fingerprint
+from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins.features._weights import run_on
 
 SLOPE = 0.2

@@ -31,10 +31,9 @@ from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.functional import center_crop
 
-from ganrun.data import DataError, fingerprint
-from ganrun.errors import UserError
-from ganrun.evaluation import FeatureContext
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, UserError, hookimpl
+from ganrun.plugin.data import DataError, fingerprint
+from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins.features import _weights as files
 from ganrun_plugins.features._classifier_network import in_float32
 

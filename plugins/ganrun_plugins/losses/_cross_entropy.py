@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.game import Stream
+from ganrun.plugin import Stream
 
 
 def cross_entropy(stream: Stream) -> Tensor:

@@ -25,10 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Round, Stream, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Round, Scheduled, Stream, Turn, hookimpl
 
 
 class BEGAN:

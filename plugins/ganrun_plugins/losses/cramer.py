@@ -24,9 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Round, Stream
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
+from ganrun.plugin import Because, Component, Round, Stream, hookimpl
 
 
 class Cramer:

@@ -21,9 +21,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Round, Stream
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Round, Scheduled, Stream, hookimpl
 
 CODINGS = {"zero-one": (0.0, 1.0, 1.0), "pearson": (-1.0, 1.0, 0.0)}
 

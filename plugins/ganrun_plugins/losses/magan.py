@@ -31,10 +31,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Role, Round, Stream, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Duration
+from ganrun.plugin import Because, Component, Duration, Role, Round, Stream, Turn, hookimpl
 
 EPOCH = Duration(1, "epochs")
 COUNTED: Mapping[str, Role] = {"discriminator": "real", "generator": "fake"}  # whose energies are summed on which side

@@ -18,8 +18,7 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.game import Round, Stream
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, Round, Stream, hookimpl
 from ganrun_plugins.losses._cross_entropy import cross_entropy
 
 

@@ -22,8 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.game import Round, Stream
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, Round, Stream, hookimpl
 
 
 class Relativistic:

@@ -24,9 +24,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Role, Round, Stream
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
+from ganrun.plugin import Because, Component, Role, Round, Stream, hookimpl
 
 Form = Literal["standard", "least-squares", "hinge"]
 TARGETS: dict[Form, tuple[float, float]] = {"standard": (1.0, 0.0), "least-squares": (1.0, -1.0)}  # of real samples, of fakes

@@ -21,9 +21,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ganrun.game import Round, Stream
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
+from ganrun.plugin import Because, Component, Round, Stream, hookimpl
 
 
 class Softmax:

@@ -18,8 +18,7 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.game import Round, Stream
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, Round, Stream, hookimpl
 
 FAKE, REAL = 0, 1  # places on axis 1 of the logits
 

@@ -23,10 +23,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Round, Stream
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Round, Scheduled, Stream, hookimpl
 
 
 class Wasserstein:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ganrun.protocols import Refusal, Space
+from ganrun.plugin import Refusal, Space
 
 
 def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.protocols import Space
+from ganrun.plugin import Space
 from ganrun_plugins.networks._given import one_hot
 
 Labels = Literal["one-hot", "embedding", "linear-map"]

@@ -25,9 +25,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Refusal
+from ganrun.plugin import Because, Component, DiscriminatorOutput, Interface, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 
 Width = Annotated[int, Field(ge=1, description="n: channels of the layers next to the image, and of every layer of a decoder")]

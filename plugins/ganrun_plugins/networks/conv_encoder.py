@@ -17,8 +17,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface
+from ganrun.plugin import Component, Interface, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
 from ganrun_plugins.networks.dcgan import Norm, Width, halvings, norm_layer
 

@@ -17,9 +17,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 from ganrun_plugins.networks._labels import DiscriminatorLabelsField, GivenLabels, LabelsField, LabelSize, PlanesField, Projection
 

@@ -18,8 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal
+from ganrun.plugin import Component, Interface, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
 from ganrun_plugins.networks.dcgan import Norm, halvings, norm_layer
 

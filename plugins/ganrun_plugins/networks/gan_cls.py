@@ -24,9 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_vectors, vector_size
 from ganrun_plugins.networks.dcgan import Norm, halvings, norm_layer
 

@@ -29,9 +29,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Space
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Space, hookimpl
 from ganrun_plugins.networks._given import append_vectors, vector_size
 
 Norm = Literal["batch", "none"]

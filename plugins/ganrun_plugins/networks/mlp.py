@@ -16,9 +16,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, hookimpl
 from ganrun_plugins.networks._given import append_vectors, vector_size
 from ganrun_plugins.networks._labels import DiscriminatorLabelsField, GivenLabels, LabelsField, LabelSize, Projection
 

@@ -16,9 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
 
 Norm = Literal["instance", "batch", "none"]

@@ -29,9 +29,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 from ganrun_plugins.networks._labels import Projection
 from ganrun_plugins.networks.dcgan import halvings

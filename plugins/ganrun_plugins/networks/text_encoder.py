@@ -19,8 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal
+from ganrun.plugin import Component, Interface, Refusal, hookimpl
 
 
 class TextEncoder(nn.Module):

@@ -27,8 +27,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal
+from ganrun.plugin import Component, Interface, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
 
 Norm = Literal["batch", "instance", "none"]

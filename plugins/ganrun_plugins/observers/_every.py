@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ganrun.processes import Agreement
-from ganrun.schedule import Duration
-from ganrun.training import Run
+from ganrun.plugin import Agreement, Duration, Run
 
 
 class Every:

@@ -26,13 +26,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.capabilities import provided_by
-from ganrun.data import permutation, read_items
-from ganrun.errors import UserError
-from ganrun.game import Call, DiscriminatorOutput, Phase, Round, Stream, Turn
-from ganrun.randomness import Draws
-from ganrun.rounds import send
-from ganrun.training import Run
+from ganrun.plugin import Call, DiscriminatorOutput, Draws, Phase, Round, Run, Stream, Turn, UserError, provided_by, send
+from ganrun.plugin.data import permutation, read_items
 
 SIDE = 16  # images are looked at in this many pixels at most: what differs between samples, and not their noise
 AXES = 4  # of the data, along which the samples' mean is followed

@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ganrun import checkpoint as checkpoints
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.measuring import due
-from ganrun.training import Run
+from ganrun.plugin import Component, Run, due, hookimpl
+from ganrun.plugin import checkpoint as checkpoints
 from ganrun_plugins.observers._every import Every
 
 

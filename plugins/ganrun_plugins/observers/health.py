@@ -22,14 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun import lines
-from ganrun.build import Experiment
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.remedies import remedies_for
-from ganrun.schedule import Duration
-from ganrun.training import Run
+from ganrun.plugin import Component, Duration, Experiment, Refusal, Run, Turn, hookimpl, lines, remedies_for
 from ganrun_plugins.observers._findings import ADVICE, Evidence, Facts, Finding, Limits, Look, Name, findings, plateau
 from ganrun_plugins.observers._vitals import Bench, Values, of_gradients, of_update
 

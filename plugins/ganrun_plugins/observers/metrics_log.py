@@ -14,10 +14,7 @@ from typing import Annotated, Any, TextIO
 
 from pydantic import Field
 
-from ganrun import lines
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.schedule import Duration
-from ganrun.training import Run
+from ganrun.plugin import Component, Duration, Run, hookimpl, lines
 from ganrun_plugins.observers._every import Every
 
 

@@ -16,9 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ganrun import checkpoint
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.training import Run
+from ganrun.plugin import Component, Run, checkpoint, hookimpl
 
 REFRESH = 0.5  # seconds between two looks of the live table
 

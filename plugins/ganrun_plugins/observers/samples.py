@@ -14,11 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun import pictures
-from ganrun.data import read_items
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.schedule import Duration
-from ganrun.training import Run
+from ganrun.plugin import Component, Duration, Run, hookimpl
+from ganrun.plugin.data import pictures, read_items
 from ganrun_plugins.observers._every import Every
 
 SEED = 0

@@ -17,14 +17,8 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun import pictures
-from ganrun.build import Experiment
-from ganrun.data import read_items
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.refusals import Refused
-from ganrun.schedule import Duration
-from ganrun.training import Run
+from ganrun.plugin import Component, Duration, Experiment, Refusal, Refused, Run, hookimpl
+from ganrun.plugin.data import pictures, read_items
 
 SEED = 0
 

@@ -12,9 +12,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.schedule import Duration
-from ganrun.training import Run
+from ganrun.plugin import Component, Duration, Run, hookimpl
 from ganrun_plugins.observers.tracker import Tracker, flat
 
 

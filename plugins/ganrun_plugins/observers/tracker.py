@@ -14,11 +14,7 @@ from typing import Annotated, Any, ClassVar
 from PIL import Image
 from pydantic import Field
 
-from ganrun.build import Experiment
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.schedule import Duration
-from ganrun.training import Run
+from ganrun.plugin import Component, Duration, Experiment, Refusal, Run, hookimpl
 from ganrun_plugins.observers._every import Every
 from ganrun_plugins.observers.metrics_log import rates
 

@@ -17,8 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Scheduled, hookimpl
 from ganrun_plugins.optimizers._root import safe_root
 
 

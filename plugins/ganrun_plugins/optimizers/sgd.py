@@ -14,9 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Refusal, Scheduled, hookimpl
 
 
 class SGD:

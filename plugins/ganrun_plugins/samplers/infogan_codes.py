@@ -13,11 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.build import Experiment
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf, Refusal, Space
-from ganrun.randomness import Draws
-from ganrun.recipe import Part
+from ganrun.plugin import Component, Draws, Experiment, Part, PartOf, Refusal, Space, hookimpl
 
 
 class InfoGANCodes:

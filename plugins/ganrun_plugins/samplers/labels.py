@@ -14,11 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.build import Experiment
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import PartOf, Refusal, Space
-from ganrun.randomness import Draws
-from ganrun.recipe import Part
+from ganrun.plugin import Component, Draws, Experiment, Part, PartOf, Refusal, Space, hookimpl
 
 Share = Annotated[float, Field(ge=0)]
 

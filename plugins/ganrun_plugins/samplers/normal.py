@@ -9,9 +9,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Space
-from ganrun.randomness import Draws
+from ganrun.plugin import Component, Draws, Space, hookimpl
 
 
 class Normal:

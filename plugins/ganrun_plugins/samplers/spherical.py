@@ -15,9 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Space
-from ganrun.randomness import Draws
+from ganrun.plugin import Component, Draws, Space, hookimpl
 
 
 class Spherical:

@@ -21,9 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Space
-from ganrun.randomness import Draws
+from ganrun.plugin import Component, Draws, Space, hookimpl
 
 
 def truncated_normal(u: Tensor, limit: float) -> Tensor:

@@ -11,9 +11,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal, Space
-from ganrun.randomness import Draws
+from ganrun.plugin import Component, Draws, Refusal, Space, hookimpl
 
 
 class Uniform:

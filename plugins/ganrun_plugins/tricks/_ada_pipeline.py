@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.randomness import Draws
+from ganrun.plugin import Draws
 
 # Daubechies' least asymmetric orthogonal filter with six vanishing moments (sym6): its even shifts are orthonormal, its sum is sqrt(2).
 SYM6 = (

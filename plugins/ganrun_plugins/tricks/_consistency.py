@@ -10,13 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.capabilities import provided_by
-from ganrun.game import DiscriminatorOutput, Role, Round, Stream, Turn
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, DiscriminatorOutput, Role, Round, Scheduled, Stream, Turn, provided_by
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 DETERMINISTIC = Because(
     "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ for one and the same sample",

@@ -13,17 +13,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.build import init_of
-from ganrun.game import DiscriminatorOutput, Turn
-from ganrun.hookspecs import hookimpl
-from ganrun.initialisation import initialise
-from ganrun.interfaces import example_inputs
-from ganrun.protocols import Interface, Refusal
-from ganrun.randomness import stable_hash
-from ganrun.schedule import Scheduled
+from ganrun.plugin import (
+    DiscriminatorOutput,
+    Interface,
+    Refusal,
+    Scheduled,
+    Turn,
+    example_inputs,
+    hookimpl,
+    init_of,
+    initialise,
+    stable_hash,
+)
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 Networks = Literal["discriminators", "generators", "all"]
 KINDS: Mapping[str, tuple[str, ...]] = {

@@ -20,13 +20,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Phase, Role, Round, Term, Turn
-from ganrun.hookspecs import hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Phase, Role, Round, Scheduled, Term, Turn, hookimpl
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 Every = Annotated[int, Field(ge=1, description="steps from one penalty to the next; above 1 in a phase of its own, weighted by it")]
 

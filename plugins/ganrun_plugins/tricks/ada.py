@@ -25,11 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.build import Experiment
-from ganrun.game import Call, Role, Round, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Call, Component, Experiment, Role, Round, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._ada_pipeline import draw, placed, recoloured
 
 OF: tuple[Role, Role] = ("real", "fake")

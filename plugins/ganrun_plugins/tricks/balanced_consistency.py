@@ -19,14 +19,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 class BalancedConsistency:

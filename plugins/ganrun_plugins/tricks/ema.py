@@ -29,14 +29,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Duration, Scheduled
+from ganrun.plugin import Because, Component, Duration, Scheduled, Turn, hookimpl
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
-    from ganrun.sampling import Sampling
+    from ganrun.plugin import Experiment, Sampling
 
 STATISTICS = ("running_mean", "running_var")
 

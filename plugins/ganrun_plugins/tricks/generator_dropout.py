@@ -18,15 +18,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Interface, Refusal, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._layers import replace, trace
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
-    from ganrun.sampling import Sampling
+    from ganrun.plugin import Experiment, Sampling
 
 ACTIVATIONS = (
     nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.ReLU, nn.SELU, nn.SiLU,

@@ -20,10 +20,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Role, Round, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Role, Round, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._penalty import BATCH_STATISTICS, CLIPPED, LAZY, Every, Penalty, interpolates, norms, slopes
 
 NOTHING_TO_DO = Because(

@@ -21,13 +21,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Refusal, Scheduled, Turn, hookimpl
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 class HistoricalAveraging:

@@ -15,10 +15,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ganrun.game import Call, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Call, Component, Scheduled, Turn, hookimpl
 
 
 class InstanceNoise:

@@ -17,10 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Round, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Round, Scheduled, Turn, hookimpl
 
 Range = tuple[float, float]
 TWO_SIDED = Because(

@@ -24,10 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import DiscriminatorOutput, Round, Stream, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, DiscriminatorOutput, Round, Scheduled, Stream, Turn, hookimpl
 from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, distance
 
 

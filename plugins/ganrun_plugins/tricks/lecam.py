@@ -23,10 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Role, Round, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Duration, Scheduled
+from ganrun.plugin import Because, Component, Duration, Role, Round, Scheduled, Turn, hookimpl
 
 
 class LeCam:

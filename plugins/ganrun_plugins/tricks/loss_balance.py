@@ -25,13 +25,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Refusal, Scheduled, Term, Turn, hookimpl
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 class LossBalance:

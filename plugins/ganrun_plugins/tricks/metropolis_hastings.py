@@ -26,16 +26,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.data import read_items
-from ganrun.game import Game, Role, Round, Stream, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Dataset
-from ganrun.randomness import Draws
-from ganrun.sampling import chunks
-from ganrun.training import datasets
+from ganrun.plugin import Because, Component, Draws, Game, Role, Round, Stream, Turn, chunks, datasets, hookimpl
+from ganrun.plugin.data import Dataset, read_items
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 ROWS = 256  # samples scored at a time
 RIDGE = 1e-3  # keeps the regression finite if the discriminator tells all held-out samples from all fakes

@@ -23,10 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
 
 EPSILON = 1e-5
 

@@ -24,12 +24,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
+from ganrun.plugin import Component, Refusal, hookimpl
 from ganrun_plugins.tricks._layers import Networks, chosen, replace, trace
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 Norm = Literal["instance", "group", "layer", "none"]
 BATCH: tuple[type[nn.Module], ...] = (nn.modules.batchnorm._BatchNorm,)

@@ -23,10 +23,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.build import Experiment, Plan
-from ganrun.game import Call, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal
+from ganrun.plugin import Because, Call, Component, Experiment, Plan, Refusal, Turn, hookimpl
 
 
 class Packing:

@@ -24,15 +24,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.evaluation import context_of
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Features, PartOf
-from ganrun.recipe import Part
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Features, Part, PartOf, Scheduled, Turn, hookimpl
+from ganrun.plugin.evaluation import context_of
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 class Perceptual:

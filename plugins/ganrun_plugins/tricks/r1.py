@@ -20,9 +20,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Role, Round, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Role, Round, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._penalty import PULLS_APART, Every, Penalty, slopes, squares
 
 

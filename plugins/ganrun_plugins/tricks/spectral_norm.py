@@ -25,13 +25,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Refusal, Scheduled, hookimpl
 from ganrun_plugins.tricks._layers import Networks, Strength, chosen, drawn_for, full_precision, output_axis, weighted
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 EPSILON = 1e-12
 FIRST_ITERATIONS = 15

@@ -21,10 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Call, DiscriminatorOutput, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
-from ganrun.schedule import Duration, Scheduled
+from ganrun.plugin import Because, Call, Component, DiscriminatorOutput, Duration, Scheduled, Turn, hookimpl
 
 ROUNDING = 1e-9  # 100 epochs are not to be counted as 99 because of a last bit
 

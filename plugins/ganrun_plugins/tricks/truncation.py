@@ -22,9 +22,7 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because
+from ganrun.plugin import Because, Component, Turn, hookimpl
 from ganrun_plugins.samplers.truncated_normal import truncated_normal
 
 

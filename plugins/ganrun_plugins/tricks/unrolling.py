@@ -31,13 +31,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.game import Round, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Refusal, Round, Scheduled, Turn, hookimpl
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 class Unrolling:

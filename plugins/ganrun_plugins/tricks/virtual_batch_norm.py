@@ -22,15 +22,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.build import Refused
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.processes import Processes
-from ganrun.protocols import Because, Refusal
+from ganrun.plugin import Because, Component, DiscriminatorOutput, Processes, Refusal, Refused, hookimpl
 from ganrun_plugins.tricks._layers import Networks, chosen, replace
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 COUPLED = Because(
     "the reference rows go through a discriminator with the samples, so a statistic over the rows of a forward mixes both",

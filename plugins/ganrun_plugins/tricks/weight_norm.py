@@ -24,13 +24,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Refusal
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Refusal, Scheduled, hookimpl
 from ganrun_plugins.tricks._layers import Networks, Strength, chosen, full_precision, output_axis, weighted
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 
 class LengthAndDirection(nn.Module):

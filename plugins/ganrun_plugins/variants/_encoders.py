@@ -12,8 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganrun.game import Turn
-from ganrun.protocols import Because, Refusal, Space
+from ganrun.plugin import Because, Refusal, Space, Turn
 
 Error = Literal["squared", "l1", "cross-entropy"]
 NORMAL_PRIOR = {

@@ -7,9 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ganrun.game import Description, Turn
-from ganrun.hookspecs import hookimpl
-from ganrun.protocols import Space
+from ganrun.plugin import Description, Space, Turn, hookimpl
 from ganrun_plugins.variants.gan import GAN, First
 
 GeneratorBatch = Annotated[int, Field(ge=1, description="fakes of a generator's turn, as a multiple of the batch size")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ganrun.game import Role, Stream, Turn
+from ganrun.plugin import Role, Stream, Turn
 
 
 class TwoWay:

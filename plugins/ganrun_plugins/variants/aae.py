@@ -24,9 +24,22 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Refusal, Space
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants._encoders import Error, entry, errors, inside
 
 RATES = [{"steps": {0: rate, "50 epochs": rate / 10, "1000 epochs": rate / 100}} for rate in (0.01, 0.1)]

@@ -28,10 +28,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Network, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Description, Interface, Network, Scheduled, Space, Stream, Term, Turn, hookimpl
 from ganrun_plugins.variants.cgan import CGAN, LABEL
 from ganrun_plugins.variants.dcgan import ADAM, INIT
 from ganrun_plugins.variants.gan import First, Latent

@@ -23,10 +23,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Description, Scheduled, Space, Turn, hookimpl
 from ganrun_plugins.variants._encoders import gaussian, reparameterised
 from ganrun_plugins.variants.bigan import BiGAN
 

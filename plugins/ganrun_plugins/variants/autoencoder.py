@@ -19,9 +19,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.plugin import Component, Description, Interface, Network, Phase, Player, Refusal, Space, Stream, Term, Turn, hookimpl
 from ganrun_plugins.variants._encoders import Error, entry, errors
 
 

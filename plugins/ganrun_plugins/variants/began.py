@@ -15,9 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from ganrun.game import Description
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Space
+from ganrun.plugin import Component, Description, Space, hookimpl
 from ganrun_plugins.variants.gan import GAN, Latent
 
 PLAYER = {"optimizer": {"adam": {"lr": 1e-4, "betas": [0.9, 0.999]}}}

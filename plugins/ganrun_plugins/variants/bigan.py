@@ -24,10 +24,22 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants._encoders import entry, errors, inside
 
 ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999], "weight_decay": 2.5e-5}}

@@ -20,9 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ganrun.game import Description, Network, Stream, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.plugin import Component, Description, Interface, Network, Refusal, Space, Stream, Turn, hookimpl
 from ganrun_plugins.variants.gan import GAN
 
 LABEL = "label"  # the entry of the data, and the latent of the same name

@@ -27,9 +27,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.plugin import Component, Description, Game, Interface, Network, Phase, Player, Refusal, Space, Stream, Term, Turn, hookimpl
 
 ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999], "weight_decay": 5e-4}}
 DOMAINS = ("a", "b")

@@ -25,10 +25,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch.nn.functional as F
 from pydantic import Field
 
-from ganrun.game import Description, Game, Network, Phase, Player, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Description, Game, Interface, Network, Phase, Player, Refusal, Scheduled, Space, Term, Turn, hookimpl
 from ganrun_plugins.variants._two_way import TwoWay
 
 RATE = {"linear": [2e-4, 0.0], "from": "99 epochs", "until": "200 epochs", "every": "1 epochs"}

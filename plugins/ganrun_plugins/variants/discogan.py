@@ -29,10 +29,26 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Role, Round, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Refusal, Space
-from ganrun.schedule import Clock, Scheduled
+from ganrun.plugin import (
+    Because,
+    Clock,
+    Component,
+    Description,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Role,
+    Round,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants._two_way import TwoWay
 
 PLAYER = {

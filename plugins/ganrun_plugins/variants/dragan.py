@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.variants.dcgan import DCGAN, INIT
 
 PLAYER = {"optimizer": {"adam": {"lr": 1e-4, "betas": [0.5, 0.9]}}, "init": INIT}

@@ -16,9 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.plugin import Component, Description, Game, Interface, Network, Phase, Player, Refusal, Space, Stream, Term, Turn, hookimpl
 
 Latent = Annotated[int, Field(ge=1, description="size of the latent")]
 First = Annotated[Literal["discriminator", "generator"], Field(description="which player moves first in a step")]

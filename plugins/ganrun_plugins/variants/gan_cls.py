@@ -27,14 +27,28 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Refusal, Space
-from ganrun.schedule import Duration, Scheduled
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    Duration,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.networks.text_encoder import matching
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 RATE = {"steps": {0: 2e-4} | {f"{100 * k} epochs": 2e-4 / 2**k for k in range(1, 6)}}
 PLAYER = {"optimizer": {"adam": {"lr": RATE, "betas": [0.5, 0.999]}}, "init": {"scheme": "normal", "gain": 0.02}}

@@ -39,10 +39,24 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, DiscriminatorOutput, Game, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Refusal, Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    DiscriminatorOutput,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 
 CONTINUOUS = "continuous"
 Classes = Annotated[int, Field(ge=2)]

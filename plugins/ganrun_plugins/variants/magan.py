@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.variants.dcgan import DCGAN, INIT
 
 PLAYER = {"optimizer": {"adamax": {"lr": 5e-4, "betas": [0.9, 0.999]}}, "init": INIT}

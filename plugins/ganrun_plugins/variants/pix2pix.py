@@ -28,15 +28,28 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ganrun.calls import own_buffers
-from ganrun.game import Description, Game, Network, Phase, Player, Role, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
-from ganrun.sampling import PHASE
-from ganrun.schedule import Scheduled
+from ganrun.plugin import (
+    PHASE,
+    Component,
+    Description,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Role,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+    own_buffers,
+)
 
 if TYPE_CHECKING:
-    from ganrun.sampling import Sampling
+    from ganrun.plugin import Sampling
 
 PLAYER = {
     "optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}},

@@ -28,16 +28,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal, Space
-from ganrun.schedule import Clock, Duration
+from ganrun.plugin import Because, Clock, Component, Description, Duration, Refusal, Space, Stream, Term, Turn, hookimpl
 from ganrun_plugins.networks.dcgan import halvings
 from ganrun_plugins.networks.progan import averaged, repeated
 from ganrun_plugins.variants.gan import GAN
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 ADAM = {"adam": {"lr": 1e-3, "betas": [0.0, 0.99], "eps": 1e-8}}
 

@@ -36,10 +36,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, DiscriminatorOutput, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Refusal, Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Description, DiscriminatorOutput, Refusal, Scheduled, Space, Term, Turn, hookimpl
 from ganrun_plugins.variants.gan import GAN
 
 ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}

@@ -27,13 +27,26 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Interface, Refusal, Space
-from ganrun.schedule import Duration, Scheduled
+from ganrun.plugin import (
+    Component,
+    Description,
+    Duration,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment
+    from ganrun.plugin import Experiment
 
 PRETRAINING = Duration(83.3333, "%")  # the first 1,000,000 of 1,200,000 steps
 RATE = {"steps": {0: 1e-4, "91.66666%": 1e-5}}  # the smaller one for the last 100,000 of them

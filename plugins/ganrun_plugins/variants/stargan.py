@@ -33,10 +33,24 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Role, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Refusal, Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Role,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 
 SOURCE = "source"  # the entry that says which set an item is of
 MOST = 10  # columns of translations in a picture

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.variants.gan import GAN, First, Latent
 
 PERCEPTRON = {"mlp": {"widths": [128, 128], "norm": "none", "activation": "tanh"}}

@@ -23,10 +23,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Network, Phase, Player, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Refusal, Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants._encoders import NORMAL_PRIOR, divergence, entry, errors, gaussian, inside, normal_likelihood, reparameterised
 
 

@@ -25,10 +25,23 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.game import Description, Game, Network, Phase, Player, Role, Stream, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Because, Interface, Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Role,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants._encoders import NORMAL_PRIOR, divergence, entry, gaussian, inside, reparameterised, wide
 
 PLAYER = {"optimizer": {"rmsprop": {"lr": 3e-4}}}

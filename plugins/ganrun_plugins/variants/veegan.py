@@ -24,10 +24,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from ganrun.game import Description, Term, Turn
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Space
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Component, Description, Scheduled, Space, Term, Turn, hookimpl
 from ganrun_plugins.variants._encoders import errors, inside
 from ganrun_plugins.variants.bigan import NOT_RECONSTRUCTED, BiGAN
 

@@ -17,10 +17,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from ganrun.build import Experiment
-from ganrun.game import Description, Phase
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.protocols import Space
+from ganrun.plugin import Component, Description, Experiment, Phase, Space, hookimpl
 from ganrun_plugins.variants._fresh import Fresh
 from ganrun_plugins.variants.dcgan import DCGAN, INIT
 from ganrun_plugins.variants.gan import First, Latent

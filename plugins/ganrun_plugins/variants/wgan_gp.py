@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.variants._fresh import Fresh, GeneratorBatch
 from ganrun_plugins.variants.gan import First, Latent
 

@@ -10,10 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ganrun import Component, hookimpl
-from ganrun.game import Turn
-from ganrun.protocols import Because
-from ganrun.schedule import Scheduled
+from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
 
 
 class LatentNoise:

@@ -14,8 +14,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ganrun import Component, hookimpl
-from ganrun.game import Round, Stream
+from ganrun.plugin import Component, Round, Stream, hookimpl
 
 
 class ShiftedLeastSquares:
