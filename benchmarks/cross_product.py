@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the plugins' exa
 
 from examples import EXAMPLES
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import load_recipe
 from ganrun.testing import probe
 from ganrun.testing.covering import Base, Cover

@@ -25,10 +25,10 @@ from typing import Any
 
 import torch
 
-from ganrun import lines
-from ganrun.catalog import Catalog
+from ganrun import jsonl
+from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import find_recipe, load_recipe
-from ganrun.training import Run, settings_of_torch
+from ganrun.training.run import Run, settings_of_torch
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 SMALL = {
@@ -106,7 +106,7 @@ def one(name: str, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), settings_of_torch(recipe):
         run = Run(recipe, catalog, Path(folder))
         reason = run.train()
-        stated = lines.read(Path(folder) / "health.jsonl")
+        stated = jsonl.read(Path(folder) / "health.jsonl")
     found = [{key: line[key] for key in ("finding", "step", "since", "evidence")} for line in stated if "finding" in line]
     return {
         "recipe": name, "seed": seed, "expected": FAILING[name][1] if name in FAILING else "",
@@ -191,7 +191,7 @@ def main() -> None:
         futures = [pool.submit(one, *key) for key in wanted if key not in known]
         for future in as_completed(futures):
             result = future.result()
-            lines.append(options.output, result)
+            jsonl.append(options.output, result)
             said = f"{result['first'] or 'nothing'} at step {result['step']}, expected {result['expected'] or 'nothing'}"
             print(f"{result['recipe']} seed {result['seed']}: {said} ({result['seconds']} s)", flush=True)
     print(table([r for r in rows_of(options.output) if (r["recipe"], r["seed"]) in wanted]))

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.statistics import Statistics
+from ganrun.evaluation.statistics import Statistics
 from ganrun_plugins.evaluators._neighbours import radii
 from ganrun_plugins.evaluators.density_coverage import density_coverage
 from ganrun_plugins.evaluators.frechet_distance import distance_between

@@ -36,19 +36,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.catalog import Catalog
-from ganrun.comparison import entries
-from ganrun.data import InMemory, fingerprint, permutation
-from ganrun.download import data_cache
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Dataset
+from ganrun.data.download import data_cache
+from ganrun.data.reader import InMemory, fingerprint, permutation
 from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation
-from ganrun.measuring import measure
-from ganrun.protocols import Dataset
+from ganrun.evaluation.evaluation import Evaluation
+from ganrun.evaluation.provenance import measure
+from ganrun.evaluation.scores import Score
+from ganrun.evaluation.sources import Stored
+from ganrun.inference.compare import entries
 from ganrun.randomness import stable_hash
 from ganrun.recipe import load_evaluators, load_part
-from ganrun.samples import Stored
-from ganrun.scores import Score
-from ganrun.training import datasets_of_part
+from ganrun.training.run import datasets_of_part
 
 SIDE = 32
 TEACHING = 10_000  # pictures that teach the classifier of data without a shipped one; they are in no other part

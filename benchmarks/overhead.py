@@ -23,13 +23,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from ganrun import checkpoint
-from ganrun.build import event_manager
-from ganrun.catalog import Catalog
-from ganrun.hookspecs import hookimpl
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import hookimpl
 from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
-from ganrun.training import Run, settings_of_torch
+from ganrun.training import checkpoint
+from ganrun.training.build import event_manager
+from ganrun.training.run import Run, settings_of_torch
 
 BATCH = 64
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]

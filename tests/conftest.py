@@ -5,8 +5,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from ganrun.catalog import Catalog
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import Component, hookimpl
 from ganrun.recipe import load_recipe
 
 # The longest contract checks of the built-in plugins. The quick tier keeps check_resumes, which fails, too, if two runs of one recipe differ.
@@ -74,7 +74,7 @@ def tiny():
 @pytest.fixture
 def make_run(plugin_module):
     """A function that builds the run of a recipe (a dict), with uninstalled plugins, without a folder."""
-    from ganrun.training import Run, settings_of_torch
+    from ganrun.training.run import Run, settings_of_torch
 
     def make(recipe, plugins=None):
         catalog = Catalog(modules=[plugin_module(plugins)] if plugins else [])
@@ -136,7 +136,7 @@ def small_cyclegan():
 @pytest.fixture
 def state_of():
     """A function: the newest checkpoint of a run's folder, as a tree of plain values and a dict of tensors."""
-    from ganrun import checkpoint
+    from ganrun.training import checkpoint
 
     def read(folder):
         _, _, state, damaged = checkpoint.newest_intact(folder / "checkpoints")

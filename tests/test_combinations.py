@@ -5,7 +5,7 @@ import time
 import pytest
 from examples import EXAMPLES
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.testing import probe
 from ganrun.testing.covering import Cover
 from ganrun.testing.matrix import problems_of_run

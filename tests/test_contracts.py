@@ -3,7 +3,7 @@
 import pytest
 from examples import EXAMPLES
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.testing import Plugin, checks_of, parametrize_with_checks
 
 BUILT_IN = [entry.qualified for entry in Catalog(disabled=()).entries() if entry.distribution == "ganrun"]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.capabilities import provided_by
-from ganrun.catalog import Catalog
-from ganrun.hookspecs import KINDS, ComponentHooks, Events
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import KINDS, ComponentHooks, Events
+from ganrun.experiment.capabilities import provided_by
 from ganrun.recipe import load_recipe
 from ganrun.testing import Plugin, checks_of
 from ganrun.testing.runs import build_run
 from ganrun.testing.tricks import recorded
-from ganrun.training import train
+from ganrun.training.run import train
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()

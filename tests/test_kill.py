@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ganrun import checkpoint
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import dump, load_recipe
-from ganrun.training import train
+from ganrun.training import checkpoint
+from ganrun.training.run import train
 
 BREAKS = Path(__file__).parent / "scripts" / "breaks.py"
 LIMIT = 120  # seconds for one process, far more than it takes

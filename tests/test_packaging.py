@@ -40,7 +40,7 @@ def test_every_entry_point_has_a_file_and_every_plugin_file_an_entry_point() -> 
 
 
 def test_entry_points_promise_what_the_modules_yield() -> None:
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
 
     catalog = Catalog(disabled=())
     for name in DECLARED:

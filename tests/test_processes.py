@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.cli import main
+from ganrun.distributed import Processes
 from ganrun.errors import UserError
-from ganrun.processes import Processes
 from ganrun.recipe import dump, load_recipe
-from ganrun.training import train
+from ganrun.training.run import train
 
 BREAKS = Path(__file__).parent / "scripts" / "breaks.py"
 LIMIT = 120  # seconds for one start, far more than it takes

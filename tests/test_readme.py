@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ganrun.catalog import Catalog
-from ganrun.preflight import check
+from ganrun.catalog.catalog import Catalog
+from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]

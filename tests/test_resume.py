@@ -8,12 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import checkpoint
-from ganrun.catalog import Catalog
-from ganrun.engine import Engine
+from ganrun.catalog.catalog import Catalog
+from ganrun.engine.engine import Engine
 from ganrun.errors import UserError
 from ganrun.recipe import load_recipe
-from ganrun.training import train
+from ganrun.training import checkpoint
+from ganrun.training.run import train
 
 
 class Broken(Exception):

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import checkpoint
-from ganrun.catalog import Catalog
-from ganrun.engine import Engine
-from ganrun.processes import Agreement, Processes
+from ganrun.catalog.catalog import Catalog
+from ganrun.distributed import Agreement, Processes
+from ganrun.engine.engine import Engine
 from ganrun.recipe import dump, load_recipe
-from ganrun.training import train
+from ganrun.training import checkpoint
+from ganrun.training.run import train
 
 SCRIPT = Path(__file__).parent / "scripts" / "goes_back.py"
 

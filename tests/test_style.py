@@ -45,7 +45,7 @@ def test_no_function_is_longer_than_60_lines():
 
 def test_no_part_of_the_core_or_of_a_plugin_asks_for_a_plugin_by_name():
     """Capabilities decide: nothing is compared with the name of an installed plugin."""
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
 
     names = {entry.name for entry in Catalog().entries() if "-" in entry.name}
     asked = []

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganrun.catalog import Catalog
-from ganrun.folder import is_run as folder_holds_run
+from ganrun.catalog.catalog import Catalog
+from ganrun.inference.trained import Trained, recipe_of
 from ganrun.recipe import Recipe, find_recipe, load_recipe
-from ganrun.trained import Trained, recipe_of
-from ganrun.training import Run, train
+from ganrun.training.folder import is_run as folder_holds_run
+from ganrun.training.run import Run, train
 
 Source = str | Path | Mapping[str, Any]
 Overrides = Sequence[str] | Mapping[str, Any]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import ganrun
-from ganrun import checkpoint
 from ganrun.errors import UserError
-from ganrun.sampling import between
+from ganrun.sampling.sampling import between
+from ganrun.training import checkpoint
 
 MINE = '''
 """A loss of my own."""
@@ -89,10 +89,10 @@ def test_a_run_is_opened_without_its_data(tmp_path, tiny):
     """The folder of pictures is gone; the spaces that the run kept are enough to sample."""
     import shutil
 
-    from ganrun import pictures
+    from ganrun.data import image_grid
 
     for number in range(12):
-        pictures.save(pictures.single(torch.rand(1, 8, 8)), tmp_path / f"data/{number}.png")
+        image_grid.save(image_grid.single(torch.rand(1, 8, 8)), tmp_path / f"data/{number}.png")
     data = {"image-folder": {"root": str(tmp_path / "data"), "size": 8, "channels": 1}}
     folder = ganrun.run(tiny(observers=["checkpoints"], dataset=data, train={"steps": 1, "batch_size": 4}), output=tmp_path / "run").folder
     shutil.rmtree(tmp_path / "data")

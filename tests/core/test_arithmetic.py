@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import ganrun
-from ganrun.arithmetic import Concept, along, around, concepts, direction, mean, total
 from ganrun.errors import UserError
+from ganrun.sampling.arithmetic import Concept, along, around, concepts, direction, mean, total
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganrun.game import Round, Term
-from ganrun.hookspecs import hookimpl
-from ganrun.training import settings_of_torch
+from ganrun.contracts.events import hookimpl
+from ganrun.training.run import settings_of_torch
+from ganrun.words.game import Round, Term
 
 
 def steps(run, count):

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from ganrun.catalog import Catalog, PluginError
+from ganrun.catalog.catalog import Catalog, PluginError
 from ganrun.errors import UserError
 
 GOOD = '''\

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from ganrun import checkpoint
-from ganrun.checkpoint import CheckpointError
+from ganrun.training import checkpoint
+from ganrun.training.checkpoint import CheckpointError
 
 
 def tree():

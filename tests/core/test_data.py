@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.data import DataError, InMemory, Order, Reader, fingerprint, permutation, read_items, selected_classes
+from ganrun.contracts.protocols import Space
+from ganrun.data.reader import DataError, InMemory, Order, Reader, fingerprint, permutation, read_items, selected_classes
 from ganrun.errors import UserError
-from ganrun.protocols import Space
 from ganrun.randomness import ItemDraws
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.download import DownloadError, data_cache, fetch, unpack
+from ganrun.data.download import DownloadError, data_cache, fetch, unpack
 
 BODY = bytes(range(256)) * 40
 SIZE = len(BODY)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganrun.game import Phase, Stream, Term
-from ganrun.hookspecs import Events, hookimpl
+from ganrun.contracts.events import Events, hookimpl
 from ganrun.randomness import Draws
-from ganrun.training import settings_of_torch
+from ganrun.training.run import settings_of_torch
+from ganrun.words.game import Phase, Stream, Term
 
 
 def weights(run):

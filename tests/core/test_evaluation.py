@@ -6,15 +6,15 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.build import RefusedError
-from ganrun.data import InMemory
+from ganrun.contracts.events import hookimpl
+from ganrun.contracts.protocols import Because, Refusal, Space
+from ganrun.data.reader import InMemory
 from ganrun.errors import UserError
-from ganrun.evaluation import Evaluation
-from ganrun.game import Description
-from ganrun.hookspecs import hookimpl
-from ganrun.measuring import due, evaluate
-from ganrun.protocols import Because, Refusal, Space
-from ganrun.samples import Stored
+from ganrun.evaluation.evaluation import Evaluation
+from ganrun.evaluation.provenance import due, evaluate
+from ganrun.evaluation.sources import Stored
+from ganrun.training.build import RefusedError
+from ganrun.words.game import Description
 
 
 class Counting:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ganrun import lines
-from ganrun.catalog import Catalog
+from ganrun import jsonl
+from ganrun.catalog.catalog import Catalog
 from ganrun.cli import main
-from ganrun.measuring import FILE
+from ganrun.evaluation.provenance import FILE
 from ganrun.recipe import dump, load_recipe
-from ganrun.training import train
+from ganrun.training.run import train
 
 WATCHES = Path(__file__).parent.parent / "scripts" / "watches_evaluation.py"
 LIMIT = 120  # seconds for one start, far more than it takes
@@ -76,7 +76,7 @@ def one(recipe, folder):
 
 def scores(folder):
     """(step, name) -> (value, low, high) of what a folder keeps, and how often each evaluator wrote."""
-    found = lines.read(folder / FILE)
+    found = jsonl.read(folder / FILE)
     kept = {(line["step"], name): [score["value"], score.get("low"), score.get("high")] for line in found for name, score in line["scores"].items()}
     return kept, [(line["step"], line["evaluator"]) for line in found]
 
@@ -140,7 +140,7 @@ def test_an_evaluation_that_fails_ends_the_run_in_all_processes(tiny, tmp_path, 
     assert output.count(said) == 1, output
     assert "training.py" not in output, "nobody waited for somebody who had left, to be surprised by a closed connection"
     assert len(rows()) == 2
-    assert not any(line["step"] > 4 for line in lines.read(tmp_path / "run" / FILE)), "nobody trained on"
+    assert not any(line["step"] > 4 for line in jsonl.read(tmp_path / "run" / FILE)), "nobody trained on"
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_evaluate_started_as_two_processes_prints_what_one_prints_once(tiny, tmp
     assert printed in output
     assert output.count("frechet-distance[watching]") == 1
     assert [name for _, name in scores(run)[1]] == ["frechet-distance", "precision-recall"] * 2, "two processes, then one"
-    two_said, one_said = (lines.read(run / FILE)[i]["scores"] for i in (0, 2))
+    two_said, one_said = (jsonl.read(run / FILE)[i]["scores"] for i in (0, 2))
     assert two_said == one_said
 
     code, output = torchrun("evaluate", run, "--metrics", "failing", FAIL="late")

@@ -6,9 +6,9 @@ import os
 import pytest
 
 import ganrun
-from ganrun import checkpoint
 from ganrun.errors import UserError
-from ganrun.folder import Folder
+from ganrun.training import checkpoint
+from ganrun.training.folder import Folder
 
 LOSS = '''
 """A loss of my own."""

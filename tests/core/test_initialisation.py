@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.initialisation import initialise
+from ganrun.experiment.initialise import initialise
 from ganrun.recipe import InitSettings
 
 

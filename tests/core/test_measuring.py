@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from ganrun import feature_store, lines
-from ganrun.measuring import FILE, Measured, differences, evaluate, few, joined, keep, kept
-from ganrun.scores import Score, share
+from ganrun import jsonl
+from ganrun.evaluation import feature_store
+from ganrun.evaluation.provenance import FILE, Measured, differences, evaluate, few, joined, keep, kept
+from ganrun.evaluation.scores import Score, share
 
 PIXELS = {"frechet-distance": {"features": "pixels", "samples": 100}}
 
@@ -33,7 +34,7 @@ def test_the_name_of_a_score_says_its_evaluator_its_features_and_its_key():
 
 def test_a_score_is_kept_with_everything_that_decided_it(scored, tmp_path):
     run, _ = scored(PIXELS)
-    (line,) = lines.read(tmp_path / FILE)
+    (line,) = jsonl.read(tmp_path / FILE)
     about = line["provenance"]
     assert about["alike"]["evaluator"]["frechet-distance"]["split"] == "test"
     assert about["alike"]["samples"] == [100]
@@ -47,10 +48,10 @@ def test_a_score_is_kept_with_everything_that_decided_it(scored, tmp_path):
 
 def test_averaged_weights_are_named(scored, tmp_path):
     run, _ = scored(PIXELS, tricks=["ema"])
-    assert lines.read(tmp_path / FILE)[0]["provenance"]["weights"] == {"generator": "trained"}, "there is no average before training"
+    assert jsonl.read(tmp_path / FILE)[0]["provenance"]["weights"] == {"generator": "trained"}, "there is no average before training"
     run.step = 0
     run.train()
-    assert lines.read(tmp_path / FILE)[-1]["provenance"]["weights"] == {"generator": "average"}
+    assert jsonl.read(tmp_path / FILE)[-1]["provenance"]["weights"] == {"generator": "average"}
 
 
 def test_kept_scores_come_back_the_newest_of_each_evaluator(scored, tmp_path):
@@ -87,9 +88,9 @@ def test_kept_scores_are_of_the_latest_step_and_of_each_way_to_ask(tmp_path):
 
 def test_lines_of_another_version_are_passed_over(tmp_path):
     keep(tmp_path, one_line(10, 900, 1.0))
-    whole = lines.read(tmp_path / FILE)[0]
+    whole = jsonl.read(tmp_path / FILE)[0]
     for other in ({"step": 1, "distance": 3.0}, whole | {"scores": {"distance": 2.0}}, whole | {"provenance": {}}, whole | {"scores": {"d": {"new": 1}}}):
-        lines.append(tmp_path / FILE, other)
+        jsonl.append(tmp_path / FILE, other)
     assert [found.scores["distance"].value for found in kept(tmp_path)] == [1.0]
 
 
@@ -119,10 +120,10 @@ def test_too_few_samples_are_told_by_the_smaller_side():
 
 def test_a_resumed_run_keeps_no_score_of_a_step_that_it_takes_again(tmp_path):
     for step in (10, 20, 30):
-        lines.append(tmp_path / FILE, {"step": step})
+        jsonl.append(tmp_path / FILE, {"step": step})
     (tmp_path / FILE).open("a").write('{"step": 4')
-    lines.cut(tmp_path / FILE, 20)
-    assert [line["step"] for line in lines.read(tmp_path / FILE)] == [10, 20]
+    jsonl.cut(tmp_path / FILE, 20)
+    assert [line["step"] for line in jsonl.read(tmp_path / FILE)] == [10, 20]
 
 
 def test_real_features_are_read_from_disk_by_the_next_run(tiny, make_run, tmp_path, monkeypatch):
@@ -157,7 +158,7 @@ def test_real_features_are_read_from_disk_by_the_next_run(tiny, make_run, tmp_pa
 
 def test_a_damaged_file_of_features_is_computed_again(tiny, make_run, tmp_path, monkeypatch):
     monkeypatch.setenv("GANRUN_DATA", str(tmp_path))
-    from ganrun.feature_store import FeatureStore
+    from ganrun.evaluation.feature_store import FeatureStore
 
     store = FeatureStore(tmp_path)
     store.write({"a": 1}, "features", {"x": torch.ones(3)})
@@ -169,7 +170,7 @@ def test_a_damaged_file_of_features_is_computed_again(tiny, make_run, tmp_path, 
 
 
 def test_fakes_too_many_to_keep_are_made_again_the_same(tiny, make_run, monkeypatch):
-    from ganrun import evaluation
+    from ganrun.evaluation import evaluation
 
     run = make_run(tiny())
     kept_ones = run.evaluation.fakes(n=600)

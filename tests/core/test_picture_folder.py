@@ -4,8 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.data import DataError, read_items
-from ganrun.picture_folder import PictureFolder
+from ganrun.data.image_folder import PictureFolder
+from ganrun.data.reader import DataError, read_items
 
 QUARTER_TURN = 6
 

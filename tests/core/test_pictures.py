@@ -5,25 +5,25 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import pictures
-from ganrun.pictures import COLOUR, GREY, PAPER, SCATTER
+from ganrun.data import image_grid
+from ganrun.data.image_grid import COLOUR, GREY, PAPER, SCATTER
 
 
 def test_the_range_becomes_bytes_and_what_lies_outside_is_cut():
     x = torch.tensor([-1.0, 0.0, 1.0, 9.0, -9.0, float("nan")]).view(1, 1, 1, 6)
-    assert pictures.to_bytes(x)[0, 0, :, 0].tolist() == [0, 128, 255, 255, 0, 0]
+    assert image_grid.to_bytes(x)[0, 0, :, 0].tolist() == [0, 128, 255, 255, 0, 0]
 
 
 @pytest.mark.parametrize(("channels", "shown"), [(1, (0, 0, 0)), (2, (0, 0, 0)), (3, (0, 1, 2)), (5, (0, 1, 2))])
 def test_any_number_of_channels_is_shown(channels, shown):
     x = torch.rand(2, channels, 3, 3) * 2 - 1
     expected = ((x[:, list(shown)] + 1) * 127.5).round().permute(0, 2, 3, 1)
-    assert np.array_equal(pictures.to_bytes(x), expected.numpy())
+    assert np.array_equal(image_grid.to_bytes(x), expected.numpy())
 
 
 def test_a_grid_goes_row_by_row_with_white_between():
     x = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, 1, 2, 3)
-    sheet = np.asarray(pictures.grid(x))[:, :, 0]
+    sheet = np.asarray(image_grid.grid(x))[:, :, 0]
     assert sheet.shape == (2 * 2 + 2, 3 * 3 + 2 * 2)
     assert sheet[0, 5] == 64  # the second picture
     assert sheet[4, 5] == 255  # the fifth
@@ -33,21 +33,21 @@ def test_a_grid_goes_row_by_row_with_white_between():
 
 def test_columns_side_by_side_show_the_first_rows():
     left, right = torch.zeros(4, 1, 2, 2), torch.ones(4, 3, 2, 2)
-    assert pictures.side_by_side([left, right], rows=3).size == (2 + 2 + 2, 3 * 2 + 2 * 2)
+    assert image_grid.side_by_side([left, right], rows=3).size == (2 + 2 + 2, 3 * 2 + 2 * 2)
 
 
 def test_a_picture_and_its_tensor_are_inverse():
     for channels, mode in ((1, "L"), (3, "RGB")):
         values = torch.randint(0, 256, (channels, 4, 6)).float() / 127.5 - 1
-        picture = pictures.single(values)
+        picture = image_grid.single(values)
         assert (picture.mode, picture.size) == (mode, (6, 4))
-        assert torch.allclose(pictures.to_tensor(picture), values, atol=1e-6)
+        assert torch.allclose(image_grid.to_tensor(picture), values, atol=1e-6)
 
 
 def test_points_lie_where_they_are_with_up_being_up():
     """Real points at the corners of the unit square: the frame is a third larger, so (1, 1) is at 7/8, from the left and from below."""
     real = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
-    sheet = np.asarray(pictures.scatter(real, torch.tensor([[1.0, 1.0]])))
+    sheet = np.asarray(image_grid.scatter(real, torch.tensor([[1.0, 1.0]])))
     near, far = SCATTER // 8, SCATTER * 7 // 8
     assert tuple(sheet[near, far]) == COLOUR
     assert tuple(sheet[far, far]) == GREY
@@ -57,18 +57,18 @@ def test_points_lie_where_they_are_with_up_being_up():
 
 @pytest.mark.parametrize("points", [torch.full((3, 2), float("nan")), torch.zeros(3, 2), torch.rand(4, 1), torch.rand(4, 7), torch.full((2, 2), 1e30)])
 def test_odd_points_are_drawn_without_an_error(points):
-    assert pictures.scatter(None, points).size == (SCATTER, SCATTER)
-    assert pictures.scatter(torch.rand(5, 2), points).size == (SCATTER, SCATTER)
+    assert image_grid.scatter(None, points).size == (SCATTER, SCATTER)
+    assert image_grid.scatter(torch.rand(5, 2), points).size == (SCATTER, SCATTER)
 
 
 def test_several_panels_stand_side_by_side():
     panels = {"a": [torch.zeros(4, 1, 2, 2)], "b": [torch.zeros(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)], "c": [torch.rand(3, 2)]}
-    picture = pictures.picture_of(panels, {2: torch.rand(5, 2)}, rows=2)
+    picture = image_grid.picture_of(panels, {2: torch.rand(5, 2)}, rows=2)
     assert picture.width == (2 + 2 + 2) + 12 + (2 + 2 + 2) + 12 + SCATTER
 
 
 def test_a_picture_is_written_as_a_whole(tmp_path):
-    path = pictures.save(pictures.grid(torch.zeros(1, 1, 2, 2)), tmp_path / "new/a.png")
+    path = image_grid.save(image_grid.grid(torch.zeros(1, 1, 2, 2)), tmp_path / "new/a.png")
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
     with Image.open(path) as picture:
         assert picture.size == (2, 2)

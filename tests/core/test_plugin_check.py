@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 
 CHECKED = '''\
 """Something to check."""

@@ -6,11 +6,11 @@ import pytest
 import torch
 from pydantic import Field
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import hookimpl
+from ganrun.contracts.protocols import Because, Refusal
 from ganrun.errors import PluginError
-from ganrun.hookspecs import hookimpl
-from ganrun.protocols import Because, Refusal
-from ganrun.remedies import PROBLEMS, knows, remedies_for
+from ganrun.training.remedies import PROBLEMS, knows, remedies_for
 
 AILMENT = "hiccups"  # no shipped trick knows it
 

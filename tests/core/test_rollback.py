@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import checkpoint
-from ganrun.catalog import Catalog
-from ganrun.data import permutation
-from ganrun.hookspecs import hookimpl
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import hookimpl
+from ganrun.data.reader import permutation
 from ganrun.recipe import load_recipe
-from ganrun.training import train
+from ganrun.training import checkpoint
+from ganrun.training.run import train
 
 
 class GoBack:

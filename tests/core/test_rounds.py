@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ganrun.build import RefusedError
-from ganrun.engine import pace, slowed
-from ganrun.game import Phase, Term
-from ganrun.hookspecs import hookimpl
-from ganrun.interfaces import example_inputs
-from ganrun.protocols import Because, Interface, Space
+from ganrun.contracts.events import hookimpl
+from ganrun.contracts.protocols import Because, Interface, Space
+from ganrun.engine.engine import pace, slowed
+from ganrun.experiment.example_inputs import example_inputs
 from ganrun.schedule import Scheduled
+from ganrun.training.build import RefusedError
+from ganrun.words.game import Phase, Term
 
 
 class TwoNumbers:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ganrun.scores import Score, bootstrap, jackknife, of_rows, of_subsets, share
+from ganrun.evaluation.scores import Score, bootstrap, jackknife, of_rows, of_subsets, share
 
 
 def test_the_mean_of_rows_has_196_standard_errors_on_either_side():

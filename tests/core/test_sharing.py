@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ganrun.errors import UserError
-from ganrun.sampling import chunks
-from ganrun.sharing import Sharing
+from ganrun.evaluation.shared_work import Sharing
+from ganrun.sampling.sampling import chunks
 
 LIMIT = 20  # seconds until a thread counts as waiting for ever
 

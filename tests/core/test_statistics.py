@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun import statistics
 from ganrun.errors import UserError
-from ganrun.statistics import Statistics
+from ganrun.evaluation import statistics
+from ganrun.evaluation.statistics import Statistics
 
 
 def normal(n, d, seed=0):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.build import RefusedError
-from ganrun.engine import pace
-from ganrun.game import Game, Network, Phase, Player, Stream, Term
-from ganrun.protocols import Because, Interface, Space
+from ganrun.contracts.protocols import Because, Interface, Space
+from ganrun.engine.engine import pace
 from ganrun.schedule import Scheduled
+from ganrun.training.build import RefusedError
+from ganrun.words.game import Game, Network, Phase, Player, Stream, Term
 from ganrun_plugins.variants.gan import GAN
 
 LABELS = Space("labels", (), 3)

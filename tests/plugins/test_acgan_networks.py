@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.capabilities import traits
-from ganrun.catalog import Catalog
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Interface, Refusal, Space
+from ganrun.experiment.capabilities import traits
 from ganrun.recipe import find_recipe, load_recipe
 from ganrun.testing import probe
 from ganrun.testing.matrix import problems_of_run

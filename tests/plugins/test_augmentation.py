@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.build import RefusedError
-from ganrun.game import Call, Game, Phase, Round, Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
+from ganrun.training.build import RefusedError
+from ganrun.words.game import Call, Game, Phase, Round, Turn
 from ganrun_plugins.tricks.diff_augment import DiffAugment
 
 

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ganrun.build import RefusedError
-from ganrun.catalog import Catalog
-from ganrun.game import DiscriminatorOutput
-from ganrun.preflight import check
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Interface, Refusal, Space
+from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
 from ganrun.testing.runs import steps
-from ganrun.training import settings_of_torch
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
+from ganrun.words.game import DiscriminatorOutput
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator
 from ganrun_plugins.networks.mlp import MLPDiscriminator, MLPGenerator
 from ganrun_plugins.networks.patchgan import PatchGAN

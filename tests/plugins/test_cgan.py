@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.build import RefusedError
-from ganrun.game import DiscriminatorOutput, Stream
-from ganrun.protocols import Refusal, Space
+from ganrun.contracts.protocols import Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.testing.plugin import Example, Plugin
 from ganrun.testing.runs import assert_resumes
-from ganrun.training import settings_of_torch
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
+from ganrun.words.game import DiscriminatorOutput, Stream
 from ganrun_plugins.variants.acgan import ACGAN
 from ganrun_plugins.variants.cgan import CGAN
 

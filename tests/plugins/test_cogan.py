@@ -5,13 +5,13 @@ import itertools
 import pytest
 import torch
 
-from ganrun.build import RefusedError
-from ganrun.data import prepared
+from ganrun.contracts.events import hookimpl
+from ganrun.contracts.protocols import Interface, Refusal, Space
+from ganrun.data.reader import prepared
 from ganrun.errors import UserError
-from ganrun.hookspecs import hookimpl
-from ganrun.measuring import evaluate
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.evaluation.provenance import evaluate
 from ganrun.testing.runs import steps, weights
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators.pair_agreement import agreement
 from ganrun_plugins.networks.cogan import CoGANDiscriminator, CoGANGenerator
 from ganrun_plugins.variants.cogan import CoGAN

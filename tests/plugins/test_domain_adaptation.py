@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
-from ganrun.training import settings_of_torch
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
 from ganrun_plugins.datasets.restyled_digits import restyled
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints", "replay-buffer"]

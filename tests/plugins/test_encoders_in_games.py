@@ -5,10 +5,10 @@ import torch
 from encodings_of import PLAYERS, linear, small, taken, weight
 from torch.nn.functional import logsigmoid, softplus
 
-from ganrun.build import RefusedError
-from ganrun.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun.schedule import Scheduled
-from ganrun.training import settings_of_torch
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
+from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun_plugins.losses.log_ratio import LogRatio
 from ganrun_plugins.losses.minimax import Minimax
 from ganrun_plugins.losses.non_saturating import NonSaturating

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.build import RefusedError
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import hookimpl
-from ganrun.protocols import Interface
+from ganrun.contracts.events import hookimpl
+from ganrun.contracts.protocols import Interface
+from ganrun.training.build import RefusedError
+from ganrun.words.game import DiscriminatorOutput
 
 
 class Layered(nn.Module):

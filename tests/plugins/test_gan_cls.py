@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.build import RefusedError
-from ganrun.data import InMemory
-from ganrun.protocols import Interface, Refusal, Space
-from ganrun.rounds import judge
-from ganrun.training import settings_of_torch
+from ganrun.contracts.protocols import Interface, Refusal, Space
+from ganrun.data.reader import InMemory
+from ganrun.engine.rounds import judge
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
 from ganrun_plugins.networks.gan_cls import TextDiscriminator, TextGenerator
 from ganrun_plugins.networks.text_encoder import TextEncoder, matching
 from ganrun_plugins.variants.gan_cls import GANCLS, alike, next_unlike
@@ -58,7 +58,7 @@ def watched(monkeypatch, run, first: int, last: int) -> list:
         judge(turn, round)
         rounds.append((turn, round))
 
-    monkeypatch.setattr("ganrun.engine.judge", keeping)
+    monkeypatch.setattr("ganrun.engine.engine.judge", keeping)
     go(run, first, last)
     return rounds
 

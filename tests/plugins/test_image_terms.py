@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun import checkpoint
-from ganrun.build import RefusedError
-from ganrun.data import InMemory
-from ganrun.evaluation import FeatureContext
-from ganrun.game import Phase, Turn
-from ganrun.protocols import DataFiles, Refusal, Space
+from ganrun.contracts.protocols import DataFiles, Refusal, Space
+from ganrun.data.reader import InMemory
+from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock
+from ganrun.training import checkpoint
+from ganrun.training.build import RefusedError
+from ganrun.words.game import Phase, Turn
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.features._classifier_network import to_float
 from ganrun_plugins.features.classifier import Classifier

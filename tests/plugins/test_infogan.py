@@ -7,13 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.build import RefusedError
-from ganrun.catalog import Catalog
-from ganrun.game import DiscriminatorOutput, Stream
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.testing import probe
 from ganrun.testing.matrix import problems_of_run
-from ganrun.training import settings_of_torch
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
+from ganrun.words.game import DiscriminatorOutput, Stream
 from ganrun_plugins.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganrun_plugins.variants.infogan import InfoGAN
 

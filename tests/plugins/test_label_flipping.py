@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.game import Game, Phase, Round, Stream, Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.testing.runs import first_difference, steps, weights
+from ganrun.words.game import Game, Phase, Round, Stream, Turn
 from ganrun_plugins.losses.least_squares import LeastSquares
 from ganrun_plugins.losses.non_saturating import NonSaturating
 from ganrun_plugins.tricks.label_flipping import LabelFlipping

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganrun.build import RefusedError
-from ganrun.game import DiscriminatorOutput, Game, Round, Stream
+from ganrun.preflight.stages import STAGES
 from ganrun.testing.runs import weights
-from ganrun.testing.stages import STAGES
+from ganrun.training.build import RefusedError
+from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun_plugins.losses.cramer import Cramer, norm, potential
 from ganrun_plugins.losses.relativistic import Relativistic
 from ganrun_plugins.losses.relativistic_average import RelativisticAverage

@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from ganrun.game import DiscriminatorOutput, Game, Round, Stream
+from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun_plugins.losses.boundary_seeking import BoundarySeeking
 from ganrun_plugins.losses.hinge import Hinge
 from ganrun_plugins.losses.least_squares import LeastSquares

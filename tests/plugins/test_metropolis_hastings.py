@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ganrun.build import RefusedError
+from ganrun.training.build import RefusedError
 from ganrun_plugins.tricks.metropolis_hastings import calibration, last_states
 
 

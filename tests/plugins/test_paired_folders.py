@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.catalog import Catalog
-from ganrun.data import DataError, Reader
-from ganrun.preflight import check
-from ganrun.protocols import DataFiles
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import DataFiles
+from ganrun.data.reader import DataError, Reader
+from ganrun.preflight.check import check
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
 from ganrun_plugins.datasets import unpaired_archives

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.build import event_manager
-from ganrun.game import DiscriminatorOutput, Game, Phase, Round, Stream, Turn
-from ganrun.hookspecs import hookimpl
+from ganrun.contracts.events import hookimpl
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
+from ganrun.training.build import event_manager
+from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream, Turn
 from ganrun_plugins.losses.non_saturating import NonSaturating
 from ganrun_plugins.tricks._penalty import norms, slopes
 from ganrun_plugins.tricks.dragan_penalty import DraganPenalty

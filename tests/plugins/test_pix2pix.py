@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.protocols import Refusal, Space
-from ganrun.sampling import Sampling, Studio
-from ganrun.training import settings_of_torch
+from ganrun.contracts.protocols import Refusal, Space
+from ganrun.sampling.sampling import Sampling, Studio
+from ganrun.training.run import settings_of_torch
 from ganrun_plugins.variants.pix2pix import Pix2pix
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]

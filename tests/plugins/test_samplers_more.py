@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import ganrun
-from ganrun.build import RefusedError
-from ganrun.game import Phase, Turn
-from ganrun.protocols import Space
+from ganrun.contracts.protocols import Space
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock
+from ganrun.training.build import RefusedError
+from ganrun.words.game import Phase, Turn
 from ganrun_plugins.samplers.mixture import Mixture
 from ganrun_plugins.samplers.normal import Normal
 from ganrun_plugins.samplers.spherical import Spherical

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Refusal, Space
 from ganrun.errors import UserError
-from ganrun.protocols import Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
 from ganrun.recipe.dump import flow

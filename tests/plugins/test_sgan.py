@@ -6,16 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.build import RefusedError
-from ganrun.catalog import Catalog
-from ganrun.data import DataError, Reader
-from ganrun.game import DiscriminatorOutput
-from ganrun.preflight import check
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Interface, Refusal, Space
+from ganrun.data.reader import DataError, Reader
+from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
 from ganrun.testing import probe
 from ganrun.testing.evaluators import scores
 from ganrun.testing.matrix import problems_of_run
+from ganrun.training.build import RefusedError
+from ganrun.words.game import DiscriminatorOutput
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.semi_supervised import balanced_order
 from ganrun_plugins.evaluators.accuracy import matched_hits
@@ -321,7 +321,7 @@ def test_a_data_set_without_labels_has_none_to_hide(make_run):
 
 
 def test_published_data_are_checked_before_they_are_here(monkeypatch):
-    monkeypatch.setattr("ganrun.download.fetch", lambda *args, **kwargs: pytest.fail("a check must not download"))
+    monkeypatch.setattr("ganrun.data.download.fetch", lambda *args, **kwargs: pytest.fail("a check must not download"))
     data = {"semi-supervised": {"dataset": {"mnist": {"size": 32}}, "labels": 100}}
     experiment, _ = check(load_recipe({"variant": "sgan", "dataset": data, "train": {"device": "cpu", "steps": 1}}, catalog=Catalog()))
     assert (experiment.clock.dataset, set(experiment.dataset.spaces)) == (60_000, {"x", "labelled", "label"})

@@ -10,11 +10,11 @@ import torchvision
 from PIL import Image
 from torch import nn
 
+from ganrun.contracts.protocols import DataFiles, Interface, Refusal, Space
 from ganrun.errors import UserError
-from ganrun.evaluation import FeatureContext
-from ganrun.protocols import DataFiles, Interface, Refusal, Space
+from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.randomness import ItemDraws
-from ganrun.training import settings_of_torch
+from ganrun.training.run import settings_of_torch
 from ganrun_plugins.datasets._bicubic import shrunk
 from ganrun_plugins.datasets.super_resolution import SuperResolution as Crops
 from ganrun_plugins.datasets.super_resolution_digits import SuperResolutionDigits, grained, sharp

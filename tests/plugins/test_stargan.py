@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.build import RefusedError
-from ganrun.catalog import Catalog
-from ganrun.hookspecs import hookimpl
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import hookimpl
+from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
-from ganrun.training import settings_of_torch
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
 from ganrun_plugins.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from ganrun_plugins.variants.stargan import StarGAN, shuffled_within
 

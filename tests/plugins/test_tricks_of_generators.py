@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.game import Phase, Player, Turn
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.randomness import Draws
-from ganrun.sampling import Sampling
+from ganrun.sampling.sampling import Sampling
 from ganrun.schedule import Clock, Scheduled
+from ganrun.words.game import Phase, Player, Turn
 from ganrun_plugins.networks.dcgan import DCGANGenerator
 from ganrun_plugins.networks.mlp import MLPGenerator
 from ganrun_plugins.networks.resnet_translator import ResnetTranslator

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
-from ganrun.build import RefusedError
-from ganrun.catalog import Catalog
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import hookimpl
-from ganrun.preflight import check
-from ganrun.protocols import Because
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import hookimpl
+from ganrun.contracts.protocols import Because
+from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
+from ganrun.training.build import RefusedError
+from ganrun.words.game import DiscriminatorOutput
 from ganrun_plugins.tricks._layers import output_axis, weighted
 from ganrun_plugins.tricks.norm_swap import ScaleAndShift, group_count
 from ganrun_plugins.tricks.spectral_norm import Spectral

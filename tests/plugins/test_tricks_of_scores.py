@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.build import RefusedError
-from ganrun.game import Call, DiscriminatorOutput, Game, Phase, Round, Stream, Turn
-from ganrun.hookspecs import hookimpl
+from ganrun.contracts.events import hookimpl
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
+from ganrun.training.build import RefusedError
+from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Round, Stream, Turn
 from ganrun_plugins.tricks.lecam import LeCam
 from ganrun_plugins.tricks.mode_seeking import ModeSeeking, pair_distance
 from ganrun_plugins.tricks.top_k import TopK, top

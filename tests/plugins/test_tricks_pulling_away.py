@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganrun.build import RefusedError
-from ganrun.game import DiscriminatorOutput, Game, Phase, Round, Stream, Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
+from ganrun.training.build import RefusedError
+from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream, Turn
 from ganrun_plugins.tricks.pulling_away import PullingAway, squared_cosines
 
 GAME = Game("adversarial", "discriminator", "discriminator", ["generator"])

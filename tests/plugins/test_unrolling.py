@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ganrun.build import RefusedError
-from ganrun.game import DiscriminatorOutput
 from ganrun.schedule import Scheduled
-from ganrun.training import settings_of_torch
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
+from ganrun.words.game import DiscriminatorOutput
 from ganrun_plugins.optimizers.sgd import SGD
 
 RATE = 0.25
@@ -315,7 +315,7 @@ class OwnsAHead(nn.Module):
 
 
 def test_only_parameters_of_the_discriminators_player_are_unrolled(make_run, tiny):
-    from ganrun.hookspecs import hookimpl
+    from ganrun.contracts.events import hookimpl
 
     class Split:
         strength = ""

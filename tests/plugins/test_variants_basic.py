@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.build import RefusedError
-from ganrun.protocols import Refusal, Space
+from ganrun.contracts.protocols import Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
-from ganrun.training import settings_of_torch
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
 from ganrun_plugins.variants.cyclegan import RATE, CycleGAN
 from ganrun_plugins.variants.gan import GAN
 
@@ -229,7 +229,7 @@ def test_all_tricks_twice_train_to_finite_weights(make_run, variant):
 
 @pytest.mark.parametrize(("variant", "channels_last"), [("gan", False), ("dcgan", True), ("cyclegan", False)])
 def test_all_tricks_resume_to_the_same_bits(make_run, tmp_path, variant, channels_last):
-    from ganrun import checkpoint
+    from ganrun.training import checkpoint
 
     recipe = recipe_of(variant, tricks=ALL, steps=6, channels_last=channels_last)
     whole = trained(make_run, recipe)
@@ -272,7 +272,7 @@ def test_noise_reaches_the_generators_turn_too(make_run):
 
 
 def test_samples_come_from_the_average_with_ema_and_from_the_newest_weights_without_it(make_run):
-    from ganrun.sampling import Studio
+    from ganrun.sampling.sampling import Studio
 
     made = {}
     for decay in (None, 0.0, 0.9):
@@ -283,7 +283,7 @@ def test_samples_come_from_the_average_with_ema_and_from_the_newest_weights_with
 
 
 def test_panels_show_samples_or_both_translations(make_run):
-    from ganrun.sampling import Studio
+    from ganrun.sampling.sampling import Studio
 
     run = make_run(recipe_of("gan"))
     assert {name: [tuple(c.shape) for c in columns] for name, columns in Studio(run.engine).panels(3).items()} == {"samples": [(3, 2)]}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from ganrun import checkpoint
-from ganrun.engine import Engine
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.processes import Agreement
+from ganrun.contracts.events import Component, hookimpl
+from ganrun.distributed import Agreement
+from ganrun.engine.engine import Engine
+from ganrun.training import checkpoint
 
 Agreement.STEPS = 4  # the runs are short
 

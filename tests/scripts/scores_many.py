@@ -14,13 +14,13 @@ from types import SimpleNamespace
 
 import torch
 
-from ganrun.catalog import Catalog
-from ganrun.evaluation import Evaluation
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.measuring import measure
-from ganrun.protocols import Space
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import Component, hookimpl
+from ganrun.contracts.protocols import Space
+from ganrun.evaluation.evaluation import Evaluation
+from ganrun.evaluation.provenance import measure
+from ganrun.evaluation.sources import Stored
 from ganrun.recipe import load_evaluators
-from ganrun.samples import Stored
 
 COUNT, SIZE, SIDE = 50_000, 2048, 8
 

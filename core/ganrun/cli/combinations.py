@@ -13,8 +13,8 @@ from ganrun.cli.output import outliving_readers
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
-    from ganrun.catalog import Catalog
-    from ganrun.combinations import Combination
+    from ganrun.catalog.catalog import Catalog
+    from ganrun.preflight.combinations import Combination
 
 
 def command(
@@ -25,8 +25,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list instead.")] = False,
 ) -> None:
     """Build every variant with every loss and trick, without training, and print what works, warns or is refused, and why."""
-    from ganrun.catalog import Catalog
-    from ganrun.combinations import combinations, pairs, shares
+    from ganrun.catalog.catalog import Catalog
+    from ganrun.preflight.combinations import combinations, pairs, shares
 
     catalog = Catalog(modules=plugin or ())
     chosen = [chosen_names(catalog, kind, names) for kind, names in (("variant", variant), ("loss", loss), ("trick", trick))]

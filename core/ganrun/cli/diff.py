@@ -15,7 +15,7 @@ def command(
 ) -> None:
     """Show what differs between two runs' recipes, defaults included: + added, - removed, -> changed."""
     from ganrun.api import open_recipe
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
     from ganrun.recipe import diff_text
 
     catalog = Catalog(modules=plugin or ())

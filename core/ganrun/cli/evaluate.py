@@ -15,10 +15,10 @@ from ganrun.cli.recipe import is_main
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
-    from ganrun.catalog import Catalog
-    from ganrun.comparison import Column
-    from ganrun.measuring import Measured
-    from ganrun.scores import Score
+    from ganrun.catalog.catalog import Catalog
+    from ganrun.evaluation.provenance import Measured
+    from ganrun.evaluation.scores import Score
+    from ganrun.inference.compare import Column
 
 DEFAULT = ("frechet-distance", "kernel-distance", "precision-recall", "density-coverage")  # for folders, where no recipe names any
 STANDARD = {"features": "inception"}  # for these: what published numbers are of; folders have no labels to train a classifier on
@@ -39,8 +39,8 @@ def command(
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
 ) -> None:
     """Score runs, or a folder of pictures against another, and print what may be compared side by side."""
-    from ganrun.catalog import Catalog
-    from ganrun.comparison import columns
+    from ganrun.catalog.catalog import Catalog
+    from ganrun.inference.compare import columns
 
     check_arguments(runs, folders, stored, metrics=metrics, features=features, split=split, reference=reference, samples=samples, size=size)
     catalog = Catalog(modules=plugin or ())
@@ -75,8 +75,8 @@ def measured(
     settings: tuple[str, bool, int | None],
 ) -> tuple[dict[str, list[Measured]], list[str]]:  # fmt: skip
     """Who -> what was measured, and a line for each run that could not be."""
-    from ganrun.comparison import entries, evaluate_folders, evaluate_run
-    from ganrun.measuring import kept
+    from ganrun.evaluation.provenance import kept
+    from ganrun.inference.compare import entries, evaluate_folders, evaluate_run
 
     metrics, options, samples = wanted
     checkpoint, stored, size = settings
@@ -102,7 +102,7 @@ def measured(
 
 def print_columns(found: Sequence[Column]) -> None:
     """A block for each score: what it was measured on, a line for each run, and what must not be overlooked."""
-    from ganrun.measuring import few
+    from ganrun.evaluation.provenance import few
 
     for column in found:
         called = next((score.called for score in column.scores.values() if score.called), "")
@@ -146,7 +146,7 @@ def interval(score: Score) -> str:
 
 def as_dict(who: str, measured: Measured) -> dict[str, Any]:
     """One evaluator's scores for ``--json``."""
-    from ganrun.lines import plain
+    from ganrun.jsonl import plain
 
     scores = {name: vars(score) for name, score in measured.scores.items()}
     found: dict[str, Any] = plain({"who": who, "evaluator": measured.evaluator, "scores": scores, "provenance": measured.provenance})

@@ -22,8 +22,8 @@ def command(
     A run at step 0 comes of it: sample, translate or evaluate it, or name it in a recipe's `init:` to train on.
     """
     from ganrun.api import open_recipe
-    from ganrun.catalog import Catalog
-    from ganrun.importing import import_weights
+    from ganrun.catalog.catalog import Catalog
+    from ganrun.inference.import_weights import import_weights
 
     named: dict[str, Path] = {}
     for text in files:

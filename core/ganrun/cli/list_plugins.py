@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ganrun.catalog import DISABLE, Catalog, Entry
+from ganrun.catalog.catalog import DISABLE, Catalog, Entry
 from ganrun.cli.output import complain, print_table
+from ganrun.contracts.events import KINDS
 from ganrun.errors import UserError
-from ganrun.hookspecs import KINDS
 
 
 def command(

@@ -12,12 +12,12 @@ import typer
 from ganrun.cli.output import complain, print_table
 
 if TYPE_CHECKING:
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the recipes that come with ganrun: variant, data set, whether the data are at hand, how long it takes, what it shows."""
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
     from ganrun.recipe.sources import shipped_recipes
 
     catalog = Catalog()

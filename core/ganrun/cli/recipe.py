@@ -14,9 +14,9 @@ from ganrun.cli.output import outliving_readers, print_table
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
     from ganrun.recipe import Recipe
-    from ganrun.training import Run
+    from ganrun.training.run import Run
 
 INTERRUPTED = 130  # what shells call a program ended by Ctrl-C
 
@@ -42,7 +42,7 @@ def command(
     if seeds is not None and any(change.partition("=")[0].strip() == "train.seed" for change in changes or ()):
         raise UserError("--seeds and --set train.seed both say the seed; leave out one")
     from ganrun.api import folder_for, is_run, open_recipe
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
 
     catalog, sets = Catalog(modules=plugin or ()), list(changes or ())
     found = open_recipe(recipe, catalog, sets)
@@ -66,7 +66,7 @@ def command(
 
 def train_in(folder: Path, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> Run:
     """Train in a folder, which is said first and last. Exits with the code of an interruption if there was one."""
-    from ganrun.training import train
+    from ganrun.training.run import train
 
     say(f"run: {folder}")
     run = train(recipe, catalog, folder, resume=resume, overwrite=overwrite, force=force)

@@ -11,8 +11,8 @@ import typer
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
-    from ganrun.catalog import Catalog
-    from ganrun.protocols import Dataset
+    from ganrun.catalog.catalog import Catalog
+    from ganrun.contracts.protocols import Dataset
 
 
 def command(
@@ -26,12 +26,12 @@ def command(
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
 ) -> None:
     """Write the statistics of real features to a file, for `frechet-distance: {reference: FILE}` and `ganrun evaluate --reference FILE`."""
-    from ganrun.catalog import Catalog
-    from ganrun.comparison import write_reference
-    from ganrun.download import data_cache
-    from ganrun.evaluation import Evaluation
+    from ganrun.catalog.catalog import Catalog
+    from ganrun.data.download import data_cache
+    from ganrun.evaluation.evaluation import Evaluation
+    from ganrun.evaluation.sources import Stored
+    from ganrun.inference.compare import write_reference
     from ganrun.recipe import load_part
-    from ganrun.samples import Stored
 
     if split not in ("train", "test"):
         raise UserError(f"--split {split}: there is no such split; write train or test")
@@ -55,9 +55,9 @@ def command(
 def datasets_of(source: str, catalog: Catalog, size: int | None) -> Callable[[str], Dataset]:
     """Split -> data set of a recipe, a run, a folder of pictures, or a data set's name."""
     from ganrun.api import is_run, open_recipe
-    from ganrun.picture_folder import folder_splits
+    from ganrun.data.image_folder import folder_splits
     from ganrun.recipe import load_part
-    from ganrun.training import datasets, datasets_of_part
+    from ganrun.training.run import datasets, datasets_of_part
 
     path = Path(source).expanduser()
     if path.is_dir() and not is_run(path):

@@ -13,7 +13,7 @@ from ganrun.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ganrun.trained import Trained
+    from ganrun.inference.trained import Trained
 
 ALONG = 8  # samples from one end of an interpolation to the other
 
@@ -79,7 +79,7 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
     """A grid of as many real samples as made ones in a random order, and its key, FILE.key.csv. Says what was written."""
     import torch
 
-    from ganrun.data import permutation, read_items
+    from ganrun.data.reader import permutation, read_items
 
     if trained.experiment.dataset.spaces[trained.output].kind != "image":
         raise UserError("--mixed-with-real asks people to tell pictures apart, and this run makes points")
@@ -104,16 +104,16 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
 
 def write_grid(samples: Tensor, file: Path, columns: int | None) -> Path:
     """All samples in one picture, a square if no number of columns is given. Returns the file."""
-    from ganrun import pictures
+    from ganrun.data import image_grid
 
     if file.suffix.lower() != ".png":
         raise UserError(f"--grid {file}: pictures are written as PNG; give a name that ends in .png")
-    return pictures.save(pictures.grid(samples, columns) if samples.dim() == 4 else pictures.scatter(None, samples), file)
+    return image_grid.save(image_grid.grid(samples, columns) if samples.dim() == 4 else image_grid.scatter(None, samples), file)
 
 
 def write_each(samples: Tensor, folder: Path) -> str:
     """A numbered picture for each image, or one table for all points. Says what was written."""
-    from ganrun import pictures
+    from ganrun.data import image_grid
 
     folder.mkdir(parents=True, exist_ok=True)
     if samples.dim() != 4:
@@ -122,5 +122,5 @@ def write_each(samples: Tensor, folder: Path) -> str:
         return str(folder / "samples.csv")
     width = max(4, len(str(len(samples) - 1)))
     for number, sample in enumerate(samples):
-        pictures.save(pictures.single(sample), folder / f"{number:0{width}d}.png")
+        image_grid.save(image_grid.single(sample), folder / f"{number:0{width}d}.png")
     return f"{len(samples)} pictures in {folder}"

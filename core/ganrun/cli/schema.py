@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.cli.output import complain
 from ganrun.errors import UserError
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ganrun.catalog import Catalog, Entry
+from ganrun.catalog.catalog import Catalog, Entry
+from ganrun.catalog.plugin_files import docstring
+from ganrun.contracts.events import KINDS, Component
 from ganrun.errors import UserError
-from ganrun.hookspecs import KINDS, Component
-from ganrun.plugin_files import docstring
 
 
 def command(

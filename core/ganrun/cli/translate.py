@@ -13,7 +13,7 @@ from ganrun.errors import UserError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ganrun.trained import Trained
+    from ganrun.inference.trained import Trained
 
 BATCH = 8  # pictures at once
 
@@ -36,9 +36,9 @@ def command(
     plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
 ) -> None:
     """Translate a folder of pictures. Each is scaled to the size the run was trained on."""
-    from ganrun import asking
     from ganrun.api import load
-    from ganrun.picture_files import find_pictures
+    from ganrun.data import labels as labels
+    from ganrun.data.image_files import find_pictures
 
     asked = asking.split(ask or ())
     source, target = source.expanduser(), target.expanduser()
@@ -70,7 +70,7 @@ def translate_files(
     """Translate some files. Returns how many could not be, each named on stderr."""
     import torch
 
-    from ganrun import pictures
+    from ganrun.data import image_grid
 
     wanted, start = direction
     good, sizes, batch = [], [], []
@@ -79,13 +79,13 @@ def translate_files(
         if picture is not None:
             good.append(file)
             sizes.append(picture[0])
-            batch.append(pictures.to_tensor(picture[1]))
+            batch.append(image_grid.to_tensor(picture[1]))
     made = trained.translate(torch.stack(batch), to=wanted, source=start, ask=ask, seed=seed) if batch else ()
     failed = len(files) - len(good)
     for file, size, image in zip(good, sizes, made):
         place = folders[1] / file.relative_to(folders[0])
         try:
-            _write(pictures.single(image), place, size if keep_size else None)
+            _write(image_grid.single(image), place, size if keep_size else None)
         except (OSError, ValueError) as error:
             complain(f"{place}: cannot be written: {getattr(error, 'strerror', None) or error}")
             failed += 1
@@ -96,8 +96,8 @@ def _read(file: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int], Image.Im
     """A picture's own size, and the picture at (C, H, W); None if it cannot be read, which is said."""
     from PIL import Image
 
-    from ganrun.data import DataError
-    from ganrun.picture_files import read_picture
+    from ganrun.data.image_files import read_picture
+    from ganrun.data.reader import DataError
 
     try:
         picture = read_picture(file, shape[0])

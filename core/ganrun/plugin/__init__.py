@@ -12,28 +12,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ganrun import checkpoint, lines
-from ganrun.calls import own_buffers
-from ganrun.errors import UserError
-from ganrun.game import (
-    Call,
-    Description,
-    DiscriminatorOutput,
-    Game,
-    Network,
-    Phase,
-    Player,
-    Role,
-    Round,
-    Side,
-    Stream,
-    Term,
-    Turn,
-)
-from ganrun.hookspecs import Component, hookimpl
-from ganrun.initialisation import initialise
-from ganrun.interfaces import example_inputs
-from ganrun.protocols import (
+from ganrun import jsonl
+from ganrun.contracts.events import Component, hookimpl
+from ganrun.contracts.protocols import (
     Because,
     Discriminator,
     Evaluator,
@@ -50,20 +31,26 @@ from ganrun.protocols import (
     Trick,
     Variant,
 )
+from ganrun.engine.discriminate import own_buffers
+from ganrun.engine.rounds import send
+from ganrun.errors import UserError
+from ganrun.experiment.diagnostics import Refused
+from ganrun.experiment.example_inputs import example_inputs
+from ganrun.experiment.initialise import initialise
 from ganrun.randomness import Draws, stable_hash
-from ganrun.refusals import Refused
-from ganrun.rounds import send
-from ganrun.sampling import PHASE, Sampling, chunks
+from ganrun.sampling.sampling import PHASE, Sampling, chunks
 from ganrun.schedule import Clock, Duration, Scheduled
+from ganrun.training import checkpoint
+from ganrun.words.game import Call, Description, DiscriminatorOutput, Game, Network, Phase, Player, Role, Round, Side, Stream, Term, Turn
 
 if TYPE_CHECKING:
-    from ganrun.build import Experiment, Plan, init_of
-    from ganrun.capabilities import provided_by
-    from ganrun.measuring import due
-    from ganrun.processes import Agreement, Processes
+    from ganrun.distributed import Agreement, Processes
+    from ganrun.evaluation.provenance import due
+    from ganrun.experiment.capabilities import provided_by
     from ganrun.recipe import Part
-    from ganrun.remedies import remedies_for
-    from ganrun.training import Run, datasets
+    from ganrun.training.build import Experiment, Plan, init_of
+    from ganrun.training.remedies import remedies_for
+    from ganrun.training.run import Run, datasets
 
 _SLOW = {
     "Agreement": "ganrun.processes",
@@ -139,7 +126,7 @@ __all__ = [
     "hookimpl",
     "init_of",
     "initialise",
-    "lines",
+    "jsonl",
     "own_buffers",
     "provided_by",
     "remedies_for",

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from ganrun import pictures
-from ganrun.asking import names_of
-from ganrun.data import (
-    Announced,
-    DataError,
-    InMemory,
-    Movable,
-    fingerprint,
-    permutation,
-    prepared,
-    read_items,
-    selected_classes,
-)
-from ganrun.download import DownloadError, fetch, only_one, unpack
-from ganrun.picture_files import find_pictures, read_picture
-from ganrun.protocols import DataFiles, Dataset
+from ganrun.contracts.protocols import DataFiles, Dataset
+from ganrun.data.download import DownloadError, fetch, only_one, unpack
+from ganrun.data.image_files import find_pictures, read_picture
+from ganrun.data.labels import names_of
+from ganrun.data.reader import Announced, DataError, InMemory, Movable, fingerprint, permutation, prepared, read_items, selected_classes
 from ganrun.randomness import ItemDraws
 
 __all__ = [
@@ -35,7 +24,7 @@ __all__ = [
     "names_of",
     "only_one",
     "permutation",
-    "pictures",
+    "image_grid",
     "prepared",
     "read_items",
     "read_picture",

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict, WithJsonSchema, create_model
 from pydantic.fields import FieldInfo
 
-from ganrun.protocols import PartOf
+from ganrun.contracts.protocols import PartOf
 from ganrun.recipe.nodes import to_plain
 from ganrun.recipe.parts import Part
 from ganrun.schedule import Duration, Scheduled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganrun.hookspecs import Component
+from ganrun.contracts.events import Component
 from ganrun.recipe.nodes import Keys, to_plain
 
 

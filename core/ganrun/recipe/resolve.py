@@ -22,7 +22,7 @@ from ganrun.recipe.sources import Source, read_source
 from ganrun.recipe.validate import Validator
 
 if TYPE_CHECKING:
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
 
 DEFAULTS = {"sampler": "normal", "observers": ["progress", "samples", "metrics-log", "health", "checkpoints"]}
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
+from ganrun.contracts.events import KINDS
 from ganrun.errors import PluginError
-from ganrun.hookspecs import KINDS
 from ganrun.recipe import layers
 from ganrun.recipe.layers import LISTS, PARTS
 from ganrun.recipe.parameters import SignatureError, parameter_model
 from ganrun.recipe.settings import CheckpointSettings, EvaluatorSettings, PlayerSettings, TrainSettings
 
 if TYPE_CHECKING:
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
 
 Schema = dict[str, Any]
 

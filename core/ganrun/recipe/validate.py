@@ -19,7 +19,7 @@ from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.settings import EvaluatorSettings
 
 if TYPE_CHECKING:
-    from ganrun.catalog import Catalog
+    from ganrun.catalog.catalog import Catalog
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pluggy
 
-from ganrun.hookspecs import Events
+from ganrun.contracts.events import Events
 from ganrun.testing.plugin import Plugin
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from itertools import combinations, islice
 from typing import Any
 
-from ganrun.catalog import Catalog
-from ganrun.combinations import REFUSED, Bench
+from ganrun.catalog.catalog import Catalog
+from ganrun.preflight.combinations import REFUSED, Bench
+from ganrun.preflight.stages import SILENT, STAGES
 from ganrun.testing.plugin import Example
-from ganrun.testing.stages import SILENT, STAGES
 
 Item = tuple[str, str]  # kind and name: ("loss", "hinge")
 Pair = frozenset[Item]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganrun.contracts.protocols import DataFiles
 from ganrun.errors import UserError
-from ganrun.protocols import DataFiles
 from ganrun.randomness import ItemDraws
 from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin
@@ -79,7 +79,7 @@ def check_refuses_other_splits(plugin: Plugin) -> None:
         make(plugin, "no-such-split")
     except UserError:
         return
-    raise AssertionError("a split called no-such-split is accepted; raise ganrun.data.DataError")
+    raise AssertionError("a split called no-such-split is accepted; raise ganrun.data.reader.DataError")
 
 
 @when(offline)

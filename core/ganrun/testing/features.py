@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun.evaluation import FeatureContext
-from ganrun.protocols import DataFiles, Refusal
+from ganrun.contracts.protocols import DataFiles, Refusal
+from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.preflight.stages import STAGES
 from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin
-from ganrun.testing.stages import STAGES
 
 ROWS = 4
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun.game import DiscriminatorOutput, Game, Role, Round, Side, Stream
 from ganrun.schedule import Scheduled
 from ganrun.testing.conditions import provides, when
 from ganrun.testing.plugin import Plugin
+from ganrun.words.game import DiscriminatorOutput, Game, Role, Round, Side, Stream
 
 ROWS = 6
 SIDES: tuple[Side, Side] = ("discriminator", "generator")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import Recipe, load_recipe
 from ganrun.testing.conditions import events_of
 from ganrun.testing.runs import first_difference, new_run, probe_of, probed, samples, steps, weights, written_and_read

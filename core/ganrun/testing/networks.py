@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganrun.game import DiscriminatorOutput
-from ganrun.protocols import Interface, Refusal, Space
+from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.testing.conditions import provides, when
 from ganrun.testing.plugin import Plugin
+from ganrun.words.game import DiscriminatorOutput
 
 ROWS = 4
 KINDS = {"image", "points", "latent", "labels"}

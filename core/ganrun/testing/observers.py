@@ -11,7 +11,7 @@ from pathlib import Path
 from ganrun.testing.conditions import events_of
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import first_difference, weights
-from ganrun.training import Run, train
+from ganrun.training.run import Run, train
 
 
 @contextlib.contextmanager

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganrun import checkpoint
 from ganrun.recipe import parameters
 from ganrun.schedule import Scheduled
 from ganrun.testing.conditions import when
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import written_and_read
+from ganrun.training import checkpoint
 
 
 def make(plugin: Plugin) -> tuple[list[nn.Parameter], torch.optim.Optimizer]:

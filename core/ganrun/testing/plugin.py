@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ganrun.build import RefusedError
-from ganrun.catalog import Catalog, Entry
-from ganrun.hookspecs import Component
+from ganrun.catalog.catalog import Catalog, Entry
+from ganrun.contracts.events import Component
+from ganrun.preflight.stages import LISTS, STAGES, placed
 from ganrun.recipe import Part, Recipe, load_recipe
 from ganrun.testing import probe
-from ganrun.testing.stages import LISTS, STAGES, placed
+from ganrun.training.build import RefusedError
 
 
 @dataclass(frozen=True)

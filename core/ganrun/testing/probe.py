@@ -7,8 +7,8 @@ from typing import Any
 
 from torch.nn import Parameter
 
-from ganrun.game import Turn
-from ganrun.hookspecs import Component, hookimpl
+from ganrun.contracts.events import Component, hookimpl
+from ganrun.words.game import Turn
 
 
 class Probe:

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun import checkpoint
-from ganrun.catalog import Catalog
-from ganrun.data import prepared
+from ganrun.catalog.catalog import Catalog
+from ganrun.data.reader import prepared
 from ganrun.recipe import Recipe
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.probe import Probe
-from ganrun.training import Run, settings_of_torch
+from ganrun.training import checkpoint
+from ganrun.training.run import Run, settings_of_torch
 
 PROBE = "probe"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ganrun.protocols import Space
+from ganrun.contracts.protocols import Space
 from ganrun.randomness import Draws
 from ganrun.testing.conditions import when
 from ganrun.testing.plugin import Plugin

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from ganrun.build import RefusedError
+from ganrun.preflight.stages import STAGES
 from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import assert_resumes, assert_sound, first_difference, probed, trained, weights
-from ganrun.testing.stages import STAGES
+from ganrun.training.build import RefusedError
 
 
 def in_the_step(plugin: Plugin) -> bool:

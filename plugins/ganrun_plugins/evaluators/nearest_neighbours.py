@@ -34,7 +34,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Part, PartOf, hookimpl
-from ganrun.plugin.data import pictures, read_items
+from ganrun.plugin.data import image_grid, read_items
 from ganrun.plugin.evaluation import KEY, Evaluation, Score, bootstrap, bracket, check_features, check_output, not_finite, share
 from ganrun_plugins.evaluators._neighbours import Radii, dependent, nearest, radii
 from ganrun_plugins.evaluators._sets import checked
@@ -116,8 +116,8 @@ def sheet(fake: Tensor, train: Tensor, held_out: Tensor) -> Image.Image:
 
     fake (rows, C, H, W), train (rows, k, C, H, W), held_out (rows, C, H, W), all in [-1, 1].
     """
-    beside = pictures.grid(train.flatten(0, 1), columns=train.shape[1])
-    return pictures.joined([pictures.grid(fake, columns=1), beside, pictures.grid(held_out, columns=1)])
+    beside = image_grid.grid(train.flatten(0, 1), columns=train.shape[1])
+    return image_grid.joined([image_grid.grid(fake, columns=1), beside, image_grid.grid(held_out, columns=1)])
 
 
 class NearestNeighbours:

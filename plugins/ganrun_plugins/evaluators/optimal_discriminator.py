@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganrun.plugin import Because, Component, Refusal, UserError, hookimpl
-from ganrun.plugin.data import pictures
+from ganrun.plugin.data import image_grid
 from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._plots import curves, surface
 
@@ -146,7 +146,7 @@ class OptimalDiscriminator:
         axes = [(low[k] + centres * (high[k] - low[k])).float() for k in range(2)]
         grid = torch.cartesian_prod(axes[1], axes[0]).flip(1)  # (cells^2, 2): rows from below, columns from the left
         values = self._opinions(evaluation, grid).reshape(self.cells, self.cells)
-        some = [(real[:500], pictures.GREY), (fake[:500], (20, 20, 20))]
+        some = [(real[:500], image_grid.GREY), (fake[:500], (20, 20, 20))]
         evaluation.draw("surface", surface(values, some, low.float(), high.float(), middle=0.0))
 
 

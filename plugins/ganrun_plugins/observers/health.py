@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Duration, Experiment, Refusal, Run, Turn, hookimpl, lines, remedies_for
+from ganrun.plugin import Component, Duration, Experiment, Refusal, Run, Turn, hookimpl, jsonl, remedies_for
 from ganrun_plugins.observers._findings import ADVICE, Evidence, Facts, Finding, Limits, Look, Name, findings, plateau
 from ganrun_plugins.observers._vitals import Bench, Values, of_gradients, of_update
 
@@ -173,7 +173,7 @@ class Health:
         self._plan(run)
         run.notices |= {name: notice(finding) for name, finding in self.active.items()}
         if run.folder is not None:
-            lines.cut(run.folder / FILE, run.step)
+            jsonl.cut(run.folder / FILE, run.step)
 
     # --- what to say --------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class Health:
 
     def _write(self, run: Run, line: dict[str, Any]) -> None:
         if run.folder is not None:
-            lines.append(run.folder / FILE, {"step": run.step, "time": round(time.time(), 2), "attempt": run.attempt, **line})
+            jsonl.append(run.folder / FILE, {"step": run.step, "time": round(time.time(), 2), "attempt": run.attempt, **line})
 
     # --- state --------------------------------------------------------------------------------------------------
 

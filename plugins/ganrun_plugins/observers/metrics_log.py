@@ -14,7 +14,7 @@ from typing import Annotated, Any, TextIO
 
 from pydantic import Field
 
-from ganrun.plugin import Component, Duration, Run, hookimpl, lines
+from ganrun.plugin import Component, Duration, Run, hookimpl, jsonl
 from ganrun_plugins.observers._every import Every
 
 
@@ -45,7 +45,7 @@ class MetricsLog:
             return
         assert run.folder is not None
         path = run.folder / "metrics.jsonl"
-        lines.cut(path, run.step)
+        jsonl.cut(path, run.step)
         self._file = path.open("a", encoding="utf-8")
         self._written = run.step
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Duration, Run, hookimpl
-from ganrun.plugin.data import pictures, read_items
+from ganrun.plugin.data import image_grid, read_items
 from ganrun_plugins.observers._every import Every
 
 SEED = 0
@@ -74,8 +74,8 @@ class Samples:
         with run.processes.averaged_buffers(run.experiment.modules.values()):  # all processes take part
             if not run.is_main or self._newest == run.step:
                 return
-            picture = pictures.picture_of(self._panels(run), self._real_points(run), max(self.rows, MOST) if run.experiment.description.codes else self.rows)
-        run.newest_picture = pictures.save(picture, self._folder(run) / f"step-{run.step:07d}.png")
+            picture = image_grid.picture_of(self._panels(run), self._real_points(run), max(self.rows, MOST) if run.experiment.description.codes else self.rows)
+        run.newest_picture = image_grid.save(picture, self._folder(run) / f"step-{run.step:07d}.png")
         self._newest = run.step
 
     def _panels(self, run: Run) -> dict[str, list[Tensor]]:

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Duration, Experiment, Refusal, Refused, Run, hookimpl
-from ganrun.plugin.data import pictures, read_items
+from ganrun.plugin.data import image_grid, read_items
 
 SEED = 0
 
@@ -80,19 +80,19 @@ class Strip:
             output = experiment.description.outputs[0]
             made = run.studio.turn(self.rows if real is None else len(real[output]), SEED, real=real).made[output]
         place = self._folder(run) / f"step-{run.step:07d}.png"
-        pictures.save(self._column(made), place)
+        image_grid.save(self._column(made), place)
         columns = [Image.open(path).convert("RGB") for step, path in self._columns(run) if step in {*self._moments(run), run.step}]
         if real is not None:
             kind = experiment.dataset.spaces[output].kind
             sources = [name for name, space in experiment.dataset.spaces.items() if space.kind == kind and name != output]
             columns = [self._column(real[next(iter(sources), output)]), *columns]
         assert run.folder is not None
-        pictures.save(pictures.joined(columns, pictures.GAP), run.folder / "strip.png")
+        image_grid.save(image_grid.joined(columns, image_grid.GAP), run.folder / "strip.png")
 
     @staticmethod
     def _column(made: Tensor) -> Image.Image:
         """Images one below the other; points as one scatter plot."""
-        return pictures.grid(made, columns=1) if made.dim() == 4 else pictures.scatter(None, made)
+        return image_grid.grid(made, columns=1) if made.dim() == 4 else image_grid.scatter(None, made)
 
     def _real(self, run: Run) -> dict[str, Tensor] | None:
         if not run.experiment.description.conditional:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import api, pictures
+from ganrun import api
+from ganrun.data import image_grid
 from ganrun.errors import UserError
 
 TONES = {"styled-digits": {"size": 8, "styles": ["plain", "bold", "slanted"], "scans": "odd"}}
@@ -77,14 +78,14 @@ def test_what_cannot_be_asked_for_is_said(told, name, ask, why):
 
 
 def test_the_command_asks_for_what_it_is_told_and_needs_no_data_for_names(ganrun, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganrun.trained.datasets", lambda recipe: lambda split: pytest.fail("the data were opened"))
-    picture = pictures.single(torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
-    pictures.save(picture, tmp_path / "in/a.png")
+    monkeypatch.setattr("ganrun.inference.trained.datasets", lambda recipe: lambda split: pytest.fail("the data were opened"))
+    picture = image_grid.single(torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    image_grid.save(picture, tmp_path / "in/a.png")
     code, _, err = ganrun("translate", folder / "domains", tmp_path / "in", tmp_path / "out", "--ask", "label=bold")
     assert (code, err) == (0, "")
-    expected = api.load(folder / "domains").translate(pictures.to_tensor(picture)[None], ask={"label": 1})
+    expected = api.load(folder / "domains").translate(image_grid.to_tensor(picture)[None], ask={"label": 1})
     with Image.open(tmp_path / "out/a.png") as made:
-        assert np.array_equal(np.asarray(made), np.asarray(pictures.single(expected[0])))
+        assert np.array_equal(np.asarray(made), np.asarray(image_grid.single(expected[0])))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_the_command_asks_for_what_it_is_told_and_needs_no_data_for_names(ganrun
     ],
 )
 def test_the_command_names_what_is_wrong_before_it_writes_anything(ganrun, folder, tmp_path, words, why):
-    pictures.save(pictures.single(torch.zeros(1, 8, 8)), tmp_path / "in/a.png")
+    image_grid.save(image_grid.single(torch.zeros(1, 8, 8)), tmp_path / "in/a.png")
     code, _, err = ganrun("translate", folder / "domains", tmp_path / "in", tmp_path / "out", *(w for word in words for w in ("--ask", word)))
     assert code == 2
     assert why in err

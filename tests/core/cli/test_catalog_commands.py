@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.cli import COMMANDS, main
 from ganrun.cli.list_recipes import data_of, describe
 from ganrun.cli.output import print_table

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import pictures
-from ganrun.data import read_items
-from ganrun.folder import is_run
+from ganrun.data import image_grid
+from ganrun.data.reader import read_items
+from ganrun.training.folder import is_run
 
 PIXELS = {"frechet-distance": {"features": "pixels", "samples": 64}}
 
@@ -116,7 +116,7 @@ def test_what_evaluators_refuse_is_said_of_samples_not_of_a_recipe(ganrun, point
 
 def test_folders_are_scored_on_inception_features_if_nothing_is_said(ganrun, folder, monkeypatch):
     asked = []
-    monkeypatch.setattr("ganrun.comparison.evaluate_folders", lambda real, fake, chosen, catalog, **_: asked.extend(chosen) or [])
+    monkeypatch.setattr("ganrun.inference.compare.evaluate_folders", lambda real, fake, chosen, catalog, **_: asked.extend(chosen) or [])
     words = ("evaluate", "--folders", folder("a"), folder("b"))
     assert ganrun(*words)[0] == ganrun(*words, "--features", "pixels")[0] == 0
     assert {choice["features"] for entry in asked[:4] for choice in entry.values()} == {"inception"}
@@ -174,12 +174,12 @@ def test_saved_samples_score_as_the_run_that_made_them(ganrun, digits, tmp_path)
     held = ganrun_load(digits).dataset("test")
     (real,) = read_items(held, range(100), rows=100)
     for i, x in enumerate(real["x"]):
-        pictures.save(pictures.single(x), tmp_path / "real" / f"{i:03d}.png")
+        image_grid.save(image_grid.single(x), tmp_path / "real" / f"{i:03d}.png")
     ganrun("sample", digits, "--count", "60", "-o", "fake")
     _, out, _ = ganrun("evaluate", "--folders", "real", "fake", "--metrics", "frechet-distance", "--features", "pixels", "--json")
     score = scores_of(out)["fake"]["frechet-distance[pixels]"]["value"]
     fakes = ganrun_load(digits).sample(60, 0)
-    from ganrun.samples import loaded, stored
+    from ganrun.evaluation.sources import loaded, stored
     from ganrun_plugins.evaluators.frechet_distance import frechet_distance
 
     space = held.spaces["x"]
@@ -243,7 +243,7 @@ def test_the_blind_grid_has_a_key_that_is_right(ganrun, digits):
     assert sorted(row["answer"] for row in answers) == ["made"] * 8 + ["real"] * 8
     assert [row["answer"] for row in answers] != ["real"] * 8 + ["made"] * 8
     held = ganrun_load(digits).dataset("test").tensors["x"]
-    sheet = pictures.to_tensor(Image.open("blind.png").convert("L")).add(1).mul(127.5).round().to(torch.uint8)
+    sheet = image_grid.to_tensor(Image.open("blind.png").convert("L")).add(1).mul(127.5).round().to(torch.uint8)
     for row in answers:
         top, left = (int(row["row"]) - 1) * 18, (int(row["column"]) - 1) * 18
         cell = sheet[:, top : top + 16, left : left + 16]

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun import api, pictures
+from ganrun import api
+from ganrun.data import image_grid
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def folder(tmp_path_factory):
 def inputs(tmp_path):
     """A folder of pictures: a colour JPEG of another size, a grey PNG in a subfolder, a broken one."""
     place = tmp_path / "in"
-    pictures.save(pictures.single(torch.rand(1, 8, 8) * 2 - 1), place / "sub/b.png")
-    pictures.single(torch.rand(3, 10, 20) * 2 - 1).save(place / "a.jpg")
+    image_grid.save(image_grid.single(torch.rand(1, 8, 8) * 2 - 1), place / "sub/b.png")
+    image_grid.single(torch.rand(3, 10, 20) * 2 - 1).save(place / "a.jpg")
     (place / "notes.txt").write_text("not a picture")
     return place
 
@@ -44,7 +45,7 @@ def test_sample_draws_a_grid_into_the_run_if_nothing_is_said(ganrun, folder):
     assert out == f"{folder / 'images/sample.png'} (step 1)\n"
     with Image.open(folder / "images/sample.png") as picture:
         assert picture.size == (28, 28)
-        expected = pictures.grid(api.load(folder / "images").sample(9, seed=0))
+        expected = image_grid.grid(api.load(folder / "images").sample(9, seed=0))
         assert np.array_equal(np.asarray(picture), np.asarray(expected))
 
 
@@ -81,8 +82,8 @@ def test_translate_keeps_names_and_subfolders(ganrun, folder, inputs, tmp_path):
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert found == {"a.jpg", "sub/b.png"}
     with Image.open(inputs / "sub/b.png") as before, Image.open(tmp_path / "out/sub/b.png") as after:
-        made = api.load(folder / "translation").translate(pictures.to_tensor(before)[None])
-        assert np.array_equal(np.asarray(after), np.asarray(pictures.single(made[0])))
+        made = api.load(folder / "translation").translate(image_grid.to_tensor(before)[None])
+        assert np.array_equal(np.asarray(after), np.asarray(image_grid.single(made[0])))
 
 
 def test_translate_overwrites_nothing_unless_told(ganrun, folder, inputs, tmp_path):

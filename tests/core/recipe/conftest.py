@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
+from ganrun.contracts.events import Component
+from ganrun.contracts.protocols import PartOf
 from ganrun.errors import PluginError
-from ganrun.hookspecs import Component
-from ganrun.protocols import PartOf
 from ganrun.recipe import Part, Recipe, RecipeError, load_recipe
 from ganrun.recipe.errors import nearest
 from ganrun.schedule import Duration, Scheduled
@@ -162,7 +162,7 @@ COMPONENTS = {
 
 
 class FakeCatalog:
-    """The contract of ganrun.catalog.Catalog that recipes rely on."""
+    """The contract of ganrun.catalog.catalog.Catalog that recipes rely on."""
 
     def __init__(self) -> None:
         self.components = {key: Component(*key, factory) for key, factory in COMPONENTS.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ganrun.catalog import Catalog
+from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.recipe import RecipeError, load_recipe
 from ganrun.recipe.yaml import read_file

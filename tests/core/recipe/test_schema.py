@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from ganrun.catalog import Catalog
-from ganrun.hookspecs import Component
-from ganrun.protocols import PartOf
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.events import Component
+from ganrun.contracts.protocols import PartOf
 from ganrun.recipe import (
     CheckpointSettings,
     ParameterRow,

@@ -5,10 +5,10 @@ import struct
 import numpy as np
 import pytest
 
-from ganrun.catalog import Catalog
-from ganrun.data import Announced, DataError
-from ganrun.preflight import check
-from ganrun.protocols import DataFiles
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import DataFiles
+from ganrun.data.reader import Announced, DataError
+from ganrun.preflight.check import check
 from ganrun.recipe import find_recipe, load_recipe
 
 PUBLISHED = {"mnist": (60_000, 1), "fashion-mnist": (60_000, 1), "cifar10": (50_000, 3)}

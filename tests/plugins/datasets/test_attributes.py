@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.catalog import Catalog
-from ganrun.data import DataError, Reader, read_items
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import DataFiles
+from ganrun.data.reader import DataError, Reader, read_items
 from ganrun.errors import UserError
-from ganrun.protocols import DataFiles
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
-from ganrun.training import datasets_of_part
+from ganrun.training.run import datasets_of_part
 from ganrun_plugins.datasets._centre import centred
 from ganrun_plugins.datasets.attributes import Attributes
 from ganrun_plugins.datasets.celeba import CelebA

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.data import DataError, Reader
-from ganrun.download import DownloadError
+from ganrun.contracts.protocols import DataFiles
+from ganrun.data.download import DownloadError
+from ganrun.data.image_files import read_picture
+from ganrun.data.reader import DataError, Reader
 from ganrun.errors import UserError
-from ganrun.picture_files import read_picture
-from ganrun.protocols import DataFiles
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets import horse2zebra
 from ganrun_plugins.datasets._images import Fit

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ganrun.protocols import DataFiles
+from ganrun.contracts.protocols import DataFiles
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets.glyphs import Glyphs, figures, inked, written
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ganrun.data import DataError
-from ganrun.protocols import DataFiles
+from ganrun.contracts.protocols import DataFiles
+from ganrun.data.reader import DataError
 from ganrun_plugins.datasets.die import Die
 from ganrun_plugins.datasets.line import Line
 

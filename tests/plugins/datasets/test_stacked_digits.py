@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.data import DataError, read_items
+from ganrun.contracts.protocols import DataFiles
+from ganrun.data.reader import DataError, read_items
 from ganrun.errors import UserError
-from ganrun.protocols import DataFiles
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets.digits import Digits, load_scans
 from ganrun_plugins.datasets.stacked_digits import StackedDigits, numbers

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.data import DataError, Reader, read_items
-from ganrun.protocols import DataFiles
+from ganrun.contracts.protocols import DataFiles
+from ganrun.data.reader import DataError, Reader, read_items
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets import digits
 from ganrun_plugins.datasets.digits import Digits, load_scans

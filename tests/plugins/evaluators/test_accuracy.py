@@ -2,8 +2,8 @@
 
 import torch
 
-from ganrun.data import InMemory
-from ganrun.protocols import Space
+from ganrun.contracts.protocols import Space
+from ganrun.data.reader import InMemory
 from ganrun.testing.evaluators import scores
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.build import RefusedError
-from ganrun.data import read_items
-from ganrun.measuring import evaluate
-from ganrun.training import settings_of_torch
+from ganrun.data.reader import read_items
+from ganrun.evaluation.provenance import evaluate
+from ganrun.training.build import RefusedError
+from ganrun.training.run import settings_of_torch
 from ganrun_plugins.evaluators.attribute_accuracy import Answered, Question
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints", "gradient-penalty"]

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
-from ganrun.scores import Score, of_rows
+from ganrun.evaluation.scores import Score, of_rows
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators import _ssim
 from ganrun_plugins.evaluators._ssim import conditions, ms_ssim, scales, ssim, window
 from ganrun_plugins.evaluators.diversity import disjoint_pairs, distances, ratio, similarities

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
-from ganrun.measuring import measure, named
-from ganrun.statistics import Statistics
+from ganrun.evaluation.provenance import measure, named
+from ganrun.evaluation.statistics import Statistics
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators import frechet_distance as module
 from ganrun_plugins.evaluators.frechet_distance import distance_between, frechet_distance
 
@@ -106,7 +106,7 @@ def test_unequal_feature_spaces_are_refused():
 
 
 def scores(run):
-    from ganrun.measuring import evaluate
+    from ganrun.evaluation.provenance import evaluate
 
     run.step = run.steps
     return evaluate(run)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
-from ganrun.measuring import evaluate
+from ganrun.evaluation.provenance import evaluate
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators.inception_score import InceptionScore, inception_score
 
 SURE = 1000.0  # a logit that leaves no other class a probability in float64
@@ -106,7 +106,7 @@ def test_the_interval_covers_the_mean_of_other_sets_of_samples(splits):
 
 
 def test_without_splits_the_interval_is_that_of_a_jackknife():
-    from ganrun.scores import jackknife
+    from ganrun.evaluation.scores import jackknife
 
     x = drawn(2000, 10)
     ours = inception_score(x, splits=1)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators.interpolation_smoothness import InterpolationSmoothness, largest_jump, length
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import ganrun_plugins.evaluators.kernel_distance as module
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators.kernel_distance import distances_of_subsets, kernel_distance, squared_discrepancy
 
 

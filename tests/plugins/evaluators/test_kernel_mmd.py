@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import ganrun_plugins.evaluators.kernel_mmd as module
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators.kernel_mmd import bandwidth_of, kernel_mmd
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
-from ganrun.measuring import evaluate
+from ganrun.evaluation.provenance import evaluate
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators.inception_score import inception_score
 from ganrun_plugins.evaluators.mode_score import mode_score
 

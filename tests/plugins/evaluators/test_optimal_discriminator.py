@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ganrun.build import RefusedError
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators._plots import curves, surface
 from ganrun_plugins.evaluators.optimal_discriminator import cells_of, jensen_shannon, shares
 

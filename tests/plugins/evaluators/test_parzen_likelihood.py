@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
-from ganrun.measuring import evaluate
+from ganrun.evaluation.provenance import evaluate
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators import parzen_likelihood as module
 from ganrun_plugins.evaluators.parzen_likelihood import best_sigma, candidates, log_densities, parzen_likelihood, scaled
 

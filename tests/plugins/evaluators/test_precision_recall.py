@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators import _neighbours as neighbours
 from ganrun_plugins.evaluators.precision_recall import precision_recall
 
@@ -229,7 +229,7 @@ def test_constant_features_are_all_in_one_place():
 
 
 def scores(run):
-    from ganrun.measuring import evaluate
+    from ganrun.evaluation.provenance import evaluate
 
     run.step = run.steps
     return evaluate(run)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.build import RefusedError
-from ganrun.data import prepared
+from ganrun.data.reader import prepared
 from ganrun.errors import UserError
+from ganrun.training.build import RefusedError
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.evaluators import _ssim
 from ganrun_plugins.evaluators._ssim import ssim

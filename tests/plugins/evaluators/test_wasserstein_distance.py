@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import ganrun_plugins.evaluators.wasserstein_distance as module
-from ganrun.build import RefusedError
 from ganrun.errors import UserError
+from ganrun.training.build import RefusedError
 from ganrun_plugins.evaluators.wasserstein_distance import along_lines, potentials, sliced_distance, wasserstein_distance
 
 POWERS = pytest.mark.parametrize("power", [1, 2])

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganrun.catalog import Catalog
-from ganrun.data import DataError, InMemory
-from ganrun.evaluation import FeatureContext
-from ganrun.protocols import DataFiles, Refusal, Space
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import DataFiles, Refusal, Space
+from ganrun.data.reader import DataError, InMemory
+from ganrun.evaluation.evaluation import FeatureContext
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.restyled_digits import RestyledDigits
 from ganrun_plugins.features import _classifier_network as networks

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ganrun.data import InMemory
-from ganrun.evaluation import FeatureContext
-from ganrun.protocols import DataFiles, Refusal, Space
+from ganrun.contracts.protocols import DataFiles, Refusal, Space
+from ganrun.data.reader import InMemory
+from ganrun.evaluation.evaluation import FeatureContext
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.features.random_conv import RandomConv
 

@@ -5,9 +5,10 @@ from typing import ClassVar
 
 import pytest
 
-from ganrun import api, checkpoint
-from ganrun.hookspecs import hookimpl
+from ganrun import api
+from ganrun.contracts.events import hookimpl
 from ganrun.recipe import RecipeError
+from ganrun.training import checkpoint
 
 
 class Scripted:

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ganrun import api
-from ganrun.build import RefusedError
-from ganrun.game import DiscriminatorOutput
-from ganrun.hookspecs import hookimpl
-from ganrun.protocols import Refusal
-from ganrun.remedies import remedies_for
+from ganrun.contracts.events import hookimpl
+from ganrun.contracts.protocols import Refusal
+from ganrun.training.build import RefusedError
+from ganrun.training.remedies import remedies_for
+from ganrun.words.game import DiscriminatorOutput
 from ganrun_plugins.observers import health as module
 from ganrun_plugins.observers._findings import Evidence, Finding, Look
 from ganrun_plugins.observers._vitals import Bench

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from ganrun import api
-from ganrun.lines import cut
+from ganrun.jsonl import cut
 
 
 class Score:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ganrun import api
-from ganrun.hookspecs import hookimpl
+from ganrun.contracts.events import hookimpl
 from ganrun_plugins.observers import progress
 from ganrun_plugins.observers.progress import clock, losses, main_scores
 
@@ -135,7 +135,7 @@ def test_a_terminal_gets_a_live_table(train, monkeypatch):
 
 
 def test_reading_losses_waits_for_the_device_only_on_lines(train, monkeypatch):
-    from ganrun.training import Run
+    from ganrun.training.run import Run
 
     calls = []
     real = Run.metrics

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ganrun import api
-from ganrun.hookspecs import hookimpl
+from ganrun.contracts.events import hookimpl
 
 
 class Newest:
@@ -80,9 +80,9 @@ def test_the_latents_are_fixed_and_those_of_sample(train, tmp_path):
     run = train(steps=2, every=1, count=4, changes={**IMAGES, "players": still})
     first, second = ((run.folder / "samples" / name).read_bytes() for name in names(tmp_path))
     assert first == second
-    from ganrun import pictures
+    from ganrun.data import image_grid
 
-    grid = pictures.grid(api.load(run.folder).sample(4))
+    grid = image_grid.grid(api.load(run.folder).sample(4))
     with Image.open(run.newest_picture) as picture:
         assert np.array_equal(np.asarray(picture), np.asarray(grid))
 

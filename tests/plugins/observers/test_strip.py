@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from ganrun import api
-from ganrun.build import RefusedError
+from ganrun.training.build import RefusedError
 
 IMAGES = {"dataset": {"digits": {"size": 8}}, "generator": {"mlp": {"widths": [8], "norm": "none"}}}
 

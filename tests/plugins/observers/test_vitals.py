@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.parameter import Parameter
 
-from ganrun.game import DiscriminatorOutput, Game, Round, Stream
+from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun_plugins.losses.minimax import Minimax
 from ganrun_plugins.losses.non_saturating import NonSaturating
 from ganrun_plugins.losses.wasserstein import Wasserstein

@@ -1,0 +1,1 @@
+"""Finding plugins, and reading modules without importing them."""

@@ -1,0 +1,1 @@
+"""What each kind of plugin has to offer, and the events of a run."""

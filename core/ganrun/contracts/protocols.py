@@ -1,0 +1,308 @@
+"""What each kind of plugin has to offer: who calls what, when, with which shapes.
+
+These are typing protocols: a plugin need not inherit from anything. Constructors follow one rule. Positional
+parameters are handed in by the core; keyword-only parameters, typed and bounded, are what a recipe may set::
+
+    class Wasserstein:
+        def __init__(self, *, drift: Annotated[float, Field(ge=0, description="weight of the squared logit")] = 0.0): ...
+
+Every kind may declare capabilities as class attributes (or set them in the constructor):
+``provides`` (a set of names), ``needs`` and ``refuses`` (name -> :class:`Because`: refused without, or with, it), ``wants`` and
+``warns`` (likewise, but warned of). See CONTRIBUTING.md for the names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from ganrun.evaluation.evaluation import Evaluation
+    from ganrun.evaluation.scores import Score
+    from ganrun.randomness import Draws, ItemDraws
+    from ganrun.schedule import Scheduled
+    from ganrun.words.game import Description, DiscriminatorOutput, Round, Stream, Term, Turn
+
+SpaceKind = Literal["image", "points", "latent", "labels"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one sample is: its kind and its shape without the batch axis.
+
+    ``image``: (C, H, W) in [-1, 1]. ``points``: (D,), unscaled. ``latent``: (D,), whatever the sampler draws.
+    ``labels``: int64 with ``classes`` different values: () for one label, (A,) for A of them, such as attributes or words.
+    """
+
+    kind: SpaceKind
+    shape: tuple[int, ...] = ()
+    classes: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many numbers one sample holds."""
+        return math.prod(self.shape)
+
+    def __str__(self) -> str:
+        if self.kind == "labels" and self.shape:
+            return f"{self.size} labels of {self.classes} classes each"
+        return f"labels of {self.classes} classes" if self.kind == "labels" else f"{self.kind} of shape {self.shape}"
+
+
+@dataclass
+class Interface:
+    """What a network is asked to be: handed to its constructor as the only positional argument.
+
+    takes: the space of its input. makes: the space of its output (generators). given: what else it is passed, after
+    its input. heads: name -> size of further outputs (discriminators). logits: numbers per sample that a
+    discriminator's main output holds. pack: how many samples are joined along the channels of ``takes``.
+    """
+
+    takes: Space
+    makes: Space | None = None
+    given: tuple[Space, ...] = ()
+    heads: dict[str, int] = field(default_factory=dict)
+    logits: int = 1
+    pack: int = 1
+
+
+class Because(NamedTuple):
+    """Why a part cannot do with, or without, a capability: the mathematics that fails, and a way out."""
+
+    why: str
+    instead: str
+
+
+class PartOf(NamedTuple):
+    """Marks a parameter that is itself a part: ``Annotated[Part, PartOf("features")]``."""
+
+    kind: str
+
+
+class Refusal(ValueError):
+    """Raised by a part that cannot work in this experiment; becomes a refusal before training, never a traceback."""
+
+    def __init__(self, why: str, instead: str = "") -> None:
+        super().__init__(f"{why}{'; ' + instead if instead else ''}")
+        self.why = why
+        self.instead = instead
+
+
+class Generator(Protocol):
+    """A network from one space to another, such as one that makes samples: an nn.Module with ``__init__(self, interface, *, parameters...)``.
+
+    ``takes`` and ``makes`` are the kinds of space it can serve, such as ``{"latent"}`` and ``{"image"}``; any other is
+    refused before training. The constructor raises :class:`Refusal` for a shape it cannot serve. It is built on
+    torch's meta device first, so it must not read values of tensors.
+    """
+
+    takes: ClassVar[frozenset[str]]
+    makes: ClassVar[frozenset[str]]
+
+    def __call__(self, x: Tensor, *given: Tensor) -> Tensor:
+        """(B, *takes.shape) -> (B, *makes.shape); images in [-1, 1]. Called by the variant's ``make``."""
+
+
+class Discriminator(Protocol):
+    """A network that scores samples: an nn.Module with ``__init__(self, interface, *, parameters...)``.
+
+    ``takes`` are the kinds of space it can serve. Its first layer takes ``interface.pack`` samples joined along the
+    channels (images) or the coordinates (points). It returns logits: no sigmoid at the end.
+    """
+
+    takes: ClassVar[frozenset[str]]
+
+    def __call__(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
+        """(B, *takes.shape) -> logits (B, ...), features and heads. Called by ``turn.discriminate`` only."""
+
+
+class Loss(Protocol):
+    """What the two sides of a game minimise. It sees whole rounds, so that it may compare real with fake samples.
+
+    ``real_in_generator``: the generator's side needs the real stream, too. Numbers may be scheduled: ``round.now(value)``.
+    Optional: ``logits``, how many numbers a sample it wants from the discriminator (1; more lie on axis 1 of the logits).
+    ``score_sees``, the roles whose logits ``score`` looks at besides those it is given.
+
+    Capabilities: ``targets`` if it has targets; ``per-sample-generator`` if the generator's value of a sample depends on
+    that sample (or its pair) alone, ``batch-coupled`` if values mix the samples of a batch. Of its score: ``logit:signed`` if 0 is
+    undecided, ``logit:probability`` if its sigmoid is the probability of being real, ``logit:relative`` if only differences
+    matter, ``logit:unbounded`` if it estimates a distance, ``logit:energy`` if it is the negative of an energy.
+    """
+
+    provides: frozenset[str]
+    real_in_generator: bool
+
+    def targets(self, role: str) -> float | Scheduled | None:
+        """The target of a role, None if the loss has none. The engine makes ``stream.target``, (B, ...) as the score."""
+
+    def score(self, round: Round, logits: Tensor) -> Tensor:
+        """Optional: logits -> the discriminator's opinion (B, ...), larger is more real. Without it, the logits are."""
+
+    def discriminator(self, round: Round) -> Mapping[Stream, Tensor]:
+        """Stream -> values (B, ...), to be minimised by the discriminator's player."""
+
+    def generator(self, round: Round) -> Mapping[Stream, Tensor]:
+        """Stream -> values (B, ...), to be minimised by a player that the game is played against."""
+
+
+class Sampler(Protocol):
+    """Draws latents."""
+
+    def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
+        """n rows of this process, (n, \\*space.shape). Called by ``turn.draw_latent`` in training and sampling."""
+
+    def labels(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
+        """Optional: n rows of labels, int64. Called by ``turn.draw_labels``, which else takes all classes as equally likely."""
+
+
+class Optimizer(Protocol):
+    """Makes one torch optimiser per player. ``lr`` is a :class:`~ganrun.schedule.Scheduled`, applied before each turn.
+
+    Lazy regularisation slows rates down: with c turns of the loss among all turns of a player, lr becomes c lr, and every
+    decay of a running mean (betas, alpha, momentum) its c-th power (Karras et al. 2020, appendix B).
+    """
+
+    lr: Any
+
+    def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimiser of one player's parameters, fused where torch can."""
+
+    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
+        """Optional: entries of torch's parameter groups at this moment, if more than ``lr`` may be scheduled."""
+
+    def differentiable_step(
+        self, group: Mapping[str, Any], states: Sequence[Mapping[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+        """Optional: one step as a differentiable function. states: torch's for each parameter, empty before the first step."""
+
+
+class Variant(Protocol):
+    """A GAN: what it is made of and which terms it adds. It has no loop, no optimiser, no ``detach``, no device.
+
+    ``defaults`` is a recipe fragment: the paper's choices for every part, which a recipe overrides.
+    """
+
+    defaults: ClassVar[dict[str, Any]]
+
+    def describe(self, spaces: Mapping[str, Space]) -> Description:
+        """Networks, players, games and phases for data of these spaces. Raises :class:`Refusal` if it cannot."""
+
+    def sample(self, turn: Turn) -> None:
+        """Fill ``turn.latents``: called first in every turn, and when sampling outside training."""
+
+    def make(self, turn: Turn) -> None:
+        """Fill ``turn.made`` by running generators on ``turn.latents`` and ``turn.real``."""
+
+    def streams(self, turn: Turn) -> dict[str, list[Stream]]:
+        """Game -> streams for its discriminator, real ones first; only what ``turn.wants``. No heavy work."""
+
+    def terms(self, turn: Turn) -> dict[str, Term]:
+        """The variant's own terms of this turn, such as cycle consistency; empty if it has none."""
+
+    def infer(self, turn: Turn) -> dict[str, Tensor]:
+        """Optional: what the networks say of ``turn.real``, by the names of ``Description.infers``. Called outside training only."""
+
+    def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Optional: labels that translations are asked to have, and whatever other latents follow from them. Raises Refusal."""
+
+    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
+        """Pictures to show: name -> columns of samples. One column is shown as a grid, several side by side."""
+
+
+class Trick(Protocol):
+    """Changes training through events (methods marked ``@hookimpl``, see hookspecs.py), knowing no other part by name.
+
+    strength: the name of the parameter that makes it a no-op at 0 (at ``neutral``, if that is another number).
+    remedies: names of training problems it helps against. state_dict and load_state_dict are needed by tricks with
+    state: nested dicts of tensors, numbers and strings.
+    """
+
+    strength: ClassVar[str]
+
+
+class Dataset(Protocol):
+    """Real samples. The constructor takes ``(files, split)`` and keyword-only parameters.
+
+    ``files`` is a :class:`DataFiles`; ``split`` is ``train`` or ``test``. ``spaces`` maps each entry of a batch to its
+    space: ``{"x": image, "label": labels}``, or ``{"a": image, "b": image}`` for unpaired sets. ``in_memory`` says that a
+    batch is one index operation; otherwise batches are read by worker processes.
+
+    Optional, for evaluators and features: ``fingerprint()``, a hash of the data; ``subjects``, entry -> what it pictures,
+    in words that choose a shipped classifier; ``labelled(name)``, all samples of an entry and their labels (N,), if labels
+    are no entry of a batch; ``hidden_pairs()``, entry -> (N, ...) true counterparts, row by row (capability ``hidden-pairs``);
+    ``centres`` (M, D) and ``sd`` of a mixture (capability ``modes``). ``label_names``, entry of labels -> the names of its values, or of
+    its columns if there are several; ``known_rows``, entry of labels -> the range of training items that know it, in the order of
+    ``source``, an entry that says which set an item is of.
+    """
+
+    spaces: Mapping[str, Space]
+    classes: Sequence[str]
+    in_memory: bool
+
+    def __len__(self) -> int:
+        """How many items one epoch has."""
+
+    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
+        """Items (B,) int64 -> name -> (B, ...). Images are uint8, or float32 in [-1, 1]; the core normalises uint8."""
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Where a data set finds files: ``base`` resolves relative paths (the recipe's folder), ``cache`` keeps downloads."""
+
+    base: Path
+    cache: Path
+
+    def path(self, path: str | Path) -> Path:
+        """An absolute path for one written in a recipe."""
+        return (self.base / Path(path).expanduser()).resolve()
+
+
+class Features(Protocol):
+    """Turns samples into feature vectors, for evaluators and terms. ``__init__(self, context, *, parameters...)``.
+
+    ``context`` is an :class:`ganrun.evaluation.evaluation.FeatureContext`: the space, the train split of the data, a cache folder.
+    The constructor raises :class:`Refusal` for data it cannot serve, and leaves long work to the first call. Its weights are
+    frozen, but a gradient reaches ``x``, for terms that compare features; evaluators run it without one.
+
+    Optional: ``classify(x)``, the class of each sample as the data number them, (B,) int64, without a gradient. ``logits(x)``, class
+    logits (B, K), of whatever classes. ``preprocessing``, in words, what is done to a picture before the network sees it.
+    ``called``, evaluator -> what the field calls its score on these features, such as FID. ``keep``: False if computing them
+    again costs less than reading them from a file.
+    """
+
+    size: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, *space.shape) -> (B, size) float32, differentiable in x."""
+
+    def fingerprint(self) -> str:
+        """A hash of everything that decides the features, such as the weights."""
+
+
+class Evaluator(Protocol):
+    """Scores samples against data. ``needs`` may ask for capabilities of the data set or the variant.
+
+    It may listen to events, too: an evaluator that cannot score this experiment raises :class:`Refusal` in ``build``.
+    Its common recipe keys, ``every`` and ``samples``, are read by the core. What it asks ``evaluation`` for (samples, splits,
+    extractors) is noted as the provenance of its scores.
+    """
+
+    def prepare(self, evaluation: Evaluation) -> None:
+        """Optional: have everything here that scores will take, such as trained classifiers, if it makes its extractors itself."""
+
+    def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
+        """Key -> value, with an interval if there is one. ``evaluation`` gives fakes, real samples and features, computed once and shared.
+
+        A score is called ``NAME`` for the key "", ``NAME[features]...`` for a key that begins with a bracket, else ``NAME.key``.
+        """
+
+
+class Observer(Protocol):
+    """Watches a run through the run-level events (see hookspecs.py) and changes nothing of its result."""

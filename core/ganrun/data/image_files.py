@@ -1,0 +1,80 @@
+"""Picture files: finding them, and decoding every mode."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ganrun.data.reader import DataError
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """All pictures in a folder and its subfolders, sorted by path; hidden files are left out.
+
+    Raises:
+        DataError: if there is no such folder, or no picture in it, saying what was looked for.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link to a folder that is above it
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
+    if not found:
+        raise DataError(f"{folder}: no pictures in it or its subfolders; looked for {' '.join(sorted(SUFFIXES))}")
+    return sorted(found, key=lambda path: path.relative_to(folder).parts)
+
+
+def read_picture(path: Path, channels: int) -> Image.Image:
+    """A picture with 1 (grey), 3 (RGB) or 4 (RGB and alpha) channels of 8 bits, turned as its EXIF orientation says.
+
+    Transparent parts lie on white. 16-bit values are scaled to 8 bits, palettes looked up, CMYK converted; of several
+    frames, the first is read.
+
+    Raises:
+        DataError: naming the file: not a picture, cut off, a decompression bomb, or values without a known range.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                opened.load()
+                return _converted(ImageOps.exif_transpose(opened), channels, path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb. Make the picture smaller") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: the file is gone since the folder was read") from None
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on broken files
+        cause = " ".join(str(error).replace(f"'{path}'", "").split()) or type(error).__name__
+        raise DataError(f"{path}: cannot be read as a picture ({cause}); repair the file or remove it") from error
+
+
+def _converted(image: Image.Image, channels: int, path: Path) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(f"{path}: 32-bit values have no known range; save it with 8 or 16 bits")
+        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    elif image.mode == "F":
+        raise DataError(f"{path}: floating-point values have no known range; save it with 8 or 16 bits")
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    if image.mode in ("RGBa", "La"):
+        image = image.convert(image.mode.replace("a", "A"))
+    if transparent and channels != 4:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image).convert("RGB")
+    return image if image.mode == MODES[channels] else image.convert(MODES[channels])

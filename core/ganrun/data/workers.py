@@ -1,0 +1,147 @@
+"""Worker processes that read the batches to come, for data sets that do not fit in memory."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import signal
+import sys
+import warnings
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from ganrun.contracts.protocols import Dataset
+from ganrun.errors import UserError
+from ganrun.randomness import ItemDraws
+
+Call = tuple[int, int]  # where a batch starts in the endless order, and its rows
+
+
+@dataclass
+class Failure:
+    """What a worker sends in place of a batch when the data is at fault: the message of the UserError."""
+
+    message: str
+
+
+class Ahead:
+    """Reads ahead along a *course*: the calls of one step, repeated with a stride.
+
+    The course is what the last step read. A batch that was not foreseen (the first one, one after a resume) is not
+    here: the reader reads it itself, and sets a new course with ``follow``.
+    """
+
+    def __init__(self, dataset: Dataset, key: tuple[Any, ...], order: Any, *, workers: int, pin: bool) -> None:
+        self._sampler = _Course(order)
+        self._batches = _Batches(dataset, key)
+        self._workers = workers
+        self._pin = pin
+        self._loader: DataLoader[Any] | None = None
+        self._iterator: Iterator[Any] | None = None
+        self._foreseen: Iterator[Call] = iter(())
+        self._next: Call | None = None
+
+    def take(self, call: Call) -> dict[str, Tensor] | None:
+        """The batch of this call, None if it was not foreseen.
+
+        Raises:
+            UserError: the worker's, naming the file; or saying that a worker died.
+        """
+        if self._iterator is None or call != self._next:
+            self._iterator = self._next = None
+            return None
+        try:
+            batch = next(self._iterator)
+        except RuntimeError as error:
+            self.close()
+            raise UserError(
+                f"a worker process that reads data died ({str(error).splitlines()[0]}); "
+                "it may have run out of memory: lower train.workers, or set it to 0 to read without workers"
+            ) from None
+        self._next = next(self._foreseen)
+        if isinstance(batch, Failure):
+            raise UserError(batch.message)
+        return dict(batch)
+
+    def follow(self, start: int, calls: list[Call], stride: int) -> None:
+        """Read ahead from ``start`` on: each step the given calls (relative to its start), steps ``stride`` apart."""
+        if self._iterator is not None and self._next == (start + calls[0][0], calls[0][1]):
+            return
+        self._sampler.course = (start, calls, stride)
+        self._foreseen = self._sampler.calls()
+        self._next = next(self._foreseen)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # how many is the user's choice
+            if self._loader is None:
+                self._loader = self._start()
+            self._iterator = iter(self._loader)
+
+    def close(self) -> None:
+        """End the workers."""
+        self._loader = self._iterator = self._next = None
+
+    def _start(self) -> DataLoader[Any]:
+        atexit.register(_close_at_exit, weakref.ref(self))
+        return DataLoader(
+            self._batches, batch_size=None, sampler=self._sampler, num_workers=self._workers, persistent_workers=True,
+            collate_fn=_as_it_is, worker_init_fn=_settle, pin_memory=self._pin,
+            generator=torch.Generator(),  # else it would draw from torch's global generator
+        )  # fmt: skip
+
+
+class _Course(Sampler[Any]):
+    """Endless: what the workers are told, (epochs, indices) of one batch after the other."""
+
+    def __init__(self, order: Any) -> None:
+        self.order = order
+        self.course: tuple[int, list[Call], int] = (0, [], 0)
+
+    def calls(self) -> Iterator[Call]:
+        start, calls, stride = self.course
+        while True:
+            yield from [(start + offset, rows) for offset, rows in calls]
+            start += stride
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start, rows in self.calls():
+            yield self.order.arrays(start, rows)
+
+
+class _Batches(torch.utils.data.Dataset[Any]):
+    """In a worker: one whole batch per request."""
+
+    def __init__(self, dataset: Dataset, key: tuple[Any, ...]) -> None:
+        self.dataset = dataset
+        self.key = key
+
+    def __getitem__(self, request: tuple[np.ndarray, np.ndarray]) -> dict[str, Tensor] | Failure:
+        epochs, indices = request
+        try:
+            return self.dataset.batch(torch.from_numpy(indices), ItemDraws(self.key, epochs, indices))
+        except UserError as error:
+            return Failure(str(error))
+
+
+def _close_at_exit(ahead: weakref.ref[Ahead]) -> None:
+    """Tell workers to end: Python would wait for them after a SIGTERM, which they ignore."""
+    if (alive := ahead()) is not None:
+        alive.close()
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _settle(worker: int) -> None:
+    """In a new worker: leave Ctrl-C and SIGTERM to the main process, which finishes its step, and die with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a parent that is killed cannot say so

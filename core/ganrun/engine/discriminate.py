@@ -1,0 +1,95 @@
+"""Calls of a discriminator: the only way to it, for the engine, variants, losses and tricks alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from ganrun.words.game import Call, DiscriminatorOutput, Turn
+
+if TYPE_CHECKING:
+    from ganrun.engine.engine import Engine
+
+STAGES: Mapping[str, Sequence[str]] = {
+    "adversarial": ("augment", "corrupt", "pack"),
+    "consistency": ("augment", "corrupt", "pack"),
+    "unrolling": ("augment", "corrupt", "pack"),
+    "penalty": ("pack",),
+    "feature": ("pack",),
+}
+
+
+def discriminate(
+    turn: Turn, calls: Sequence[Call], *, leaf: Sequence[bool], through: Sequence[str] | None = None,
+    overrides: Mapping[str, Tensor] | None = None,
+) -> list[DiscriminatorOutput]:  # fmt: skip
+    """Send calls of one round through its discriminator; see :meth:`Turn.discriminate`.
+
+    If ``train.batches`` is ``joint``, adversarial and unrolling calls share one forward; all others have one each.
+    """
+    hooks: Any = turn.engine.hooks
+    leaves: list[Tensor | None] = []
+    for call, wanted in zip(calls, leaf):
+        if wanted:
+            call.x = call.x.detach().requires_grad_()
+        leaves.append(call.x if wanted else None)
+        for stage in STAGES[call.tag] if through is None else through:
+            getattr(hooks, stage)(turn=turn, call=call)
+    if calls and calls[0].tag in ("adversarial", "unrolling") and turn.engine.settings.batches == "joint":
+        outputs = _jointly(turn, calls, overrides)
+    else:
+        outputs = [_forward(turn, call, overrides, call.x, call.given) for call in calls]
+    for call, output, x in zip(calls, outputs, leaves):
+        if call.round.game.logits is not None:
+            output.logits = call.round.game.logits(output)
+        output.x = x
+        output.weight = call.weight
+        hooks.discriminator_output(turn=turn, call=call, output=output)
+    return outputs
+
+
+def _forward(
+    turn: Turn, call: Call, overrides: Mapping[str, Tensor] | None, x: Tensor, given: tuple[Tensor, ...]
+) -> DiscriminatorOutput:  # fmt: skip
+    """One forward. Only adversarial calls with a discriminator's own weights may change its buffers.
+
+    Penalties run in full precision, on the uncompiled module.
+    """
+    engine: Engine = turn.engine
+    name = call.round.game.discriminator
+    engine.seed_forward(turn)
+    if call.tag == "adversarial" and not overrides:
+        output: DiscriminatorOutput = turn.modules[name](x, *given)
+        return output
+    module = engine.modules[name]
+    state = {**own_buffers(module), **(overrides or {})}  # statistics of other weights, or calls, are not the discriminator's
+    if call.tag != "penalty":
+        output = functional_call(module, state, (x, *given))
+        return output
+    with torch.autocast(engine.device.type, enabled=False):
+        output = functional_call(module, state, (x.to(torch.get_default_dtype()), *given))
+    return output
+
+
+def own_buffers(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Copies of a module's buffers, for a forward that must leave them alone."""
+    return {name: buffer.clone() for name, buffer in module.named_buffers()}
+
+
+def _jointly(turn: Turn, calls: Sequence[Call], overrides: Mapping[str, Tensor] | None) -> list[DiscriminatorOutput]:
+    """One forward for all calls, its output split again."""
+    sizes = [call.x.shape[0] for call in calls]
+    x = torch.cat([call.x for call in calls])  # (sum of B, ...)
+    given = tuple(torch.cat(tensors) for tensors in zip(*(call.given for call in calls)))
+    output = _forward(turn, calls[0], overrides, x, given)
+    logits = output.logits.split(sizes)
+    features = [layer.split(sizes) for layer in output.features]
+    heads = {name: head.split(sizes) for name, head in output.heads.items()}
+    return [
+        DiscriminatorOutput(logits[i], [layer[i] for layer in features], {name: head[i] for name, head in heads.items()})
+        for i in range(len(calls))
+    ]

@@ -1,0 +1,1 @@
+"""What evaluators see, and where scores are from."""

@@ -1,0 +1,353 @@
+"""What evaluators see: fakes, real samples and features, each computed once and shared, in any number of processes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganrun.contracts.protocols import Dataset, Features, Space
+from ganrun.data import image_grid
+from ganrun.distributed import Processes
+from ganrun.errors import UserError
+from ganrun.evaluation.feature_store import FeatureStore
+from ganrun.evaluation.features import FeatureContext, bracket, check_classifier, check_features, check_output, context_of, levels
+from ganrun.evaluation.shared_work import Sharing
+from ganrun.evaluation.sources import CHUNK, Generated, Source, Stored, loaded, real_rows, stored
+from ganrun.evaluation.statistics import Statistics
+from ganrun.recipe import Part
+from ganrun.sampling.sampling import Studio, chunks
+from ganrun.words.game import Description
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+__all__ = ["Evaluation", "FeatureContext", "Used", "bracket", "check_classifier", "check_features", "check_output", "context_of", "levels"]
+
+LIMIT = 10_000  # real samples, unless more fakes are scored
+KEPT = 256 << 20  # bytes of fakes that are kept for the next evaluator; more are made again
+
+
+@dataclass
+class Used:
+    """What one evaluator asked for: the provenance of its scores. Real samples and their data by split, extractors by name."""
+
+    fakes: set[int] = field(default_factory=set)
+    real: dict[str, dict[str, Any]] = field(default_factory=dict)
+    features: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def real_samples(self, split: str, n: int, data: str) -> None:
+        """Note that n samples of a split were asked for; the most of several requests stands."""
+        self.real[split] = {"samples": max(n, self.real.get(split, {}).get("samples", 0)), "data": data}
+
+
+class Evaluation:
+    """The samples of one moment, and real ones. Samples are float32 on the CPU; images are in [-1, 1] and of 256 levels.
+
+    ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said. Where samples
+    lie in a folder, ``studio`` is None: there is no generator to ask. With several processes only the main one runs evaluators,
+    and the others make their share of what it asks for.
+    """
+
+    def __init__(
+        self, source: Source, dataset: Callable[[str], Dataset], cache: Path, *, seed: int = 0, folder: Path | None = None,
+        base: Path = Path(), processes: Processes | None = None,
+    ) -> None:  # fmt: skip
+        self.source = source
+        self.dataset = dataset
+        self.cache = cache
+        self.seed = seed
+        self.folder = folder
+        self.base = base
+        self.studio: Studio | None = source.studio if isinstance(source, Generated) else None
+        self.samples: int | None = None
+        self.evaluator = ""
+        self.step = 0
+        self.used = Used()
+        self._sharing = Sharing(processes, self._pieces)
+        self._store = FeatureStore(cache / "features")
+        self._made: dict[int, dict[str, dict[int, Tensor]]] = {}
+        self._real: dict[tuple[str, str, int], Tensor] = {}
+        self._features: dict[str, Features] = {}
+        self._vectors: dict[tuple[Any, ...], Tensor] = {}
+        self._statistics: dict[tuple[Any, ...], Statistics] = {}
+        self._hashes: dict[int, str] = {}  # by id: extractors and data sets live as long as this does
+
+    @property
+    def description(self) -> Description:
+        """What the samples are: which outputs there are, and whether they are made from real items."""
+        return self.source.description
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """The space of each entry of the data."""
+        return self.source.spaces
+
+    @property
+    def output(self) -> str:
+        """The first entry of the data that the variant imitates: what evaluators score if not told otherwise."""
+        return self.description.outputs[0]
+
+    def forget_fakes(self) -> None:
+        """Drop what the networks made: called when they have changed."""
+        self._made.clear()
+        self._vectors = {key: value for key, value in self._vectors.items() if key[2] != "fake"}
+
+    # --- samples ------------------------------------------------------------------------------------------------
+
+    def count(self, name: str | None = None) -> int:
+        """How many fakes to score: the recipe's number, else as many as there are test samples, at most 10,000."""
+        if self.samples is not None and not self.description.conditional:
+            return self.samples  # whether there is a test split or not
+        most = len(self.source.dataset if isinstance(self.source, Stored) else self.dataset("test"))
+        wanted = self.samples if self.samples is not None else min(most, LIMIT)
+        return min(wanted, most) if self.description.conditional else wanted
+
+    def real_count(self, split: str = "test", n: int | None = None) -> int:
+        """How many real samples to compare with: n, else all, at most 10,000 or as many as fakes are scored."""
+        return min(n or max(LIMIT, self.samples or 0), len(self.dataset(split)))
+
+    def fakes(self, name: str | None = None, n: int | None = None) -> Tensor:
+        """n samples of an entry, (n, \\*space.shape), the same ones whenever they are asked for."""
+        name, n = name or self.output, n or self.count(name)
+        self.used.fakes.add(n)
+        return loaded(self._sharing.ask(("samples", name, n), n))
+
+    def real(self, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
+        """Real samples of an entry, in the order of the data: see :meth:`real_count`. Labels are int64."""
+        name, n = name or self.output, self.real_count(split, n)
+        self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
+        if (name, split, n) not in self._real:
+            pieces: dict[str, list[Tensor]] = {}
+            for _, items in real_rows(self.dataset(split), n):
+                for entry, x in items.items():
+                    pieces.setdefault(entry, []).append(stored(x, self._space(split, entry)) if x.is_floating_point() else x.cpu())
+            for entry, some in pieces.items():
+                self._real[entry, split, n] = torch.cat(some)
+        return loaded(self._real[name, split, n])
+
+    def labels(self, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor | None:
+        """The labels (n,) int64 of the same real samples, None if they have none."""
+        spaces = self.dataset(split).spaces
+        entries = [entry for entry, space in spaces.items() if space.kind == "labels" and not space.shape]
+        entry = "label" if "label" in entries else next(iter(entries), None)
+        return None if entry is None else self.real(entry, split, n).long()
+
+    def inferred(self, name: str, split: str = "test", n: int | None = None) -> Tensor:
+        """What the networks infer of n real items, (n, ...) float32: class logits or encodings, as ``Description.infers`` says.
+
+        Raises:
+            UserError: where samples lie in a folder.
+        """
+        if self.studio is None:
+            raise UserError("this score needs trained networks, and the samples are pictures in a folder; evaluate a run")
+        n = self.real_count(split, n)
+        self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
+        key = ("inferred", name, "fake", split, n)  # forgotten when the networks have changed
+        if key not in self._vectors:
+            self._vectors[key] = self._sharing.ask(("inferred", name, split), n)
+        return self._vectors[key]
+
+    def asked(self, n: int | None = None, name: str | None = None) -> Tensor | None:
+        """The class that each of n fakes was asked to be of, (n,) int64: a code named as the data's labels; None if there is none.
+
+        ``name``: another latent of these fakes, such as the attributes they were asked to have, (n, A).
+        """
+        return self.source.asked(n or self.count(), name) if isinstance(self.source, Generated) else None
+
+    def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
+        """What the networks make of given real items, such as the translations of a batch; entry ``wanted``, 256 levels.
+
+        Raises:
+            UserError: where samples lie in a folder.
+        """
+        if not isinstance(self.source, Generated):
+            raise UserError("this score needs a generator, and the samples are pictures in a folder; evaluate a run")
+        self.used.fakes.add(len(next(iter(real.values()))))
+        return loaded(stored(self.source.generate(real, wanted), self.spaces[wanted]))
+
+    def between(self, pairs: int, points: int) -> Tensor | None:
+        """(pairs, points, \\*shape) samples on the way between pairs of latents, ends included; None if there is no such way."""
+        self.used.fakes.add(pairs * points)
+        found = self.source.between(pairs, points) if isinstance(self.source, Generated) else None
+        return None if found is None else loaded(stored(found, self.spaces[self.output]))
+
+    def pairs(self, n: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+        """Name -> (made, truth), images that ought to be equal, row by row; empty if there are none. See :mod:`ganrun.pairs`."""
+        from ganrun.evaluation.pairs import pairs_of
+
+        return pairs_of(self, n)
+
+    # --- features -----------------------------------------------------------------------------------------------
+
+    def features(self, part: Part, name: str | None = None) -> Features:
+        """The feature extractor of a part, for an entry of the data; built once a run."""
+        name = name or self.output
+        key = f"{name} {part.name} {part.parameters!r}"
+        if key not in self._features:
+            context = FeatureContext(name, self.spaces[name], self._to_train_on(), self.cache, self.source.device, self.base)
+            self._features[key] = part.make(context)
+        extract = self._features[key]
+        about = {"hash": self.hash_of(extract), "preprocessing": getattr(extract, "preprocessing", "")}
+        place = part.name if name == self.output else f"{part.name} of {name}"  # an entry may have an extractor of its own
+        self.used.features[place] = {**part.as_recipe()[part.name], **about}
+        return extract
+
+    def prepare(self, part: Part, evaluator: Any = None) -> None:
+        """Have the weights of an evaluator's extractors here, downloaded or trained, so that nothing is missing later.
+
+        One that makes its extractors itself has a method ``prepare(evaluation)`` of its own.
+        """
+        if hasattr(evaluator, "prepare"):
+            evaluator.prepare(self)
+            return
+        for inner in part.parameters.values():
+            if isinstance(inner, Part) and inner.kind == "features":
+                of = part.parameters.get("of")
+                self.features(inner, of if of in self.spaces else None)
+
+    def features_of(self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
+        """Features (n, size) float32 of ``fake`` or ``real`` samples. Real ones are kept for the whole run, and on disk."""
+        return self._vectors_of("features", part, which, name, split, n)
+
+    def logits_of(self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
+        """Class logits (n, K) float32 of a feature extractor that classifies, of ``fake`` or ``real`` samples."""
+        return self._vectors_of("logits", part, which, name, split, n)
+
+    def statistics_of(self, part: Part, name: str | None = None, split: str = "test", n: int | None = None) -> Statistics:
+        """Mean and covariance of the features of real samples, kept like them."""
+        name = name or self.output
+        n = self._note(part, "real", name, split, n)
+        key = (part.name, repr(part.parameters), name, split, n)
+        if key not in self._statistics:
+            where = self._kept_under(part, name, split, n)
+            kept = None if where is None else self._store.read(where, "statistics")
+            found = Statistics.of(self.features_of(part, "real", name, split, n)) if kept is None else Statistics.from_tensors(kept)
+            if where is not None and kept is None:
+                self._store.write(where, "statistics", found.tensors())
+            self._statistics[key] = found
+        return self._statistics[key]
+
+    def called(self, part: Part, evaluator: str, name: str | None = None) -> str:
+        """What the field calls an evaluator's score on these features, such as FID; empty if it has no name of its own."""
+        return str(getattr(self.features(part, name), "called", {}).get(evaluator, ""))
+
+    def draw(self, name: str, picture: Image.Image) -> Path | None:
+        """Keep a picture with the run, as ``evaluations/EVALUATOR-NAME-STEP.png``. Returns the file, None if there is no folder to keep it in."""
+        if self.folder is None:
+            return None
+        path = self.folder / "evaluations" / f"{self.evaluator}-{name}-{self.step:07d}.png"
+        try:
+            return image_grid.save(picture, path)
+        except OSError as error:  # a folder that is not to be written does not cost the scores
+            warnings.warn(f"{path}: cannot be written ({error.strerror or error})", stacklevel=2)
+            return None
+
+    def path(self, text: str) -> Path:
+        """A path that a recipe names: relative ones start at the recipe."""
+        return (self.base / Path(text).expanduser()).resolve()
+
+    def hash_of(self, thing: Any) -> str:
+        """The fingerprint of a data set or an extractor, taken once; empty if it has none."""
+        if id(thing) not in self._hashes:
+            self._hashes[id(thing)] = thing.fingerprint() if hasattr(thing, "fingerprint") else ""
+        return self._hashes[id(thing)]
+
+    # --- several processes --------------------------------------------------------------------------------------
+
+    def together(self) -> AbstractContextManager[bool]:
+        """For all processes: the main one gets True and runs evaluators, the others help it until it is done."""
+        return self._sharing.together()
+
+    def _pieces(self, task: tuple[Any, ...], n: int, rank: int, world: int) -> Iterator[Tensor]:
+        """The chunks of one process. ``samples``: as they are stored; ``features``, ``logits`` and ``inferred``: float32."""
+        what, *rest = task
+        if what == "samples":
+            yield from (x for _, x in self._fakes(rest[0], n, rank, world))
+            return
+        if what == "inferred":
+            assert self.studio is not None, "asked for without a generator"
+            for _, items in real_rows(self.dataset(rest[1]), n, rank, world):
+                yield self.studio.infer(items)[rest[0]]
+            return
+        part, which, name, split = rest
+        extract: Any = self.features(part, name)
+        function = extract if what == "features" else extract.logits
+        for _, x in self._fakes(name, n, rank, world) if which == "fake" else self._reals(name, split, n, rank, world):
+            with torch.no_grad():
+                found = function(loaded(x)).float().cpu()
+            yield found
+
+    def _fakes(self, name: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
+        """Fakes of this process in chunks, as they are stored. They are made again if all outputs are too many to keep."""
+        kept = self._made.get(n)
+        if kept is not None:
+            yield from ((rows, kept[name][rows.start]) for rows in chunks(n, CHUNK, part, parts))
+            return
+        outputs = self.description.outputs
+        keep = n // parts * sum(self.spaces[entry].size * (1 if self.spaces[entry].kind == "image" else 4) for entry in outputs) <= KEPT
+        made: dict[str, dict[int, Tensor]] = {entry: {} for entry in outputs}
+        for rows, items in self.source.stream(n, part, parts):
+            for entry in outputs if keep else (name,):
+                made[entry][rows.start] = stored(items[entry], self.spaces[entry])
+            yield rows, made[name][rows.start] if keep else made[name].pop(rows.start)
+        if keep:
+            self._made[n] = made
+
+    def _reals(self, name: str, split: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
+        for rows, items in real_rows(self.dataset(split), n, part, parts):
+            yield rows, stored(items[name], self._space(split, name))
+
+    def _vectors_of(self, what: str, part: Part, which: str, name: str | None, split: str, n: int | None) -> Tensor:
+        name = name or self.output
+        count = self._note(part, which, name, split, n)
+        key = (what, part.name, which, repr(part.parameters), name, split if which == "real" else "", count)
+        if key not in self._vectors:
+            where = self._kept_under(part, name, split, count) if which == "real" else None
+            kept = None if where is None else self._store.read(where, what)
+            found = self._sharing.ask((what, part, which, name, split), count) if kept is None else kept["x"]
+            if where is not None and kept is None:
+                self._store.write(where, what, {"x": found})
+            self._vectors[key] = found
+        return self._vectors[key]
+
+    def _note(self, part: Part, which: str, name: str, split: str, n: int | None) -> int:
+        """Note what is asked for. Returns the number of rows."""
+        self.features(part, name)
+        if which == "fake":
+            count = n or self.count(name)
+            self.used.fakes.add(count)
+        else:
+            count = self.real_count(split, n)
+            self.used.real_samples(split, count, self.hash_of(self.dataset(split)))
+        return count
+
+    def _kept_under(self, part: Part, name: str, split: str, n: int) -> dict[str, Any] | None:
+        """The key of real features on disk, None if the data have no fingerprint or reading costs more than computing."""
+        extract, data = self.features(part, name), self.dataset(split)
+        if not getattr(extract, "keep", True) or not hasattr(data, "fingerprint"):
+            return None
+        space = self._space(split, name)
+        return {
+            "data": self.hash_of(data), "split": split, "entry": name, "shape": list(space.shape), "rows": n, "levels": levels(space),
+            "features": part.as_recipe(), "extractor": self.hash_of(extract),
+        }  # fmt: skip
+
+    def _to_train_on(self) -> Dataset:
+        """The train split, which extractors may learn from; of a plain folder that has none, what there is."""
+        if not isinstance(self.source, Stored):
+            return self.dataset("train")
+        try:
+            return self.dataset("train")
+        except UserError:
+            return self.dataset("test")
+
+    def _space(self, split: str, name: str) -> Space:
+        return self.dataset(split).spaces[name]

@@ -1,0 +1,72 @@
+"""Images that ought to be equal: what was made, beside what it should have been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganrun.data.reader import prepared
+from ganrun.errors import UserError
+from ganrun.evaluation.sources import Stored, loaded, stored
+
+if TYPE_CHECKING:
+    from ganrun.evaluation.evaluation import Evaluation
+
+Pairs = dict[str, tuple[Tensor, Tensor]]  # name -> (made, truth), (N, C, H, W) each, row by row
+
+
+def pairs_of(evaluation: Evaluation, n: int | None = None) -> Pairs:
+    """What the variant pairs (a translation there and back), the hidden pairs of the data, or files of the same names in two folders."""
+    if isinstance(evaluation.source, Stored):
+        return _of_folders(evaluation, evaluation.source, n)
+    return dict(_of_variant(evaluation, n)) | _hidden(evaluation, n)
+
+
+def _of_variant(evaluation: Evaluation, n: int | None) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
+    """The variant's pairs: what it makes of test items, and those items."""
+    description = evaluation.description
+    if not description.pairs:
+        return
+    count = min(n or evaluation.count(), len(evaluation.dataset("test")))
+    evaluation.used.fakes.add(count)
+    player = _maker(evaluation)
+    made: dict[str, list[Tensor]] = {entry: [] for entry in description.pairs}
+    for _, items in evaluation.source.stream(count, 0, 1, player):
+        for entry, truth in description.pairs.items():
+            made[entry].append(stored(items[entry], evaluation.spaces[truth]))
+    for entry, truth in description.pairs.items():
+        yield entry, (loaded(torch.cat(made[entry])), evaluation.real(truth, "test", count))
+
+
+def _maker(evaluation: Evaluation) -> str:
+    """A player whose turns make all that is paired: one that games are played against, if it does, else the first that does."""
+    description = evaluation.description
+    players = dict.fromkeys([*(player for game in description.games for player in game.against), *(p.name for p in description.players)])
+    for player in players:
+        _, made = next(iter(evaluation.source.stream(1, 0, 1, player)))
+        if description.pairs.keys() <= made.keys():
+            return player
+    raise UserError(f"the variant pairs {', '.join(description.pairs)} with real items, and makes them in no player's turns")
+
+
+def _hidden(evaluation: Evaluation, n: int | None) -> Pairs:
+    held: Any = evaluation.dataset("test")
+    if not hasattr(held, "hidden_pairs"):
+        return {}
+    pairs = {name: value[: n or evaluation.samples] for name, value in prepared(held.hidden_pairs(), "cpu").items() if name != "label"}
+    evaluation.used.real_samples("test", len(next(iter(pairs.values()))), evaluation.hash_of(held))
+    first, second = pairs
+    ways = [(a, b) for a, b in ((first, second), (second, first)) if b in evaluation.description.outputs]
+    return {f"{a}-to-{b}": (evaluation.generate(pairs, b), pairs[b].float()) for a, b in ways}
+
+
+def _of_folders(evaluation: Evaluation, source: Stored, n: int | None) -> Pairs:
+    made: Any = source.dataset
+    real: Any = evaluation.dataset("test")
+    if getattr(made, "names", None) is None or made.names != getattr(real, "names", None):
+        return {}
+    count = min(n or evaluation.samples or len(made), len(made))
+    return {evaluation.output: (evaluation.fakes(n=count), evaluation.real(n=count))}

@@ -1,0 +1,164 @@
+"""Running evaluators: when they are due, what their scores are called, and where each score is from."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganrun import jsonl
+from ganrun.evaluation.evaluation import Evaluation, Used, levels
+from ganrun.evaluation.scores import Score
+from ganrun.recipe import EvaluatorPart, Part
+
+if TYPE_CHECKING:
+    from ganrun.catalog.catalog import Catalog
+    from ganrun.training.run import Run
+
+FILE = "evaluations.jsonl"  # in a run's folder: one line an evaluator, with the provenance of its scores
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One evaluator at one moment: name of each score -> the score, and the provenance they share."""
+
+    evaluator: str
+    scores: dict[str, Score]
+    provenance: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Equal for scores that may stand in one column: what was measured, on which data, how and on how many samples."""
+        return json.dumps(self.provenance["alike"], sort_keys=True)
+
+
+def named(evaluators: Iterable[tuple[EvaluatorPart, Any]]) -> Iterator[tuple[str, EvaluatorPart, Any]]:
+    """Evaluators with the names of their scores: the second of a name is NAME-2."""
+    seen: Counter[str] = Counter()
+    for part, evaluator in evaluators:
+        seen[part.name] += 1
+        yield part.name if seen[part.name] == 1 else f"{part.name}-{seen[part.name]}", part, evaluator
+
+
+def due(run: Run) -> list[tuple[str, EvaluatorPart, Any]]:
+    """The evaluators due at this step of a run, with their names."""
+    found = []
+    for name, part, evaluator in named(run.evaluators):
+        every = part.every.whole_steps(run.experiment.clock) if part.every is not None else 0
+        if run.step == run.steps or (every and run.step % every == 0):
+            found.append((name, part, evaluator))
+    return found
+
+
+def measure(evaluation: Evaluation, name: str, part: EvaluatorPart, evaluator: Any, catalog: Catalog) -> Measured:
+    """Run one evaluator, and note where its scores are from."""
+    evaluation.evaluator, evaluation.samples, evaluation.used = name, part.samples, Used()
+    found: Mapping[str, Any] = evaluator.evaluate(evaluation)
+    scores = {joined(name, key): value if isinstance(value, Score) else Score(float(value)) for key, value in found.items()}
+    return Measured(name, scores, provenance(evaluation, part.part, catalog))
+
+
+def joined(name: str, key: str) -> str:
+    """The name of a score: ``NAME[features].key`` or ``NAME.key``."""
+    return name + key if not key or key.startswith("[") else f"{name}.{key}"
+
+
+def evaluate(run: Run) -> dict[str, float]:
+    """Run the due evaluators and keep their scores with the run: name -> value, empty if none is due."""
+    scores: dict[str, float] = {}
+    run.evaluation.step = run.step
+    for name, part, evaluator in due(run):
+        found = measure(run.evaluation, name, part, evaluator, run.catalog)
+        scores |= {score: float(value) for score, value in found.scores.items()}
+        if run.folder is not None:
+            keep(run.folder, found)
+    return scores
+
+
+# --- where a score is from --------------------------------------------------------------------------------------
+
+
+def provenance(evaluation: Evaluation, part: Part, catalog: Catalog) -> dict[str, Any]:
+    """Everything that decided an evaluator's scores. ``alike`` is the part that must agree where scores are compared."""
+    used = evaluation.used
+    space = evaluation.spaces[evaluation.output]
+    alike = {
+        "evaluator": part.as_recipe(), "features": used.features, "samples": sorted(used.fakes), "quantisation": levels(space),
+        "shape": list(space.shape), "real": used.real,
+    }  # fmt: skip
+    return {"alike": alike, "step": evaluation.step, **evaluation.source.about(), "versions": versions(part, catalog)}
+
+
+def versions(part: Part, catalog: Catalog) -> dict[str, str]:
+    """Versions of what computed a score: the libraries, and the distributions of the plugins."""
+    found = {name: metadata.version(name) for name in ("ganrun", "torch", "torchvision", "numpy")}
+    for inner in (part, *(value for value in part.parameters.values() if isinstance(value, Part))):
+        about = catalog.provenance(inner.kind, inner.name)
+        found[f"{inner.kind}.{inner.name}"] = str(about.get("version") or about.get("sha256") or "")
+    return found
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], path: str = "") -> list[str]:
+    """Where two provenances differ, in words: ``samples: 898, and 500``."""
+    found = []
+    for key in sorted({*one, *other}):
+        here, there, place = one.get(key), other.get(key), f"{path}{key}"
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            found += differences(here, there, f"{place}.")
+        elif here != there:
+            found.append(f"{place}: {json.dumps(here)}, and {json.dumps(there)}")
+    return found
+
+
+def few(score: Score, provenance: Mapping[str, Any]) -> str:
+    """A word for a score of fewer samples than it takes, made or real, empty if there are enough or nobody said how many it takes."""
+    alike = provenance["alike"]
+    real = max((real["samples"] for real in alike["real"].values()), default=score.enough)
+    least = min([*alike["samples"], real])
+    return f"{least:,} samples, where this score takes {score.enough:,}" if least < score.enough else ""
+
+
+def keep(folder: Path, measured: Measured) -> None:
+    """Add an evaluator's scores and their provenance to a run's folder."""
+    scores = {name: _written(score) for name, score in measured.scores.items()}
+    line = {"step": measured.provenance["step"], "time": round(time.time(), 2), "evaluator": measured.evaluator, "scores": scores}
+    jsonl.append(folder / FILE, line | {"provenance": measured.provenance})
+
+
+def kept(folder: Path) -> list[Measured]:
+    """The scores of the latest step that a run's folder holds, for each evaluator and each way it was asked: features, numbers of samples."""
+    newest: dict[tuple[str, str], Measured] = {}
+    for line in jsonl.read(folder / FILE):
+        found = _read(line)
+        if found is None:
+            continue
+        before = newest.get((found.evaluator, found.kind))
+        if before is None or before.provenance["step"] <= found.provenance["step"]:  # an older checkpoint may have been scored since
+            newest[found.evaluator, found.kind] = found
+    return list(newest.values())
+
+
+def _read(line: Mapping[str, Any]) -> Measured | None:
+    """What :func:`keep` wrote, None for a line that another version wrote in another way."""
+    try:
+        scores = {name: Score(**{key: _number(value) for key, value in score.items()}) for name, score in line["scores"].items()}
+        found = Measured(line["evaluator"], scores, line["provenance"] | {"step": line["step"]})
+        return found if {"features", "samples", "real"} <= found.provenance["alike"].keys() else None
+    except (AttributeError, KeyError, TypeError):
+        return None
+
+
+def _written(score: Score) -> dict[str, Any]:
+    """A score without what it does not say. JSON has no infinity and no NaN: they are written as words."""
+    said = {key: value for key, value in vars(score).items() if value != getattr(Score, key, None)}
+    return {key: repr(value) if isinstance(value, float) and not math.isfinite(value) else value for key, value in said.items()}
+
+
+def _number(value: Any) -> Any:
+    return float(value) if value in ("inf", "-inf", "nan") else value

@@ -1,0 +1,137 @@
+"""Where samples to be scored come from: a run's networks, or pictures that lie in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganrun.contracts.protocols import Dataset, Space
+from ganrun.data.reader import read_items
+from ganrun.errors import UserError
+from ganrun.experiment.capabilities import provided_by
+from ganrun.sampling.sampling import Studio, between, chunks
+from ganrun.words.game import Description
+
+CHUNK = 256  # samples made, or decoded, at a time
+KEY = ("evaluation",)  # of the crops of real items
+
+
+class Source(Protocol):
+    """Makes samples in chunks, any part of them alone, always the same ones."""
+
+    description: Description
+    spaces: Mapping[str, Space]
+    device: torch.device
+
+    def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
+        """(rows, entry -> samples) of every parts-th chunk of n samples."""
+
+    def about(self) -> dict[str, Any]:
+        """Where the samples are from, for their provenance."""
+
+
+class Generated:
+    """Samples of a run's networks, from latents and items that training never draws."""
+
+    def __init__(self, studio: Studio, dataset: Callable[[str], Dataset], seed: int = 0) -> None:
+        self.studio = studio
+        self.seed = seed
+        self.device = studio.engine.device
+        self.description = studio.engine.experiment.description
+        self.spaces: Mapping[str, Space] = studio.engine.experiment.dataset.spaces
+        self._dataset = dataset
+
+    def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
+        """Samples of every parts-th chunk. Those of a variant that translates, and what a player makes, are made from the first n test items."""
+        real = self._items if self.description.conditional or player else None
+        for rows, turn in self.studio.stream(n, self.seed, real=real, part=part, parts=parts, player=player):
+            yield rows, turn.made
+
+    def about(self) -> dict[str, Any]:
+        """The seed of the latents, and which weights were used."""
+        return {"seed": self.seed, "weights": self.studio.weights()}
+
+    def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
+        """What the networks make of given real items; entry ``wanted``, float32 on the CPU."""
+        n = len(next(iter(real.values())))
+        typed = {name: x.to(torch.get_default_dtype()) if x.is_floating_point() else x for name, x in real.items()}
+        return self.studio.turn(n, self.seed, real=typed).made[wanted].detach().float().cpu()
+
+    def asked(self, n: int, name: str | None = None) -> Tensor | None:
+        """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none. Or another latent."""
+        name = name or next((name for name, space in self.spaces.items() if space.kind == "labels" and not space.shape and name in self.description.codes), None)
+        if name is None:
+            return None
+        if not self.description.conditional:
+            return self.studio.latents(n, self.seed)[name].cpu()
+        drawn = [
+            self.studio.latents(rows.stop - rows.start, self.seed, real=self._items(rows), start=rows.start)[name].cpu()
+            for rows in chunks(n, self.studio.chunk)
+        ]
+        return torch.cat(drawn)
+
+    def between(self, pairs: int, points: int) -> Tensor | None:
+        """(pairs, points, *shape) samples of latents on the way between two; None if no latent has anything in between."""
+        if self.description.conditional:
+            return None
+        ends = self.studio.latents(2 * pairs, self.seed)
+        if not any(latent.is_floating_point() for latent in ends.values()):
+            return None
+        provided = provided_by(self.studio.engine.experiment)
+        arc = bool(provided.get("latent:normal") or provided.get("latent:spherical"))
+        latents = {name: between(latent, points, arc=arc) for name, latent in ends.items()}
+        made = self.studio.turn(pairs * points, self.seed, latents=latents).made[self.description.outputs[0]]
+        found: Tensor = made.detach().float().cpu().unflatten(0, (pairs, points))
+        return found
+
+    def _items(self, rows: slice) -> dict[str, Tensor]:
+        dataset = self._dataset("test")
+        (items,) = read_items(dataset, range(rows.start, rows.stop), rows=rows.stop - rows.start, key=KEY)
+        return items
+
+
+class Stored:
+    """Samples that lie there, such as the pictures of a folder: an entry of a data set, in its order."""
+
+    def __init__(self, dataset: Dataset, where: str, *, entry: str = "x") -> None:
+        self.dataset = dataset
+        self.description = Description({}, [], [], outputs=(entry,))
+        self.spaces: Mapping[str, Space] = {entry: dataset.spaces[entry]}
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.where = where
+
+    def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
+        """The first n samples. Raises UserError if there are fewer."""
+        if n > len(self.dataset):
+            raise UserError(f"{self.where} holds {len(self.dataset)} pictures, fewer than the {n} to be scored; ask for at most as many")
+        for rows in chunks(n, CHUNK, part, parts):
+            (items,) = read_items(self.dataset, range(rows.start, rows.stop), rows=CHUNK, key=KEY)
+            yield rows, {name: items[name] for name in self.spaces}
+
+    def about(self) -> dict[str, Any]:
+        """The folder."""
+        return {"folder": self.where}
+
+
+def stored(x: Tensor, space: Space) -> Tensor:
+    """Samples as they are kept: images as 256 levels, as if saved as pictures; points, and images that are not finite, float32."""
+    x = x.detach().float().cpu()
+    if space.kind != "image" or not bool(x.isfinite().all()):
+        return x
+    return x.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def loaded(x: Tensor) -> Tensor:
+    """The inverse of :func:`stored`: float32, images in [-1, 1]."""
+    return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
+
+
+def real_rows(dataset: Dataset, n: int, part: int = 0, parts: int = 1) -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
+    """(rows, entry -> samples) of the first n items of a data set, in its order."""
+    for rows in chunks(n, CHUNK, part, parts):
+        (items,) = read_items(dataset, np.arange(rows.start, rows.stop), rows=CHUNK, key=KEY)
+        yield rows, items

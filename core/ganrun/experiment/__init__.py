@@ -1,0 +1,1 @@
+"""What a recipe stands for, before anything is trained."""

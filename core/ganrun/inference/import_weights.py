@@ -1,0 +1,128 @@
+"""Weights of other code, read into the same networks here.
+
+Files are read as tensors alone: a file that would run code when opened is refused. Modules here stand in the order of the authors' code, so
+most names agree; a network whose names differ says which are which (``reference_names``: their prefix -> ours). Four things are put right:
+
+- ``module.`` in front of every name, from training on several GPUs;
+- running statistics of instance normalisation, which older code kept and never used;
+- ``weight_orig``, ``weight_u``, ``weight_v`` of torch's old spectral normalisation, and ``weight_g``, ``weight_v`` of its old weight
+  normalisation, for networks that the recipe normalises so, too;
+- a state dict that lies under ``state_dict`` or ``model`` in its file.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.catalog.catalog import Catalog
+from ganrun.errors import UserError
+from ganrun.preflight.check import announced
+from ganrun.recipe import Recipe
+from ganrun.training import checkpoint
+from ganrun.training.folder import Folder
+from ganrun.training.run import Run, settings_of_torch
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+NESTED = ("state_dict", "model")  # keys under which files keep a state dict
+SPECTRAL = {"weight_orig": "parametrizations.weight.original", "weight_u": "parametrizations.weight.0._u", "weight_v": "parametrizations.weight.0._v"}
+WEIGHT = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+SHOWN = 4  # names in a message
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Name -> tensor of a file: .safetensors, or whatever torch saved of tensors alone.
+
+    Raises:
+        UserError: if it cannot be read so.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        if "global" not in str(error).lower():  # no name of a class or function in it: not pickled tensors at all
+            raise UserError(f"{path} is no file of weights, perhaps a web page saved under that name; download it again") from error
+        raise UserError(
+            f"{path} holds more than tensors, and opening it would run code from it; where it was made, save `network.state_dict()` alone"
+        ) from error
+    except Exception as error:  # torch and safetensors have many ways to say that a file is none of theirs
+        raise UserError(f"{path} is no file of weights: {' '.join(str(error).split())[:200]}") from error
+    for key in NESTED:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+        raise UserError(f"{path} holds no state dict (names and their tensors)")
+    return dict(found)
+
+
+def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[str, Tensor]:
+    """A state dict of other code under the names that a network has here. ``where`` is what errors call it.
+
+    Raises:
+        UserError: with the names that are missing, too many, or of another shape.
+    """
+    own = module.state_dict()
+    renamed = {_named(name, getattr(module, "reference_names", {}), own): tensor for name, tensor in state.items()}
+    kept = {name: tensor for name, tensor in renamed.items() if name in own or name.rpartition(".")[2] not in STATISTICS}
+    problems = [
+        *_listed("it lacks", sorted(own.keys() - kept.keys())),
+        *_listed("it has, and the network here has not,", sorted(kept.keys() - own.keys())),
+        *_listed("of another shape", [f"{n} {tuple(t.shape)} for {tuple(own[n].shape)}" for n, t in kept.items() if n in own and t.shape != own[n].shape]),
+    ]
+    if problems:
+        cure = "check the network's parameters in the recipe (width, blocks, norm, ...) against those it was trained with"
+        raise UserError(f"{where}: {'; '.join(problems)}; {cure}")
+    return kept
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"{what} {', '.join(names[:SHOWN])}{more}"] if names else []
+
+
+def _named(name: str, prefixes: Mapping[str, str], own: Mapping[str, Tensor]) -> str:
+    """The name here of a tensor there."""
+    name = name.removeprefix("module.")
+    for theirs, ours in prefixes.items():
+        if name == theirs or name.startswith(theirs + "."):
+            name = ours + name[len(theirs) :]
+            break
+    before, _, last = name.rpartition(".")
+    for old in (SPECTRAL, WEIGHT):
+        changed = f"{before}.{old[last]}" if before and last in old else old.get(last, "")
+        if changed in own:
+            return changed
+    return name
+
+
+def import_weights(recipe: Recipe, catalog: Catalog, files: Mapping[str, Path], folder: Path) -> Run:
+    """Make a run of a recipe at step 0, its networks' weights from files, network -> file; the others are as initialised.
+
+    The data set is not opened if it says of itself what the networks need to know.
+
+    Raises:
+        UserError: if a file does not fit, or the folder holds a run.
+    """
+    with settings_of_torch(recipe), Folder(folder) as place:
+        place.check(recipe, catalog, resume=False, overwrite=False, force=False)
+        run = Run(recipe, catalog, folder, data=announced(recipe))
+        modules = run.experiment.modules
+        for name in files:
+            if name not in modules:
+                raise UserError(f"{name}={files[name]}: {recipe.variant.name} has no network {name!r}; it has {', '.join(modules)}")
+        states = {name: fitted(read_weights(path), modules[name], f"{name}={path}") for name, path in files.items()}
+        for name, state in states.items():
+            modules[name].load_state_dict(state)
+        place.prepare(run, resume=False, overwrite=False)
+        checkpoint.write(folder / "checkpoints", 0, run.state_dict())
+        return run

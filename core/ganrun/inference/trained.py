@@ -1,0 +1,322 @@
+"""A trained run, opened from its folder: samples and translations without the data it was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Dataset, Refusal, Space
+from ganrun.data import labels as labels
+from ganrun.data.reader import read_items
+from ganrun.distributed import Processes
+from ganrun.engine.engine import Engine
+from ganrun.errors import UserError
+from ganrun.experiment.capabilities import provided_by
+from ganrun.recipe import Recipe, RecipeError, load_recipe
+from ganrun.recipe.nodes import Node
+from ganrun.recipe.yaml import read_file
+from ganrun.sampling.arithmetic import along, around, concepts, direction, mean, total
+from ganrun.sampling.sampling import Studio, between, every_value
+from ganrun.training import checkpoint as checkpoints
+from ganrun.training.build import Experiment, build
+from ganrun.training.run import datasets, load_modules, settings_of_torch
+
+NEAR = 0.25  # how far around a sum its neighbours lie, as in the DCGAN paper
+UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
+
+
+def recipe_of(folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping[str, Any] = (), *, to_train: bool = True) -> Recipe:
+    """The recipe of a run, its relative paths starting where they started then.
+
+    Not ``to_train``, it comes without evaluators and observers, whose plugins may not be installed here.
+
+    Raises:
+        UserError: if the folder holds no run.
+    """
+    if not (folder / "recipe.yaml").is_file():
+        what = "holds no run (it has no recipe.yaml)" if folder.is_dir() else "is not there"
+        raise UserError(f"{folder} {what}; give the folder that `ganrun recipe` printed, such as runs/dcgan_digits")
+    changes = overrides if isinstance(overrides, Mapping) else list(overrides)
+    source: Any = folder / "recipe.yaml"
+    if not to_train:
+        source = {key: value for key, value in _plain(read_file(source, str(source))).items() if key not in UNUSED}
+    try:
+        recipe = load_recipe(source, catalog=catalog, overrides=changes)
+    except RecipeError as error:
+        plugins = kept_versions(folder).get("plugins", {})
+        missing = {kept["file"] for name, kept in plugins.items() if kept.get("file") and name.partition(".")[2] not in catalog.names(name.partition(".")[0])}
+        if not missing:
+            raise
+        raise UserError(f"{error}\n{folder} was trained with {', '.join(sorted(missing))}, which is not installed; add --plugin FILE") from error
+    if not to_train:
+        recipe = dataclasses.replace(recipe, observers=[], evaluators=[])
+    return dataclasses.replace(recipe, name=folder.absolute().name, base=Path(kept_versions(folder).get("base", recipe.base)))
+
+
+def _plain(node: Node) -> Any:
+    """What was written, without where."""
+    value = node.value
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+def kept_versions(folder: Path) -> dict[str, Any]:
+    """What ``versions.json`` says; empty if it is not there. Raises UserError if it is damaged."""
+    path = folder / "versions.json"
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}; remove it to go on without what it says") from error
+
+
+class KeptData:
+    """Stands in for the data set of a run, described by what the run kept of it; the real one is opened when items are wanted."""
+
+    def __init__(self, kept: Mapping[str, Any], open_it: Callable[[], Dataset]) -> None:
+        self.spaces = {name: Space(kind, tuple(shape), classes) for name, (kind, shape, classes) in kept["spaces"].items()}
+        self.provides = frozenset(kept["provides"])
+        self.in_memory = True
+        self._length = int(kept["items"])
+        self._open = open_it
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._open(), name)
+
+
+class Trained:
+    """Networks of a run at one checkpoint. Samples are float32 on the CPU; images are in [-1, 1].
+
+    folder, recipe, step: which run, and when. experiment: everything built, such as ``experiment.modules["generator"]``.
+    label_names: entry of labels -> the names of its values, or of its columns.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, checkpoint: str = "last") -> None:
+        self.folder = folder
+        self.recipe = recipe
+        self.dataset = datasets(self.recipe)
+        kept = kept_versions(folder).get("data")
+        with self.settings():
+            processes = Processes(self.recipe.train.device, self.recipe.train.precision)
+            data: Any = self.dataset("train") if kept is None else KeptData(kept, lambda: self.dataset("train"))
+            self.label_names = asking.names_of(data) if kept is None else kept.get("label_names", {})
+            self.experiment: Experiment = build(self.recipe, data, processes)
+            self.studio = Studio(Engine(self.experiment))
+            self.step, state = read_checkpoint(folder, checkpoint)
+            load_modules(self.experiment, state["modules"])
+            for name, component in self.experiment.components().items():
+                part = state["components"][0].get(name)
+                if part is not None and hasattr(component, "load_state_dict"):
+                    component.load_state_dict(part)
+
+    def settings(self) -> AbstractContextManager[None]:
+        """torch's global settings of the run: whatever calls its networks does so in this context."""
+        return settings_of_torch(self.recipe)
+
+    @property
+    def output(self) -> str:
+        """The entry of the data that samples imitate, if none is named."""
+        return self.experiment.description.outputs[0]
+
+    @property
+    def has_normal_latents(self) -> bool:
+        """Whether latents are normal or on a sphere, so that points between two of them lie on an arc."""
+        provided = provided_by(self.experiment)
+        return bool(provided.get("latent:normal") or provided.get("latent:spherical"))
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """n samples, (n, \\*shape). Sample i depends on the seed and i alone.
+
+        A variant that translates is given the first test items of its data, again and again if there are fewer than n.
+        """
+        return self._made(n, seed, latents=None)
+
+    def latents(self, n: int, seed: int = 0) -> dict[str, Tensor]:
+        """The latents of ``sample(n, seed)``, by name."""
+        with self.settings():
+            return self.studio.latents(n, seed, real=self._real(n))
+
+    def from_latents(self, latents: Mapping[str, Tensor], seed: int = 0) -> Tensor:
+        """Samples (n, \\*shape) of given latents, such as those between two of :meth:`latents`."""
+        return self._made(len(next(iter(latents.values()))), seed, latents)
+
+    def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
+        """rows * columns samples: each row goes from one sample to another, on an arc if latents are normal or on a sphere.
+
+        Labels and codes, which have nothing in between, are those of the first end.
+
+        Raises:
+            UserError: for a variant that makes samples from real items alone.
+        """
+        ends = self.latents(2 * rows, seed)
+        if not any(latent.is_floating_point() for latent in ends.values()):
+            raise UserError(f"{self.folder}: {self.recipe.variant.name} draws no latents, so there is nothing to interpolate")
+        found = {name: between(latent, columns, arc=self.has_normal_latents) for name, latent in ends.items()}
+        return self.from_latents(found, seed)
+
+    def each(self, name: str | None = None, columns: int = 8, seed: int = 0) -> Tensor:
+        """(classes * columns) samples: row i of the grid is of label i; the other latents of a column are those of one sample.
+
+        name: which code; by default the first that is a label. Raises UserError if there is none.
+        """
+        name, space = self._code(name, "labels")
+        latents = self.latents(columns, seed)
+        return self.from_latents(every_value(latents, name, torch.arange(space.classes).to(latents[name].device)), seed)
+
+    def traverse(self, name: str | None = None, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
+        """Samples along a code, (D * rows * points): each row of the grid has one latent, and one number of the code goes from -2 to 2.
+
+        D is how many numbers the code holds, ``rows`` the rows for each. name: by default the first code that is no label.
+        Raises UserError if there is none.
+        """
+        name, space = self._code(name, "latent")
+        latents = self.latents(rows, seed)
+        pieces = []
+        for number in range(space.size):
+            found = {other: z.repeat_interleave(points, 0) for other, z in latents.items()}
+            found[name].flatten(1)[:, number] = torch.linspace(-2, 2, points).repeat(rows).to(found[name])
+            pieces.append(self.from_latents(found, seed))
+        return torch.cat(pieces)
+
+    def arithmetic(self, text: str, count: int = 8, seed: int = 0) -> Tensor:
+        """Samples of ``A - B + C``, each a list of numbers of samples: the means of A, B and C, their sum, and ``count`` around it.
+
+        See :mod:`ganrun.arithmetic`. The numbers are those of ``sample(n, seed)``.
+        """
+        terms = concepts(text)
+        latents = self._numbered([number for term in terms for number in term.samples], seed)
+        whole = total(latents, terms)
+        rows = [mean(latents, term) for term in terms] + [around(whole, 1 + count, NEAR, seed)]
+        return self.from_latents({name: torch.cat([row[name] for row in rows]) for name in latents}, seed)
+
+    def turn(self, text: str, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
+        """rows * points samples: each row is one sample, moved by the direction from A to B (``A > B``, lists of numbers of samples)."""
+        terms = direction(text)
+        latents = self._numbered([rows - 1, *(number for term in terms for number in term.samples)], seed)
+        return self.from_latents(along({name: z[:rows] for name, z in latents.items()}, total(latents, terms), points), seed)
+
+    def translate(
+        self, batch: Tensor, *, to: str | None = None, source: str | None = None, ask: Mapping[str, Any] | None = None, seed: int = 0
+    ) -> Tensor:  # fmt: skip
+        """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first output).
+
+        ``source`` is the entry the batch stands for: by default the other one of the same kind. ``ask`` says which labels the
+        translations are to have, such as ``{"label": "bold"}`` or ``{"attributes": [1, 0, 1]}``; what is not asked for is drawn.
+
+        Raises:
+            UserError: if the variant does not translate, has no such entry, or cannot be asked for such labels.
+        """
+        wanted, source = self.direction(to, source)
+        spaces, n = self.experiment.dataset.spaces, len(batch)
+        labels = self.labels(ask or {})
+        with self.settings():
+            real = {name: _blank(space, n) for name, space in spaces.items()}
+            real[source] = batch.to(torch.get_default_dtype())
+            latents = None
+            if labels:
+                latents = self.studio.latents(n, seed, real=real)
+                latents |= {name: label.to(self.studio.engine.device).expand(n, *label.shape) for name, label in labels.items()}
+            return self.studio.turn(n, seed, real=real, latents=latents).made[wanted].detach().float().cpu()
+
+    def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
+        """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64. Raises UserError as there."""
+        variant = self.experiment.variant
+        found = asking.labels(ask, self.experiment.description.codes, self.label_names)
+        try:
+            return variant.ask(found) if hasattr(variant, "ask") else found
+        except Refusal as refusal:
+            raise UserError(f"{self.folder}: {refusal.why}; {refusal.instead}") from refusal
+
+    def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
+        """The entries of the data that a translation makes and starts from. Raises UserError as :meth:`translate`."""
+        description, spaces = self.experiment.description, self.experiment.dataset.spaces
+        who = f"{self.folder}: {self.recipe.variant.name}"
+        if not description.conditional:
+            raise UserError(f"{who} makes samples from latents, it does not translate; use `ganrun sample`")
+        wanted = to or self.output
+        if wanted not in description.outputs:
+            raise UserError(f"{who} does not make {wanted!r}; it makes {', '.join(description.outputs)}")
+        others = [name for name, space in spaces.items() if name != wanted and space.kind == spaces[wanted].kind]
+        source = source or (others[0] if others else wanted)
+        if source not in spaces:
+            raise UserError(f"{self.folder}: the data has no entry {source!r}; it has {', '.join(spaces)}")
+        return wanted, source
+
+    def _code(self, name: str | None, kind: str) -> tuple[str, Space]:
+        """A code of the variant, by name or the first of its kind. Raises UserError naming those there are."""
+        codes = {code: space for code, space in self.experiment.description.codes.items() if space.kind == kind and not (kind == "labels" and space.shape)}
+        who = f"{self.folder}: {self.recipe.variant.name}"
+        what = "labels to ask for" if kind == "labels" else "codes to traverse"
+        if self.experiment.description.conditional or not codes:
+            raise UserError(f"{who} has no {what}; variants such as cgan and infogan have")
+        if name is not None and name not in codes:
+            raise UserError(f"{who} has no {name!r} among its {what}; there {'is' if len(codes) == 1 else 'are'} {', '.join(codes)}")
+        return next(iter(codes.items())) if name is None else (name, codes[name])
+
+    def _numbered(self, numbers: Iterable[int], seed: int) -> dict[str, Tensor]:
+        """The latents of the samples up to the largest number. Raises UserError if the variant draws none to calculate with."""
+        latents = self.latents(max(numbers) + 1, seed)
+        if not any(z.is_floating_point() for z in latents.values()) or self.experiment.description.conditional:
+            raise UserError(f"{self.folder}: {self.recipe.variant.name} makes samples of real items, so there are no latents to calculate with")
+        return latents
+
+    def _made(self, n: int, seed: int, latents: Mapping[str, Tensor] | None) -> Tensor:
+        with self.settings():
+            made = self.studio.turn(n, seed, real=self._real(n), latents=latents).made
+        return made[self.output].detach().float().cpu()
+
+    def _real(self, n: int) -> dict[str, Tensor] | None:
+        """The first n test items for a variant that needs real ones."""
+        if not self.experiment.description.conditional:
+            return None
+        dataset = self.dataset("test")
+        pieces = list(read_items(dataset, [i % len(dataset) for i in range(n)], key=("samples",)))
+        return {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _blank(space: Space, n: int) -> Tensor:
+    return torch.zeros(n, *space.shape, dtype=torch.long if space.kind == "labels" else torch.get_default_dtype())
+
+
+def read_checkpoint(folder: Path, which: str | int) -> tuple[int, dict[str, Any]]:
+    """Step and state of a run's checkpoint: ``last`` (the newest that can be read), ``best``, or a step.
+
+    Raises:
+        UserError: if there is no such checkpoint, naming those that are there.
+    """
+    place = folder / "checkpoints"
+    if which == "last":
+        _, step, state, damaged = checkpoints.newest_intact(place)
+        for line in damaged:
+            warnings.warn(f"{line}; an older one is used", stacklevel=3)
+        return step, state
+    if which == "best":
+        marker = place / "best.json"
+        if not marker.is_file():
+            asked = "checkpoint: {best: {evaluator: NAME, mode: min}}"
+            raise UserError(f"{folder} has no best checkpoint; a recipe asks for one with {asked}")
+        which = json.loads(marker.read_text(encoding="utf-8"))["step"]
+    listed = dict(checkpoints.listing(place))
+    if not str(which).isdigit() or int(which) not in listed:
+        there = ", ".join(map(str, listed)) or "none"
+        raise UserError(f"{folder} has no checkpoint {which!r}; write last, best, or a step that is kept: {there}")
+    try:
+        return checkpoints.read(listed[int(which)])
+    except checkpoints.CheckpointError as error:
+        raise checkpoints.CheckpointError(f"{error}; ask for another one: last, or one of {', '.join(map(str, listed))}") from error

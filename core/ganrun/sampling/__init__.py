@@ -1,0 +1,1 @@
+"""Samples outside training."""

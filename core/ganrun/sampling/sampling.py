@@ -1,0 +1,222 @@
+"""Sampling outside training: from fixed seeds, with the weights and modes that the event ``sampling`` chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ganrun.randomness import Draws
+from ganrun.words.game import Phase, Round, Turn
+
+if TYPE_CHECKING:
+    from ganrun.engine.engine import Engine
+
+PHASE = Phase("sampling", player="")
+
+
+@dataclass
+class Sampling:
+    """The payload of the event ``sampling``.
+
+    modules: name -> the module to sample with; replace an entry to use other weights (and their buffers).
+    training: names of modules that stay in training mode, wholly; all others are in evaluation mode.
+    active: single layers that stay in training mode, such as the dropout of a generator that is noise on purpose.
+    weights: what the weights of a replaced module are, such as ``average``: kept with every score.
+    """
+
+    modules: dict[str, nn.Module]
+    training: set[str] = field(default_factory=set)
+    active: list[nn.Module] = field(default_factory=list)
+    weights: dict[str, str] = field(default_factory=dict)
+
+
+class Studio:
+    """Makes samples with an engine's networks, without touching training: no draw, buffer or mode of it changes."""
+
+    def __init__(self, engine: Engine, *, chunk: int = 256) -> None:
+        self.engine = engine
+        self.chunk = chunk
+
+    @contextmanager
+    def modules(self) -> Iterator[dict[str, nn.Module]]:
+        """The modules to sample with, in the modes to sample in; modes and the global generator are put back after."""
+        sampling = Sampling(dict(self.engine.modules))
+        self.engine.hooks.sampling(sampling=sampling)
+        used = [layer for module in {*self.engine.modules.values(), *sampling.modules.values()} for layer in module.modules()]
+        modes = [(layer, layer.training) for layer in used]
+        try:
+            for name, module in sampling.modules.items():
+                module.train(name in sampling.training)
+            for layer in sampling.active:
+                layer.train()
+            with torch.random.fork_rng(), torch.no_grad():
+                yield sampling.modules
+        finally:
+            for layer, mode in modes:
+                layer.training = mode
+
+    def turn(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None, latents: Mapping[str, Tensor] | None = None) -> Turn:
+        """One turn that made n samples: latents, made and real are filled. ``latents`` replaces what would be drawn.
+
+        All n latents are drawn at once, so that sample i is the same however many are asked for in chunks.
+        """
+        with self.modules() as modules:
+            return self._turn(n, seed, real, latents, modules)
+
+    def panels(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None) -> dict[str, list[Tensor]]:
+        """The variant's pictures of n samples: name -> columns of samples, on the CPU."""
+        with self.modules() as modules:
+            panels: dict[str, list[Tensor]] = self.engine.variant.panels(self._turn(n, seed, real, None, modules))
+            return {name: [column.float().cpu() for column in columns] for name, columns in panels.items()}
+
+    def stream(
+        self, n: int, seed: int = 0, *, real: Callable[[slice], Mapping[str, Tensor]] | None = None, part: int = 0, parts: int = 1, player: str = ""
+    ) -> Iterator[tuple[slice, Turn]]:
+        """The samples of :meth:`turn` in chunks, (rows, turn), none of them kept; ``part`` of ``parts`` makes every parts-th chunk.
+
+        real: rows -> the real items that fakes are made from; latents are then drawn chunk by chunk. player: makes what this player's
+        turns make, such as the way back of a translation.
+        """
+        latents = None
+        if real is None:
+            latents = self.latents(n, seed)
+        for rows in chunks(n, self.chunk, part, parts):
+            given = None if real is None else real(rows)
+            with self.modules() as modules:
+                cut = self._drawn(rows.stop - rows.start, seed, rows.start, given, modules) if latents is None else _cut(latents, rows)
+                yield rows, self._piece(rows, seed, given, cut, modules, player)
+
+    def latents(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None, start: int = 0) -> dict[str, Tensor]:
+        """The latents of n samples by name, all drawn at once, so that sample i is the same however many are asked for.
+
+        start: of samples made from real items, the row of the first, if they are a chunk of :meth:`stream`.
+        """
+        with self.modules() as modules:
+            return self._drawn(n, seed, start, real, modules)
+
+    def each(self, name: str, values: Tensor, columns: int, seed: int = 0) -> list[Tensor]:
+        """Samples of each of ``values`` (V, ...) of one latent: ``columns`` tensors (V, \\*shape), on the CPU.
+
+        Row i is of value i; the other latents of a column are those of one sample.
+        """
+        found = every_value(self.latents(columns, seed), name, values.to(self.engine.device))
+        made = self.turn(len(values) * columns, seed, latents=found).made[self.engine.experiment.description.outputs[0]]
+        return list(made.detach().float().cpu().unflatten(0, (len(values), columns)).unbind(1))
+
+    def opinions(self, x: Tensor) -> Tensor:
+        """What the first game's discriminator makes of samples (n, \\*shape), without augmentation and noise: (n,) float32 on the CPU.
+
+        The score of the loss, larger is more real; of patches the mean. Raises IndexError if the variant plays no game.
+        """
+        game = self.engine.experiment.games[0]
+        with self.modules() as modules, self.engine.processes.autocast():
+            turn = self._blank(len(x), 0, 0, {}, modules)
+            round = Round(game, "watcher", [], turn.now)
+            output = turn.discriminate(round, x.to(self.engine.device, torch.get_default_dtype()), role="fake", tag="feature")
+            score = turn.score(round, output).detach().float().cpu()
+        return score.flatten(1).mean(1) if score.dim() > 1 else score
+
+    def infer(self, real: Mapping[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
+        """What the variant's ``infer`` says of real items, name -> (n, ...), float32 on the CPU."""
+        with self.modules() as modules, self.engine.processes.autocast():
+            turn = self._blank(len(next(iter(real.values()))), seed, 0, real, modules)
+            return {name: found.detach().float().cpu() for name, found in self.engine.variant.infer(turn).items()}
+
+    def weights(self) -> dict[str, str]:
+        """Name of each generator -> the weights that it samples with: ``trained``, or what a trick put in their place."""
+        sampling = Sampling(dict(self.engine.modules))
+        self.engine.hooks.sampling(sampling=sampling)
+        named = {}
+        for name in self.engine.experiment.networks("generator"):
+            replaced = sampling.modules[name] is not self.engine.modules[name]
+            named[name] = sampling.weights.get(name, "replaced") if replaced else "trained"
+        return named
+
+    def _drawn(
+        self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module]
+    ) -> dict[str, Tensor]:  # fmt: skip
+        turn = self._blank(n, seed, start, real, modules)
+        self.engine.variant.sample(turn)
+        self.engine.hooks.sample(turn=turn)
+        return turn.latents
+
+    def _piece(
+        self, rows: slice, seed: int, real: Mapping[str, Tensor] | None, latents: dict[str, Tensor], modules: Mapping[str, nn.Module], player: str = ""
+    ) -> Turn:
+        """One chunk: what the variant makes of these latents and real items."""
+        turn = self._blank(rows.stop - rows.start, seed, rows.start, real, modules, player)
+        turn.latents = latents
+        self.engine.seed_forward(turn)
+        with self.engine.processes.autocast():
+            self.engine.variant.make(turn)
+        turn.made = {name: made.to(torch.get_default_dtype()) for name, made in turn.made.items()}
+        return turn
+
+    def _turn(
+        self, n: int, seed: int, real: Mapping[str, Tensor] | None, latents: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module]
+    ) -> Turn:
+        whole = self._blank(n, seed, 0, real, modules)
+        given = None if latents is None else {name: tensor.to(self.engine.device) for name, tensor in latents.items()}
+        whole.latents = self._drawn(n, seed, 0, real, modules) if given is None else given
+        pieces = [
+            self._piece(rows, seed, None if real is None else _cut(real, rows), _cut(whole.latents, rows), modules).made
+            for rows in chunks(n, self.chunk)
+        ]
+        whole.made = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+        return whole
+
+    def _blank(
+        self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module], player: str = ""
+    ) -> Turn:
+        draws = Draws(("sampling", seed, start), device=self.engine.device, by_row=True)
+        mine = None if real is None else {name: tensor.to(self.engine.device) for name, tensor in real.items()}
+        phase = Phase("sampling", player=player) if player else PHASE
+        return Turn(self.engine, phase, step=self.engine.clock.total, draws=draws, modules=modules, batch_size=n, real=mine)
+
+
+def chunks(n: int, size: int, part: int = 0, parts: int = 1) -> list[slice]:
+    """Rows 0 to n in chunks of ``size``: every ``parts``-th of them, from chunk ``part`` on."""
+    return [slice(start, min(start + size, n)) for start in range(part * size, n, parts * size)]
+
+
+def _cut(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
+    return {name: tensor[rows] for name, tensor in tensors.items()}
+
+
+def every_value(latents: Mapping[str, Tensor], name: str, values: Tensor) -> dict[str, Tensor]:
+    """Each of V values of one latent with each of n rows of the others, (V * n, ...): the rows of the first value come first."""
+    n = len(next(iter(latents.values())))
+    found = {other: latent.repeat(len(values), *[1] * (latent.dim() - 1)) for other, latent in latents.items()}
+    return {**found, name: values.to(latents[name].dtype).repeat_interleave(n, 0)}
+
+
+def between(ends: Tensor, points: int, *, arc: bool) -> Tensor:
+    """Pairs of latents (2 * pairs, ...) -> (pairs * points, ...), from the first of each pair to the second.
+
+    Labels and codes, which have nothing in between, are those of the first end.
+    """
+    first, second = ends[0::2], ends[1::2]  # (pairs, ...)
+    if not ends.is_floating_point():
+        return first.repeat_interleave(points, 0)
+    steps = torch.linspace(0, 1, points, dtype=ends.dtype, device=ends.device)
+    share = steps.view(1, points, *[1] * (ends.dim() - 1))  # (1, points, 1, ...)
+    first, second = first.unsqueeze(1), second.unsqueeze(1)  # (pairs, 1, ...)
+    if arc:
+        # White 2016, "Sampling Generative Networks": between normal latents a straight line passes where none are drawn. Directions go
+        # along the arc and lengths from one to the other: the arc of unequal lengths would leave them far behind where it is nearly half a circle.
+        axes = tuple(range(2, first.dim()))
+        here, there = first.norm(dim=axes, keepdim=True), second.norm(dim=axes, keepdim=True)  # (pairs, 1, 1, ...)
+        one, other = (first / here).double(), (second / there).double()
+        angle = 2 * torch.atan2((one - other).norm(dim=axes, keepdim=True), (one + other).norm(dim=axes, keepdim=True)).clamp(min=1e-6)
+        direction = ((1 - share) * angle).sin() * one + (share * angle).sin() * other
+        direction = direction / direction.norm(dim=axes, keepdim=True).clamp(min=1e-12)  # exactly opposite ones meet at 0
+        mixed = direction.to(ends.dtype) * ((1 - share) * here + share * there)
+    else:
+        mixed = (1 - share) * first + share * second
+    found: Tensor = mixed.flatten(0, 1)  # (pairs * points, ...)
+    return found

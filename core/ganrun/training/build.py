@@ -1,0 +1,317 @@
+"""From a recipe to an experiment: parts are made, networks built, and what cannot work is refused, all at once."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+import torch
+from torch import nn
+
+from ganrun.contracts.events import Events
+from ganrun.contracts.protocols import Refusal, Space
+from ganrun.data.reader import Reader
+from ganrun.distributed import DTYPES, Processes
+from ganrun.experiment.capabilities import check_capabilities, traits
+from ganrun.experiment.diagnostics import Refused as Refused
+from ganrun.experiment.diagnostics import RefusedError as RefusedError
+from ganrun.experiment.example_inputs import example_inputs
+from ganrun.experiment.initialise import initialise
+from ganrun.randomness import stable_hash
+from ganrun.recipe import Part, Recipe
+from ganrun.schedule import Clock
+from ganrun.words.game import Description, Game, Phase, Player
+
+
+@dataclass
+class Plan:
+    """What shapes networks before any exists: the payload of the event ``plan``."""
+
+    description: Description
+    spaces: Mapping[str, Space]
+
+
+@dataclass
+class Experiment:
+    """Everything a recipe stands for, built: the payload of the event ``build``, and what the engine trains."""
+
+    recipe: Recipe
+    dataset: Any
+    processes: Processes
+    clock: Clock
+    variant: Any
+    loss: Any
+    sampler: Any
+    tricks: list[Any]
+    evaluators: list[Any]
+    observers: list[Any]
+    hooks: Any
+    description: Description
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    optimizers: dict[str, Any] = field(default_factory=dict)
+    warnings: list[Refused] = field(default_factory=list)
+
+    @property
+    def players(self) -> dict[str, Player]:
+        """Name -> player."""
+        return {player.name: player for player in self.description.players}
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The schedule of a step."""
+        return self.description.phases
+
+    @property
+    def games(self) -> list[Game]:
+        """The games of the whole run."""
+        return self.description.games
+
+    def networks(self, kind: str) -> dict[str, nn.Module]:
+        """The built networks of one kind, ``generator``, ``discriminator`` or ``encoder``, by name."""
+        return {name: self.modules[name] for name, network in self.description.networks.items() if network.kind == kind}
+
+    def parameters(self, player: Player) -> list[nn.Parameter]:
+        """A player's parameters, each once, in a fixed order."""
+        left_out = {id(p) for name in player.without for p in self.module(name).parameters()}
+        found = {id(p): p for name in player.modules for p in self.module(name).parameters()}
+        return [parameter for key, parameter in found.items() if key not in left_out]
+
+    def module(self, name: str) -> nn.Module:
+        """A module by its dotted name, such as ``discriminator`` or ``discriminator.head``."""
+        first, _, rest = name.partition(".")
+        return self.modules[first].get_submodule(rest)
+
+    def components(self) -> dict[str, Any]:
+        """Label -> component that may have state, in the order of events: what checkpoints keep besides networks."""
+        named = {"variant": self.variant, "loss": self.loss, "sampler": self.sampler}
+        named |= {f"tricks.{i}.{part.name}": trick for i, (part, trick) in enumerate(zip(self.recipe.tricks, self.tricks))}
+        named |= {f"observers.{i}.{part.name}": o for i, (part, o) in enumerate(zip(self.recipe.observers, self.observers))}
+        return named
+
+    def reader(self, name: str, rows: int, attempt: int = 0) -> Reader:
+        """A new reader of the training data, with an order of its own in each attempt."""
+        settings = self.recipe.train
+        key = (settings.seed, "reader", name, *([attempt] if attempt else []))
+        return Reader(self.dataset, key, batch_rows=rows, device=self.processes.device, workers=settings.workers)
+
+
+def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = False) -> Experiment:
+    """Build the experiment of a recipe on its data. With ``meta`` no network is allocated: for ``--check``.
+
+    Raises:
+        RefusedError: with every reason found.
+    """
+    refusals: list[Refused] = []
+    variant, loss, sampler = make_parts((recipe.variant, recipe.loss, recipe.sampler), refusals)
+    tricks, observers = make_parts(recipe.tricks, refusals), make_parts(recipe.observers, refusals)
+    evaluators = make_parts([evaluator.part for evaluator in recipe.evaluators], refusals)
+    if refusals:
+        raise RefusedError(refusals)
+    hooks = event_manager([c for c in (variant, loss, sampler, *tricks, *evaluators, *observers) if c is not None])
+    try:
+        description = variant.describe(dataset.spaces)
+    except Refusal as refusal:
+        raise RefusedError([Refused(f"variant {recipe.variant.name}", refusal.why, refusal.instead)]) from refusal
+    clock = make_clock(recipe, dataset, processes)
+    experiment = Experiment(
+        recipe, dataset, processes, clock, variant, loss, sampler, tricks, evaluators, observers, hooks, description
+    )  # fmt: skip
+    labels = {id(c): label(part) for part, c in zip((*recipe.tricks, *recipe.observers), (*tricks, *observers))}
+    labels |= {id(c): label(part.part) for part, c in zip(recipe.evaluators, evaluators)}
+    labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}
+    for game in description.games:
+        description.networks[game.discriminator].interface.logits = getattr(loss, "logits", 1)
+    refusals += check_size(experiment) + check_loss(experiment)
+    refusals += call_each(hooks.plan, labels, plan=Plan(description, dataset.spaces))
+    refusals += build_networks(experiment, meta)
+    refusals += set_players(experiment)
+    if not refusals:
+        refusals += call_each(hooks.build, labels, experiment=experiment)
+        refusals += check_batch_statistics(experiment)
+    refusals += check_capabilities(experiment, labels)
+    if refusals:
+        raise RefusedError(refusals)
+    return experiment
+
+
+def make_parts(parts: Sequence[Part | None], refusals: list[Refused]) -> list[Any]:
+    """The components of some parts; what their constructors refuse is added to ``refusals``."""
+    made = []
+    for part in parts:
+        try:
+            made.append(None if part is None else part.make())
+        except Refusal as refusal:
+            made.append(None)
+            refusals.append(Refused(label(part), refusal.why, refusal.instead))
+    return made
+
+
+def label(part: Part | None) -> str:
+    """How a part is named to people: its kind and name."""
+    return f"{part.kind} {part.name}" if part else ""
+
+
+def event_manager(components: list[Any]) -> Any:
+    """The hooks of one run. Components are called in the order given (pluggy calls the last registered first)."""
+    manager = pluggy.PluginManager("ganrun")
+    manager.add_hookspecs(Events)
+    for number, component in reversed(list(enumerate(components))):
+        manager.register(component, name=f"{number} {type(component).__name__}")
+    manager.check_pending()
+    return manager.hook
+
+
+def call_each(hook: Any, labels: Mapping[int, str], **payload: Any) -> list[Refused]:
+    """Call an event on one component after the other, and collect what they refuse."""
+    refusals = []
+    for implementation in reversed(hook.get_hookimpls()):
+        try:
+            implementation.function(**{name: payload[name] for name in implementation.argnames})
+        except Refusal as refusal:
+            refusals.append(Refused(labels.get(id(implementation.plugin), ""), refusal.why, refusal.instead))
+    return refusals
+
+
+def make_clock(recipe: Recipe, dataset: Any, processes: Processes) -> Clock:
+    """What durations are measured against in this run."""
+    batch = recipe.train.batch_size * recipe.train.accumulate * processes.world
+    return Clock(recipe.train.steps.whole_steps(Clock(0, batch, len(dataset))), batch, len(dataset))
+
+
+def check_size(experiment: Experiment) -> list[Refused]:
+    """Refuse data that cannot fill one batch: its samples would come twice in it."""
+    clock = experiment.clock
+    if clock.dataset >= clock.batch:
+        return []
+    why = f"it has {clock.dataset} training items, fewer than the {clock.batch} of one step (batch_size x accumulate x processes)"
+    return [Refused(label(experiment.recipe.dataset), why, f"--set train.batch_size={max(1, clock.dataset)} or less")]
+
+
+def check_loss(experiment: Experiment) -> list[Refused]:
+    """Refuse games without a loss, and a loss on several logits where a game makes one of all outputs. Warn of one without a game."""
+    loss, games = experiment.loss, experiment.games
+    if loss is not None and not games:
+        why = f"{label(experiment.recipe.variant)} plays no game, so nothing asks for it, and it changes nothing"
+        experiment.warnings.append(Refused(label(experiment.recipe.loss), why, "leave `loss` out"))
+    if games and loss is None:
+        return [Refused(label(experiment.recipe.variant), "it plays a game, and nothing says what the two sides minimise", "add `loss: NAME`")]
+    made = next((game for game in games if game.logits is not None), None)
+    wanted = getattr(loss, "logits", 1)
+    if made is None or wanted == 1:
+        return []
+    why = f"it compares {wanted} logits a sample, and the game {made.name!r} makes one logit of all that the discriminator returns"
+    return [Refused(label(experiment.recipe.loss), why, "a loss on one logit, such as non-saturating")]
+
+
+def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
+    """Build every network the variant asks for from the recipe's part of its kind."""
+    refusals = []
+    asked_for = {network.kind for network in experiment.description.networks.values()}
+    for kind in ("generator", "discriminator", "encoder"):
+        unused: Part | None = getattr(experiment.recipe, kind)
+        if unused is not None and kind not in asked_for:
+            why = f"{label(experiment.recipe.variant)} asks for no {kind}, so none is built of it, and it changes nothing"
+            experiment.warnings.append(Refused(f"{kind} {unused.name}", why, f"leave `{kind}` out"))
+    for name, network in experiment.description.networks.items():
+        part: Part | None = getattr(experiment.recipe, network.kind)
+        if part is None:
+            refusals.append(Refused(label(experiment.recipe.variant), f"it needs {'an' if network.kind[0] in 'aeiou' else 'a'} {network.kind}", f"add `{network.kind}: NAME`"))
+            continue
+        factory, interface = part.component.factory, network.interface
+        for verb, space in (("takes", interface.takes), ("makes", interface.makes)):
+            served = getattr(factory, verb, None)
+            if space is not None and served is not None and space.kind not in served:
+                why = f"as {name} it would have to {verb.rstrip('s')} {space}, but what it {verb} is {' or '.join(sorted(served))}"
+                refusals.append(Refused(label(part), why, f"ganrun list-plugins --kind {network.kind}"))
+                break
+        else:
+            try:
+                experiment.modules[name] = _build_network(experiment, name, part, network.interface, meta)
+            except Refusal as refusal:
+                refusals.append(Refused(f"{label(part)} as {name}", refusal.why, refusal.instead))
+    return refusals
+
+
+def _build_network(experiment: Experiment, name: str, part: Part, interface: Any, meta: bool) -> nn.Module:
+    """One network, its weights drawn from a key of its own on the CPU, so that they are the same on every device."""
+    settings, device = experiment.recipe.train, experiment.processes.device
+    with torch.random.fork_rng(devices=[]), torch.device("meta" if meta else "cpu"):
+        torch.default_generator.manual_seed(stable_hash(settings.seed, "network", name))
+        module: nn.Module = part.make(interface)
+        if not meta:
+            initialise(module, init_of(experiment, name))
+    module = module.to(DTYPES[settings.precision])
+    if settings.channels_last:
+        module = module.to(memory_format=torch.channels_last)
+    return module if meta else module.to(device)
+
+
+def init_of(experiment: Experiment, module: str) -> Any:
+    """The initialisation that the module's player asks for, None if no player has it."""
+    for player in experiment.description.players:
+        if module in {name.partition(".")[0] for name in player.modules}:
+            settings = experiment.recipe.players.get(player.name)
+            return settings.init if settings else None
+    return None
+
+
+def set_players(experiment: Experiment) -> list[Refused]:
+    """Give each player its optimiser and its updates per step, and refuse settings of players that do not exist."""
+    recipe, players = experiment.recipe, experiment.players
+    known = {*players, *getattr(experiment.variant, "defaults", {}).get("players", {})}  # a variant may have a player for some data only
+    refusals = [
+        Refused(f"players.{name}", f"{label(recipe.variant)} has no such player", f"its players are {', '.join(players)}")
+        for name in recipe.players
+        if name not in known
+    ]
+    for name in players:
+        settings = recipe.players.get(name)
+        if settings is None:
+            refusals.append(Refused(f"players.{name}", "it has no optimiser", f"add `players: {{{name}: {{optimizer: adam}}}}`"))
+            continue
+        experiment.optimizers[name] = next(iter(make_parts([settings.optimizer], refusals)), None)
+        for phase in experiment.phases:
+            if phase.player == name and phase.terms is None and phase.when is None and settings.updates is not None:
+                phase.repeats = settings.updates
+        own = [phase for phase in experiment.phases if phase.player == name and phase.terms is None]
+        if settings.updates is not None and own and all(phase.when is not None for phase in own):
+            why = f"{label(recipe.variant)} says in which steps {name} moves: updates a step would break its schedule"
+            refusals.append(Refused(f"players.{name}.updates", why, "leave it out"))
+    for first, second in zip(experiment.phases, experiment.phases[1:]):
+        if first.together and first.together == second.together and first.repeats != second.repeats:
+            why = f"phases {first.name} and {second.name} are one move, so their players are updated equally often"
+            refusals.append(Refused(f"players.{second.player}.updates", why, f"set updates of {first.player} and {second.player} to one number"))
+    return refusals
+
+
+def check_batch_statistics(experiment: Experiment) -> list[Refused]:
+    """Refuse BatchNorm over one number a channel, and warn where it sees one micro-batch of several."""
+    train, refusals = experiment.recipe.train, []
+    for name, network in experiment.description.networks.items():
+        module = experiment.modules[name]
+        if "batch-statistics" not in traits(module.modules()):
+            continue
+        if train.accumulate > 1:
+            why = "BatchNorm takes mean and variance from one micro-batch, not from the whole batch of a step"
+            experiment.warnings.append(Refused(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate"))
+        if train.batch_size // network.interface.pack == 1 and _normalises_single_numbers(module, network.interface):
+            why = "a forward of it sees one row, in which BatchNorm finds one number a channel: minus its own mean that is 0, always"
+            refusals.append(Refused(f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`"))
+    return refusals
+
+
+def _normalises_single_numbers(module: nn.Module, interface: Any) -> bool:
+    """Whether a BatchNorm of a network sees one number a channel in a row. Found by running a copy of it on the meta device."""
+    found: list[bool] = []
+    twin = copy.deepcopy(module).to("meta").eval()
+    for layer in twin.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.register_forward_pre_hook(lambda layer, args: found.append(args[0].shape[2:].numel() == 1))
+    dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
+    with contextlib.suppress(RuntimeError), torch.no_grad():  # of a network that does not run on shapes alone we know nothing
+        twin(*example_inputs(interface, 1, dtype=dtype))
+    return any(found)

@@ -1,0 +1,182 @@
+"""A run's folder: who may write it, and what says how it came about."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ganrun import jsonl
+from ganrun.catalog.catalog import Catalog
+from ganrun.data import labels as labels
+from ganrun.errors import UserError
+from ganrun.recipe import Recipe, diff, dump, load_recipe
+from ganrun.training import checkpoint
+
+if TYPE_CHECKING:
+    from ganrun.training.run import Run
+
+# The last two go last: while both are there, the folder holds a run.
+OURS = ("checkpoints", "metrics.jsonl", "evaluations.jsonl", "evaluations", "health.jsonl", "samples", "tracker", "recipe.yaml", "versions.json")
+
+
+class Folder:
+    """The folder of a run, locked while it is open: two processes never write one folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: Any = None
+        self._made = False
+
+    def __enter__(self) -> Folder:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file; give another --output folder")
+        if is_main_process():
+            try:
+                self._made = not self.path.exists()
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock = (self.path / ".lock").open("w")
+            except OSError as error:
+                raise UserError(f"{self.path} cannot be made or written: {error.strerror or error}; give another --output folder") from error
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(f"another process is writing {self.path}; wait for it, or give another --output") from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._lock is not None:
+            if [path.name for path in self.path.iterdir()] == [".lock"]:  # nothing was written: leave nothing behind
+                shutil.rmtree(self.path) if self._made else (self.path / ".lock").unlink()
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing is not enough: worker processes have inherited the file
+            self._lock.close()
+
+    @property
+    def holds_run(self) -> bool:
+        """Whether a run was started here before."""
+        return is_run(self.path)
+
+    def check(self, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> None:
+        """Refuse to start over a run, to resume none, or to resume another experiment."""
+        if not self.holds_run and (self.path / "recipe.yaml").exists():
+            raise UserError(f"{self.path / 'recipe.yaml'} is no run's, and a run here would write over it; give another --output folder")
+        if resume and not self.holds_run:
+            raise UserError(f"{self.path} holds no run to resume; leave out --resume to start one")
+        if self.holds_run and not (resume or overwrite):
+            raise UserError(f"{self.path} holds a run; go on with it with --resume, replace it with --overwrite, or give another --output")
+        if resume and not force:
+            check_plugins(self.path, recipe, catalog)
+            before = load_recipe(self.path / "recipe.yaml", catalog=catalog).resolved
+            changed = [str(change) for change in diff(before, recipe.resolved) if change.path != "train.steps"]
+            if changed:
+                listed = "\n  ".join(changed)
+                raise UserError(
+                    f"{self.path} was started from another recipe; --resume accepts a longer train.steps and nothing else:\n  {listed}\n"
+                    "go back to that recipe, start anew with another --output, or add --force to go on all the same"
+                )
+
+    def prepare(self, run: Run, *, resume: bool, overwrite: bool) -> None:
+        """Write what says how the run came about. What a resumed or overwritten run no longer needs goes first.
+
+        Only the main process does so. The recipe is written last, so that a process killed before has left no run.
+        """
+        if not run.is_main:
+            return
+        if overwrite and not resume:
+            for name in OURS:
+                path = self.path / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if resume:
+            forget_after(self.path, run.step)
+        self._write("versions.json", json.dumps(versions(run), indent=1))
+        self._write("recipe.yaml", dump(run.recipe.resolved))
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file as a whole, or not at all."""
+        temporary = self.path / f".{name}.writing"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, self.path / name)
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Remove what the core keeps of later steps in the folder of a run, which takes them again."""
+    checkpoint.discard_after(path / "checkpoints", step)
+    jsonl.cut(path / "evaluations.jsonl", step)
+    for picture in (path / "evaluations").glob("*-*.png"):
+        number = picture.stem.rpartition("-")[2]
+        if number.isdigit() and int(number) > step:
+            picture.unlink()
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that writes folders, among those torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is the folder of a run."""
+    return (path / "recipe.yaml").is_file() and (path / "versions.json").is_file()
+
+
+def check_plugins(folder: Path, recipe: Recipe, catalog: Catalog) -> None:
+    """Hold the plugins that a run was started with against those there are now.
+
+    Another version of a distribution is told. A changed file that is not installed is refused: nothing else tells it
+    from the one that was trained with.
+    """
+    kept = json.loads((folder / "versions.json").read_text(encoding="utf-8"))["plugins"]
+    for part in recipe.parts():
+        name = f"{part.kind}.{part.name}"
+        before, now = kept.get(name), catalog.provenance(part.kind, part.name)
+        if before is None or before == now:
+            continue
+        if before.get("sha256") != now.get("sha256"):
+            raise UserError(
+                f"{name} is not what {folder} was started with: {_said(before)} then, {_said(now)} now; "
+                "bring the old one back, start anew with another --output, or add --force to go on all the same"
+            )
+        if before.get("version") != now.get("version"):
+            print(f"warning: {name} was of {_said(before)} when this run was started, and is of {_said(now)} now", flush=True)
+
+
+def _said(provenance: dict[str, Any]) -> str:
+    if provenance.get("sha256"):
+        return f"{provenance['file']} (SHA-256 {provenance['sha256'][:12]}...)"
+    return " ".join(str(provenance[key]) for key in ("distribution", "version", "module") if provenance.get(key))
+
+
+def versions(run: Run) -> dict[str, Any]:
+    """What a run was made with: versions of the plugins used, of the libraries, and the machine."""
+    libraries = ("ganrun", "torch", "torchvision", "accelerate", "pluggy", "pydantic", "safetensors", "numpy")
+    device = run.processes.device
+    return {
+        "plugins": {f"{part.kind}.{part.name}": run.catalog.provenance(part.kind, part.name) for part in run.recipe.parts()},
+        "libraries": {name: metadata.version(name) for name in libraries},
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+        "processes": run.processes.world,
+        "base": str(run.recipe.base),
+        "data": description_of(run.experiment.dataset),
+        "command": sys.argv,
+    }
+
+
+def description_of(dataset: Any) -> dict[str, Any]:
+    """What a run keeps of its data set, so that it can be opened without it: see :class:`ganrun.inference.trained.KeptData`."""
+    return {
+        "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
+        "items": len(dataset),
+        "provides": sorted(getattr(dataset, "provides", ())),
+        "label_names": asking.names_of(dataset),
+    }

@@ -1,0 +1,340 @@
+"""A run: it builds the parts of a recipe, owns the run's folder, and loops over the steps."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import DataFiles, Dataset
+from ganrun.data.download import data_cache
+from ganrun.distributed import DTYPES, Agreement, Processes
+from ganrun.engine.engine import Engine
+from ganrun.errors import UserError
+from ganrun.evaluation.evaluation import Evaluation
+from ganrun.evaluation.provenance import due, evaluate
+from ganrun.evaluation.sources import Generated
+from ganrun.recipe import Part, Recipe
+from ganrun.sampling.sampling import Studio
+from ganrun.training import checkpoint
+from ganrun.training.build import Experiment, build
+from ganrun.training.folder import Folder, is_main_process
+from ganrun.training.rollback import Rollback
+
+
+class Run:
+    """One training run. It is the payload of the run-level events. ``data`` stands in for the train split of a run that is not trained.
+
+    recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
+    experiment, engine, studio, evaluation: the built parts. scores: the latest of each evaluator. attempt: part of
+    every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt`` and ``reason``, oldest first.
+    newest_picture: what an observer drew last, for others to show. notices: name -> a line that is shown beside the
+    losses for as long as it is here.
+    """
+
+    def __init__(self, recipe: Recipe, catalog: Catalog, folder: Path | None = None, *, data: Any = None) -> None:
+        self.recipe = recipe
+        self.catalog = catalog
+        self.folder = folder
+        self.processes = Processes(recipe.train.device, recipe.train.precision)
+        self.dataset = datasets(recipe)
+        self.experiment: Experiment = build(recipe, self.dataset("train") if data is None else data, self.processes)
+        self.evaluators = list(zip(recipe.evaluators, self.experiment.evaluators))
+        self.engine = Engine(self.experiment)
+        self.studio = Studio(self.engine)
+        self.evaluation = Evaluation(
+            Generated(self.studio, self.dataset, recipe.train.seed), self.dataset, data_cache(), seed=recipe.train.seed, folder=folder,
+            base=recipe.base, processes=self.processes,
+        )  # fmt: skip
+        self.step = 0
+        self.steps = self.experiment.clock.total
+        self.scores: dict[str, float] = {}
+        self.resumed_from: int | None = None
+        self.newest_picture: Path | None = None
+        self.notices: dict[str, str] = {}
+        self.rollbacks: list[dict[str, Any]] = []
+        self._stop = ""
+        self._agreement = Agreement(self.processes)
+        self._rollback = Rollback(self)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and speaks to people."""
+        return self.processes.is_main
+
+    @property
+    def attempt(self) -> int:
+        """How often this run was rolled back."""
+        return self.engine.attempt
+
+    @property
+    def going_back_to(self) -> int | None:
+        """The step whose checkpoint a rollback that was asked for needs: it has to stay. None: nothing was asked."""
+        return self._rollback.wish.to if self._rollback.wish is not None else None
+
+    def metrics(self) -> dict[str, float]:
+        """``phase/term`` -> value in the latest turn of each phase. Waits for the device: call it on a stride."""
+        return {f"{phase}/{name}": float(value) for phase, terms in self.engine.terms.items() for name, value in terms.items()}
+
+    def stop(self, reason: str) -> None:
+        """End the run after this step."""
+        self._stop = self._stop or reason
+
+    def roll_back(self, reason: str, *, before: int | None = None) -> bool:
+        """Go back, after this step, to the newest intact checkpoint of a step up to ``before`` (default: any earlier one).
+
+        The next steps draw other numbers and read the data in another order, as a new attempt. What was written of later
+        steps is removed, and the event ``rolled_back`` follows. All processes call it alike, or the main one alone; several
+        processes may take a few more steps until all know.
+
+        Returns:
+            False if there is no such checkpoint. Nothing happens then, and the caller decides, such as to stop.
+        """
+        return self._rollback.ask(reason, before)
+
+    # --- the loop -------------------------------------------------------------------------------------------
+
+    def train(self) -> str:
+        """Train to the end, or until asked to stop. Returns ``finished`` or ``interrupted`` (or a reason given to stop)."""
+        hooks: Any = self.experiment.hooks
+        reason = "failed"
+        with signals(self.stop, speak=self.is_main):
+            try:
+                hooks.run_start(run=self)
+                while self.step < self.steps and not self._agreed_to_stop():
+                    self.engine.step(self.step)
+                    self.step += 1
+                    self._evaluate()
+                    hooks.step_end(run=self)
+                    self._rollback.after_step(at_once=self.step >= self.steps)
+                reason = self._stop if self.step < self.steps else "finished"
+            finally:
+                hooks.run_end(run=self, reason=reason)
+        return reason
+
+    def _agreed_to_stop(self) -> bool:
+        if self._agreement.any(self.step, bool(self._stop)):
+            self._stop = self._stop or "interrupted"
+            self._rollback.after_step(at_once=True)  # so that what is saved now is not what somebody wanted to leave
+            return True
+        return False
+
+    def _evaluate(self) -> None:
+        if not due(self):
+            return
+        with self.processes.averaged_buffers(self.experiment.modules.values()):
+            self.evaluation.forget_fakes()
+            with self._saved_if_it_fails(), self.evaluation.together() as leading:
+                if leading:
+                    scores = evaluate(self)
+                    self.scores.update(scores)
+                    self.experiment.hooks.evaluate(run=self, scores=scores)
+        self.processes.wait()
+
+    @contextmanager
+    def _saved_if_it_fails(self) -> Iterator[None]:
+        """Save the run where an evaluator fails: the step it scores is whole. With several processes saving takes all of them."""
+        try:
+            yield
+        except Exception:
+            if self.processes.world == 1 and self.folder is not None:
+                self.save()
+            raise
+
+    # --- state ----------------------------------------------------------------------------------------------
+
+    def save(self) -> Path | None:
+        """Write a checkpoint of this moment, in all processes at once. Returns its folder in the main process."""
+        assert self.folder is not None, "a run without a folder cannot be saved"
+        state = self.state_dict()
+        path = checkpoint.write(self.folder / "checkpoints", self.step, state) if self.is_main else None
+        self.processes.wait()
+        self.experiment.hooks.checkpoint(run=self, path=path)
+        return path
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a resumed run needs: a tree of tensors and plain values. Collective."""
+        components = {
+            name: component.state_dict() for name, component in self.experiment.components().items() if hasattr(component, "state_dict")
+        }
+        modules, alone = self.experiment.modules, self.processes.world == 1
+        buffers = {} if alone else {name: {key: b.clone() for key, b in module.named_buffers()} for name, module in modules.items()}
+        with self.processes.averaged_buffers(modules.values()):
+            networks = {
+                name: {key: tensor if alone else tensor.clone() for key, tensor in module.state_dict().items()}
+                for name, module in modules.items()
+            }  # fmt: skip
+        return {
+            "step": self.step,
+            "steps": self.steps,
+            "attempt": self.attempt,
+            "rollbacks": [dict(entry) for entry in self.rollbacks],
+            "world": self.processes.world,
+            "threads": torch.get_num_threads(),
+            "modules": networks,
+            "buffers": [] if alone else self.processes.gather(buffers),  # of each process, before they were averaged
+            "optimizers": {name: checkpoint.optimizer_state(o) for name, o in self.engine.optimizers.items()},
+            "positions": self.engine.readers.positions,
+            "components": self.processes.gather(components),
+            "scores": dict(self.scores),
+            "terms": self.engine.terms,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to the moment of a state. Raises CheckpointError if it is of another experiment."""
+        if state["world"] != self.processes.world:
+            raise checkpoint.CheckpointError(
+                f"this run was trained by {state['world']} process(es) and cannot be resumed by {self.processes.world}: pools of samples "
+                f"and the order of data belong to each process; start {state['world']} process(es)"
+            )
+        load_modules(self.experiment, state["modules"])
+        for name, buffers in (state["buffers"][self.processes.rank] if state["buffers"] else {}).items():
+            for key, buffer in self.experiment.modules[name].named_buffers():
+                buffer.copy_(buffers[key])
+        for name, optimizer in self.engine.optimizers.items():
+            checkpoint.restore_optimizer(optimizer, state["optimizers"][name])
+        for name, component in self.experiment.components().items():
+            kept = state["components"][self.processes.rank].get(name)
+            if kept is not None:
+                component.load_state_dict(kept)
+        self.engine.attempt = state["attempt"]
+        self.rollbacks = [dict(entry) for entry in state.get("rollbacks", ())]  # older checkpoints have none
+        self.engine.readers.positions = state["positions"]
+        self.scores = dict(state["scores"])
+        self.engine.terms = dict(state["terms"])
+        self.step = state["step"]
+
+
+def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> None:
+    """Load networks by name. Raises CheckpointError with the first difference if they do not fit."""
+    for name, module in experiment.modules.items():
+        try:
+            module.load_state_dict(modules[name])
+        except (KeyError, RuntimeError) as error:
+            line = str(error).splitlines()[-1].strip()
+            raise checkpoint.CheckpointError(f"network {name} does not fit the checkpoint: {line}; were its parameters changed?") from error
+
+
+def datasets(recipe: Recipe) -> Callable[[str], Dataset]:
+    """Split -> data set of a recipe, each made once."""
+    return datasets_of_part(recipe.dataset, recipe.base)
+
+
+def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
+    """Split -> data set of a part, each made once; its relative paths start at ``base``."""
+    files = DataFiles(base, data_cache())
+
+    @cache
+    def dataset(split: str) -> Dataset:
+        made: Dataset = part.make(files, split)
+        return made
+
+    return dataset
+
+
+def train(
+    recipe: Recipe, catalog: Catalog, folder: Path, *, resume: bool = False, overwrite: bool = False, force: bool = False
+) -> Run:  # fmt: skip
+    """Train a recipe in a folder, from the start or from its newest intact checkpoint. Returns the ended run.
+
+    Raises:
+        UserError: if the recipe is refused, or the folder holds a run and neither resume nor overwrite is given.
+    """
+    with settings_of_torch(recipe), Folder(folder) as place:
+        if place.holds_run and is_main_process():
+            checkpoint.recover(folder / "checkpoints")
+        place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
+        run = Run(recipe, catalog, folder)
+        if resume and checkpoint.listing(folder / "checkpoints"):
+            go_on(run, folder, force=force)
+        elif recipe.init is not None:
+            start_from(run, (recipe.base / recipe.init).expanduser())
+        run.processes.wait()  # before the main process changes what the others read
+        place.prepare(run, resume=resume, overwrite=overwrite)
+        run.processes.wait()
+        try:
+            for part, evaluator in run.evaluators:
+                run.evaluation.prepare(part.part, evaluator)
+            run.train()
+        finally:
+            run.engine.readers.close()
+        return run
+
+
+def go_on(run: Run, folder: Path, *, force: bool) -> None:
+    """Load the newest intact checkpoint of a run's folder. One that was killed before its first starts anew instead."""
+    _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
+    if run.steps < state["steps"] and not force:
+        raise UserError(
+            f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; --resume accepts a longer train.steps, "
+            "not a shorter one: add --force to go on all the same"
+        )
+    run.load_state_dict(state)
+    run.resumed_from = step
+    if run.is_main:
+        for line in damaged:
+            print(f"warning: {line}; an older one is used", flush=True)
+        if state["threads"] != torch.get_num_threads():
+            print(f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise", flush=True)
+
+
+def start_from(run: Run, other: Path) -> None:
+    """Take the networks' weights of another run's newest checkpoint; everything else starts anew."""
+    source = other if (other / "manifest.json").exists() else None
+    if source is None and not (other / "checkpoints").is_dir():
+        raise UserError(f"init: {other} is neither a run's folder nor a checkpoint")
+    state = checkpoint.read(source)[1] if source else checkpoint.newest_intact(other / "checkpoints")[2]
+    load_modules(run.experiment, state["modules"])
+
+
+@contextmanager
+def settings_of_torch(recipe: Recipe) -> Iterator[None]:
+    """torch's global settings for the time of a run, put back afterwards."""
+    before = (torch.get_default_dtype(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    torch.set_default_dtype(DTYPES[recipe.train.precision])
+    if recipe.train.threads:
+        torch.set_num_threads(recipe.train.threads)
+    if recipe.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS is not deterministic
+    torch.use_deterministic_algorithms(recipe.train.deterministic or before[2], warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before[0])
+        torch.set_num_threads(before[1])
+        torch.use_deterministic_algorithms(before[2])
+
+
+@contextmanager
+def signals(stop: Callable[[str], None], *, speak: bool = True) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or SIGHUP (a closed terminal) asks to stop after the step; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+    before = {number: signal.getsignal(number) for number in caught}
+
+    def first(number: int, frame: FrameType | None) -> None:
+        for caught_number in caught:
+            signal.signal(caught_number, signal.SIG_DFL)
+        stop("interrupted")
+        with suppress(RuntimeError, OSError):  # in the middle of another print, or nobody reads any more
+            if speak:
+                print("\nfinishing this step, then saving; once more to end at once", flush=True)
+
+    for number in caught:
+        signal.signal(number, first)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""The words of a training step, as classes."""
