@@ -28,7 +28,8 @@ import torch
 from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import find_recipe, load_recipe
-from ganrun.training.run import Run, settings_of_torch
+from ganrun.training.run import Run
+from ganrun.training.torch_settings import settings_of_torch
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 SMALL = {

@@ -40,6 +40,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
 from ganrun.data.reader import InMemory, fingerprint, permutation
+from ganrun.data.splits import datasets_of_part
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.provenance import measure
@@ -48,7 +49,6 @@ from ganrun.evaluation.sources import Stored
 from ganrun.inference.compare import entries
 from ganrun.randomness import stable_hash
 from ganrun.recipe import load_evaluators, load_part
-from ganrun.training.run import datasets_of_part
 
 SIDE = 32
 TEACHING = 10_000  # pictures that teach the classifier of data without a shipped one; they are in no other part

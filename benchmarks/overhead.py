@@ -24,12 +24,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import hookimpl
 from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
 from ganrun.training import checkpoint
 from ganrun.training.build import event_manager
-from ganrun.training.run import Run, settings_of_torch
+from ganrun.training.run import Run
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.hooks import hookimpl
 
 BATCH = 64
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]

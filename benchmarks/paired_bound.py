@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.reader import prepared
 from ganrun.randomness import Draws
 from ganrun.recipe import find_recipe, load_recipe
-from ganrun.training.run import Run, settings_of_torch
+from ganrun.training.run import Run
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.evaluators.hidden_pairs import errors
 
 QUIET = {"without": ["progress", "samples", "metrics-log", "health", "checkpoints"], "evaluators": []}

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import ganrun
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.image_grid import grid, joined, save
 from ganrun.data.reader import permutation, prepared
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.digits import Digits
 
 COUNT = 64

@@ -24,10 +24,10 @@ from _runs import Line, Method, collect, kept, of, parser, spread, table, traine
 from ordering import adam
 from torch import Tensor
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.download import data_cache
 from ganrun.data.reader import fingerprint
 from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.stacked_digits import StackedDigits
 from ganrun_plugins.features.classifier import Classifier

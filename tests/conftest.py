@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import Component, hookimpl
 from ganrun.recipe import load_recipe
+from ganrun.words.hooks import Component, hookimpl
 
 # The longest contract checks of the built-in plugins. The quick tier keeps check_resumes, which fails, too, if two runs of one recipe differ.
 IN_THE_SLOW_TIER = ("check_same_seed_same_bits", "check_resumes_late", "check_two_instances_work")
@@ -74,7 +74,8 @@ def tiny():
 @pytest.fixture
 def make_run(plugin_module):
     """A function that builds the run of a recipe (a dict), with uninstalled plugins, without a folder."""
-    from ganrun.training.run import Run, settings_of_torch
+    from ganrun.training.run import Run
+    from ganrun.training.torch_settings import settings_of_torch
 
     def make(recipe, plugins=None):
         catalog = Catalog(modules=[plugin_module(plugins)] if plugins else [])

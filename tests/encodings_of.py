@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 LINEAR = {"mlp": {"widths": [], "norm": "none"}}

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import KINDS, ComponentHooks, Events
+from ganrun.contracts.events import Events
 from ganrun.experiment.capabilities import provided_by
 from ganrun.recipe import load_recipe
 from ganrun.testing import Plugin, checks_of
 from ganrun.testing.runs import build_run
 from ganrun.testing.tricks import recorded
 from ganrun.training.run import train
+from ganrun.words.hooks import KINDS, ComponentHooks
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ganrun.contracts.events import Component, hookimpl
+from ganrun.words.hooks import Component, hookimpl
 
 if TYPE_CHECKING:
     from ganrun.api import load as load

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganrun.contracts.events import hookimpl
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import Round, Term
+from ganrun.words.hooks import hookimpl
 
 
 def steps(run, count):

@@ -13,6 +13,7 @@ import pytest
 
 from ganrun.catalog.catalog import Catalog, PluginError
 from ganrun.errors import UserError
+from ganrun.testing.plugin_check import check_plugins
 
 GOOD = '''\
 """A loss that does nothing.
@@ -349,6 +350,6 @@ def test_a_file_given_twice_counts_once(tmp_path: Path) -> None:
 def test_check_reports_what_cannot_be_loaded_and_goes_on(install: Install) -> None:
     text = GOOD.format(name="fine") + '    yield Component("trick", "unlisted", Nothing)\n'
     install("mixed", {"loss.bad": "mixed_bad", "loss.fine": "mixed_fine"}, {"mixed_bad.py": "1 / 0", "mixed_fine.py": text})
-    found = {entry.qualified: lines for entry, lines in Catalog().check("loss") if entry.distribution == "mixed"}
+    found = {entry.qualified: lines for entry, lines in check_plugins(Catalog(), "loss") if entry.distribution == "mixed"}
     assert "ZeroDivisionError" in found["loss.bad"][0]
     assert found["loss.fine"] == ["trick.unlisted is yielded too, but has no entry point"]

@@ -3,11 +3,11 @@
 import pytest
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Because
 from ganrun.errors import UserError
 from ganrun.preflight.combinations import REFUSED, WARNS, WORKS, Bench, combinations, pairs, shares, start
 from ganrun.testing.covering import Cover, pairs_of
 from ganrun.testing.matrix import problems_of_run
+from ganrun.words.spaces import Because
 
 
 class Careful:
@@ -45,7 +45,7 @@ def test_a_pair_counts_as_refused_only_if_every_variant_refuses_it():
 
 
 def test_a_variant_that_no_data_fits_is_an_error(plugin_module):
-    from ganrun.contracts.protocols import Refusal
+    from ganrun.words.spaces import Refusal
     from ganrun_plugins.variants.gan import GAN
 
     class Picky(GAN):
@@ -79,8 +79,8 @@ def test_pairs_of_three_items_are_three():
 
 
 def test_a_member_that_is_not_as_it_should_be_is_found(plugin_module, tiny):
-    from ganrun.contracts.events import hookimpl
     from ganrun.testing import probe
+    from ganrun.words.hooks import hookimpl
 
     class Silent:
         """Hears an event that does not come under a loss without targets."""

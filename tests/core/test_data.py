@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.contracts.protocols import Space
 from ganrun.data.reader import DataError, InMemory, Order, Reader, fingerprint, permutation, read_items, selected_classes
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
+from ganrun.words.spaces import Space
 
 
 class Streamed:

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganrun.contracts.events import Events, hookimpl
+from ganrun.contracts.events import Events
 from ganrun.randomness import Draws
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import Phase, Stream, Term
+from ganrun.words.hooks import hookimpl
 
 
 def weights(run):

@@ -6,15 +6,15 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Because, Refusal, Space
 from ganrun.data.reader import InMemory
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation
-from ganrun.evaluation.provenance import due, evaluate
 from ganrun.evaluation.sources import Stored
 from ganrun.training.build import RefusedError
+from ganrun.training.scoring import due, evaluate
 from ganrun.words.game import Description
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Because, Refusal, Space
 
 
 class Counting:

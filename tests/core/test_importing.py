@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.protocols import Interface, Space
 from ganrun.errors import UserError
 from ganrun.inference.import_weights import fitted, read_weights
+from ganrun.words.spaces import Interface, Space
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganrun_plugins.networks.patchgan import PatchGAN
 from ganrun_plugins.networks.resnet_translator import ResnetTranslator

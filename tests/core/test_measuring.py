@@ -9,8 +9,9 @@ from safetensors import SafetensorError
 
 from ganrun import jsonl
 from ganrun.evaluation import feature_store
-from ganrun.evaluation.provenance import FILE, Measured, differences, evaluate, few, joined, keep, kept
+from ganrun.evaluation.provenance import FILE, Measured, differences, few, joined, keep, kept
 from ganrun.evaluation.scores import Score, share
+from ganrun.training.scoring import evaluate
 
 PIXELS = {"frechet-distance": {"features": "pixels", "samples": 100}}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.testing.plugin_check import check_plugins
 
 CHECKED = '''\
 """Something to check."""
@@ -28,7 +29,7 @@ def problems(tmp_path: Path, kind: str, method: str = "", change: tuple[str, str
     """What the check finds in a class of this kind with this method."""
     file = tmp_path / "checked.py"
     file.write_text(CHECKED.format(kind=kind, method=method).replace(*change))
-    return next(found for entry, found in Catalog(modules=[file]).check(kind) if entry.name == "checked")
+    return next(found for entry, found in check_plugins(Catalog(modules=[file]), kind) if entry.name == "checked")
 
 
 def test_check_finds_nothing_wrong_with_a_right_plugin(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Because, Refusal
 from ganrun.errors import PluginError
 from ganrun.training.remedies import PROBLEMS, knows, remedies_for
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Because, Refusal
 
 AILMENT = "hiccups"  # no shipped trick knows it
 

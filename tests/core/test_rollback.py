@@ -7,11 +7,11 @@ import torch
 from PIL import Image
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import hookimpl
 from ganrun.data.reader import permutation
 from ganrun.recipe import load_recipe
 from ganrun.training import checkpoint
 from ganrun.training.run import train
+from ganrun.words.hooks import hookimpl
 
 
 class GoBack:

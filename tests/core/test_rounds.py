@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Because, Interface, Space
 from ganrun.engine.engine import pace, slowed
 from ganrun.experiment.example_inputs import example_inputs
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
 from ganrun.words.game import Phase, Term
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Because, Interface, Space
 
 
 class TwoNumbers:

@@ -10,13 +10,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.contracts.events import Component, hookimpl
-from ganrun.contracts.protocols import Space
 from ganrun.data.reader import InMemory
 from ganrun.schedule import Scheduled
 from ganrun.testing import Plugin, checks_of
 from ganrun.testing.plugin import Example
 from ganrun.words.game import DiscriminatorOutput, Term
+from ganrun.words.hooks import Component, hookimpl
+from ganrun.words.spaces import Space
 
 
 def plugin_of(kind, factory, example=None, doc="A wrong plugin. Nobody, 2026."):

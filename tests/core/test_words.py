@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.protocols import Because, Interface, Space
 from ganrun.engine.engine import pace
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
 from ganrun.words.game import Game, Network, Phase, Player, Stream, Term
+from ganrun.words.spaces import Because, Interface, Space
 from ganrun_plugins.variants.gan import GAN
 
 LABELS = Space("labels", (), 3)

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.experiment.capabilities import traits
 from ganrun.recipe import find_recipe, load_recipe
 from ganrun.testing import probe
 from ganrun.testing.matrix import problems_of_run
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.acgan import ACGANDiscriminator, ACGANGenerator, Noise
 
 CIFAR, LATENT, TEN = Space("image", (3, 32, 32)), Space("latent", (110,)), Space("labels", (), 10)

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Round, Stream, Turn
+from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Round, Stream
 from ganrun_plugins.tricks._ada_pipeline import draw, placed, recoloured
 from ganrun_plugins.tricks.ada import ADA, signs_of
 

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.words.game import Call, Game, Phase, Round, Turn
+from ganrun.words.game import Call, Game, Phase, Round
 from ganrun_plugins.tricks.diff_augment import DiffAugment
 
 

@@ -10,13 +10,13 @@ from torch import nn
 from torch.func import functional_call
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
 from ganrun.testing.runs import steps
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator
 from ganrun_plugins.networks.mlp import MLPDiscriminator, MLPGenerator
 from ganrun_plugins.networks.patchgan import PatchGAN

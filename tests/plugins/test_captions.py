@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
 from ganrun.training.build import RefusedError
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets._texts import Vocabulary, words_of
 from ganrun_plugins.datasets.caption_digits import CaptionDigits, styled
 from ganrun_plugins.datasets.captions import Captions

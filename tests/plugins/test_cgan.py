@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.contracts.protocols import Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.testing.plugin import Example, Plugin
 from ganrun.testing.runs import assert_resumes
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Stream
+from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.acgan import ACGAN
 from ganrun_plugins.variants.cgan import CGAN
 

@@ -5,13 +5,13 @@ import itertools
 import pytest
 import torch
 
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.data.reader import prepared
 from ganrun.errors import UserError
-from ganrun.evaluation.provenance import evaluate
 from ganrun.testing.runs import steps, weights
 from ganrun.training.build import RefusedError
+from ganrun.training.scoring import evaluate
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.evaluators.pair_agreement import agreement
 from ganrun_plugins.networks.cogan import CoGANDiscriminator, CoGANGenerator
 from ganrun_plugins.variants.cogan import CoGAN

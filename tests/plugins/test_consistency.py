@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Interface, Space
 from ganrun.randomness import Draws
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput, Game, Round
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Interface, Space
 from ganrun_plugins.tricks._consistency import Transform, distance, moved_image, squared
 from ganrun_plugins.tricks.latent_consistency import LatentConsistency
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints", "replay-buffer"]
 ROWS = {

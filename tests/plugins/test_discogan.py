@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.schedule import Clock
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import Phase
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator
 from ganrun_plugins.networks.discogan import DiscoGANGenerator
 from ganrun_plugins.variants.discogan import DiscoGAN

@@ -5,7 +5,7 @@ import torch
 
 from ganrun.errors import UserError
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun_plugins.datasets.restyled_digits import restyled
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints", "replay-buffer"]

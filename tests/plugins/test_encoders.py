@@ -7,11 +7,11 @@ import pytest
 import torch
 from encodings_of import ALL, QUIET, linear, small, taken, weight
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.testing.runs import samples
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.evaluators.encoding_neighbours import EncodingNeighbours, accuracy, fresh_encoders
 from ganrun_plugins.networks.conv_encoder import ConvEncoder
 from ganrun_plugins.observers._vitals import Bench

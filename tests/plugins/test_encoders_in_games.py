@@ -7,7 +7,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun_plugins.losses.log_ratio import LogRatio
 from ganrun_plugins.losses.minimax import Minimax

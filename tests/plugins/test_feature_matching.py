@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Interface
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Interface
 
 
 class Layered(nn.Module):

@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.data.reader import InMemory
 from ganrun.engine.rounds import judge
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.gan_cls import TextDiscriminator, TextGenerator
 from ganrun_plugins.networks.text_encoder import TextEncoder, matching
 from ganrun_plugins.variants.gan_cls import GANCLS, alike, next_unlike

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.contracts.protocols import DataFiles, Refusal, Space
 from ganrun.data.reader import InMemory
+from ganrun.engine.turn import Turn
 from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock
 from ganrun.training import checkpoint
 from ganrun.training.build import RefusedError
-from ganrun.words.game import Phase, Turn
+from ganrun.words.game import Phase
+from ganrun.words.spaces import DataFiles, Refusal, Space
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.features._classifier_network import to_float
 from ganrun_plugins.features.classifier import Classifier

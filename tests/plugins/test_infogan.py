@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.testing import probe
 from ganrun.testing.matrix import problems_of_run
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Stream
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from ganrun_plugins.variants.infogan import InfoGAN
 

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.testing.runs import first_difference, steps, weights
-from ganrun.words.game import Game, Phase, Round, Stream, Turn
+from ganrun.words.game import Game, Phase, Round, Stream
 from ganrun_plugins.losses.least_squares import LeastSquares
 from ganrun_plugins.losses.non_saturating import NonSaturating
 from ganrun_plugins.tricks.label_flipping import LabelFlipping

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.training.build import RefusedError
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks._given import append_planes, append_vectors, vector_size
 from ganrun_plugins.networks._labels import Embedding, GivenLabels, LinearMap, Projection
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator, DCGANGenerator

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganrun.contracts.events import hookimpl
 from ganrun.schedule import Clock
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
+from ganrun.words.hooks import hookimpl
 from ganrun_plugins.losses.least_squares import LeastSquares
 from ganrun_plugins.losses.minimax import Minimax
 from ganrun_plugins.losses.non_saturating import NonSaturating

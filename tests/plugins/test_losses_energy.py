@@ -5,13 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ganrun.engine.turn import Turn
 from ganrun.preflight.stages import STAGES
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Duration, Scheduled
 from ganrun.testing import Plugin
 from ganrun.testing.runs import assert_resumes, weights, written_and_read
 from ganrun.training.build import RefusedError
-from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream, Turn
+from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream
 from ganrun_plugins.losses.began import BEGAN
 from ganrun_plugins.losses.ebgan import EBGAN
 from ganrun_plugins.losses.magan import MAGAN, adapted

@@ -6,9 +6,9 @@ from math import log
 import pytest
 import torch
 
-from ganrun.contracts.events import hookimpl
 from ganrun.schedule import Clock
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
+from ganrun.words.hooks import hookimpl
 from ganrun_plugins.losses.boundary_seeking import BoundarySeeking
 from ganrun_plugins.losses.hinge import Hinge
 from ganrun_plugins.losses.least_squares import LeastSquares

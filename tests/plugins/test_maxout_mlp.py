@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.protocols import Interface, Space
+from ganrun.words.spaces import Interface, Space
 from ganrun_plugins.networks.maxout_mlp import Maxout, MaxoutDiscriminator, RectifierGenerator
 
 LATENT = Space("latent", (100,))

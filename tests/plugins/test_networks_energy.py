@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.experiment.example_inputs import example_inputs
 from ganrun.preflight.stages import STAGES
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.losses.non_saturating import NonSaturating
 from ganrun_plugins.networks.autoencoder import AutoencoderDiscriminator, sides
 

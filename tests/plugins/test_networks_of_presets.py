@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.began import BEGANDiscriminator, BEGANGenerator, sides
 from ganrun_plugins.networks.maxpool import MaxPoolDiscriminator, MaxPoolGenerator
 from ganrun_plugins.networks.r3gan import GAIN, Block, R3GANDiscriminator, R3GANGenerator, Resample

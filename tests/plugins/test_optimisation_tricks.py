@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.words.game import Game, Phase, Player, Term, Turn
+from ganrun.words.game import Game, Phase, Player, Term
 from ganrun_plugins.tricks.gradient_clipping import GradientClipping
 from ganrun_plugins.tricks.historical_averaging import HistoricalAveraging
 from ganrun_plugins.tricks.loss_balance import LossBalance

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.protocols import Interface, Space
 from ganrun.testing.runs import first_difference, samples, steps, weights
 from ganrun.training.build import RefusedError
 from ganrun.words.game import Call, DiscriminatorOutput, Game, Round
+from ganrun.words.spaces import Interface, Space
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator
 from ganrun_plugins.networks.mlp import MLPDiscriminator
 from ganrun_plugins.networks.patchgan import PatchGAN

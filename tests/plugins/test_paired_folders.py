@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.reader import DataError, Reader
 from ganrun.preflight.check import check
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets import unpaired_archives
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.horse2zebra import Horse2Zebra

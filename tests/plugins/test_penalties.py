@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.events import hookimpl
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import event_manager
-from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream, Turn
+from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream
+from ganrun.words.hooks import hookimpl
 from ganrun_plugins.losses.non_saturating import NonSaturating
 from ganrun_plugins.tricks._penalty import norms, slopes
 from ganrun_plugins.tricks.dragan_penalty import DraganPenalty

@@ -5,14 +5,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ganrun.contracts.events import hookimpl
 from ganrun.preflight.stages import STAGES
 from ganrun.randomness import Draws
 from ganrun.testing import Plugin
 from ganrun.testing.runs import assert_resumes, assert_sound, first_difference, probed, same, trained, weights
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Phase, Term
+from ganrun.words.hooks import hookimpl
 from ganrun_plugins.tricks._penalty import free_name, insert_behind
 from ganrun_plugins.tricks.gradient_penalty import GradientPenalty
 from ganrun_plugins.tricks.r1 import R1

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.contracts.protocols import Refusal, Space
 from ganrun.sampling.sampling import Sampling, Studio
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.pix2pix import Pix2pix
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]

@@ -6,11 +6,11 @@ from examples import EXAMPLES
 from torch import nn
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import hookimpl
 from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
 from ganrun.schedule import Clock, Scheduled
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.hooks import hookimpl
 from ganrun_plugins.variants.gan import GAN
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
@@ -163,7 +163,7 @@ def test_in_a_run_of_20_million_images_the_average_of_r3gan_has_the_half_life_of
 
 
 def test_the_discriminator_moves_first_unless_the_generator_is_to():
-    from ganrun.contracts.protocols import Space
+    from ganrun.words.spaces import Space
 
     spaces = {"x": Space("points", (2,))}
     assert [phase.name for phase in GAN().describe(spaces).phases] == ["discriminator", "generator"]

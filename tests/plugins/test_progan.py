@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.schedule import Clock, Duration
 from ganrun.testing.runs import first_difference, samples, steps, weights, written_and_read
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.progan import (
     EqualisedConv2d,
     EqualisedConvTranspose2d,

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import ganrun
-from ganrun.contracts.protocols import Space
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock
 from ganrun.training.build import RefusedError
-from ganrun.words.game import Phase, Turn
+from ganrun.words.game import Phase
+from ganrun.words.spaces import Space
 from ganrun_plugins.samplers.mixture import Mixture
 from ganrun_plugins.samplers.normal import Normal
 from ganrun_plugins.samplers.spherical import Spherical

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Refusal, Space
 from ganrun.errors import UserError
 from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
@@ -13,6 +12,7 @@ from ganrun.recipe.dump import flow
 from ganrun.recipe.nodes import to_plain
 from ganrun.schedule import Clock, Scheduled
 from ganrun.testing import Plugin, checks_of
+from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.optimizers.adam import Adam
 from ganrun_plugins.optimizers.adamax import Adamax
 from ganrun_plugins.optimizers.rmsprop import RMSprop

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.data.reader import DataError, Reader
 from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
@@ -16,6 +15,7 @@ from ganrun.testing.evaluators import scores
 from ganrun.testing.matrix import problems_of_run
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.semi_supervised import balanced_order
 from ganrun_plugins.evaluators.accuracy import matched_hits

@@ -10,11 +10,11 @@ import torchvision
 from PIL import Image
 from torch import nn
 
-from ganrun.contracts.protocols import DataFiles, Interface, Refusal, Space
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.randomness import ItemDraws
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.spaces import DataFiles, Interface, Refusal, Space
 from ganrun_plugins.datasets._bicubic import shrunk
 from ganrun_plugins.datasets.super_resolution import SuperResolution as Crops
 from ganrun_plugins.datasets.super_resolution_digits import SuperResolutionDigits, grained, sharp

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from ganrun_plugins.variants.stargan import StarGAN, shuffled_within
 

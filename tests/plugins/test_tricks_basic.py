@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.contracts.protocols import Space
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
-from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Round, Stream, Turn
+from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Round, Stream
+from ganrun.words.spaces import Space
 from ganrun_plugins.losses.least_squares import LeastSquares
 from ganrun_plugins.losses.non_saturating import NonSaturating
 from ganrun_plugins.tricks.instance_noise import InstanceNoise

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.sampling.sampling import Sampling
 from ganrun.schedule import Clock, Scheduled
-from ganrun.words.game import Phase, Player, Turn
+from ganrun.words.game import Phase, Player
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.dcgan import DCGANGenerator
 from ganrun_plugins.networks.mlp import MLPGenerator
 from ganrun_plugins.networks.resnet_translator import ResnetTranslator

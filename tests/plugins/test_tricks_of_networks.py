@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Because
 from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Because
 from ganrun_plugins.tricks._layers import output_axis, weighted
 from ganrun_plugins.tricks.norm_swap import ScaleAndShift, group_count
 from ganrun_plugins.tricks.spectral_norm import Spectral

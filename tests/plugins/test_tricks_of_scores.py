@@ -7,11 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.contracts.events import hookimpl
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Round, Stream, Turn
+from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Round, Stream
+from ganrun.words.hooks import hookimpl
 from ganrun_plugins.tricks.lecam import LeCam
 from ganrun_plugins.tricks.mode_seeking import ModeSeeking, pair_distance
 from ganrun_plugins.tricks.top_k import TopK, top

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream, Turn
+from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream
 from ganrun_plugins.tricks.pulling_away import PullingAway, squared_cosines
 
 GAME = Game("adversarial", "discriminator", "discriminator", ["generator"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
+from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.patchgan import PatchGAN
 from ganrun_plugins.networks.unet import UNet
 

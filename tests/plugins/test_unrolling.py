@@ -7,7 +7,7 @@ from torch.func import functional_call
 
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput
 from ganrun_plugins.optimizers.sgd import SGD
 
@@ -315,7 +315,7 @@ class OwnsAHead(nn.Module):
 
 
 def test_only_parameters_of_the_discriminators_player_are_unrolled(make_run, tiny):
-    from ganrun.contracts.events import hookimpl
+    from ganrun.words.hooks import hookimpl
 
     class Split:
         strength = ""

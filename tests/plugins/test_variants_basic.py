@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.contracts.protocols import Refusal, Space
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.cyclegan import RATE, CycleGAN
 from ganrun_plugins.variants.gan import GAN
 

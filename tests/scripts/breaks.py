@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from ganrun.contracts.events import Component, hookimpl
 from ganrun.distributed import Agreement
 from ganrun.engine.engine import Engine
 from ganrun.training import checkpoint
+from ganrun.words.hooks import Component, hookimpl
 
 Agreement.STEPS = 4  # the runs are short
 

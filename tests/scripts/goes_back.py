@@ -2,9 +2,9 @@
 
 import os
 
-from ganrun.contracts.events import Component, hookimpl
 from ganrun.distributed import Agreement
 from ganrun.engine.engine import Engine
+from ganrun.words.hooks import Component, hookimpl
 
 Agreement.STEPS = 2  # the runs are short
 STOP = os.environ.get("STOP", "")

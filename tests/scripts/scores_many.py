@@ -15,12 +15,12 @@ from types import SimpleNamespace
 import torch
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import Component, hookimpl
-from ganrun.contracts.protocols import Space
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.provenance import measure
 from ganrun.evaluation.sources import Stored
 from ganrun.recipe import load_evaluators
+from ganrun.words.hooks import Component, hookimpl
+from ganrun.words.spaces import Space
 
 COUNT, SIZE, SIDE = 50_000, 2048, 8
 

@@ -6,8 +6,8 @@ ROWS: a folder for a file for each process. FAIL: ``evaluator``, ``late``, ``fea
 import os
 from pathlib import Path
 
-from ganrun.contracts.events import Component, hookimpl
 from ganrun.errors import UserError
+from ganrun.words.hooks import Component, hookimpl
 
 RANK = os.environ.get("RANK", "0")
 FAIL = os.environ.get("FAIL", "")

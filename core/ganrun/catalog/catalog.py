@@ -10,7 +10,7 @@ import difflib
 import importlib.metadata
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -19,8 +19,8 @@ from typing import Any
 import pluggy
 
 from ganrun.catalog.plugin_files import cause, docstring, first_line, locate, run_file, sha256
-from ganrun.contracts.events import KINDS, Component, ComponentHooks
 from ganrun.errors import PluginError
+from ganrun.words.hooks import KINDS, Component, ComponentHooks
 
 GROUP = "ganrun"
 DISABLE = "GANRUN_DISABLE_PLUGINS"
@@ -180,23 +180,9 @@ class Catalog:
             )
         return component
 
-    def check(self, kind: str | None = None) -> Iterator[tuple[Entry, list[str]]]:
-        """Import each plugin (of one kind) and look for mistakes that are seen without running it: entry, problems."""
-        from ganrun.testing.plugin_check import problems_of
-
-        promised = {entry.qualified for entry in self.entries()}
-        for entry in self.entries(kind):
-            if entry.problem or entry.disabled:
-                yield entry, [entry.problem] if entry.problem else []
-                continue
-            try:
-                component = self.load(entry.kind, entry.name)
-            except PluginError as error:
-                yield entry, [str(error)]
-                continue
-            siblings = self._loaded.get(entry.value, ())
-            extra = [f"{c.kind}.{c.name} is yielded too, but has no entry point" for c in siblings if f"{c.kind}.{c.name}" not in promised]
-            yield entry, [*problems_of(entry, component), *extra]
+    def yielded_with(self, entry: Entry) -> tuple[Component, ...]:
+        """Every component of the module that a loaded entry is of."""
+        return self._loaded.get(entry.value, ())
 
     # --- inside -----------------------------------------------------------------------------------------------
 

@@ -78,9 +78,12 @@ def cause(error: BaseException) -> str:
     return f"{where}{type(error).__name__}{': ' + text if text else ''}"
 
 
+CORE = Path(__file__).parents[1]
+
+
 def _is_machinery(filename: str) -> bool:
     folder = Path(filename).parent
-    return folder == Path(__file__).parent or folder.name in {"importlib", "metadata", "pluggy"}
+    return CORE in folder.parents or folder == CORE or folder.name in {"importlib", "metadata", "pluggy"}
 
 
 def sha256(file: Path) -> str:

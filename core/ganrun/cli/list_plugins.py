@@ -11,8 +11,8 @@ import typer
 
 from ganrun.catalog.catalog import DISABLE, Catalog, Entry
 from ganrun.cli.output import complain, print_table
-from ganrun.contracts.events import KINDS
 from ganrun.errors import UserError
+from ganrun.words.hooks import KINDS
 
 
 def command(
@@ -84,9 +84,10 @@ def _check(catalog: Catalog, kind: str | None, modules: list[Path], as_json: boo
     What can be imported goes through the quick ones of the contract checks, which train nothing.
     """
     from ganrun.testing import Plugin, quick_problems
+    from ganrun.testing.plugin_check import check_plugins
 
     found = [
-        (e, problems or ([] if e.disabled else quick_problems(Plugin(e.qualified, modules=modules)))) for e, problems in catalog.check(kind)
+        (e, problems or ([] if e.disabled else quick_problems(Plugin(e.qualified, modules=modules)))) for e, problems in check_plugins(catalog, kind)
     ]
     if as_json:
         print(json.dumps([{"plugin": e.qualified, "distribution": e.distribution or None, "problems": p} for e, p in found], indent=2))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.preflight import check
+from ganrun.experiment.experiment import Experiment
+from ganrun.preflight import check as preflight
 from ganrun.recipe import Recipe
-from ganrun.training.build import Experiment
 from ganrun.words.game import Phase
 
 Rows = list[tuple[str, str]]
@@ -13,7 +13,7 @@ Rows = list[tuple[str, str]]
 
 def check(recipe: Recipe) -> Rows:
     """Networks with sizes and shapes, players, phases, warnings. Raises RefusedError for a recipe that cannot be trained."""
-    experiment, networks = check.check(recipe)
+    experiment, networks = preflight.check(recipe)
     rows = [("recipe", headline(recipe, experiment))]
     rows += [(f"network {n.name}", f"{n.part.partition(' ')[2]}, {n.parameters:,} parameters: {n.shapes}") for n in networks]
     for name, player in experiment.players.items():
@@ -38,7 +38,7 @@ def _phase(phase: Phase) -> str:
 
 def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
     """What was tried, how it went, and how long the whole run will take."""
-    found = check.dry_run(recipe, catalog)
+    found = preflight.dry_run(recipe, catalog)
     never = [name for name, count in found.phases.items() if count == 0]
     rows = [("phases", ", ".join(f"{name} x {count}" for name, count in found.phases.items() if count))]
     rows += [("phases never due", f"{', '.join(never)}, in {found.steps:,} steps")] if never else []
@@ -58,7 +58,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
     return [*rows, ("not deterministic", verdict)]
 
 
-def _shares(found: check.Report) -> str:
+def _shares(found: preflight.Report) -> str:
     parts = [f"{found.steps:,} steps {seconds(found.steps / found.speed)}"]
     if found.checkpoints:
         parts.append(f"{found.checkpoints} checkpoints {seconds(found.checkpoints * found.checkpoint_time)}")

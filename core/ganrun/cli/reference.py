@@ -56,8 +56,8 @@ def datasets_of(source: str, catalog: Catalog, size: int | None) -> Callable[[st
     """Split -> data set of a recipe, a run, a folder of pictures, or a data set's name."""
     from ganrun.api import is_run, open_recipe
     from ganrun.data.image_folder import folder_splits
+    from ganrun.data.splits import datasets, datasets_of_part
     from ganrun.recipe import load_part
-    from ganrun.training.run import datasets, datasets_of_part
 
     path = Path(source).expanduser()
     if path.is_dir() and not is_run(path):

@@ -12,8 +12,8 @@ import typer
 
 from ganrun.catalog.catalog import Catalog, Entry
 from ganrun.catalog.plugin_files import docstring
-from ganrun.contracts.events import KINDS, Component
 from ganrun.errors import UserError
+from ganrun.words.hooks import KINDS, Component
 
 
 def command(

@@ -37,10 +37,10 @@ def command(
 ) -> None:
     """Translate a folder of pictures. Each is scaled to the size the run was trained on."""
     from ganrun.api import load
-    from ganrun.data import labels as labels
     from ganrun.data.image_files import find_pictures
+    from ganrun.data.labels import split_words
 
-    asked = asking.split(ask or ())
+    asked = split_words(ask or ())
     source, target = source.expanduser(), target.expanduser()
     if source.resolve() == target.resolve():
         raise UserError(f"{target}: OUT is IN, so the translations would replace the pictures; give another folder")

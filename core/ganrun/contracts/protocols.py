@@ -13,85 +13,21 @@ Every kind may declare capabilities as class attributes (or set them in the cons
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from ganrun.words.spaces import Space
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from ganrun.engine.turn import Turn
     from ganrun.evaluation.evaluation import Evaluation
     from ganrun.evaluation.scores import Score
     from ganrun.randomness import Draws, ItemDraws
     from ganrun.schedule import Scheduled
-    from ganrun.words.game import Description, DiscriminatorOutput, Round, Stream, Term, Turn
-
-SpaceKind = Literal["image", "points", "latent", "labels"]
-
-
-@dataclass(frozen=True)
-class Space:
-    """What one sample is: its kind and its shape without the batch axis.
-
-    ``image``: (C, H, W) in [-1, 1]. ``points``: (D,), unscaled. ``latent``: (D,), whatever the sampler draws.
-    ``labels``: int64 with ``classes`` different values: () for one label, (A,) for A of them, such as attributes or words.
-    """
-
-    kind: SpaceKind
-    shape: tuple[int, ...] = ()
-    classes: int = 0
-
-    @property
-    def size(self) -> int:
-        """How many numbers one sample holds."""
-        return math.prod(self.shape)
-
-    def __str__(self) -> str:
-        if self.kind == "labels" and self.shape:
-            return f"{self.size} labels of {self.classes} classes each"
-        return f"labels of {self.classes} classes" if self.kind == "labels" else f"{self.kind} of shape {self.shape}"
-
-
-@dataclass
-class Interface:
-    """What a network is asked to be: handed to its constructor as the only positional argument.
-
-    takes: the space of its input. makes: the space of its output (generators). given: what else it is passed, after
-    its input. heads: name -> size of further outputs (discriminators). logits: numbers per sample that a
-    discriminator's main output holds. pack: how many samples are joined along the channels of ``takes``.
-    """
-
-    takes: Space
-    makes: Space | None = None
-    given: tuple[Space, ...] = ()
-    heads: dict[str, int] = field(default_factory=dict)
-    logits: int = 1
-    pack: int = 1
-
-
-class Because(NamedTuple):
-    """Why a part cannot do with, or without, a capability: the mathematics that fails, and a way out."""
-
-    why: str
-    instead: str
-
-
-class PartOf(NamedTuple):
-    """Marks a parameter that is itself a part: ``Annotated[Part, PartOf("features")]``."""
-
-    kind: str
-
-
-class Refusal(ValueError):
-    """Raised by a part that cannot work in this experiment; becomes a refusal before training, never a traceback."""
-
-    def __init__(self, why: str, instead: str = "") -> None:
-        super().__init__(f"{why}{'; ' + instead if instead else ''}")
-        self.why = why
-        self.instead = instead
+    from ganrun.words.game import Description, DiscriminatorOutput, Round, Stream, Term
 
 
 class Generator(Protocol):
@@ -250,18 +186,6 @@ class Dataset(Protocol):
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
         """Items (B,) int64 -> name -> (B, ...). Images are uint8, or float32 in [-1, 1]; the core normalises uint8."""
-
-
-@dataclass(frozen=True)
-class DataFiles:
-    """Where a data set finds files: ``base`` resolves relative paths (the recipe's folder), ``cache`` keeps downloads."""
-
-    base: Path
-    cache: Path
-
-    def path(self, path: str | Path) -> Path:
-        """An absolute path for one written in a recipe."""
-        return (self.base / Path(path).expanduser()).resolve()
 
 
 class Features(Protocol):

@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganrun.contracts.protocols import Dataset, Space
+from ganrun.contracts.protocols import Dataset
 from ganrun.data.image_files import find_pictures, read_picture
 from ganrun.data.reader import DataError, fingerprint
 from ganrun.randomness import ItemDraws, stable_hash
+from ganrun.words.spaces import Space
 
 ORIENTATION = 0x0112  # the EXIF tag that says how a picture is turned; reading it turns it back
 GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B")

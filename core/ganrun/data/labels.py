@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun.contracts.protocols import Space
 from ganrun.errors import UserError
+from ganrun.words.spaces import Space
 
 YES_NO = {"no": 0, "yes": 1}
 
 
-def split(words: Iterable[str]) -> dict[str, str]:
+def split_words(words: Iterable[str]) -> dict[str, str]:
     """``NAME=VALUE`` -> name -> value. Raises UserError for anything else, and for a name that comes twice."""
     found: dict[str, str] = {}
     for word in words:
@@ -27,7 +27,7 @@ def split(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def labels(asked: Mapping[str, Any], codes: Mapping[str, Space], names: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+def asked_labels(asked: Mapping[str, Any], codes: Mapping[str, Space], names: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
     """What is asked for as labels: name -> () or (A,) int64.
 
     asked: name -> a class by number or name, or one for each of several labels (a sequence, or text with commas). codes: what can be

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.contracts.protocols import Dataset, Space
+from ganrun.contracts.protocols import Dataset
 from ganrun.data.workers import Ahead, Call
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws, stable_hash
+from ganrun.words.spaces import Space
 
 
 class DataError(UserError):

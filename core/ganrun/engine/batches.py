@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ganrun.words.game import Turn
+from ganrun.engine.turn import Turn
 
 if TYPE_CHECKING:
     from ganrun.data.reader import Reader
-    from ganrun.training.build import Experiment
+    from ganrun.experiment.experiment import Experiment
 
 
 class Readers:

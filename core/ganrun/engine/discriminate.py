@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from ganrun.words.game import Call, DiscriminatorOutput, Turn
+from ganrun.engine.turn import Turn
+from ganrun.words.game import Call, DiscriminatorOutput
 
 if TYPE_CHECKING:
     from ganrun.engine.engine import Engine

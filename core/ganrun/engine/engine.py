@@ -16,12 +16,13 @@ from torch import Tensor
 from ganrun.engine.batches import Readers
 from ganrun.engine.fakes import Fakes
 from ganrun.engine.rounds import judge
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
-from ganrun.words.game import Phase, Round, Term, Turn
+from ganrun.words.game import Phase, Round, Term
 
 if TYPE_CHECKING:
+    from ganrun.experiment.experiment import Experiment
     from ganrun.schedule import Scheduled
-    from ganrun.training.build import Experiment
 
 
 class Engine:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ganrun.engine.discriminate import own_buffers
-from ganrun.words.game import Phase, Turn
+from ganrun.engine.turn import Turn
+from ganrun.words.game import Phase
 
 if TYPE_CHECKING:
     from ganrun.engine.engine import Engine

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ganrun.engine.discriminate import discriminate
-from ganrun.words.game import Call, DiscriminatorOutput, Round, Stream, Turn
+from ganrun.engine.turn import Turn
+from ganrun.words.game import Call, DiscriminatorOutput, Round, Stream
 
 
 def judge(turn: Turn, round: Round) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ganrun.contracts.protocols import Dataset, Features, Space
+from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data import image_grid
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
@@ -24,6 +24,7 @@ from ganrun.evaluation.statistics import Statistics
 from ganrun.recipe import Part
 from ganrun.sampling.sampling import Studio, chunks
 from ganrun.words.game import Description
+from ganrun.words.spaces import Space
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ganrun.contracts.protocols import Dataset, Features, Refusal, Space
+from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data.download import data_cache
 from ganrun.recipe import Part
+from ganrun.words.spaces import Refusal, Space
 
 if TYPE_CHECKING:
-    from ganrun.training.build import Experiment
+    from ganrun.experiment.experiment import Experiment
 
 
 @dataclass(frozen=True)

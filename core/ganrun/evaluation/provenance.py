@@ -19,7 +19,6 @@ from ganrun.recipe import EvaluatorPart, Part
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
-    from ganrun.training.run import Run
 
 FILE = "evaluations.jsonl"  # in a run's folder: one line an evaluator, with the provenance of its scores
 
@@ -46,16 +45,6 @@ def named(evaluators: Iterable[tuple[EvaluatorPart, Any]]) -> Iterator[tuple[str
         yield part.name if seen[part.name] == 1 else f"{part.name}-{seen[part.name]}", part, evaluator
 
 
-def due(run: Run) -> list[tuple[str, EvaluatorPart, Any]]:
-    """The evaluators due at this step of a run, with their names."""
-    found = []
-    for name, part, evaluator in named(run.evaluators):
-        every = part.every.whole_steps(run.experiment.clock) if part.every is not None else 0
-        if run.step == run.steps or (every and run.step % every == 0):
-            found.append((name, part, evaluator))
-    return found
-
-
 def measure(evaluation: Evaluation, name: str, part: EvaluatorPart, evaluator: Any, catalog: Catalog) -> Measured:
     """Run one evaluator, and note where its scores are from."""
     evaluation.evaluator, evaluation.samples, evaluation.used = name, part.samples, Used()
@@ -67,18 +56,6 @@ def measure(evaluation: Evaluation, name: str, part: EvaluatorPart, evaluator: A
 def joined(name: str, key: str) -> str:
     """The name of a score: ``NAME[features].key`` or ``NAME.key``."""
     return name + key if not key or key.startswith("[") else f"{name}.{key}"
-
-
-def evaluate(run: Run) -> dict[str, float]:
-    """Run the due evaluators and keep their scores with the run: name -> value, empty if none is due."""
-    scores: dict[str, float] = {}
-    run.evaluation.step = run.step
-    for name, part, evaluator in due(run):
-        found = measure(run.evaluation, name, part, evaluator, run.catalog)
-        scores |= {score: float(value) for score, value in found.scores.items()}
-        if run.folder is not None:
-            keep(run.folder, found)
-    return scores
 
 
 # --- where a score is from --------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.contracts.protocols import Dataset, Space
+from ganrun.contracts.protocols import Dataset
 from ganrun.data.reader import read_items
 from ganrun.errors import UserError
 from ganrun.experiment.capabilities import provided_by
 from ganrun.sampling.sampling import Studio, between, chunks
 from ganrun.words.game import Description
+from ganrun.words.spaces import Space
 
 CHUNK = 256  # samples made, or decoded, at a time
 KEY = ("evaluation",)  # of the crops of real items

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ganrun.contracts.protocols import Because
 from ganrun.experiment.diagnostics import Refused
+from ganrun.words.spaces import Because
 
 if TYPE_CHECKING:
-    from ganrun.training.build import Experiment
+    from ganrun.experiment.experiment import Experiment
 
 
 def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> list[Refused]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganrun.contracts.protocols import Interface, Space
+from ganrun.words.spaces import Interface, Space
 
 
 def example_inputs(interface: Interface, rows: int = 2, device: str = "meta", dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Refusal
 from ganrun.data.download import data_cache
 from ganrun.data.image_folder import folder_splits
 from ganrun.errors import UserError
@@ -22,6 +21,7 @@ from ganrun.evaluation.sources import Generated, Stored
 from ganrun.inference.trained import Trained, recipe_of
 from ganrun.recipe import EvaluatorPart, Part, describe_parameters, load_evaluators
 from ganrun.training.build import Refused, RefusedError, label
+from ganrun.words.spaces import Refusal
 
 
 @dataclass(frozen=True)

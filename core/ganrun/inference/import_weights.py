@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.data.splits import announced
 from ganrun.errors import UserError
-from ganrun.preflight.check import announced
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.folder import Folder
-from ganrun.training.run import Run, settings_of_torch
+from ganrun.training.run import Run
+from ganrun.training.torch_settings import settings_of_torch
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 NESTED = ("state_dict", "model")  # keys under which files keep a state dict

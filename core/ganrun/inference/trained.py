@@ -14,21 +14,25 @@ import torch
 from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Dataset, Refusal, Space
-from ganrun.data import labels as labels
+from ganrun.contracts.protocols import Dataset
+from ganrun.data.labels import asked_labels, names_of
 from ganrun.data.reader import read_items
+from ganrun.data.splits import datasets
 from ganrun.distributed import Processes
 from ganrun.engine.engine import Engine
 from ganrun.errors import UserError
 from ganrun.experiment.capabilities import provided_by
+from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
 from ganrun.sampling.arithmetic import along, around, concepts, direction, mean, total
 from ganrun.sampling.sampling import Studio, between, every_value
 from ganrun.training import checkpoint as checkpoints
-from ganrun.training.build import Experiment, build
-from ganrun.training.run import datasets, load_modules, settings_of_torch
+from ganrun.training.build import build
+from ganrun.training.run import load_modules
+from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.spaces import Refusal, Space
 
 NEAR = 0.25  # how far around a sum its neighbours lie, as in the DCGAN paper
 UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
@@ -115,7 +119,7 @@ class Trained:
         with self.settings():
             processes = Processes(self.recipe.train.device, self.recipe.train.precision)
             data: Any = self.dataset("train") if kept is None else KeptData(kept, lambda: self.dataset("train"))
-            self.label_names = asking.names_of(data) if kept is None else kept.get("label_names", {})
+            self.label_names = names_of(data) if kept is None else kept.get("label_names", {})
             self.experiment: Experiment = build(self.recipe, data, processes)
             self.studio = Studio(Engine(self.experiment))
             self.step, state = read_checkpoint(folder, checkpoint)
@@ -237,7 +241,7 @@ class Trained:
     def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
         """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64. Raises UserError as there."""
         variant = self.experiment.variant
-        found = asking.labels(ask, self.experiment.description.codes, self.label_names)
+        found = asked_labels(ask, self.experiment.description.codes, self.label_names)
         try:
             return variant.ask(found) if hasattr(variant, "ask") else found
         except Refusal as refusal:

@@ -13,26 +13,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganrun import jsonl
-from ganrun.contracts.events import Component, hookimpl
-from ganrun.contracts.protocols import (
-    Because,
-    Discriminator,
-    Evaluator,
-    Features,
-    Generator,
-    Interface,
-    Loss,
-    Observer,
-    Optimizer,
-    PartOf,
-    Refusal,
-    Sampler,
-    Space,
-    Trick,
-    Variant,
-)
+from ganrun.contracts.protocols import Discriminator, Evaluator, Features, Generator, Loss, Observer, Optimizer, Sampler, Trick, Variant
 from ganrun.engine.discriminate import own_buffers
 from ganrun.engine.rounds import send
+from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
 from ganrun.experiment.diagnostics import Refused
 from ganrun.experiment.example_inputs import example_inputs
@@ -41,29 +25,33 @@ from ganrun.randomness import Draws, stable_hash
 from ganrun.sampling.sampling import PHASE, Sampling, chunks
 from ganrun.schedule import Clock, Duration, Scheduled
 from ganrun.training import checkpoint
-from ganrun.words.game import Call, Description, DiscriminatorOutput, Game, Network, Phase, Player, Role, Round, Side, Stream, Term, Turn
+from ganrun.words.game import Call, Description, DiscriminatorOutput, Game, Network, Phase, Player, Role, Round, Side, Stream, Term
+from ganrun.words.hooks import Component, hookimpl
+from ganrun.words.spaces import Because, Interface, PartOf, Refusal, Space
 
 if TYPE_CHECKING:
+    from ganrun.data.splits import datasets
     from ganrun.distributed import Agreement, Processes
-    from ganrun.evaluation.provenance import due
     from ganrun.experiment.capabilities import provided_by
+    from ganrun.experiment.experiment import Experiment, Plan
     from ganrun.recipe import Part
-    from ganrun.training.build import Experiment, Plan, init_of
+    from ganrun.training.build import init_of
     from ganrun.training.remedies import remedies_for
-    from ganrun.training.run import Run, datasets
+    from ganrun.training.run import Run
+    from ganrun.training.scoring import due
 
 _SLOW = {
-    "Agreement": "ganrun.processes",
-    "Experiment": "ganrun.build",
+    "Agreement": "ganrun.distributed",
+    "Experiment": "ganrun.experiment.experiment",
     "Part": "ganrun.recipe",
-    "Plan": "ganrun.build",
-    "Processes": "ganrun.processes",
-    "Run": "ganrun.training",
-    "datasets": "ganrun.training",
-    "due": "ganrun.measuring",
-    "init_of": "ganrun.build",
-    "provided_by": "ganrun.capabilities",
-    "remedies_for": "ganrun.remedies",
+    "Plan": "ganrun.experiment.experiment",
+    "Processes": "ganrun.distributed",
+    "Run": "ganrun.training.run",
+    "datasets": "ganrun.data.splits",
+    "due": "ganrun.training.scoring",
+    "init_of": "ganrun.training.build",
+    "provided_by": "ganrun.experiment.capabilities",
+    "remedies_for": "ganrun.training.remedies",
 }
 
 

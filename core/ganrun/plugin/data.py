@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ganrun.contracts.protocols import DataFiles, Dataset
+from ganrun.contracts.protocols import Dataset
+from ganrun.data import image_grid
 from ganrun.data.download import DownloadError, fetch, only_one, unpack
 from ganrun.data.image_files import find_pictures, read_picture
 from ganrun.data.labels import names_of
 from ganrun.data.reader import Announced, DataError, InMemory, Movable, fingerprint, permutation, prepared, read_items, selected_classes
 from ganrun.randomness import ItemDraws
+from ganrun.words.spaces import DataFiles
 
 __all__ = [
     "Announced",
@@ -21,10 +23,10 @@ __all__ = [
     "fetch",
     "find_pictures",
     "fingerprint",
+    "image_grid",
     "names_of",
     "only_one",
     "permutation",
-    "image_grid",
     "prepared",
     "read_items",
     "read_picture",

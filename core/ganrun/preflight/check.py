@@ -16,15 +16,18 @@ import torch
 from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import Announced, read_items
+from ganrun.data.reader import read_items
+from ganrun.data.splits import announced, datasets
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.provenance import measure, named
 from ganrun.experiment.example_inputs import example_inputs
+from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
-from ganrun.training.build import Experiment, Refused, RefusedError, build, label
-from ganrun.training.run import Run, datasets, settings_of_torch, start_from
+from ganrun.training.build import Refused, RefusedError, build, label
+from ganrun.training.run import Run, start_from
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Network
 
 ROWS = 2  # samples in a forward on the meta device
@@ -68,12 +71,6 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     if refusals:
         raise RefusedError(refusals)
     return experiment, lines
-
-
-def announced(recipe: Recipe) -> Announced | None:
-    """What the data set says of itself before it is downloaded; None if it has to be opened to know."""
-    announce = getattr(recipe.dataset.component.factory, "announced", None)
-    return announce("train", **recipe.dataset.parameters) if announce is not None else None
 
 
 def _shapes(network: Network, module: torch.nn.Module) -> str:

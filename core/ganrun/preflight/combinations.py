@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.download import data_cache
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
+from ganrun.experiment.experiment import Experiment
 from ganrun.preflight.stages import STAGES
 from ganrun.recipe import Recipe, load_recipe
-from ganrun.training.build import Experiment, RefusedError, build
+from ganrun.training.build import RefusedError, build
+from ganrun.words.spaces import DataFiles
 
 WORKS, WARNS, REFUSED = "works", "warns", "refused"
 

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict, WithJsonSchema, create_model
 from pydantic.fields import FieldInfo
 
-from ganrun.contracts.protocols import PartOf
 from ganrun.recipe.nodes import to_plain
 from ganrun.recipe.parts import Part
 from ganrun.schedule import Duration, Scheduled
+from ganrun.words.spaces import PartOf
 
 CONFIG = ConfigDict(strict=True, extra="forbid", validate_default=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 _DURATION_SCHEMA = {

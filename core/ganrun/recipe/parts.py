@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganrun.contracts.events import Component
 from ganrun.recipe.nodes import Keys, to_plain
+from ganrun.words.hooks import Component
 
 
 @dataclass(eq=False)

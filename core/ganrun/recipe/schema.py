@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
-from ganrun.contracts.events import KINDS
 from ganrun.errors import PluginError
 from ganrun.recipe import layers
 from ganrun.recipe.layers import LISTS, PARTS
 from ganrun.recipe.parameters import SignatureError, parameter_model
 from ganrun.recipe.settings import CheckpointSettings, EvaluatorSettings, PlayerSettings, TrainSettings
+from ganrun.words.hooks import KINDS
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, Strict, WithJsonSchema
 
-from ganrun.contracts.protocols import PartOf
 from ganrun.recipe.parameters import CONFIG, DurationField
 from ganrun.recipe.parts import Part
 from ganrun.schedule import Duration
+from ganrun.words.spaces import PartOf
 
 
 class Settings(BaseModel):

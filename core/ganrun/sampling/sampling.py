@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
-from ganrun.words.game import Phase, Round, Turn
+from ganrun.words.game import Phase, Round
 
 if TYPE_CHECKING:
     from ganrun.engine.engine import Engine

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
 from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin
+from ganrun.words.spaces import DataFiles
 
 SPLITS = ("train", "test")
 

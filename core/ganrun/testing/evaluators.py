@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from ganrun.evaluation.provenance import evaluate
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import build_run, first_difference, weights
-from ganrun.training.run import Run, settings_of_torch
+from ganrun.training.run import Run
+from ganrun.training.scoring import evaluate
+from ganrun.training.torch_settings import settings_of_torch
 
 
 def scores(run: Run) -> dict[str, float]:

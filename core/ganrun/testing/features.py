@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun.contracts.protocols import DataFiles, Refusal
 from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.preflight.stages import STAGES
 from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin
+from ganrun.words.spaces import DataFiles, Refusal
 
 ROWS = 4
 

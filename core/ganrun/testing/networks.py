@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganrun.contracts.protocols import Interface, Refusal, Space
 from ganrun.testing.conditions import provides, when
 from ganrun.testing.plugin import Plugin
 from ganrun.words.game import DiscriminatorOutput
+from ganrun.words.spaces import Interface, Refusal, Space
 
 ROWS = 4
 KINDS = {"image", "points", "latent", "labels"}

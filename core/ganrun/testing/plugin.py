@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.catalog.catalog import Catalog, Entry
-from ganrun.contracts.events import Component
 from ganrun.preflight.stages import LISTS, STAGES, placed
 from ganrun.recipe import Part, Recipe, load_recipe
 from ganrun.testing import probe
 from ganrun.training.build import RefusedError
+from ganrun.words.hooks import Component
 
 
 @dataclass(frozen=True)

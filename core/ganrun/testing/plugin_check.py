@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pluggy
 
 from ganrun.catalog.plugin_files import cause
 from ganrun.contracts import protocols
-from ganrun.contracts.events import Component, Events
+from ganrun.contracts.events import Events
+from ganrun.errors import PluginError
+from ganrun.words.hooks import Component
 
 if TYPE_CHECKING:
-    from ganrun.catalog.catalog import Entry
+    from ganrun.catalog.catalog import Catalog, Entry
 
 # How many positional arguments the core hands to the constructor of each kind; the others get none.
 HANDED_IN = {"generator": 1, "discriminator": 1, "features": 1, "dataset": 2}
+
+
+def check_plugins(catalog: Catalog, kind: str | None = None) -> Iterator[tuple[Entry, list[str]]]:
+    """Import each plugin (of one kind) and look for mistakes that are seen without running it: entry, problems."""
+    promised = {entry.qualified for entry in catalog.entries()}
+    for entry in catalog.entries(kind):
+        if entry.problem or entry.disabled:
+            yield entry, [entry.problem] if entry.problem else []
+            continue
+        try:
+            component = catalog.load(entry.kind, entry.name)
+        except PluginError as error:
+            yield entry, [str(error)]
+            continue
+        siblings = [f"{other.kind}.{other.name}" for other in catalog.yielded_with(entry)]
+        extra = [f"{name} is yielded too, but has no entry point" for name in siblings if name not in promised]
+        yield entry, [*problems_of(entry, component), *extra]
 
 
 def problems_of(entry: Entry, component: Component) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch.nn import Parameter
 
-from ganrun.contracts.events import Component, hookimpl
-from ganrun.words.game import Turn
+from ganrun.engine.turn import Turn
+from ganrun.words.hooks import Component, hookimpl
 
 
 class Probe:

@@ -16,7 +16,8 @@ from ganrun.recipe import Recipe
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.probe import Probe
 from ganrun.training import checkpoint
-from ganrun.training.run import Run, settings_of_torch
+from ganrun.training.run import Run
+from ganrun.training.torch_settings import settings_of_torch
 
 PROBE = "probe"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ganrun.contracts.protocols import Space
 from ganrun.randomness import Draws
 from ganrun.testing.conditions import when
 from ganrun.testing.plugin import Plugin
+from ganrun.words.spaces import Space
 
 SPACES = (Space("latent", (5,)), Space("latent", (2, 3)))
 LABELS = (Space("labels", (), 7), Space("labels", (3,), 2))

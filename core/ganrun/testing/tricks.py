@@ -28,7 +28,7 @@ from ganrun.testing.runs import (
     weights,
     written_and_read,
 )
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 
 STEPS = 10  # enough to fill a pool of 50 with batches of 8
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganrun.contracts.protocols import Refusal
+from ganrun.experiment.experiment import Experiment
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import build_run, samples
-from ganrun.training.build import Experiment
-from ganrun.training.run import settings_of_torch
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import Description
+from ganrun.words.spaces import Refusal
 
 
 def experiment_of(plugin: Plugin) -> Experiment:

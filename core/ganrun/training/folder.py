@@ -17,7 +17,7 @@ import torch
 
 from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
-from ganrun.data import labels as labels
+from ganrun.data.labels import names_of
 from ganrun.errors import UserError
 from ganrun.recipe import Recipe, diff, dump, load_recipe
 from ganrun.training import checkpoint
@@ -178,5 +178,5 @@ def description_of(dataset: Any) -> dict[str, Any]:
         "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
         "items": len(dataset),
         "provides": sorted(getattr(dataset, "provides", ())),
-        "label_names": asking.names_of(dataset),
+        "label_names": names_of(dataset),
     }

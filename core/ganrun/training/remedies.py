@@ -12,10 +12,11 @@ import torch
 from ganrun.distributed import DTYPES
 from ganrun.errors import PluginError
 from ganrun.experiment.capabilities import check_capabilities
+from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Part, Recipe
 from ganrun.recipe.nodes import DEFAULT, from_plain
 from ganrun.recipe.validate import Validator
-from ganrun.training.build import Experiment, build
+from ganrun.training.build import build
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import DataFiles, Dataset
 from ganrun.data.download import data_cache
-from ganrun.distributed import DTYPES, Agreement, Processes
+from ganrun.data.splits import datasets
+from ganrun.distributed import Agreement, Processes
 from ganrun.engine.engine import Engine
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation
-from ganrun.evaluation.provenance import due, evaluate
 from ganrun.evaluation.sources import Generated
-from ganrun.recipe import Part, Recipe
+from ganrun.experiment.experiment import Experiment
+from ganrun.recipe import Recipe
 from ganrun.sampling.sampling import Studio
 from ganrun.training import checkpoint
-from ganrun.training.build import Experiment, build
+from ganrun.training.build import build
 from ganrun.training.folder import Folder, is_main_process
 from ganrun.training.rollback import Rollback
+from ganrun.training.scoring import due, evaluate
+from ganrun.training.signals import signals
+from ganrun.training.torch_settings import settings_of_torch
 
 
 class Run:
@@ -224,23 +222,6 @@ def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tens
             raise checkpoint.CheckpointError(f"network {name} does not fit the checkpoint: {line}; were its parameters changed?") from error
 
 
-def datasets(recipe: Recipe) -> Callable[[str], Dataset]:
-    """Split -> data set of a recipe, each made once."""
-    return datasets_of_part(recipe.dataset, recipe.base)
-
-
-def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
-    """Split -> data set of a part, each made once; its relative paths start at ``base``."""
-    files = DataFiles(base, data_cache())
-
-    @cache
-    def dataset(split: str) -> Dataset:
-        made: Dataset = part.make(files, split)
-        return made
-
-    return dataset
-
-
 def train(
     recipe: Recipe, catalog: Catalog, folder: Path, *, resume: bool = False, overwrite: bool = False, force: bool = False
 ) -> Run:  # fmt: skip
@@ -296,45 +277,3 @@ def start_from(run: Run, other: Path) -> None:
     load_modules(run.experiment, state["modules"])
 
 
-@contextmanager
-def settings_of_torch(recipe: Recipe) -> Iterator[None]:
-    """torch's global settings for the time of a run, put back afterwards."""
-    before = (torch.get_default_dtype(), torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
-    torch.set_default_dtype(DTYPES[recipe.train.precision])
-    if recipe.train.threads:
-        torch.set_num_threads(recipe.train.threads)
-    if recipe.train.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS is not deterministic
-    torch.use_deterministic_algorithms(recipe.train.deterministic or before[2], warn_only=True)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before[0])
-        torch.set_num_threads(before[1])
-        torch.use_deterministic_algorithms(before[2])
-
-
-@contextmanager
-def signals(stop: Callable[[str], None], *, speak: bool = True) -> Iterator[None]:
-    """The first Ctrl-C, SIGTERM or SIGHUP (a closed terminal) asks to stop after the step; a second one ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-    before = {number: signal.getsignal(number) for number in caught}
-
-    def first(number: int, frame: FrameType | None) -> None:
-        for caught_number in caught:
-            signal.signal(caught_number, signal.SIG_DFL)
-        stop("interrupted")
-        with suppress(RuntimeError, OSError):  # in the middle of another print, or nobody reads any more
-            if speak:
-                print("\nfinishing this step, then saving; once more to end at once", flush=True)
-
-    for number in caught:
-        signal.signal(number, first)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

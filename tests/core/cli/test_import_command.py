@@ -3,7 +3,7 @@
 import torch
 
 from ganrun import api
-from ganrun.contracts.protocols import Interface, Space
+from ganrun.words.spaces import Interface, Space
 from ganrun_plugins.networks.resnet_translator import ResnetTranslator
 
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from ganrun.contracts.events import Component
-from ganrun.contracts.protocols import PartOf
 from ganrun.errors import PluginError
 from ganrun.recipe import Part, Recipe, RecipeError, load_recipe
 from ganrun.recipe.errors import nearest
 from ganrun.schedule import Duration, Scheduled
+from ganrun.words.hooks import Component
+from ganrun.words.spaces import PartOf
 
 
 class Colour(enum.Enum):

@@ -10,8 +10,6 @@ import pytest
 from pydantic import Field
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.events import Component
-from ganrun.contracts.protocols import PartOf
 from ganrun.recipe import (
     CheckpointSettings,
     ParameterRow,
@@ -25,6 +23,8 @@ from ganrun.recipe import (
     recipe_schema,
     shipped_recipes,
 )  # fmt: skip
+from ganrun.words.hooks import Component
+from ganrun.words.spaces import PartOf
 
 TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int, "number": (int, float)}
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.reader import Announced, DataError
 from ganrun.preflight.check import check
 from ganrun.recipe import find_recipe, load_recipe
+from ganrun.words.spaces import DataFiles
 
 PUBLISHED = {"mnist": (60_000, 1), "fashion-mnist": (60_000, 1), "cifar10": (50_000, 3)}
 

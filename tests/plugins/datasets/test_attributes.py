@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.reader import DataError, Reader, read_items
+from ganrun.data.splits import datasets_of_part
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
-from ganrun.training.run import datasets_of_part
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets._centre import centred
 from ganrun_plugins.datasets.attributes import Attributes
 from ganrun_plugins.datasets.celeba import CelebA

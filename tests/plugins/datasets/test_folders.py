@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.download import DownloadError
 from ganrun.data.image_files import read_picture
 from ganrun.data.reader import DataError, Reader
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets import horse2zebra
 from ganrun_plugins.datasets._images import Fit
 from ganrun_plugins.datasets.horse2zebra import Archive, Horse2Zebra

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.randomness import ItemDraws
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.glyphs import Glyphs, figures, inked, written
 
 

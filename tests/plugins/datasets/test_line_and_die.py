@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.reader import DataError
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.die import Die
 from ganrun_plugins.datasets.line import Line
 

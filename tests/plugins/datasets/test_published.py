@@ -10,9 +10,9 @@ import pytest
 import torch
 import torchvision.datasets
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.download import DownloadError
 from ganrun.data.reader import DataError
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.cifar10 import NAMES, Cifar10
 from ganrun_plugins.datasets.fashion_mnist import FashionMnist
 from ganrun_plugins.datasets.mnist import Mnist

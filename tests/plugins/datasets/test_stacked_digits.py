@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.reader import DataError, read_items
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.digits import Digits, load_scans
 from ganrun_plugins.datasets.stacked_digits import StackedDigits, numbers
 

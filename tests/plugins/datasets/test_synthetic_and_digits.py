@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.contracts.protocols import DataFiles
 from ganrun.data.reader import DataError, Reader, read_items
 from ganrun.randomness import ItemDraws
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets import digits
 from ganrun_plugins.datasets.digits import Digits, load_scans
 from ganrun_plugins.datasets.grid import Grid

@@ -2,9 +2,9 @@
 
 import torch
 
-from ganrun.contracts.protocols import Space
 from ganrun.data.reader import InMemory
 from ganrun.testing.evaluators import scores
+from ganrun.words.spaces import Space
 
 
 class Sourced(InMemory):

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from ganrun.data.reader import read_items
-from ganrun.evaluation.provenance import evaluate
 from ganrun.training.build import RefusedError
-from ganrun.training.run import settings_of_torch
+from ganrun.training.scoring import evaluate
+from ganrun.training.torch_settings import settings_of_torch
 from ganrun_plugins.evaluators.attribute_accuracy import Answered, Question
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints", "gradient-penalty"]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.contracts.protocols import Space
 from ganrun.errors import UserError
-from ganrun.evaluation.provenance import evaluate
 from ganrun.evaluation.scores import Score
 from ganrun.training.build import RefusedError
+from ganrun.training.scoring import evaluate
+from ganrun.words.spaces import Space
 from ganrun_plugins.evaluators.class_share import class_share
 from ganrun_plugins.variants.dcgan import DCGAN
 

@@ -119,7 +119,7 @@ def test_constant_features_are_all_in_one_place():
 
 
 def scores(run):
-    from ganrun.evaluation.provenance import evaluate
+    from ganrun.training.scoring import evaluate
 
     run.step = run.steps
     return evaluate(run)

@@ -106,7 +106,7 @@ def test_unequal_feature_spaces_are_refused():
 
 
 def scores(run):
-    from ganrun.evaluation.provenance import evaluate
+    from ganrun.training.scoring import evaluate
 
     run.step = run.steps
     return evaluate(run)

@@ -8,9 +8,9 @@ import torch
 
 from ganrun.data.reader import prepared
 from ganrun.errors import UserError
-from ganrun.evaluation.provenance import evaluate
 from ganrun.evaluation.scores import jackknife
 from ganrun.training.build import RefusedError
+from ganrun.training.scoring import evaluate
 from ganrun_plugins.evaluators.hidden_pairs import HiddenPairs, errors, mean_image
 
 
@@ -140,7 +140,7 @@ def test_translations_come_from_the_networks(translation, make_run):
 
 
 def test_it_works_in_float64(translation, make_run):
-    from ganrun.training.run import settings_of_torch
+    from ganrun.training.torch_settings import settings_of_torch
 
     train = {"steps": 2, "batch_size": 4, "device": "cpu", "precision": "float64"}
     run = make_run(translation({"hidden-pairs": {"samples": 6}}, {"frechet-distance": {"of": "a"}}, train=train))

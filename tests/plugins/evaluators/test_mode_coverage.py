@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.evaluation.provenance import evaluate
 from ganrun.training.build import RefusedError
+from ganrun.training.scoring import evaluate
 from ganrun_plugins.evaluators.mode_coverage import coverage, good_samples, reverse_kl
 
 CENTRES = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ganrun.errors import UserError
-from ganrun.evaluation.provenance import evaluate
 from ganrun.training.build import RefusedError
+from ganrun.training.scoring import evaluate
 from ganrun_plugins.evaluators.inception_score import inception_score
 from ganrun_plugins.evaluators.mode_score import mode_score
 

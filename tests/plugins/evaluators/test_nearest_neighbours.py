@@ -214,7 +214,7 @@ def test_points_have_scores_and_no_picture(tiny, make_run, tmp_path):
 
 
 def scores(run):
-    from ganrun.evaluation.provenance import evaluate
+    from ganrun.training.scoring import evaluate
 
     run.step = run.steps
     return evaluate(run)

@@ -133,7 +133,7 @@ def test_values_that_are_not_finite_and_unequal_features_are_refused():
 
 
 def scores(run):
-    from ganrun.evaluation.provenance import evaluate
+    from ganrun.training.scoring import evaluate
 
     run.step = run.steps
     return evaluate(run)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ganrun.errors import UserError
-from ganrun.evaluation.provenance import evaluate
 from ganrun.training.build import RefusedError
+from ganrun.training.scoring import evaluate
 from ganrun_plugins.evaluators import parzen_likelihood as module
 from ganrun_plugins.evaluators.parzen_likelihood import best_sigma, candidates, log_densities, parzen_likelihood, scaled
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import DataFiles, Refusal, Space
 from ganrun.data.reader import DataError, InMemory
 from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.words.spaces import DataFiles, Refusal, Space
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.restyled_digits import RestyledDigits
 from ganrun_plugins.features import _classifier_network as networks

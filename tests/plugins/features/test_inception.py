@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganrun.contracts.protocols import Refusal, Space
 from ganrun.data.reader import DataError, InMemory
 from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.testing import Example, Plugin, checks_of
+from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.features import _inception_network as networks
 from ganrun_plugins.features import _weights as files
 from ganrun_plugins.features import inception

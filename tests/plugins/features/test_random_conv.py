@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ganrun.contracts.protocols import DataFiles, Refusal, Space
 from ganrun.data.reader import InMemory
 from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.words.spaces import DataFiles, Refusal, Space
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.features.random_conv import RandomConv
 

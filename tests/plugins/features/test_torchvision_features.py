@@ -8,10 +8,10 @@ import torch
 import torchvision
 from PIL import Image
 
-from ganrun.contracts.protocols import Refusal, Space
 from ganrun.data.reader import DataError, InMemory
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.features.torchvision import Torchvision, built, last_linear, outline
 
 MEAN, DEVIATION = ([number] for number in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))

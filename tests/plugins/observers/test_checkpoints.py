@@ -6,9 +6,9 @@ from typing import ClassVar
 import pytest
 
 from ganrun import api
-from ganrun.contracts.events import hookimpl
 from ganrun.recipe import RecipeError
 from ganrun.training import checkpoint
+from ganrun.words.hooks import hookimpl
 
 
 class Scripted:

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ganrun import api
-from ganrun.contracts.events import hookimpl
-from ganrun.contracts.protocols import Refusal
 from ganrun.training.build import RefusedError
 from ganrun.training.remedies import remedies_for
 from ganrun.words.game import DiscriminatorOutput
+from ganrun.words.hooks import hookimpl
+from ganrun.words.spaces import Refusal
 from ganrun_plugins.observers import health as module
 from ganrun_plugins.observers._findings import Evidence, Finding, Look
 from ganrun_plugins.observers._vitals import Bench

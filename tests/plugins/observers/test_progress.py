@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ganrun import api
-from ganrun.contracts.events import hookimpl
+from ganrun.words.hooks import hookimpl
 from ganrun_plugins.observers import progress
 from ganrun_plugins.observers.progress import clock, losses, main_scores
 

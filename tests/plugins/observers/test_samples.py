@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ganrun import api
-from ganrun.contracts.events import hookimpl
+from ganrun.words.hooks import hookimpl
 
 
 class Newest:

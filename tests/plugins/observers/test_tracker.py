@@ -3,8 +3,8 @@
 import pytest
 
 from ganrun import api
-from ganrun.contracts.events import hookimpl
 from ganrun.training.build import RefusedError
+from ganrun.words.hooks import hookimpl
 from ganrun_plugins.observers import tracker
 from ganrun_plugins.observers.tracker import flat
 

@@ -1,0 +1,37 @@
+"""The splits of a recipe's data set, each opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from ganrun.contracts.protocols import Dataset
+from ganrun.data.download import data_cache
+from ganrun.data.reader import Announced
+from ganrun.recipe import Part, Recipe
+from ganrun.words.spaces import DataFiles
+
+
+def datasets(recipe: Recipe) -> Callable[[str], Dataset]:
+    """Split -> data set of a recipe, each made once."""
+    return datasets_of_part(recipe.dataset, recipe.base)
+
+
+def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
+    """Split -> data set of a part, each made once; its relative paths start at ``base``."""
+    files = DataFiles(base, data_cache())
+
+    @cache
+    def dataset(split: str) -> Dataset:
+        made: Dataset = part.make(files, split)
+        return made
+
+    return dataset
+
+
+
+def announced(recipe: Recipe) -> Announced | None:
+    """What the data set says of itself before it is downloaded; None if it has to be opened to know."""
+    announce = getattr(recipe.dataset.component.factory, "announced", None)
+    return announce("train", **recipe.dataset.parameters) if announce is not None else None

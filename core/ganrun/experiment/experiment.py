@@ -1,0 +1,90 @@
+"""An experiment: everything that a recipe stands for, built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from ganrun.data.reader import Reader
+from ganrun.distributed import Processes
+from ganrun.experiment.diagnostics import Refused as Refused
+from ganrun.experiment.diagnostics import RefusedError as RefusedError
+from ganrun.recipe import Recipe
+from ganrun.schedule import Clock
+from ganrun.words.game import Description, Game, Phase, Player
+from ganrun.words.spaces import Space
+
+
+@dataclass
+class Plan:
+    """What shapes networks before any exists: the payload of the event ``plan``."""
+
+    description: Description
+    spaces: Mapping[str, Space]
+
+
+@dataclass
+class Experiment:
+    """Everything a recipe stands for, built: the payload of the event ``build``, and what the engine trains."""
+
+    recipe: Recipe
+    dataset: Any
+    processes: Processes
+    clock: Clock
+    variant: Any
+    loss: Any
+    sampler: Any
+    tricks: list[Any]
+    evaluators: list[Any]
+    observers: list[Any]
+    hooks: Any
+    description: Description
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    optimizers: dict[str, Any] = field(default_factory=dict)
+    warnings: list[Refused] = field(default_factory=list)
+
+    @property
+    def players(self) -> dict[str, Player]:
+        """Name -> player."""
+        return {player.name: player for player in self.description.players}
+
+    @property
+    def phases(self) -> list[Phase]:
+        """The schedule of a step."""
+        return self.description.phases
+
+    @property
+    def games(self) -> list[Game]:
+        """The games of the whole run."""
+        return self.description.games
+
+    def networks(self, kind: str) -> dict[str, nn.Module]:
+        """The built networks of one kind, ``generator``, ``discriminator`` or ``encoder``, by name."""
+        return {name: self.modules[name] for name, network in self.description.networks.items() if network.kind == kind}
+
+    def parameters(self, player: Player) -> list[nn.Parameter]:
+        """A player's parameters, each once, in a fixed order."""
+        left_out = {id(p) for name in player.without for p in self.module(name).parameters()}
+        found = {id(p): p for name in player.modules for p in self.module(name).parameters()}
+        return [parameter for key, parameter in found.items() if key not in left_out]
+
+    def module(self, name: str) -> nn.Module:
+        """A module by its dotted name, such as ``discriminator`` or ``discriminator.head``."""
+        first, _, rest = name.partition(".")
+        return self.modules[first].get_submodule(rest)
+
+    def components(self) -> dict[str, Any]:
+        """Label -> component that may have state, in the order of events: what checkpoints keep besides networks."""
+        named = {"variant": self.variant, "loss": self.loss, "sampler": self.sampler}
+        named |= {f"tricks.{i}.{part.name}": trick for i, (part, trick) in enumerate(zip(self.recipe.tricks, self.tricks))}
+        named |= {f"observers.{i}.{part.name}": o for i, (part, o) in enumerate(zip(self.recipe.observers, self.observers))}
+        return named
+
+    def reader(self, name: str, rows: int, attempt: int = 0) -> Reader:
+        """A new reader of the training data, with an order of its own in each attempt."""
+        settings = self.recipe.train
+        key = (settings.seed, "reader", name, *([attempt] if attempt else []))
+        return Reader(self.dataset, key, batch_rows=rows, device=self.processes.device, workers=settings.workers)

@@ -1,0 +1,89 @@
+"""What samples and networks are, and why something cannot be: spaces, interfaces, reasons."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+
+    pass
+
+
+SpaceKind = Literal["image", "points", "latent", "labels"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one sample is: its kind and its shape without the batch axis.
+
+    ``image``: (C, H, W) in [-1, 1]. ``points``: (D,), unscaled. ``latent``: (D,), whatever the sampler draws.
+    ``labels``: int64 with ``classes`` different values: () for one label, (A,) for A of them, such as attributes or words.
+    """
+
+    kind: SpaceKind
+    shape: tuple[int, ...] = ()
+    classes: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many numbers one sample holds."""
+        return math.prod(self.shape)
+
+    def __str__(self) -> str:
+        if self.kind == "labels" and self.shape:
+            return f"{self.size} labels of {self.classes} classes each"
+        return f"labels of {self.classes} classes" if self.kind == "labels" else f"{self.kind} of shape {self.shape}"
+
+
+@dataclass
+class Interface:
+    """What a network is asked to be: handed to its constructor as the only positional argument.
+
+    takes: the space of its input. makes: the space of its output (generators). given: what else it is passed, after
+    its input. heads: name -> size of further outputs (discriminators). logits: numbers per sample that a
+    discriminator's main output holds. pack: how many samples are joined along the channels of ``takes``.
+    """
+
+    takes: Space
+    makes: Space | None = None
+    given: tuple[Space, ...] = ()
+    heads: dict[str, int] = field(default_factory=dict)
+    logits: int = 1
+    pack: int = 1
+
+
+class Because(NamedTuple):
+    """Why a part cannot do with, or without, a capability: the mathematics that fails, and a way out."""
+
+    why: str
+    instead: str
+
+
+class PartOf(NamedTuple):
+    """Marks a parameter that is itself a part: ``Annotated[Part, PartOf("features")]``."""
+
+    kind: str
+
+
+class Refusal(ValueError):
+    """Raised by a part that cannot work in this experiment; becomes a refusal before training, never a traceback."""
+
+    def __init__(self, why: str, instead: str = "") -> None:
+        super().__init__(f"{why}{'; ' + instead if instead else ''}")
+        self.why = why
+        self.instead = instead
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Where a data set finds files: ``base`` resolves relative paths (the recipe's folder), ``cache`` keeps downloads."""
+
+    base: Path
+    cache: Path
+
+    def path(self, path: str | Path) -> Path:
+        """An absolute path for one written in a recipe."""
+        return (self.base / Path(path).expanduser()).resolve()
