@@ -1,7 +1,7 @@
 """What the tables of several seeds have in common: each run is kept as a line of JSON, and rows are means with their spread.
 
-A run is named by a dict of what identifies it (method, seed, steps, ...). Its line holds that and its scores; a run whose line is there is
-not trained again, so a script that was stopped goes on where it was when it is started again.
+A run is named by a dict of what identifies it (method, seed, steps, ...). Its line holds that and its scores; a run
+whose line is there is not trained again, so a script that was stopped goes on where it was when it is started again.
 """
 
 from __future__ import annotations
@@ -44,12 +44,30 @@ class Method:
 def parser(description: str | None, methods: Sequence[str], steps: str, out: str) -> argparse.ArgumentParser:
     """The options of all tables."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--methods", nargs="*", default=list(methods), choices=list(methods), metavar="METHOD", help=f"rows: {'; '.join(methods)}")
+    made.add_argument(
+        "--methods",
+        nargs="*",
+        default=list(methods),
+        choices=list(methods),
+        metavar="METHOD",
+        help=f"rows: {'; '.join(methods)}",
+    )
     made.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     made.add_argument("--steps", type=int, help=f"generator updates; {steps}. Unrolling takes its share of them")
-    made.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE", help="changes of the recipe of every row")
-    made.add_argument("--out", type=Path, default=Path(out), help=f"JSON lines; runs that are there are not repeated ({out})")
-    made.add_argument("--estimate", action="store_true", help="print the CPU minutes that the runs not yet there will take, and stop")
+    made.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changes of the recipe of every row",
+    )
+    made.add_argument(
+        "--out", type=Path, default=Path(out), help=f"JSON lines; runs that are there are not repeated ({out})"
+    )
+    made.add_argument(
+        "--estimate", action="store_true", help="print the CPU minutes that the runs not yet there will take, and stop"
+    )
     made.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
     return made
 
@@ -84,7 +102,10 @@ def collect(runs: Sequence[Line], train: Callable[[Line], Mapping[str, Any]], ou
 
 
 def trained(recipe: Mapping[str, Any], changes: Sequence[str]) -> tuple[Any, float]:
-    """The ended run of a recipe, with one thread, and the CPU minutes it took. A run that was stopped ends the script."""
+    """The ended run of a recipe, with one thread, and the CPU minutes it took.
+
+    A run that was stopped ends the script.
+    """
     import ganrun
 
     started = time.process_time()

@@ -4,8 +4,8 @@
     python benchmarks/claims.py cgan acgan                 # these claims, seeds 0 to 2, two runs at a time; prints the tables of RESULTS.md
     python benchmarks/claims.py pix2pix --seeds 7 --jobs 1
 
-Each run has one thread and a process of its own, and is kept as a line of JSON in runs/claims.jsonl: one that is there is not trained again.
-Rows and what they are compared with stand in ``_claims.py``.
+Each run has one thread and a process of its own, and is kept as a line of JSON in runs/claims.jsonl: one that is there
+is not trained again. Rows and what they are compared with stand in ``_claims.py``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
 def identity(claim: str, row: str, seed: int) -> Line:
-    """What names a run: the recipe and its changes are in it, so that a run of another configuration is not taken for this one."""
+    """What names a run: the recipe and its changes are in it, so that a run of another configuration is not taken for
+    this one.
+    """
     found = CLAIMS[claim].rows[row]
     return {"claim": claim, "row": row, "seed": seed, "recipe": found.recipe, "changes": list(found.changes)}
 
@@ -35,8 +37,16 @@ def run(claim: str, row: str, seed: int) -> dict[str, Any]:
     """Train one row with one seed in this process. Returns its scores and the CPU minutes it took."""
     found = CLAIMS[claim].rows[row]
     quiet = ["without=[progress, samples, metrics-log, health, checkpoints]"]
-    ended, minutes = trained(str(RECIPES / f"{found.recipe}.yaml"), [*found.changes, *quiet, "train.device=cpu", f"train.seed={seed}"])
-    return {**identity(claim, row, seed), "steps": ended.steps, **numbers(ended.scores), "last": numbers(ended.metrics()), "cpu-minutes": minutes}
+    ended, minutes = trained(
+        str(RECIPES / f"{found.recipe}.yaml"), [*found.changes, *quiet, "train.device=cpu", f"train.seed={seed}"]
+    )
+    return {
+        **identity(claim, row, seed),
+        "steps": ended.steps,
+        **numbers(ended.scores),
+        "last": numbers(ended.metrics()),
+        "cpu-minutes": minutes,
+    }
 
 
 def numbers(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -52,7 +62,13 @@ def start(claim: str, row: str, seed: int) -> subprocess.Popen[str]:
 
 def collect(claims: list[str], seeds: list[int], out: Path, jobs: int) -> None:
     """Train what is not there, ``jobs`` processes at a time, the first seed of all rows first."""
-    waiting = [(claim, row, seed) for seed in seeds for claim in claims for row in CLAIMS[claim].rows if not of(identity(claim, row, seed), kept(out))]
+    waiting = [
+        (claim, row, seed)
+        for seed in seeds
+        for claim in claims
+        for row in CLAIMS[claim].rows
+        if not of(identity(claim, row, seed), kept(out))
+    ]
     running: list[tuple[tuple[str, str, int], subprocess.Popen[str]]] = []
     out.parent.mkdir(parents=True, exist_ok=True)
     while waiting or running:
@@ -76,7 +92,9 @@ def rows_of(claim: str, seeds: list[int], lines: list[Line]) -> list[list[str]]:
         mine = [line for seed in seeds if (line := of(identity(claim, name, seed), lines))]
         cells = [cell(row, score, digits, mine) for score, digits in CLAIMS[claim].scores.items()]
         steps = f"{mine[0]['steps']:,}" if mine else ""
-        found.append([name, steps, *cells, spread([line["cpu-minutes"] for line in mine], 1).partition(" ")[0], str(len(mine))])
+        found.append(
+            [name, steps, *cells, spread([line["cpu-minutes"] for line in mine], 1).partition(" ")[0], str(len(mine))]
+        )
     return found
 
 
@@ -88,7 +106,9 @@ def cell(row: Row, score: str, digits: int, lines: list[Line]) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("claims", nargs="*", choices=[*CLAIMS, []], metavar="CLAIM", help=f"all by default: {', '.join(CLAIMS)}")
+    options.add_argument(
+        "claims", nargs="*", choices=[*CLAIMS, []], metavar="CLAIM", help=f"all by default: {', '.join(CLAIMS)}"
+    )
     options.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     options.add_argument("--jobs", type=int, default=2, help="processes at a time")
     options.add_argument("--out", type=Path, default=Path("runs/claims.jsonl"))
@@ -112,7 +132,12 @@ def main() -> None:
     lines = kept(arguments.out) if arguments.out.exists() else []
     for claim in claims:
         print(f"\n{CLAIMS[claim].says}\n")
-        print(table(["row", "steps", *CLAIMS[claim].scores, "CPU minutes a seed", "seeds"], rows_of(claim, arguments.seeds, lines)))
+        print(
+            table(
+                ["row", "steps", *CLAIMS[claim].scores, "CPU minutes a seed", "seeds"],
+                rows_of(claim, arguments.seeds, lines),
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python benchmarks/cross_product.py                # all; prints counts, and every failure
     python benchmarks/cross_product.py --part 0 --of 2  # the first half, for two processes
 
-A run counts as trained if its terms and weights are finite, only the turn's player held gradients, and nothing raised an error.
+A run counts as trained if its terms and weights are finite, only the turn's player held gradients, and nothing raised
+an error.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ STEPS = 3
 def trained(cover: Cover, base: Base, trick: str) -> str:
     """Train one combination. Returns what went wrong, empty if nothing did."""
     try:
-        assert_sound(steps(new_run(load_recipe(probed(cover.recipe(base, [trick])), catalog=cover.catalog), cover.catalog), STEPS))
+        assert_sound(
+            steps(
+                new_run(load_recipe(probed(cover.recipe(base, [trick])), catalog=cover.catalog), cover.catalog), STEPS
+            )
+        )
     except Exception as error:  # whatever it is, it came after the refusals
         return f"{type(error).__name__}: {error}"
     return ""
@@ -55,8 +60,12 @@ def main() -> None:
         if problem:
             print(f"failed: {variant} + {loss} + {trick}: {problem}", flush=True)
     total = sum(counts.values())
-    print(f"{total} of {len(triples)} combinations of {len(variants)} variants, {len(cover.losses)} losses and {len(cover.tricks)} tricks:")
-    print(f"{counts['trained']} trained {STEPS} steps, {counts['refused']} refused ({counts['refused'] / total:.1%}), {counts['failed']} failed")
+    print(
+        f"{total} of {len(triples)} combinations of {len(variants)} variants, {len(cover.losses)} losses and {len(cover.tricks)} tricks:"
+    )
+    print(
+        f"{counts['trained']} trained {STEPS} steps, {counts['refused']} refused ({counts['refused'] / total:.1%}), {counts['failed']} failed"
+    )
     print(f"{time.perf_counter() - started:.0f} seconds")
 
 

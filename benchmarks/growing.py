@@ -2,9 +2,10 @@
 
     python benchmarks/growing.py               # both rows, seed 0, one run after the other; prints the table of RESULTS.md
 
-The recipe ``progan_digits``: 4, 8, 16 and 32 pixels, each new level faded in for 700 steps after 300 steps of the one before, so that
-a fade begins at steps 300, 1,300 and 2,300 and ends at 1,000, 2,000 and 3,000. In the other row a level is there at once, at 1,000, 2,000
-and 3,000. At each of these steps: the distance there, and 100 steps later. Beside them the median size of all other changes within 100 steps.
+The recipe ``progan_digits``: 4, 8, 16 and 32 pixels, each new level faded in for 700 steps after 300 steps of the one
+before, so that a fade begins at steps 300, 1,300 and 2,300 and ends at 1,000, 2,000 and 3,000. In the other row a level
+is there at once, at 1,000, 2,000 and 3,000. At each of these steps: the distance there, and 100 steps later. Beside
+them the median size of all other changes within 100 steps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from pathlib import Path
 
 from _runs import Line, collect, kept, of, table
 
-ROWS = {"faded in": (), "at once": ("variant.progan.stage=16 kimg", "variant.progan.fade=0 kimg")}  # 16,000 images are 1,000 steps of 16
+ROWS = {
+    "faded in": (),
+    "at once": ("variant.progan.stage=16 kimg", "variant.progan.fade=0 kimg"),
+}  # 16,000 images are 1,000 steps of 16
 TRANSITIONS = (300, 1000, 1300, 2000, 2300, 3000)
 SCORE = "frechet-distance[classifier]"
 
@@ -32,7 +36,10 @@ def train(run: Line) -> Line:
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         ganrun.run(str(recipe), [*run["changes"], *quiet, f"train.seed={run['seed']}"], Path(folder) / "run")
-        said = [json.loads(line) for line in (Path(folder) / "run" / "evaluations.jsonl").read_text(encoding="utf-8").splitlines()]
+        said = [
+            json.loads(line)
+            for line in (Path(folder) / "run" / "evaluations.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
     distances = {line["step"]: line["scores"][SCORE]["value"] for line in said if SCORE in line["scores"]}
     return {"distances": distances, "cpu-minutes": (time.process_time() - started) / 60}
 
@@ -51,7 +58,11 @@ def main() -> None:
     options.add_argument("--out", default="runs/growing.jsonl")
     options.add_argument("--table", action="store_true", help="print the table of what is there, and stop")
     arguments = options.parse_args()
-    runs = [{"row": row, "changes": list(changes), "seed": seed} for seed in arguments.seeds for row, changes in ROWS.items()]
+    runs = [
+        {"row": row, "changes": list(changes), "seed": seed}
+        for seed in arguments.seeds
+        for row, changes in ROWS.items()
+    ]
     if not arguments.table:
         collect(runs, train, Path(arguments.out))
     rows, lines = [], kept(Path(arguments.out))
@@ -59,7 +70,11 @@ def main() -> None:
         if line := of(run, lines):
             distances = {int(step): value for step, value in line["distances"].items()}
             rows.append([run["row"], str(run["seed"]), *cells(distances), f"{line['cpu-minutes']:.1f}"])
-    print(table(["row", "seed", *(f"{step:,}" for step in TRANSITIONS), "usual change", "at the end", "CPU minutes"], rows))
+    print(
+        table(
+            ["row", "seed", *(f"{step:,}" for step in TRANSITIONS), "usual change", "at the end", "CPU minutes"], rows
+        )
+    )
 
 
 if __name__ == "__main__":

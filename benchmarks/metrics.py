@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/metrics.py [--samples 10000] [--features 2048] [--threads 1] [--repeats 2]
 
-Seconds are of the processor, over all threads: on a machine that others use, too, they say more than the clock. The better of ``repeats`` interleaved
-runs of each; ratios are their time over ours, so that more than 1 is faster. The packages are those of
-the extra `test`: torch-fidelity (FID, KID, precision and recall) and prdc (which computes precision, recall, density and coverage at once).
+Seconds are of the processor, over all threads: on a machine that others use, too, they say more than the clock. The
+better of ``repeats`` interleaved runs of each; ratios are their time over ours, so that more than 1 is faster. The
+packages are those of the extra `test`: torch-fidelity (FID, KID, precision and recall) and prdc (which computes
+precision, recall, density and coverage at once).
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ def features(n: int, d: int) -> tuple[Tensor, Tensor]:
     """Real and fake features, positive and correlated as those of a rectified network are: (n, d) float32 each."""
     generator = torch.Generator().manual_seed(0)
     mix = torch.randn(64, d, generator=generator) / 8
-    real, fake = ((torch.randn(n, 64, generator=generator) @ mix + 0.5 * torch.randn(n, d, generator=generator)).relu() for _ in range(2))
+    real, fake = (
+        (torch.randn(n, 64, generator=generator) @ mix + 0.5 * torch.randn(n, d, generator=generator)).relu()
+        for _ in range(2)
+    )
     return real, fake * 1.05
 
 
@@ -48,9 +52,13 @@ def frechet(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
     theirs = fid_features_to_statistics(real)
     return {
         "ours, real side known": lambda: distance_between(known, Statistics.of(fake)),
-        "torch-fidelity, real side known": lambda: fid_statistics_to_metric(theirs, fid_features_to_statistics(fake), False)["frechet_inception_distance"],
+        "torch-fidelity, real side known": lambda: fid_statistics_to_metric(
+            theirs, fid_features_to_statistics(fake), False
+        )["frechet_inception_distance"],
         "ours": lambda: distance_between(Statistics.of(real), Statistics.of(fake)),
-        "torch-fidelity": lambda: fid_statistics_to_metric(fid_features_to_statistics(real), fid_features_to_statistics(fake), False)["frechet_inception_distance"],
+        "torch-fidelity": lambda: fid_statistics_to_metric(
+            fid_features_to_statistics(real), fid_features_to_statistics(fake), False
+        )["frechet_inception_distance"],
     }
 
 
@@ -59,7 +67,9 @@ def kernel(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     random = np.random.RandomState(2020)
-    chosen = [tuple(torch.from_numpy(random.choice(len(real), 1000, replace=False)) for _ in range(2)) for _ in range(100)]
+    chosen = [
+        tuple(torch.from_numpy(random.choice(len(real), 1000, replace=False)) for _ in range(2)) for _ in range(100)
+    ]
     options = {"kid_subsets": 100, "kid_subset_size": 1000, "rng_seed": 2020, "verbose": False}
     return {
         "ours": lambda: float(np.mean(distances_of_subsets(real, fake, chosen))),
@@ -68,7 +78,9 @@ def kernel(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
 
 
 def neighbours(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
-    """Precision, recall, density and coverage with k = 5; with the radii of the real side at hand, as evaluators keep them, and from nothing."""
+    """Precision, recall, density and coverage with k = 5; with the radii of the real side at hand, as evaluators keep
+    them, and from nothing.
+    """
     from prdc import compute_prdc
 
     kept = radii(real, 5)
@@ -91,10 +103,15 @@ def precision(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     def theirs() -> list[float]:
-        found = prc_features_to_metric(fake, real, prc_neighborhood=3, prc_batch_size=10000, verbose=False, save_cpu_ram=True)
+        found = prc_features_to_metric(
+            fake, real, prc_neighborhood=3, prc_batch_size=10000, verbose=False, save_cpu_ram=True
+        )
         return [float(found["precision"]), float(found["recall"])]
 
-    return {"ours": lambda: [float(score) for score in precision_recall(real, fake, 3).values()], "torch-fidelity": theirs}
+    return {
+        "ours": lambda: [float(score) for score in precision_recall(real, fake, 3).values()],
+        "torch-fidelity": theirs,
+    }
 
 
 def one_nearest(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
@@ -124,7 +141,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     names = ("torch", "torch-fidelity", "prdc", "numpy")
-    print(f"{options.samples} x {options.features} float32, {options.threads} threads; " + ", ".join(f"{n} {metadata.version(n)}" for n in names))
+    print(
+        f"{options.samples} x {options.features} float32, {options.threads} threads; "
+        + ", ".join(f"{n} {metadata.version(n)}" for n in names)
+    )
     real, fake = features(options.samples, options.features)
     print("| metric | by | CPU seconds | value | times as fast as |\n|---|---|---|---|---|")
     for make in (frechet, kernel, neighbours, precision, one_nearest):
@@ -133,7 +153,13 @@ def main() -> None:
         times = best_times(make(real, fake), options.repeats)
         for name, (seconds, value) in times.items():
             shown = ", ".join(f"{x:.10g}" for x in (value if isinstance(value, list) else [float(value)]))
-            against = [f"{took / seconds:.2f} x {other}" for other, (took, _) in times.items() if name.startswith("ours") and not other.startswith("ours") and name.endswith("known") == other.endswith("known")]
+            against = [
+                f"{took / seconds:.2f} x {other}"
+                for other, (took, _) in times.items()
+                if name.startswith("ours")
+                and not other.startswith("ours")
+                and name.endswith("known") == other.endswith("known")
+            ]
             print(f"| {make.__name__} | {name} | {seconds:.2f} | {shown} | {', '.join(against)} |", flush=True)
     print(f"peak resident memory of all of this: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 

@@ -4,8 +4,9 @@
     python benchmarks/modes.py                                     # all rows, seeds 0 to 2, one run at a time; prints the tables of RESULTS.md
     python benchmarks/modes.py --data ring --methods r1 --seeds 7  # some of them
 
-The ring has the configuration of ordering.py. 2,500 samples; a mode is found with at least 1, or at least 20, samples within 3 standard
-deviations, which 98.9 % of exact samples are. The reverse KL is that of those samples' shares to uniform, in nats.
+The ring has the configuration of ordering.py. 2,500 samples; a mode is found with at least 1, or at least 20, samples
+within 3 standard deviations, which 98.9 % of exact samples are. The reverse KL is that of those samples' shares to
+uniform, in nats.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ METHODS = {
     "least-squares": Method({"loss": "least-squares"}, 6.2),
     "unrolling, 5 steps": Method(ROWS["unrolling, 5 steps"], 69),
     "packing, m = 2": Method({"tricks": [{"packing": {"m": 2}}]}, 6.2),
-    "packing, m = 3": Method({"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 255}}, 5.0),  # 256 is no whole number of packs
+    "packing, m = 3": Method(
+        {"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 255}}, 5.0
+    ),  # 256 is no whole number of packs
     "packing, m = 4": Method(ROWS["packing, m = 4"], 4.3),
     "wgan-gp": Method(ROWS["wgan-gp"], 10.3),
     "r1": Method(ROWS["r1"], 9.8),
@@ -29,14 +32,18 @@ METHODS = {
 }
 DATA: dict[str, dict[str, Any]] = {
     "ring": {},
-    "grid": {"dataset": {"grid": {}}, "variant": {"gan": {"latent": 2}}},  # PacGAN's latents; with 8 numbers fewer samples lay within in trials
+    "grid": {
+        "dataset": {"grid": {}},
+        "variant": {"gan": {"latent": 2}},
+    },  # PacGAN's latents; with 8 numbers fewer samples lay within in trials
 }
 STEPS = {"ring": 10_000, "grid": 4_000}
 SHARES = {("grid", "unrolling, 5 steps"): 0.25}  # of those steps, where a step costs ten of the others
 SCORES = {"modes": 1, "modes-with-20": 1, "percent-within": 1, "reverse-kl": 3}  # digits to print
 HEAD = ["row", "steps", "modes (>= 1)", "modes (>= 20)", "% within 3 sd", "reverse KL", "CPU minutes a seed"]
 
-# Srivastava et al. 2017, "VEEGAN", table 1: means of 5 runs. Lin et al. 2018, "PacGAN", table 1: 10 runs, +- the standard error.
+# Srivastava et al. 2017, "VEEGAN", table 1: means of 5 runs. Lin et al. 2018, "PacGAN", table 1: 10 runs, +- the
+# standard error.
 PUBLISHED = {
     "ring": [
         ("VEEGAN's: GAN", "", "1", "99.3", ""),
@@ -72,14 +79,20 @@ def recipe_of(data: str, method: str) -> dict[str, Any]:
 
 def train(run: Line) -> dict[str, float]:
     """Train one run in this process: its scores and CPU minutes."""
-    done, minutes = trained(recipe_of(run["data"], run["method"]), [f"train.seed={run['seed']}", f"train.steps={run['steps']}", *run["changes"]])
+    done, minutes = trained(
+        recipe_of(run["data"], run["method"]),
+        [f"train.seed={run['seed']}", f"train.steps={run['steps']}", *run["changes"]],
+    )
     return {**{name: float(done.scores[f"mode-coverage.{name}"]) for name in SCORES}, "cpu-minutes": minutes}
 
 
 def wanted(arguments: argparse.Namespace, data: str, method: str) -> list[Line]:
     """The runs of a row."""
     steps = round((arguments.steps or STEPS[data]) * SHARES.get((data, method), 1.0))
-    return [{"data": data, "method": method, "seed": seed, "steps": steps, "changes": arguments.changes} for seed in arguments.seeds]
+    return [
+        {"data": data, "method": method, "seed": seed, "steps": steps, "changes": arguments.changes}
+        for seed in arguments.seeds
+    ]
 
 
 def rows(arguments: argparse.Namespace, data: str, lines: list[Line]) -> list[list[str]]:
@@ -98,7 +111,13 @@ def main() -> None:
     options = parser(__doc__, list(METHODS), f"ring {STEPS['ring']:,}, grid {STEPS['grid']:,}", "runs/modes.jsonl")
     options.add_argument("--data", nargs="*", default=list(DATA), choices=list(DATA))
     arguments = options.parse_args()
-    runs = [run for seed in range(len(arguments.seeds)) for data in arguments.data for method in arguments.methods for run in wanted(arguments, data, method)[seed : seed + 1]]
+    runs = [
+        run
+        for seed in range(len(arguments.seeds))
+        for data in arguments.data
+        for method in arguments.methods
+        for run in wanted(arguments, data, method)[seed : seed + 1]
+    ]
     if arguments.estimate:
         lines = kept(arguments.out)
         left = [METHODS[run["method"]].milliseconds * run["steps"] / 60_000 for run in runs if not of(run, lines)]

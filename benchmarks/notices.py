@@ -4,19 +4,23 @@
     python benchmarks/notices.py --features classifier pixels random-conv --out notices.jsonl
     python benchmarks/notices.py --data mnist --root FOLDER --out notices-mnist.jsonl  # 2,000 in each part; a classifier a split
 
-After Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018). Nothing is trained: the "samples"
-are real pictures of one part of the data, scored against a second part (the test split); a third part (the train split) is what may be
-memorised. No picture is in two parts, all of equally many pictures, drawn at random and not class by class: parts with equal shares of the
-classes would be more alike than a perfect generator's samples are to data, by as much as the kernel distance is below 0 then.
+After Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018). Nothing is
+trained: the "samples" are real pictures of one part of the data, scored against a second part (the test split); a third
+part (the train split) is what may be memorised. No picture is in two parts, all of equally many pictures, drawn at
+random and not class by class: parts with equal shares of the classes would be more alike than a perfect generator's
+samples are to data, by as much as the kernel distance is below 0 then.
 
-The split is drawn anew for each seed: tables are of the first, and verdicts of all, because one split may be uneven by bad luck.
+The split is drawn anew for each seed: tables are of the first, and verdicts of all, because one split may be uneven by
+bad luck.
 
-Without change the samples are as good as samples can be. Then some of them, or all, are changed: uniform noise in their place, classes
-left out, pictures of the train split in their place, a Gaussian blur, a shift to the right. A score **notices** a change
-if its interval at the largest strength has nothing in common with its interval without change. Where dropped classes leave fewer samples
-than there were (digits have no others), the comparison is with equally few samples of all classes instead.
+Without change the samples are as good as samples can be. Then some of them, or all, are changed: uniform noise in their
+place, classes left out, pictures of the train split in their place, a Gaussian blur, a shift to the right. A score
+**notices** a change if its interval at the largest strength has nothing in common with its interval without change.
+Where dropped classes leave fewer samples than there were (digits have no others), the comparison is with equally few
+samples of all classes instead.
 
-What has been scored is read from --out, so a run that was broken off goes on. Delete the file after an evaluator has changed.
+What has been scored is read from --out, so a run that was broken off goes on. Delete the file after an evaluator has
+changed.
 """
 
 from __future__ import annotations
@@ -54,10 +58,21 @@ SIDE = 32
 TEACHING = 10_000  # pictures that teach the classifier of data without a shipped one; they are in no other part
 
 DISTANCES = (
-    "frechet-distance", "kernel-distance", "kernel-mmd", "wasserstein-distance", "precision-recall", "density-coverage",
-    "one-nearest-neighbour", "nearest-neighbours", "diversity",
-)  # fmt: skip
-CLASSIFYING = ("inception-score", "mode-score", "class-share")  # these take class probabilities, which only a classifier has
+    "frechet-distance",
+    "kernel-distance",
+    "kernel-mmd",
+    "wasserstein-distance",
+    "precision-recall",
+    "density-coverage",
+    "one-nearest-neighbour",
+    "nearest-neighbours",
+    "diversity",
+)
+CLASSIFYING = (
+    "inception-score",
+    "mode-score",
+    "class-share",
+)  # these take class probabilities, which only a classifier has
 PICTURES = ("parzen-likelihood",)  # no features
 AGAINST_TRAIN = ("frechet-distance", "one-nearest-neighbour")  # also scored against what may be memorised
 
@@ -85,7 +100,10 @@ UNCHANGED: State = ("none", 0)
 
 
 class Pictures(InMemory):
-    """Pictures and their classes. teaching: others, (N, C, H, W) uint8 and (N,) int64, that a classifier is to be trained on."""
+    """Pictures and their classes.
+
+    teaching: others, (N, C, H, W) uint8 and (N,) int64, that a classifier is to be trained on.
+    """
 
     def __init__(self, x: Tensor, label: Tensor, like: Dataset, teaching: tuple[Tensor, Tensor] | None = None) -> None:
         super().__init__({"x": x, "label": label}, like.spaces, like.classes)
@@ -101,7 +119,10 @@ class Pictures(InMemory):
 
 @dataclass(frozen=True)
 class Parts:
-    """train: what may be memorised; test: the reference; both of n pictures. pool: the first n of it are the samples without change."""
+    """train: what may be memorised; test: the reference; both of n pictures.
+
+    pool: the first n of it are the samples without change.
+    """
 
     train: Pictures
     test: Pictures
@@ -154,7 +175,9 @@ def changed(of: Parts, state: State) -> Tensor:
         label = of.pool.tensors["label"]
         return of.pool.tensors["x"][label < int(label.max()) + 1 - strength][: of.n]
     if change == "noise":
-        noise = torch.randint(0, 256, x.shape, generator=torch.Generator().manual_seed(stable_hash("notices", "noise")), dtype=torch.uint8)
+        noise = torch.randint(
+            0, 256, x.shape, generator=torch.Generator().manual_seed(stable_hash("notices", "noise")), dtype=torch.uint8
+        )
         return x.index_copy(0, some, noise[some])
     if change == "memorise":
         return x.index_copy(0, some, of.train.tensors["x"][some])
@@ -196,13 +219,17 @@ def wanted_evaluators(features: Sequence[str], catalog: Catalog) -> list[tuple[s
     for name in features:
         names = DISTANCES + (CLASSIFYING if name == "classifier" else ())
         written += [("", entry) for entry in entries(names, catalog, {"features": name})]
-        written += [(" against train", entry) for entry in entries(AGAINST_TRAIN, catalog, {"features": name, "split": "train"})]
+        written += [
+            (" against train", entry) for entry in entries(AGAINST_TRAIN, catalog, {"features": name, "split": "train"})
+        ]
     written += [("", entry) for entry in entries(PICTURES, catalog, {})]
     found = load_evaluators([entry for _, entry in written], catalog=catalog, origin="notices.py")
     return [(suffix, part, part.part.make()) for (suffix, _), part in zip(written, found, strict=True)]
 
 
-def score(of: Parts, state: State, evaluators: Sequence[tuple[str, Any, Any]], kept: Kept, catalog: Catalog) -> dict[str, Score | str]:
+def score(
+    of: Parts, state: State, evaluators: Sequence[tuple[str, Any, Any]], kept: Kept, catalog: Catalog
+) -> dict[str, Score | str]:
     """Name of each score -> the score of the samples of a state, or why there is none."""
     evaluation: Evaluation | None = None
     found: dict[str, Score | str] = {}
@@ -228,7 +255,10 @@ def score(of: Parts, state: State, evaluators: Sequence[tuple[str, Any, Any]], k
 
 def plain(one: Score) -> dict[str, Any]:
     """A score for JSON, which has no infinity."""
-    return {key: repr(value) if isinstance(value, float) and not math.isfinite(value) else value for key, value in vars(one).items()}
+    return {
+        key: repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in vars(one).items()
+    }
 
 
 def unplain(value: Any) -> Any:
@@ -243,7 +273,11 @@ class Kept:
         self.path = path
         self.about = dict(about)
         self.lines: dict[str, dict[str, Any]] = {}
-        whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path and path.exists() else []
+        whole = (
+            [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            if path and path.exists()
+            else []
+        )
         if path is not None and path.exists():
             path.write_text("".join(whole))  # a line that was broken off goes
         for line in map(json.loads, whole):
@@ -321,12 +355,20 @@ class Look:
 
     def verdict(self, name: str, change: str) -> str:
         """Whether a score notices a change."""
-        return verdict(self.found, name, [state for state in self.controls if state[0] == change], self.controls.__getitem__)
+        return verdict(
+            self.found, name, [state for state in self.controls if state[0] == change], self.controls.__getitem__
+        )
 
 
-def look(of: Parts, changes: Sequence[str], evaluators: Sequence[tuple[str, Any, Any]], kept: Kept, catalog: Catalog) -> Look:
+def look(
+    of: Parts, changes: Sequence[str], evaluators: Sequence[tuple[str, Any, Any]], kept: Kept, catalog: Catalog
+) -> Look:
     """Score all states of a split."""
-    controls = {(change, strength): control(of, (change, strength)) for change in changes for strength in CHANGES[change].strengths}
+    controls = {
+        (change, strength): control(of, (change, strength))
+        for change in changes
+        for strength in CHANGES[change].strengths
+    }
     found = {}
     for state in dict.fromkeys([UNCHANGED, *controls.values(), *controls]):
         started = time.perf_counter()
@@ -336,7 +378,9 @@ def look(of: Parts, changes: Sequence[str], evaluators: Sequence[tuple[str, Any,
 
 
 def tables(looks: Sequence[Look], changes: Sequence[str]) -> str:
-    """One table a change for the first split, a score a row and a strength a column; then who notices what on all of them."""
+    """One table a change for the first split, a score a row and a strength a column; then who notices what on all of
+    them.
+    """
     found, controls, n = looks[0].found, looks[0].controls, looks[0].of.n
     names, still = moving(found)
     few = {name for name in names if isinstance(one := found[UNCHANGED].get(name), Score) and one.enough > n}
@@ -345,13 +389,21 @@ def tables(looks: Sequence[Look], changes: Sequence[str]) -> str:
     for change in changes:
         states = [state for state in controls if state[0] == change]
         columns = [(UNCHANGED, "0"), *((state, f"{state[1]:g}") for state in states)]
-        columns += [(controls[state], f"0, {controls[state][1]:g} samples") for state in states if controls[state] != UNCHANGED]
+        columns += [
+            (controls[state], f"0, {controls[state][1]:g} samples") for state in states if controls[state] != UNCHANGED
+        ]
         rows = [[shown[name], *(cell(found[state].get(name)) for state, _ in columns)] for name in names]
         pieces += [f"### {change}: {CHANGES[change].unit}", markdown(["score", *(title for _, title in columns)], rows)]
-    verdicts = [[shown[name], *(agreed([one.verdict(name, change) for one in looks]) for change in changes)] for name in names]
+    verdicts = [
+        [shown[name], *(agreed([one.verdict(name, change) for one in looks]) for change in changes)] for name in names
+    ]
     pieces += ["### Who notices what", markdown(["score", *changes], verdicts)]
-    pieces.append(f"\\* {n} samples are fewer than this score takes. The same whatever the samples: {', '.join(still) or 'none'}.")
-    reasons = dict.fromkeys(f"{name}: {said}" for scores in found.values() for name, said in scores.items() if isinstance(said, str))
+    pieces.append(
+        f"\\* {n} samples are fewer than this score takes. The same whatever the samples: {', '.join(still) or 'none'}."
+    )
+    reasons = dict.fromkeys(
+        f"{name}: {said}" for scores in found.values() for name, said in scores.items() if isinstance(said, str)
+    )
     return "\n\n".join(pieces + list(reasons))
 
 
@@ -378,7 +430,9 @@ def main() -> None:
         kept = Kept(arguments.out, {"data": arguments.data, "side": SIDE, "samples": of.n, "seed": seed})
         looks.append(look(of, arguments.changes, evaluators, kept, catalog))
     n = looks[0].of.n
-    print(f"{arguments.data}, {n} samples of {SIDE} x {SIDE}, {n} pictures in the test and in the train split; {len(looks)} splits.\n")
+    print(
+        f"{arguments.data}, {n} samples of {SIDE} x {SIDE}, {n} pictures in the test and in the train split; {len(looks)} splits.\n"
+    )
     print(tables(looks, arguments.changes))
 
 

@@ -3,8 +3,8 @@
     python benchmarks/ordering.py                      # all rows, seeds 0 to 2, two runs at a time; prints a table of RESULTS.md
     python benchmarks/ordering.py --rows r1 --seeds 7  # some of them
 
-A row counts if at least 20 % of the samples lie within 3 standard deviations of a mode. `modes` are those with at least 20 of
-2,500 samples.
+A row counts if at least 20 % of the samples lie within 3 standard deviations of a mode. `modes` are those with at least
+20 of 2,500 samples.
 """
 
 from __future__ import annotations
@@ -56,12 +56,23 @@ def train(row: str, seed: int, changes: list[str]) -> dict[str, float]:
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         run = ganrun.run(recipe, [f"train.seed={seed}", *changes], Path(folder) / "run")
-    return {**{name.partition(".")[2]: value for name, value in run.scores.items()}, "cpu-minutes": (time.process_time() - started) / 60}
+    return {
+        **{name.partition(".")[2]: value for name, value in run.scores.items()},
+        "cpu-minutes": (time.process_time() - started) / 60,
+    }
 
 
 def start(row: str, seed: int, changes: list[str]) -> subprocess.Popen[str]:
     """The same in a process of its own, with one thread."""
-    command = [sys.executable, __file__, "--one", row, "--seeds", str(seed), *(word for change in changes for word in ("--set", change))]
+    command = [
+        sys.executable,
+        __file__,
+        "--one",
+        row,
+        "--seeds",
+        str(seed),
+        *(word for change in changes for word in ("--set", change)),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
@@ -93,14 +104,19 @@ def wait_for_one(running: dict[tuple[str, int], subprocess.Popen[str]]) -> tuple
 
 def table(found: dict[str, list[dict[str, float]]]) -> str:
     """The medians, and the values of each seed in their order."""
-    lines = ["| row | modes (>= 20) | % within 3 sd | reverse KL, median | reverse KL of the seeds | CPU minutes a seed |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| row | modes (>= 20) | % within 3 sd | reverse KL, median | reverse KL of the seeds | CPU minutes a seed |",
+        "|---|---|---|---|---|---|",
+    ]
     for row, scores in found.items():
         by_seed = sorted(scores, key=lambda score: score["seed"])
         modes = ", ".join(f"{score['modes-with-20']:.0f}" for score in by_seed)
         within = ", ".join(f"{score['percent-within']:.1f}" for score in by_seed)
         kl = [score["reverse-kl"] for score in by_seed]
         minutes = statistics.mean(score["cpu-minutes"] for score in by_seed)
-        lines.append(f"| {row} | {modes} | {within} | {statistics.median(kl):.3f} | {', '.join(f'{value:.3f}' for value in kl)} | {minutes:.1f} |")
+        lines.append(
+            f"| {row} | {modes} | {within} | {statistics.median(kl):.3f} | {', '.join(f'{value:.3f}' for value in kl)} | {minutes:.1f} |"
+        )
     return "\n".join(lines)
 
 

@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/overhead.py [--blocks 12] [--threads 2]
 
 Every ratio is of minima of interleaved blocks in one process. The best loop has the same networks, the data in
-memory, a fused Adam and reuses its fakes; it must reach the same weights, bit for bit, from the same draws. The usual loop
-reads PIL images through a DataLoader, uses a plain Adam and calls ``.item()`` in each step.
+memory, a fused Adam and reuses its fakes; it must reach the same weights, bit for bit, from the same draws. The usual
+loop reads PIL images through a DataLoader, uses a plain Adam and calls ``.item()`` in each step.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 def make_run(variant: str, width: int, **train: Any) -> Run:
     """A run of a variant on 32 x 32 digits, without observers and without a folder."""
     networks = {"dcgan": {"generator": {"dcgan": {"width": width}}, "discriminator": {"dcgan": {"width": width}}}}
-    recipe = {"variant": variant, "dataset": {"digits": {"size": 32}}, "without": QUIET, "train": {"batch_size": BATCH, "device": "cpu", **train}}
+    recipe = {
+        "variant": variant,
+        "dataset": {"digits": {"size": 32}},
+        "without": QUIET,
+        "train": {"batch_size": BATCH, "device": "cpu", **train},
+    }
     catalog = Catalog()
     loaded = load_recipe({**recipe, **networks.get(variant, {})}, catalog=catalog)
     with settings_of_torch(loaded):
@@ -78,7 +83,11 @@ class BestLoop:
         z, real = self.inputs()
         fake = self.generator(z)
         self.adam_d.zero_grad()
-        bce, real_logits, fake_logits = F.binary_cross_entropy_with_logits, self.discriminator(real).logits, self.discriminator(fake.detach()).logits
+        bce, real_logits, fake_logits = (
+            F.binary_cross_entropy_with_logits,
+            self.discriminator(real).logits,
+            self.discriminator(fake.detach()).logits,
+        )
         (bce(real_logits, self.ones) + bce(fake_logits, self.zeros)).backward()
         self.adam_d.step()
         for weight in self.weights:
@@ -96,7 +105,9 @@ class Scans(Dataset[torch.Tensor]):
 
     def __init__(self, images: torch.Tensor) -> None:
         self.images = [transforms.functional.to_pil_image(image) for image in images]
-        self.transform = transforms.Compose([transforms.Resize(32), transforms.ToTensor(), transforms.Normalize(0.5, 0.5)])
+        self.transform = transforms.Compose(
+            [transforms.Resize(32), transforms.ToTensor(), transforms.Normalize(0.5, 0.5)]
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -166,7 +177,9 @@ def formats() -> None:
     """DCGAN's seconds a step with channels_last and without."""
     loops = {str(last): EngineLoop(make_run("dcgan", 32, channels_last=last)) for last in (False, True)}
     seconds = rates(loops, 4, 10)
-    print(f"dcgan (width 32), channels_last: {1000 * seconds['True']:.2f} ms a step, contiguous {1000 * seconds['False']:.2f}")
+    print(
+        f"dcgan (width 32), channels_last: {1000 * seconds['True']:.2f} ms a step, contiguous {1000 * seconds['False']:.2f}"
+    )
 
 
 def compare(variant: str, width: int, blocks: int, steps: int) -> None:
@@ -175,12 +188,20 @@ def compare(variant: str, width: int, blocks: int, steps: int) -> None:
         engine.step()
         hand.step()
     pairs = zip(engine.run.engine.modules.values(), (hand.generator, hand.discriminator))
-    same = all(torch.equal(a, b) for one, two in pairs for a, b in zip(one.state_dict().values(), two.state_dict().values()))
-    loops = {"engine": engine, "best": BestLoop(make_run(variant, width), keyed=False), "usual": UsualLoop(make_run(variant, width))}
+    same = all(
+        torch.equal(a, b) for one, two in pairs for a, b in zip(one.state_dict().values(), two.state_dict().values())
+    )
+    loops = {
+        "engine": engine,
+        "best": BestLoop(make_run(variant, width), keyed=False),
+        "usual": UsualLoop(make_run(variant, width)),
+    }
     seconds = rates(loops, blocks, steps)
     print(f"{variant} (width {width}): weights after 20 steps bit-identical to the loop by hand: {same}")
     print("  ms a step: " + ", ".join(f"{name} {1000 * value:.2f}" for name, value in seconds.items()))
-    print(f"  rate of the engine / best loop {seconds['best'] / seconds['engine']:.3f}, / usual loop {seconds['usual'] / seconds['engine']:.3f}")
+    print(
+        f"  rate of the engine / best loop {seconds['best'] / seconds['engine']:.3f}, / usual loop {seconds['usual'] / seconds['engine']:.3f}"
+    )
 
 
 class Nothing:
@@ -241,7 +262,9 @@ def checkpoints() -> None:
         path = checkpoint.write(Path(folder), 1, run.state_dict())
         size = sum(file.stat().st_size for file in path.iterdir())
         read = fastest(lambda: checkpoint.read(path), 3)
-    print(f"checkpoint of dcgan (width 32), {size / 1e6:.1f} MB: written in {1000 * seconds:.0f} ms, read and verified in {1000 * read:.0f} ms")
+    print(
+        f"checkpoint of dcgan (width 32), {size / 1e6:.1f} MB: written in {1000 * seconds:.0f} ms, read and verified in {1000 * read:.0f} ms"
+    )
 
 
 def start_up() -> None:

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/paired_bound.py [--seeds 0 1 2] [--steps 4000]
 
-Same network, data, batch, optimiser and number of steps as the recipe, but each direction minimises the L1 distance to the
-true counterpart of its input, which CycleGAN never sees. Prints the evaluator's errors on the test split.
+Same network, data, batch, optimiser and number of steps as the recipe, but each direction minimises the L1 distance to
+the true counterpart of its input, which CycleGAN never sees. Prints the evaluator's errors on the test split.
 """
 
 from __future__ import annotations
@@ -30,11 +30,18 @@ QUIET = {"without": ["progress", "samples", "metrics-log", "health", "checkpoint
 
 def train(seed: int, steps: int, catalog: Catalog) -> dict[str, float]:
     """Train both generators of the recipe on pairs, and score them on the test split."""
-    recipe = load_recipe(find_recipe("cyclegan_restyled_digits"), catalog=catalog, overrides={**QUIET, "train.seed": seed, "train.steps": steps})
+    recipe = load_recipe(
+        find_recipe("cyclegan_restyled_digits"),
+        catalog=catalog,
+        overrides={**QUIET, "train.seed": seed, "train.steps": steps},
+    )
     scores: dict[str, float] = {}
     with settings_of_torch(recipe):
         run = Run(recipe, catalog)
-        splits = {split: recipe.dataset.make(DataFiles(Path.cwd(), Path.cwd()), split).hidden_pairs() for split in ("train", "test")}
+        splits = {
+            split: recipe.dataset.make(DataFiles(Path.cwd(), Path.cwd()), split).hidden_pairs()
+            for split in ("train", "test")
+        }
         data, held = (prepared(pairs, "cpu") for pairs in splits.values())
         for source, target, name in (("a", "b", "generator_ab"), ("b", "a", "generator_ba")):
             network = run.engine.modules[name].requires_grad_(True)
@@ -58,7 +65,9 @@ def main() -> None:
     found = [train(seed, options.steps, Catalog()) for seed in options.seeds]
     for name in found[0]:
         values = [scores[name] for scores in found]
-        print(f"{name}: {mean(values):.4f} +- {stdev(values) if len(values) > 1 else 0:.4f}  ({', '.join(f'{v:.4f}' for v in values)})")
+        print(
+            f"{name}: {mean(values):.4f} +- {stdev(values) if len(values) > 1 else 0:.4f}  ({', '.join(f'{v:.4f}' for v in values)})"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """README's picture: real held-out digits beside samples of a run.
 
-    .venv/bin/python benchmarks/readme_picture.py runs/dcgan_digits docs/digits.png
+.venv/bin/python benchmarks/readme_picture.py runs/dcgan_digits docs/digits.png
 """
 
 from __future__ import annotations

@@ -4,12 +4,14 @@
     python benchmarks/stacked.py                           # all rows, seeds 0 to 2, one run at a time; prints the table of RESULTS.md
     python benchmarks/stacked.py --methods r1 --seeds 7    # some of them
 
-26,000 samples; the digit of each channel is what the shipped classifier of digits reads. A mode is found with at least one
-sample; KL is that of the 1,000 classes' shares to uniform, in nats. A classifier reads a digit in any smear, so beside them stands the
-share of samples all three channels of which it reads with a probability of at least 0.9, which real triples tell the meaning of.
+26,000 samples; the digit of each channel is what the shipped classifier of digits reads. A mode is found with at least
+one sample; KL is that of the 1,000 classes' shares to uniform, in nats. A classifier reads a digit in any smear, so
+beside them stands the share of samples all three channels of which it reads with a probability of at least 0.9, which
+real triples tell the meaning of.
 
-The discriminator has a quarter of the generator's width, as in the hardest setting of Metz et al. 2016 and of PacGAN's table 3: with equal
-widths no row lost many modes in so few steps. Networks are perceptrons, 4,000 updates at batch 64 against PacGAN's 100,000 at 64.
+The discriminator has a quarter of the generator's width, as in the hardest setting of Metz et al. 2016 and of PacGAN's
+table 3: with equal widths no row lost many modes in so few steps. Networks are perceptrons, 4,000 updates at batch 64
+against PacGAN's 100,000 at 64.
 """
 
 from __future__ import annotations
@@ -50,17 +52,22 @@ METHODS = {
     "non-saturating": Method({}, 6.1),
     "unrolling, 5 steps": Method({"tricks": [{"unrolling": {"steps": 5, "objective": "saddle"}}]}, 60, share=0.25),
     "packing, m = 2": Method({"tricks": [{"packing": {"m": 2}}]}, 6.3),
-    "packing, m = 3": Method({"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 63}}, 6.3),  # 64 is no whole number of packs
+    "packing, m = 3": Method(
+        {"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 63}}, 6.3
+    ),  # 64 is no whole number of packs
     "packing, m = 4": Method({"tricks": [{"packing": {"m": 4}}]}, 6.3),
     "wgan-gp": Method({"loss": "wasserstein", "tricks": [{"gradient-penalty": {"weight": 10.0}}]}, 11.0),
     "r1": Method({"tricks": [{"r1": {"gamma": 0.1}}]}, 8.5),
-    "relativistic + r1 + r2": Method({"loss": "relativistic", "tricks": [{"r1": {"gamma": 0.1}}, {"r2": {"gamma": 0.1}}]}, 11.2),
+    "relativistic + r1 + r2": Method(
+        {"loss": "relativistic", "tricks": [{"r1": {"gamma": 0.1}}, {"r2": {"gamma": 0.1}}]}, 11.2
+    ),
 }
 READING = 0.25  # CPU minutes to make and read the samples of a run
 HEAD = ["row", "steps", "modes of 1,000", "KL", "% read surely", "CPU minutes a seed"]
 
-# Srivastava et al. 2017, "VEEGAN", table 2: means of 5 runs. Lin et al. 2018, "PacGAN", tables 2 (10 runs) and 3 (50 runs, a discriminator of a
-# quarter of the generator's size, the smallest of Metz et al. 2016), +- the standard error. Stacked MNIST at 28 x 28, 128,000 triples.
+# Srivastava et al. 2017, "VEEGAN", table 2: means of 5 runs. Lin et al. 2018, "PacGAN", tables 2 (10 runs) and 3 (50
+# runs, a discriminator of a quarter of the generator's size, the smallest of Metz et al. 2016), +- the standard error.
+# Stacked MNIST at 28 x 28, 128,000 triples.
 PUBLISHED = [
     ("VEEGAN's: DCGAN", "", "99", "3.40"),
     ("VEEGAN's: ALI", "", "16", "5.40"),
@@ -79,7 +86,9 @@ PUBLISHED = [
 
 @cache
 def classifier() -> Classifier:
-    """The classifier of digits that comes with ganrun, faster than as it is: with its weights in the order that the CPU likes."""
+    """The classifier of digits that comes with ganrun, faster than as it is: with its weights in the order that the CPU
+    likes.
+    """
     files = DataFiles(Path(), data_cache())
     digits = Digits(files, "train", size=SIZE)
     made = Classifier(FeatureContext("x", digits.spaces["x"], digits, files.cache, torch.device("cpu")))
@@ -100,7 +109,11 @@ def scores(digit: Tensor, probable: Tensor) -> dict[str, float]:
     counts = (digit @ torch.tensor([100, 10, 1])).bincount(minlength=1000)
     share = counts.double() / counts.sum()
     kl = float(torch.special.xlogy(share, share * 1000).sum())
-    return {"modes": float((counts > 0).sum()), "kl": kl, "sure": 100 * float((probable >= SURE).all(1).double().mean())}
+    return {
+        "modes": float((counts > 0).sum()),
+        "kl": kl,
+        "sure": 100 * float((probable >= SURE).all(1).double().mean()),
+    }
 
 
 def scores_of_samples(x: Tensor) -> dict[str, float]:
@@ -110,9 +123,15 @@ def scores_of_samples(x: Tensor) -> dict[str, float]:
 
 
 def scores_of_scans(split: str) -> tuple[dict[str, float], float]:
-    """The same of the first real triples of a split, and the accuracy on its scans. Each scan is read once: a triple has three of them."""
+    """The same of the first real triples of a split, and the accuracy on its scans.
+
+    Each scan is read once: a triple has three of them.
+    """
     files = DataFiles(Path(), data_cache())
-    scans, triples = Digits(files, split, size=SIZE).tensors, StackedDigits(files, split, size=SIZE, count=SAMPLES).tensors
+    scans, triples = (
+        Digits(files, split, size=SIZE).tensors,
+        StackedDigits(files, split, size=SIZE, count=SAMPLES).tensors,
+    )
     digit, probable = read(scans["x"] / 127.5 - 1)
     accuracy = 100 * float((digit == scans["label"]).double().mean())
     return scores(digit[triples["drawn"]], probable[triples["drawn"]]), accuracy
@@ -126,7 +145,9 @@ def recipe_of(method: str) -> dict[str, Any]:
 
 def train(run: Line) -> dict[str, float]:
     """Train one run in this process: its scores and CPU minutes."""
-    done, minutes = trained(recipe_of(run["method"]), [f"train.seed={run['seed']}", f"train.steps={run['steps']}", *run["changes"]])
+    done, minutes = trained(
+        recipe_of(run["method"]), [f"train.seed={run['seed']}", f"train.steps={run['steps']}", *run["changes"]]
+    )
     torch.set_num_threads(1)
     return {**scores_of_samples(done.evaluation.fakes(n=SAMPLES)), "cpu-minutes": minutes}
 
@@ -135,7 +156,10 @@ def wanted(arguments: argparse.Namespace, method: str) -> list[Line]:
     """The runs of a row."""
     steps = METHODS[method].steps(arguments.steps or STEPS)
     mark = fingerprint(recipe_of(method))  # lines of another configuration are not taken for this one's
-    return [{"method": method, "seed": seed, "steps": steps, "changes": arguments.changes, "recipe": mark} for seed in arguments.seeds]
+    return [
+        {"method": method, "seed": seed, "steps": steps, "changes": arguments.changes, "recipe": mark}
+        for seed in arguments.seeds
+    ]
 
 
 def rows(arguments: argparse.Namespace, lines: list[Line]) -> list[list[str]]:
@@ -143,21 +167,40 @@ def rows(arguments: argparse.Namespace, lines: list[Line]) -> list[list[str]]:
     found = []
     for split, name in (("train", "real triples, of training"), ("test", "real triples, held-out scans")):
         real, accuracy = scores_of_scans(split)
-        found.append([f"{name} (scans read right: {accuracy:.1f} %)", "", f"{real['modes']:.0f}", f"{real['kl']:.3f}", f"{real['sure']:.1f}", ""])
+        found.append(
+            [
+                f"{name} (scans read right: {accuracy:.1f} %)",
+                "",
+                f"{real['modes']:.0f}",
+                f"{real['kl']:.3f}",
+                f"{real['sure']:.1f}",
+                "",
+            ]
+        )
     for method in arguments.methods:
         runs = wanted(arguments, method)
         mine = [line for run in runs if (line := of(run, lines))]
-        columns = [spread([line[name] for line in mine], digits) for name, digits in {"modes": 1, "kl": 3, "sure": 1, "cpu-minutes": 1}.items()]
+        columns = [
+            spread([line[name] for line in mine], digits)
+            for name, digits in {"modes": 1, "kl": 3, "sure": 1, "cpu-minutes": 1}.items()
+        ]
         found.append([method, f"{runs[0]['steps']:,}" if runs else "", *columns[:3], columns[3].partition(" ")[0]])
     return found + [[*published, "", ""] for published in PUBLISHED]
 
 
 def main() -> None:
     arguments = parser(__doc__, list(METHODS), f"{STEPS:,}", "runs/stacked.jsonl").parse_args()
-    runs = [run for place in range(len(arguments.seeds)) for method in arguments.methods for run in wanted(arguments, method)[place : place + 1]]
+    runs = [
+        run
+        for place in range(len(arguments.seeds))
+        for method in arguments.methods
+        for run in wanted(arguments, method)[place : place + 1]
+    ]
     if arguments.estimate:
         lines = kept(arguments.out)
-        left = [METHODS[run["method"]].milliseconds * run["steps"] / 60_000 + READING for run in runs if not of(run, lines)]
+        left = [
+            METHODS[run["method"]].milliseconds * run["steps"] / 60_000 + READING for run in runs if not of(run, lines)
+        ]
         print(f"{len(left)} runs, about {sum(left):.0f} CPU minutes on one core")
         return
     if not arguments.table:

@@ -1,8 +1,8 @@
 """Makes the weights that ``features: classifier`` uses for digits: ``python benchmarks/train_digits_classifier.py``.
 
-It trains on the train half of the data set ``digits`` alone, on two cores in about two minutes, with a fixed seed, and prints
-the accuracy on the held-out half: as they are, inverted, and restyled. Each picture is turned, sheared, scaled, moved,
-thickened, inverted and blurred at random, so that one network serves digits in other styles, too.
+It trains on the train half of the data set ``digits`` alone, on two cores in about two minutes, with a fixed seed, and
+prints the accuracy on the held-out half: as they are, inverted, and restyled. Each picture is turned, sheared, scaled,
+moved, thickened, inverted and blurred at random, so that one network serves digits in other styles, too.
 """
 
 from __future__ import annotations
@@ -62,20 +62,39 @@ def main() -> None:
     scans, label = load_scans("train")
     network = networks.new_network(1, len(NAMES), SEED)
     networks.fit(
-        network, resized(scans, SIDE), label, steps=arguments.steps, seed=SEED, augment=restyled,
+        network,
+        resized(scans, SIDE),
+        label,
+        steps=arguments.steps,
+        seed=SEED,
+        augment=restyled,
         report=lambda step: print(f"step {step} of {arguments.steps}", flush=True) if step % 250 == 0 else None,
-    )  # fmt: skip
-    metadata = {"subject": SUBJECT, "side": str(SIDE), "channels": "1", "classes": ",".join(NAMES), "architecture": networks.ARCHITECTURE}
+    )
+    metadata = {
+        "subject": SUBJECT,
+        "side": str(SIDE),
+        "channels": "1",
+        "classes": ",".join(NAMES),
+        "architecture": networks.ARCHITECTURE,
+    }
     networks.save(network, arguments.output, metadata)
     print(f"{arguments.output}: {arguments.output.stat().st_size} bytes")
     scans, label = load_scans("test")
     x = networks.to_float(resized(scans, SIDE))
     tilt = torch.tensor([[1.0, math.tan(math.radians(15)), 0], [0, 1, 0]]).expand(len(x), 2, 3)
-    sheared = F.grid_sample(x, F.affine_grid(tilt, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
-    for name, pictures in {"as they are": x, "inverted": -x, "sheared, thick, inverted": -F.max_pool2d(sheared, 3, 1, 1)}.items():
+    sheared = F.grid_sample(
+        x, F.affine_grid(tilt, list(x.shape), align_corners=False), padding_mode="border", align_corners=False
+    )
+    for name, pictures in {
+        "as they are": x,
+        "inverted": -x,
+        "sheared, thick, inverted": -F.max_pool2d(sheared, 3, 1, 1),
+    }.items():
         print(f"held-out half, {name}: {accuracy(network, pictures, label):.4f}")
     for size in (8, 16, 64):
-        print(f"held-out half at {size} x {size}: {accuracy(network, networks.to_float(resized(scans, size)), label):.4f}")
+        print(
+            f"held-out half at {size} x {size}: {accuracy(network, networks.to_float(resized(scans, size)), label):.4f}"
+        )
 
 
 if __name__ == "__main__":

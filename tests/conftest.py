@@ -9,7 +9,8 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import load_recipe
 from ganrun.words.hooks import Component, hookimpl
 
-# The longest contract checks of the built-in plugins. The quick tier keeps check_resumes, which fails, too, if two runs of one recipe differ.
+# The longest contract checks of the built-in plugins. The quick tier keeps check_resumes, which fails, too, if two runs
+# of one recipe differ.
 IN_THE_SLOW_TIER = ("check_same_seed_same_bits", "check_resumes_late", "check_two_instances_work")
 
 
@@ -17,7 +18,9 @@ IN_THE_SLOW_TIER = ("check_same_seed_same_bits", "check_resumes_late", "check_tw
 def pytest_collection_modifyitems(items):
     """Those checks become slow before markers choose."""
     for item in items:
-        if item.name.startswith("test_contract[") and item.name.endswith(tuple(f"-{check}]" for check in IN_THE_SLOW_TIER)):
+        if item.name.startswith("test_contract[") and item.name.endswith(
+            tuple(f"-{check}]" for check in IN_THE_SLOW_TIER)
+        ):
             item.add_marker(pytest.mark.slow)
 
 

@@ -9,9 +9,11 @@ LINEAR = {"mlp": {"widths": [], "norm": "none"}}
 SGD = {"optimizer": {"sgd": {"lr": 0.1}}}
 ALL = ["autoencoder", "vae", "bigan", "ali", "aae", "vaegan", "veegan"]
 PLAYERS = {
-    "autoencoder": ["autoencoder"], "vae": ["autoencoder"], "aae": ["autoencoder", "discriminator", "encoder"],
+    "autoencoder": ["autoencoder"],
+    "vae": ["autoencoder"],
+    "aae": ["autoencoder", "discriminator", "encoder"],
     "vaegan": ["encoder", "generator", "discriminator"],
-}  # fmt: skip
+}
 
 
 def small(variant: str, parameters: dict | None = None, *, image: bool = False, **changes) -> dict:
@@ -23,7 +25,13 @@ def small(variant: str, parameters: dict | None = None, *, image: bool = False, 
     if variant in ("autoencoder", "vae"):
         del parts["discriminator"]
     players = dict.fromkeys(PLAYERS.get(variant, ["discriminator", "generator"]), SGD)
-    recipe = {"variant": {variant: {"latent": 2, **(parameters or {})}}, "dataset": data, **parts, "players": players, "without": QUIET}
+    recipe = {
+        "variant": {variant: {"latent": 2, **(parameters or {})}},
+        "dataset": data,
+        **parts,
+        "players": players,
+        "without": QUIET,
+    }
     return {**recipe, "train": {"steps": 4, "batch_size": 4, "device": "cpu", "precision": "float64"}, **changes}
 
 
@@ -32,7 +40,10 @@ def phase_of(run, name: str):
 
 
 def taken(run, name: str, seen: dict):
-    """The turn of one phase with its gradients, not applied. ``seen``: made and latents before the fakes are cut or changed."""
+    """The turn of one phase with its gradients, not applied.
+
+    ``seen``: made and latents before the fakes are cut or changed.
+    """
     with settings_of_torch(run.recipe):
         run.engine.fakes.forget()
         turn = run.engine.take(phase_of(run, name), 0, 0, [])

@@ -83,27 +83,39 @@ def lsun(folder: Path) -> Example:
 
     pictures(folder, "train", "val")
     for split in ("train", "val"):
-        with lmdb.open(str(folder / f"tower_{split}_lmdb"), map_size=1 << 20) as database, database.begin(write=True) as transaction:
+        with (
+            lmdb.open(str(folder / f"tower_{split}_lmdb"), map_size=1 << 20) as database,
+            database.begin(write=True) as transaction,
+        ):
             for number, file in enumerate(sorted((folder / split).glob("*.png"))):
                 transaction.put(f"{split}{number:02}".encode(), file.read_bytes())
     networks = {"mlp": {"widths": [16], "norm": "none"}}
-    return Example({"root": str(folder), "classes": ["tower"], "size": 8}, {"generator": networks, "discriminator": networks})
+    return Example(
+        {"root": str(folder), "classes": ["tower"], "size": 8}, {"generator": networks, "discriminator": networks}
+    )
 
 
 def unpaired_folders(folder: Path) -> Example:
     pictures(folder, "trainA", "trainB", "testA", "testB")
-    return Example({"root": str(folder), "size": 8, "load_size": 10}, {k: v for k, v in SMALL_TRANSLATION.items() if k != "dataset"})
+    return Example(
+        {"root": str(folder), "size": 8, "load_size": 10},
+        {k: v for k, v in SMALL_TRANSLATION.items() if k != "dataset"},
+    )
 
 
 def super_resolution(folder: Path) -> Example:
     pictures(folder, "train", "test")
     networks = {key: SMALL_ENLARGEMENT[key] for key in ("generator", "discriminator")}
-    return Example({"root": str(folder), "size": 8, "factor": 2}, {"variant": {"srgan": {"pretraining": 1}}, **networks})
+    return Example(
+        {"root": str(folder), "size": 8, "factor": 2}, {"variant": {"srgan": {"pretraining": 1}}, **networks}
+    )
 
 
 def paired_folders(folder: Path) -> Example:
     pictures(folder, "trainA", "trainB", "testA", "testB")
-    return Example({"root": str(folder), "size": 8, "load_size": 10}, {k: v for k, v in SMALL_PAIRS.items() if k != "dataset"})
+    return Example(
+        {"root": str(folder), "size": 8, "load_size": 10}, {k: v for k, v in SMALL_PAIRS.items() if k != "dataset"}
+    )
 
 
 def captions(folder: Path) -> Example:
@@ -111,7 +123,9 @@ def captions(folder: Path) -> Example:
     lines = [f"{name}/{number}.png\tthe picture {number} of {name}" for name in ("one", "two") for number in range(12)]
     (folder / "captions.txt").write_text("\n".join(lines))
     networks = {key: SMALL_TEXTS[key] for key in ("generator", "discriminator", "encoder")}
-    return Example({"root": str(folder), "size": 8, "length": 6, "test_fraction": 0.4}, {"variant": SMALL_GAN_CLS, **networks})
+    return Example(
+        {"root": str(folder), "size": 8, "length": 6, "test_fraction": 0.4}, {"variant": SMALL_GAN_CLS, **networks}
+    )
 
 
 def torchvision_weights(folder: Path) -> Example:
@@ -132,7 +146,11 @@ def dinov2_weights(folder: Path) -> Example:
 BATCH_NORMS = {player: {"mlp": {"widths": [16, 16], "norm": "batch"}} for player in ("generator", "discriminator")}
 SMALL_AUTOENCODER = {"width": 4, "widths": [16], "code": 8}
 ENERGY = {"discriminator": {"autoencoder": SMALL_AUTOENCODER}}
-SMALL_INFOGAN = {"dataset": {"digits": {"size": 8}}, "generator": {"infogan": {"width": 4}}, "discriminator": {"infogan": {"width": 4, "norm": "none"}}}
+SMALL_INFOGAN = {
+    "dataset": {"digits": {"size": 8}},
+    "generator": {"infogan": {"width": 4}},
+    "discriminator": {"infogan": {"width": 4, "norm": "none"}},
+}
 SEMI_SUPERVISED = {
     "dataset": {"semi-supervised": {"dataset": {"digits": {"size": 8}}, "labels": 20}},
     "generator": {"dcgan": {"width": 4}},
@@ -140,33 +158,55 @@ SEMI_SUPERVISED = {
 }
 LABELLED = {"variant": {"sgan": {"latent": 4}}, **SEMI_SUPERVISED}
 LABELLED_DIGITS = {
-    "dataset": {"digits": {"size": 8}}, "generator": {"dcgan": {"width": 4, "norm": "none"}}, "discriminator": {"dcgan": {"width": 4, "norm": "none"}},
-}  # fmt: skip
+    "dataset": {"digits": {"size": 8}},
+    "generator": {"dcgan": {"width": 4, "norm": "none"}},
+    "discriminator": {"dcgan": {"width": 4, "norm": "none"}},
+}
 
 SMALL_ENCODING = {
-    "dataset": {"digits": {"size": 8}}, "generator": {"mlp": {"widths": [16], "norm": "none"}}, "encoder": {"mlp": {"widths": [16], "norm": "none"}},
-}  # fmt: skip
+    "dataset": {"digits": {"size": 8}},
+    "generator": {"mlp": {"widths": [16], "norm": "none"}},
+    "encoder": {"mlp": {"widths": [16], "norm": "none"}},
+}
 SMALL_JOINT = {**SMALL_ENCODING, "discriminator": {"mlp": {"widths": [16]}}}
 
 NARROW = {"base": 64, "widest": 8}
 GROWING = {"dataset": {"digits": {"size": 8}}, "generator": {"progan": NARROW}, "discriminator": {"progan": NARROW}}
 COUPLED = {
-    "dataset": {"restyled-digits": {"size": 16}}, "generator": {"cogan": {"width": 4}}, "discriminator": {"cogan": {"widths": [4, 8, 16]}},
-}  # fmt: skip
+    "dataset": {"restyled-digits": {"size": 16}},
+    "generator": {"cogan": {"width": 4}},
+    "discriminator": {"cogan": {"widths": [4, 8, 16]}},
+}
 
-SMALL_DIGITS = {"dataset": {"digits": {"size": 8}}, "generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4}}}
+SMALL_DIGITS = {
+    "dataset": {"digits": {"size": 8}},
+    "generator": {"dcgan": {"width": 4}},
+    "discriminator": {"dcgan": {"width": 4}},
+}
 UNNORMALISED_DIGITS = {**SMALL_DIGITS, "discriminator": {"dcgan": {"width": 4, "norm": "none"}}}
 ENERGY_DIGITS = {**SMALL_DIGITS, "discriminator": {"autoencoder": SMALL_AUTOENCODER}}
-SMALL_BEGAN = {"dataset": {"digits": {"size": 8}}, "generator": {"began": {"width": 4}}, "discriminator": {"began": {"width": 4, "code": 8}}}
+SMALL_BEGAN = {
+    "dataset": {"digits": {"size": 8}},
+    "generator": {"began": {"width": 4}},
+    "discriminator": {"began": {"width": 4, "code": 8}},
+}
 SMALL_RESIDUAL = {
-    "dataset": {"digits": {"size": 8}}, "generator": {"sngan-resnet": {"width": 4}}, "discriminator": {"sngan-resnet": {"width": 4}},
-}  # fmt: skip
+    "dataset": {"digits": {"size": 8}},
+    "generator": {"sngan-resnet": {"width": 4}},
+    "discriminator": {"sngan-resnet": {"width": 4}},
+}
 NARROW_R3GAN = {"width": 8, "cardinality": 2, "blocks": 1}
-SMALL_R3GAN = {"dataset": {"digits": {"size": 8}}, "generator": {"r3gan": NARROW_R3GAN}, "discriminator": {"r3gan": NARROW_R3GAN}}
+SMALL_R3GAN = {
+    "dataset": {"digits": {"size": 8}},
+    "generator": {"r3gan": NARROW_R3GAN},
+    "discriminator": {"r3gan": NARROW_R3GAN},
+}
 TANH = {"mlp": {"widths": [8, 8], "norm": "none", "activation": "tanh"}}
 
 EXAMPLES = {
-    "dataset.caption-digits": Example({"size": 8}, {"variant": SMALL_GAN_CLS, **{k: v for k, v in SMALL_TEXTS.items() if k != "dataset"}}),
+    "dataset.caption-digits": Example(
+        {"size": 8}, {"variant": SMALL_GAN_CLS, **{k: v for k, v in SMALL_TEXTS.items() if k != "dataset"}}
+    ),
     "dataset.captions": captions,
     "dataset.apple2orange": unpaired_folders,
     "dataset.attributes": attributes,
@@ -179,15 +219,24 @@ EXAMPLES = {
     "dataset.lsun": lsun,
     "dataset.maps": unpaired_folders,
     "dataset.monet2photo": unpaired_folders,
-    "dataset.multi": Example({"sets": {
-        "shapes": {"styled-digits": {"size": 8, "styles": ["bold", "slanted"], "attributes": True, "scans": "even"}},
-        "tones": {"styled-digits": {"size": 8, "styles": ["plain", "inverted"], "scans": "odd"}},
-    }}),
+    "dataset.multi": Example(
+        {
+            "sets": {
+                "shapes": {
+                    "styled-digits": {"size": 8, "styles": ["bold", "slanted"], "attributes": True, "scans": "even"}
+                },
+                "tones": {"styled-digits": {"size": 8, "styles": ["plain", "inverted"], "scans": "odd"}},
+            }
+        }
+    ),
     "dataset.paired-digits": Example({"size": 8}, {k: v for k, v in SMALL_PAIRS.items() if k != "dataset"}),
     "dataset.paired-folders": paired_folders,
     "dataset.summer2winter-yosemite": unpaired_folders,
     "dataset.super-resolution": super_resolution,
-    "dataset.super-resolution-digits": Example({"size": 8}, {"variant": {"srgan": {"pretraining": 1}}, **{k: v for k, v in SMALL_ENLARGEMENT.items() if k != "dataset"}}),
+    "dataset.super-resolution-digits": Example(
+        {"size": 8},
+        {"variant": {"srgan": {"pretraining": 1}}, **{k: v for k, v in SMALL_ENLARGEMENT.items() if k != "dataset"}},
+    ),
     "dataset.ukiyoe2photo": unpaired_folders,
     "dataset.unpaired-folders": unpaired_folders,
     "dataset.vangogh2photo": unpaired_folders,
@@ -204,13 +253,19 @@ EXAMPLES = {
     "discriminator.srgan": Example({"width": 8, "dense": 8}),
     "discriminator.stargan": Example({"width": 4}),
     "evaluator.accuracy": Example({}, LABELLED),
-    "evaluator.attribute-accuracy": Example({"features": {"classifier": {"steps": 3}}}, {"variant": "stargan", **SMALL_DOMAINS}),
+    "evaluator.attribute-accuracy": Example(
+        {"features": {"classifier": {"steps": 3}}}, {"variant": "stargan", **SMALL_DOMAINS}
+    ),
     "evaluator.domain-adaptation": Example({"steps": 3}, {"variant": "cyclegan", **SMALL_TRANSLATION}),
     "evaluator.encoding-neighbours": Example({}, {"variant": {"bigan": {"latent": 4}}, **SMALL_JOINT}),
     "evaluator.pair-agreement": Example({}, {"variant": {"cogan": {"latent": 4}}, **COUPLED}),
-    "evaluator.super-resolution": Example({"border": 1}, {"variant": {"srgan": {"pretraining": 1}}, **SMALL_ENLARGEMENT}),
+    "evaluator.super-resolution": Example(
+        {"border": 1}, {"variant": {"srgan": {"pretraining": 1}}, **SMALL_ENLARGEMENT}
+    ),
     "discriminator.gan-cls": Example({"width": 4, "projection": 8}),
-    "evaluator.caption-match": Example({"features": {"classifier": {"steps": 10}}}, {"variant": SMALL_GAN_CLS, **SMALL_TEXTS}),
+    "evaluator.caption-match": Example(
+        {"features": {"classifier": {"steps": 10}}}, {"variant": SMALL_GAN_CLS, **SMALL_TEXTS}
+    ),
     "features.dinov2": dinov2_weights,
     "features.torchvision": torchvision_weights,
     "generator.acgan": Example({"width": 4}),
@@ -243,7 +298,15 @@ EXAMPLES = {
     "trick.perceptual": Example({"features": {"classifier": {"steps": 2}}}),
     "trick.top-k": Example({"gamma": 0.7}, {"dataset": {"ring": {"count": 32}}}),  # an epoch of 4 steps
     "trick.virtual-batch-norm": Example({}, BATCH_NORMS),
-    "variant.aae": Example({"latent": 4}, {**SMALL_JOINT, "players": {name: {"optimizer": {"sgd": {"lr": 0.01}}} for name in ("autoencoder", "discriminator", "encoder")}}),
+    "variant.aae": Example(
+        {"latent": 4},
+        {
+            **SMALL_JOINT,
+            "players": {
+                name: {"optimizer": {"sgd": {"lr": 0.01}}} for name in ("autoencoder", "discriminator", "encoder")
+            },
+        },
+    ),
     "variant.acgan": Example({"latent": 4}, LABELLED_DIGITS),
     "variant.ali": Example({"latent": 4}, SMALL_JOINT),
     "variant.autoencoder": Example({"latent": 4}, SMALL_ENCODING),

@@ -29,6 +29,8 @@ def test_an_expected_failure_is_strict_and_belongs_to_the_plugins_it_names():
 
 
 def test_what_needs_a_download_is_left_out_and_nothing_else():
-    published, held = ({check.__name__ for check in checks_of(Plugin(name))} for name in ("dataset.mnist", "dataset.digits"))
+    published, held = (
+        {check.__name__ for check in checks_of(Plugin(name))} for name in ("dataset.mnist", "dataset.digits")
+    )
     assert {"check_entry_point", "check_parameters_and_hooks"} <= published
     assert {"check_batch_agrees_with_spaces", "check_resumes"} <= held - published

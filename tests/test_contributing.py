@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTION = re.compile(r"^### (\w+)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
-HOOKS = {name: spec for owner in (ComponentHooks, Events) for name, spec in vars(owner).items() if inspect.isfunction(spec)}
+HOOKS = {
+    name: spec for owner in (ComponentHooks, Events) for name, spec in vars(owner).items() if inspect.isfunction(spec)
+}
 RUN_LEVEL = ("run_start", "step_end", "checkpoint", "evaluate", "rolled_back", "run_end")
 
 

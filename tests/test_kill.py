@@ -26,7 +26,18 @@ class Machine:
         self.folder = folder
 
     def start(self, *options, moment="never:0:0"):
-        words = [sys.executable, "-m", "ganrun", "recipe", str(self.recipe), "--output", str(self.folder), "--plugin", str(BREAKS), *options]
+        words = [
+            sys.executable,
+            "-m",
+            "ganrun",
+            "recipe",
+            str(self.recipe),
+            "--output",
+            str(self.folder),
+            "--plugin",
+            str(BREAKS),
+            *options,
+        ]
         environment = os.environ | {"BREAK": moment, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
@@ -73,7 +84,9 @@ CHATTY = {"without": ["samples"], "observers": [{"progress": {"seconds": 0.01}}]
 
 
 @pytest.mark.slow
-def test_a_dcgan_with_all_tricks_killed_at_many_moments_ends_as_if_it_never_was(with_all_tricks, machine, unbroken, same_end):
+def test_a_dcgan_with_all_tricks_killed_at_many_moments_ends_as_if_it_never_was(
+    with_all_tricks, machine, unbroken, same_end
+):
     recipe = with_all_tricks(train={"steps": 15}, **CHATTY)
     killed = machine(recipe)
     assert killed.run(moment="kill:1:0")[0] == -signal.SIGKILL

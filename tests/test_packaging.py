@@ -29,14 +29,18 @@ def plugin_files() -> dict[str, Path]:
 
 
 def test_installed_entry_points_are_those_of_pyproject() -> None:
-    installed = {p.name: p.value for p in importlib.metadata.entry_points(group="ganrun") if p.dist and p.dist.name == "ganrun"}
+    installed = {
+        p.name: p.value for p in importlib.metadata.entry_points(group="ganrun") if p.dist and p.dist.name == "ganrun"
+    }
     assert installed == DECLARED, f"pyproject.toml and the installed metadata differ; {REINSTALL}"
 
 
 def test_every_entry_point_has_a_file_and_every_plugin_file_an_entry_point() -> None:
     files = set(plugin_files())
     assert set(DECLARED.values()) - files == set(), "entry points of pyproject.toml without a plugin file"
-    assert files - set(DECLARED.values()) == set(), f"plugin files without an entry point in pyproject.toml; add it, then {REINSTALL}"
+    assert files - set(DECLARED.values()) == set(), (
+        f"plugin files without an entry point in pyproject.toml; add it, then {REINSTALL}"
+    )
 
 
 def test_entry_points_promise_what_the_modules_yield() -> None:
@@ -54,7 +58,18 @@ def test_no_python_file_lies_among_the_recipes() -> None:
 
 @pytest.mark.slow
 def test_a_wheel_holds_the_core_the_plugins_and_the_recipes(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index", "--wheel-dir", str(tmp_path), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "--wheel-dir",
+        str(tmp_path),
+        str(ROOT),
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("ganrun-*.whl")
@@ -70,16 +85,29 @@ def test_a_wheel_holds_the_core_the_plugins_and_the_recipes(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_an_installed_wheel_finds_its_recipes_and_plugins(tmp_path: Path) -> None:
     target = tmp_path / "site"
-    command = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--target", str(target), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+        str(ROOT),
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     code = (
         f"import sys; sys.path.insert(0, {str(target)!r})\n"
-        "from ganrun.catalog import Catalog\nfrom ganrun.recipe import shipped_recipes\n"
+        "from ganrun.catalog.catalog import Catalog\nfrom ganrun.recipe import shipped_recipes\n"
         "print({str(file.parent) for file in shipped_recipes().values()})\nprint(len(shipped_recipes()))\n"
         "print({str(entry.file) for entry in Catalog(disabled=()).entries('loss') if entry.distribution == 'ganrun'})\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     folders, count, files = done.stdout.splitlines()
     assert all(folder.startswith(str(target / "ganrun" / "_recipes")) for folder in ast.literal_eval(folders))

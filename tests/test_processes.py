@@ -34,10 +34,43 @@ def two(tmp_path):
     def start(recipe, folder, *options, moment="never:0:0"):
         file = tmp_path / f"{folder.name}.yaml"
         file.write_text(dump(load_recipe(recipe, catalog=catalog()).resolved))
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc_per_node", "2"]
-        words = [*torchrun, "-m", "ganrun", "recipe", str(file), "--output", str(folder), "--plugin", str(BREAKS), *options]
-        environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "BREAK": moment}
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, timeout=LIMIT, check=False)
+        torchrun = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--local-addr",
+            "127.0.0.1",
+            "--nproc_per_node",
+            "2",
+        ]
+        words = [
+            *torchrun,
+            "-m",
+            "ganrun",
+            "recipe",
+            str(file),
+            "--output",
+            str(folder),
+            "--plugin",
+            str(BREAKS),
+            *options,
+        ]
+        environment = os.environ | {
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": "1",
+            "GLOO_SOCKET_IFNAME": "lo",
+            "BREAK": moment,
+        }
+        done = subprocess.run(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            timeout=LIMIT,
+            check=False,
+        )
         return done.returncode, done.stdout
 
     return start
@@ -53,12 +86,19 @@ def train_as_one(tmp_path, two, state_of):
     def check(recipe, batch):
         code, output = two({**recipe, "train": {**recipe["train"], "batch_size": batch}}, tmp_path / "two")
         assert code == 0, output
-        assert sorted(re.findall(r"rank \d of \d processes", output)) == ["rank 0 of 2 processes", "rank 1 of 2 processes"]
+        assert sorted(re.findall(r"rank \d of \d processes", output)) == [
+            "rank 0 of 2 processes",
+            "rank 1 of 2 processes",
+        ]
         one = load_recipe({**recipe, "train": {**recipe["train"], "batch_size": 2 * batch}}, catalog=catalog())
         train(one, catalog(), tmp_path / "one")
         (tree, tensors), (other_tree, other) = state_of(tmp_path / "one"), state_of(tmp_path / "two")
         assert tree["positions"] == other_tree["positions"]
-        names = [name for name in tensors if name.startswith(("/modules/", "/components/0/", "/optimizers/")) and "/observers." not in name]
+        names = [
+            name
+            for name in tensors
+            if name.startswith(("/modules/", "/components/0/", "/optimizers/")) and "/observers." not in name
+        ]
         assert len(names) > 20
         assert all(tensors[name].dtype == torch.float64 for name in names if not name.endswith("/step"))
         # A second moment is a square of a gradient, so the bound is far above its rounding, too.
@@ -75,7 +115,10 @@ def test_a_dcgan_with_all_tricks_that_do_not_couple_samples_trains_as_one(with_a
     network = {"dcgan": {"width": 4, "norm": "none"}}
     coupled = ("replay-buffer", "generator-dropout")
     tricks = [trick for trick in with_all_tricks()["tricks"] if next(iter(trick)) not in coupled] + ["watch"]
-    train_as_one(with_all_tricks(generator=network, discriminator=network, tricks=tricks, train={**FLOAT64, "accumulate": 2}), batch=4)
+    train_as_one(
+        with_all_tricks(generator=network, discriminator=network, tricks=tricks, train={**FLOAT64, "accumulate": 2}),
+        batch=4,
+    )
 
 
 @pytest.mark.slow
@@ -88,11 +131,15 @@ def test_a_cyclegan_trains_as_one(small_cyclegan, train_as_one):
 
 
 @pytest.mark.slow
-def test_two_processes_stopped_broken_off_and_killed_end_as_if_they_never_were(with_all_tricks, tmp_path, two, same_end, state_of):
+def test_two_processes_stopped_broken_off_and_killed_end_as_if_they_never_were(
+    with_all_tricks, tmp_path, two, same_end, state_of
+):
     recipe = with_all_tricks(
-        evaluators=[{"where": {"every": 4}}], observers=[{"samples": {"every": 4, "count": 4}}, {"progress": {"seconds": 0.01}}], without=[],
+        evaluators=[{"where": {"every": 4}}],
+        observers=[{"samples": {"every": 4, "count": 4}}, {"progress": {"seconds": 0.01}}],
+        without=[],
         train={"steps": 18, "batch_size": 4},
-    )  # fmt: skip
+    )
     recipe["tricks"] = [*recipe["tricks"], "watch"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     code, output = two(recipe, whole)
@@ -100,7 +147,13 @@ def test_two_processes_stopped_broken_off_and_killed_end_as_if_they_never_were(w
     assert output.count("evaluated by rank 0") == 5, "one process evaluates while the other waits"
     assert "evaluated by rank 1" not in output
     assert output.count("finished: 18 steps") == output.count(f"run: {whole}") // 2 == 1, "one process speaks"
-    assert [json.loads(line)["step"] for line in (whole / "metrics.jsonl").read_text().splitlines()] == [4, 8, 12, 16, 18]
+    assert [json.loads(line)["step"] for line in (whole / "metrics.jsonl").read_text().splitlines()] == [
+        4,
+        8,
+        12,
+        16,
+        18,
+    ]
     assert json.loads((whole / "versions.json").read_text())["processes"] == 2
     _, tensors = state_of(whole)
     pools = [tensors[f"/components/{rank}/tricks.2.replay-buffer/adversarial.0/stored/0"] for rank in (0, 1)]
@@ -130,16 +183,22 @@ def test_two_processes_stopped_broken_off_and_killed_end_as_if_they_never_were(w
 def test_processes_that_accelerate_does_not_know_of_are_refused(monkeypatch):
     Processes("cpu")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match=r"WORLD_SIZE is 2, but Accelerate started 1 process.*torchrun --nproc_per_node N"):
+    with pytest.raises(
+        UserError, match=r"WORLD_SIZE is 2, but Accelerate started 1 process.*torchrun --nproc_per_node N"
+    ):
         Processes("cpu")
 
 
 def test_processes_that_cannot_find_each_other_are_refused(tiny, tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text(dump(load_recipe(tiny(), catalog=Catalog()).resolved))
-    environment = {name: value for name, value in os.environ.items() if name not in ("MASTER_ADDR", "MASTER_PORT", "RANK")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MASTER_ADDR", "MASTER_PORT", "RANK")
+    }
     words = [sys.executable, "-m", "ganrun", "recipe", str(file), "--output", str(tmp_path / "run")]
-    done = subprocess.run(words, capture_output=True, text=True, env=environment | {"WORLD_SIZE": "2"}, timeout=LIMIT, check=False)
+    done = subprocess.run(
+        words, capture_output=True, text=True, env=environment | {"WORLD_SIZE": "2"}, timeout=LIMIT, check=False
+    )
     assert done.returncode == 2
     assert "WORLD_SIZE is 2, but the processes did not find each other" in done.stderr
     assert "torchrun" in done.stderr

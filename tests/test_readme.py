@@ -34,12 +34,20 @@ def test_the_quick_start_is_two_lines_and_ci_runs_the_second_as_it_stands():
 
 
 def test_the_recipes_shown_can_be_trained():
-    first, second = (load_recipe(yaml.safe_load(text.replace("4e-4", "0.0004")), catalog=Catalog()) for text in blocks("yaml"))
+    first, second = (
+        load_recipe(yaml.safe_load(text.replace("4e-4", "0.0004")), catalog=Catalog()) for text in blocks("yaml")
+    )
     for recipe in (first, second):
         check(recipe)
     assert [part.name for part in second.tricks] == ["r1", "r2", "ada", "packing", "spectral-norm", "ema"]
     recipe = first
-    assert [part.name for part in recipe.tricks] == ["label-smoothing", "instance-noise", "replay-buffer", "generator-dropout", "ema"]
+    assert [part.name for part in recipe.tricks] == [
+        "label-smoothing",
+        "instance-noise",
+        "replay-buffer",
+        "generator-dropout",
+        "ema",
+    ]
 
 
 def test_the_refusal_shown_is_what_check_prints():
@@ -54,9 +62,33 @@ def test_the_loss_has_at_most_15_lines_of_code_and_trains(tmp_path):
     text = next(block for block in blocks("python") if "class Softened" in block)
     assert len([line for line in text.splitlines() if line.strip()]) <= 15
     (tmp_path / "my_loss.py").write_text(text)
-    small = ["train.steps=2", "generator.dcgan.width=2", "discriminator.dcgan.width=2", "train.batch_size=4", "train.threads=1", "evaluators=[]"]
-    command = [sys.executable, "-m", "ganrun", "recipe", "dcgan_digits", "--plugin", "my_loss.py", "--set", "loss=softened", "--output", "run"]
-    done = subprocess.run([*command, *(word for change in small for word in ("--set", change))], cwd=tmp_path, capture_output=True, text=True)
+    small = [
+        "train.steps=2",
+        "generator.dcgan.width=2",
+        "discriminator.dcgan.width=2",
+        "train.batch_size=4",
+        "train.threads=1",
+        "evaluators=[]",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "ganrun",
+        "recipe",
+        "dcgan_digits",
+        "--plugin",
+        "my_loss.py",
+        "--set",
+        "loss=softened",
+        "--output",
+        "run",
+    ]
+    done = subprocess.run(
+        [*command, *(word for change in small for word in ("--set", change))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "softened" in (tmp_path / "run" / "recipe.yaml").read_text()
 
@@ -64,13 +96,32 @@ def test_the_loss_has_at_most_15_lines_of_code_and_trains(tmp_path):
 @pytest.mark.slow
 def test_the_python_lines_run(tmp_path):
     text = next(block for block in blocks("python") if "import ganrun" in block)
-    text = text.replace('{"train.steps": 500}', '{"train.steps": 2, "train.batch_size": 4, "generator.dcgan.width": 2, "train.threads": 1}')
-    done = subprocess.run([sys.executable, "-c", text + "\nassert images.shape == (64, 1, 32, 32)"], cwd=tmp_path, capture_output=True, text=True)
+    text = text.replace(
+        '{"train.steps": 500}',
+        '{"train.steps": 2, "train.batch_size": 4, "generator.dcgan.width": 2, "train.threads": 1}',
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text + "\nassert images.shape == (64, 1, 32, 32)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_every_built_in_plugin_named_in_the_readme_is_installed():
     named = set(re.findall(r"[a-z0-9][a-z0-9-]+", README.split("## What is in it")[1].split("What was measured")[0]))
-    listed = {"gan", "dcgan", "lsgan", "cyclegan", "minimax", "least-squares", "ema", "resnet-translator", "restyled-digits", "hidden-pairs"}
+    listed = {
+        "gan",
+        "dcgan",
+        "lsgan",
+        "cyclegan",
+        "minimax",
+        "least-squares",
+        "ema",
+        "resnet-translator",
+        "restyled-digits",
+        "hidden-pairs",
+    }
     installed = {entry.name for entry in Catalog().entries()}
     assert listed <= named & installed

@@ -58,7 +58,9 @@ def broken_off(monkeypatch):
 
 @pytest.fixture
 def resumes(tmp_path, broken_off, same_end):
-    """A function: assert that a recipe, broken off in step 7 and resumed from its checkpoint of step 6, ends as if it never was."""
+    """A function: assert that a recipe, broken off in step 7 and resumed from its checkpoint of step 6, ends as if it
+    never was.
+    """
 
     def check(recipe, **overrides):
         whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -87,7 +89,12 @@ def steps_kept(folder):
 
 @pytest.mark.parametrize(
     "optimizer",
-    [{"adam": {"lr": {"linear": [1e-3, 0.0]}}}, {"rmsprop": {"lr": 1e-3, "momentum": 0.5}}, {"sgd": {"lr": 0.1, "momentum": 0.9}}, "sgd"],
+    [
+        {"adam": {"lr": {"linear": [1e-3, 0.0]}}},
+        {"rmsprop": {"lr": 1e-3, "momentum": 0.5}},
+        {"sgd": {"lr": 0.1, "momentum": 0.9}},
+        "sgd",
+    ],
     ids=["adam", "rmsprop", "sgd-momentum", "sgd"],
 )
 def test_a_gan_on_points_resumes(quick, resumes, optimizer):
@@ -97,7 +104,14 @@ def test_a_gan_on_points_resumes(quick, resumes, optimizer):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"accumulate": 2}, {"channels_last": True}, {"batches": "joint"}, {"precision": "float64"}, {"precision": "bfloat16"}],
+    [
+        {},
+        {"accumulate": 2},
+        {"channels_last": True},
+        {"batches": "joint"},
+        {"precision": "float64"},
+        {"precision": "bfloat16"},
+    ],
     ids=lambda settings: next(iter(settings), "plain"),
 )
 def test_a_dcgan_with_all_tricks_resumes(with_all_tricks, resumes, settings):
@@ -212,7 +226,9 @@ def test_if_no_checkpoint_can_be_read_it_says_so(quick, tmp_path):
 
 
 def test_metrics_and_pictures_are_cut_back_to_the_checkpoint(quick, tmp_path, broken_off):
-    recipe = quick(observers=[{"metrics-log": {"every": 1}}, {"samples": {"every": 1, "points": 10}}], without=["progress"])
+    recipe = quick(
+        observers=[{"metrics-log": {"every": 1}}, {"samples": {"every": 1, "points": 10}}], without=["progress"]
+    )
     broken_off(8, recipe, tmp_path)
     pictures = tmp_path / "samples"
     assert len(list(pictures.glob("*.png"))) == 8
@@ -337,7 +353,9 @@ def test_init_takes_the_weights_of_another_run_and_nothing_else(with_all_tricks,
         patch.setattr(Engine, "step", look)
         go(new, tmp_path / "second")
     _, first = state_of(tmp_path / "first")
-    found = {f"/modules/{name}/{key}": tensor for name, state in seen["weights"].items() for key, tensor in state.items()}
+    found = {
+        f"/modules/{name}/{key}": tensor for name, state in seen["weights"].items() for key, tensor in state.items()
+    }
     assert found.keys() == {name for name in first if name.startswith("/modules/")}
     assert all(torch.equal(first[name], tensor) for name, tensor in found.items())
     assert (seen["step"], seen["optimizers"]) == (0, [{}, {}])

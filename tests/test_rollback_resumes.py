@@ -100,7 +100,9 @@ def from_files(with_all_tricks, tmp_path):
 
     def recipe(workers):
         dataset = {"image-folder": {"root": str(folder), "size": 8, "crop": "random", "flip": True}}
-        return with_all_tricks(dataset=dataset, observers=[{"goes-back": {"at": 8}}], without=[], train={"workers": workers})
+        return with_all_tricks(
+            dataset=dataset, observers=[{"goes-back": {"at": 8}}], without=[], train={"workers": workers}
+        )
 
     return recipe
 
@@ -147,16 +149,51 @@ def test_two_processes_go_back_together(with_all_tricks, tmp_path, same_end, sta
     """Whether the main one asks alone or all do, and broken off after it or not, they end in the same bits."""
 
     def two(folder, who, *options, stop=""):
-        recipe = with_all_tricks(observers=["metrics-log", {"goes-back": {"at": 8, "who": who}}], train={"steps": 12, "batch_size": 4})
+        recipe = with_all_tricks(
+            observers=["metrics-log", {"goes-back": {"at": 8, "who": who}}], train={"steps": 12, "batch_size": 4}
+        )
         (tmp_path / f"{who}.yaml").write_text(dump(load_recipe(recipe, catalog=Catalog(modules=[SCRIPT])).resolved))
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc_per_node", "2"]
-        words = [*torchrun, "-m", "ganrun", "recipe", str(tmp_path / f"{who}.yaml"), "--output", str(folder), "--plugin", str(SCRIPT), *options]
-        environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "STOP": stop}
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, timeout=120, check=False)
+        torchrun = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--local-addr",
+            "127.0.0.1",
+            "--nproc_per_node",
+            "2",
+        ]
+        words = [
+            *torchrun,
+            "-m",
+            "ganrun",
+            "recipe",
+            str(tmp_path / f"{who}.yaml"),
+            "--output",
+            str(folder),
+            "--plugin",
+            str(SCRIPT),
+            *options,
+        ]
+        environment = os.environ | {
+            "ACCELERATE_USE_CPU": "true",
+            "OMP_NUM_THREADS": "1",
+            "GLOO_SOCKET_IFNAME": "lo",
+            "STOP": stop,
+        }
+        done = subprocess.run(
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            timeout=120,
+            check=False,
+        )
         assert (done.returncode == 0) == (not stop), done.stdout
         assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == [
             f"rank {rank} at step 6, attempt 1" for rank in (0, 1) if "--resume" not in options
-        ]  # fmt: skip
+        ]
 
     two(tmp_path / "whole", "main")
     tree, tensors = state_of(tmp_path / "whole")

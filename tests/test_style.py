@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for folder in ("core", "plugins", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("core", "plugins", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")
+)
 
 
 def functions(path):
@@ -18,13 +20,23 @@ def functions(path):
 
 
 def test_ruff_finds_nothing():
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "core", "plugins", "tests", "benchmarks"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--no-cache", "core", "plugins", "tests", "benchmarks"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow
 def test_mypy_finds_nothing():
-    done = subprocess.run([sys.executable, "-m", "mypy", "core/ganrun", "plugins/ganrun_plugins"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "core/ganrun", "plugins/ganrun_plugins"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -55,7 +67,11 @@ def test_no_part_of_the_core_or_of_a_plugin_asks_for_a_plugin_by_name():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Compare):
                 sides = [node.left, *node.comparators]
-                values = [v for side in sides for v in (side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side])]
+                values = [
+                    v
+                    for side in sides
+                    for v in (side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side])
+                ]
                 found = [v.value for v in values if isinstance(v, ast.Constant) and v.value in names]
                 asked += [f"{path.relative_to(ROOT)}:{node.lineno} {name}" for name in found]
     assert not asked

@@ -27,7 +27,9 @@ train: {steps: 100, batch_size: 16, device: cpu}
 
 def run(*command: str | Path, cwd: Path, codes: tuple[int, ...] = (0,)) -> str:
     """What a command prints; the test fails with its stderr if it ends with another exit code."""
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False, timeout=600
+    )
     assert done.returncode in codes, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -55,7 +57,11 @@ def test_its_plugins_are_listed_with_their_own_version(python: Path, tmp_path: P
     assert found["loss.shifted-least-squares"] == ("ganrun-example", "0.3.1")
     assert found["trick.latent-noise"] == ("ganrun-example", "0.3.1")
     assert found["variant.gan"][0] == "ganrun"
-    lines = [line for line in run(python, "-m", "ganrun", "list-plugins", cwd=tmp_path).splitlines() if "ganrun-example" in line]
+    lines = [
+        line
+        for line in run(python, "-m", "ganrun", "list-plugins", cwd=tmp_path).splitlines()
+        if "ganrun-example" in line
+    ]
     assert len(lines) == 2
     assert "0.3.1" in lines[0]
 

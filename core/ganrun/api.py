@@ -33,7 +33,8 @@ def run(
     resume, overwrite: go on with the run in that folder, or replace it. force: resume with another recipe.
     plugins: modules, or paths of Python files, with components that are not installed.
 
-    The run has ``folder``, ``scores``, ``step`` (less than ``steps`` if it was interrupted) and the built ``experiment``.
+    The run has ``folder``, ``scores``, ``step`` (less than ``steps`` if it was interrupted) and the built
+    ``experiment``.
 
     Raises:
         UserError: with all that is wrong with the recipe, its plugins, its data or the folder.
@@ -43,7 +44,9 @@ def run(
     return train(found, catalog, folder_for(recipe, found, output), resume=resume, overwrite=overwrite, force=force)
 
 
-def load(folder: str | Path, checkpoint: str | int = "last", *, plugins: Iterable[Any] = (), device: str = "auto") -> Trained:
+def load(
+    folder: str | Path, checkpoint: str | int = "last", *, plugins: Iterable[Any] = (), device: str = "auto"
+) -> Trained:
     """Open a run: ``load("runs/x").sample(64, seed=0)``. The data set is not needed, unless the variant translates.
 
     checkpoint: ``last``, ``best`` or a step. plugins: the uninstalled modules or files that the run was trained with.

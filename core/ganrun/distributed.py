@@ -30,7 +30,9 @@ class Processes:
 
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         if device.startswith("cuda:") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise UserError(f"train.device: {device} names one GPU, but there are several processes; write device: cuda")
+            raise UserError(
+                f"train.device: {device} names one GPU, but there are several processes; write device: cuda"
+            )
         if device.startswith("cuda:") and torch.cuda.is_available():
             torch.cuda.set_device(device)
         AcceleratorState._reset_state()  # a second run in this process may ask for another precision
@@ -38,7 +40,9 @@ class Processes:
             self.accelerator: Any = Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no", cpu=cpu)
         except (ValueError, RuntimeError) as error:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-                raise UserError(f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes did not find each other: {error}\n{START}") from error
+                raise UserError(
+                    f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes did not find each other: {error}\n{START}"
+                ) from error
             raise UserError(f"train.precision: {precision} does not work on this device: {error}") from error
         self.device: torch.device = self.accelerator.device
         if device.startswith("cuda:") and self.device.type == "cuda":
@@ -47,7 +51,9 @@ class Processes:
         self.world: int = self.accelerator.num_processes
         self.precision = precision
         if device != "auto" and self.device.type != device.partition(":")[0]:
-            raise UserError(f"train.device: {device} was asked for, but torch has only {self.device.type} here; write device: auto")
+            raise UserError(
+                f"train.device: {device} was asked for, but torch has only {self.device.type} here; write device: auto"
+            )
         announced = int(os.environ.get("WORLD_SIZE", "1"))
         if announced != self.world:
             raise UserError(
@@ -69,7 +75,8 @@ class Processes:
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replace gradients by their mean over the processes, in one flat bucket.
 
-        A gradient that is missing counts as zero; one that is missing in every process stays so, as it would in one process.
+        A gradient that is missing counts as zero; one that is missing in every process stays so, as it would in one
+        process.
         """
         if self.world == 1 or not parameters:
             return
@@ -142,7 +149,8 @@ class Agreement:
         self._next, self._asked = 0, time.perf_counter()
 
     def any(self, step: int, flag: bool, *, at_once: bool = False) -> bool:
-        """Whether the flag is set in any process; False between two questions, unless ``at_once``. All processes ask in the same steps.
+        """Whether the flag is set in any process; False between two questions, unless ``at_once``. All processes ask in
+        the same steps.
 
         A step before that of the last question is a run's that was rolled back: it asks anew.
         """
@@ -152,7 +160,9 @@ class Agreement:
             return False
         now = time.perf_counter()
         raised, seconds = self.processes.sums(float(flag), now - self._asked)
-        pace = (step - (step if self._last is None else self._last)) / max(seconds / self.processes.world, 1e-6)  # steps a second
+        pace = (step - (step if self._last is None else self._last)) / max(
+            seconds / self.processes.world, 1e-6
+        )  # steps a second
         self._next = step + min(max(int(pace * self.SECONDS), 1), self.STEPS)
         self._last, self._asked = step, now
         return raised > 0

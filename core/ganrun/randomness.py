@@ -33,8 +33,14 @@ class Draws:
     """
 
     def __init__(
-        self, key: tuple[Any, ...], part: int = 0, parts: int = 1, device: torch.device | str = "cpu", *, by_row: bool = False
-    ) -> None:  # fmt: skip
+        self,
+        key: tuple[Any, ...],
+        part: int = 0,
+        parts: int = 1,
+        device: torch.device | str = "cpu",
+        *,
+        by_row: bool = False,
+    ) -> None:
         self.key = key
         self.part = part
         self.parts = parts

@@ -97,7 +97,9 @@ class Scheduled:
         self._at: Callable[[float, Clock], float]
         self.values: tuple[float, ...]
         if isinstance(self.spec, bool) or not isinstance(self.spec, int | float | dict):
-            raise ValueError(f"expected a number or a schedule such as {{linear: [0.1, 0], until: 50%}}, got {self.spec!r}")
+            raise ValueError(
+                f"expected a number or a schedule such as {{linear: [0.1, 0], until: 50%}}, got {self.spec!r}"
+            )
         if isinstance(self.spec, dict):
             self._read(dict(self.spec))
         else:
@@ -111,7 +113,9 @@ class Scheduled:
         shapes = [shape for shape in ("linear", "cosine", "steps") if shape in spec]
         if len(shapes) != 1:
             known = ("linear", "cosine", "steps")
-            raise ValueError(f"a schedule has exactly one of: linear, cosine, steps{_near(spec, known) if not shapes else ''}")
+            raise ValueError(
+                f"a schedule has exactly one of: linear, cosine, steps{_near(spec, known) if not shapes else ''}"
+            )
         shape = shapes[0]
         value = spec.pop(shape)
         allowed = () if shape == "steps" else ("from", "until", "every")
@@ -189,18 +193,29 @@ class Scheduled:
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
 
-        return core_schema.no_info_plain_validator_function(cls, serialization=core_schema.plain_serializer_function_ser_schema(lambda v: v.spec))
+        return core_schema.no_info_plain_validator_function(
+            cls, serialization=core_schema.plain_serializer_function_ser_schema(lambda v: v.spec)
+        )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         pair = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
         moment = {"type": ["integer", "string"]}
         ramps = [
-            {"type": "object", "required": [shape], "additionalProperties": False,
-             "properties": {shape: pair, "from": moment, "until": moment, "every": moment}}
+            {
+                "type": "object",
+                "required": [shape],
+                "additionalProperties": False,
+                "properties": {shape: pair, "from": moment, "until": moment, "every": moment},
+            }
             for shape in ("linear", "cosine")
-        ]  # fmt: skip
-        steps = {"type": "object", "required": ["steps"], "additionalProperties": False, "properties": {"steps": {"type": "object"}}}
+        ]
+        steps = {
+            "type": "object",
+            "required": ["steps"],
+            "additionalProperties": False,
+            "properties": {"steps": {"type": "object"}},
+        }
         return {"anyOf": [{"type": "number"}, *ramps, steps]}
 
 

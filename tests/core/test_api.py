@@ -13,7 +13,7 @@ from ganrun.training import checkpoint
 
 MINE = '''
 """A loss of my own."""
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.losses.non_saturating import NonSaturating
 
 
@@ -94,7 +94,9 @@ def test_a_run_is_opened_without_its_data(tmp_path, tiny):
     for number in range(12):
         image_grid.save(image_grid.single(torch.rand(1, 8, 8)), tmp_path / f"data/{number}.png")
     data = {"image-folder": {"root": str(tmp_path / "data"), "size": 8, "channels": 1}}
-    folder = ganrun.run(tiny(observers=["checkpoints"], dataset=data, train={"steps": 1, "batch_size": 4}), output=tmp_path / "run").folder
+    folder = ganrun.run(
+        tiny(observers=["checkpoints"], dataset=data, train={"steps": 1, "batch_size": 4}), output=tmp_path / "run"
+    ).folder
     shutil.rmtree(tmp_path / "data")
     assert ganrun.load(folder).sample(2).shape == (2, 1, 8, 8)
 
@@ -106,7 +108,9 @@ def test_a_run_is_opened_without_its_evaluators_and_observers(tmp_path, tiny, pl
 
     plugins = plugin_module({"evaluator.mine": Nothing, "observer.watch": type("Watch", (), {})})
     folder = ganrun.run(
-        tiny(observers=["watch", "checkpoints"], evaluators=["mine"], train={"steps": 1}), output=tmp_path / "run", plugins=[plugins]
+        tiny(observers=["watch", "checkpoints"], evaluators=["mine"], train={"steps": 1}),
+        output=tmp_path / "run",
+        plugins=[plugins],
     ).folder
     assert ganrun.load(folder).sample(1).shape == (1, 2)
 
@@ -114,7 +118,9 @@ def test_a_run_is_opened_without_its_evaluators_and_observers(tmp_path, tiny, pl
 def test_a_run_of_an_uninstalled_plugin_needs_it_again(tmp_path, tiny):
     file = tmp_path / "mine.py"
     file.write_text(MINE)
-    ganrun.run(tiny(loss="mine", observers=["checkpoints"], train={"steps": 1}), output=tmp_path / "run", plugins=[file])
+    ganrun.run(
+        tiny(loss="mine", observers=["checkpoints"], train={"steps": 1}), output=tmp_path / "run", plugins=[file]
+    )
     with pytest.raises(UserError, match='no loss is called "mine"'):
         ganrun.load(tmp_path / "run")
     assert ganrun.load(tmp_path / "run", plugins=[file]).step == 1
@@ -136,10 +142,13 @@ def test_double_precision_runs_give_float32_samples(trained):
 @pytest.fixture(scope="module")
 def translation(tmp_path_factory):
     recipe = {
-        "variant": "cyclegan", "dataset": {"restyled-digits": {"size": 8}},
-        "generator": {"resnet-translator": {"blocks": 0, "width": 2}}, "discriminator": {"patchgan": {"layers": 1, "width": 2}},
-        "without": ["progress", "samples", "metrics-log"], "train": {"steps": 1, "batch_size": 1, "device": "cpu"},
-    }  # fmt: skip
+        "variant": "cyclegan",
+        "dataset": {"restyled-digits": {"size": 8}},
+        "generator": {"resnet-translator": {"blocks": 0, "width": 2}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 2}},
+        "without": ["progress", "samples", "metrics-log"],
+        "train": {"steps": 1, "batch_size": 1, "device": "cpu"},
+    }
     return ganrun.load(ganrun.run(recipe, output=tmp_path_factory.mktemp("translation") / "run").folder)
 
 

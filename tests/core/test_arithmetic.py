@@ -13,9 +13,13 @@ def linear(tmp_path_factory):
     """A trained run whose generator is one linear layer on points."""
     network = {"mlp": {"widths": [], "norm": "none"}}
     recipe = {
-        "variant": {"gan": {"latent": 4}}, "dataset": {"ring": {"count": 64}}, "generator": network, "discriminator": network,
-        "without": ["progress", "samples", "metrics-log", "health"], "train": {"steps": 1, "batch_size": 4, "device": "cpu"},
-    }  # fmt: skip
+        "variant": {"gan": {"latent": 4}},
+        "dataset": {"ring": {"count": 64}},
+        "generator": network,
+        "discriminator": network,
+        "without": ["progress", "samples", "metrics-log", "health"],
+        "train": {"steps": 1, "batch_size": 4, "device": "cpu"},
+    }
     return ganrun.load(ganrun.run(recipe, output=tmp_path_factory.mktemp("linear") / "run").folder)
 
 
@@ -27,7 +31,13 @@ def test_a_sum_is_read_as_signed_groups_of_numbers():
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "'' is no number"), ("3 - x", "'x' is no number of a sample"), ("3,,4", "'' is no number"), ("1 - ", "'' is no number"), ("1.5", "'1.5' is no")]
+    [
+        ("", "'' is no number"),
+        ("3 - x", "'x' is no number of a sample"),
+        ("3,,4", "'' is no number"),
+        ("1 - ", "'' is no number"),
+        ("1.5", "'1.5' is no"),
+    ]
     + [(large, "numbered from 0 to 999999") for large in ("1000000", "9" * 5000)],
 )
 def test_what_is_no_sum_is_told_so(text, message):

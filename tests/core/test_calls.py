@@ -19,8 +19,11 @@ def steps(run, count):
 
 
 def weights(run):
-    return {f"{name}.{key}": p.detach() for name, module in run.engine.modules.items() for key, p in module.named_parameters()}
-
+    return {
+        f"{name}.{key}": p.detach()
+        for name, module in run.engine.modules.items()
+        for key, p in module.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("tag", ["penalty", "consistency", "unrolling", "feature"])

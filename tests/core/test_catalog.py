@@ -20,7 +20,7 @@ GOOD = '''\
 
 More about it.
 """
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 
 
 class Nothing:
@@ -42,13 +42,19 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     monkeypatch.delenv("GANRUN_DISABLE_PLUGINS", raising=False)
 
     def make(
-        name: str, entry_points: dict[str, str], files: dict[str, str] | None = None, version: str = "1.0", requires: tuple[str, ...] = ()
+        name: str,
+        entry_points: dict[str, str],
+        files: dict[str, str] | None = None,
+        version: str = "1.0",
+        requires: tuple[str, ...] = (),
     ) -> Path:
         folder = tmp_path / name
         metadata = folder / f"{name.replace('-', '_')}-{version}.dist-info"
         metadata.mkdir(parents=True)
         lines = [f"Requires-Dist: {requirement}" for requirement in requires]
-        (metadata / "METADATA").write_text("\n".join([f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *lines]) + "\n")
+        (metadata / "METADATA").write_text(
+            "\n".join([f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *lines]) + "\n"
+        )
         points = "".join(f"{key} = {value}\n" for key, value in entry_points.items())
         (metadata / "entry_points.txt").write_text(f"[ganrun]\n{points}")
         for file, text in (files or {}).items():
@@ -93,7 +99,7 @@ def test_loads_the_component_that_is_asked_for_and_no_other(install: Install) ->
 
 
 def test_loads_two_components_of_one_module(install: Install) -> None:
-    text = '"""Two."""\nfrom ganrun import Component, hookimpl\n@hookimpl\ndef ganrun_components():\n'
+    text = '"""Two."""\nfrom ganrun.plugin import Component, hookimpl\n@hookimpl\ndef ganrun_components():\n'
     text += "    yield Component('loss', 'twin', int)\n    yield Component('trick', 'twin', str)\n"
     install("twins", {"loss.twin": "twin_module", "trick.twin": "twin_module"}, {"twin_module.py": text})
     catalog = Catalog()
@@ -111,7 +117,11 @@ def test_two_catalogues_share_no_state(install: Install) -> None:
 
 def test_names_are_those_that_can_be_asked_for(install: Install) -> None:
     files = {"names_m.py": GOOD.format(name="b-name")}
-    install("names", {"loss.b-name": "names_m", "loss.a-name": "names_m", "trick.c-name": "names_m", "loss.d-name": "names_m"}, files)
+    install(
+        "names",
+        {"loss.b-name": "names_m", "loss.a-name": "names_m", "trick.c-name": "names_m", "loss.d-name": "names_m"},
+        files,
+    )
     names = Catalog(disabled=["loss.d-name"]).names("loss")
     assert [name for name in names if name.endswith("-name")] == ["a-name", "b-name"]
     assert names == sorted(names)
@@ -150,7 +160,11 @@ def test_a_plugin_in_nested_namespace_packages_is_found_without_importing_them(i
     install("nest-a", {"loss.deep-a": "nest.deep.a"}, {"nest/deep/a.py": GOOD.format(name="deep-a")})
     install("nest-b", {"loss.deep-b": "nest.deep.b"}, {"nest/deep/b.py": GOOD.format(name="deep-b")})
     catalog = Catalog()
-    assert entry_of(catalog, "loss.deep-a").summary == entry_of(catalog, "loss.deep-b").summary == "A loss that does nothing."
+    assert (
+        entry_of(catalog, "loss.deep-a").summary
+        == entry_of(catalog, "loss.deep-b").summary
+        == "A loss that does nothing."
+    )
     assert "nest" not in sys.modules
 
 
@@ -169,7 +183,11 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_entry_point_is_listed_with_its_problem_and_stops_no_other(install: Install, case: str) -> None:
     point, value, text, problem = BROKEN[case]
-    install("broken-one", {point: value, "loss.fine": "fine_m"}, {"broken_m.py": text, "fine_m.py": GOOD.format(name="fine")})
+    install(
+        "broken-one",
+        {point: value, "loss.fine": "fine_m"},
+        {"broken_m.py": text, "fine_m.py": GOOD.format(name="fine")},
+    )
     catalog = Catalog()
     assert problem in (entry_of(catalog, point).problem or "")
     assert entry_of(catalog, "loss.fine").problem is None
@@ -178,7 +196,9 @@ def test_a_broken_entry_point_is_listed_with_its_problem_and_stops_no_other(inst
 
 def test_naming_a_plugin_whose_module_is_missing_tells_distribution_version_and_cause(install: Install) -> None:
     install("broken-two", {"loss.gone": "not_there_at_all"}, version="0.9")
-    with pytest.raises(PluginError, match=r"loss\.gone \(broken-two 0\.9, module not_there_at_all\).*reinstall broken-two"):
+    with pytest.raises(
+        PluginError, match=r"loss\.gone \(broken-two 0\.9, module not_there_at_all\).*reinstall broken-two"
+    ):
         Catalog().load("loss", "gone")
 
 
@@ -188,9 +208,15 @@ FAILING = {
     "it is no Python": ("x = = 1\n", r"failing_m\.py:1: invalid syntax"),
     "no components": ("x = 1\n", "write a function ganrun_components, marked @hookimpl"),
     "not marked": ("def ganrun_components():\n    yield 1\n", "marked @hookimpl"),
-    "a misspelt hook": (GOOD.format(name="failing").replace("def ganrun_components", "def ganrun_component"), "unknown hook 'ganrun_component'"),
+    "a misspelt hook": (
+        GOOD.format(name="failing").replace("def ganrun_components", "def ganrun_component"),
+        "unknown hook 'ganrun_component'",
+    ),
     "another name": (GOOD.format(name="other"), r"promises loss\.failing, but ganrun_components yields loss\.other"),
-    "not a component": (GOOD.format(name="x").replace('Component("loss", "x", Nothing)', "3"), "yields 3, which is not a ganrun.Component"),
+    "not a component": (
+        GOOD.format(name="x").replace('Component("loss", "x", Nothing)', "3"),
+        "yields 3, which is not a ganrun.Component",
+    ),
     "an unknown kind": (GOOD.format(name="x").replace('"loss"', '"lost"'), 'did you mean "loss"'),
     "nothing to call": (GOOD.format(name="failing").replace(", Nothing)", ", 3)"), "3 cannot be called"),
     "it fails while listing": (GOOD.format(name="x").replace("yield", "1 / 0; yield"), "ZeroDivisionError"),
@@ -200,7 +226,12 @@ FAILING = {
 @pytest.mark.parametrize("case", FAILING)
 def test_a_plugin_that_cannot_be_loaded_says_whose_it_is_and_why(install: Install, case: str) -> None:
     text, cause = FAILING[case]
-    install("failing-one", {"loss.failing": "failing_m", "loss.fine": "fine_m"}, {"failing_m.py": text, "fine_m.py": GOOD.format(name="fine")}, "3.1")
+    install(
+        "failing-one",
+        {"loss.failing": "failing_m", "loss.fine": "fine_m"},
+        {"failing_m.py": text, "fine_m.py": GOOD.format(name="fine")},
+        "3.1",
+    )
     catalog = Catalog()
     for _ in range(2):  # the failure leaves nothing behind: asking again tells the same
         with pytest.raises(PluginError, match=cause) as caught:
@@ -212,7 +243,12 @@ def test_a_plugin_that_cannot_be_loaded_says_whose_it_is_and_why(install: Instal
 
 def test_two_distributions_with_one_name_are_an_error_that_names_both(install: Install) -> None:
     install("conflict-a", {"loss.same": "conflict_a"}, {"conflict_a.py": GOOD.format(name="same")}, "1.0")
-    install("conflict-b", {"loss.same": "conflict_b", "loss.fine": "conflict_c"}, {"conflict_b.py": GOOD.format(name="same"), "conflict_c.py": GOOD.format(name="fine")}, "2.0")
+    install(
+        "conflict-b",
+        {"loss.same": "conflict_b", "loss.fine": "conflict_c"},
+        {"conflict_b.py": GOOD.format(name="same"), "conflict_c.py": GOOD.format(name="fine")},
+        "2.0",
+    )
     catalog = Catalog()
     with pytest.raises(PluginError, match=r"both conflict-a 1\.0 and conflict-b 2\.0; uninstall one"):
         catalog.load("loss", "same")
@@ -224,7 +260,11 @@ def test_two_distributions_with_one_name_are_an_error_that_names_both(install: I
 
 
 def test_plugins_are_disabled_by_the_environment(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    install("off", {"loss.off-a": "off_a", "loss.off-b": "off_b"}, {"off_a.py": GOOD.format(name="off-a"), "off_b.py": GOOD.format(name="off-b")})
+    install(
+        "off",
+        {"loss.off-a": "off_a", "loss.off-b": "off_b"},
+        {"off_a.py": GOOD.format(name="off-a"), "off_b.py": GOOD.format(name="off-b")},
+    )
     monkeypatch.setenv("GANRUN_DISABLE_PLUGINS", "loss.off-a, loss.not-installed")
     catalog = Catalog()
     assert entry_of(catalog, "loss.off-a").disabled
@@ -267,7 +307,10 @@ def test_a_file_brings_its_components_and_its_hash(tmp_path: Path) -> None:
     catalog = Catalog(modules=[file])
     assert catalog.load("loss", "mine").factory.__name__ == "Nothing"
     assert "mine" in catalog.names("loss")
-    assert catalog.provenance("loss", "mine") == {"file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert catalog.provenance("loss", "mine") == {
+        "file": str(file),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+    }
     entry = entry_of(catalog, "loss.mine")
     assert (entry.distribution, entry.file, entry.summary) == ("", file, "A loss that does nothing.")
     assert catalog.requirements("loss", "mine") == []
@@ -292,7 +335,9 @@ def test_a_module_object_brings_its_components(install: Install) -> None:
 
 def test_a_dataclass_in_a_file_sees_its_own_module(tmp_path: Path) -> None:
     file = tmp_path / "typed.py"
-    text = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass D:\n    x: int = 1\n"
+    text = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass D:\n    x: int = 1\n"
+    )
     file.write_text(text + GOOD.format(name="typed").partition('"""\nfrom')[2].join(["from", ""]))
     assert Catalog(modules=[file]).load("loss", "typed")
 
@@ -301,7 +346,10 @@ BAD_FILES = {
     "syntax error": ("x = 1\nx = = 1\n", r"bad\.py:2: invalid syntax"),
     "raises": ("\n\n1 / 0\n", r"bad\.py:3: ZeroDivisionError: division by zero"),
     "no components": ("x = 1\n", r"bad\.py: no components: write a function ganrun_components"),
-    "yields nothing": ("from ganrun import hookimpl\n@hookimpl\ndef ganrun_components():\n    return []\n", "yields nothing"),
+    "yields nothing": (
+        "from ganrun.plugin import hookimpl\n@hookimpl\ndef ganrun_components():\n    return []\n",
+        "yields nothing",
+    ),
     "null bytes": ("x = '\0'\n", "null byte"),
 }
 
@@ -323,7 +371,9 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         Catalog(modules=[tmp_path])
 
 
-def test_a_file_may_not_take_the_name_of_an_installed_plugin_unless_that_is_disabled(install: Install, tmp_path: Path) -> None:
+def test_a_file_may_not_take_the_name_of_an_installed_plugin_unless_that_is_disabled(
+    install: Install, tmp_path: Path
+) -> None:
     install("taken", {"loss.taken": "taken_m"}, {"taken_m.py": GOOD.format(name="taken")}, "1.2")
     file = tmp_path / "mine.py"
     file.write_text(GOOD.format(name="taken"))
@@ -349,7 +399,11 @@ def test_a_file_given_twice_counts_once(tmp_path: Path) -> None:
 
 def test_check_reports_what_cannot_be_loaded_and_goes_on(install: Install) -> None:
     text = GOOD.format(name="fine") + '    yield Component("trick", "unlisted", Nothing)\n'
-    install("mixed", {"loss.bad": "mixed_bad", "loss.fine": "mixed_fine"}, {"mixed_bad.py": "1 / 0", "mixed_fine.py": text})
-    found = {entry.qualified: lines for entry, lines in check_plugins(Catalog(), "loss") if entry.distribution == "mixed"}
+    install(
+        "mixed", {"loss.bad": "mixed_bad", "loss.fine": "mixed_fine"}, {"mixed_bad.py": "1 / 0", "mixed_fine.py": text}
+    )
+    found = {
+        entry.qualified: lines for entry, lines in check_plugins(Catalog(), "loss") if entry.distribution == "mixed"
+    }
     assert "ZeroDivisionError" in found["loss.bad"][0]
     assert found["loss.fine"] == ["trick.unlisted is yielded too, but has no entry point"]

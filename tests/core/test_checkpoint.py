@@ -13,7 +13,11 @@ from ganrun.training.checkpoint import CheckpointError
 def tree():
     return {
         "step": 3,
-        "nested": {"pool": [torch.arange(6.0).reshape(2, 3), None], "pair": (1, 0.1 + 0.2), "by number": {0: "a", 7: torch.ones(1)}},
+        "nested": {
+            "pool": [torch.arange(6.0).reshape(2, 3), None],
+            "pair": (1, 0.1 + 0.2),
+            "by number": {0: "a", 7: torch.ones(1)},
+        },
         "view": torch.arange(12.0).reshape(3, 4).t(),
         "odd": {"inf": math.inf, "text": "é", "flag": True},
     }
@@ -111,11 +115,16 @@ def test_a_restored_adam_goes_on_bit_for_bit_beside_channels_last_weights(fused)
             optimizer.step()
 
     straight, broken = conv(), conv()
-    first, second = torch.optim.Adam(straight.parameters(), fused=fused), torch.optim.Adam(broken.parameters(), fused=fused)
+    first, second = (
+        torch.optim.Adam(straight.parameters(), fused=fused),
+        torch.optim.Adam(broken.parameters(), fused=fused),
+    )
     train(straight, first, range(6))
     train(broken, second, range(3))
     kept: dict[str, torch.Tensor] = {}
-    state = checkpoint.unflatten(json.loads(json.dumps(checkpoint.flatten(checkpoint.optimizer_state(second), kept))), kept)
+    state = checkpoint.unflatten(
+        json.loads(json.dumps(checkpoint.flatten(checkpoint.optimizer_state(second), kept))), kept
+    )
     third = torch.optim.Adam(broken.parameters(), fused=fused)
     checkpoint.restore_optimizer(third, state)
     train(broken, third, range(3, 6))

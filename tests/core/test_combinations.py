@@ -61,8 +61,17 @@ def test_a_variant_that_no_data_fits_is_an_error(plugin_module):
 
 def test_a_cover_meets_every_pair_or_keeps_the_reason():
     tricks = ["ema", "label-smoothing", "truncation", "weight-clipping", "spectral-norm"]
-    others = [name for name in Catalog().names("loss") if name not in ("hinge", "non-saturating", "least-squares", "wasserstein")]
-    cover = Cover(Catalog(disabled=[f"loss.{name}" for name in others]), {}, tricks=tricks, variants=["gan", "dcgan", "lsgan", "cyclegan"]).find()
+    others = [
+        name
+        for name in Catalog().names("loss")
+        if name not in ("hinge", "non-saturating", "least-squares", "wasserstein")
+    ]
+    cover = Cover(
+        Catalog(disabled=[f"loss.{name}" for name in others]),
+        {},
+        tricks=tricks,
+        variants=["gan", "dcgan", "lsgan", "cyclegan"],
+    ).find()
     met = {pair for member in cover.members for pair in member.pairs}
     assert met | cover.refused.keys() >= set(cover.wanted())
     assert frozenset({("trick", "spectral-norm"), ("trick", "weight-clipping")}) in cover.refused
@@ -74,8 +83,10 @@ def test_a_cover_meets_every_pair_or_keeps_the_reason():
 
 def test_pairs_of_three_items_are_three():
     assert pairs_of(frozenset({("a", "1"), ("b", "2"), ("c", "3")})) == {
-        frozenset({("a", "1"), ("b", "2")}), frozenset({("a", "1"), ("c", "3")}), frozenset({("b", "2"), ("c", "3")}),
-    }  # fmt: skip
+        frozenset({("a", "1"), ("b", "2")}),
+        frozenset({("a", "1"), ("c", "3")}),
+        frozenset({("b", "2"), ("c", "3")}),
+    }
 
 
 def test_a_member_that_is_not_as_it_should_be_is_found(plugin_module, tiny):

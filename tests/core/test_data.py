@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.data.reader import DataError, InMemory, Order, Reader, fingerprint, permutation, read_items, selected_classes
+from ganrun.data.reader import (
+    DataError,
+    InMemory,
+    Order,
+    Reader,
+    fingerprint,
+    permutation,
+    read_items,
+    selected_classes,
+)
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import Space
@@ -97,7 +106,9 @@ def test_reading_does_not_move_the_position_and_a_set_position_resumes():
 def test_a_batch_of_more_than_two_epochs_is_read_all_the_same():
     reader = Reader(points(3), (0,), batch_rows=3)
     reader.position = 2
-    assert torch.equal(reader.get(11)["x"].flatten(), drain(Reader(points(3), (0,), batch_rows=3), 13, rows=1).flatten()[2:])
+    assert torch.equal(
+        reader.get(11)["x"].flatten(), drain(Reader(points(3), (0,), batch_rows=3), 13, rows=1).flatten()[2:]
+    )
 
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -174,7 +185,7 @@ PARENT = """
 import os, signal, sys
 sys.path.insert(0, {folder!r})
 from test_data import Streamed
-from ganrun.data import Reader
+from ganrun.data.reader import Reader
 reader = Reader(Streamed(), (0,), batch_rows=2, workers=1)
 for _ in range(3):
     pid = int(reader.get(2)["pid"][0]); reader.advance(2)
@@ -208,7 +219,9 @@ def running(pid):
 
 def test_images_become_floats_of_the_default_type_from_minus_one_to_one():
     pixels = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
-    data = InMemory({"x": pixels, "label": torch.tensor([7])}, {"x": Space("image", (3, 1, 1)), "label": Space("labels", (), 8)})
+    data = InMemory(
+        {"x": pixels, "label": torch.tensor([7])}, {"x": Space("image", (3, 1, 1)), "label": Space("labels", (), 8)}
+    )
     batch = Reader(data, (), batch_rows=1).get(1)
     torch.testing.assert_close(batch["x"].flatten(), torch.tensor([-1.0, -0.6, 1.0]))
     assert batch["x"].flatten()[[0, 2]].tolist() == [-1.0, 1.0]
@@ -241,7 +254,18 @@ def test_item_draws_do_not_depend_on_the_batch():
 def test_fingerprints_tell_data_and_settings_apart():
     x = torch.arange(4)
     assert fingerprint(x, 1) == fingerprint(x.clone(), 1)
-    assert len({fingerprint(x, 1), fingerprint(x, 2), fingerprint(x + 1, 1), fingerprint(x.reshape(2, 2), 1), fingerprint(x.float(), 1)}) == 5
+    assert (
+        len(
+            {
+                fingerprint(x, 1),
+                fingerprint(x, 2),
+                fingerprint(x + 1, 1),
+                fingerprint(x.reshape(2, 2), 1),
+                fingerprint(x.float(), 1),
+            }
+        )
+        == 5
+    )
     assert fingerprint(["a", "b"]) != fingerprint(["a"], "b")
 
 
@@ -253,7 +277,13 @@ def test_classes_are_selected_by_name_or_number_in_the_order_given():
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
-    [([], "nothing remains"), (["hors"], "did you mean 'horse'"), ([3], "0 to 2"), (["dog", 1], "named twice"), (["x"], "there are cat, dog")],
+    [
+        ([], "nothing remains"),
+        (["hors"], "did you mean 'horse'"),
+        ([3], "0 to 2"),
+        (["dog", 1], "named twice"),
+        (["x"], "there are cat, dog"),
+    ],
 )
 def test_classes_that_cannot_be_selected_are_refused(wanted, message):
     with pytest.raises(DataError, match=message):

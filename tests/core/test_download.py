@@ -41,7 +41,9 @@ class Server:
                 self.send_response(206 if start else 200)
                 self.send_header("Content-Length", str(len(body) - start))
                 if start:
-                    self.send_header("Content-Range", f"bytes {0 if wrong_range else start}-{len(body) - 1}/{len(body)}")
+                    self.send_header(
+                        "Content-Range", f"bytes {0 if wrong_range else start}-{len(body) - 1}/{len(body)}"
+                    )
                 self.end_headers()
                 self.wfile.write(body[start:][: outer.stop_after])
 
@@ -122,7 +124,9 @@ def test_a_wrong_hash_is_refused_and_nothing_is_kept(serve, path):
     assert [p.name for p in path.parent.iterdir()] == ["file.bin.lock"]
 
 
-@pytest.mark.parametrize(("size", "message"), [(len(BODY) - 1, "more than 10239 bytes"), (len(BODY) + 1, "10240 of 10241 bytes")])
+@pytest.mark.parametrize(
+    ("size", "message"), [(len(BODY) - 1, "more than 10239 bytes"), (len(BODY) + 1, "10240 of 10241 bytes")]
+)
 def test_a_wrong_size_is_refused(serve, path, size, message):
     with pytest.raises(DownloadError, match=message):
         get(serve().url, path, size=size)
@@ -155,7 +159,7 @@ def test_a_missing_file_names_the_servers_answer(serve, path):
 
 def test_of_several_processes_one_downloads_and_the_others_wait(serve, path):
     server = serve()
-    code = f"from ganrun.download import fetch; from pathlib import Path\nfetch({server.url!r}, Path({str(path)!r}), size={len(BODY)}, sha256={SHA!r})"
+    code = f"from ganrun.data.download import fetch; from pathlib import Path\nfetch({server.url!r}, Path({str(path)!r}), size={len(BODY)}, sha256={SHA!r})"
     processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) for _ in range(3)]
     assert [process.wait(30) for process in processes] == [0, 0, 0]
     assert server.requests == [None]

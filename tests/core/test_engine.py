@@ -12,7 +12,11 @@ from ganrun.words.hooks import hookimpl
 
 
 def weights(run):
-    return {name: parameter.detach().clone() for name, module in run.engine.modules.items() for name, parameter in prefixed(name, module)}
+    return {
+        name: parameter.detach().clone()
+        for name, module in run.engine.modules.items()
+        for name, parameter in prefixed(name, module)
+    }
 
 
 def prefixed(prefix, module):
@@ -38,7 +42,10 @@ def test_gan_is_bit_identical_to_a_loop_written_by_hand(tiny, make_run):
     steps(engine_run, 20)
     generator, discriminator = by_hand.engine.modules["generator"], by_hand.engine.modules["discriminator"]
     settings = {"lr": 2e-4, "betas": (0.5, 0.999), "fused": True}
-    adam_d, adam_g = torch.optim.Adam(discriminator.parameters(), **settings), torch.optim.Adam(generator.parameters(), **settings)
+    adam_d, adam_g = (
+        torch.optim.Adam(discriminator.parameters(), **settings),
+        torch.optim.Adam(generator.parameters(), **settings),
+    )
     reader = by_hand.experiment.reader("discriminator", 8)
     for step in range(20):
         z = Draws((0, 0, step, "discriminator", 0)).normal("z", 8, 4)
@@ -99,7 +106,10 @@ def test_updates_repeat_a_players_phase(tiny, make_run):
 
 def test_every_and_when_decide_whether_a_phase_is_due(tiny, make_run):
     run = make_run(tiny())
-    run.experiment.phases[:] = [Phase("d", "discriminator", every=3), Phase("g", "generator", when=lambda step: step >= 2)]
+    run.experiment.phases[:] = [
+        Phase("d", "discriminator", every=3),
+        Phase("g", "generator", when=lambda step: step >= 2),
+    ]
     assert [names(run, step) for step in range(4)] == [[[("d", 0)]], [], [[("g", 0)]], [[("d", 0)], [("g", 0)]]]
 
 
@@ -120,7 +130,12 @@ def test_phases_together_take_all_gradients_before_the_first_update(tiny, make_r
         phase.together = "both"
     before = weights(run)
     run.engine.step(0)
-    assert events == [("losses", "discriminator"), ("losses", "generator"), ("updated", "discriminator"), ("updated", "generator")]
+    assert events == [
+        ("losses", "discriminator"),
+        ("losses", "generator"),
+        ("updated", "discriminator"),
+        ("updated", "generator"),
+    ]
     assert not equal(before, weights(run))
 
 
@@ -149,9 +164,20 @@ def test_events_come_in_their_order(tiny, make_run, recorder):
     log.clear()
     run.engine.step(0)
     stages = ["augment", "corrupt", "pack"]
-    discriminator = ["phase_start", "sample", "generated", *stages, *stages, *["discriminator_output"] * 2, "targets", *AFTER]
+    discriminator = [
+        "phase_start",
+        "sample",
+        "generated",
+        *stages,
+        *stages,
+        *["discriminator_output"] * 2,
+        "targets",
+        *AFTER,
+    ]
     generator = ["phase_start", "generated", *stages, "discriminator_output", *AFTER]
-    assert log == discriminator + generator, "the generator's turn uses the fakes of the discriminator's: nothing is drawn again"
+    assert log == discriminator + generator, (
+        "the generator's turn uses the fakes of the discriminator's: nothing is drawn again"
+    )
     log.clear()
     run.studio.turn(2)
     assert log == ["sampling", "sample"]

@@ -97,7 +97,10 @@ def test_features_are_made_once_for_all_evaluators(tiny, make_run):
         def fingerprint(self):
             return "slow"
 
-    evaluators = [{"frechet-distance": {"features": "slow"}}, {"frechet-distance": {"features": "slow", "floor": "halves"}}]
+    evaluators = [
+        {"frechet-distance": {"features": "slow"}},
+        {"frechet-distance": {"features": "slow", "floor": "halves"}},
+    ]
     run = make_run(tiny(evaluators=evaluators), {"features.slow": Slow})
     run.step = run.steps
     evaluate(run)
@@ -201,8 +204,10 @@ def of_two_entries(tmp_path):
 
     def make(dataset, source=None):
         made = source or SimpleNamespace(
-            description=Description({}, [], [], outputs=("a", "b")), spaces={"a": image, "b": image}, device=torch.device("cpu")
-        )  # fmt: skip
+            description=Description({}, [], [], outputs=("a", "b")),
+            spaces={"a": image, "b": image},
+            device=torch.device("cpu"),
+        )
         part = SimpleNamespace(name="own", parameters={}, make=OfOneEntry, as_recipe=lambda: {"own": {}})
         return Evaluation(made, dataset, tmp_path), part
 

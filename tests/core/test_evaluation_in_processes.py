@@ -45,12 +45,28 @@ def torchrun(rows):
     """A function: start ganrun as two processes on this machine. Returns torchrun's exit code and output."""
 
     def start(*words, **variables):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc_per_node", "2"]
-        environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"} | variables
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--local-addr",
+            "127.0.0.1",
+            "--nproc_per_node",
+            "2",
+        ]
+        environment = (
+            os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"} | variables
+        )
         done = subprocess.run(
             [*command, "-m", "ganrun", *map(str, words), "--plugin", str(WATCHES)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, timeout=LIMIT, check=False,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            timeout=LIMIT,
+            check=False,
+        )
         return done.returncode, done.stdout
 
     return start
@@ -77,7 +93,11 @@ def one(recipe, folder):
 def scores(folder):
     """(step, name) -> (value, low, high) of what a folder keeps, and how often each evaluator wrote."""
     found = jsonl.read(folder / FILE)
-    kept = {(line["step"], name): [score["value"], score.get("low"), score.get("high")] for line in found for name, score in line["scores"].items()}
+    kept = {
+        (line["step"], name): [score["value"], score.get("low"), score.get("high")]
+        for line in found
+        for name, score in line["scores"].items()
+    }
     return kept, [(line["step"], line["evaluator"]) for line in found]
 
 
@@ -85,7 +105,10 @@ def close(ours, theirs, gap):
     assert ours.keys() == theirs.keys()
     assert ours
     pairs = [(a, b) for name in ours for a, b in zip(ours[name], theirs[name], strict=True)]
-    return all(a == pytest.approx(b, rel=gap, abs=gap) if isinstance(a, float) and isinstance(b, float) else a == b for a, b in pairs)
+    return all(
+        a == pytest.approx(b, rel=gap, abs=gap) if isinstance(a, float) and isinstance(b, float) else a == b
+        for a, b in pairs
+    )
 
 
 FLOAT64 = {"steps": 8, "device": "cpu", "precision": "float64", "batch_size": 4}
@@ -94,33 +117,57 @@ FLOAT64 = {"steps": 8, "device": "cpu", "precision": "float64", "batch_size": 4}
 @pytest.mark.slow
 def test_two_processes_score_the_same_fakes_as_one_and_share_the_work(tiny, tmp_path, two, rows):
     """1,000 fakes are 4 chunks of 256, the last of 232; 512 real points are 2."""
-    evaluators = [{"frechet-distance": WATCHED}, {"kernel-distance": {**WATCHED, "size": 200, "subsets": 10}}, {"mode-coverage": {"samples": 600}}]
+    evaluators = [
+        {"frechet-distance": WATCHED},
+        {"kernel-distance": {**WATCHED, "size": 200, "subsets": 10}},
+        {"mode-coverage": {"samples": 600}},
+    ]
     recipe = tiny(evaluators=evaluators, tricks=["ema"], train=FLOAT64)
     recipe["without"] = [name for name in recipe["without"] if name != "checkpoints"]
     code, output = two(recipe, tmp_path / "two")
     assert code == 0, output
     fakes = {"0": [256, 256], "1": [256, 232]}
     real = {"0": [256], "1": [256]}
-    assert rows() == {rank: [*fakes[rank], *real[rank], *fakes[rank]] for rank in "01"}, "fakes and real points once, then other fakes"
+    assert rows() == {rank: [*fakes[rank], *real[rank], *fakes[rank]] for rank in "01"}, (
+        "fakes and real points once, then other fakes"
+    )
 
     run = one(recipe, tmp_path / "one")
     assert rows() == {"0": [256, 256, 256, 232, 256, 256, 256, 256, 256, 232]}
     (ours, written), (theirs, once) = scores(tmp_path / "two"), scores(tmp_path / "one")
-    assert written == once == [
-        (4, "frechet-distance"), (4, "kernel-distance"), (8, "frechet-distance"), (8, "kernel-distance"), (8, "mode-coverage")
-    ]  # fmt: skip
+    assert (
+        written
+        == once
+        == [
+            (4, "frechet-distance"),
+            (4, "kernel-distance"),
+            (8, "frechet-distance"),
+            (8, "kernel-distance"),
+            (8, "mode-coverage"),
+        ]
+    )
     assert len(ours) > 6
     assert close(ours, theirs, 1e-5)
-    assert ours[4, "frechet-distance[watching]"] != ours[8, "frechet-distance[watching]"], "the networks moved in between"
+    assert ours[4, "frechet-distance[watching]"] != ours[8, "frechet-distance[watching]"], (
+        "the networks moved in between"
+    )
     assert run.scores.keys() == {name for step, name in ours if step == 8}
 
 
 @pytest.mark.slow
 def test_two_processes_score_the_same_translations_as_one(small_cyclegan, tmp_path, two, rows):
-    """449 test pictures of either kind are 2 chunks; pictures are rounded to 256 levels, which a last bit may change here and there."""
+    """449 test pictures of either kind are 2 chunks; pictures are rounded to 256 levels, which a last bit may change
+    here and there.
+    """
     without = ["progress", "samples", "replay-buffer", "checkpoints"]
-    evaluators = [{"frechet-distance": {"features": "watching"}}, {"frechet-distance": {"features": "watching", "of": "a"}}, "hidden-pairs"]
-    recipe = small_cyclegan(tricks=[], without=without, evaluators=evaluators, train={**FLOAT64, "steps": 3, "batch_size": 2})
+    evaluators = [
+        {"frechet-distance": {"features": "watching"}},
+        {"frechet-distance": {"features": "watching", "of": "a"}},
+        "hidden-pairs",
+    ]
+    recipe = small_cyclegan(
+        tricks=[], without=without, evaluators=evaluators, train={**FLOAT64, "steps": 3, "batch_size": 2}
+    )
     code, output = two(recipe, tmp_path / "two")
     assert code == 0, output
     assert rows() == {"0": [256] * 4, "1": [193] * 4}
@@ -131,14 +178,18 @@ def test_two_processes_score_the_same_translations_as_one(small_cyclegan, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fail", "ranks"), [("evaluator", ""), ("late", ""), ("features", "0"), ("features", "1"), ("features", "01")])
+@pytest.mark.parametrize(
+    ("fail", "ranks"), [("evaluator", ""), ("late", ""), ("features", "0"), ("features", "1"), ("features", "01")]
+)
 def test_an_evaluation_that_fails_ends_the_run_in_all_processes(tiny, tmp_path, two, rows, fail, ranks):
     recipe = tiny(evaluators=[{"frechet-distance": WATCHED}, {"failing": {"every": 4}}], train=FLOAT64)
     code, output = two(recipe, tmp_path / "run", FAIL=fail, RANKS=ranks)
     assert code != 0
     said = f"process {ranks[:1] or 0} cannot {'look at' if fail == 'features' else 'score'} this"
     assert output.count(said) == 1, output
-    assert "training.py" not in output, "nobody waited for somebody who had left, to be surprised by a closed connection"
+    assert "training.py" not in output, (
+        "nobody waited for somebody who had left, to be surprised by a closed connection"
+    )
     assert len(rows()) == 2
     assert not any(line["step"] > 4 for line in jsonl.read(tmp_path / "run" / FILE)), "nobody trained on"
 
@@ -149,7 +200,16 @@ def test_evaluate_started_as_two_processes_prints_what_one_prints_once(tiny, tmp
     recipe["without"] = [name for name in recipe["without"] if name != "checkpoints"]
     run = tmp_path / "run"
     train(load_recipe(recipe, catalog=catalog()), catalog(), run)
-    words = ["evaluate", str(run), "--metrics", "frechet-distance,precision-recall", "--features", "watching", "--samples", "1000"]
+    words = [
+        "evaluate",
+        str(run),
+        "--metrics",
+        "frechet-distance,precision-recall",
+        "--features",
+        "watching",
+        "--samples",
+        "1000",
+    ]
     code, output = torchrun(*words)
     assert code == 0, output
     assert rows() == {"0": [256, 256, 256], "1": [256, 232, 256]}
@@ -161,7 +221,9 @@ def test_evaluate_started_as_two_processes_prints_what_one_prints_once(tiny, tmp
     assert "frechet-distance[watching]" in printed
     assert printed in output
     assert output.count("frechet-distance[watching]") == 1
-    assert [name for _, name in scores(run)[1]] == ["frechet-distance", "precision-recall"] * 2, "two processes, then one"
+    assert [name for _, name in scores(run)[1]] == ["frechet-distance", "precision-recall"] * 2, (
+        "two processes, then one"
+    )
     two_said, one_said = (jsonl.read(run / FILE)[i]["scores"] for i in (0, 2))
     assert two_said == one_said
 

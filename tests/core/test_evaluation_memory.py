@@ -14,15 +14,21 @@ SECONDS = 90  # of one core
 
 @pytest.mark.slow
 def test_fifty_thousand_samples_on_2048_features_are_scored_in_2_gib(tmp_path):
-    """Features of both sides are 2 x 50,000 x 2,048 x 4 bytes = 781 MiB, and Python with torch takes about 540 before it does anything."""
+    """Features of both sides are 2 x 50,000 x 2,048 x 4 bytes = 781 MiB, and Python with torch takes about 540 before
+    it does anything.
+    """
     words = [sys.executable, str(SCRIPT), str(tmp_path), "frechet-distance", "kernel-distance"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     print(f"peak {told['peak']:.0f} MiB, {told['before']:.0f} of them before; {told['cpu']:.0f} s")
     assert told["samples"] == 50_000
-    assert told["frechet-distance"]["frechet-distance[waves]"] > 1, "the two sets of pictures differ in their darkest grey, and are finite"
+    assert told["frechet-distance"]["frechet-distance[waves]"] > 1, (
+        "the two sets of pictures differ in their darkest grey, and are finite"
+    )
     assert "kernel-distance[waves]" in told["kernel-distance"]
-    assert told["peak"] > 540 + 600, "it was there: nothing was cut to fewer samples"  # no difference: a child begins with its parent's peak
+    assert told["peak"] > 540 + 600, (
+        "it was there: nothing was cut to fewer samples"
+    )  # no difference: a child begins with its parent's peak
     assert told["peak"] < MOST
     assert told["cpu"] < SECONDS

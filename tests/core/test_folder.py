@@ -12,7 +12,7 @@ from ganrun.training.folder import Folder
 
 LOSS = '''
 """A loss of my own."""
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.losses.non_saturating import NonSaturating
 
 
@@ -42,7 +42,9 @@ def test_a_changed_plugin_file_is_not_resumed_with_unless_forced(short, mine, tm
     ganrun.run(short(loss="mine"), output=run, plugins=[mine])
     ganrun.run(run, ["train.steps=3"], resume=True, plugins=[mine])
     mine.write_text(LOSS + "# changed\n")
-    with pytest.raises(UserError, match=r"loss\.mine is not what .*run was started with: .*SHA-256 .* then, .* now; .*--force"):
+    with pytest.raises(
+        UserError, match=r"loss\.mine is not what .*run was started with: .*SHA-256 .* then, .* now; .*--force"
+    ):
         ganrun.run(run, ["train.steps=4"], resume=True, plugins=[mine])
     assert ganrun.run(run, ["train.steps=4"], resume=True, force=True, plugins=[mine]).step == 4
 

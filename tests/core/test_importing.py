@@ -29,7 +29,9 @@ class Residual(nn.Module):
 
 
 class Skip(nn.Module):
-    """A level of the authors' U-Net: ``model`` holds the way down, the next level, the way up; the input stands before the output."""
+    """A level of the authors' U-Net: ``model`` holds the way down, the next level, the way up; the input stands before
+    the output.
+    """
 
     def __init__(self, layers, outermost=False):
         super().__init__()
@@ -58,12 +60,37 @@ def instance(channels, **settings):
 
 def resnet_generator(w=4, blocks=2):
     def block():
-        return Residual("conv_block", [nn.ReflectionPad2d(1), nn.Conv2d(4 * w, 4 * w, 3), instance(4 * w), nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(4 * w, 4 * w, 3), instance(4 * w)])  # fmt: skip
+        return Residual(
+            "conv_block",
+            [
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(4 * w, 4 * w, 3),
+                instance(4 * w),
+                nn.ReLU(),
+                nn.ReflectionPad2d(1),
+                nn.Conv2d(4 * w, 4 * w, 3),
+                instance(4 * w),
+            ],
+        )
 
     layers = [nn.ReflectionPad2d(3), nn.Conv2d(3, w, 7), instance(w), nn.ReLU()]
-    layers += [nn.Conv2d(w, 2 * w, 3, 2, 1), instance(2 * w), nn.ReLU(), nn.Conv2d(2 * w, 4 * w, 3, 2, 1), instance(4 * w), nn.ReLU()]
+    layers += [
+        nn.Conv2d(w, 2 * w, 3, 2, 1),
+        instance(2 * w),
+        nn.ReLU(),
+        nn.Conv2d(2 * w, 4 * w, 3, 2, 1),
+        instance(4 * w),
+        nn.ReLU(),
+    ]
     layers += [block() for _ in range(blocks)]
-    layers += [nn.ConvTranspose2d(4 * w, 2 * w, 3, 2, 1, 1), instance(2 * w), nn.ReLU(), nn.ConvTranspose2d(2 * w, w, 3, 2, 1, 1), instance(w), nn.ReLU()]
+    layers += [
+        nn.ConvTranspose2d(4 * w, 2 * w, 3, 2, 1, 1),
+        instance(2 * w),
+        nn.ReLU(),
+        nn.ConvTranspose2d(2 * w, w, 3, 2, 1, 1),
+        instance(w),
+        nn.ReLU(),
+    ]
     return Named("model", [*layers, nn.ReflectionPad2d(3), nn.Conv2d(w, 3, 7), nn.Tanh()])
 
 
@@ -76,14 +103,47 @@ def patch_discriminator(w=4, planes=3):
 
 def unet(w=2):
     """For 8 pixels: three halvings, dropout left out (it has no weights)."""
-    innermost = Skip([nn.LeakyReLU(0.2), nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False), nn.ReLU(), nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * w)])  # fmt: skip
-    middle = Skip([nn.LeakyReLU(0.2), nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * w), innermost, nn.ReLU(), nn.ConvTranspose2d(4 * w, w, 4, 2, 1, bias=False), nn.BatchNorm2d(w)])  # fmt: skip
-    return Named("model", Skip([nn.Conv2d(3, w, 4, 2, 1, bias=False), middle, nn.ReLU(), nn.ConvTranspose2d(2 * w, 3, 4, 2, 1), nn.Tanh()], outermost=True))
+    innermost = Skip(
+        [
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * w, 4 * w, 4, 2, 1, bias=False),
+            nn.ReLU(),
+            nn.ConvTranspose2d(4 * w, 2 * w, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * w),
+        ]
+    )
+    middle = Skip(
+        [
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(w, 2 * w, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(2 * w),
+            innermost,
+            nn.ReLU(),
+            nn.ConvTranspose2d(4 * w, w, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(w),
+        ]
+    )
+    return Named(
+        "model",
+        Skip(
+            [nn.Conv2d(3, w, 4, 2, 1, bias=False), middle, nn.ReLU(), nn.ConvTranspose2d(2 * w, 3, 4, 2, 1), nn.Tanh()],
+            outermost=True,
+        ),
+    )
 
 
 def stargan_generator(w=4, labels=5, blocks=6):
     def block():
-        return Residual("main", [nn.Conv2d(4 * w, 4 * w, 3, 1, 1, bias=False), instance(4 * w, affine=True), nn.ReLU(), nn.Conv2d(4 * w, 4 * w, 3, 1, 1, bias=False), instance(4 * w, affine=True)])  # fmt: skip
+        return Residual(
+            "main",
+            [
+                nn.Conv2d(4 * w, 4 * w, 3, 1, 1, bias=False),
+                instance(4 * w, affine=True),
+                nn.ReLU(),
+                nn.Conv2d(4 * w, 4 * w, 3, 1, 1, bias=False),
+                instance(4 * w, affine=True),
+            ],
+        )
 
     layers = [nn.Conv2d(3 + labels, w, 7, 1, 3, bias=False), instance(w, affine=True), nn.ReLU()]
     for n in (w, 2 * w):
@@ -137,7 +197,9 @@ def network(factory, interface, **parameters):
 
 
 def weights_of(reference):
-    """Its state dict with random numbers in every weight, the affine ones of normalisations, too, under names that begin with ``module.``."""
+    """Its state dict with random numbers in every weight, the affine ones of normalisations, too, under names that
+    begin with ``module.``.
+    """
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in reference.parameters():
@@ -147,11 +209,31 @@ def weights_of(reference):
 
 LABELS = Space("latent", (5,))
 CASES = {
-    "resnet": (resnet_generator(), lambda: network(ResnetTranslator, Interface(takes=image(16), makes=image(16)), width=4, blocks=2), image(16).shape),
-    "patchgan": (patch_discriminator(), lambda: network(PatchGAN, Interface(takes=image(32)), width=4), image(32).shape),
-    "unet": (unet(), lambda: network(UNet, Interface(takes=image(8), makes=image(8)), width=2, dropout=0.0), image(8).shape),
-    "dcgan generator": (dcgan_generator(), lambda: network(DCGANGenerator, Interface(takes=Space("latent", (6,)), makes=image(64)), width=4), (6, 1, 1)),
-    "dcgan discriminator": (dcgan_discriminator(), lambda: network(DCGANDiscriminator, Interface(takes=image(64)), width=4), image(64).shape),
+    "resnet": (
+        resnet_generator(),
+        lambda: network(ResnetTranslator, Interface(takes=image(16), makes=image(16)), width=4, blocks=2),
+        image(16).shape,
+    ),
+    "patchgan": (
+        patch_discriminator(),
+        lambda: network(PatchGAN, Interface(takes=image(32)), width=4),
+        image(32).shape,
+    ),
+    "unet": (
+        unet(),
+        lambda: network(UNet, Interface(takes=image(8), makes=image(8)), width=2, dropout=0.0),
+        image(8).shape,
+    ),
+    "dcgan generator": (
+        dcgan_generator(),
+        lambda: network(DCGANGenerator, Interface(takes=Space("latent", (6,)), makes=image(64)), width=4),
+        (6, 1, 1),
+    ),
+    "dcgan discriminator": (
+        dcgan_discriminator(),
+        lambda: network(DCGANDiscriminator, Interface(takes=image(64)), width=4),
+        image(64).shape,
+    ),
 }
 
 
@@ -175,7 +257,9 @@ def test_stargans_generator_and_both_heads_of_its_discriminator():
     with torch.no_grad():
         expected = reference.train()(torch.cat([x, c[:, :, None, None].expand(-1, -1, 16, 16)], 1))
         assert torch.allclose(ours(x, c), expected, atol=1e-5)
-        assert torch.allclose(ours.eval()(x, c), expected, atol=1e-5), "running statistics, which would spoil it, are not used"
+        assert torch.allclose(ours.eval()(x, c), expected, atol=1e-5), (
+            "running statistics, which would spoil it, are not used"
+        )
     judge = StarGANReference()
     ours = network(StarGANDiscriminator, Interface(takes=image(16), heads={"class": 5}), width=4, layers=3)
     ours.load_state_dict(fitted(weights_of(judge), ours, "D"))
@@ -206,9 +290,14 @@ def test_old_spectral_normalisation_becomes_the_parametrised_one():
 
 def test_what_does_not_fit_is_named_with_a_way_out():
     ours = network(DCGANDiscriminator, Interface(takes=image(64)), width=8)
-    with pytest.raises(UserError, match=r"D=a\.pth: of another shape main\.0\.weight \(4, 3, 4, 4\) for \(8, 3, 4, 4\).*and 13 more.*parameters"):
+    with pytest.raises(
+        UserError,
+        match=r"D=a\.pth: of another shape main\.0\.weight \(4, 3, 4, 4\) for \(8, 3, 4, 4\).*and 13 more.*parameters",
+    ):
         fitted(weights_of(dcgan_discriminator()), ours, "D=a.pth")
-    with pytest.raises(UserError, match=r"it lacks main\.0\.weight.*; it has, and the network here has not, other\.weight"):
+    with pytest.raises(
+        UserError, match=r"it lacks main\.0\.weight.*; it has, and the network here has not, other\.weight"
+    ):
         fitted({"other.weight": torch.zeros(1)}, ours, "D")
 
 
@@ -223,7 +312,9 @@ def test_a_file_that_would_run_code_is_refused_unopened(tmp_path, capsys):
     (tmp_path / "a.pth").write_bytes(pickle.dumps({"weight": Harmful()}, protocol=2))
     torch.save({"weight": Harmful()}, tmp_path / "b.pth")
     for name in ("a.pth", "b.pth"):
-        with pytest.raises(UserError, match="holds more than tensors, and opening it would run code|is no file of weights"):
+        with pytest.raises(
+            UserError, match="holds more than tensors, and opening it would run code|is no file of weights"
+        ):
             read_weights(tmp_path / name)
     assert capsys.readouterr().out == ""
 

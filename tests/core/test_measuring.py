@@ -30,7 +30,12 @@ def scored(tiny, make_run, tmp_path):
 
 
 def test_the_name_of_a_score_says_its_evaluator_its_features_and_its_key():
-    assert [joined("a", key) for key in ("", "[pixels]", "[pixels].floor", "modes")] == ["a", "a[pixels]", "a[pixels].floor", "a.modes"]
+    assert [joined("a", key) for key in ("", "[pixels]", "[pixels].floor", "modes")] == [
+        "a",
+        "a[pixels]",
+        "a[pixels].floor",
+        "a.modes",
+    ]
 
 
 def test_a_score_is_kept_with_everything_that_decided_it(scored, tmp_path):
@@ -49,7 +54,9 @@ def test_a_score_is_kept_with_everything_that_decided_it(scored, tmp_path):
 
 def test_averaged_weights_are_named(scored, tmp_path):
     run, _ = scored(PIXELS, tricks=["ema"])
-    assert jsonl.read(tmp_path / FILE)[0]["provenance"]["weights"] == {"generator": "trained"}, "there is no average before training"
+    assert jsonl.read(tmp_path / FILE)[0]["provenance"]["weights"] == {"generator": "trained"}, (
+        "there is no average before training"
+    )
     run.step = 0
     run.train()
     assert jsonl.read(tmp_path / FILE)[-1]["provenance"]["weights"] == {"generator": "average"}
@@ -82,7 +89,13 @@ def one_line(step, samples, value):
 
 def test_kept_scores_are_of_the_latest_step_and_of_each_way_to_ask(tmp_path):
     """An older checkpoint scored later does not hide the newest one, nor do 100 samples hide 900."""
-    for measured in (one_line(10, 900, 1.0), one_line(20, 900, 2.0), one_line(20, 100, 3.0), one_line(10, 900, 4.0), one_line(20, 100, 5.0)):
+    for measured in (
+        one_line(10, 900, 1.0),
+        one_line(20, 900, 2.0),
+        one_line(20, 100, 3.0),
+        one_line(10, 900, 4.0),
+        one_line(20, 100, 5.0),
+    ):
         keep(tmp_path, measured)
     assert sorted(found.scores["distance"].value for found in kept(tmp_path)) == [2.0, 5.0]
 
@@ -90,7 +103,12 @@ def test_kept_scores_are_of_the_latest_step_and_of_each_way_to_ask(tmp_path):
 def test_lines_of_another_version_are_passed_over(tmp_path):
     keep(tmp_path, one_line(10, 900, 1.0))
     whole = jsonl.read(tmp_path / FILE)[0]
-    for other in ({"step": 1, "distance": 3.0}, whole | {"scores": {"distance": 2.0}}, whole | {"provenance": {}}, whole | {"scores": {"d": {"new": 1}}}):
+    for other in (
+        {"step": 1, "distance": 3.0},
+        whole | {"scores": {"distance": 2.0}},
+        whole | {"provenance": {}},
+        whole | {"scores": {"d": {"new": 1}}},
+    ):
         jsonl.append(tmp_path / FILE, other)
     assert [found.scores["distance"].value for found in kept(tmp_path)] == [1.0]
 
@@ -109,7 +127,10 @@ def test_equal_conditions_are_alike_and_others_are_not():
     one, same, other = ({"alike": {"samples": [n], "real": {"test": {"samples": 512}}}} for n in (100, 100, 200))
     assert Measured("a", {}, one).kind == Measured("b", {}, same).kind != Measured("a", {}, other).kind
     assert differences(one["alike"], other["alike"]) == ["samples: [100], and [200]"]
-    assert differences({"real": {"test": 1}}, {"real": {"train": 2}}) == ["real.test: 1, and null", "real.train: null, and 2"]
+    assert differences({"real": {"test": 1}}, {"real": {"train": 2}}) == [
+        "real.test: 1, and null",
+        "real.train: null, and 2",
+    ]
 
 
 def test_too_few_samples_are_told_by_the_smaller_side():
@@ -145,7 +166,10 @@ def test_real_features_are_read_from_disk_by_the_next_run(tiny, make_run, tmp_pa
             return "slow"
 
     def scores(count=512):
-        run = make_run(tiny(evaluators=[{"frechet-distance": {"features": "slow"}}], dataset={"ring": {"count": count}}), {"features.slow": Slow})
+        run = make_run(
+            tiny(evaluators=[{"frechet-distance": {"features": "slow"}}], dataset={"ring": {"count": count}}),
+            {"features.slow": Slow},
+        )
         run.step = run.steps
         return evaluate(run)
 

@@ -16,7 +16,9 @@ def save(path, width=4, height=2, level=0, **options):
 
 
 def test_the_first_pictures_are_of_all_subfolders(tmp_path):
-    """Folders are often sorted by class, and 10,000 pictures are looked at: by path they would be of the first classes alone."""
+    """Folders are often sorted by class, and 10,000 pictures are looked at: by path they would be of the first classes
+    alone.
+    """
     for name in ("cat", "dog"):
         for i in range(50):
             save(tmp_path / name / f"{i}.png")

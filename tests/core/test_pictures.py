@@ -45,7 +45,9 @@ def test_a_picture_and_its_tensor_are_inverse():
 
 
 def test_points_lie_where_they_are_with_up_being_up():
-    """Real points at the corners of the unit square: the frame is a third larger, so (1, 1) is at 7/8, from the left and from below."""
+    """Real points at the corners of the unit square: the frame is a third larger, so (1, 1) is at 7/8, from the left
+    and from below.
+    """
     real = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
     sheet = np.asarray(image_grid.scatter(real, torch.tensor([[1.0, 1.0]])))
     near, far = SCATTER // 8, SCATTER * 7 // 8
@@ -55,14 +57,21 @@ def test_points_lie_where_they_are_with_up_being_up():
     assert tuple(sheet[SCATTER // 2, SCATTER // 2]) == PAPER
 
 
-@pytest.mark.parametrize("points", [torch.full((3, 2), float("nan")), torch.zeros(3, 2), torch.rand(4, 1), torch.rand(4, 7), torch.full((2, 2), 1e30)])
+@pytest.mark.parametrize(
+    "points",
+    [torch.full((3, 2), float("nan")), torch.zeros(3, 2), torch.rand(4, 1), torch.rand(4, 7), torch.full((2, 2), 1e30)],
+)
 def test_odd_points_are_drawn_without_an_error(points):
     assert image_grid.scatter(None, points).size == (SCATTER, SCATTER)
     assert image_grid.scatter(torch.rand(5, 2), points).size == (SCATTER, SCATTER)
 
 
 def test_several_panels_stand_side_by_side():
-    panels = {"a": [torch.zeros(4, 1, 2, 2)], "b": [torch.zeros(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)], "c": [torch.rand(3, 2)]}
+    panels = {
+        "a": [torch.zeros(4, 1, 2, 2)],
+        "b": [torch.zeros(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)],
+        "c": [torch.rand(3, 2)],
+    }
     picture = image_grid.picture_of(panels, {2: torch.rand(5, 2)}, rows=2)
     assert picture.width == (2 + 2 + 2) + 12 + (2 + 2 + 2) + 12 + SCATTER
 

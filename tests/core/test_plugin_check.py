@@ -11,7 +11,7 @@ from ganrun.testing.plugin_check import check_plugins
 
 CHECKED = '''\
 """Something to check."""
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 
 
 class Checked:
@@ -38,10 +38,20 @@ def test_check_finds_nothing_wrong_with_a_right_plugin(tmp_path: Path) -> None:
 
 def test_check_finds_a_hook_without_its_mark(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "trick", "    def losses(self, turn): ...")
-    assert problem == "Checked.losses: named like an event but not marked @hookimpl, so it is never called; mark or rename it"
+    assert (
+        problem
+        == "Checked.losses: named like an event but not marked @hookimpl, so it is never called; mark or rename it"
+    )
 
 
-@pytest.mark.parametrize(("kind", "method"), [("variant", "def sample(self, turn)"), ("loss", "def targets(self, role)"), ("evaluator", "def evaluate(self, e)")])
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("variant", "def sample(self, turn)"),
+        ("loss", "def targets(self, role)"),
+        ("evaluator", "def evaluate(self, e)"),
+    ],
+)
 def test_check_lets_methods_of_the_protocol_be_named_like_events(tmp_path: Path, kind: str, method: str) -> None:
     assert problems(tmp_path, kind, f"    {method}: ...") == []
     (problem,) = problems(tmp_path, kind, f"    @hookimpl\n    {method}: ...")

@@ -14,7 +14,9 @@ KEY = (0, 0, 17, "discriminator", 0)
 
 def test_the_hash_is_the_same_in_every_process():
     code = "from ganrun.randomness import stable_hash; print(stable_hash(0, 'generator', 1.5))"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "77"})
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "77"}
+    )
     assert int(other.stdout) == stable_hash(0, "generator", 1.5)
 
 
@@ -31,7 +33,15 @@ def test_a_purpose_used_twice_draws_other_numbers_the_second_time():
     assert not torch.equal(draws.normal("z", 4), draws.normal("z", 4))
 
 
-@pytest.mark.parametrize("change", [(1, 0, 17, "discriminator", 0), (0, 1, 17, "discriminator", 0), (0, 0, 18, "discriminator", 0), (0, 0, 17, "generator", 0)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        (1, 0, 17, "discriminator", 0),
+        (0, 1, 17, "discriminator", 0),
+        (0, 0, 18, "discriminator", 0),
+        (0, 0, 17, "generator", 0),
+    ],
+)
 def test_every_part_of_the_key_changes_the_draw(change):
     assert not torch.equal(Draws(KEY).normal("z", 4), Draws(change).normal("z", 4))
 
@@ -71,7 +81,9 @@ def test_item_draws_are_uniform_and_independent_of_their_purpose():
 
 @pytest.mark.parametrize("shape", [(), (3,), (100,)])
 def test_by_row_a_row_does_not_depend_on_how_many_there_are(shape):
-    """Torch alone draws other numbers where the count is not divisible by 16: fewer than 16 altogether, and the last 16."""
+    """Torch alone draws other numbers where the count is not divisible by 16: fewer than 16 altogether, and the last
+    16.
+    """
     many = Draws(("sampling",), by_row=True).normal("z", 40, *shape)
     for n in (1, 3, 16, 17, 39):
         assert torch.equal(Draws(("sampling",), by_row=True).normal("z", n, *shape), many[:n])

@@ -75,10 +75,18 @@ class Draws(Helps):
 
 
 TRICKS = {
-    "trick.a-draws": Draws, "trick.a-warns": Warns, "trick.also-helps": AlsoHelps, "trick.fails": Fails, "trick.helps": Helps,
-    "trick.helps-otherwise": HelpsOtherwise, "trick.misdeclared": Misdeclared, "trick.needs-images": NeedsImages,
-    "trick.needs-parameter": NeedsParameter, "trick.refuses-here": RefusesHere, "trick.unreadable": Unreadable,
-}  # fmt: skip
+    "trick.a-draws": Draws,
+    "trick.a-warns": Warns,
+    "trick.also-helps": AlsoHelps,
+    "trick.fails": Fails,
+    "trick.helps": Helps,
+    "trick.helps-otherwise": HelpsOtherwise,
+    "trick.misdeclared": Misdeclared,
+    "trick.needs-images": NeedsImages,
+    "trick.needs-parameter": NeedsParameter,
+    "trick.refuses-here": RefusesHere,
+    "trick.unreadable": Unreadable,
+}
 
 
 @pytest.fixture
@@ -107,11 +115,18 @@ def test_only_what_declares_the_problem_is_offered(run):
 
 
 def test_another_recipe_has_other_remedies(run):
-    images = {"variant": "dcgan", "dataset": {"digits": {"size": 16}}, "discriminator": {"dcgan": {"width": 4}}, "generator": {"dcgan": {"width": 4}}}
+    images = {
+        "variant": "dcgan",
+        "dataset": {"digits": {"size": 16}},
+        "discriminator": {"dcgan": {"width": 4}},
+        "generator": {"dcgan": {"width": 4}},
+    }
     assert "needs-images" in remedies_for(run(**images), AILMENT)
     assert "needs-images" not in remedies_for(run(), AILMENT)
     assert "r1" in remedies_for(run(), "overfitting-discriminator")
-    assert "r1" not in remedies_for(run(**images), "overfitting-discriminator"), "gradient penalties refuse batch normalisation"
+    assert "r1" not in remedies_for(run(**images), "overfitting-discriminator"), (
+        "gradient penalties refuse batch normalisation"
+    )
 
 
 def test_what_an_evaluator_or_observer_cannot_stand_is_not_offered(make_run, tiny):
@@ -168,7 +183,11 @@ def test_the_run_is_left_alone(run):
 
 def test_every_problem_that_a_shipped_trick_declares_has_a_name(run):
     catalog = Catalog()
-    declared = {problem for name in catalog.names("trick") for problem in getattr(catalog.load("trick", name).factory, "remedies", ())}
+    declared = {
+        problem
+        for name in catalog.names("trick")
+        for problem in getattr(catalog.load("trick", name).factory, "remedies", ())
+    }
     assert declared <= set(PROBLEMS)
     assert all(knows(problem) for problem in declared)
     assert not knows(AILMENT)

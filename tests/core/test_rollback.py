@@ -35,13 +35,25 @@ class Diary:
 
     @hookimpl
     def losses(self, turn):
-        self.turns.append((turn.engine.attempt, turn.step, turn.player, turn.latents["z"].clone(), next(iter(turn.real.values())).clone()))
+        self.turns.append(
+            (
+                turn.engine.attempt,
+                turn.step,
+                turn.player,
+                turn.latents["z"].clone(),
+                next(iter(turn.real.values())).clone(),
+            )
+        )
 
     @hookimpl(trylast=True)
     def rolled_back(self, run):
         tensors = {}
         self.state = checkpoint.flatten(run.state_dict(), tensors), tensors
-        names = sorted(str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.suffix in (".png", ".safetensors", ".jsonl"))
+        names = sorted(
+            str(path.relative_to(run.folder))
+            for path in run.folder.rglob("*")
+            if path.suffix in (".png", ".safetensors", ".jsonl")
+        )
         steps = [json.loads(line)["step"] for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
         self.found.append((run.step, names, steps, run.newest_picture))
 
@@ -74,8 +86,16 @@ def quick(tiny):
     """A GAN on points that takes 9 steps, saves every third, and goes back at the end of step ``at``."""
 
     def recipe(at=8, before=None, times=1, **changes):
-        observers = [*changes.pop("observers", ["metrics-log"]), {"go-back": {"at": at, "before": before, "times": times}}]
-        watched = {"without": ["progress", "samples"], "checkpoint": {"every": 3, "keep": 3}, "observers": observers, "tricks": ["diary"]}
+        observers = [
+            *changes.pop("observers", ["metrics-log"]),
+            {"go-back": {"at": at, "before": before, "times": times}},
+        ]
+        watched = {
+            "without": ["progress", "samples"],
+            "checkpoint": {"every": 3, "keep": 3},
+            "observers": observers,
+            "tricks": ["diary"],
+        }
         return tiny(**{**watched, **changes, "train": {"steps": 9, **changes.get("train", {})}})
 
     return recipe
@@ -141,8 +161,11 @@ def test_a_run_goes_back_and_draws_and_reads_anew(quick, go, tmp_path):
     assert run.step == 9
     assert (run.attempt, run.rollbacks) == (1, [{"from": 8, "to": 6, "attempt": 1, "reason": "a whim at step 8"}])
     assert [(a, s) for a, s, player, _, _ in diary(run).turns if player == "generator"] == [
-        *((0, step) for step in range(8)), (1, 6), (1, 7), (1, 8),
-    ]  # fmt: skip
+        *((0, step) for step in range(8)),
+        (1, 6),
+        (1, 7),
+        (1, 8),
+    ]
     for first, again in zip(drawn(run, 0, 6), drawn(run, 1, 6)):
         assert not torch.equal(first, again)
 
@@ -160,23 +183,40 @@ def test_everything_is_what_the_checkpoint_held(with_all_tricks, go, tmp_path):
     assert [name for name in tensors if not torch.equal(tensors[name], wanted_tensors[name])] == []
     assert (tree.pop("attempt"), wanted.pop("attempt")) == (1, 0)
     assert (len(tree.pop("rollbacks")), wanted.pop("rollbacks")) == (1, [])
-    tree["components"][0] = {name: state for name, state in tree["components"][0].items() if not name.startswith("observers")}
-    wanted["components"][0] = {name: state for name, state in wanted["components"][0].items() if not name.startswith("observers")}
+    tree["components"][0] = {
+        name: state for name, state in tree["components"][0].items() if not name.startswith("observers")
+    }
+    wanted["components"][0] = {
+        name: state for name, state in wanted["components"][0].items() if not name.startswith("observers")
+    }
     assert tree == wanted
 
 
 def test_what_was_written_of_later_steps_is_gone(quick, go, tmp_path):
     observers = [{"metrics-log": {"every": 1}}, {"samples": {"every": 1, "points": 5}}]
-    recipe = quick(at=7, before=5, observers=observers, without=["progress", "health"], evaluators=[{"score": {"every": 2}}])
+    recipe = quick(
+        at=7, before=5, observers=observers, without=["progress", "health"], evaluators=[{"score": {"every": 2}}]
+    )
     run = go(recipe, tmp_path)
     ((step, names, steps, newest),) = diary(run).found
     assert (step, steps, newest.name) == (3, [1, 2, 3], "step-0000003.png")
     assert names == [
-        "checkpoints/step-0000003/tensors.safetensors", "evaluations.jsonl", "evaluations/score-score-0000002.png", "metrics.jsonl",
-        "samples/step-0000001.png", "samples/step-0000002.png", "samples/step-0000003.png",
-    ]  # fmt: skip
+        "checkpoints/step-0000003/tensors.safetensors",
+        "evaluations.jsonl",
+        "evaluations/score-score-0000002.png",
+        "metrics.jsonl",
+        "samples/step-0000001.png",
+        "samples/step-0000002.png",
+        "samples/step-0000003.png",
+    ]
     assert [line["step"] for line in lines(tmp_path)] == list(range(1, 10))
-    assert [json.loads(line)["step"] for line in (tmp_path / "evaluations.jsonl").read_text().splitlines()] == [2, 4, 6, 8, 9]
+    assert [json.loads(line)["step"] for line in (tmp_path / "evaluations.jsonl").read_text().splitlines()] == [
+        2,
+        4,
+        6,
+        8,
+        9,
+    ]
     assert len(list((tmp_path / "samples").glob("*.png"))) == 9
     assert steps_kept(tmp_path) == [3, 6, 9]
 
@@ -185,10 +225,16 @@ def test_going_back_again_is_a_third_way(quick, go, tmp_path):
     run = go(quick(at=5, times=2), tmp_path)
     assert [(entry["from"], entry["to"], entry["attempt"]) for entry in run.rollbacks] == [(5, 3, 1), (5, 3, 2)]
     first, second, third = (drawn(run, attempt, 3) for attempt in range(3))
-    assert not any(torch.equal(one[i], other[i]) for one, other in ((first, second), (first, third), (second, third)) for i in (0, 1))
+    assert not any(
+        torch.equal(one[i], other[i])
+        for one, other in ((first, second), (first, third), (second, third))
+        for i in (0, 1)
+    )
 
 
-def test_the_attempt_rises_even_if_the_checkpoint_is_older_than_the_last_rollback(quick, plugin_module, tmp_path, state_of):
+def test_the_attempt_rises_even_if_the_checkpoint_is_older_than_the_last_rollback(
+    quick, plugin_module, tmp_path, state_of
+):
     class Further(GoBack):
         """First to step 6, then behind it."""
 
@@ -226,7 +272,9 @@ def test_a_checkpoint_of_the_same_step_is_not_an_earlier_one(quick, go, tmp_path
 
 
 def test_the_checkpoint_asked_for_is_not_pruned_in_the_same_step(quick, go, tmp_path):
-    """Observers come in the order of the recipe: here the checkpoint of step 6 is written after the wish, and one is kept."""
+    """Observers come in the order of the recipe: here the checkpoint of step 6 is written after the wish, and one is
+    kept.
+    """
     recipe = quick(observers=[], without=["progress", "samples", "checkpoints"], checkpoint={"every": 3, "keep": 1})
     recipe["observers"] = [{"go-back": {"at": 6}}, "metrics-log", "checkpoints"]
     run = go(recipe, tmp_path)
@@ -260,7 +308,9 @@ def test_a_wish_in_the_last_step_is_granted(quick, go, tmp_path):
     assert (run.step, run.rollbacks[0]["to"], run.attempt) == (9, 6, 1)
 
 
-def test_a_run_that_is_stopped_in_the_same_step_is_saved_where_it_went_back_to(quick, go, tmp_path, monkeypatch, state_of):
+def test_a_run_that_is_stopped_in_the_same_step_is_saved_where_it_went_back_to(
+    quick, go, tmp_path, monkeypatch, state_of
+):
     ask = GoBack.step_end
 
     def stopping(self, run):
@@ -308,8 +358,15 @@ def test_what_was_known_of_later_steps_is_dropped(quick, go, tmp_path, monkeypat
         ask(self, run)
 
     def look(self, run):
-        seen.update(notices=dict(run.notices), scores=dict(run.scores), fakes=run.evaluation.fakes(n=2).clone(), weights=run.studio.turn(2).made["x"])
-        seen["gradients"] = [p.grad for parameters in run.engine.parameters.values() for p in parameters if p.grad is not None]
+        seen.update(
+            notices=dict(run.notices),
+            scores=dict(run.scores),
+            fakes=run.evaluation.fakes(n=2).clone(),
+            weights=run.studio.turn(2).made["x"],
+        )
+        seen["gradients"] = [
+            p.grad for parameters in run.engine.parameters.values() for p in parameters if p.grad is not None
+        ]
 
     monkeypatch.setattr(GoBack, "step_end", hookimpl(noting))
     monkeypatch.setattr(GoBack, "rolled_back", hookimpl(look), raising=False)

@@ -33,7 +33,10 @@ class TwoNumbers:
         return {s: (self.score(round, s.logits) - s.target).square() for s in round.streams}
 
     def generator(self, round):
-        return {s: -round.now(Scheduled({"linear": [1.0, 2.0], "until": 10})) * self.score(round, s.logits) for s in round.of("fake")}
+        return {
+            s: -round.now(Scheduled({"linear": [1.0, 2.0], "until": 10})) * self.score(round, s.logits)
+            for s in round.of("fake")
+        }
 
 
 def listener(event, function):
@@ -52,7 +55,12 @@ def named(function, name):
 
 def test_a_loss_gets_as_many_numbers_as_it_asks_for_and_targets_of_its_score(tiny, make_run):
     seen = []
-    trick = listener("losses", lambda turn: seen.extend((s.logits.shape, s.target.shape, s.target[0].item()) for s in turn.rounds[0].of("real")))
+    trick = listener(
+        "losses",
+        lambda turn: seen.extend(
+            (s.logits.shape, s.target.shape, s.target[0].item()) for s in turn.rounds[0].of("real")
+        ),
+    )
     run = make_run(tiny(loss="two", tricks=["look"]), {"loss.two": TwoNumbers, "trick.look": trick})
     run.engine.step(0)
     run.engine.step(5)
@@ -63,7 +71,9 @@ def test_a_loss_gets_as_many_numbers_as_it_asks_for_and_targets_of_its_score(tin
 def test_targets_are_exact_in_mixed_precision(tiny, make_run):
     """0.9 would be 0.8984375 in bfloat16."""
     found = []
-    look = listener("losses", lambda turn: found.extend((s.logits.dtype, s.target[0].item()) for s in turn.rounds[0].of("real")))
+    look = listener(
+        "losses", lambda turn: found.extend((s.logits.dtype, s.target[0].item()) for s in turn.rounds[0].of("real"))
+    )
     recipe = tiny(tricks=[{"label-smoothing": {"real": 0.9}}, "look"], train={"precision": "bfloat16"})
     run = make_run(recipe, {"trick.look": look})
     run.engine.step(0)
@@ -171,11 +181,18 @@ def test_terms_of_one_name_are_numbered(tiny, make_run):
 
 
 def test_notes_are_logged_beside_the_terms_and_change_nothing(tiny, make_run):
-    plain, noted = make_run(tiny()), make_run(tiny(tricks=["note"]), {"trick.note": listener("losses", lambda turn: turn.note("p", torch.tensor(0.5)))})
+    plain, noted = (
+        make_run(tiny()),
+        make_run(
+            tiny(tricks=["note"]), {"trick.note": listener("losses", lambda turn: turn.note("p", torch.tensor(0.5)))}
+        ),
+    )
     for run in (plain, noted):
         run.engine.step(0)
     assert noted.metrics()["generator/p"] == 0.5
-    assert all(torch.equal(a, b) for a, b in zip(plain.engine.parameters["generator"], noted.engine.parameters["generator"]))
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.engine.parameters["generator"], noted.engine.parameters["generator"])
+    )
 
 
 def test_streams_may_be_had_without_asking_for_them(tiny, make_run):
@@ -184,7 +201,11 @@ def test_streams_may_be_had_without_asking_for_them(tiny, make_run):
     def look(turn):
         if turn.player == "generator":
             (stream,) = turn.streams("adversarial", "real")
-            found.update(unseen=stream.output is None, in_the_round=bool(turn.rounds[0].of("real")), same=stream.x is turn.real["x"])
+            found.update(
+                unseen=stream.output is None,
+                in_the_round=bool(turn.rounds[0].of("real")),
+                same=stream.x is turn.real["x"],
+            )
 
     make_run(tiny(tricks=["look"]), {"trick.look": listener("losses", look)}).engine.step(0)
     assert found == {"unseen": True, "in_the_round": False, "same": True}
@@ -199,7 +220,9 @@ def test_the_pace_of_a_player_with_a_lazy_phase():
 def test_a_slowed_optimiser_has_smaller_rates_and_longer_memories_per_step():
     defaults = {"lr": 1.0, "betas": (0.0, 0.99), "eps": 1e-8}
     assert slowed({"lr": 1.0}, defaults, 0.8) == {"lr": 0.8, "betas": (0.0, 0.99**0.8)}
-    assert slowed({"lr": 1.0, "betas": (0.5, 0.9)}, defaults, 0.8)["betas"] == (0.5**0.8, 0.9**0.8), "what is scheduled counts"
+    assert slowed({"lr": 1.0, "betas": (0.5, 0.9)}, defaults, 0.8)["betas"] == (0.5**0.8, 0.9**0.8), (
+        "what is scheduled counts"
+    )
     assert slowed({"lr": 1.0}, {"alpha": 0.9, "momentum": 0.0}, 0.5) == {"lr": 0.5, "alpha": 0.9**0.5, "momentum": 0.0}
     assert slowed({"lr": 1.0}, defaults, 1.0) == {"lr": 1.0}
 
@@ -250,17 +273,24 @@ def test_settings_are_capabilities_that_parts_may_refuse(tiny, make_run, capabil
 BATCH_NORM = {"mlp": {"widths": [16, 16], "norm": "batch"}}
 
 
-@pytest.mark.parametrize("changes", [
-    {"generator": BATCH_NORM, "train": {"batch_size": 1}}, {"discriminator": BATCH_NORM, "train": {"batch_size": 1}},
-    {"discriminator": BATCH_NORM, "tricks": [{"packing": {"m": 8}}]},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generator": BATCH_NORM, "train": {"batch_size": 1}},
+        {"discriminator": BATCH_NORM, "train": {"batch_size": 1}},
+        {"discriminator": BATCH_NORM, "tricks": [{"packing": {"m": 8}}]},
+    ],
+)
 def test_batch_norm_over_one_number_a_channel_is_refused(tiny, make_run, changes):
     with pytest.raises(RefusedError, match="network .*: a forward of it sees one row"):
         make_run(tiny(**changes))
 
 
 def test_batch_norm_over_the_pixels_of_one_row_trains(tiny, make_run):
-    """And so does a network whose BatchNorm a trick has taken out. torch itself refuses the others in the middle of a step."""
+    """And so does a network whose BatchNorm a trick has taken out.
+
+    torch itself refuses the others in the middle of a step.
+    """
     images = {"variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 16}}}
     networks = {"generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4}}}
     run = make_run(tiny(**images, **networks, train={"batch_size": 1}))
@@ -278,7 +308,11 @@ def test_batch_norm_warns_of_micro_batches(tiny, make_run):
 
 
 def test_example_inputs_are_packed_as_a_discriminator_is_given_them():
-    interface = Interface(Space("image", (3, 8, 8)), given=(Space("labels", (), 4), Space("latent", (5,)), Space("image", (1, 8, 8))), pack=2)
+    interface = Interface(
+        Space("image", (3, 8, 8)),
+        given=(Space("labels", (), 4), Space("latent", (5,)), Space("image", (1, 8, 8))),
+        pack=2,
+    )
     assert [tuple(x.shape) for x in example_inputs(interface, 6)] == [(6, 6, 8, 8), (6, 2), (6, 10), (6, 2, 8, 8)]
 
 

@@ -82,7 +82,12 @@ def test_a_bound_holds_for_all_values_of_a_schedule():
 
 
 @pytest.mark.parametrize(
-    ("spec", "guess"), [({"lineer": [1, 0]}, "linear"), ({"linear": [1, 0], "untill": 5}, "until"), ({"cosine": [1, 0], "form": 5}, "from")]
+    ("spec", "guess"),
+    [
+        ({"lineer": [1, 0]}, "linear"),
+        ({"linear": [1, 0], "untill": 5}, "until"),
+        ({"cosine": [1, 0], "form": 5}, "from"),
+    ],
 )
 def test_a_misspelt_key_of_a_schedule_gets_a_guess(spec, guess):
     with pytest.raises(ValueError, match=f'did you mean "{guess}"'):

@@ -34,7 +34,9 @@ def test_a_share_of_none_or_all_keeps_a_width_and_holds_its_value():
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error():
-    """With as many groups as pairs of samples the delete-a-group variance of a mean estimates its variance: here s^2 / n of group means."""
+    """With as many groups as pairs of samples the delete-a-group variance of a mean estimates its variance: here s^2 /
+    n of group means.
+    """
     x = torch.arange(40.0) % 2  # zeros and ones
     score = jackknife(lambda rows: float(x[rows].mean()), 40, groups=20)
     assert score.value == 0.5

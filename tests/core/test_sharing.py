@@ -76,7 +76,11 @@ def test_rows_come_back_in_order_each_chunk_from_another_process(run, n):
 
 
 def test_several_tasks_follow_each_other(run):
-    ends = run(2, lambda task, n, part, parts: (x * task[0] for x in counting(task, n, part, parts)), lambda s: [s.ask((k,), 300) for k in (1, 5)])
+    ends = run(
+        2,
+        lambda task, n, part, parts: (x * task[0] for x in counting(task, n, part, parts)),
+        lambda s: [s.ask((k,), 300) for k in (1, 5)],
+    )
     one, five = ends[0]
     assert torch.equal(five, 5 * one)
 
@@ -114,7 +118,9 @@ def test_who_fails_ends_all_and_the_main_one_says_why(run, rank):
     ends = run(3, work, lambda sharing: sharing.ask(("rows",), 2000))
     assert isinstance(ends[0], UserError)
     assert str(ends[0]) == f"broken in {rank}"
-    assert [str(ends[other]) for other in (1, 2)] == [f"process {other} ends, too: the evaluation failed in the main process" for other in (1, 2)]
+    assert [str(ends[other]) for other in (1, 2)] == [
+        f"process {other} ends, too: the evaluation failed in the main process" for other in (1, 2)
+    ]
 
 
 def test_an_error_that_is_nobodys_to_mend_keeps_its_traceback(run):

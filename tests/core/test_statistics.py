@@ -19,7 +19,9 @@ def test_blocks_give_numpys_unbiased_covariance(monkeypatch, block):
     x = normal(200, 5) + 100
     found = Statistics.of(x)
     np.testing.assert_allclose(found.mean.numpy(), x.double().numpy().mean(0), rtol=1e-13)
-    np.testing.assert_allclose(found.covariance.numpy(), np.cov(x.double().numpy(), rowvar=False), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        found.covariance.numpy(), np.cov(x.double().numpy(), rowvar=False), rtol=1e-12, atol=1e-14
+    )
 
 
 def test_it_leaves_its_input_alone_whatever_its_type():

@@ -155,7 +155,9 @@ def test_a_wrong_loss_fails(wrong, check):
 
 
 def test_targets_that_are_not_used_are_found():
-    broken = type("Broken", (Loss,), {"provides": frozenset({"targets"}), "targets": lambda self, role: float(role == "real")})
+    broken = type(
+        "Broken", (Loss,), {"provides": frozenset({"targets"}), "targets": lambda self, role: float(role == "real")}
+    )
     assert failing(plugin_of("loss", broken), "check_targets_are_used") == {"check_targets_are_used"}
 
 
@@ -167,7 +169,9 @@ class Noise:
 
     strength = "sigma"
 
-    def __init__(self, *, sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation")] = Scheduled(0.1)) -> None:
+    def __init__(
+        self, *, sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation")] = Scheduled(0.1)
+    ) -> None:
         self.sigma = Scheduled(sigma)
 
     @hookimpl
@@ -346,7 +350,11 @@ def test_a_sampler_that_is_not_keyed_or_not_split_by_rows_fails():
             return torch.randn(n, *space.shape)
 
     found = failing(plugin_of("sampler", Wrong))
-    assert {"check_depends_on_the_key_alone", "check_processes_share_one_draw", "check_a_purpose_used_twice_differs"} <= found
+    assert {
+        "check_depends_on_the_key_alone",
+        "check_processes_share_one_draw",
+        "check_a_purpose_used_twice_differs",
+    } <= found
 
 
 def test_a_sampler_whose_labels_are_not_split_by_rows_fails():
@@ -369,4 +377,6 @@ def test_a_data_set_whose_splits_are_one_fails():
         def __init__(self, files, split):
             super().__init__({"x": torch.arange(64.0).reshape(32, 2)}, {"x": Space("points", (2,))}, [])
 
-    assert {"check_splits_differ", "check_refuses_other_splits", "check_fingerprint"} <= failing(plugin_of("dataset", Wrong))
+    assert {"check_splits_differ", "check_refuses_other_splits", "check_fingerprint"} <= failing(
+        plugin_of("dataset", Wrong)
+    )

@@ -44,14 +44,18 @@ def test_a_phase_of_no_games_has_the_variants_terms_alone(tiny, make_run):
 
 
 def test_mode_seeking_leaves_phases_without_a_game_alone(tiny, make_run):
-    run = make_run(tiny(variant={"pretrained": {"latent": 4}}, tricks=["mode-seeking"]), {"variant.pretrained": Pretrained})
+    run = make_run(
+        tiny(variant={"pretrained": {"latent": 4}}, tricks=["mode-seeking"]), {"variant.pretrained": Pretrained}
+    )
     run.engine.step(0)
     assert set(run.engine.terms["pretraining"]) == {"size"}
 
 
 def test_updates_are_refused_for_a_player_whose_steps_the_variant_chooses(tiny, make_run):
     recipe = tiny(variant={"pretrained": {"latent": 4}}, players={"generator": {"updates": 2}})
-    with pytest.raises(RefusedError, match="players.generator.updates: variant pretrained says in which steps generator moves"):
+    with pytest.raises(
+        RefusedError, match="players.generator.updates: variant pretrained says in which steps generator moves"
+    ):
         make_run(recipe, {"variant.pretrained": Pretrained})
 
 
@@ -62,9 +66,13 @@ class Classes(GAN):
         found = super().describe(spaces)
         found.networks["discriminator"].interface.heads = {"class": 3}
         found.games[0] = Game(
-            "adversarial", "discriminator", player="discriminator", against=["generator"], heads=["class"],
+            "adversarial",
+            "discriminator",
+            player="discriminator",
+            against=["generator"],
+            heads=["class"],
             logits=lambda output: output.heads["class"].logsumexp(1) - output.logits,
-        )  # fmt: skip
+        )
         found.infers = {"label": LABELS}
         return found
 
@@ -74,20 +82,28 @@ class Classes(GAN):
 
 @pytest.mark.parametrize("batches", ["separate", "joint"])
 def test_a_game_makes_its_logits_of_all_outputs_and_every_call_sees_them(tiny, make_run, batches):
-    run = make_run(tiny(variant={"classes": {"latent": 4}}, train={"batches": batches}, **IMAGES), {"variant.classes": Classes})
+    run = make_run(
+        tiny(variant={"classes": {"latent": 4}}, train={"batches": batches}, **IMAGES), {"variant.classes": Classes}
+    )
     seen = []
-    run.engine.variant.terms = lambda turn: seen.append([(s.logits, s.output.heads["class"], s.x) for s in turn.rounds[0].streams]) or {}
+    run.engine.variant.terms = lambda turn: (
+        seen.append([(s.logits, s.output.heads["class"], s.x) for s in turn.rounds[0].streams]) or {}
+    )
     before = {name: p.detach().clone() for name, p in run.engine.modules["discriminator"].named_parameters()}
     run.engine.step(0)
     for logits, classes, x in seen[0]:
         main = torch.func.functional_call(run.engine.modules["discriminator"], before, (x,)).logits
         assert torch.allclose(logits, classes.logsumexp(1) - main, atol=1e-6)
     probabilities = torch.softmax(torch.cat([classes, main[:, None]], 1), 1)  # (B, 4): three classes, then the fake one
-    assert torch.allclose(torch.sigmoid(logits), 1 - probabilities[:, 3], atol=1e-6), "a softmax over four classes, told apart into two"
+    assert torch.allclose(torch.sigmoid(logits), 1 - probabilities[:, 3], atol=1e-6), (
+        "a softmax over four classes, told apart into two"
+    )
 
 
 def test_a_loss_on_two_logits_is_refused_where_a_game_makes_one(tiny, make_run):
-    with pytest.raises(RefusedError, match="loss two-class: it compares 2 logits a sample, and the game 'adversarial' makes one"):
+    with pytest.raises(
+        RefusedError, match="loss two-class: it compares 2 logits a sample, and the game 'adversarial' makes one"
+    ):
         make_run(tiny(variant={"classes": {"latent": 4}}, loss="two-class", **IMAGES), {"variant.classes": Classes})
 
 
@@ -99,7 +115,9 @@ def test_what_networks_infer_of_real_items_comes_in_the_order_of_the_data(tiny, 
         assert torch.allclose(found, run.engine.modules["discriminator"](items).heads["class"], atol=1e-6)
     with torch.no_grad():
         next(run.engine.modules["discriminator"].parameters()).add_(1)
-    assert torch.equal(run.evaluation.inferred("label", "test", 5), found), "kept until the networks are said to have changed"
+    assert torch.equal(run.evaluation.inferred("label", "test", 5), found), (
+        "kept until the networks are said to have changed"
+    )
     run.evaluation.forget_fakes()
     assert not torch.equal(run.evaluation.inferred("label", "test", 5), found)
 
@@ -120,7 +138,9 @@ def test_the_weight_of_a_game_may_be_scheduled(tiny, make_run):
     run.engine.update = lambda turn: None
     run.engine.step(0)
     run.engine.step(10)
-    assert [terms["adversarial.fake"] for terms in seen] == [1.0, 1.0, 1.0, 0.5], "the discriminator's, the generator's; twice"
+    assert [terms["adversarial.fake"] for terms in seen] == [1.0, 1.0, 1.0, 0.5], (
+        "the discriminator's, the generator's; twice"
+    )
 
 
 class Labelled(GAN):
@@ -179,7 +199,9 @@ def test_a_sampler_may_draw_the_labels(tiny, make_run):
 
 
 def test_what_is_known_of_fakes_is_swapped_with_them(tiny, make_run):
-    """A pool of one batch that is always exchanged: in step 1 the discriminator sees the fakes, and the labels, of step 0."""
+    """A pool of one batch that is always exchanged: in step 1 the discriminator sees the fakes, and the labels, of step
+    0.
+    """
     run = make_run(tiny(**LABELLED, tricks=[{"replay-buffer": {"size": 8, "p": 1.0}}]), {"variant.labelled": Labelled})
     seen = []
 
@@ -194,7 +216,9 @@ def test_what_is_known_of_fakes_is_swapped_with_them(tiny, make_run):
     run.engine.step(1)
     (made, _, fakes, _), (_, shown, _, x) = seen
     assert torch.equal(shown.sort().values, made.sort().values)
-    row = (fakes.flatten(1)[None] - x.flatten(1)[:, None]).abs().sum(2).argmin(1)  # which fake of step 0 each shown one is
+    row = (
+        (fakes.flatten(1)[None] - x.flatten(1)[:, None]).abs().sum(2).argmin(1)
+    )  # which fake of step 0 each shown one is
     assert torch.equal(shown, made[row])
 
 
@@ -214,7 +238,11 @@ class Encoded(GAN):
     def describe(self, spaces):
         found = super().describe(spaces)
         found.networks["encoder"] = Network("encoder", Interface(takes=spaces["x"], makes=self.latent))
-        found.players = [found.players[0], Player("generator", ["generator", "encoder"]), Player("encoder", ["encoder"])]
+        found.players = [
+            found.players[0],
+            Player("generator", ["generator", "encoder"]),
+            Player("encoder", ["encoder"]),
+        ]
         found.phases.append(Phase("encoder", "encoder", games=()))
         found.reuse_fakes = False
         return found
@@ -227,21 +255,31 @@ class Encoded(GAN):
 
 
 def test_an_encoder_is_a_generator_that_the_recipe_names_under_a_key_of_its_own(tiny, make_run):
-    recipe = tiny(variant={"encoded": {"latent": 4}}, encoder=PERCEPTRON, players={"encoder": {"optimizer": {"sgd": {"lr": 0.1}}}})
+    recipe = tiny(
+        variant={"encoded": {"latent": 4}}, encoder=PERCEPTRON, players={"encoder": {"optimizer": {"sgd": {"lr": 0.1}}}}
+    )
     run = make_run(recipe, {"variant.encoded": Encoded})
     assert run.recipe.encoder.kind == "generator"
     assert isinstance(run.engine.modules["encoder"], nn.Module)
     before = {name: [p.clone() for p in module.parameters()] for name, module in run.engine.modules.items()}
     run.engine.take(run.experiment.phases[2], 0, 0, [])
-    gradients = {name: any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters()) for name, module in run.engine.modules.items()}
-    assert gradients == {"generator": False, "discriminator": False, "encoder": True}, "the turn's player learns, and nobody else"
+    gradients = {
+        name: any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+        for name, module in run.engine.modules.items()
+    }
+    assert gradients == {"generator": False, "discriminator": False, "encoder": True}, (
+        "the turn's player learns, and nobody else"
+    )
     run.engine.step(0)
     assert not all(torch.equal(a, b) for a, b in zip(before["encoder"], run.engine.modules["encoder"].parameters()))
 
 
 def test_a_variant_that_wants_an_encoder_says_so(tiny, make_run):
     with pytest.raises(RefusedError, match="it needs an encoder"):
-        make_run(tiny(variant={"encoded": {"latent": 4}}, players={"encoder": {"optimizer": "adam"}}), {"variant.encoded": Encoded})
+        make_run(
+            tiny(variant={"encoded": {"latent": 4}}, players={"encoder": {"optimizer": "adam"}}),
+            {"variant.encoded": Encoded},
+        )
 
 
 def test_a_game_without_a_loss_is_refused(tiny, make_run):
@@ -261,7 +299,9 @@ class Compares(GAN):
 def test_of_a_network_that_cannot_be_built_nobody_says_what_it_lacks(tiny, make_run):
     """Its own refusal is the only one; a network that is built and lacks something is still refused."""
     with pytest.raises(RefusedError) as caught:
-        make_run(tiny(variant={"compares": {"latent": 4}}, discriminator="dcgan"), {"variant.compares": Compares})  # of points
+        make_run(
+            tiny(variant={"compares": {"latent": 4}}, discriminator="dcgan"), {"variant.compares": Compares}
+        )  # of points
     assert "as discriminator" in str(caught.value)
     assert "there is nothing to compare" not in str(caught.value)
 
@@ -273,7 +313,10 @@ def test_of_a_network_that_cannot_be_built_nobody_says_what_it_lacks(tiny, make_
             return super().forward(x).squeeze(1)
 
     with pytest.raises(RefusedError, match="there is nothing to compare"):
-        make_run(tiny(variant={"compares": {"latent": 4}}, discriminator="mute"), {"variant.compares": Compares, "discriminator.mute": Mute})
+        make_run(
+            tiny(variant={"compares": {"latent": 4}}, discriminator="mute"),
+            {"variant.compares": Compares, "discriminator.mute": Mute},
+        )
 
 
 class Alone(GAN):
@@ -290,7 +333,11 @@ class Alone(GAN):
 
 
 def test_a_loss_that_no_game_asks_for_is_warned_about(tiny, make_run):
-    lossless = type("Lossless", (Alone,), {"defaults": {key: value for key, value in GAN.defaults.items() if key not in ("loss", "discriminator")}})
+    lossless = type(
+        "Lossless",
+        (Alone,),
+        {"defaults": {key: value for key, value in GAN.defaults.items() if key not in ("loss", "discriminator")}},
+    )
     plugins = {"variant.alone": lossless}
     players = {"generator": {"optimizer": "adam"}}
     recipe = tiny(variant={"alone": {"latent": 4}}, players=players)
@@ -313,9 +360,15 @@ def test_streams_know_nothing_unless_told():
 
 def test_a_phase_with_a_condition_does_not_count_in_the_pace_beside_one_without():
     """Five turns a step, one lazy turn every second step, and a warm-up that comes now and then: c = 5 / (5 + 1/2)."""
-    phases = [Phase("d", "d", repeats=5), Phase("warm up", "d", repeats=95, when=lambda step: step < 25), Phase("lazy", "d", every=2, terms=lambda turn: {})]
+    phases = [
+        Phase("d", "d", repeats=5),
+        Phase("warm up", "d", repeats=95, when=lambda step: step < 25),
+        Phase("lazy", "d", every=2, terms=lambda turn: {}),
+    ]
     assert pace(phases, "d") == pytest.approx(5 / 5.5)
-    assert pace([phases[1], phases[2]], "d") == pytest.approx(95 / 95.5), "with no other phase it is counted as if it always came"
+    assert pace([phases[1], phases[2]], "d") == pytest.approx(95 / 95.5), (
+        "with no other phase it is counted as if it always came"
+    )
 
 
 def test_labels_of_real_samples_are_the_entry_label_whatever_comes_before(tiny, make_run):
@@ -323,4 +376,6 @@ def test_labels_of_real_samples_are_the_entry_label_whatever_comes_before(tiny, 
     run = make_run(tiny(**{**IMAGES, "dataset": {"multi": {"sets": sets}}}))
     assert "label" not in run.experiment.dataset.spaces
     assert run.evaluation.labels(n=3) is not None
-    assert torch.equal(make_run(tiny(**IMAGES)).evaluation.labels(n=3), make_run(tiny(**IMAGES)).evaluation.real("label", n=3).long())
+    assert torch.equal(
+        make_run(tiny(**IMAGES)).evaluation.labels(n=3), make_run(tiny(**IMAGES)).evaluation.real("label", n=3).long()
+    )

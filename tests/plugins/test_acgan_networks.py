@@ -42,7 +42,9 @@ def watched(network, x, seed=0):
     """The output, and what went into the convolutions and into the layers of logits and classes, in their order."""
     taken = []
     layers = [m for m in network.trunk if isinstance(m, nn.Conv2d)] + [network.output, *network.heads.values()]
-    hooks = [layer.register_forward_pre_hook(lambda _, args: taken.append(args[0].detach().clone())) for layer in layers]
+    hooks = [
+        layer.register_forward_pre_hook(lambda _, args: taken.append(args[0].detach().clone())) for layer in layers
+    ]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         output = network(x)
@@ -55,7 +57,9 @@ def watched(network, x, seed=0):
 
 LINEAR = (110 + 10 + 1) * 384 * 4 * 4  # 743,424
 UP = (384 * 192 + 192 * 96 + 96 * 3) * 5 * 5  # 1,843,200 + 460,800 + 7,200
-DOWN = (3 * 16 + 16 * 32 + 32 * 64 + 64 * 128 + 128 * 256 + 256 * 512) * 3 * 3  # 432 + 4,608 + 18,432 + 73,728 + 294,912 + 1,179,648
+DOWN = (
+    (3 * 16 + 16 * 32 + 32 * 64 + 64 * 128 + 128 * 256 + 256 * 512) * 3 * 3
+)  # 432 + 4,608 + 18,432 + 73,728 + 294,912 + 1,179,648
 FLAT = 512 * 4 * 4  # 8,192
 
 
@@ -66,7 +70,9 @@ def test_generator_has_the_parameters_of_the_table():
 
 
 def test_discriminator_has_the_parameters_of_the_table():
-    """A bias for each of the first 16 channels, two numbers of BatchNorm for each of the others, 8,192 + 1 for each output."""
+    """A bias for each of the first 16 channels, two numbers of BatchNorm for each of the others, 8,192 + 1 for each
+    output.
+    """
     network = on_meta(ACGANDiscriminator, Interface(takes=CIFAR, heads=CLASSES))
     assert count(network) - count(network.heads) == DOWN + 16 + 2 * (32 + 64 + 128 + 256 + 512) + FLAT + 1 == 1_581_953
     assert count(network.heads) == 10 * (FLAT + 1) == 81_930
@@ -100,10 +106,16 @@ def test_each_transposed_convolution_doubles_exactly(height, width):
     for layer in network.image:
         if isinstance(layer, nn.ConvTranspose2d):
             assert layer.kernel_size == (5, 5)
-            layer.register_forward_hook(lambda _, args, out: sides.append(tuple(args[0].shape[1:]) + tuple(out.shape[1:])))
+            layer.register_forward_hook(
+                lambda _, args, out: sides.append(tuple(args[0].shape[1:]) + tuple(out.shape[1:]))
+            )
     made = network(torch.randn(4, 5))
     h, w = height // 8, width // 8
-    assert sides == [(12, h, w, 6, 2 * h, 2 * w), (6, 2 * h, 2 * w, 3, 4 * h, 4 * w), (3, 4 * h, 4 * w, 2, height, width)]
+    assert sides == [
+        (12, h, w, 6, 2 * h, 2 * w),
+        (6, 2 * h, 2 * w, 3, 4 * h, 4 * w),
+        (3, 4 * h, 4 * w, 2, height, width),
+    ]
     assert made.shape == (4, 2, height, width)
     assert float(made.detach().abs().max()) <= 1
 
@@ -115,10 +127,14 @@ def test_the_generators_vector_is_linear_and_relu_without_norm():
     z, label = torch.randn(6, 5), torch.tensor([0, 3, 9, 1, 1, 2])
     network(z, label)
     columns = torch.cat([z, F.one_hot(label, 10).float()], 1)
-    assert torch.allclose(seen[0].flatten(1), (columns @ network.vector[0].weight.T + network.vector[0].bias).clamp(min=0), atol=1e-6)
+    assert torch.allclose(
+        seen[0].flatten(1), (columns @ network.vector[0].weight.T + network.vector[0].bias).clamp(min=0), atol=1e-6
+    )
     assert [type(m).__name__ for m in network.image] == [
-        *["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 2, "ConvTranspose2d", "Tanh",
-    ]  # fmt: skip
+        *["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 2,
+        "ConvTranspose2d",
+        "Tanh",
+    ]
 
 
 def test_the_discriminators_first_layer_has_no_norm_and_all_others_have():
@@ -173,7 +189,10 @@ def test_noise_is_on_each_activation_in_training_and_not_on_the_image():
     for noise in added:
         assert float(noise.detach().std()) == pytest.approx(0.1, rel=0.03)
         assert float(noise.detach().mean()) == pytest.approx(0, abs=0.005)
-    assert abs(float(torch.corrcoef(torch.stack([added[2].flatten()[:8192], added[5].flatten()[:8192]]))[0, 1].detach())) < 0.05
+    assert (
+        abs(float(torch.corrcoef(torch.stack([added[2].flatten()[:8192], added[5].flatten()[:8192]]))[0, 1].detach()))
+        < 0.05
+    )
 
 
 def test_there_is_neither_in_evaluation():

@@ -17,7 +17,9 @@ from ganrun_plugins.tricks.ada import ADA, signs_of
 GAME = Game("adversarial", "discriminator", "discriminator", ["generator"])
 
 
-def make_turn(*, provides=frozenset({"logit:signed"}), step=0, rows=8, part=0, parts=1, phase=None, others=None) -> Turn:
+def make_turn(
+    *, provides=frozenset({"logit:signed"}), step=0, rows=8, part=0, parts=1, phase=None, others=None
+) -> Turn:
     """A turn of the discriminator; ``others`` are the sums of the other processes."""
     loss = SimpleNamespace(provides=provides)
     mean = (lambda tensor: torch.stack([tensor, *others]).mean(0)) if others else (lambda tensor: tensor)
@@ -34,7 +36,8 @@ def made(**parameters) -> ADA:
 
 def scored(side: str, real, fake=(0.0,)) -> Round:
     streams = [
-        Stream(torch.zeros(len(logits), 1), role, output=DiscriminatorOutput(torch.as_tensor(logits))) for role, logits in (("real", real), ("fake", fake))
+        Stream(torch.zeros(len(logits), 1), role, output=DiscriminatorOutput(torch.as_tensor(logits)))
+        for role, logits in (("real", real), ("fake", fake))
     ]
     return Round(GAME, side, streams)
 
@@ -63,7 +66,9 @@ def test_p_stays_between_0_and_the_limit():
 
 @pytest.mark.parametrize(("unsure", "change"), [(1, 0.032), (2, -0.032)])
 def test_p_follows_the_mean_sign_and_not_the_mean_score(unsure, change):
-    """Of 8 real samples 1 below 0 gives r = 0.75, above the target of 0.6; 2 give r = 0.5, below it, however high the others are."""
+    """Of 8 real samples 1 below 0 gives r = 0.75, above the target of 0.6; 2 give r = 0.5, below it, however high the
+    others are.
+    """
     logits = [-0.1] * unsure + [50.0] * (8 - unsure)
     assert after(made(kimg=1.0, start=0.5), 4, logits)[-1] == pytest.approx(0.5 + change)
 
@@ -106,7 +111,9 @@ def test_the_generators_turns_and_regularisation_phases_leave_p_alone():
 def test_without_a_target_p_is_the_limit():
     trick = made(target=None, limit=Scheduled({"linear": [0.0, 0.4]}), kimg=0.001)
     after(trick, 8, [1.0] * 8)
-    assert [trick.chance(make_turn(step=step), "adversarial").item() for step in (0, 50, 100)] == pytest.approx([0.0, 0.2, 0.4])
+    assert [trick.chance(make_turn(step=step), "adversarial").item() for step in (0, 50, 100)] == pytest.approx(
+        [0.0, 0.2, 0.4]
+    )
     assert trick.needs.keys() == {"space:image"}
 
 
@@ -142,7 +149,9 @@ def test_p_0_draws_what_any_p_draws():
     counts = []
     for limit in (0.0, 0.8):
         turn = make_turn()
-        made(start=0.8, limit=limit).augment(turn, Call(scored("discriminator", [0.0]), torch.randn(4, 1, 8, 8), "real"))
+        made(start=0.8, limit=limit).augment(
+            turn, Call(scored("discriminator", [0.0]), torch.randn(4, 1, 8, 8), "real")
+        )
         counts.append(dict(turn.draws._counts))
     assert counts[0] == counts[1] != {}
 
@@ -167,7 +176,11 @@ def test_given_images_get_the_samples_geometry_and_keep_their_colours():
 
 
 def test_another_games_points_are_left_alone():
-    call = Call(replace(scored("discriminator", [0.0]), game=replace(GAME, name="latents", space="latent")), torch.randn(4, 2), "real")
+    call = Call(
+        replace(scored("discriminator", [0.0]), game=replace(GAME, name="latents", space="latent")),
+        torch.randn(4, 2),
+        "real",
+    )
     x = call.x
     made(start=0.8).augment(make_turn(), call)
     assert call.x is x
@@ -180,7 +193,9 @@ def test_every_discriminator_has_a_p_of_its_own(small_cyclegan, make_run):
     for step in range(2):
         run.engine.step(step)
     for p in trick.p.values():
-        assert abs(p.item() - 0.5) == pytest.approx(0.04) or p.item() == pytest.approx(0.5)  # two changes of 2 images of 100
+        assert abs(p.item() - 0.5) == pytest.approx(0.04) or p.item() == pytest.approx(
+            0.5
+        )  # two changes of 2 images of 100
 
 
 def test_a_loss_whose_scores_have_no_meaning_is_refused_unless_p_is_fixed(tiny, make_run):
@@ -198,7 +213,12 @@ def test_a_loss_whose_scores_have_no_meaning_is_refused_unless_p_is_fixed(tiny, 
             return {s: -s.logits for s in round.of("fake")}
 
     network = {"dcgan": {"width": 4, "norm": "none"}}
-    images = {"variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 8}}, "generator": network, "discriminator": network}
+    images = {
+        "variant": {"dcgan": {"latent": 4}},
+        "dataset": {"digits": {"size": 8}},
+        "generator": network,
+        "discriminator": network,
+    }
     with pytest.raises(RefusedError, match="how sure the discriminator is"):
         make_run(tiny(**images, loss="silent", tricks=["ada"]), {"loss.silent": Silent})
     make_run(tiny(**images, loss="silent", tricks=[{"ada": {"target": None}}]), {"loss.silent": Silent}).engine.step(0)

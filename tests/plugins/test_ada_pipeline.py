@@ -8,18 +8,51 @@ import torch
 from torch import Tensor
 
 from ganrun.randomness import Draws
-from ganrun_plugins.tricks._ada_pipeline import SYM6, Drawn, copied, draw, inverse, mirrored, placed, recoloured, resampled
+from ganrun_plugins.tricks._ada_pipeline import (
+    SYM6,
+    Drawn,
+    copied,
+    draw,
+    inverse,
+    mirrored,
+    placed,
+    recoloured,
+    resampled,
+)
 
-PARAMETERS = ("flip", "quarters", "shift", "scale", "before", "stretch", "after", "drift", "brightness", "contrast", "luma", "hue", "saturation")
+PARAMETERS = (
+    "flip",
+    "quarters",
+    "shift",
+    "scale",
+    "before",
+    "stretch",
+    "after",
+    "drift",
+    "brightness",
+    "contrast",
+    "luma",
+    "hue",
+    "saturation",
+)
 RESAMPLED, RECOLOURED = PARAMETERS[3:8], PARAMETERS[8:]
 
 
 def what(n: int = 1, **changed) -> Drawn:
     """What is done to n samples alike: nothing, but for these parameters."""
-    neutral = {name: 1.0 if name in ("flip", "scale", "stretch", "contrast", "luma", "saturation") else 0.0 for name in PARAMETERS}
+    neutral = {
+        name: 1.0 if name in ("flip", "scale", "stretch", "contrast", "luma", "saturation") else 0.0
+        for name in PARAMETERS
+    }
     neutral |= {"shift": (0.0, 0.0), "drift": (0.0, 0.0), **changed}
-    tensors = {name: torch.tensor(value, dtype=torch.float64).expand(n, *(2,) * isinstance(value, tuple)) for name, value in neutral.items()}
-    drawn = {name: torch.full((n,), any(key in changed for key in keys)) for name, keys in (("resampled", RESAMPLED), ("recoloured", RECOLOURED))}
+    tensors = {
+        name: torch.tensor(value, dtype=torch.float64).expand(n, *(2,) * isinstance(value, tuple))
+        for name, value in neutral.items()
+    }
+    drawn = {
+        name: torch.full((n,), any(key in changed for key in keys))
+        for name, keys in (("resampled", RESAMPLED), ("recoloured", RECOLOURED))
+    }
     return Drawn(**tensors, **drawn)
 
 
@@ -126,7 +159,9 @@ def blob(x: Tensor, y: Tensor) -> Tensor:
     ids=["scale", "stretch", "drift", "quarter", "turn"],
 )
 def test_a_smooth_picture_is_what_it_is_at_the_sources(changed, source):
-    """Between values half a pixel apart a straight line misses by (1/2)^2 / 8 of the curvature 0.05 at most, 0.0016 along each axis."""
+    """Between values half a pixel apart a straight line misses by (1/2)^2 / 8 of the curvature 0.05 at most, 0.0016
+    along each axis.
+    """
     y, x = torch.meshgrid(*[torch.arange(32, dtype=torch.float64) - 15.5] * 2, indexing="ij")
     found = geometry(blob(x, y)[None, None], **changed)[0, 0]
     expected = blob(*source(x, y))
@@ -137,12 +172,23 @@ def test_a_smooth_picture_is_what_it_is_at_the_sources(changed, source):
 
 def test_geometry_is_done_in_the_papers_order():
     """A point goes through flip, turn, shift, scale, turn, stretch, turn, drift; the inverse brings it back."""
-    drawn = what(flip=-1.0, quarters=1.0, shift=(0.125, -0.125), scale=1.5, before=0.3, stretch=1.2, after=-0.8, drift=(0.1, 0.05))
+    drawn = what(
+        flip=-1.0,
+        quarters=1.0,
+        shift=(0.125, -0.125),
+        scale=1.5,
+        before=0.3,
+        stretch=1.2,
+        after=-0.8,
+        drift=(0.1, 0.05),
+    )
     point = complex(2.0, -1.0)  # x + i y, y down
     moved = complex(-point.real, point.imag) * 1j + complex(2, -2)
     moved = moved * 1.5 * cmath.exp(0.3j)
     moved = complex(moved.real * 1.2, moved.imag / 1.2) * cmath.exp(-0.8j) + complex(1.6, 0.8)
-    x, y, one = (inverse(drawn, (16, 16))[0] @ torch.tensor([moved.real, moved.imag, 1.0], dtype=torch.float64)).tolist()
+    x, y, one = (
+        inverse(drawn, (16, 16))[0] @ torch.tensor([moved.real, moved.imag, 1.0], dtype=torch.float64)
+    ).tolist()
     assert (x, y, one) == pytest.approx((2.0, -1.0, 1.0))
 
 
@@ -171,7 +217,9 @@ def test_colours_by_hand():
 
 
 def test_colours_are_changed_in_the_papers_order():
-    """(0.1 + 0.1, ...) doubled is (0.4, 0.6, 1.4), of mean 0.8 and rest (-0.4, -0.2, 0.6); flipped, turned by a third, halved."""
+    """(0.1 + 0.1, ...) doubled is (0.4, 0.6, 1.4), of mean 0.8 and rest (-0.4, -0.2, 0.6); flipped, turned by a third,
+    halved.
+    """
     found = colour(0.1, 0.2, 0.6, brightness=0.1, contrast=2.0, luma=-1.0, hue=2 * math.pi / 3, saturation=0.5)
     assert found == pytest.approx([-0.8 + 0.3, -0.8 - 0.2, -0.8 - 0.1])
 
@@ -187,11 +235,22 @@ def test_one_channel_has_brightness_contrast_and_luma_alone():
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
 def test_each_augmentation_is_drawn_with_probability_p(p):
-    """Of 4000; a flip is no flip half of the time, a quarter turn none in four; two turns come with 1 - sqrt(1 - p) each."""
+    """Of 4000; a flip is no flip half of the time, a quarter turn none in four; two turns come with 1 - sqrt(1 - p)
+    each.
+    """
     drawn = draw(Draws(("shares",)), 4000, torch.tensor(p), torch.float64)
-    shares = {name: (getattr(drawn, name) != getattr(what(), name)).reshape(4000, -1)[:, 0].double().mean().item() for name in PARAMETERS}
+    shares = {
+        name: (getattr(drawn, name) != getattr(what(), name)).reshape(4000, -1)[:, 0].double().mean().item()
+        for name in PARAMETERS
+    }
     turn = 1 - math.sqrt(1 - p)
-    expected = dict.fromkeys(PARAMETERS, p) | {"flip": p / 2, "luma": p / 2, "quarters": 0.75 * p, "before": turn, "after": turn}
+    expected = dict.fromkeys(PARAMETERS, p) | {
+        "flip": p / 2,
+        "luma": p / 2,
+        "quarters": 0.75 * p,
+        "before": turn,
+        "after": turn,
+    }
     for name in PARAMETERS:
         assert shares[name] == pytest.approx(expected[name], abs=0.03), name
     assert drawn.resampled.double().mean().item() == pytest.approx(1 - (1 - p) ** 4, abs=0.03)
@@ -200,8 +259,14 @@ def test_each_augmentation_is_drawn_with_probability_p(p):
 
 def test_the_spread_of_what_is_drawn_is_the_papers():
     drawn = draw(Draws(("spread",)), 20000, torch.tensor(1.0), torch.float64)
-    for values, spread in ((drawn.scale.log2(), 0.2), (drawn.stretch.log2(), 0.2), (drawn.drift, 0.125), (drawn.brightness, 0.2),
-                           (drawn.contrast.log2(), 0.5), (drawn.saturation.log2(), 1.0)):  # fmt: skip
+    for values, spread in (
+        (drawn.scale.log2(), 0.2),
+        (drawn.stretch.log2(), 0.2),
+        (drawn.drift, 0.125),
+        (drawn.brightness, 0.2),
+        (drawn.contrast.log2(), 0.5),
+        (drawn.saturation.log2(), 1.0),
+    ):
         assert values.std().item() == pytest.approx(spread, rel=0.03)
         assert values.mean().item() == pytest.approx(0, abs=0.03 * spread + 0.01)
     for values, end in ((drawn.shift, 0.125), (drawn.before, math.pi), (drawn.after, math.pi), (drawn.hue, math.pi)):
@@ -214,7 +279,9 @@ def test_a_sample_of_which_nothing_was_drawn_keeps_every_bit_beside_others():
     drawn = draw(Draws(("some",)), 200, torch.tensor(0.1), torch.float32)
     y = recoloured(placed(x, drawn, (8, 8)), drawn)
     neutral = what()
-    idle = torch.stack([(getattr(drawn, name) == getattr(neutral, name)).reshape(200, -1).all(1) for name in PARAMETERS]).all(0)
+    idle = torch.stack(
+        [(getattr(drawn, name) == getattr(neutral, name)).reshape(200, -1).all(1) for name in PARAMETERS]
+    ).all(0)
     assert 20 < idle.sum() < 100
     assert torch.equal(y[idle], x[idle])
 
@@ -238,7 +305,10 @@ def test_it_is_differentiable_twice():
 
 
 def test_r1_through_the_pipeline_is_that_of_the_linear_map_it_is():
-    """With D(y) = w . y and y = T x the gradient is T' w, so (T' w) . x = w . (T x); and |T' w|^2 has a gradient in w, 2 T T' w."""
+    """With D(y) = w . y and y = T x the gradient is T' w, so (T' w) . x = w .
+
+    (T x); and |T' w|^2 has a gradient in w, 2 T T' w.
+    """
     x, drawn = picture(2, 3, 8, 8).requires_grad_(), everything()
     w = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
     y = placed(x, drawn, (8, 8))

@@ -15,7 +15,14 @@ from ganrun_plugins.tricks.diff_augment import DiffAugment
 
 def make_turn(draws=None, step: int = 0) -> Turn:
     engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100))
-    return Turn(engine, Phase("generator", "generator"), step=step, draws=draws or Draws(("test", step)), modules={}, batch_size=4)
+    return Turn(
+        engine,
+        Phase("generator", "generator"),
+        step=step,
+        draws=draws or Draws(("test", step)),
+        modules={},
+        batch_size=4,
+    )
 
 
 def fixed(*rows) -> SimpleNamespace:
@@ -36,8 +43,9 @@ def augmented(trick: DiffAugment, x: torch.Tensor, *, draws=None, given=(), turn
 def test_colour_by_hand():
     """Draws 0.75, 0.25, 0.9: brightness +0.25, saturation x 0.5, contrast x 1.4.
 
-    The pixels (0, .2, .4) and (.4, .2, 0) become (.25, .45, .65) and (.65, .45, .25); their channels' means are .45, so halved
-    distances give (.35, .45, .55) and (.55, .45, .35); the image's mean is .45, so 1.4 times the distance gives what is below.
+    The pixels (0, .2, .4) and (.4, .2, 0) become (.25, .45, .65) and (.65, .45, .25); their channels' means are .45, so
+    halved distances give (.35, .45, .55) and (.55, .45, .35); the image's mean is .45, so 1.4 times the distance gives
+    what is below.
     """
     x = torch.tensor([[[[0.0, 0.4]], [[0.2, 0.2]], [[0.4, 0.0]]]], dtype=torch.float64)  # (1, 3, 1, 2)
     y = augmented(DiffAugment(policy=("color",)), x, draws=fixed([0.75, 0.25, 0.9])).x
@@ -45,7 +53,10 @@ def test_colour_by_hand():
 
 
 def test_colour_at_the_ends_of_its_ranges():
-    """Draws of 0: -0.5, grey, and half the contrast. Draws near 1: +0.5, twice the saturation, 1.5 times the contrast."""
+    """Draws of 0: -0.5, grey, and half the contrast.
+
+    Draws near 1: +0.5, twice the saturation, 1.5 times the contrast.
+    """
     x = torch.tensor([[[[0.2]], [[0.4]], [[0.6]]]], dtype=torch.float64).expand(2, -1, -1, -1)
     y = augmented(DiffAugment(policy=("color",)), x, draws=fixed([0, 0, 0], [1, 1, 1])).x
     assert y[0].flatten().tolist() == pytest.approx([-0.1] * 3)
@@ -69,7 +80,9 @@ def test_translation_reaches_an_eighth_of_each_side():
 
 
 def test_cutout_by_hand():
-    """On 8 pixels the box has 4, and draws 0.5 and 0 put its centre to floor(0.5 * 9) = 4 and 0: rows 2 to 5, columns 0 and 1."""
+    """On 8 pixels the box has 4, and draws 0.5 and 0 put its centre to floor(0.5 * 9) = 4 and 0: rows 2 to 5, columns 0
+    and 1.
+    """
     y = augmented(DiffAugment(policy=("cutout",)), torch.ones(1, 2, 8, 8), draws=fixed([0.5, 0.0, 0.5])).x
     expected = torch.ones(1, 2, 8, 8)
     expected[:, :, 2:6, :2] = 0
@@ -80,7 +93,9 @@ def test_cutout_always_cuts_a_box_of_up_to_half_of_each_side():
     for size in (8, 10, 16):  # boxes of 4, 5 and 8
         y = augmented(DiffAugment(policy=("cutout",)), torch.ones(400, 1, size, size)).x
         rows = (y[:, 0] == 0).any(2).sum(1)
-        smallest = {8: 2, 10: 3, 16: 4}[size]  # a centre at the edge leaves half of the box, and its middle if it has one
+        smallest = {8: 2, 10: 3, 16: 4}[
+            size
+        ]  # a centre at the edge leaves half of the box, and its middle if it has one
         assert rows.unique().tolist() == list(range(smallest, size // 2 + 1))
 
 
@@ -91,9 +106,17 @@ def test_half_strength_halves_every_range():
     expected = torch.ones(1, 1, 16, 16)
     expected[:, :, :1] = 0
     expected[:, :, 6:10, 7:11] = 0
-    turn = make_turn(SimpleNamespace(uniform=lambda purpose, n, count: torch.tensor([[0.99, 0.5, 0] if "translation" in purpose else [0.5, 0.55, 0]])))
+    turn = make_turn(
+        SimpleNamespace(
+            uniform=lambda purpose, n, count: torch.tensor(
+                [[0.99, 0.5, 0] if "translation" in purpose else [0.5, 0.55, 0]]
+            )
+        )
+    )
     assert torch.equal(augmented(trick, x, turn=turn).x, expected)
-    y = augmented(DiffAugment(policy=("color",), strength=0.5), torch.zeros(1, 3, 2, 2), draws=fixed([0.75, 0.1, 0.9])).x
+    y = augmented(
+        DiffAugment(policy=("color",), strength=0.5), torch.zeros(1, 3, 2, 2), draws=fixed([0.75, 0.1, 0.9])
+    ).x
     assert torch.allclose(y, torch.full_like(y, 0.125))
 
 
@@ -140,13 +163,22 @@ def test_given_images_are_moved_and_cut_alike_but_keep_their_colours():
 
 
 def test_a_given_image_of_half_the_size_is_moved_and_cut_by_half_as_much():
-    """Shifts of 2 and -2 pixels of 16 are 1 and -1 of 8; a box of rows 6 to 9 (of 4 pixels, at half strength) is rows 3 and 4."""
+    """Shifts of 2 and -2 pixels of 16 are 1 and -1 of 8; a box of rows 6 to 9 (of 4 pixels, at half strength) is rows 3
+    and 4.
+    """
     draws = fixed([0.99, 0.0, 0.5])
-    call = augmented(DiffAugment(policy=("translation",)), torch.ones(1, 1, 16, 16), draws=draws, given=(torch.ones(1, 1, 8, 8),))
+    call = augmented(
+        DiffAugment(policy=("translation",)), torch.ones(1, 1, 16, 16), draws=draws, given=(torch.ones(1, 1, 8, 8),)
+    )
     assert (call.x[0, 0] == 0).all(1).nonzero().flatten().tolist() == [0, 1]
     assert (call.given[0][0, 0] == 0).all(1).nonzero().flatten().tolist() == [0]
     assert (call.given[0][0, 0] == 0).all(0).nonzero().flatten().tolist() == [7]
-    call = augmented(DiffAugment(policy=("cutout",), strength=0.5), torch.ones(1, 1, 16, 16), draws=fixed([0.5, 0.5, 0]), given=(torch.ones(1, 1, 8, 8),))
+    call = augmented(
+        DiffAugment(policy=("cutout",), strength=0.5),
+        torch.ones(1, 1, 16, 16),
+        draws=fixed([0.5, 0.5, 0]),
+        given=(torch.ones(1, 1, 8, 8),),
+    )
     assert (call.given[0][0, 0] == 0).any(1).nonzero().flatten().tolist() == [3, 4]
 
 
@@ -198,9 +230,13 @@ def images():
     def recipe(**changes):
         network = {"dcgan": {"width": 4, "norm": "none"}}
         base = {
-            "variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 8}}, "generator": network, "discriminator": network,
-            "without": ["progress", "samples", "metrics-log", "health", "checkpoints"], "train": {"steps": 4, "batch_size": 4, "device": "cpu"},
-        }  # fmt: skip
+            "variant": {"dcgan": {"latent": 4}},
+            "dataset": {"digits": {"size": 8}},
+            "generator": network,
+            "discriminator": network,
+            "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
+            "train": {"steps": 4, "batch_size": 4, "device": "cpu"},
+        }
         return {**base, **changes}
 
     return recipe
@@ -220,10 +256,15 @@ def test_the_leaf_of_a_penalty_is_the_image_before_augmentation(images, make_run
     run = make_run(images(tricks=[trick]))
     turn = turns_of(run)["discriminator"]
     round, x = turn.rounds[0], torch.randn(4, 1, 8, 8)
-    plain, through = (turn.discriminate(round, x, role="real", tag="penalty", leaf=True, through=stages) for stages in (None, ("augment", "pack")))
+    plain, through = (
+        turn.discriminate(round, x, role="real", tag="penalty", leaf=True, through=stages)
+        for stages in (None, ("augment", "pack"))
+    )
     assert torch.equal(plain.x, x)
     assert torch.equal(through.x, x)
-    assert torch.equal(plain.logits, run.engine.modules["discriminator"](x).logits), "a penalty is not augmented unless it asks for it"
+    assert torch.equal(plain.logits, run.engine.modules["discriminator"](x).logits), (
+        "a penalty is not augmented unless it asks for it"
+    )
     assert not torch.equal(through.logits, plain.logits)
     (grad,) = torch.autograd.grad(through.logits.sum(), through.x, create_graph=True)
     grad.square().sum().backward()

@@ -28,26 +28,35 @@ from ganrun_plugins.tricks.virtual_batch_norm import Reference, VirtualBatchNorm
 POINTS, LATENT, IMAGE = Space("points", (2,)), Space("latent", (4,)), Space("image", (1, 16, 16))
 TRICKS = ("minibatch-stddev", "minibatch-discrimination")
 SMALL_DCGAN = {
-    "variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 16}},
-    "generator": {"dcgan": {"width": 4, "norm": "none"}}, "discriminator": {"dcgan": {"width": 4, "norm": "none"}},
-}  # fmt: skip
+    "variant": {"dcgan": {"latent": 4}},
+    "dataset": {"digits": {"size": 16}},
+    "generator": {"dcgan": {"width": 4, "norm": "none"}},
+    "discriminator": {"dcgan": {"width": 4, "norm": "none"}},
+}
 
 
 def experiment_of(network: nn.Module, takes: Space, kind: str = "discriminator", **interface):
     description = SimpleNamespace(
         networks={kind: SimpleNamespace(kind=kind, interface=Interface(takes, None, **interface))}, players=[]
-    )  # fmt: skip
+    )
     return SimpleNamespace(
-        modules={kind: network}, networks=lambda wanted: {kind: network} if wanted == kind else {}, description=description,
-        recipe=SimpleNamespace(train=SimpleNamespace(seed=0), players={}), processes=SimpleNamespace(world=1), warnings=[],
-    )  # fmt: skip
+        modules={kind: network},
+        networks=lambda wanted: {kind: network} if wanted == kind else {},
+        description=description,
+        recipe=SimpleNamespace(train=SimpleNamespace(seed=0), players={}),
+        processes=SimpleNamespace(world=1),
+        warnings=[],
+    )
 
 
 # --- the statistics -------------------------------------------------------------------------------------------
 
 
 def test_the_standard_deviation_of_a_group_is_averaged_over_features():
-    """Feature 1 is 1, 1, 3, 3: deviation 1. Feature 2 is 5 throughout: deviation 0. Their mean is 0.5, for all four samples."""
+    """Feature 1 is 1, 1, 3, 3: deviation 1. Feature 2 is 5 throughout: deviation 0.
+
+    Their mean is 0.5, for all four samples.
+    """
     x = torch.tensor([[1.0, 5.0], [1.0, 5.0], [3.0, 5.0], [3.0, 5.0]])
     assert GroupDeviation(4)(x).squeeze(1).tolist() == pytest.approx([0.5] * 4, abs=1e-4)
 
@@ -79,7 +88,9 @@ def test_closeness_is_a_sum_over_the_others():
 
 
 def test_distance_is_absolute_and_summed_over_dimensions_of_each_kernel():
-    """f = (0, 0) and (1, 2), T the identity: one kernel of 2 dimensions is 1 + 2 apart, two of 1 dimension are 1 and 2 apart."""
+    """f = (0, 0) and (1, 2), T the identity: one kernel of 2 dimensions is 1 + 2 apart, two of 1 dimension are 1 and 2
+    apart.
+    """
     f = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
     for kernels, dims, expected in ((1, 2, [exp(-3)]), (2, 1, [exp(-1), exp(-2)])):
         statistic = Closeness(2, kernels, dims, last=True)
@@ -113,7 +124,11 @@ class Energy(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, self.act, self.decoder = nn.Conv2d(1, 3, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True), nn.ConvTranspose2d(3, 1, 4, 2, 1)
+        self.encoder, self.act, self.decoder = (
+            nn.Conv2d(1, 3, 4, 2, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.ConvTranspose2d(3, 1, 4, 2, 1),
+        )
         self.idle = nn.Linear(3, 3)
 
     def forward(self, x):
@@ -123,8 +138,18 @@ class Energy(nn.Module):
 
 
 DISCRIMINATORS = {
-    "mlp with heads": (lambda: MLPDiscriminator(Interface(POINTS, heads={"class": 3}), widths=(8, 8)), POINTS, "output", {}),
-    "dcgan with heads": (lambda: DCGANDiscriminator(Interface(IMAGE, heads={"class": 3}), width=4), IMAGE, "main.5", {}),
+    "mlp with heads": (
+        lambda: MLPDiscriminator(Interface(POINTS, heads={"class": 3}), widths=(8, 8)),
+        POINTS,
+        "output",
+        {},
+    ),
+    "dcgan with heads": (
+        lambda: DCGANDiscriminator(Interface(IMAGE, heads={"class": 3}), width=4),
+        IMAGE,
+        "main.5",
+        {},
+    ),
     "dcgan of packs": (lambda: DCGANDiscriminator(Interface(IMAGE, pack=2), width=4), IMAGE, "main.5", {"pack": 2}),
     "patchgan": (lambda: PatchGAN(Interface(IMAGE), layers=1, width=4), IMAGE, "model.5", {}),
     "energy": (Energy, IMAGE, "decoder", {}),
@@ -137,12 +162,20 @@ def test_the_last_layer_on_the_way_to_the_logits_is_found(name, parametrised):
     make, takes, expected, changes = DISCRIMINATORS[name]
     network = make()
     if parametrised:
-        for layer in [layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]:
+        for layer in [
+            layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+        ]:
             nn.utils.parametrizations.spectral_norm(layer)
     for _ in range(2):  # found again after something was joined to it
         layer, _ = output_layer(network, Interface(takes, **changes), "discriminator")
         assert layer is network.get_submodule(expected)
-        join(experiment_of(network, takes, **changes), "discriminator", "statistic", lambda channels, last: GroupDeviation(4), 1)
+        join(
+            experiment_of(network, takes, **changes),
+            "discriminator",
+            "statistic",
+            lambda channels, last: GroupDeviation(4),
+            1,
+        )
 
 
 @pytest.mark.parametrize("name", DISCRIMINATORS)
@@ -151,7 +184,9 @@ def test_strength_0_leaves_output_gradients_and_names_as_they_are(name):
     plain = make()
     network = copy.deepcopy(plain)
     experiment = experiment_of(network, takes, **changes)
-    addition = join(experiment, "discriminator", "closeness", lambda channels, last: Closeness(channels, 5, 2, last=last), 5)
+    addition = join(
+        experiment, "discriminator", "closeness", lambda channels, last: Closeness(channels, 5, 2, last=last), 5
+    )
     x = torch.randn(4, changes.get("pack", 1) * takes.shape[0], *takes.shape[1:])
     assert not torch.equal(network(x).logits, plain(x).logits)
     assert network(x).logits.shape == plain(x).logits.shape
@@ -179,7 +214,9 @@ def test_what_is_added_is_what_the_layer_would_make_of_joined_channels(name):
     layer, wide, shape = LAYERS[name]
     layer = copy.deepcopy(layer)
     experiment = experiment_of(layer, Space("image", shape[1:]) if len(shape) > 2 else Space("points", shape[1:]))
-    addition = join(experiment, "discriminator", "statistic", lambda channels, last: Closeness(channels, 3, 2, last=last), 3)
+    addition = join(
+        experiment, "discriminator", "statistic", lambda channels, last: Closeness(channels, 3, 2, last=last), 3
+    )
     axis = 0 if name == "transposed" else 1
     with torch.no_grad():
         wide.weight.copy_(torch.cat([layer.weight, addition.map.weight], axis))
@@ -215,7 +252,9 @@ def test_the_discriminators_player_trains_it_and_it_is_counted_without_allocatio
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-@pytest.mark.parametrize("train", [{"precision": "bfloat16"}, {"precision": "float64"}, {"batches": "joint"}, {"accumulate": 2}])
+@pytest.mark.parametrize(
+    "train", [{"precision": "bfloat16"}, {"precision": "float64"}, {"batches": "joint"}, {"accumulate": 2}]
+)
 def test_every_way_to_train_works_and_doubtful_ones_warn(tiny, make_run, trick, train):
     run = steps(make_run(tiny(**SMALL_DCGAN, tricks=[trick], train=train)), 1)
     assert all(value == value for value in run.metrics().values())
@@ -224,7 +263,9 @@ def test_every_way_to_train_works_and_doubtful_ones_warn(tiny, make_run, trick, 
 
 @pytest.mark.parametrize("trick", TRICKS)
 def test_each_discriminator_of_a_cyclegan_gets_one(small_cyclegan, make_run, trick):
-    run = make_run(small_cyclegan(tricks=[trick], without=["progress", "samples", "replay-buffer", "checkpoints", "metrics-log"]))
+    run = make_run(
+        small_cyclegan(tricks=[trick], without=["progress", "samples", "replay-buffer", "checkpoints", "metrics-log"])
+    )
     run.engine.step(0)
     for network in run.experiment.networks("discriminator").values():
         assert sum(isinstance(module, Addition) for module in network.modules()) == 1
@@ -240,8 +281,8 @@ def virtual(layer: nn.Module, rows: int) -> VirtualBatchNorm:
 
 
 def test_a_sample_is_normalised_with_the_reference_and_itself():
-    """Reference 0 and 2, sample 4: of {0, 2, 4} the mean is 2 and the variance 8 / 3. Sample 1: {0, 2, 1} has mean 1, variance 2 / 3.
-    The reference itself has mean 1 and variance 1."""
+    """Reference 0 and 2, sample 4: of {0, 2, 4} the mean is 2 and the variance 8 / 3. Sample 1: {0, 2, 1} has mean 1,
+    variance 2 / 3. The reference itself has mean 1 and variance 1."""
     layer = virtual(nn.BatchNorm1d(1, eps=0.0), rows=2)
     y = layer(torch.tensor([[4.0], [1.0], [0.0], [2.0]])).squeeze(1).tolist()
     assert y == pytest.approx([2 / sqrt(8 / 3), 0.0, -1.0, 1.0])
@@ -351,7 +392,9 @@ def test_without_batch_norm_there_is_nothing_to_replace(tiny, make_run):
         make_run(tiny(tricks=["virtual-batch-norm"]))
 
 
-@pytest.mark.parametrize("train", [{}, {"precision": "bfloat16"}, {"precision": "float64"}, {"batches": "joint"}, {"accumulate": 2}])
+@pytest.mark.parametrize(
+    "train", [{}, {"precision": "bfloat16"}, {"precision": "float64"}, {"batches": "joint"}, {"accumulate": 2}]
+)
 def test_both_networks_train_and_sample_with_averaged_weights(tiny, make_run, train):
     networks = {"dcgan": {"width": 4, "norm": "batch"}}
     images = {**SMALL_DCGAN, "generator": networks, "discriminator": networks}

@@ -53,7 +53,9 @@ def test_captions_of_digits_say_what_the_pictures_show(tmp_path):
 
 
 def test_slanted_pictures_lean_to_the_right():
-    """A vertical stroke of 16 pixels: its top moves right, its bottom left, by tan 25 degrees of the distance from the middle."""
+    """A vertical stroke of 16 pixels: its top moves right, its bottom left, by tan 25 degrees of the distance from the
+    middle.
+    """
     x = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
     x[..., 7:9] = 255
     slanted = styled(x, 1)[0, 0].double()
@@ -76,7 +78,15 @@ def birds(tmp_path):
 
 
 def captions_of(folder, split: str, **parameters) -> Captions:
-    return Captions(DataFiles(folder, folder), split, root=".", size=8, load_size=9, length=4, **{"test_fraction": 0.25, **parameters})
+    return Captions(
+        DataFiles(folder, folder),
+        split,
+        root=".",
+        size=8,
+        load_size=9,
+        length=4,
+        **{"test_fraction": 0.25, **parameters},
+    )
 
 
 def drawn(data, epoch: int):
@@ -107,7 +117,10 @@ def test_unseen_species_are_in_the_test_split_alone_and_their_names_unknown(bird
     assert int((drawn(test, 0)["text"] == 1).sum()) >= len(test), "the name of the species is an unknown word"
 
 
-@pytest.mark.parametrize(("line", "message"), [("crow/0.png a crow", "line 25: expected"), ("crow/9.png\ta crow", "line 25: there is no picture")])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("crow/0.png a crow", "line 25: expected"), ("crow/9.png\ta crow", "line 25: there is no picture")],
+)
 def test_a_wrong_line_is_named(birds, line, message):
     with (birds / "captions.txt").open("a") as file:
         file.write(line + "\n")
@@ -122,7 +135,11 @@ def test_shares_of_matches_by_hand():
     """Numbers right in 3 of 4 rows, styles in 2 of 4, both in 1 of 4."""
     found = {"number": torch.tensor([1, 2, 3, 9]), "style": torch.tensor([0, 1, 1, 0])}
     asked = {"number": torch.tensor([1, 2, 3, 4]), "style": torch.tensor([0, 0, 0, 0])}
-    assert {name: score.value for name, score in matches(found, asked).items()} == {"number": 0.75, "style": 0.5, "all": 0.25}
+    assert {name: score.value for name, score in matches(found, asked).items()} == {
+        "number": 0.75,
+        "style": 0.5,
+        "all": 0.25,
+    }
 
 
 def test_an_aspect_is_a_labelled_data_set(tmp_path):
@@ -136,7 +153,8 @@ def test_an_aspect_is_a_labelled_data_set(tmp_path):
 
 
 def test_a_sample_counts_by_the_caption_it_was_made_of(make_run):
-    """An extractor that reads the caption out of the samples themselves: with the true images the share is 1, with the next item's 0.
+    """An extractor that reads the caption out of the samples themselves: with the true images the share is 1, with the
+    next item's 0.
 
     Four neighbours are one scan in all styles, so the next image is of another style each time.
     """
@@ -172,7 +190,9 @@ def test_a_sample_counts_by_the_caption_it_was_made_of(make_run):
         scores = {name: score.value for name, score in evaluator.evaluate(run.evaluation).items()}
         assert scores["style"] == want
         assert scores["all"] == want
-        assert scores["number"] == (1.0 if shift == 0 else 0.75), "only at the ends of a group of four the number differs"
+        assert scores["number"] == (1.0 if shift == 0 else 0.75), (
+            "only at the ends of a group of four the number differs"
+        )
         assert scores["all-of-real"] == 1.0
 
 

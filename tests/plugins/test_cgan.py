@@ -25,9 +25,15 @@ def recipe_of(variant, *, tricks=(), steps=3, **changes):
     """A tiny recipe on digits of 8 pixels, without observers."""
     train = {"steps": steps, "batch_size": 8, "device": "cpu", **changes.pop("train", {})}
     return {
-        "variant": variant, "dataset": {"digits": {"size": 8}}, "generator": PERCEPTRON, "discriminator": PERCEPTRON,
-        "tricks": list(tricks), "without": ["progress", "samples", "metrics-log", "health", "checkpoints"], "train": train, **changes,
-    }  # fmt: skip
+        "variant": variant,
+        "dataset": {"digits": {"size": 8}},
+        "generator": PERCEPTRON,
+        "discriminator": PERCEPTRON,
+        "tricks": list(tricks),
+        "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
+        "train": train,
+        **changes,
+    }
 
 
 class Painter(nn.Module):
@@ -47,7 +53,9 @@ class Painter(nn.Module):
 
 
 class Opinionated(nn.Module):
-    """Logits and class logits that are the same for every sample: (log 3, 0), so the classes have probabilities 3/4 and 1/4."""
+    """Logits and class logits that are the same for every sample: (log 3, 0), so the classes have probabilities 3/4 and
+    1/4.
+    """
 
     takes = frozenset({"image"})
 
@@ -61,7 +69,9 @@ class Opinionated(nn.Module):
     def forward(self, x):
         rows = len(x)
         logits = self.logit + 0 * x.flatten(1).mean(1)
-        return DiscriminatorOutput(logits, (), {"class": self.heads["class"].expand(rows, 2) + 0 * x.flatten(1).mean(1, keepdim=True)})
+        return DiscriminatorOutput(
+            logits, (), {"class": self.heads["class"].expand(rows, 2) + 0 * x.flatten(1).mean(1, keepdim=True)}
+        )
 
 
 def turns_of(run, steps=1):
@@ -75,14 +85,20 @@ def turns_of(run, steps=1):
 
 
 def weights(run):
-    return {f"{name}.{key}": value.clone() for name, module in run.experiment.modules.items() for key, value in module.state_dict().items()}
+    return {
+        f"{name}.{key}": value.clone()
+        for name, module in run.experiment.modules.items()
+        for key, value in module.state_dict().items()
+    }
 
 
 # --- the conditional GAN --------------------------------------------------------------------------------------------
 
 
 def test_cgan_is_bit_identical_to_a_hand_written_loop(make_run):
-    """The real label beside the real sample, drawn labels beside fakes, in both networks; the generator learns on the same fakes."""
+    """The real label beside the real sample, drawn labels beside fakes, in both networks; the generator learns on the
+    same fakes.
+    """
     recipe = recipe_of({"cgan": {"latent": 4}})
     run, twin = make_run(recipe), make_run(recipe)
     turns_of(run, 3)
@@ -99,7 +115,9 @@ def test_cgan_is_bit_identical_to_a_hand_written_loop(make_run):
         optimizers[0].zero_grad()
         real = discriminator(batch["x"], batch["label"]).logits
         loss = F.binary_cross_entropy_with_logits(real, torch.ones(8))
-        (loss + F.binary_cross_entropy_with_logits(discriminator(fake.detach(), label).logits, torch.zeros(8))).backward()
+        (
+            loss + F.binary_cross_entropy_with_logits(discriminator(fake.detach(), label).logits, torch.zeros(8))
+        ).backward()
         optimizers[0].step()
         optimizers[1].zero_grad()
         (-F.logsigmoid(discriminator(fake, label).logits).mean()).backward()
@@ -116,7 +134,9 @@ TRICKS = {
 }
 
 
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2}, {"batches": "joint"}], ids=lambda settings: next(iter(settings), "plain"))
+@pytest.mark.parametrize(
+    "settings", [{}, {"accumulate": 2}, {"batches": "joint"}], ids=lambda settings: next(iter(settings), "plain")
+)
 @pytest.mark.parametrize("tricks", TRICKS.values(), ids=list(TRICKS))
 def test_the_discriminator_sees_the_labels_that_fakes_were_made_of(make_run, tricks, settings):
     """The generator paints its label, so each fake can be read: also one that comes back from a pool, or one of a pair."""
@@ -160,7 +180,10 @@ def test_copies_of_an_item_share_their_label_and_not_their_latent(make_run):
 def test_packed_samples_keep_their_labels_in_order(make_run):
     """Packs of two of the painter's pictures reach the discriminator with both labels."""
     seen = []
-    run = make_run(recipe_of({"cgan": {"latent": 4}}, tricks=[{"packing": {"m": 2}}], generator="painter"), {"generator.painter": Painter})
+    run = make_run(
+        recipe_of({"cgan": {"latent": 4}}, tricks=[{"packing": {"m": 2}}], generator="painter"),
+        {"generator.painter": Painter},
+    )
     run.experiment.modules["discriminator"].register_forward_hook(lambda module, inputs, output: seen.append(inputs))
     run.engine.step(0)
     x, label = seen[1]  # the discriminator's turn: real, then fake
@@ -169,7 +192,9 @@ def test_packed_samples_keep_their_labels_in_order(make_run):
 
 
 def test_a_generator_that_obeys_is_scored_as_one(make_run):
-    """Given real pictures of the digit asked for, class-share finds what its classifier makes of real ones: 0.98 and more."""
+    """Given real pictures of the digit asked for, class-share finds what its classifier makes of real ones: 0.98 and
+    more.
+    """
 
     class Obedient(Painter):
         def __init__(self, interface):
@@ -200,11 +225,14 @@ def test_data_without_labels_are_refused_with_a_way_out(variant):
     assert "variant: gan" in refused.value.instead
 
 
-# --- AC-GAN -------------------------------------------------------------------------------------------------------------
+# --- AC-GAN
+# -------------------------------------------------------------------------------------------------------------
 
 
 def two_digits(variant, **changes):
-    return recipe_of(variant, dataset={"digits": {"size": 8, "classes": [0, 1]}}, discriminator="opinionated", **changes)
+    return recipe_of(
+        variant, dataset={"digits": {"size": 8, "classes": [0, 1]}}, discriminator="opinionated", **changes
+    )
 
 
 def cross_entropy(labels):
@@ -214,7 +242,9 @@ def cross_entropy(labels):
 
 
 def test_acgans_terms_by_hand(make_run):
-    """The discriminator's cross-entropies on real samples and on fakes, and the generator's on fakes, each with weight 1."""
+    """The discriminator's cross-entropies on real samples and on fakes, and the generator's on fakes, each with weight
+    1.
+    """
     still = {"discriminator": {"optimizer": {"sgd": {"lr": 0}}}}
     run = make_run(two_digits({"acgan": {"latent": 4}}, players=still), {"discriminator.opinionated": Opinionated})
     discriminator, generator = turns_of(run)
@@ -229,7 +259,9 @@ def test_acgans_terms_by_hand(make_run):
 
 
 def test_acgans_weights_are_its_parameters_and_may_be_scheduled(make_run):
-    """As in the conditional WGAN-GP: 1 on real samples, 0 on fakes, 0.1 for the generator (here from 0.3 to 0.1 over 2 steps)."""
+    """As in the conditional WGAN-GP: 1 on real samples, 0 on fakes, 0.1 for the generator (here from 0.3 to 0.1 over 2
+    steps).
+    """
     weighted = {"acgan": {"latent": 4, "class_fake": 0, "class_generator": {"linear": [0.3, 0.1], "until": 2}}}
     turns = turns_of(make_run(two_digits(weighted), {"discriminator.opinionated": Opinionated}), 3)
     assert [turn.terms["class_real"].weight for turn in turns[::2]] == [1, 1, 1]
@@ -238,7 +270,9 @@ def test_acgans_weights_are_its_parameters_and_may_be_scheduled(make_run):
 
 
 def test_the_classification_of_both_roles_moves_the_head(make_run):
-    """The gradient of a cross-entropy at the class logits is p - one-hot: (3/4 - share of 0, 1/4 - share of 1), from each role."""
+    """The gradient of a cross-entropy at the class logits is p - one-hot: (3/4 - share of 0, 1/4 - share of 1), from
+    each role.
+    """
     run = make_run(two_digits({"acgan": {"latent": 4}}), {"discriminator.opinionated": Opinionated})
     found, update = [], run.engine.update
 
@@ -249,7 +283,9 @@ def test_the_classification_of_both_roles_moves_the_head(make_run):
 
     run.engine.update = updating
     discriminator, _ = turns_of(run)
-    shares = [labels.double().mean().item() for labels in (discriminator.real["label"], discriminator.latents["label"])]  # of class 1
+    shares = [
+        labels.double().mean().item() for labels in (discriminator.real["label"], discriminator.latents["label"])
+    ]  # of class 1
     expected = sum(0.25 - share for share in shares)
     assert found[0].tolist() == pytest.approx([-expected, expected], abs=1e-6)
 
@@ -274,7 +310,10 @@ def test_acgans_discriminator_is_not_told_the_label_and_its_generator_is():
 
 
 def test_acgan_with_several_labels_of_an_item_names_each_of_them():
-    """Two labels of 3 classes: 6 numbers a sample, and the mean cross-entropy of both. With all logits 0 that is log 3."""
+    """Two labels of 3 classes: 6 numbers a sample, and the mean cross-entropy of both.
+
+    With all logits 0 that is log 3.
+    """
     variant = ACGAN()
     description = variant.describe({"x": IMAGE, "label": Space("labels", (2,), 3)})
     assert description.networks["discriminator"].interface.heads == {"class": 6}
@@ -282,12 +321,16 @@ def test_acgan_with_several_labels_of_an_item_names_each_of_them():
     stream = Stream(torch.zeros(4, 1), "real", about={"label": torch.tensor([[0, 1], [2, 2], [1, 0], [0, 0]])})
     stream.output = DiscriminatorOutput(torch.zeros(4), (), {"class": torch.zeros(4, 6)})
     assert variant.cross_entropy(stream).item() == pytest.approx(math.log(3))
-    stream.output.heads["class"] = torch.tensor([[2.0, 0, 0, 0, 2, 0], [0, 0, 2, 0, 0, 2], [0, 2, 0, 2, 0, 0], [2, 0, 0, 2, 0, 0]])
+    stream.output.heads["class"] = torch.tensor(
+        [[2.0, 0, 0, 0, 2, 0], [0, 0, 2, 0, 0, 2], [0, 2, 0, 2, 0, 0], [2, 0, 0, 2, 0, 0]]
+    )
     assert variant.cross_entropy(stream).item() == pytest.approx(math.log(1 + 2 * math.exp(-2)))
 
 
 def test_acgan_refuses_packs_whose_classes_one_head_cannot_name(make_run):
-    """A pack's head is (B / m, K) for m labels each: the shapes do not meet, and no one class is right for a pack of two classes."""
+    """A pack's head is (B / m, K) for m labels each: the shapes do not meet, and no one class is right for a pack of
+    two classes.
+    """
     with pytest.raises(RefusedError, match="names the class of each sample"):
         make_run(recipe_of({"acgan": {"latent": 4}}, tricks=[{"packing": {"m": 2}}]))
     heads = torch.zeros(4, 10)  # what a discriminator of packs says of 8 samples
@@ -295,11 +338,14 @@ def test_acgan_refuses_packs_whose_classes_one_head_cannot_name(make_run):
         F.cross_entropy(heads, torch.zeros(8, dtype=torch.long))
 
 
-# --- both -------------------------------------------------------------------------------------------------------------------
+# --- both
+# -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("variant", "labels"), [("cgan", "projection"), ("acgan", "one-hot")])
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2, "batches": "joint"}], ids=["plain", "accumulated and joint"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"accumulate": 2, "batches": "joint"}], ids=["plain", "accumulated and joint"]
+)
 def test_they_resume_bit_for_bit(variant, labels, settings):
     generator, discriminator = {"width": 4, "labels": "linear-map", "label_size": 3}, {"width": 4, "labels": labels}
     networks = {"generator": {"dcgan": generator}, "discriminator": {"dcgan": discriminator}}

@@ -46,12 +46,14 @@ def z():
 def recipe():
     def make(**changes):
         return {
-            "variant": {"cogan": {"latent": 4}}, "dataset": {"restyled-digits": {"size": 16}},
-            "generator": {"cogan": {"width": 4}}, "discriminator": {"cogan": {"widths": [4, 6, 8]}},
+            "variant": {"cogan": {"latent": 4}},
+            "dataset": {"restyled-digits": {"size": 16}},
+            "generator": {"cogan": {"width": 4}},
+            "discriminator": {"cogan": {"widths": [4, 6, 8]}},
             "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
             "train": {"steps": 4, "batch_size": 8, "device": "cpu"},
             **changes,
-        }  # fmt: skip
+        }
 
     return make
 
@@ -71,7 +73,9 @@ def test_networks_have_the_parameters_of_the_authors_code():
 def test_a_generator_paints_images_of_any_size_from_4_pixels_up(height, width):
     space = Space("image", (3, height, width))
     with torch.device("meta"):
-        made = CoGANGenerator(Interface(LATENT, space, given=(DOMAIN,)), width=2)(torch.zeros(2, 5), torch.zeros(2, dtype=torch.long))
+        made = CoGANGenerator(Interface(LATENT, space, given=(DOMAIN,)), width=2)(
+            torch.zeros(2, 5), torch.zeros(2, dtype=torch.long)
+        )
     assert made.shape == (2, 3, height, width)
 
 
@@ -119,7 +123,10 @@ def test_samples_of_a_pack_are_of_one_domain():
     torch.manual_seed(0)
     network = CoGANDiscriminator(Interface(image(16), given=(DOMAIN,), pack=2), widths=(4, 6, 8))
     x = torch.randn(3, 2, 16, 16)
-    packed, single = network(x, torch.tensor([[0, 0], [1, 1], [0, 0]])).logits, network(x, torch.tensor([0, 1, 0])).logits
+    packed, single = (
+        network(x, torch.tensor([[0, 0], [1, 1], [0, 0]])).logits,
+        network(x, torch.tensor([0, 1, 0])).logits,
+    )
     assert torch.equal(packed, single)
 
 
@@ -146,7 +153,10 @@ def test_each_game_shows_its_domains_samples_with_its_label(recipe, make_run):
         def generated(self, turn):
             for round in turn.rounds:
                 made = turn.made[round.game.name]
-                streams = [(stream.role, stream.given[0].unique().tolist(), torch.equal(stream.x, made)) for stream in round.streams]
+                streams = [
+                    (stream.role, stream.given[0].unique().tolist(), torch.equal(stream.x, made))
+                    for stream in round.streams
+                ]
                 seen.append((turn.player, round.game.name, streams))
 
     steps(make_run(recipe(tricks=["look"]), {"trick.look": Look}), 1)
@@ -205,7 +215,11 @@ def test_true_pairs_agree_and_shuffled_ones_agree_by_chance(recipe, make_run, mo
     run = make_run(recipe(dataset={"restyled-digits": {"size": 28}}, evaluators=[{"pair-agreement": {"samples": 256}}]))
     held = prepared(run.dataset("test").hidden_pairs(), "cpu")
     pairs = {"a": held["a"], "b": held["b"].roll(shift, 0)}
-    monkeypatch.setattr(run.evaluation.source, "stream", lambda n, part, parts: iter([(slice(0, n), {k: v[:n] for k, v in pairs.items()})]))
+    monkeypatch.setattr(
+        run.evaluation.source,
+        "stream",
+        lambda n, part, parts: iter([(slice(0, n), {k: v[:n] for k, v in pairs.items()})]),
+    )
     run.step = run.steps
     scores = {name.partition("].")[2]: value for name, value in evaluate(run).items()}
     assert set(scores) == {"agreement", "chance", "accuracy-of-real-a", "accuracy-of-real-b"}
@@ -218,7 +232,13 @@ def test_variants_without_two_outputs_of_one_latent_are_refused(make_run, small_
     with pytest.raises(RefusedError, match="from real items"):
         make_run(small_cyclegan(evaluators=["pair-agreement"]))
     small = {"dcgan": {"width": 4}}
-    alone = recipe(variant="dcgan", dataset={"digits": {"size": 8}}, generator=small, discriminator=small, evaluators=["pair-agreement"])
+    alone = recipe(
+        variant="dcgan",
+        dataset={"digits": {"size": 8}},
+        generator=small,
+        discriminator=small,
+        evaluators=["pair-agreement"],
+    )
     with pytest.raises(RefusedError, match="makes x alone"):
         make_run(alone)
     with pytest.raises(RefusedError, match="no output 'c'"):

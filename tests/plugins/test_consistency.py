@@ -95,9 +95,13 @@ def turns(make_run, tiny):
 
     def train(tricks, see=lambda turn: None, steps=1, **changes):
         plugins = {
-            "discriminator.linear": LinearDiscriminator, "discriminator.forgetful": ForgetfulDiscriminator, "generator.linear": LinearGenerator,
-            "trick.tap": tap(see), "trick.moved": Moved, "trick.unnamed": Unnamed,
-        }  # fmt: skip
+            "discriminator.linear": LinearDiscriminator,
+            "discriminator.forgetful": ForgetfulDiscriminator,
+            "generator.linear": LinearGenerator,
+            "trick.tap": tap(see),
+            "trick.moved": Moved,
+            "trick.unnamed": Unnamed,
+        }
         networks = {"generator": "linear", "discriminator": "linear", "variant": {"gan": {"latent": 3}}}
         run = make_run(tiny(**{**networks, "tricks": [*tricks, "tap"], **changes}), plugins)
         for step in range(steps):
@@ -266,7 +270,9 @@ def test_the_balanced_form_has_a_term_for_each_role(turns):
 
     turns([{"balanced-consistency": {"sigma": 0.5, "weight": 0.5, "real": 4.0}}], see)
     ((turn, terms, w),) = seen
-    for role, weight, n in zip(("real", "fake"), (2.0, 5.0), noise_of(turn, "consistency noise", 2, 8, 2)):  # 0.5 * 4 and 0.5 * 10
+    for role, weight, n in zip(
+        ("real", "fake"), (2.0, 5.0), noise_of(turn, "consistency noise", 2, 8, 2)
+    ):  # 0.5 * 4 and 0.5 * 10
         term = terms[f"adversarial.consistency_{role}"]
         assert term.weight == weight
         torch.testing.assert_close(term.value, 0.25 * (n @ w).square().mean())
@@ -280,7 +286,9 @@ def test_both_forms_together_are_refused_and_each_twice_is_not(turns):
     assert all("counted twice" in refused.why for refused in error.value.refusals)
     names = []
     turns(["balanced-consistency", "balanced-consistency"], lambda turn: names.append(set(turn.terms)))
-    assert {"adversarial.consistency_real", "adversarial.consistency_real2", "adversarial.consistency_fake2"} <= names[0]
+    assert {"adversarial.consistency_real", "adversarial.consistency_real2", "adversarial.consistency_fake2"} <= names[
+        0
+    ]
 
 
 # --- latent-consistency ---------------------------------------------------------------------------------------
@@ -293,8 +301,18 @@ def latent_terms(turns, trick, tricks=(), steps=1):
     def see(turn):
         modules = turn.engine.modules
         (term,) = [t for n, t in turn.terms.items() if "latent_consistency" in n]
-        grad = torch.autograd.grad(term.value, modules["generator"].a, retain_graph=True)[0] if turn.player == "generator" else None
-        seen[turn.player] = (turn, term, modules["discriminator"].w.detach().clone(), modules["generator"].a.detach().clone(), grad)
+        grad = (
+            torch.autograd.grad(term.value, modules["generator"].a, retain_graph=True)[0]
+            if turn.player == "generator"
+            else None
+        )
+        seen[turn.player] = (
+            turn,
+            term,
+            modules["discriminator"].w.detach().clone(),
+            modules["generator"].a.detach().clone(),
+            grad,
+        )
 
     turns([*tricks, {"latent-consistency": trick}], see, steps)
     return seen
@@ -323,7 +341,9 @@ def test_the_generators_distance_can_be_a_sum(turns):
 
 
 def test_swapped_fakes_are_not_taken_for_those_of_this_turns_latents(turns):
-    """With a replay buffer the rows shown to the discriminator are older fakes; the value is still that of z and z + delta."""
+    """With a replay buffer the rows shown to the discriminator are older fakes; the value is still that of z and z +
+    delta.
+    """
     seen = latent_terms(turns, {"sigma": 0.2}, [{"replay-buffer": {"size": 8, "p": 1.0}}], steps=4)
     turn, term, w, a, _ = seen["discriminator"]
     assert turn.rounds[0].fake.latent is None
@@ -333,7 +353,9 @@ def test_swapped_fakes_are_not_taken_for_those_of_this_turns_latents(turns):
 
 def test_labels_among_the_latents_stay():
     z, label = torch.zeros(4, 3), torch.arange(4)
-    turn = SimpleNamespace(latents={"z": z, "label": label}, draws=Draws(("test",)), now=lambda v: v.values[0], remake=dict)
+    turn = SimpleNamespace(
+        latents={"z": z, "label": label}, draws=Draws(("test",)), now=lambda v: v.values[0], remake=dict
+    )
     moved = LatentConsistency(sigma=Scheduled(0.5))._moved(turn)
     assert moved.latents["label"] is label
     assert torch.equal(moved.latents["z"], 0.5 * Draws(("test",)).normal("latent-consistency", 4, 3))
@@ -343,7 +365,9 @@ def test_labels_among_the_latents_stay():
 def test_latent_consistency_is_refused_where_there_is_no_latent(make_run, small_cyclegan):
     with pytest.raises(RefusedError) as error:
         make_run(small_cyclegan(tricks=["latent-consistency"]))
-    assert [refused.why for refused in error.value.refusals] == ["fakes are made from no latent, so there is none to move"]
+    assert [refused.why for refused in error.value.refusals] == [
+        "fakes are made from no latent, so there is none to move"
+    ]
 
 
 # --- buffers --------------------------------------------------------------------------------------------------

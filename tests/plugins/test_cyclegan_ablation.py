@@ -36,7 +36,9 @@ def recipe(generator=RESNET, **parameters):
 
 
 def first_turn(make_run, **parameters):
-    """The run before its first step, and (weights of the terms, gradients of the generators) of the generators' first turn."""
+    """The run before its first step, and (weights of the terms, gradients of the generators) of the generators' first
+    turn.
+    """
     run, found = make_run(recipe(**parameters)), {}
     backward = run.engine.backward
     generators = [run.experiment.modules[name] for name in ("generator_ab", "generator_ba")]
@@ -84,7 +86,9 @@ def test_discriminators_learn_in_every_row(make_run):
         before = [p.clone() for p in run.experiment.modules["discriminator_b"].parameters()]
         with settings_of_torch(run.recipe):
             run.engine.step(0)
-        assert not all(torch.equal(x, y) for x, y in zip(before, run.experiment.modules["discriminator_b"].parameters()))
+        assert not all(
+            torch.equal(x, y) for x, y in zip(before, run.experiment.modules["discriminator_b"].parameters())
+        )
 
 
 def test_the_game_may_be_scheduled(make_run):

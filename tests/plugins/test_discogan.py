@@ -36,7 +36,12 @@ def trained(make_run, made, steps):
 
 
 def weights(run, kind):
-    return [p.detach().clone() for name, module in run.experiment.modules.items() if name.startswith(kind) for p in module.parameters()]
+    return [
+        p.detach().clone()
+        for name, module in run.experiment.modules.items()
+        if name.startswith(kind)
+        for p in module.parameters()
+    ]
 
 
 def same(first, second):
@@ -56,12 +61,20 @@ def test_generators_have_the_published_size(bottleneck, parameters):
 def test_the_discriminator_has_the_published_size_and_three_more_layers_of_features():
     network = DCGANDiscriminator(Interface(takes=IMAGE))
     assert sum(p.numel() for p in network.parameters()) == 2_765_568
-    assert [tuple(f.shape[1:]) for f in network(torch.zeros(2, 3, 64, 64)).features[1:]] == [(128, 16, 16), (256, 8, 8), (512, 4, 4)]
+    assert [tuple(f.shape[1:]) for f in network(torch.zeros(2, 3, 64, 64)).features[1:]] == [
+        (128, 16, 16),
+        (256, 8, 8),
+        (512, 4, 4),
+    ]
 
 
 def test_the_end_is_the_codes_sigmoid_in_other_units():
     """An image y in [0, 1] is 2 y - 1 here: the output is 2 sigmoid(last layer) - 1."""
-    network = DiscoGANGenerator(Interface(takes=Space("image", (1, 8, 8)), makes=Space("image", (1, 8, 8))), width=2).double().eval()
+    network = (
+        DiscoGANGenerator(Interface(takes=Space("image", (1, 8, 8)), makes=Space("image", (1, 8, 8))), width=2)
+        .double()
+        .eval()
+    )
     x = torch.randn(3, 1, 8, 8, dtype=torch.float64)
     assert torch.allclose(network(x), 2 * torch.sigmoid(network.main(x)) - 1)
 
@@ -69,7 +82,13 @@ def test_the_end_is_the_codes_sigmoid_in_other_units():
 def test_a_vector_in_the_middle_serves_every_norm_and_single_rows():
     space = Space("image", (1, 8, 8))
     for norm in ("instance", "none"):
-        assert DiscoGANGenerator(Interface(takes=space, makes=space), width=2, bottleneck=3, norm=norm)(torch.zeros(1, 1, 8, 8)).isfinite().all()
+        assert (
+            DiscoGANGenerator(Interface(takes=space, makes=space), width=2, bottleneck=3, norm=norm)(
+                torch.zeros(1, 1, 8, 8)
+            )
+            .isfinite()
+            .all()
+        )
 
 
 # --- the schedule -----------------------------------------------------------------------------------------------
@@ -121,12 +140,22 @@ def test_the_reconstruction_takes_over_after_ten_thousand_steps(make_run, step, 
     """The others share what is left: 0.1 (1 - r) and 0.9 (1 - r)."""
     run, seen = make_run(recipe(steps=20_000)), {}
     backward = run.engine.backward
-    run.engine.backward = lambda turn: (seen.update({name: term.weight for name, term in turn.terms.items()}), backward(turn))
+    run.engine.backward = lambda turn: (
+        seen.update({name: term.weight for name, term in turn.terms.items()}),
+        backward(turn),
+    )
     run.engine.step(step)
     games, matching = 0.1 * (1 - r), 0.9 * (1 - r)
-    assert seen == pytest.approx({
-        "b.fake": games, "a.fake": games, "matching_b": matching, "matching_a": matching, "reconstruction_a": r, "reconstruction_b": r,
-    })  # fmt: skip
+    assert seen == pytest.approx(
+        {
+            "b.fake": games,
+            "a.fake": games,
+            "matching_b": matching,
+            "matching_a": matching,
+            "reconstruction_a": r,
+            "reconstruction_b": r,
+        }
+    )
 
 
 def test_the_shares_of_a_schedule_are_bounded_like_numbers():
@@ -145,7 +174,10 @@ def test_discogan_follows_a_loop_written_by_hand(make_run):
     with settings_of_torch(twin.recipe):
         by_hand(twin, 7)
     for kind in ("generator", "discriminator"):
-        assert all(torch.allclose(a, b, rtol=0, atol=1e-9) for a, b in zip(weights(run, kind), weights(twin, kind), strict=True))
+        assert all(
+            torch.allclose(a, b, rtol=0, atol=1e-9)
+            for a, b in zip(weights(run, kind), weights(twin, kind), strict=True)
+        )
 
 
 def by_hand(twin, steps):
@@ -171,7 +203,8 @@ def by_hand(twin, steps):
                 loss = loss + 0.5 * bce(true.logits, 1.0) + 0.5 * bce(false.logits, 0.0)
                 continue
             matching = sum(
-                (one.mean(0).detach() - other.mean(0)).square().mean() for one, other in zip(true.features[1:], false.features[1:])
+                (one.mean(0).detach() - other.mean(0)).square().mean()
+                for one, other in zip(true.features[1:], false.features[1:])
             )
             reconstruction = ((back + 1) / 2 - (real + 1) / 2).square().mean()  # on images in [0, 1]
             loss = loss + (0.1 * bce(false.logits, 1.0) + 0.9 * matching) * (1 - r) + r * reconstruction
@@ -184,7 +217,12 @@ def test_matching_leaves_the_discriminators_statistics_alone(make_run):
     """Three calls a game in a generators' turn; one of them, the game's own, moves the running mean."""
     run = make_run(recipe())
     run.engine.step(1)
-    batches = {int(v) for m in ("discriminator_a", "discriminator_b") for k, v in run.experiment.modules[m].state_dict().items() if "num_batches" in k}
+    batches = {
+        int(v)
+        for m in ("discriminator_a", "discriminator_b")
+        for k, v in run.experiment.modules[m].state_dict().items()
+        if "num_batches" in k
+    }
     assert batches == {1}
 
 
@@ -192,7 +230,14 @@ def test_matching_leaves_the_discriminators_statistics_alone(make_run):
 
 
 def test_defaults_are_those_of_the_authors_code(make_run):
-    run = make_run({"variant": "discogan", "dataset": {"restyled-digits": {"size": 16}}, "without": QUIET, "train": {"steps": 1, "device": "cpu"}})
+    run = make_run(
+        {
+            "variant": "discogan",
+            "dataset": {"restyled-digits": {"size": 16}},
+            "without": QUIET,
+            "train": {"steps": 1, "device": "cpu"},
+        }
+    )
     assert run.recipe.train.batch_size == 64
     assert run.recipe.tricks == []
     for optimizer in run.engine.optimizers.values():

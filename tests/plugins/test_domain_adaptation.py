@@ -58,7 +58,9 @@ def test_two_evaluations_say_the_same_and_the_baselines_are_trained_once(make_ru
     from ganrun_plugins.features import _classifier_network as networks
 
     trained, fit = [], networks.fit
-    monkeypatch.setattr(networks, "fit", lambda network, x, label, **how: (trained.append(len(x)), fit(network, x, label, **how))[1])
+    monkeypatch.setattr(
+        networks, "fit", lambda network, x, label, **how: (trained.append(len(x)), fit(network, x, label, **how))[1]
+    )
     run = make_run(recipe())
     assert scored(run) == scored(run)
     assert len(trained) == 4, "adapted twice, source-only and oracle once"
@@ -83,7 +85,13 @@ def test_what_cannot_be_scored_is_refused_before_training(make_run):
     with pytest.raises(RefusedError, match="needs the labels of each domain"):
         make_run(recipe() | unlabelled)
     mlp = {"mlp": {"widths": [8], "norm": "none"}}
-    from_latents = {"variant": "gan", "dataset": {"digits": {"size": 8}}, "generator": mlp, "discriminator": mlp, "without": QUIET[:-1]}
+    from_latents = {
+        "variant": "gan",
+        "dataset": {"digits": {"size": 8}},
+        "generator": mlp,
+        "discriminator": mlp,
+        "without": QUIET[:-1],
+    }
     with pytest.raises(RefusedError, match="makes samples from latents"):
         make_run(recipe() | from_latents)
 

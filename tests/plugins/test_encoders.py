@@ -118,24 +118,31 @@ def test_an_autoencoder_makes_reconstructions_outside_training(make_run):
 
 
 def elbo(x: float, w: float, sd: float, a: float, v: float) -> float:
-    """Minus the terms of the VAE for p(z) = N(0, 1), p(x | z) = N(w z, sd^2), q(z | x) = N(a x, v): the terms' own code runs.
+    """Minus the terms of the VAE for p(z) = N(0, 1), p(x | z) = N(w z, sd^2), q(z | x) = N(a x, v): the terms' own code
+    runs.
 
     The error is a square in the noise, so its mean over N(0, 1) is its mean over noise of 1 and -1.
     """
     variant = VAE(latent=1, sd=sd)
     statistics = torch.tensor([[a * x, math.log(v)]] * 2, dtype=torch.float64)
     turn = SimpleNamespace(
-        phase=SimpleNamespace(name="reconstruction"), player="autoencoder", real={"x": torch.full((2, 1), x, dtype=torch.float64)}, made={},
+        phase=SimpleNamespace(name="reconstruction"),
+        player="autoencoder",
+        real={"x": torch.full((2, 1), x, dtype=torch.float64)},
+        made={},
         latents={"noise": torch.tensor([[1.0], [-1.0]], dtype=torch.float64)},
-        modules={"encoder": lambda _: statistics, "generator": lambda z: w * z}, now=lambda value: value.values[0],
-    )  # fmt: skip
+        modules={"encoder": lambda _: statistics, "generator": lambda z: w * z},
+        now=lambda value: value.values[0],
+    )
     variant.make(turn)
     return -sum(float(term.value) * term.weight for term in variant.terms(turn).values())
 
 
 @pytest.mark.parametrize(("x", "w", "sd"), [(0.7, 1.5, 0.5), (-2.0, 0.3, 1.0)])
 def test_the_bound_of_a_linear_vae_is_tight_at_the_true_posterior(x, w, sd):
-    """x is N(0, w^2 + sd^2); the posterior has a = w / (w^2 + sd^2), v = sd^2 / (w^2 + sd^2), and there the bound is log p(x)."""
+    """x is N(0, w^2 + sd^2); the posterior has a = w / (w^2 + sd^2), v = sd^2 / (w^2 + sd^2), and there the bound is
+    log p(x).
+    """
     total = w**2 + sd**2
     evidence = -0.5 * math.log(2 * math.pi * total) - x**2 / (2 * total)
     assert elbo(x, w, sd, w / total, sd**2 / total) == pytest.approx(evidence)
@@ -169,7 +176,9 @@ def test_a_vae_warns_of_latents_that_are_not_normal(make_run):
     assert not make_run(small("vae")).experiment.warnings
 
 
-@pytest.mark.parametrize("variant", [Autoencoder(error="cross-entropy"), AAE(error="cross-entropy"), VAE(likelihood="bernoulli")])
+@pytest.mark.parametrize(
+    "variant", [Autoencoder(error="cross-entropy"), AAE(error="cross-entropy"), VAE(likelihood="bernoulli")]
+)
 def test_grey_values_are_refused_for_points(variant):
     with pytest.raises(Refusal, match="without limits|no such limits"):
         variant.describe({"x": Space("points", (2,))})
@@ -179,8 +188,8 @@ def test_grey_values_are_refused_for_points(variant):
 
 
 def test_the_convolutional_encoder_has_the_layers_of_dcgans_discriminator_and_a_vector_at_its_end():
-    """64 pixels, RGB, width 64: 2,765,568 parameters there, without the 512 * 16 of its last layer, with a bias of 64 on the first,
-    and 512 * 16 * 100 + 100 for the vector."""
+    """64 pixels, RGB, width 64: 2,765,568 parameters there, without the 512 * 16 of its last layer, with a bias of 64
+    on the first, and 512 * 16 * 100 + 100 for the vector."""
     with torch.device("meta"):
         network = ConvEncoder(Interface(takes=Space("image", (3, 64, 64)), makes=Space("latent", (100,))))
     assert sum(p.numel() for p in network.parameters()) == 2_765_568 - 512 * 16 + 64 + 512 * 16 * 100 + 100
@@ -234,13 +243,20 @@ def test_an_untrained_encoder_has_other_weights_than_training_began_with(make_ru
 
 
 def test_without_encodings_or_labels_there_is_nothing_to_score(make_run):
-    gan = {"variant": "gan", "dataset": "ring", "evaluators": ["encoding-neighbours"], "without": QUIET, "train": {"device": "cpu"}}
+    gan = {
+        "variant": "gan",
+        "dataset": "ring",
+        "evaluators": ["encoding-neighbours"],
+        "without": QUIET,
+        "train": {"device": "cpu"},
+    }
     with pytest.raises(RefusedError, match="infers no encoding 'z'"):
         make_run(gan)
     with pytest.raises(RefusedError, match="infers no encoding 'w'"):
         make_run(small("vae", evaluators=[{"encoding-neighbours": {"of": "w"}}]))
     nameless = SimpleNamespace(
-        dataset=SimpleNamespace(spaces={"x": Space("points", (2,))}), description=SimpleNamespace(infers={"z": Space("latent", (2,))})
+        dataset=SimpleNamespace(spaces={"x": Space("points", (2,))}),
+        description=SimpleNamespace(infers={"z": Space("latent", (2,))}),
     )
     with pytest.raises(Refusal, match="items of this data set have none"):
         EncodingNeighbours().build(nameless)

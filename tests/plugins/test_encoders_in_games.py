@@ -33,9 +33,16 @@ def test_bigan_swaps_the_labels_for_generator_and_encoder_by_hand(make_run):
     into_g = -torch.outer(a, (torch.sigmoid(-fake)[:, None] * z).mean(0)) / 2
     assert torch.allclose(encoder.weight.grad, into_e)
     assert torch.allclose(generator.weight.grad, into_g)
-    assert {name: term.weight for name, term in turn.terms.items()} == {"adversarial.real": 0.5, "adversarial.fake": 0.5}
-    values = {name: term.value.item() for name, term in turn.terms.items()}  # named by the roles that the streams have changed to
-    assert values == pytest.approx({"adversarial.fake": softplus(real).mean().item(), "adversarial.real": softplus(-fake).mean().item()})
+    assert {name: term.weight for name, term in turn.terms.items()} == {
+        "adversarial.real": 0.5,
+        "adversarial.fake": 0.5,
+    }
+    values = {
+        name: term.value.item() for name, term in turn.terms.items()
+    }  # named by the roles that the streams have changed to
+    assert values == pytest.approx(
+        {"adversarial.fake": softplus(real).mean().item(), "adversarial.real": softplus(-fake).mean().item()}
+    )
 
 
 def test_the_discriminator_of_bigan_sees_a_real_sample_with_its_encoding_and_a_fake_with_its_latent(make_run):
@@ -101,7 +108,9 @@ def test_alis_encoder_learns_mean_and_variance_from_the_game(make_run):
 def test_reconstruction_is_a_term_of_generator_and_encoder_if_it_has_a_weight(make_run, variant):
     run = make_run(small(variant, {"reconstruction": 3.0}))
     turn = taken(run, "generator", {})
-    assert turn.terms["reconstruction"].value.item() == pytest.approx((turn.made["rec"] - turn.real["x"]).square().mean().item())
+    assert turn.terms["reconstruction"].value.item() == pytest.approx(
+        (turn.made["rec"] - turn.real["x"]).square().mean().item()
+    )
     assert turn.terms["reconstruction"].weight == 3.0
     assert "reconstruction" not in taken(run, "discriminator", {}).terms
 
@@ -146,11 +155,17 @@ def test_the_phases_of_aae_move_their_own_networks_alone(make_run):
         before = {name: weight(run, name).detach().clone() for name in run.engine.modules}
         run.engine.update(taken(run, phase.name, {}))
         moved[phase.name] = {name for name, old in before.items() if not torch.equal(weight(run, name), old)}
-    assert moved == {"reconstruction": {"encoder", "generator"}, "discriminator": {"discriminator"}, "encoder": {"encoder"}}
+    assert moved == {
+        "reconstruction": {"encoder", "generator"},
+        "discriminator": {"discriminator"},
+        "encoder": {"encoder"},
+    }
 
 
 def test_aaes_discriminator_tells_the_prior_from_encodings_and_the_encoder_fools_it(make_run):
-    """On latents: real is 5 times the sampler's draw, fake the encoding; dL/dE = -sum s(-l) w x^T / B with D(z) = w.z + c."""
+    """On latents: real is 5 times the sampler's draw, fake the encoding; dL/dE = -sum s(-l) w x^T / B with D(z) = w.z +
+    c.
+    """
     run, seen = make_run(small("aae")), {}
     (round,) = taken(run, "discriminator", seen).rounds
     assert torch.equal(round.real.x, 5 * seen["latents"]["z"])
@@ -173,7 +188,9 @@ def test_aaes_encoder_has_an_optimiser_in_each_of_its_players(make_run):
     recipe = small("aae")
     del recipe["players"]
     run = make_run(recipe)
-    rates = {name: (o.param_groups[0]["lr"], o.param_groups[0]["momentum"]) for name, o in run.engine.optimizers.items()}
+    rates = {
+        name: (o.param_groups[0]["lr"], o.param_groups[0]["momentum"]) for name, o in run.engine.optimizers.items()
+    }
     assert rates == {"autoencoder": (0.01, 0.9), "discriminator": (0.1, 0.1), "encoder": (0.1, 0.1)}
     encoder = {id(p) for p in run.engine.modules["encoder"].parameters()}
     assert all(encoder <= {id(p) for p in run.engine.parameters[name]} for name in ("autoencoder", "encoder"))
@@ -188,7 +205,9 @@ def test_aae_decodes_draws_of_its_prior(make_run):
 
 @pytest.mark.parametrize("trick", ["mode-seeking", "latent-consistency", "metropolis-hastings"])
 def test_aae_refuses_what_compares_or_judges_samples_of_latents(make_run, trick):
-    """The player that the game is played against makes none, and the discriminator takes latents: what these tricks ask for is not there."""
+    """The player that the game is played against makes none, and the discriminator takes latents: what these tricks ask
+    for is not there.
+    """
     with pytest.raises(RefusedError, match="no sample of a latent"):
         make_run(small("aae", image=True, tricks=[trick]))
     run = make_run(small("aae", image=True))
@@ -210,7 +229,9 @@ def test_vaegans_three_players_minimise_what_algorithm_1_says(make_run):
 
 
 def test_vaegan_compares_by_the_hidden_layer_of_the_discriminator(make_run):
-    """Half the squared distance of the activations, summed over them, a mean over the batch; gradients reach the encoder alone."""
+    """Half the squared distance of the activations, summed over them, a mean over the batch; gradients reach the
+    encoder alone.
+    """
     run = make_run(small("vaegan"))
     turn = taken(run, "encoder", {})
     hidden = run.engine.modules["discriminator"].hidden[0]
@@ -240,7 +261,10 @@ def test_the_log_ratio_is_minus_the_logit_the_sum_of_minimax_and_non_saturating(
 
 
 def test_veegans_generator_and_reconstructor_by_hand(make_run):
-    """l = a.G(z) + b.z + c. With r = F(G z) - z: dL/dG = (-a + 2 w F^T r) z^T and dL/dF = 2 w r (G z)^T, means over the batch."""
+    """l = a.G(z) + b.z + c.
+
+    With r = F(G z) - z: dL/dG = (-a + 2 w F^T r) z^T and dL/dF = 2 w r (G z)^T, means over the batch.
+    """
     w = 0.7
     run, seen = make_run(small("veegan", {"reconstruction": w})), {}
     taken(run, "generator", seen)

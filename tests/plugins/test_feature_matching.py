@@ -60,7 +60,9 @@ class Shifted:
 
 @pytest.fixture
 def turns(make_run, tiny):
-    """A function: train a GAN with the networks above and some tricks; every turn is handed to ``see`` before its backward pass."""
+    """A function: train a GAN with the networks above and some tricks; every turn is handed to ``see`` before its
+    backward pass.
+    """
 
     def train(tricks, see=lambda turn: None, steps=1, plugins=None, **changes):
         class Tap:
@@ -71,9 +73,13 @@ def turns(make_run, tiny):
                 see(turn)
 
         named = {
-            "discriminator.layered": Layered, "discriminator.blind": Blind, "generator.linear": LinearGenerator,
-            "trick.tap": Tap, "trick.shifted": Shifted, **(plugins or {}),
-        }  # fmt: skip
+            "discriminator.layered": Layered,
+            "discriminator.blind": Blind,
+            "generator.linear": LinearGenerator,
+            "trick.tap": Tap,
+            "trick.shifted": Shifted,
+            **(plugins or {}),
+        }
         networks = {"generator": "linear", "discriminator": "layered", "variant": {"gan": {"latent": 3}}}
         run = make_run(tiny(**{**networks, "tricks": [*tricks, "tap"], **changes}), named)
         for step in range(steps):
@@ -117,7 +123,9 @@ def test_adversarial_is_the_weight_of_the_games_own_terms(turns):
 
 
 def test_feature_matching_alone_moves_the_generator_by_its_own_gradient(turns):
-    """|d|^2 of the first coordinate d1 = mean(real - z A) and d1 - d2: the gradient at A is -2 mean(z)' (d1 + (d1 - d2), -(d1 - d2))."""
+    """|d|^2 of the first coordinate d1 = mean(real - z A) and d1 - d2: the gradient at A is -2 mean(z)' (d1 + (d1 -
+    d2), -(d1 - d2)).
+    """
     seen = {}
 
     def see(turn):
@@ -162,7 +170,10 @@ def test_real_samples_send_no_gradient(turns):
 
 def test_features_are_of_clean_samples_and_real_ones_take_no_part_in_the_game(turns):
     seen = []
-    turns(["shifted", "feature-matching"], lambda turn: seen.append((turn, turn.engine.modules["discriminator"].scale.detach().clone())))
+    turns(
+        ["shifted", "feature-matching"],
+        lambda turn: seen.append((turn, turn.engine.modules["discriminator"].scale.detach().clone())),
+    )
     turn, scale = seen[1]
     real, fake = means_of(turn, scale)
     d1, d2 = real - fake
@@ -190,4 +201,7 @@ def test_feature_matching_needs_features(turns):
 def test_feature_matching_in_both_games_of_a_cyclegan(make_run, small_cyclegan):
     run = make_run(small_cyclegan(tricks=["feature-matching"]))
     run.engine.step(0)
-    assert {name for name in run.engine.terms["generator"] if "matching" in name} == {"a.feature_matching", "b.feature_matching"}
+    assert {name for name in run.engine.terms["generator"] if "matching" in name} == {
+        "a.feature_matching",
+        "b.feature_matching",
+    }

@@ -32,7 +32,7 @@ def recipe_of(steps: int = 4, tricks=(), without=(), **variant) -> dict:
         "tricks": list(tricks),
         "without": ["progress", "samples", "metrics-log", "health", "checkpoints", *without],
         "train": {"steps": steps, "batch_size": 8, "device": "cpu"},
-    }  # fmt: skip
+    }
 
 
 def go(run, first: int, last: int):
@@ -75,10 +75,23 @@ def test_parameter_counts_are_the_authors():
 
 
 def test_the_discriminator_has_no_activation_around_its_last_strided_layer():
-    """Of four strided layers only the first two are followed by LeakyReLU; the residual block, the joint layer follow: four features."""
+    """Of four strided layers only the first two are followed by LeakyReLU; the residual block, the joint layer follow:
+    four features.
+    """
     network = TextDiscriminator(Interface(takes=image(3, 64), given=(TEXT,)), width=2).eval()
     kinds = [type(layer).__name__ for layer in network.image]
-    assert kinds == ["Conv2d", "LeakyReLU", "Conv2d", "BatchNorm2d", "LeakyReLU", "Conv2d", "BatchNorm2d", "Conv2d", "BatchNorm2d", "ResidualBlock"]
+    assert kinds == [
+        "Conv2d",
+        "LeakyReLU",
+        "Conv2d",
+        "BatchNorm2d",
+        "LeakyReLU",
+        "Conv2d",
+        "BatchNorm2d",
+        "Conv2d",
+        "BatchNorm2d",
+        "ResidualBlock",
+    ]
     shapes = [tuple(layer.shape[1:]) for layer in network(torch.zeros(1, 3, 64, 64), torch.zeros(1, 1024)).features]
     assert shapes == [(2, 32, 32), (4, 16, 16), (16, 4, 4), (16, 4, 4)]
 
@@ -108,27 +121,40 @@ def test_a_given_image_is_refused():
 
 
 def test_the_mean_is_over_words_and_not_over_what_fills_up_a_text():
-    """Words 1 and 2 have the vectors (2, 0) and (0, 4): their mean is (1, 2), however much follows; 0 has a vector, which counts nowhere."""
+    """Words 1 and 2 have the vectors (2, 0) and (0, 4): their mean is (1, 2), however much follows; 0 has a vector,
+    which counts nowhere.
+    """
     encoder = TextEncoder(3, 2, width=2, recurrent=False)
     with torch.no_grad():
         encoder.words.weight.copy_(torch.tensor([[100.0, 100.0], [2.0, 0.0], [0.0, 4.0]]))
         encoder.output.weight.copy_(torch.eye(2))
         encoder.output.bias.zero_()
-    assert encoder(torch.tensor([[1, 2, 0, 0], [2, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]])).tolist() == [[1, 2], [1, 2], [0, 4], [0, 0]]
+    assert encoder(torch.tensor([[1, 2, 0, 0], [2, 1, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]])).tolist() == [
+        [1, 2],
+        [1, 2],
+        [0, 4],
+        [0, 0],
+    ]
 
 
 def test_a_recurrent_encoder_tells_orders_apart_and_ignores_what_fills_up_a_text():
     torch.manual_seed(0)
     encoder = TextEncoder(5, 3, width=4, recurrent=True)
-    one, turned, longer = encoder(torch.tensor([[1, 2, 3, 0]])), encoder(torch.tensor([[3, 2, 1, 0]])), encoder(torch.tensor([[1, 2, 3, 0, 0, 0]]))
+    one, turned, longer = (
+        encoder(torch.tensor([[1, 2, 3, 0]])),
+        encoder(torch.tensor([[3, 2, 1, 0]])),
+        encoder(torch.tensor([[1, 2, 3, 0, 0, 0]])),
+    )
     assert not torch.allclose(one, turned)
     torch.testing.assert_close(one, longer)
 
 
 def test_matching_by_hand():
-    """Scores s(i, j): rows (2, 1), (0, 3). Off the diagonal: s01: 1 + 1 - 2 = 0 and 1 + 1 - 3 < 0; s10: 1 + 0 - 3 < 0 and 1 + 0 - 2 < 0.
+    """Scores s(i, j): rows (2, 1), (0, 3). Off the diagonal: s01: 1 + 1 - 2 = 0 and 1 + 1 - 3 < 0; s10: 1 + 0 - 3 < 0
+    and 1 + 0 - 2 < 0.
 
-    With the second image (0, 1): s11 = 1, so 1 + 1 - 1 = 1 for the text of s01 and 1 + 0 - 1 = 0; the sum 1 over two pairs.
+    With the second image (0, 1): s11 = 1, so 1 + 1 - 1 = 1 for the text of s01 and 1 + 0 - 1 = 0; the sum 1 over two
+    pairs.
     """
     texts, none = torch.eye(2), torch.eye(2, dtype=torch.bool)
     assert matching(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), texts, none) == 0
@@ -161,7 +187,9 @@ def test_encoders_learn_until_the_game_begins_and_then_stay_as_they_are(make_run
 
 
 def test_pretraining_brings_texts_to_their_images(make_run):
-    run = make_run(recipe_of(steps=60, pretraining="100%") | {"players": {"encoder": {"optimizer": {"adam": {"lr": 0.01}}}}})
+    run = make_run(
+        recipe_of(steps=60, pretraining="100%") | {"players": {"encoder": {"optimizer": {"adam": {"lr": 0.01}}}}}
+    )
     go(run, 0, 1)
     before = run.engine.terms["pretraining"]["matching"].item()
     go(run, 1, 60)
@@ -194,7 +222,9 @@ def test_the_discriminators_side_is_real_wrong_and_fake(make_run, monkeypatch, w
     for row in range(8):
         (source,) = [other for other in range(8) if torch.equal(mixed.x[row], turn.real["x"][other])]
         assert not torch.equal(texts[source], texts[row]), "a wrong image with its own caption"
-    assert all(torch.equal(stream.given[0], real.given[0]) for stream in round.streams), "all three are judged with the same texts"
+    assert all(torch.equal(stream.given[0], real.given[0]) for stream in round.streams), (
+        "all three are judged with the same texts"
+    )
     total = sum(term.value * term.weight for term in turn.terms.values())
     logits = [F.softplus(sign * stream.logits).mean() for sign, stream in ((-1, real), (1, fake), (1, mixed))]
     torch.testing.assert_close(total, logits[0] + (1 - wrong) * logits[1] + wrong * logits[2])
@@ -210,15 +240,18 @@ def test_an_item_without_a_neighbour_of_another_text_shows_its_fake(make_run):
 def test_without_wrong_images_it_is_a_conditional_gan(make_run, monkeypatch):
     rounds = watched(monkeypatch, make_run(recipe_of(wrong=0.0, interpolation=0.0)), 0, 3)
     assert {turn.phase.name: [(s.role, s.weight) for s in round.streams] for turn, round in rounds} == {
-        "discriminator": [("real", 1.0), ("fake", 1.0)], "generator": [("fake", 1.0)],
-    }  # fmt: skip
+        "discriminator": [("real", 1.0), ("fake", 1.0)],
+        "generator": [("fake", 1.0)],
+    }
 
 
 @pytest.mark.parametrize("interpolation", [1.0, 0.5])
 def test_the_generators_side_is_the_mean_over_fakes_and_half_as_many_in_between(make_run, monkeypatch, interpolation):
     """With 8 of each: (8 mean of fakes + 4 w mean of those in between) / 12."""
     run = make_run(recipe_of(interpolation=interpolation))
-    turn, round = next((turn, round) for turn, round in watched(monkeypatch, run, 0, 3) if turn.phase.name == "generator")
+    turn, round = next(
+        (turn, round) for turn, round in watched(monkeypatch, run, 0, 3) if turn.phase.name == "generator"
+    )
     fake, between = round.streams
     assert [(s.role, s.name) for s in round.streams] == [("fake", ""), ("fake", "between")]
     text = turn.made["text"]
@@ -252,10 +285,14 @@ def test_samples_are_of_the_texts_that_they_are_made_of(make_run):
 @pytest.mark.parametrize(
     "tricks",
     [
-        ["mode-seeking", "latent-consistency", "ema"], [{"replay-buffer": {"size": 5}}, "label-smoothing", "instance-noise"], ["diff-augment", "feature-matching"],
-        [{"top-k": {"gamma": 0.7}}, {"lecam": {"start": 0}}], [{"packing": {"m": 2}}, "spectral-norm"], [{"unrolling": {"steps": 1}}],
+        ["mode-seeking", "latent-consistency", "ema"],
+        [{"replay-buffer": {"size": 5}}, "label-smoothing", "instance-noise"],
+        ["diff-augment", "feature-matching"],
+        [{"top-k": {"gamma": 0.7}}, {"lecam": {"start": 0}}],
+        [{"packing": {"m": 2}}, "spectral-norm"],
+        [{"unrolling": {"steps": 1}}],
     ],
-)  # fmt: skip
+)
 def test_it_goes_with_tricks_that_count_on_one_kind_of_fakes(make_run, tricks):
     try:
         run = go(make_run(recipe_of(tricks=tricks)), 0, 4)
@@ -279,7 +316,9 @@ class Embedded(InMemory):
     def __init__(self, files, split: str) -> None:
         generator = torch.Generator().manual_seed(int(split == "train"))
         x = torch.randint(256, (32, 1, 8, 8), generator=generator).to(torch.uint8)
-        super().__init__({"x": x, "text": torch.randn(32, 5, generator=generator)}, {"x": image(1, 8), "text": Space("latent", (5,))})
+        super().__init__(
+            {"x": x, "text": torch.randn(32, 5, generator=generator)}, {"x": image(1, 8), "text": Space("latent", (5,))}
+        )
 
 
 def test_ready_embeddings_need_no_encoder_and_no_pretraining(make_run, monkeypatch):

@@ -45,7 +45,8 @@ def trained(run, steps: int = 2):
 def test_total_variation_by_hand(form, want):
     """Of rows (0, 3) and (4, 0): (dx, dy) is (3, 4), (0, -3), (-4, 0), (0, 0).
 
-    Roots 5 + 3 + 4, absolute values 7 + 3 + 4, squares 25 + 9 + 16, each over 4 pixels. A flat image beside it halves all.
+    Roots 5 + 3 + 4, absolute values 7 + 3 + 4, squares 25 + 9 + 16, each over 4 pixels. A flat image beside it halves
+    all.
     """
     x = torch.tensor([[[[0.0, 3.0], [4.0, 0.0]]]])
     assert total_variation(x, form).item() == pytest.approx(want)
@@ -73,7 +74,9 @@ def test_isotropic_variation_does_not_depend_on_the_slopes_direction_within_a_pl
     side = torch.arange(400.0, dtype=torch.float64)
     along_x = side.expand(400, 400)[None, None]
     diagonal = ((side[:, None] + side) / 2**0.5)[None, None]
-    assert total_variation(along_x, "isotropic").item() == pytest.approx(total_variation(diagonal, "isotropic").item(), rel=0.01)
+    assert total_variation(along_x, "isotropic").item() == pytest.approx(
+        total_variation(diagonal, "isotropic").item(), rel=0.01
+    )
     assert total_variation(diagonal, "anisotropic").item() == pytest.approx(2**0.5, rel=0.01)
 
 
@@ -104,7 +107,13 @@ def test_a_heavy_weight_makes_flatter_images(make_run, tiny):
     def variation(weight):
         dcgan = {"dcgan": {"width": 4, "norm": "none"}}
         tricks = [{"total-variation": {"weight": weight}}]
-        recipe = tiny(variant={"dcgan": {"latent": 4}}, dataset={"digits": {"size": 8}}, generator=dcgan, discriminator=dcgan, tricks=tricks)
+        recipe = tiny(
+            variant={"dcgan": {"latent": 4}},
+            dataset={"digits": {"size": 8}},
+            generator=dcgan,
+            discriminator=dcgan,
+            tricks=tricks,
+        )
         run = trained(make_run(recipe), 20)
         return float(total_variation(run.studio.turn(32).made["x"], "isotropic"))
 
@@ -132,7 +141,9 @@ BY_HAND = [("squared", 3.5, [0.0, 1.0, -1.5, 0.5]), ("l1", 1.5, [0.0, 0.25, -0.2
 
 @pytest.mark.parametrize(("distance", "want", "gradient"), BY_HAND)
 def test_on_pixels_it_is_the_plain_distance(distance, want, gradient):
-    """made - real is d = (0, 2, -3, 1): squares 14 and absolute values 6, over 4 pixels; the gradient is 2 d / 4, or sign(d) / 4."""
+    """made - real is d = (0, 2, -3, 1): squares 14 and absolute values 6, over 4 pixels; the gradient is 2 d / 4, or
+    sign(d) / 4.
+    """
     real = torch.tensor([[[[1.0, 0.0], [2.0, 0.0]]]])
     difference = torch.tensor([[[[0.0, 2.0], [-3.0, 1.0]]]])
     made = (real + difference).requires_grad_()
@@ -165,7 +176,9 @@ def test_the_l1_distance_of_pixels_is_cyclegans_own_cycle_term(make_run, small_c
     """A run whose cycle term is replaced by it goes where the run with the cycle term goes."""
     other = {"perceptual": {"features": "pixels", "distance": "l1", "weight": 10.0}}
     with_cycle = trained(make_run(small_cyclegan(variant={"cyclegan": {"cycle": 10.0, "identity": 0.0}})), 3)
-    replaced = trained(make_run(small_cyclegan(variant={"cyclegan": {"cycle": 0.0, "identity": 0.0}}, tricks=[other])), 3)
+    replaced = trained(
+        make_run(small_cyclegan(variant={"cyclegan": {"cycle": 0.0, "identity": 0.0}}, tricks=[other])), 3
+    )
     neither = trained(make_run(small_cyclegan(variant={"cyclegan": {"cycle": 0.0, "identity": 0.0}})), 3)
     terms = replaced.engine.terms["generator"]
     for name in ("a", "b"):

@@ -69,13 +69,21 @@ def test_without_heads_there_is_no_q():
 
 
 def test_q_reads_the_trunk_and_the_logits_do_not_read_q():
-    network = InfoGANDiscriminator(Interface(takes=Space("image", (1, 8, 8)), heads={"code": 3, "continuous": 2}), width=2)
+    network = InfoGANDiscriminator(
+        Interface(takes=Space("image", (1, 8, 8)), heads={"code": 3, "continuous": 2}), width=2
+    )
     output = network(torch.rand(4, 1, 8, 8))
     heads, rest = set(network.heads.parameters()), set(network.parameters()) - set(network.heads.parameters())
-    of_logits = torch.autograd.grad(output.logits.sum(), list(network.parameters()), retain_graph=True, allow_unused=True)
+    of_logits = torch.autograd.grad(
+        output.logits.sum(), list(network.parameters()), retain_graph=True, allow_unused=True
+    )
     assert {p for p, g in zip(network.parameters(), of_logits) if g is not None} == rest
-    of_heads = torch.autograd.grad(sum(h.sum() for h in output.heads.values()), list(network.parameters()), allow_unused=True)
-    assert {p for p, g in zip(network.parameters(), of_heads) if g is not None} == heads | set(network.trunk.parameters())
+    of_heads = torch.autograd.grad(
+        sum(h.sum() for h in output.heads.values()), list(network.parameters()), allow_unused=True
+    )
+    assert {p for p, g in zip(network.parameters(), of_heads) if g is not None} == heads | set(
+        network.trunk.parameters()
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (32, 32), (12, 20)])
@@ -85,13 +93,19 @@ def test_any_sides_divisible_by_4(height, width):
     assert made.shape == (3, 3, height, width)
     output = InfoGANDiscriminator(Interface(takes=image, logits=2), width=2)(made)
     assert output.logits.shape == (3, 2)
-    assert [tuple(f.shape[1:]) for f in output.features] == [(2, height // 2, width // 2), (4, height // 4, width // 4), (32,)]
+    assert [tuple(f.shape[1:]) for f in output.features] == [
+        (2, height // 2, width // 2),
+        (4, height // 4, width // 4),
+        (32,),
+    ]
 
 
 @pytest.mark.parametrize("network", [InfoGANGenerator, InfoGANDiscriminator])
 def test_other_sides_are_refused(network):
     image = Space("image", (1, 30, 28))
-    interface = Interface(takes=Space("latent", (5,)), makes=image) if network is InfoGANGenerator else Interface(takes=image)
+    interface = (
+        Interface(takes=Space("latent", (5,)), makes=image) if network is InfoGANGenerator else Interface(takes=image)
+    )
     with pytest.raises(Refusal, match="divisible by 4"):
         network(interface)
 
@@ -110,7 +124,9 @@ def information(variant: InfoGAN, heads: dict, about: dict, player="generator") 
 
 
 def test_categorical_information_by_hand():
-    """Q says (1/4, 3/4) of both samples, whose codes are 1 and 0: L = log 2 + (log 3/4 + log 1/4) / 2, and the term is -L."""
+    """Q says (1/4, 3/4) of both samples, whose codes are 1 and 0: L = log 2 + (log 3/4 + log 1/4) / 2, and the term is
+    -L.
+    """
     variant = InfoGAN(categorical=(2,), continuous=0)
     logits = torch.tensor([[1.0, 3.0], [1.0, 3.0]]).log() + 5  # a constant changes nothing
     found = information(variant, {"code": logits}, {"code": torch.tensor([1, 0])})
@@ -119,7 +135,9 @@ def test_categorical_information_by_hand():
 
 def test_information_is_0_if_q_knows_nothing_and_log_k_if_it_knows_all():
     variant, code = InfoGAN(categorical=(10,), continuous=0), torch.arange(10)
-    assert information(variant, {"code": torch.zeros(10, 10)}, {"code": code})["information"][0] == pytest.approx(0, abs=1e-6)
+    assert information(variant, {"code": torch.zeros(10, 10)}, {"code": code})["information"][0] == pytest.approx(
+        0, abs=1e-6
+    )
     sure = 1000 * F.one_hot(code, 10).float()
     assert information(variant, {"code": sure}, {"code": code})["information"][0] == pytest.approx(-math.log(10))
 
@@ -134,21 +152,27 @@ def test_two_categorical_codes_add_up():
 def test_continuous_information_by_hand():
     """-log N(1.5; 0.5, 1) = 1/2 + log(2 pi) / 2, and of the second code, -1 at its mean, log(2 pi) / 2."""
     variant = InfoGAN(categorical=(), continuous=2, continuous_weight=0.1)
-    found = information(variant, {"continuous": torch.tensor([[0.5, -1.0]])}, {"continuous": torch.tensor([[1.5, -1.0]])})
+    found = information(
+        variant, {"continuous": torch.tensor([[0.5, -1.0]])}, {"continuous": torch.tensor([[1.5, -1.0]])}
+    )
     assert found == {"information_continuous": (pytest.approx(0.5 + math.log(2 * math.pi)), 0.1)}
 
 
 def test_learned_deviation_by_hand():
     """s = 2: -log N(1.5; 0.5, 2) = 1/8 + log 2 + log(2 pi) / 2. Means come first, then log s."""
     variant = InfoGAN(categorical=(), continuous=1, deviation="learned")
-    found = information(variant, {"continuous": torch.tensor([[0.5, math.log(2.0)]])}, {"continuous": torch.tensor([[1.5]])})
+    found = information(
+        variant, {"continuous": torch.tensor([[0.5, math.log(2.0)]])}, {"continuous": torch.tensor([[1.5]])}
+    )
     assert found["information_continuous"][0] == pytest.approx(0.125 + math.log(2) + math.log(2 * math.pi) / 2)
 
 
 def test_bfloat16_outputs_do_not_make_the_information_coarse():
     variant, code = InfoGAN(categorical=(3,), continuous=0), torch.tensor([0, 1])
     logits = torch.tensor([[0.5, 0.25, 1.0], [0.5, 0.25, 1.0]])  # exact in bfloat16
-    one, other = (information(variant, {"code": x}, {"code": code})["information"][0] for x in (logits, logits.bfloat16()))
+    one, other = (
+        information(variant, {"code": x}, {"code": code})["information"][0] for x in (logits, logits.bfloat16())
+    )
     assert one == other
 
 
@@ -159,13 +183,19 @@ OWNERS = [  # owner, information, player -> what its turns move
     ("discriminator", "owner", {"discriminator": {"trunk", "heads"}, "generator": {"generator"}}),
     ("generator", "both", {"discriminator": {"trunk"}, "generator": {"generator", "heads"}}),
     ("generator", "generator", {"discriminator": {"trunk"}, "generator": {"generator", "heads"}}),
-    ("third", "owner", {"discriminator": {"trunk"}, "generator": {"generator"}, "information": {"generator", "trunk", "heads"}}),
+    (
+        "third",
+        "owner",
+        {"discriminator": {"trunk"}, "generator": {"generator"}, "information": {"generator", "trunk", "heads"}},
+    ),
 ]
 INFORMED = {
-    ("discriminator", "both"): {"discriminator", "generator"}, ("discriminator", "owner"): {"discriminator"},
-    ("generator", "both"): {"discriminator", "generator"}, ("generator", "generator"): {"generator"},
+    ("discriminator", "both"): {"discriminator", "generator"},
+    ("discriminator", "owner"): {"discriminator"},
+    ("generator", "both"): {"discriminator", "generator"},
+    ("generator", "generator"): {"generator"},
     ("third", "owner"): {"information"},
-}  # fmt: skip
+}
 
 
 def pieces(run) -> dict[str, list[torch.Tensor]]:
@@ -174,9 +204,10 @@ def pieces(run) -> dict[str, list[torch.Tensor]]:
     heads = list(networks["discriminator"].heads.parameters())
     own = {id(p) for p in heads}
     return {
-        "generator": list(networks["generator"].parameters()), "heads": heads,
+        "generator": list(networks["generator"].parameters()),
+        "heads": heads,
         "trunk": [p for p in networks["discriminator"].parameters() if id(p) not in own],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(("owner", "where", "moves"), OWNERS)
@@ -187,7 +218,9 @@ def test_the_owner_alone_moves_q(make_run, owner, where, moves):
     def watched(turn):
         before = {name: [p.detach().clone() for p in some] for name, some in held.items()}
         update(turn)
-        moved[turn.player] = {name for name, some in held.items() if any(not torch.equal(a, b) for a, b in zip(before[name], some))}
+        moved[turn.player] = {
+            name for name, some in held.items() if any(not torch.equal(a, b) for a, b in zip(before[name], some))
+        }
 
     run.engine.update = watched
     run.engine.step(0)
@@ -195,7 +228,9 @@ def test_the_owner_alone_moves_q(make_run, owner, where, moves):
     q = {id(p) for p in held["heads"]}
     has_q = {player for player, parameters in run.engine.parameters.items() if q <= {id(p) for p in parameters}}
     assert has_q == {player for player, names in moves.items() if "heads" in names}
-    terms = {phase: {name for name in terms if name.startswith("information")} for phase, terms in run.engine.terms.items()}
+    terms = {
+        phase: {name for name in terms if name.startswith("information")} for phase, terms in run.engine.terms.items()
+    }
     assert {phase for phase, names in terms.items() if names} == INFORMED[owner, where]
     assert all(names in (set(), {"information", "information_continuous"}) for names in terms.values())
 
@@ -207,7 +242,9 @@ def test_a_third_player_plays_no_side_of_the_game(make_run):
 
 
 def test_the_information_reaches_the_generator_through_the_frozen_q(make_run):
-    """In the generator's turn, where Q and trunk are the discriminator's, the term still has a gradient at the generator."""
+    """In the generator's turn, where Q and trunk are the discriminator's, the term still has a gradient at the
+    generator.
+    """
     run, found = make_run(recipe_of()), {}
     backward, held = run.engine.backward, pieces(run)
 
@@ -226,7 +263,9 @@ def test_the_information_reaches_the_generator_through_the_frozen_q(make_run):
         assert found["generator", name] == {"generator"}
 
 
-@pytest.mark.parametrize(("owner", "where"), [("discriminator", "generator"), ("third", "both"), ("third", "generator")])
+@pytest.mark.parametrize(
+    ("owner", "where"), [("discriminator", "generator"), ("third", "both"), ("third", "generator")]
+)
 def test_an_owner_without_the_term_is_refused(make_run, owner, where):
     with pytest.raises(RefusedError, match="nothing depends on Q's parameters"):
         make_run(recipe_of(owner=owner, information=where, around=THIRD if owner == "third" else {}))
@@ -255,7 +294,12 @@ def test_packing_is_refused_for_a_pack_has_one_row_of_heads(make_run):
 
 @pytest.mark.parametrize(("parameters", "around"), [({}, {}), ({"owner": "third", "information": "owner"}, THIRD)])
 def test_resumes_bit_for_bit(parameters, around):
-    assert problems_of_run(Catalog(modules=[probe]), recipe_of([{"replay-buffer": {"size": 6}}, "ema"], around, **parameters)) == []
+    assert (
+        problems_of_run(
+            Catalog(modules=[probe]), recipe_of([{"replay-buffer": {"size": 6}}, "ema"], around, **parameters)
+        )
+        == []
+    )
 
 
 # --- codes ----------------------------------------------------------------------------------------------------
@@ -291,9 +335,11 @@ def test_the_generator_sees_noise_label_and_continuous_codes(make_run):
     run = make_run(recipe_of(categorical=[3, 5], continuous=1))
     latents = run.studio.latents(200)
     assert {name: (tuple(z.shape), z.dtype) for name, z in latents.items()} == {
-        "z": ((200, 4), torch.float32), "code": ((200,), torch.int64), "code2": ((200,), torch.int64),
+        "z": ((200, 4), torch.float32),
+        "code": ((200,), torch.int64),
+        "code2": ((200,), torch.int64),
         "continuous": ((200, 1), torch.float32),
-    }  # fmt: skip
+    }
     assert sorted(latents["code"].unique().tolist()) == [0, 1, 2]
     generator = run.experiment.modules["generator"].eval()
     assert generator.vector[0].in_features == 4 + 3 + 5 + 1
@@ -315,12 +361,21 @@ def test_infers_class_logits_and_means_of_real_items(make_run):
 
 
 def test_defaults_are_the_authors(make_run):
-    run = make_run({"variant": "infogan", "dataset": {"digits": {"size": 8}}, "without": QUIET, "train": {"device": "cpu", "steps": 1}})
+    run = make_run(
+        {
+            "variant": "infogan",
+            "dataset": {"digits": {"size": 8}},
+            "without": QUIET,
+            "train": {"device": "cpu", "steps": 1},
+        }
+    )
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in run.engine.optimizers.items()}
     assert (rates, run.recipe.train.batch_size) == ({"discriminator": 2e-4, "generator": 1e-3}, 128)
     latents = run.studio.latents(300)
     assert latents["z"].shape == (300, 62)
-    assert all(-1 <= float(latents[name].min()) < -0.9 and 0.9 < float(latents[name].max()) < 1 for name in ("z", "continuous"))
+    assert all(
+        -1 <= float(latents[name].min()) < -0.9 and 0.9 < float(latents[name].max()) < 1 for name in ("z", "continuous")
+    )
 
 
 def test_infogan_codes_draws_noise_and_codes_from_samplers_of_their_own(make_run):

@@ -24,13 +24,24 @@ class Relative(NonSaturating):
 
 def make_turn(loss, step=0) -> Turn:
     engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100), loss=loss)
-    return Turn(engine, Phase("discriminator", "discriminator"), step=step, draws=Draws(("test", step)), modules={}, batch_size=4)
+    return Turn(
+        engine,
+        Phase("discriminator", "discriminator"),
+        step=step,
+        draws=Draws(("test", step)),
+        modules={},
+        batch_size=4,
+    )
 
 
 def make_round(loss, *shape: int) -> Round:
     turn = make_turn(loss)
     targets = {role: torch.full(shape, turn.now(loss.targets(role))) for role in ("real", "fake")}
-    return Round(GAME, "discriminator", [Stream(torch.zeros(shape[0], 2), role, target=target) for role, target in targets.items()])
+    return Round(
+        GAME,
+        "discriminator",
+        [Stream(torch.zeros(shape[0], 2), role, target=target) for role, target in targets.items()],
+    )
 
 
 def targets(trick, loss=None, shape=(6,), turn=None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,9 +136,13 @@ def test_two_instances_flip_independently():
 
 
 def test_flipping_never_touches_the_generators_turns(tiny, make_run):
-    """With a discriminator that does not move, flips of all labels leave the generator's trajectory as it is, bit for bit."""
+    """With a discriminator that does not move, flips of all labels leave the generator's trajectory as it is, bit for
+    bit.
+    """
     frozen = {"discriminator": {"optimizer": {"sgd": {"lr": 0.0}}}}
-    plain, flipped = (steps(make_run(tiny(players=frozen, tricks=tricks)), 3) for tricks in ([], [{"label-flipping": {"p": 1.0}}]))
+    plain, flipped = (
+        steps(make_run(tiny(players=frozen, tricks=tricks)), 3) for tricks in ([], [{"label-flipping": {"p": 1.0}}])
+    )
     assert not first_difference(weights(plain), weights(flipped))
     terms = [run.engine.terms["discriminator"]["adversarial.real"] for run in (plain, flipped)]
     assert not torch.equal(*terms), "the discriminator's terms are those of flipped labels"

@@ -53,7 +53,9 @@ def test_the_projection_logit_by_hand():
 
 
 def test_in_a_pack_each_place_has_vectors_of_its_own_and_they_add_up():
-    """phi = (x1, x2) = (1, 2): labels (0, 1) take rows 0 and 2 + 1 = 3 of the vectors: (1, 0).phi + (0, 10).phi = 1 + 20."""
+    """phi = (x1, x2) = (1, 2): labels (0, 1) take rows 0 and 2 + 1 = 3 of the vectors: (1, 0).phi + (0, 10).phi = 1 +
+    20.
+    """
     two = Space("labels", (), 2)
     projection = Projection([two], features=2, logits=1, pack=2)
     weigh(projection.vectors["0"], [[1.0, 0.0], [100.0, 100.0], [200.0, 200.0], [0.0, 10.0]])
@@ -84,15 +86,21 @@ def test_under_projection_labels_do_not_enter_the_input_and_other_conditions_do(
     assert network(torch.randn(3, 2), torch.zeros(3, dtype=torch.long), torch.randn(3, 4)).logits.shape == (3,)
 
 
-@pytest.mark.parametrize(("network", "last"), [({"mlp": {"widths": [8]}}, "output"), ({"dcgan": {"width": 2, "norm": "none"}}, "main.2")])
+@pytest.mark.parametrize(
+    ("network", "last"), [({"mlp": {"widths": [8]}}, "output"), ({"dcgan": {"width": 2, "norm": "none"}}, "main.2")]
+)
 def test_a_statistic_of_the_batch_joins_the_layer_that_makes_logits(make_run, network, last):
     """The trick looks for the last layer that runs; vectors of labels are none that a statistic could be joined to."""
     ((name, parameters),) = network.items()
     recipe = {
-        "variant": {"cgan": {"latent": 4}}, "dataset": {"digits": {"size": 8}}, "generator": {"mlp": {"widths": [8], "norm": "none"}},
-        "discriminator": {name: {**parameters, "labels": "projection"}}, "tricks": ["minibatch-stddev"],
-        "without": ["progress", "samples", "metrics-log", "health", "checkpoints"], "train": {"steps": 1, "batch_size": 8, "device": "cpu"},
-    }  # fmt: skip
+        "variant": {"cgan": {"latent": 4}},
+        "dataset": {"digits": {"size": 8}},
+        "generator": {"mlp": {"widths": [8], "norm": "none"}},
+        "discriminator": {name: {**parameters, "labels": "projection"}},
+        "tricks": ["minibatch-stddev"],
+        "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
+        "train": {"steps": 1, "batch_size": 8, "device": "cpu"},
+    }
     run = make_run(recipe)
     assert hasattr(run.experiment.module(f"discriminator.{last}"), "minibatch_stddev")
     run.engine.step(0)
@@ -106,10 +114,17 @@ def test_the_label_map_has_classes_times_size_parameters(factory, interface, par
     """3,740 classes through 256 numbers: 957,440 parameters, and 256 inputs more where one-hot labels need 3,740."""
     many = Space("labels", (), 3740)
     with torch.device("meta"):
-        mapped = factory(Interface(interface.takes, interface.makes, given=(many,)), **parameters, labels="linear-map", label_size=256)
+        mapped = factory(
+            Interface(interface.takes, interface.makes, given=(many,)),
+            **parameters,
+            labels="linear-map",
+            label_size=256,
+        )
         plain = factory(Interface(interface.takes, interface.makes), **parameters)
     assert numbers(mapped.given) == 3740 * 256 == 957_440
-    weights_of_an_input = {MLPGenerator: 6, MLPDiscriminator: 6, DCGANGenerator: 2 * 16, DCGANDiscriminator: 2 * 16}[factory]
+    weights_of_an_input = {MLPGenerator: 6, MLPDiscriminator: 6, DCGANGenerator: 2 * 16, DCGANDiscriminator: 2 * 16}[
+        factory
+    ]
     assert numbers(mapped) == numbers(plain) + 957_440 + 256 * weights_of_an_input
 
 
@@ -190,11 +205,16 @@ def test_a_label_changes_what_a_network_says_in_every_way_it_may_enter(factory, 
 
 @pytest.mark.parametrize("labels", ["one-hot", "embedding", "linear-map", "projection"])
 @pytest.mark.parametrize(
-    ("factory", "parameters"), [(MLPDiscriminator, {"widths": (6,)}), (DCGANDiscriminator, {"width": 2, "planes": "learned"})]
+    ("factory", "parameters"),
+    [(MLPDiscriminator, {"widths": (6,)}), (DCGANDiscriminator, {"width": 2, "planes": "learned"})],
 )
 def test_packs_work_in_every_way_a_label_may_enter(factory, parameters, labels):
     network = factory(Interface(IMAGE, given=(THREE, YES_NO), pack=2), **parameters, labels=labels).eval()
-    x, label, attributes = torch.randn(3, 2, 8, 8), torch.tensor([[0, 1], [1, 0], [1, 1]]), torch.zeros(3, 8, dtype=torch.long)
+    x, label, attributes = (
+        torch.randn(3, 2, 8, 8),
+        torch.tensor([[0, 1], [1, 0], [1, 1]]),
+        torch.zeros(3, 8, dtype=torch.long),
+    )
     logits = network(x, label, attributes).logits
     assert logits.shape == (3,)
     changed = network(x, torch.tensor([[0, 2], [1, 0], [1, 1]]), attributes).logits
@@ -211,10 +231,14 @@ def labelled():
 
     def recipe(**changes):
         return {
-            "variant": {"cgan": {"latent": 4}}, "dataset": {"digits": {"size": 8}}, "generator": networks, "discriminator": networks,
+            "variant": {"cgan": {"latent": 4}},
+            "dataset": {"digits": {"size": 8}},
+            "generator": networks,
+            "discriminator": networks,
             "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
-            "train": {"steps": 3, "batch_size": 8, "device": "cpu"}, **changes,
-        }  # fmt: skip
+            "train": {"steps": 3, "batch_size": 8, "device": "cpu"},
+            **changes,
+        }
 
     return recipe
 
@@ -247,7 +271,11 @@ def test_without_shares_a_run_is_what_it_is_without_the_sampler(make_run, labell
         run = make_run(labelled(**changes))
         return run.studio.latents(50)
 
-    plain, same, other = latents(sampler="normal"), latents(sampler="labels"), latents(sampler={"labels": {"shares": [1] * 9 + [0]}})
+    plain, same, other = (
+        latents(sampler="normal"),
+        latents(sampler="labels"),
+        latents(sampler={"labels": {"shares": [1] * 9 + [0]}}),
+    )
     assert all(torch.equal(plain[name], same[name]) for name in ("z", "label"))
     assert torch.equal(plain["z"], other["z"])
     assert 9 in plain["label"]

@@ -209,7 +209,9 @@ def test_the_targets_of_a_run_are_those_of_the_step(make_run, tiny):
             score = turn.score(round, DiscriminatorOutput(torch.tensor([2.0])))
             self.seen.append((round.real.target.unique().tolist(), round.fake.target.unique().tolist(), score.item()))
 
-    run = make_run(tiny(loss={"least-squares": {"b": {"steps": {0: 1.0, 1: 3.0}}}}, tricks=["look"]), {"trick.look": Targets})
+    run = make_run(
+        tiny(loss={"least-squares": {"b": {"steps": {0: 1.0, 1: 3.0}}}}, tricks=["look"]), {"trick.look": Targets}
+    )
     run.engine.step(0)
     run.engine.step(1)
     assert run.experiment.tricks[0].seen == [([1.0], [0.0], 1.5), ([3.0], [0.0], 0.5)]
@@ -218,7 +220,9 @@ def test_the_targets_of_a_run_are_those_of_the_step(make_run, tiny):
 def test_patch_logits_keep_their_shape():
     loss = LeastSquares()
     logits = torch.randn(2, 1, 3, 3)
-    stream = Stream(torch.zeros(2, 3, 8, 8), "fake", output=DiscriminatorOutput(logits), target=torch.zeros_like(logits))
+    stream = Stream(
+        torch.zeros(2, 3, 8, 8), "fake", output=DiscriminatorOutput(logits), target=torch.zeros_like(logits)
+    )
     round = Round(Game("g", "d", "d"), "discriminator", [stream])
     assert loss.discriminator(round)[stream].shape == (2, 1, 3, 3)
     assert loss.generator(round)[stream].shape == (2, 1, 3, 3)

@@ -29,15 +29,21 @@ def make_stream(role: str, energies) -> Stream:
 
 
 def make_round(side: str, real=None, fake=None, game: Game = GAME) -> Round:
-    streams = [make_stream(role, energies) for role, energies in (("real", real), ("fake", fake)) if energies is not None]
+    streams = [
+        make_stream(role, energies) for role, energies in (("real", real), ("fake", fake)) if energies is not None
+    ]
     return Round(game, side, streams)
 
 
-def make_turn(step: int = 0, player: str = "discriminator", rounds=(), *, batch: int = 4, dataset: int = 8, games=(GAME,)) -> Turn:
+def make_turn(
+    step: int = 0, player: str = "discriminator", rounds=(), *, batch: int = 4, dataset: int = 8, games=(GAME,)
+) -> Turn:
     """A turn of a run of 100 steps; an epoch is two of them."""
     clock, experiment = Clock(total=100, batch=batch, dataset=dataset), SimpleNamespace(games=list(games))
     engine = SimpleNamespace(clock=clock, experiment=experiment, mean_over_processes=lambda tensor: tensor.detach())
-    turn = Turn(engine, Phase(player, player), step=step, draws=Draws(("test", step, player)), modules={}, batch_size=batch)
+    turn = Turn(
+        engine, Phase(player, player), step=step, draws=Draws(("test", step, player)), modules={}, batch_size=batch
+    )
     turn.rounds = list(rounds)
     return turn
 
@@ -73,7 +79,10 @@ def test_the_margin_can_be_scheduled():
 
 
 def play_began(loss: BEGAN, *energies: tuple[float, float], step: int = 0, game: Game = GAME) -> float:
-    """One turn of the discriminator, with mean errors of real samples and fakes for each micro-batch. Returns k after it."""
+    """One turn of the discriminator, with mean errors of real samples and fakes for each micro-batch.
+
+    Returns k after it.
+    """
     for real, fake in energies:
         turn = make_turn(step, rounds=[make_round("discriminator", [real] * 2, [fake] * 2, game)])
         loss.losses(turn)
@@ -115,7 +124,9 @@ def test_the_measure_of_convergence():
     """M = 0.8 + |0.4 - 0.5|, beside the k that this turn was played with."""
     turn = make_turn(0, rounds=[make_round("discriminator", [0.8] * 2, [0.5] * 2)])
     BEGAN(k=0.25).losses(turn)
-    assert {name: float(value) for name, value in turn.notes.items()} == pytest.approx({"adversarial.k": 0.25, "adversarial.convergence": 0.9})
+    assert {name: float(value) for name, value in turn.notes.items()} == pytest.approx(
+        {"adversarial.k": 0.25, "adversarial.convergence": 0.9}
+    )
 
 
 def test_k_moves_once_a_turn_by_the_mean_of_its_micro_batches():
@@ -207,11 +218,18 @@ def test_the_margin_becomes_the_real_energy_if_all_three_conditions_hold(margin,
     assert adapted(*(torch.tensor(value) for value in (margin, real, fake, last))).item() == pytest.approx(expected)
 
 
-def play_magan(loss: MAGAN, step: int, real: float, fake: float, *, updates: int = 1, rest: float | None = None) -> list[str]:
-    """One step: the discriminator's turns, with ``rest`` as real energy in all but the first, then the generator's. Returns who played."""
+def play_magan(
+    loss: MAGAN, step: int, real: float, fake: float, *, updates: int = 1, rest: float | None = None
+) -> list[str]:
+    """One step: the discriminator's turns, with ``rest`` as real energy in all but the first, then the generator's.
+
+    Returns who played.
+    """
     played = []
     for number in range(updates):
-        turn = make_turn(step, rounds=[make_round("discriminator", [real if not number or rest is None else rest] * 2, [9.0] * 2)])
+        turn = make_turn(
+            step, rounds=[make_round("discriminator", [real if not number or rest is None else rest] * 2, [9.0] * 2)]
+        )
         loss.phase_start(turn)
         if not turn.skip:
             loss.losses(turn)
@@ -282,7 +300,9 @@ def test_magan_resumes_at_any_step(stop):
 
 
 def test_more_updates_of_the_discriminator_do_not_weigh():
-    """Three turns a step with 0.2, 0.5, 0.5: their mean is 0.4, less than the fakes' 0.45, though their sum of 1.2 is not."""
+    """Three turns a step with 0.2, 0.5, 0.5: their mean is 0.4, less than the fakes' 0.45, though their sum of 1.2 is
+    not.
+    """
     loss = MAGAN(pretrain=Duration(0), margin=0.5)
     for step in range(4):
         play_magan(loss, step, 0.2, 0.45, updates=3, rest=0.5)
@@ -317,7 +337,9 @@ def test_a_player_that_also_trains_a_discriminator_is_not_skipped():
 
 
 def test_magan_in_a_run(make_run, tiny):
-    """An epoch of 32 samples is 4 steps: the generator stands still for 8, and the margin is the mean real energy of steps 4 to 7."""
+    """An epoch of 32 samples is 4 steps: the generator stands still for 8, and the margin is the mean real energy of
+    steps 4 to 7.
+    """
     run = make_run(tiny(loss="magan", discriminator=SMALL, dataset={"ring": {"count": 32}}))
     before, energies = weights(run), []
     for step in range(8):
@@ -339,7 +361,9 @@ def test_magan_pretrains_both_discriminators_of_cyclegan(make_run, small_cyclega
     for step in range(3):
         run.engine.step(step)
         moved = {name.split(".")[0] for name, value in weights(run).items() if not torch.equal(value, before[name])}
-        assert moved == ({"discriminator_a", "discriminator_b"} | ({"generator_ab", "generator_ba"} if step == 2 else set()))
+        assert moved == (
+            {"discriminator_a", "discriminator_b"} | ({"generator_ab", "generator_ba"} if step == 2 else set())
+        )
     assert run.experiment.loss.margin_of("a") != run.experiment.loss.margin_of("b")
 
 
@@ -367,7 +391,9 @@ def test_every_loss_trains_on_every_stage(make_run, loss, stage):
     before = weights(run)
     for step in range(3):
         run.engine.step(step)
-    changed = {name.split(".")[0].split("_")[0] for name, value in weights(run).items() if not torch.equal(value, before[name])}
+    changed = {
+        name.split(".")[0].split("_")[0] for name, value in weights(run).items() if not torch.equal(value, before[name])
+    }
     assert changed == {"generator", "discriminator"}
     assert all(value.isfinite() for terms in run.engine.terms.values() for value in terms.values())
 
@@ -381,4 +407,6 @@ def test_a_discriminator_without_an_energy_is_refused(make_run, tiny, loss):
 def test_without_a_floor_the_losses_have_no_least_value():
     """What the refusal prevents: on a discriminator of free logits, real samples' logits of -c cost -c, for any c."""
     for loss in (BEGAN(), EBGAN(), MAGAN()):
-        assert sum(sum(v) for v in values(loss, "discriminator", [-1e6], [2.0]).values()) == pytest.approx(-1e6, rel=1e-5)
+        assert sum(sum(v) for v in values(loss, "discriminator", [-1e6], [2.0]).values()) == pytest.approx(
+            -1e6, rel=1e-5
+        )

@@ -16,13 +16,25 @@ from ganrun_plugins.losses.relativistic_average import RelativisticAverage
 
 GAME = Game("adversarial", "discriminator", "discriminator", ["generator"])
 FORMS = ("standard", "least-squares", "hinge")
-LOSSES = {"relativistic": Relativistic(), **{f"relativistic-average {form}": RelativisticAverage(form=form) for form in FORMS}}
-TRAINED = ["relativistic", *({"relativistic-average": {"form": form}} for form in FORMS), "cramer", {"cramer": {"dimensions": 1}}]
+LOSSES = {
+    "relativistic": Relativistic(),
+    **{f"relativistic-average {form}": RelativisticAverage(form=form) for form in FORMS},
+}
+TRAINED = [
+    "relativistic",
+    *({"relativistic-average": {"form": form}} for form in FORMS),
+    "cramer",
+    {"cramer": {"dimensions": 1}},
+]
 
 
 def stream(role: str, logits, weight=1.0) -> Stream:
     logits = torch.as_tensor(logits)
-    logits = (logits if logits.is_floating_point() and logits.dtype != torch.float32 else logits.double()).detach().requires_grad_()
+    logits = (
+        (logits if logits.is_floating_point() and logits.dtype != torch.float32 else logits.double())
+        .detach()
+        .requires_grad_()
+    )
     return Stream(torch.zeros(len(logits), 2), role, output=DiscriminatorOutput(logits, weight=weight))
 
 
@@ -59,8 +71,12 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 def test_pairs_by_hand():
     """Differences r - f are 1 - 0 = 1 and -2 - 3 = -5."""
     real, fake = [1.0, -2.0], [0.0, 3.0]
-    assert values(Relativistic(), "discriminator", real, fake)["fake"].tolist() == pytest.approx([softplus(-1), softplus(5)])
-    assert values(Relativistic(), "generator", real, fake)["fake"].tolist() == pytest.approx([softplus(1), softplus(-5)])
+    assert values(Relativistic(), "discriminator", real, fake)["fake"].tolist() == pytest.approx(
+        [softplus(-1), softplus(5)]
+    )
+    assert values(Relativistic(), "generator", real, fake)["fake"].tolist() == pytest.approx(
+        [softplus(1), softplus(-5)]
+    )
 
 
 def test_equal_logits_cost_log_2_on_each_side():
@@ -174,7 +190,9 @@ def test_the_mean_is_over_all_streams_of_the_other_role():
 
 def test_the_average_over_one_sample_is_the_loss_of_pairs():
     for side in ("discriminator", "generator"):
-        assert total(RelativisticAverage(), side, [0.3], [-1.1]) == pytest.approx(total(Relativistic(), side, [0.3], [-1.1]))
+        assert total(RelativisticAverage(), side, [0.3], [-1.1]) == pytest.approx(
+            total(Relativistic(), side, [0.3], [-1.1])
+        )
 
 
 def test_label_smoothing_goes_with_the_forms_that_have_targets(make_run, tiny):
@@ -184,7 +202,9 @@ def test_label_smoothing_goes_with_the_forms_that_have_targets(make_run, tiny):
         make_run(tiny(loss={"relativistic-average": {"form": "hinge"}}, tricks=["label-smoothing"]))
 
 
-@pytest.mark.parametrize(("train", "reason"), [({"accumulate": 2}, "one micro-batch"), ({"batch_size": 1}, "over one sample")])
+@pytest.mark.parametrize(
+    ("train", "reason"), [({"accumulate": 2}, "one micro-batch"), ({"batch_size": 1}, "over one sample")]
+)
 def test_means_over_part_of_the_batch_are_warned_of(make_run, tiny, train, reason):
     found = make_run(tiny(loss="relativistic-average", train=train)).experiment.warnings
     assert any(reason in warning.why for warning in found)
@@ -197,8 +217,12 @@ def test_means_over_part_of_the_batch_are_warned_of(make_run, tiny, train, reaso
 @pytest.mark.parametrize("name", LOSSES)
 def test_swapping_the_roles_swaps_the_sides(name):
     real, fake = drawn(5), drawn(5, seed=1)
-    assert total(LOSSES[name], "discriminator", real, fake) == pytest.approx(total(LOSSES[name], "generator", fake, real))
-    assert total(LOSSES[name], "discriminator", real, fake) != pytest.approx(total(LOSSES[name], "generator", real, fake))
+    assert total(LOSSES[name], "discriminator", real, fake) == pytest.approx(
+        total(LOSSES[name], "generator", fake, real)
+    )
+    assert total(LOSSES[name], "discriminator", real, fake) != pytest.approx(
+        total(LOSSES[name], "generator", real, fake)
+    )
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -271,7 +295,9 @@ def test_the_next_fake_stands_for_an_independent_one():
 
 
 def test_gradients_go_through_the_other_fake_too():
-    """f(x_r) of row 0 = |x_r0 - x_g1| - |x_r0|; at x_r0 = 0, x_g1 = (3, 4) its gradient with respect to x_g1 is (3, 4) / 5."""
+    """f(x_r) of row 0 = |x_r0 - x_g1| - |x_r0|; at x_r0 = 0, x_g1 = (3, 4) its gradient with respect to x_g1 is (3, 4)
+    / 5.
+    """
     round = make_round("generator", [[0.0, 0.0], [1.0, 1.0]], [[9.0, 9.0], [3.0, 4.0]])
     Cramer(dimensions=2).generator(round)[round.real][0].backward()
     assert round.fake.logits.grad.tolist() == [[0.0, 0.0], [pytest.approx(0.6), pytest.approx(0.8)]]
@@ -330,7 +356,9 @@ def test_every_loss_trains_on_every_stage(make_run, loss, stage):
     before = weights(run)
     for step in range(2):
         run.engine.step(step)
-    changed = {name.split(".")[0].split("_")[0] for name, value in weights(run).items() if not torch.equal(value, before[name])}
+    changed = {
+        name.split(".")[0].split("_")[0] for name, value in weights(run).items() if not torch.equal(value, before[name])
+    }
     assert changed == {"generator", "discriminator"}
     assert all(value.isfinite() for terms in run.engine.terms.values() for value in terms.values())
 

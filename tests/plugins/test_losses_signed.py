@@ -126,7 +126,9 @@ def test_two_class_asks_the_network_for_two_outputs_and_tricks_see_one_target_a_
     assert fake.tolist() == [0.0] * 8
     outputs = look.logits[0][0][0].double()
     log_p = outputs.log_softmax(1)
-    assert look.terms[0]["adversarial.real"] == pytest.approx((-0.9 * log_p[:, 1] - 0.1 * log_p[:, 0]).mean().item(), rel=1e-5)
+    assert look.terms[0]["adversarial.real"] == pytest.approx(
+        (-0.9 * log_p[:, 1] - 0.1 * log_p[:, 0]).mean().item(), rel=1e-5
+    )
 
 
 def test_two_class_plays_both_games_of_a_cyclegan_on_patches(make_run, small_cyclegan):
@@ -195,7 +197,9 @@ def test_boundary_seeking_by_hand():
 
 def test_boundary_seeking_is_half_the_squared_difference_of_log_d_and_log_one_minus_d():
     """At l = log 3, D = 3/4: (log 3/4 - log 1/4)^2 / 2."""
-    assert both(BoundarySeeking(), "generator", [0.0], [log(3)])[1] == pytest.approx([(log(3 / 4) - log(1 / 4)) ** 2 / 2])
+    assert both(BoundarySeeking(), "generator", [0.0], [log(3)])[1] == pytest.approx(
+        [(log(3 / 4) - log(1 / 4)) ** 2 / 2]
+    )
 
 
 def test_a_fake_that_passes_for_real_is_pushed_back_to_the_boundary():
@@ -228,7 +232,10 @@ def test_the_means_of_softmax_sum_to_the_papers_values(real, fake):
 
 
 def test_the_slopes_of_softmax_are_the_weights_minus_the_wanted_weights():
-    """Weights 3/8, 1/8, 2/8, 2/8; wanted 1/2, 1/2, 0, 0 by the discriminator, 1/4 each by the generator. Times 2 rows."""
+    """Weights 3/8, 1/8, 2/8, 2/8; wanted 1/2, 1/2, 0, 0 by the discriminator, 1/4 each by the generator.
+
+    Times 2 rows.
+    """
     real, fake = slopes(Softmax(), "discriminator", REAL, FAKE)
     assert (real, fake) == (pytest.approx([-2 / 8, -6 / 8]), pytest.approx([4 / 8, 4 / 8]))
     real, fake = slopes(Softmax(), "generator", REAL, FAKE)
@@ -254,7 +261,9 @@ def test_a_patch_map_has_a_softmax_at_each_of_its_places():
 
 def test_softmax_is_finite_for_huge_logits():
     assert both(Softmax(), "discriminator", [-1e4, 1e4], [0.0, 1e4])[0] == pytest.approx([2e4 + log(2), log(2)])
-    assert all(torch.tensor(found).isfinite().all() for found in slopes(Softmax(), "generator", [-1e4, 1e4], [0.0, 1e4]))
+    assert all(
+        torch.tensor(found).isfinite().all() for found in slopes(Softmax(), "generator", [-1e4, 1e4], [0.0, 1e4])
+    )
 
 
 def test_softmax_sums_in_float32_where_logits_are_bfloat16():
@@ -319,16 +328,28 @@ def test_what_losses_say_of_their_score(factory, of_the_score):
 
 
 def test_losses_without_a_number_to_compare_with_have_no_targets():
-    assert {factory.__name__ for factory in ALL if "targets" not in factory.provides} == {"Hinge", "Wasserstein", "Softmax"}
+    assert {factory.__name__ for factory in ALL if "targets" not in factory.provides} == {
+        "Hinge",
+        "Wasserstein",
+        "Softmax",
+    }
     assert {factory.__name__ for factory in ALL if factory.real_in_generator} == {"Softmax"}
     assert {factory.__name__ for factory in ALL if "per-sample-generator" not in factory.provides} == {"Softmax"}
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "cramer"])
-@pytest.mark.parametrize(("trick", "warned"), [
-    (None, True), ("ema", True), ({"spectral-norm": {"networks": "generators"}}, True),
-    ("gradient-penalty", False), ("r1", False), ("spectral-norm", False), ("weight-clipping", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("trick", "warned"),
+    [
+        (None, True),
+        ("ema", True),
+        ({"spectral-norm": {"networks": "generators"}}, True),
+        ("gradient-penalty", False),
+        ("r1", False),
+        ("spectral-norm", False),
+        ("weight-clipping", False),
+    ],
+)
 def test_a_distance_is_warned_of_if_nothing_bounds_the_slopes(make_run, tiny, loss, trick, warned):
     run = make_run(tiny(loss=loss, tricks=[trick] if trick else []))
     assert any("falls for ever" in warning.why for warning in run.experiment.warnings) == warned

@@ -1,7 +1,7 @@
 """What the papers prove of their losses, on densities of one variable, by sums over a grid.
 
-Each density lives on the same grid. The discriminator is as free as can be: its logits at the grid's points are found by
-Newton's method, on the losses' own values, so that nothing but the losses decides where they end.
+Each density lives on the same grid. The discriminator is as free as can be: its logits at the grid's points are found
+by Newton's method, on the losses' own values, so that nothing but the losses decides where they end.
 """
 
 import math
@@ -81,8 +81,13 @@ def optimal_logits(loss, p, q):
         total = (discriminator_integrand(loss, logits, p, q) / (p + q)).sum()
         (grad,) = torch.autograd.grad(total, logits, create_graph=True)
         rows = grad.reshape(len(X), numbers)
-        hessian = torch.stack([torch.autograd.grad(rows[:, k].sum(), logits, retain_graph=True)[0].reshape(len(X), numbers)
-                               for k in range(numbers)], 1)  # (N, K, K)  # fmt: skip
+        hessian = torch.stack(
+            [
+                torch.autograd.grad(rows[:, k].sum(), logits, retain_graph=True)[0].reshape(len(X), numbers)
+                for k in range(numbers)
+            ],
+            1,
+        )  # (N, K, K)
         move = torch.linalg.pinv(hessian) @ rows[:, :, None]  # (N, K, 1): two-class has a direction without curvature
         logits = (logits - move.reshape(logits.shape)).detach().requires_grad_()
     return logits.detach()
@@ -119,7 +124,9 @@ def test_the_value_at_the_optimal_discriminator_is_that_of_the_jensen_shannon_di
 @pytest.mark.parametrize("factory", CROSS_ENTROPIES)
 def test_the_value_of_equal_densities_is_minus_log_4(factory):
     loss, p = factory(), mixture()
-    assert -integral(discriminator_integrand(loss, optimal_logits(loss, p, p), p, p)) == pytest.approx(-math.log(4), abs=1e-9)
+    assert -integral(discriminator_integrand(loss, optimal_logits(loss, p, p), p, p)) == pytest.approx(
+        -math.log(4), abs=1e-9
+    )
 
 
 def test_the_minimax_generator_minimises_the_very_value_that_the_discriminator_maximises():
@@ -132,14 +139,17 @@ def test_the_minimax_generator_minimises_the_very_value_that_the_discriminator_m
 
 
 def test_the_non_saturating_generator_minimises_kl_minus_twice_jsd_to_first_order():
-    """Arjovsky and Bottou 2017, theorem 2.5: its gradient at the optimal discriminator is that of KL(q, p) - 2 JSD(p, q).
+    """Arjovsky and Bottou 2017, theorem 2.5: its gradient at the optimal discriminator is that of KL(q, p) - 2 JSD(p,
+    q).
 
     q is the normal of mean m; D is that of m = 0.3, held fixed. The derivative in m is taken by central differences.
     """
     p, m, h = normal(0.5, 1), 0.3, 1e-4
     loss = NonSaturating()
     logits = optimal_logits(loss, p, normal(m, 1))
-    slope = (generator_value(loss, logits, normal(m + h, 1)) - generator_value(loss, logits, normal(m - h, 1))) / (2 * h)
+    slope = (generator_value(loss, logits, normal(m + h, 1)) - generator_value(loss, logits, normal(m - h, 1))) / (
+        2 * h
+    )
     divergences = [kl(normal(m + d, 1), p) - 2 * jsd(p, normal(m + d, 1)) for d in (h, -h)]
     assert slope == pytest.approx((divergences[0] - divergences[1]) / (2 * h), rel=1e-4)
     assert abs(slope) > 0.01
@@ -177,7 +187,10 @@ def test_two_class_is_cross_entropy_on_the_difference_of_its_outputs():
 
 
 def test_the_boundary_seeking_generator_has_half_the_mean_squared_log_ratio():
-    """p, q normal of means m, -m: log p/q = 2 m x, and E_q x^2 = 1 + m^2, so half of 4 m^2 (1 + m^2). m = 1/2: 0.625."""
+    """p, q normal of means m, -m: log p/q = 2 m x, and E_q x^2 = 1 + m^2, so half of 4 m^2 (1 + m^2).
+
+    m = 1/2: 0.625.
+    """
     p, q = normal(0.5, 1), normal(-0.5, 1)
     loss = BoundarySeeking()
     assert generator_value(loss, optimal_logits(loss, p, q), q) == pytest.approx(0.625, abs=1e-6)
@@ -197,11 +210,14 @@ def test_the_optimal_least_squares_discriminator_is_the_mean_of_its_targets(targ
 
 
 @pytest.mark.parametrize("pair", range(len(PAIRS)))
-@pytest.mark.parametrize("loss", [LeastSquares(coding="pearson"), LeastSquares(a=0, b=2, c=1), LeastSquares(a=4, b=6, c=5)])
+@pytest.mark.parametrize(
+    "loss", [LeastSquares(coding="pearson"), LeastSquares(a=0, b=2, c=1), LeastSquares(a=4, b=6, c=5)]
+)
 def test_with_b_minus_c_1_and_b_minus_a_2_twice_the_objective_is_the_pearson_divergence(loss, pair):
     """Equations 4 to 7: C = E_p (D - c)^2 / 2 + E_q (D - c)^2 / 2, and 2 C = chi^2(p + q || 2 q).
 
-    There, chi^2(P || Q) is the integral of (Q - P)^2 / P. The first term of C does not depend on the generator's samples.
+    There, chi^2(P || Q) is the integral of (Q - P)^2 / P. The first term of C does not depend on the generator's
+    samples.
     """
     p, q = PAIRS[pair]
     logits = optimal_logits(loss, p, q)
@@ -216,7 +232,9 @@ def test_the_pearson_divergence_is_0_for_equal_densities_and_2_for_distant_ones(
     for p, q, expected in ((mixture(), mixture(), 0.0), (normal(4, 0.4), normal(-4, 0.4), 2.0)):
         q = q + 1e-300  # where both densities are 0 in float64, any D is optimal
         logits = optimal_logits(loss, p, q)
-        assert 2 * (generator_value(loss, logits, p) + generator_value(loss, logits, q)) == pytest.approx(expected, abs=1e-6)
+        assert 2 * (generator_value(loss, logits, p) + generator_value(loss, logits, q)) == pytest.approx(
+            expected, abs=1e-6
+        )
 
 
 def test_zero_one_coding_is_no_pearson_divergence():
@@ -232,16 +250,23 @@ def test_zero_one_coding_is_no_pearson_divergence():
 
 @pytest.mark.parametrize("pair", range(len(PAIRS)))
 def test_the_optimal_hinge_discriminator_is_the_sign_and_its_value_the_total_variation(pair):
-    """The values are convex and bend at -1 and 1 alone, so one of many logits is best: 1 where p > q, else -1. 2 - 2 TV."""
+    """The values are convex and bend at -1 and 1 alone, so one of many logits is best: 1 where p > q, else -1.
+
+    2 - 2 TV.
+    """
     p, q = PAIRS[pair]
     loss = Hinge()
     candidates = torch.linspace(-3, 3, 25, dtype=torch.float64)
-    table = torch.stack([discriminator_integrand(loss, torch.full_like(X, c.item()), p, q) for c in candidates])  # (25, N)
+    table = torch.stack(
+        [discriminator_integrand(loss, torch.full_like(X, c.item()), p, q) for c in candidates]
+    )  # (25, N)
     best, place = table.min(0)
     apart = (p - q).abs() > 1e-9 * (p + q)
     assert torch.equal(candidates[place][apart], (p - q).sign()[apart])
     total_variation = integral((p - q).abs()) / 2
-    assert integral(best) == pytest.approx(2 - 2 * total_variation, abs=1e-7)  # the grid cuts off 2e-8 of the widest density
+    assert integral(best) == pytest.approx(
+        2 - 2 * total_variation, abs=1e-7
+    )  # the grid cuts off 2e-8 of the widest density
 
 
 def test_the_best_critic_of_slope_1_finds_the_wasserstein_distance():
@@ -260,14 +285,17 @@ def test_the_best_critic_of_slope_1_finds_the_wasserstein_distance():
     best = critic(-grad.sign())
     assert -integral(discriminator_integrand(loss, best, p, q)) == pytest.approx(math.sqrt(2 / math.pi), rel=1e-3)
     # the generator's value, up to the critic's mean on real samples, is the same distance
-    assert generator_value(loss, best, q) - generator_value(loss, best, p) == pytest.approx(math.sqrt(2 / math.pi), rel=1e-3)
+    assert generator_value(loss, best, q) - generator_value(loss, best, p) == pytest.approx(
+        math.sqrt(2 / math.pi), rel=1e-3
+    )
 
 
 def test_the_optimal_softmax_logit_is_the_log_of_the_share_of_real_samples():
     """A batch of copies of two samples: one real 3 times and fake once, the other real once and fake 3 times.
 
-    Copies share a logit. The best softmax gives the four copies of the first 3/4 of the weight in all, those of the second
-    1/4, so that the logits differ by log 3: the logs of the shares of real samples, 3/4 and 1/4, up to a constant.
+    Copies share a logit. The best softmax gives the four copies of the first 3/4 of the weight in all, those of the
+    second 1/4, so that the logits differ by log 3: the logs of the shares of real samples, 3/4 and 1/4, up to a
+    constant.
     """
     logits = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], max_iter=100, tolerance_grad=1e-12, line_search_fn="strong_wolfe")

@@ -45,10 +45,15 @@ def test_a_maxout_unit_is_the_largest_of_its_pieces():
         # PacGAN2: 4 numbers instead of 2 go in
         (MaxoutDiscriminator, Interface(POINTS, pack=2), {"widths": (200, 200, 200)}, 407_201),
         # 2 * 400, three times 400 * 400, four BatchNorms of 2 * 400, 400 * 2 + 2
-        (RectifierGenerator, Interface(Space("latent", (2,)), POINTS), {"widths": (400, 400, 400, 400), "norm": "batch"}, 484_802),
+        (
+            RectifierGenerator,
+            Interface(Space("latent", (2,)), POINTS),
+            {"widths": (400, 400, 400, 400), "norm": "batch"},
+            484_802,
+        ),
     ],
     ids=["Goodfellow D", "Goodfellow G", "Mirza D", "Mirza G", "PacGAN D", "PacGAN2 D", "PacGAN G"],
-)  # fmt: skip
+)
 def test_networks_have_the_parameters_of_the_papers_layers(factory, interface, parameters, expected):
     assert count(factory, interface, **parameters) == expected
 
@@ -57,8 +62,12 @@ def test_networks_have_the_parameters_of_the_papers_layers(factory, interface, p
 def test_labels_reach_both_networks(given_width):
     torch.manual_seed(0)  # of other weights, the largest of a few pieces may be one that no label moves
     x, z = torch.randn(2, 1, 28, 28), torch.randn(2, 100)
-    discriminator = MaxoutDiscriminator(Interface(MNIST, given=(LABELS,)), widths=(4,), given_width=given_width, joint=(4,))
-    generator = RectifierGenerator(Interface(LATENT, MNIST, given=(LABELS,)), widths=(4,), given_width=given_width, joint=(4,))
+    discriminator = MaxoutDiscriminator(
+        Interface(MNIST, given=(LABELS,)), widths=(4,), given_width=given_width, joint=(4,)
+    )
+    generator = RectifierGenerator(
+        Interface(LATENT, MNIST, given=(LABELS,)), widths=(4,), given_width=given_width, joint=(4,)
+    )
     first, second = (torch.full((2,), label) for label in (0, 7))
     assert not torch.equal(discriminator(x, first).logits, discriminator(x, second).logits)
     assert not torch.equal(generator(z, first), generator(z, second))

@@ -25,11 +25,15 @@ def test_the_calibration_does_not_depend_on_how_many_of_each_there_are():
 def test_scores_that_tell_all_apart_or_nothing_stay_finite():
     assert all(map(math.isfinite, calibration(torch.full((5,), 9.0), torch.full((5,), -9.0))))
     assert calibration(torch.zeros(5), torch.zeros(5)) == (pytest.approx(0), pytest.approx(0))
-    assert calibration(torch.tensor([-1.0, -2.0]), torch.tensor([1.0, 2.0]))[0] == 0, "a discriminator that is wrong says nothing"
+    assert calibration(torch.tensor([-1.0, -2.0]), torch.tensor([1.0, 2.0]))[0] == 0, (
+        "a discriminator that is wrong says nothing"
+    )
 
 
 def test_a_chain_by_hand():
-    """From 0: the proposal of score -1 is taken with probability e^-1 = 0.37: not at 0.5; then 2 always, then 1 if 0.3 < e^-1."""
+    """From 0: the proposal of score -1 is taken with probability e^-1 = 0.37: not at 0.5; then 2 always, then 1 if 0.3
+    < e^-1.
+    """
     scores = torch.tensor([[-1.0], [2.0], [1.0]])
     assert last_states(scores, torch.tensor([0.0]), torch.tensor([[0.5], [0.99], [0.3]])).tolist() == [2]
     assert last_states(scores, torch.tensor([0.0]), torch.tensor([[0.5], [0.99], [0.4]])).tolist() == [1]
@@ -56,12 +60,20 @@ def test_chains_on_density_ratios_end_at_data():
 def test_samples_move_to_where_the_discriminator_takes_them_for_real(tiny, make_run):
     """A generator that is the identity, data around (2, 0), a discriminator that looks at the first coordinate alone."""
     linear = {"mlp": {"widths": [], "norm": "none"}}
-    recipe = tiny(variant={"gan": {"latent": 2}}, generator=linear, discriminator=linear, dataset={"ring": {"modes": 1, "radius": 2, "sd": 0.2, "count": 2000}})
+    recipe = tiny(
+        variant={"gan": {"latent": 2}},
+        generator=linear,
+        discriminator=linear,
+        dataset={"ring": {"modes": 1, "radius": 2, "sd": 0.2, "count": 2000}},
+    )
     means = []
     for tricks in ([], [{"metropolis-hastings": {"proposals": 50}}]):
         run = make_run({**recipe, "tricks": tricks})
         with torch.no_grad():
-            layers = {"generator": run.engine.modules["generator"].output[0], "discriminator": run.engine.modules["discriminator"].output}
+            layers = {
+                "generator": run.engine.modules["generator"].output[0],
+                "discriminator": run.engine.modules["discriminator"].output,
+            }
             for name, weight in (("generator", torch.eye(2)), ("discriminator", torch.tensor([[1.0, 0.0]]))):
                 layers[name].weight.copy_(weight)
                 layers[name].bias.zero_()
@@ -83,8 +95,16 @@ def test_a_sample_does_not_depend_on_how_many_are_asked_for(tiny, make_run):
 
 
 def test_training_and_labels_are_left_alone(tiny, make_run):
-    small = {"dataset": {"digits": {"size": 8}}, "variant": {"cgan": {"latent": 4}}, "generator": {"mlp": {"widths": [8]}}, "discriminator": {"mlp": {"widths": [8]}}}
-    with_it, without = make_run(tiny(**small, tricks=[{"metropolis-hastings": {"proposals": 5}}])), make_run(tiny(**small))
+    small = {
+        "dataset": {"digits": {"size": 8}},
+        "variant": {"cgan": {"latent": 4}},
+        "generator": {"mlp": {"widths": [8]}},
+        "discriminator": {"mlp": {"widths": [8]}},
+    }
+    with_it, without = (
+        make_run(tiny(**small, tricks=[{"metropolis-hastings": {"proposals": 5}}])),
+        make_run(tiny(**small)),
+    )
     for run in (with_it, without):
         run.engine.step(0)
         run.studio.turn(4)

@@ -30,7 +30,9 @@ def meta(factory, interface: Interface, **kwargs) -> nn.Module:
         return factory(interface, **kwargs)
 
 
-@pytest.mark.parametrize(("channels", "generator", "discriminator"), [(3, 3_576_704, 2_765_568), (1, 3_574_656, 2_763_520)])
+@pytest.mark.parametrize(
+    ("channels", "generator", "discriminator"), [(3, 3_576_704, 2_765_568), (1, 3_574_656, 2_763_520)]
+)
 def test_dcgan_at_64_pixels_has_the_parameters_of_the_reference(channels, generator, discriminator):
     assert count(DCGANGenerator, Interface(LATENT, image(channels, 64))) == generator
     assert count(DCGANDiscriminator, Interface(image(channels, 64))) == discriminator
@@ -56,7 +58,9 @@ def test_lecture_perceptrons_have_the_layers_of_the_lecture():
     assert all(layer.eps == 1e-5 for layer in generator.modules() if isinstance(layer, nn.BatchNorm1d))
     assert isinstance(list(generator.modules())[-1], nn.Tanh)
     discriminator = meta(MLPDiscriminator, Interface(image(1, 28)))
-    sizes = [(layer.in_features, layer.out_features) for layer in discriminator.modules() if isinstance(layer, nn.Linear)]
+    sizes = [
+        (layer.in_features, layer.out_features) for layer in discriminator.modules() if isinstance(layer, nn.Linear)
+    ]
     assert sizes == [(784, 512), (512, 256), (256, 1)]
 
 
@@ -99,7 +103,10 @@ def test_dcgan_has_no_bias_and_no_sigmoid():
 
 def test_dcgan_without_batch_statistics():
     for norm in ("none", "instance"):
-        for network in (DCGANGenerator(Interface(LATENT, image(1, 16)), width=4, norm=norm), DCGANDiscriminator(Interface(image(1, 16)), width=4, norm=norm)):
+        for network in (
+            DCGANGenerator(Interface(LATENT, image(1, 16)), width=4, norm=norm),
+            DCGANDiscriminator(Interface(image(1, 16)), width=4, norm=norm),
+        ):
             assert not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
 
 
@@ -143,7 +150,9 @@ def test_patchgan_modules_stand_where_reference_weights_expect_them():
 @pytest.mark.parametrize("padding", ["reflect", "replicate", "zero"])
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_resnet_translator_keeps_the_size(padding, norm):
-    network = ResnetTranslator(Interface(Space("image", (1, 8, 12)), Space("image", (3, 8, 12))), blocks=1, width=4, norm=norm, padding=padding)
+    network = ResnetTranslator(
+        Interface(Space("image", (1, 8, 12)), Space("image", (3, 8, 12))), blocks=1, width=4, norm=norm, padding=padding
+    )
     y = network(torch.randn(2, 1, 8, 12))
     assert y.shape == (2, 3, 8, 12)
     assert y.abs().max() <= 1
@@ -170,7 +179,9 @@ DISCRIMINATORS = [
 @pytest.mark.parametrize(("factory", "parameters"), DISCRIMINATORS)
 def test_discriminators_serve_conditions_heads_packs_and_vector_logits(factory, parameters):
     space = image(2, 16)
-    interface = Interface(space, given=(image(1, 16), LABELS, Space("points", (3,))), heads={"class": 10, "code": 2}, logits=5)
+    interface = Interface(
+        space, given=(image(1, 16), LABELS, Space("points", (3,))), heads={"class": 10, "code": 2}, logits=5
+    )
     given = (torch.randn(4, 1, 16, 16), torch.arange(4), torch.randn(4, 3))
     output = factory(interface, **parameters)(torch.randn(4, 2, 16, 16), *given)
     assert output.logits.shape[:2] == (4, 5)
@@ -182,7 +193,12 @@ def test_discriminators_serve_conditions_heads_packs_and_vector_logits(factory, 
 @pytest.mark.parametrize(("factory", "parameters"), DISCRIMINATORS)
 def test_a_packed_discriminator_takes_what_is_given_packed_too(factory, parameters):
     packed = factory(Interface(image(1, 16), given=(image(1, 16), LABELS), pack=2), **parameters)
-    assert packed(torch.randn(3, 2, 16, 16), torch.randn(3, 2, 16, 16), torch.zeros(3, 2, dtype=torch.long)).logits.shape[0] == 3
+    assert (
+        packed(torch.randn(3, 2, 16, 16), torch.randn(3, 2, 16, 16), torch.zeros(3, 2, dtype=torch.long)).logits.shape[
+            0
+        ]
+        == 3
+    )
 
 
 @pytest.mark.parametrize(("factory", "parameters"), DISCRIMINATORS)

@@ -81,7 +81,10 @@ def test_images_of_any_size_are_given_back(shape):
     output = network(torch.rand(2, *shape))
     assert network.autoencoder.decode(output.features[-1]).shape == (2, *shape)
     steps = sides(shape[1:])
-    assert [tuple(f.shape) for f in output.features] == [*((2, 4 * (i + 1), *side) for i, side in enumerate(steps)), (2, 6)]
+    assert [tuple(f.shape) for f in output.features] == [
+        *((2, 4 * (i + 1), *side) for i, side in enumerate(steps)),
+        (2, 6),
+    ]
 
 
 def test_features_are_the_encoders_and_the_code_is_last():
@@ -135,10 +138,14 @@ def test_several_logits_are_refused_because_a_sample_has_one_error():
         make(Interface(POINTS, logits=2))
 
 
-@pytest.mark.parametrize("interface", [
-    Interface(POINTS, given=(LABELS,), pack=2), Interface(LATENT),
-    Interface(image(3, 28), given=(LABELS, image(1, 28)), heads={"class": 3}, pack=2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "interface",
+    [
+        Interface(POINTS, given=(LABELS,), pack=2),
+        Interface(LATENT),
+        Interface(image(3, 28), given=(LABELS, image(1, 28)), heads={"class": 3}, pack=2),
+    ],
+)
 def test_it_runs_on_the_meta_device(interface):
     with torch.device("meta"):
         network = AutoencoderDiscriminator(interface)
@@ -181,7 +188,9 @@ def test_it_serves_every_stage(make_run, stage):
 
 
 def test_a_loss_that_raises_the_logits_of_real_samples_is_refused(make_run, tiny):
-    """What the refusal prevents: cross-entropy asks the autoencoder to fail on real samples, and cannot get fakes below log 2."""
+    """What the refusal prevents: cross-entropy asks the autoencoder to fail on real samples, and cannot get fakes below
+    log 2.
+    """
     network, x = make(Interface(POINTS)), torch.randn(64, 2)
     energy = network(x).logits.detach().requires_grad_()
     streams = [Stream(x, role, output=DiscriminatorOutput(energy)) for role in ("real", "fake")]

@@ -74,7 +74,9 @@ def test_r3gan_has_the_parameters_of_the_reference(name):
 
 
 def test_max_pooling_has_the_parameters_that_its_layers_have_by_hand():
-    """On 8 x 8 grey: 5*5*1*2 + 2 = 52, 5*5*2*4 + 4 = 204, 4*2*2*6 + 6 = 102, 6 + 1 = 7; back 3*6 + 6 = 24, 6*16 + 16 = 112, 202, 51."""
+    """On 8 x 8 grey: 5*5*1*2 + 2 = 52, 5*5*2*4 + 4 = 204, 4*2*2*6 + 6 = 102, 6 + 1 = 7; back 3*6 + 6 = 24, 6*16 + 16 =
+    112, 202, 51.
+    """
     small = {"width": 2, "dense": 6}
     assert parameters(MaxPoolDiscriminator, Interface(image(8, 1)), **small) == 52 + 204 + 102 + 7
     assert parameters(MaxPoolGenerator, Interface(latent(3), image(8, 1)), norm="none", **small) == 24 + 112 + 202 + 51
@@ -95,7 +97,9 @@ def test_began_gives_a_sample_back_and_its_energy_is_the_mean_absolute_error():
 def test_began_encodes_to_channels_that_grow_linearly_and_decodes_to_constant_ones():
     network = made(BEGANDiscriminator, Interface(image(32)), width=2, code=3)
     shapes = [tuple(layer.shape[1:]) for layer in network(torch.zeros(1, 3, 32, 32)).features]
-    assert shapes == [(2, 16, 16), (4, 8, 8), (6, 8, 8), (3,)], "the convolution of stride 2 belongs to the size above it"
+    assert shapes == [(2, 16, 16), (4, 8, 8), (6, 8, 8), (3,)], (
+        "the convolution of stride 2 belongs to the size above it"
+    )
     assert [layers[0].in_channels for layers in network.decoder.sizes] == [2, 2, 2]
     assert sides((28, 28)) == [(28, 28), (14, 14), (7, 7)]
 
@@ -150,7 +154,9 @@ def test_the_discriminator_has_two_halvings_at_32_pixels_and_two_blocks_that_kee
 
 def test_sum_pooling_is_64_times_mean_pooling_on_8_x_8():
     x = torch.randn(3, 3, 32, 32)
-    summed, mean = (made(SNGANDiscriminator, Interface(image(32)), width=4, pool=pool)(x).logits for pool in ("sum", "mean"))
+    summed, mean = (
+        made(SNGANDiscriminator, Interface(image(32)), width=4, pool=pool)(x).logits for pool in ("sum", "mean")
+    )
     assert torch.allclose(summed, 64 * mean, rtol=1e-4)
     assert float(summed.detach().abs().min()) > 0
 
@@ -193,8 +199,9 @@ def test_labels_are_projected_onto_the_features_of_the_discriminator():
 
 def test_the_last_convolution_of_a_block_is_zero_so_that_each_block_starts_as_the_identity():
     for network in (
-        made(R3GANGenerator, Interface(latent(4), image(16)), **NARROW), made(R3GANDiscriminator, Interface(image(16)), **NARROW),
-    ):  # fmt: skip
+        made(R3GANGenerator, Interface(latent(4), image(16)), **NARROW),
+        made(R3GANDiscriminator, Interface(image(16)), **NARROW),
+    ):
         blocks = [module for module in network.modules() if isinstance(module, Block)]
         assert len(blocks) == 3
         for block in blocks:
@@ -206,7 +213,9 @@ def test_the_last_convolution_of_a_block_is_zero_so_that_each_block_starts_as_th
 
 
 def test_a_block_starts_with_the_variance_that_its_depth_asks_for():
-    """16 blocks: gain 16^(-1/4) = 1/2, so that the deviation is GAIN / 2 / root(64) for 1 x 1 and GAIN / 2 / root(9 * 16) in groups of 16."""
+    """16 blocks: gain 16^(-1/4) = 1/2, so that the deviation is GAIN / 2 / root(64) for 1 x 1 and GAIN / 2 / root(9 *
+    16) in groups of 16.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         block = Block(64, 8, 2, total=16)

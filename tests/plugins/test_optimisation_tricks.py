@@ -28,15 +28,20 @@ def parameter(*values):
 def make_experiment(modules=None, games=(GAME,)):
     modules = nn.ModuleDict(modules or {})
     players = {name: Player(name, [name]) for name in ("discriminator", "generator")}
-    return SimpleNamespace(games=list(games), players=players, modules=modules, module=lambda name: modules.get_submodule(name))
+    return SimpleNamespace(
+        games=list(games), players=players, modules=modules, module=lambda name: modules.get_submodule(name)
+    )
 
 
 def make_turn(parameters, player="discriminator", *, step=0, experiment=None, lazy=False, mean=lambda tensor: tensor):
     experiment = experiment or make_experiment()
     engine = SimpleNamespace(
-        clock=Clock(total=100, batch=4, dataset=100), parameters={player: parameters}, experiment=experiment, modules=experiment.modules,
+        clock=Clock(total=100, batch=4, dataset=100),
+        parameters={player: parameters},
+        experiment=experiment,
+        modules=experiment.modules,
         mean_over_processes=lambda tensor: mean(tensor.detach()),
-    )  # fmt: skip
+    )
     phase = Phase(player, player, terms=(lambda turn: {}) if lazy else None)
     return Turn(engine, phase, step=step, draws=Draws(("test", step)), modules={}, batch_size=4)
 
@@ -44,7 +49,11 @@ def make_turn(parameters, player="discriminator", *, step=0, experiment=None, la
 def trained(run, count=4):
     for step in range(count):
         run.engine.step(step)
-    return {f"{name}.{key}": value for name, module in run.engine.modules.items() for key, value in module.state_dict().items()}
+    return {
+        f"{name}.{key}": value
+        for name, module in run.engine.modules.items()
+        for key, value in module.state_dict().items()
+    }
 
 
 # --- weight-clipping ------------------------------------------------------------------------------------------
@@ -119,12 +128,18 @@ def clipped(trick, *gradients, player="discriminator", step=0):
 
 def test_a_long_gradient_is_shortened_as_a_whole():
     """|(3, 0, 4)| = 5: times 2 / 5."""
-    assert clipped(GradientClipping(max_norm=2.0), [3.0, 0.0], [4.0]) == [pytest.approx([1.2, 0.0]), pytest.approx([1.6])]
+    assert clipped(GradientClipping(max_norm=2.0), [3.0, 0.0], [4.0]) == [
+        pytest.approx([1.2, 0.0]),
+        pytest.approx([1.6]),
+    ]
 
 
 def test_a_short_gradient_is_left_alone_to_the_bit():
     assert clipped(GradientClipping(max_norm=5.0), [3.0, 0.0], [4.0]) == [[3.0, 0.0], [4.0]]
-    assert clipped(GradientClipping(), [0.1, -0.3], [1e-30]) == [torch.tensor([0.1, -0.3]).tolist(), torch.tensor([1e-30]).tolist()]
+    assert clipped(GradientClipping(), [0.1, -0.3], [1e-30]) == [
+        torch.tensor([0.1, -0.3]).tolist(),
+        torch.tensor([1e-30]).tolist(),
+    ]
 
 
 def test_a_gradient_of_0_stays_0():
@@ -133,7 +148,9 @@ def test_a_gradient_of_0_stays_0():
 
 def test_the_length_can_be_scheduled():
     """2 at the start, 1 at the end: 1.5 half-way, and |g| = 3."""
-    assert clipped(GradientClipping(max_norm=Scheduled({"linear": [2.0, 1.0]})), [3.0], step=50) == [pytest.approx([1.5])]
+    assert clipped(GradientClipping(max_norm=Scheduled({"linear": [2.0, 1.0]})), [3.0], step=50) == [
+        pytest.approx([1.5])
+    ]
 
 
 def test_only_the_named_players_are_clipped(make_run, tiny):
@@ -215,7 +232,9 @@ def regularised(weights, *, beta=0.5, player="generator", players=None, modules=
 
 
 def test_the_gradient_added_by_hand():
-    """W = (1 2; 3 4): W W' = (5 11; 11 25), off the diagonal 11; (0 11; 11 0) W = (33 44; 11 22); beta 0.5 times 2 is 1."""
+    """W = (1 2; 3 4): W W' = (5 11; 11 25), off the diagonal 11; (0 11; 11 0) W = (33 44; 11 22); beta 0.5 times 2 is
+    1.
+    """
     (found,) = regularised([parameter([1.0, 2.0], [3.0, 4.0])])
     assert torch.equal(found, torch.tensor([[34.0, 45.0], [12.0, 23.0]]))
 
@@ -243,7 +262,9 @@ def test_vectors_and_embeddings_are_left_out():
 
 
 def test_rows_of_one_number_are_left_out():
-    """Such as the lengths of weight normalisation, (out, 1) or (out, 1, 1, 1): their products would drive all of them to 0."""
+    """Such as the lengths of weight normalisation, (out, 1) or (out, 1, 1, 1): their products would drive all of them
+    to 0.
+    """
     lengths = [nn.Parameter(torch.tensor([2.0, 3.0]).reshape(2, *ones)) for ones in ([1], [1, 1, 1])]
     assert all(torch.equal(found, torch.ones_like(found)) for found in regularised(lengths))
 
@@ -251,7 +272,9 @@ def test_rows_of_one_number_are_left_out():
 def test_the_players_that_a_game_scores_are_regularised_unless_others_are_named():
     skewed = ([1.0, 2.0], [3.0, 4.0])
     assert torch.equal(regularised([parameter(*skewed)], player="discriminator")[0], torch.ones(2, 2))
-    assert not torch.equal(regularised([parameter(*skewed)], player="discriminator", players=["discriminator"])[0], torch.ones(2, 2))
+    assert not torch.equal(
+        regularised([parameter(*skewed)], player="discriminator", players=["discriminator"])[0], torch.ones(2, 2)
+    )
     assert torch.equal(regularised([parameter(*skewed)], players=["discriminator"])[0], torch.ones(2, 2))
 
 
@@ -270,7 +293,9 @@ def balanced(terms, held, *, experiment=None, mean=lambda tensor: tensor, player
     turn = make_turn(held, player, experiment=experiment, mean=mean)
     turn.terms.update(terms)
     trick.losses(turn)
-    assert all(not isinstance(term.weight, torch.Tensor) or not term.weight.requires_grad for term in turn.terms.values())
+    assert all(
+        not isinstance(term.weight, torch.Tensor) or not term.weight.requires_grad for term in turn.terms.values()
+    )
     return {name: float(term.weight) for name, term in turn.terms.items()}
 
 
@@ -332,7 +357,10 @@ def test_the_norms_are_averaged_over_processes():
 
 
 def test_at_last_measures_at_the_last_weight_of_each_network():
-    """w2 w1 x with w1 = 2, w2 = 4: a = 3 w2 w1 has norm 6 at w2; b = w2 w1 + 8 w1 has norm 2 there. Mean 4: 2/3 and 2."""
+    """w2 w1 x with w1 = 2, w2 = 4: a = 3 w2 w1 has norm 6 at w2; b = w2 w1 + 8 w1 has norm 2 there.
+
+    Mean 4: 2/3 and 2.
+    """
     first, last = nn.Linear(1, 1, bias=False), nn.Linear(1, 1)
     nn.init.constant_(first.weight, 2.0)
     nn.init.constant_(last.weight, 4.0)
@@ -360,14 +388,18 @@ def test_it_comes_after_tricks_that_add_terms_wherever_it_stands(make_run, tiny)
 
 
 def test_a_balanced_cyclegan_pulls_alike(make_run, small_cyclegan):
-    """After it the gradients of both games, both cycle terms and both identity terms have one norm: the mean of what they were."""
+    """After it the gradients of both games, both cycle terms and both identity terms have one norm: the mean of what
+    they were.
+    """
     run = make_run(small_cyclegan(tricks=["loss-balance"]))
     (phase,) = [phase for phase in run.experiment.phases if phase.player == "generator"]
     norms = {}
 
     def look(turn):
         for name, term in turn.terms.items():
-            grads = torch.autograd.grad(term.weight * term.value, run.engine.parameters["generator"], retain_graph=True, allow_unused=True)
+            grads = torch.autograd.grad(
+                term.weight * term.value, run.engine.parameters["generator"], retain_graph=True, allow_unused=True
+            )
             norms[name] = float(sum(g.square().sum() for g in grads if g is not None).sqrt())
 
     backward = run.engine.backward
@@ -381,9 +413,13 @@ def test_a_balanced_cyclegan_pulls_alike(make_run, small_cyclegan):
 
 
 ALL = [
-    "gradient-clipping", "historical-averaging", "orthogonal-regularisation", "loss-balance", "weight-clipping",
+    "gradient-clipping",
+    "historical-averaging",
+    "orthogonal-regularisation",
+    "loss-balance",
+    "weight-clipping",
     {"unrolling": {"steps": 2}},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("train", [{"accumulate": 2}, {"batches": "joint"}, {"precision": "bfloat16"}])

@@ -40,7 +40,9 @@ def test_what_is_given_is_joined_likewise():
     call = packed(2, x=torch.zeros(4, 2), given=(labels, vectors, images))
     assert call.given[0].tolist() == [[0, 1], [2, 3]]
     assert call.given[1].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert torch.equal(call.given[2], torch.stack([torch.cat([images[0], images[1]]), torch.cat([images[2], images[3]])]))
+    assert torch.equal(
+        call.given[2], torch.stack([torch.cat([images[0], images[1]]), torch.cat([images[2], images[3]])])
+    )
 
 
 def test_the_weight_of_a_pack_is_the_mean_of_its_samples():
@@ -70,7 +72,11 @@ def test_only_packs_of_several_are_called_packed():
 
 
 SPACE = Space("image", (1, 16, 16))
-NETWORKS = {"mlp": MLPDiscriminator, "dcgan": DCGANDiscriminator, "patchgan": lambda interface: PatchGAN(interface, layers=1, width=4)}
+NETWORKS = {
+    "mlp": MLPDiscriminator,
+    "dcgan": DCGANDiscriminator,
+    "patchgan": lambda interface: PatchGAN(interface, layers=1, width=4),
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -113,7 +119,10 @@ def in_a_turn(run):
 
 
 def test_a_penalty_takes_one_norm_a_pack(tiny, make_run):
-    """On D = w . (x1, x2) the gradient of a pack is w, whichever samples are in it: its norm is that of w, not of one half."""
+    """On D = w .
+
+    (x1, x2) the gradient of a pack is w, whichever samples are in it: its norm is that of w, not of one half.
+    """
     run = make_run(tiny(discriminator="linear", tricks=["packing"]), {"discriminator.linear": Linear})
     turn = in_a_turn(run)
     round = turn.rounds[0]
@@ -149,11 +158,13 @@ def test_a_batch_that_is_no_whole_number_of_packs_is_refused(tiny, make_run, bat
         packed(2, 2, x=torch.zeros(batch_size, 2))
     with pytest.raises(RefusedError, match="packs of 4") as error:
         make_run(tiny(tricks=["packing", "packing"], train={"batch_size": batch_size}))
-    assert error.value.refusals[0].instead == {3: "train.batch_size: 4, or another m", 6: "train.batch_size: 4 or 8, or another m"}[batch_size]
+    assert (
+        error.value.refusals[0].instead
+        == {3: "train.batch_size: 4, or another m", 6: "train.batch_size: 4 or 8, or another m"}[batch_size]
+    )
 
 
 def test_two_instances_train_packs_of_four(tiny, make_run):
     run = make_run(tiny(tricks=["packing", "packing"]))
     assert run.experiment.description.networks["discriminator"].interface.pack == 4
     assert in_a_turn(run).rounds[0].of("fake")[0].logits.shape == (2,)
-

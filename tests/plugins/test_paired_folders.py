@@ -87,7 +87,9 @@ def test_test_pictures_come_whole_and_in_order(files, twins):
 
 
 def test_kept_in_memory_pairs_are_the_same(files, twins):
-    streamed, kept = (PairedFolders(files, "train", root="set", size=8, load_size=10, channels=1, in_memory=m) for m in (False, True))
+    streamed, kept = (
+        PairedFolders(files, "train", root="set", size=8, load_size=10, channels=1, in_memory=m) for m in (False, True)
+    )
     first, second = (Reader(data, (1,), batch_rows=4).get(4) for data in (streamed, kept))
     assert streamed.spaces["b"].shape == (1, 8, 8)
     assert all(torch.equal(first[name], second[name]) for name in ("a", "b"))
@@ -127,7 +129,9 @@ def test_what_is_no_pair_is_named(files, tmp_path):
     with pytest.raises(DataError, match="there is no such folder; it has to hold train and test, or trainA"):
         PairedFolders(files, "train", root="nowhere")
     save(tmp_path / "half" / "trainB" / "1.png", noise(1))
-    with pytest.raises(DataError, match="half: it holds no folder train, and no trainA; it has to hold train and test, or trainA"):
+    with pytest.raises(
+        DataError, match="half: it holds no folder train, and no trainA; it has to hold train and test, or trainA"
+    ):
         PairedFolders(files, "train", root="half")
     save(tmp_path / "set" / "trainA" / "1.png", noise(1))
     save(tmp_path / "set" / "trainA" / "2.png", noise(1))
@@ -179,10 +183,14 @@ def test_outlines_belong_to_their_digits(files):
 
 
 def test_outlines_of_another_data_sets_pictures(make_run, files):
-    """The scans by the way of the data set ``digits``, of two of its classes: the same pairs, and what they picture is known."""
+    """The scans by the way of the data set ``digits``, of two of its classes: the same pairs, and what they picture is
+    known.
+    """
     outlined = {"paired-digits": {"size": 8, "classes": [5, 3], "images": {"digits": {"size": 8}}}}
     networks = {"generator": {"mlp": {"widths": [4]}}, "discriminator": {"mlp": {"widths": [4]}}}
-    data = make_run({"variant": "cogan", "dataset": outlined, **networks, "train": {"device": "cpu"}}).experiment.dataset
+    data = make_run(
+        {"variant": "cogan", "dataset": outlined, **networks, "train": {"device": "cpu"}}
+    ).experiment.dataset
     plain = PairedDigits(files, "train", size=8, classes=[5, 3])
     assert all(torch.equal(data.tensors[name], plain.tensors[name]) for name in ("a", "b", "label"))
     assert (data.subjects, data.classes) == (plain.subjects, ["5", "3"])
@@ -191,16 +199,24 @@ def test_outlines_of_another_data_sets_pictures(make_run, files):
 # --- archives ---------------------------------------------------------------------------------------------------
 
 ARCHIVES = {  # bytes and pictures of the longer folder in training
-    "apple2orange": (78_456_409, 1019), "cezanne2photo": (279_885_071, 6287), "facades": (35_135_868, 400),
-    "iphone2dslr-flower": (339_964_458, 3325), "maps": (1_476_754_427, 1096), "monet2photo": (305_231_073, 6287),
-    "summer2winter-yosemite": (132_640_856, 1231), "ukiyoe2photo": (292_946_532, 6287), "vangogh2photo": (306_590_349, 6287),
-}  # fmt: skip
+    "apple2orange": (78_456_409, 1019),
+    "cezanne2photo": (279_885_071, 6287),
+    "facades": (35_135_868, 400),
+    "iphone2dslr-flower": (339_964_458, 3325),
+    "maps": (1_476_754_427, 1096),
+    "monet2photo": (305_231_073, 6287),
+    "summer2winter-yosemite": (132_640_856, 1231),
+    "ukiyoe2photo": (292_946_532, 6287),
+    "vangogh2photo": (306_590_349, 6287),
+}
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_an_archive_is_checked_before_it_is_here(name, monkeypatch):
     """Its file on the server has underscores, its size and length are recorded, and `--check` downloads nothing."""
-    monkeypatch.setattr("ganrun_plugins.datasets.horse2zebra.fetch", lambda *args, **how: pytest.fail("a check must not download"))
+    monkeypatch.setattr(
+        "ganrun_plugins.datasets.horse2zebra.fetch", lambda *args, **how: pytest.fail("a check must not download")
+    )
     recipe = load_recipe({"variant": "cyclegan", "dataset": name, "train": {"device": "cpu"}}, catalog=Catalog())
     archive = recipe.dataset.component.factory.archive
     assert issubclass(recipe.dataset.component.factory, Horse2Zebra)
@@ -212,5 +228,9 @@ def test_an_archive_is_checked_before_it_is_here(name, monkeypatch):
 
 
 def test_no_two_archives_are_one():
-    found = [thing.archive for thing in vars(unpaired_archives).values() if isinstance(thing, type) and issubclass(thing, Horse2Zebra)]
+    found = [
+        thing.archive
+        for thing in vars(unpaired_archives).values()
+        if isinstance(thing, type) and issubclass(thing, Horse2Zebra)
+    ]
     assert len({archive.sha256 for archive in found}) == len({archive.name for archive in found}) == len(found) == 10

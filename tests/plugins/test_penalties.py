@@ -36,7 +36,9 @@ class Linear(nn.Module):
     def forward(self, x, *given):
         self.seen.append((x.detach().clone(), given))
         logits = x.flatten(1) @ self.w.flatten() + self.b  # (B,)
-        return DiscriminatorOutput(logits if self.patches == 1 else logits.reshape(-1, 1, 1, 1).expand(-1, 1, 1, self.patches))
+        return DiscriminatorOutput(
+            logits if self.patches == 1 else logits.reshape(-1, 1, 1, 1).expand(-1, 1, 1, self.patches)
+        )
 
 
 class Quadratic(nn.Module):
@@ -69,13 +71,27 @@ class Known:
 def stand(discriminator, real, fake, *, loss=None, tricks=(), draws=None, step=0):
     """A turn of the discriminator with one round, without a run around it."""
     engine = SimpleNamespace(
-        modules={"discriminator": discriminator}, hooks=event_manager(list(tricks)), loss=loss or NonSaturating(),
-        device=torch.device("cpu"), settings=SimpleNamespace(batches="separate"), seed_forward=lambda turn: 0, clock=Clock(100, 4, 100),
-    )  # fmt: skip
+        modules={"discriminator": discriminator},
+        hooks=event_manager(list(tricks)),
+        loss=loss or NonSaturating(),
+        device=torch.device("cpu"),
+        settings=SimpleNamespace(batches="separate"),
+        seed_forward=lambda turn: 0,
+        clock=Clock(100, 4, 100),
+    )
     draws = draws or Draws(("test", step))
-    turn = Turn(engine, Phase("discriminator", "discriminator"), step=step, draws=draws, modules=engine.modules, batch_size=len(real))
+    turn = Turn(
+        engine,
+        Phase("discriminator", "discriminator"),
+        step=step,
+        draws=draws,
+        modules=engine.modules,
+        batch_size=len(real),
+    )
     game = Game("adversarial", "discriminator", "discriminator", ["generator"])
-    turn.rounds = [Round(game, "discriminator", [Stream(torch.as_tensor(real), "real"), Stream(torch.as_tensor(fake), "fake")])]
+    turn.rounds = [
+        Round(game, "discriminator", [Stream(torch.as_tensor(real), "real"), Stream(torch.as_tensor(fake), "fake")])
+    ]
     return turn
 
 
@@ -99,21 +115,24 @@ REAL, FAKE = torch.tensor([[1.0, 2.0], [0.5, -1.0]]), torch.tensor([[-3.0, 0.0],
 # --- on D(x) = w.x + b with w = (3, 4): the slope is w everywhere, of norm 5 ------------------------------------------
 
 
-@pytest.mark.parametrize(("trick", "value", "gradient"), [
-    (GradientPenalty(weight=1.0), 16.0, [4.8, 6.4]),  # (5 - 1)^2; 2 (5 - 1) w / 5
-    (GradientPenalty(weight=10.0), 16.0, [48.0, 64.0]),
-    (GradientPenalty(weight=1.0, target=7.0), 4.0, [-2.4, -3.2]),  # (5 - 7)^2; 2 (5 - 7) w / 5
-    (GradientPenalty(weight=1.0, one_sided=True), 16.0, [4.8, 6.4]),
-    (GradientPenalty(weight=1.0, one_sided=True, target=7.0), 0.0, [0.0, 0.0]),  # 5 is below the target
-    (ZeroCentredPenalty(weight=1.0), 25.0, [6.0, 8.0]),  # |w|^2; 2 w
-    (ZeroCentredPenalty(weight=10.0), 25.0, [60.0, 80.0]),
-    (R1(gamma=1.0), 12.5, [3.0, 4.0]),  # |w|^2 / 2; w
-    (R1(gamma=10.0), 12.5, [30.0, 40.0]),
-    (R2(gamma=10.0), 12.5, [30.0, 40.0]),
-    (DraganPenalty(weight=1.0), 16.0, [4.8, 6.4]),
-    (DraganPenalty(weight=10.0, noise="normal"), 16.0, [48.0, 64.0]),
-    (DraganPenalty(weight=1.0, target=5.0), 0.0, [0.0, 0.0]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("trick", "value", "gradient"),
+    [
+        (GradientPenalty(weight=1.0), 16.0, [4.8, 6.4]),  # (5 - 1)^2; 2 (5 - 1) w / 5
+        (GradientPenalty(weight=10.0), 16.0, [48.0, 64.0]),
+        (GradientPenalty(weight=1.0, target=7.0), 4.0, [-2.4, -3.2]),  # (5 - 7)^2; 2 (5 - 7) w / 5
+        (GradientPenalty(weight=1.0, one_sided=True), 16.0, [4.8, 6.4]),
+        (GradientPenalty(weight=1.0, one_sided=True, target=7.0), 0.0, [0.0, 0.0]),  # 5 is below the target
+        (ZeroCentredPenalty(weight=1.0), 25.0, [6.0, 8.0]),  # |w|^2; 2 w
+        (ZeroCentredPenalty(weight=10.0), 25.0, [60.0, 80.0]),
+        (R1(gamma=1.0), 12.5, [3.0, 4.0]),  # |w|^2 / 2; w
+        (R1(gamma=10.0), 12.5, [30.0, 40.0]),
+        (R2(gamma=10.0), 12.5, [30.0, 40.0]),
+        (DraganPenalty(weight=1.0), 16.0, [4.8, 6.4]),
+        (DraganPenalty(weight=10.0, noise="normal"), 16.0, [48.0, 64.0]),
+        (DraganPenalty(weight=1.0, target=5.0), 0.0, [0.0, 0.0]),
+    ],
+)
 def test_on_a_linear_discriminator(trick, value, gradient):
     term, grads = paid(trick, stand(Linear([3.0, 4.0], 0.5), REAL, FAKE))
     assert term.value.item() == value
@@ -167,7 +186,10 @@ def test_roth_stays_finite_where_the_discriminator_is_certain():
 
 
 def test_r1_on_a_quadratic_discriminator():
-    """x = (1, 2): g = Ax = (4, 7), 65 / 2; gradient in A (g x' + x g') / 2 = [[4, 7.5], [7.5, 14]]. x = 0 halves the mean."""
+    """x = (1, 2): g = Ax = (4, 7), 65 / 2; gradient in A (g x' + x g') / 2 = [[4, 7.5], [7.5, 14]].
+
+    x = 0 halves the mean.
+    """
     a = [[2.0, 1.0], [1.0, 3.0]]
     term, grads = paid(R1(gamma=1.0), stand(Quadratic(a), [[1.0, 2.0]], [[9.0, 9.0]]))
     assert term.value.item() == 32.5
@@ -184,7 +206,10 @@ def test_r2_is_r1_at_the_fakes():
 
 
 IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
-LINES = {"real": [[0.0, 0.0], [5.0, 0.0]], "fake": [[12.0, 16.0], [5.0, 24.0]]}  # at e = 1/4 and 1/2: (3, 4) and (5, 12)
+LINES = {
+    "real": [[0.0, 0.0], [5.0, 0.0]],
+    "fake": [[12.0, 16.0], [5.0, 24.0]],
+}  # at e = 1/4 and 1/2: (3, 4) and (5, 12)
 
 
 def test_gp_at_known_points_of_the_lines():
@@ -206,7 +231,10 @@ def test_zero_centred_penalty_at_known_points_of_the_lines():
 
 
 def test_dragan_at_known_points_near_the_real_ones():
-    """Numbers 0, 0, 2, 2 have a population sd of 1. scale 0.5: x + a * 0.5 * u, with a the sample's and u the number's."""
+    """Numbers 0, 0, 2, 2 have a population sd of 1.
+
+    scale 0.5: x + a * 0.5 * u, with a the sample's and u the number's.
+    """
     draws = Known(dragan_penalty=[[0.0, 1.0], [0.5, 1.0]], dragan_penalty_share=[1.0, 0.5])
     turn = stand(Quadratic(IDENTITY), [[0.0, 0.0], [2.0, 2.0]], FAKE, draws=draws)
     term, _ = paid(DraganPenalty(weight=1.0), turn)
@@ -228,7 +256,10 @@ def test_dragan_with_normal_noise_moves_to_all_sides_by_its_own_scale():
 
 
 def test_gp_takes_one_norm_over_channels_height_and_width_of_a_sample():
-    """w is 0.5 at each of 4 x 2 x 2 numbers: |w|^2 = 16 / 4, norm 2, (2 - 1)^2. Over channels alone each norm were 1 and the value 0."""
+    """w is 0.5 at each of 4 x 2 x 2 numbers: |w|^2 = 16 / 4, norm 2, (2 - 1)^2.
+
+    Over channels alone each norm were 1 and the value 0.
+    """
     w = torch.full((4, 2, 2), 0.5).tolist()
     term, grads = paid(GradientPenalty(weight=1.0), stand(Linear(w), torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2)))
     assert term.value.item() == 1.0
@@ -278,13 +309,16 @@ def test_a_norm_has_a_unit_gradient_down_to_tiny_slopes():
     assert close(grad, [[0.0, 0.0], [0.6, 0.8]])
 
 
-@pytest.mark.parametrize(("trick", "value"), [
-    (GradientPenalty(), 196.0),  # (3 * 5 - 1)^2
-    (ZeroCentredPenalty(), 225.0),
-    (R1(), 112.5),
-    (R2(), 112.5),
-    (DraganPenalty(), 196.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("trick", "value"),
+    [
+        (GradientPenalty(), 196.0),  # (3 * 5 - 1)^2
+        (ZeroCentredPenalty(), 225.0),
+        (R1(), 112.5),
+        (R2(), 112.5),
+        (DraganPenalty(), 196.0),
+    ],
+)
 def test_a_patch_map_counts_by_its_sum(trick, value):
     """Three equal patches: the gradient of their sum is 3 w, of norm 15. Their mean would have the norm 5."""
     term, _ = paid(trick, stand(Linear([3.0, 4.0], patches=3), REAL, FAKE))
@@ -292,7 +326,9 @@ def test_a_patch_map_counts_by_its_sum(trick, value):
 
 
 def test_roths_log_likelihood_of_a_patch_map_is_the_sum_over_patches():
-    """D = 1/2 at each of three patches: grad log D is 3 * w / 2, of square 2.25 * 25; at fakes alike: their mean over 2."""
+    """D = 1/2 at each of three patches: grad log D is 3 * w / 2, of square 2.25 * 25; at fakes alike: their mean over
+    2.
+    """
     term, _ = paid(RothPenalty(), stand(Linear([3.0, 4.0], patches=3), torch.zeros(2, 2), torch.zeros(2, 2)))
     assert term.value.item() == 56.25
 
@@ -348,14 +384,18 @@ def test_the_slope_is_that_of_the_losss_score():
 
 
 def test_the_norm_of_one_logits_gradient_under_batch_statistics_is_not_that_of_the_samples_slope():
-    """What the refusal of BatchNorm prevents: a logit depends on the other samples, so the summed gradient is not its slope."""
+    """What the refusal of BatchNorm prevents: a logit depends on the other samples, so the summed gradient is not its
+    slope.
+    """
     torch.manual_seed(0)
 
     def slopes_of(norm):
         network = nn.Sequential(nn.Linear(2, 8), norm, nn.Tanh(), nn.Linear(8, 1))
         x = torch.randn(4, 2, requires_grad=True)
         logits = network(x)[:, 0]
-        own = torch.stack([torch.autograd.grad(logits[i], x, retain_graph=True)[0] for i in range(4)])  # logit, sample, D
+        own = torch.stack(
+            [torch.autograd.grad(logits[i], x, retain_graph=True)[0] for i in range(4)]
+        )  # logit, sample, D
         return own, torch.autograd.grad(logits.sum(), x)[0]
 
     own, summed = slopes_of(nn.BatchNorm1d(8))
@@ -388,6 +428,10 @@ def test_two_penalties_of_one_kind_have_a_term_and_points_of_their_own():
 def test_each_game_of_the_turns_player_has_a_term_and_the_generators_side_has_none():
     turn = stand(Linear([3.0, 4.0]), REAL, FAKE)
     other, mine = Game("other", "discriminator", "discriminator"), turn.rounds[0]
-    turn.rounds = [mine, Round(other, "discriminator", mine.streams), Round(Game("third", "discriminator", "g"), "generator", mine.streams)]
+    turn.rounds = [
+        mine,
+        Round(other, "discriminator", mine.streams),
+        Round(Game("third", "discriminator", "g"), "generator", mine.streams),
+    ]
     R1().losses(turn)
     assert list(turn.terms) == ["adversarial.r1", "other.r1"]

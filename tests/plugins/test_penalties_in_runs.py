@@ -34,7 +34,9 @@ def close(one, other):
 
 
 class Watch:
-    """Writes down the turns of a run: phase -> list of (step, term -> (value, weight)), and the format of penalties' logits."""
+    """Writes down the turns of a run: phase -> list of (step, term -> (value, weight)), and the format of penalties'
+    logits.
+    """
 
     def __init__(self):
         self.turns, self.formats = {}, set()
@@ -53,7 +55,8 @@ def watched(run):
     return next(trick for trick in run.experiment.tricks if isinstance(trick, Watch))
 
 
-# --- one optimiser step ---------------------------------------------------------------------------------------------------
+# --- one optimiser step
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_a_penalty_joins_the_optimiser_step_of_the_loss(tiny, make_run):
@@ -62,7 +65,10 @@ def test_a_penalty_joins_the_optimiser_step_of_the_loss(tiny, make_run):
     steps(engine_run, 5)
     generator, discriminator = by_hand.engine.modules["generator"], by_hand.engine.modules["discriminator"]
     settings = {"lr": 2e-4, "betas": (0.5, 0.999), "fused": True}
-    adam_d, adam_g = torch.optim.Adam(discriminator.parameters(), **settings), torch.optim.Adam(generator.parameters(), **settings)
+    adam_d, adam_g = (
+        torch.optim.Adam(discriminator.parameters(), **settings),
+        torch.optim.Adam(generator.parameters(), **settings),
+    )
     reader = by_hand.experiment.reader("discriminator", 8)
     for step in range(5):
         draws = Draws((0, 0, step, "discriminator", 0))
@@ -87,7 +93,12 @@ def test_micro_batches_pay_the_penalty_of_the_whole_batch(tiny, make_run):
     """Two micro-batches of 4 have the real samples, fakes and shares of one batch of 8."""
 
     def trained_with(**train):
-        return weights(steps(make_run(tiny(tricks=["gradient-penalty", "r1"], players=SGD, train={"precision": "float64", **train})), 2))
+        return weights(
+            steps(
+                make_run(tiny(tricks=["gradient-penalty", "r1"], players=SGD, train={"precision": "float64", **train})),
+                2,
+            )
+        )
 
     assert close(trained_with(batch_size=8), trained_with(batch_size=4, accumulate=2))
 
@@ -111,7 +122,9 @@ class SpectralDiscriminator(nn.Module):
     def __init__(self, interface):
         super().__init__()
         layers = nn.Linear(interface.takes.size, 8), nn.Tanh(), nn.Linear(8, 1)
-        self.net = nn.Sequential(*(nn.utils.parametrizations.spectral_norm(m) if isinstance(m, nn.Linear) else m for m in layers))
+        self.net = nn.Sequential(
+            *(nn.utils.parametrizations.spectral_norm(m) if isinstance(m, nn.Linear) else m for m in layers)
+        )
 
     def forward(self, x):
         return DiscriminatorOutput(self.net(x)[:, 0])
@@ -136,7 +149,8 @@ def test_penalties_leave_buffers_alone(tiny, make_run, name, every):
     assert same(buffers([]), buffers([{name: {"every": every}}]))
 
 
-# --- precision, compiled modules ------------------------------------------------------------------------------------------
+# --- precision, compiled modules
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,13 +175,16 @@ def test_slopes_in_a_run_of_bfloat16_are_those_of_float32_to_the_bit(tiny, make_
 def test_penalties_use_the_uncompiled_module(tiny, make_run):
     run = make_run(tiny(tricks=["gradient-penalty", "r1", "roth-penalty"]))
     calls, module = [], run.engine.modules["discriminator"]
-    run.engine.callable["discriminator"] = lambda *args: calls.append(args) or module(*args)  # stands for torch.compile's
+    run.engine.callable["discriminator"] = lambda *args: (
+        calls.append(args) or module(*args)
+    )  # stands for torch.compile's
     steps(run, 1)
     assert len(calls) == 3  # real and fake in the discriminator's turn, fake in the generator's
     assert len(run.engine.terms["discriminator"]) == 5
 
 
-# --- lazy -----------------------------------------------------------------------------------------------------------------
+# --- lazy
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_lazy_penalty_has_a_phase_every_4_steps_weighted_by_4(tiny, make_run):
@@ -175,7 +192,10 @@ def test_a_lazy_penalty_has_a_phase_every_4_steps_weighted_by_4(tiny, make_run):
     assert [phase.name for phase in run.experiment.phases] == ["discriminator", "discriminator.r1", "generator"]
     turns = watched(run).turns
     assert [step for step, _ in turns["discriminator.r1"]] == [0, 4, 8]
-    assert all(list(terms) == ["adversarial.r1"] and terms["adversarial.r1"][1] == 40.0 for _, terms in turns["discriminator.r1"])
+    assert all(
+        list(terms) == ["adversarial.r1"] and terms["adversarial.r1"][1] == 40.0
+        for _, terms in turns["discriminator.r1"]
+    )
     assert all("adversarial.r1" not in terms for _, terms in turns["discriminator"])
     assert [step for step, _ in turns["discriminator"]] == list(range(9))
 
@@ -261,7 +281,13 @@ def test_a_lazy_penalty_sees_what_the_losss_score_sees(tiny, make_run):
         def generated(self, turn):
             seen.append((turn.phase.name, [stream.role for stream in turn.rounds[0].streams]))
 
-    steps(make_run(tiny(loss="compared", tricks=[{"r1": {"every": 2}}, "look"]), {"loss.compared": Compared, "trick.look": Look}), 1)
+    steps(
+        make_run(
+            tiny(loss="compared", tricks=[{"r1": {"every": 2}}, "look"]),
+            {"loss.compared": Compared, "trick.look": Look},
+        ),
+        1,
+    )
     assert ("discriminator.r1", ["real", "fake"]) in seen
     seen.clear()
     steps(make_run(tiny(tricks=[{"r1": {"every": 2}}, "look"]), {"trick.look": Look}), 1)
@@ -271,20 +297,28 @@ def test_a_lazy_penalty_sees_what_the_losss_score_sees(tiny, make_run):
 def phases(*names):
     """``d`` and ``g`` are ordinary phases, capitals are one move with their neighbours, ``d!`` is lazy."""
     return [
-        Phase(name, name[0].lower(), together="both" if name.isupper() else "", terms=(lambda turn: {}) if name.endswith("!") else None)
+        Phase(
+            name,
+            name[0].lower(),
+            together="both" if name.isupper() else "",
+            terms=(lambda turn: {}) if name.endswith("!") else None,
+        )
         for name in names
     ]
 
 
-@pytest.mark.parametrize(("before", "after"), [
-    (["d", "g"], ["d", "new", "g"]),
-    (["g", "d"], ["g", "d", "new"]),
-    (["d", "g", "d1", "g1"], ["d", "g", "d1", "new", "g1"]),
-    (["d", "d!", "g"], ["d", "d!", "new", "g"]),
-    (["d", "g!", "g"], ["d", "new", "g!", "g"]),
-    (["D", "G", "e"], ["D", "G", "new", "e"]),
-    (["D", "G", "d!", "e"], ["D", "G", "d!", "new", "e"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["d", "g"], ["d", "new", "g"]),
+        (["g", "d"], ["g", "d", "new"]),
+        (["d", "g", "d1", "g1"], ["d", "g", "d1", "new", "g1"]),
+        (["d", "d!", "g"], ["d", "d!", "new", "g"]),
+        (["d", "g!", "g"], ["d", "new", "g!", "g"]),
+        (["D", "G", "e"], ["D", "G", "new", "e"]),
+        (["D", "G", "d!", "e"], ["D", "G", "d!", "new", "e"]),
+    ],
+)
 def test_a_lazy_phase_comes_behind_its_players_last_one_and_never_inside_a_move(before, after):
     schedule = phases(*before)
     insert_behind(schedule, Phase("new", "d", every=4, terms=lambda turn: {}))
@@ -314,21 +348,28 @@ def test_every_lazy_penalty_resumes_to_the_bit(name):
 
 
 @pytest.mark.parametrize("stage", ["images", "translation"])
-@pytest.mark.parametrize("settings", [{}, {"accumulate": 2}, {"batches": "joint"}, {"precision": "bfloat16"}, {"precision": "float64"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"accumulate": 2}, {"batches": "joint"}, {"precision": "bfloat16"}, {"precision": "float64"}]
+)
 def test_all_penalties_together_train_everywhere(stage, settings):
     """Two of them lazily; on translations each has a term for both games, of patch maps."""
     plugin = Plugin("trick.r1")
     recipe = STAGES[stage]
     tricks = [name if name not in ("r2", "gradient-penalty") else {name: {"every": 2}} for name in NAMES]
     loss = {"loss": "non-saturating"}  # Roth's penalty asks for one
-    run = trained(plugin, probed({**recipe, **loss, "tricks": tricks, "train": {**recipe["train"], "batch_size": 2, **settings}}), 2)
+    run = trained(
+        plugin,
+        probed({**recipe, **loss, "tricks": tricks, "train": {**recipe["train"], "batch_size": 2, **settings}}),
+        2,
+    )
     assert_sound(run)
     games = ("a", "b") if stage == "translation" else ("adversarial",)
     assert {f"{game}.r1" for game in games} <= run.engine.terms["discriminator"].keys()
     assert {f"{game}.r2" for game in games} == run.engine.terms["discriminator.r2"].keys()
 
 
-# --- refusals and warnings --------------------------------------------------------------------------------------------------
+# --- refusals and warnings
+# --------------------------------------------------------------------------------------------------
 
 
 class Clipped:
@@ -355,7 +396,9 @@ def test_norms_with_a_target_are_refused_beside_clipping_and_others_are_not(tiny
 
 
 def test_what_clipping_and_a_target_do_to_each_other():
-    """In the box of 0.01 the steepest w of 2 numbers has norm 0.0141: GP is at least (1 - 0.0141)^2, and pushes w to a corner."""
+    """In the box of 0.01 the steepest w of 2 numbers has norm 0.0141: GP is at least (1 - 0.0141)^2, and pushes w to a
+    corner.
+    """
     w = torch.tensor([0.004, -0.001], requires_grad=True)
     sgd = torch.optim.SGD([w], lr=1e-3)
     for _ in range(200):

@@ -48,13 +48,18 @@ def items(n=6):
 
 @pytest.mark.parametrize("adversarial", [1.0, 0.0])
 def test_pix2pix_follows_a_loop_written_by_hand(make_run, adversarial):
-    """D first on half the sum, then G on the same fakes: -log D(a, G(a)) + 100 L1; with weight 0 the discriminator is out of the sum."""
+    """D first on half the sum, then G on the same fakes: -log D(a, G(a)) + 100 L1; with weight 0 the discriminator is
+    out of the sum.
+    """
     made = recipe(dropout=0, adversarial=adversarial, precision="float64")
     run, twin = trained(make_run, made), make_run(made)
     with settings_of_torch(twin.recipe):
         by_hand(twin, 4, game=adversarial > 0)
     for name in ("generator", "discriminator"):
-        assert all(torch.allclose(a, b, rtol=0, atol=1e-9) for a, b in zip(weights(run, name), weights(twin, name), strict=True))
+        assert all(
+            torch.allclose(a, b, rtol=0, atol=1e-9)
+            for a, b in zip(weights(run, name), weights(twin, name), strict=True)
+        )
 
 
 def by_hand(twin, steps, *, game):
@@ -72,7 +77,9 @@ def by_hand(twin, steps, *, game):
         a, b = batch["a"], batch["b"]
         fake = m["generator"](a)
         optimizers["discriminator"].zero_grad()
-        (0.5 * (bce(m["discriminator"](b, a).logits, 1.0) + bce(m["discriminator"](fake.detach(), a).logits, 0.0))).backward()
+        (
+            0.5 * (bce(m["discriminator"](b, a).logits, 1.0) + bce(m["discriminator"](fake.detach(), a).logits, 0.0))
+        ).backward()
         optimizers["discriminator"].step()
         optimizers["generator"].zero_grad()
         loss = 100 * (fake - b).abs().mean()
@@ -91,7 +98,9 @@ def test_fakes_are_made_once_a_step(make_run):
 
 
 def test_without_the_game_the_discriminator_has_no_say(make_run):
-    """Whatever the discriminator's weights, the generator of the L1-only network learns the same; with the game it does not."""
+    """Whatever the discriminator's weights, the generator of the L1-only network learns the same; with the game it does
+    not.
+    """
     ends = {}
     for weight in (0.0, 1.0):
         for rate in (0.0, 1e-2):
@@ -104,10 +113,16 @@ def test_without_the_game_the_discriminator_has_no_say(make_run):
 @pytest.mark.parametrize(("direction", "source", "target"), [("ab", "a", "b"), ("ba", "b", "a")])
 def test_the_discriminator_sees_the_answer_beside_its_own_input(make_run, direction, source, target):
     run, seen = make_run(recipe(direction=direction)), []
-    run.experiment.modules["discriminator"].register_forward_pre_hook(lambda module, args: seen.append([t.clone() for t in args]))
+    run.experiment.modules["discriminator"].register_forward_pre_hook(
+        lambda module, args: seen.append([t.clone() for t in args])
+    )
     made, real = [], {}
     make = run.experiment.variant.make
-    run.experiment.variant.make = lambda turn: (make(turn), made.append(turn.made[target].detach()), real.update(turn.real))
+    run.experiment.variant.make = lambda turn: (
+        make(turn),
+        made.append(turn.made[target].detach()),
+        real.update(turn.real),
+    )
     run.engine.step(0)
     assert len(seen) == 3, "real and fake in the discriminator's turn, fake in the generator's"
     assert all(torch.equal(given, real[source]) for _, given in seen)
@@ -118,15 +133,21 @@ def test_the_discriminator_sees_the_answer_beside_its_own_input(make_run, direct
 def test_terms_have_the_weights_of_the_paper(make_run):
     run, seen = make_run(recipe()), {}
     backward = run.engine.backward
-    run.engine.backward = lambda turn: (seen.update({turn.player: {k: t.weight for k, t in turn.terms.items()}}), backward(turn))
+    run.engine.backward = lambda turn: (
+        seen.update({turn.player: {k: t.weight for k, t in turn.terms.items()}}),
+        backward(turn),
+    )
     run.engine.step(0)
     assert seen == {
-        "discriminator": {"adversarial.real": 0.5, "adversarial.fake": 0.5}, "generator": {"adversarial.fake": 1, "l1": 100},
-    }  # fmt: skip
+        "discriminator": {"adversarial.real": 0.5, "adversarial.fake": 0.5},
+        "generator": {"adversarial.fake": 1, "l1": 100},
+    }
 
 
 def test_defaults_are_the_papers(make_run):
-    run = make_run({"variant": "pix2pix", "dataset": {"paired-digits": {"size": 32}}, "without": QUIET, "train": {"device": "cpu"}})
+    run = make_run(
+        {"variant": "pix2pix", "dataset": {"paired-digits": {"size": 32}}, "without": QUIET, "train": {"device": "cpu"}}
+    )
     assert (run.recipe.train.batch_size, str(run.recipe.train.steps), run.recipe.tricks) == (1, "200 epochs", [])
     assert run.experiment.modules["generator"].model.model[0].weight.shape == (64, 1, 4, 4)
     assert run.experiment.modules["generator"].model.model[0].weight.std().item() == pytest.approx(0.02, rel=0.1)
@@ -162,7 +183,9 @@ def test_dropout_and_batch_statistics_are_switches_of_their_own(make_run):
 
 @pytest.mark.parametrize("ema", [False, True])
 def test_batch_statistics_are_those_of_batches_as_in_training(make_run, ema):
-    """Ten pictures in batches of 4: rows 0 to 3, 4 to 7, 8 and 9 by their own means, as a generator in training mode; no buffer moves."""
+    """Ten pictures in batches of 4: rows 0 to 3, 4 to 7, 8 and 9 by their own means, as a generator in training mode;
+    no buffer moves.
+    """
     run = trained(make_run, recipe(dropout=0, tricks=[{"ema": {"decay": 0.0}}] if ema else ()))
     generator, x = run.experiment.modules["generator"], items(10)
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
@@ -178,7 +201,9 @@ def test_batch_statistics_are_those_of_batches_as_in_training(make_run, ema):
 def test_a_single_row_left_over_joins_the_batch_before_it(make_run):
     run = trained(make_run, recipe(dropout=0))
     with torch.no_grad():
-        expected = torch.cat([run.experiment.modules["generator"].train()(piece) for piece in (items(9)["a"][:4], items(9)["a"][4:])])
+        expected = torch.cat(
+            [run.experiment.modules["generator"].train()(piece) for piece in (items(9)["a"][:4], items(9)["a"][4:])]
+        )
     assert torch.allclose(Studio(run.engine).turn(9, real=items(9)).made["b"], expected, atol=1e-6)
 
 

@@ -66,26 +66,132 @@ DCGAN_ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 RMSPROP = {"lr": 5e-5, "momentum": 0.0}
 NORMAL = ("normal", 0.02)
 PRESETS = {  # variant: loss, sampler, tricks, networks, (optimisers D, G), updates of D, batch, latent, init
-    "began": ({"began": {"gamma": 0.5, "lambda_k": 0.001, "k": 0.0}}, "uniform", {}, ("began", "began"),
-              ({"lr": 1e-4, "betas": (0.9, 0.999)},) * 2, None, 16, 64, None),
-    "ebgan": ({"ebgan": {}}, "normal", {"pulling-away": {"weight": 0.1}}, ("dcgan", "autoencoder"), (DCGAN_ADAM,) * 2, None, 64, 100, NORMAL),
-    "magan": ({"magan": {}}, "normal", {}, ("dcgan", "autoencoder"), ({"lr": 5e-4, "betas": (0.9, 0.999)},) * 2, None, 64, 100, NORMAL),
-    "wgan": ({"wasserstein": {"drift": 0.0}}, "normal", {"weight-clipping": {"limit": 0.01, "when": "after"}}, ("dcgan", "dcgan"),
-             (RMSPROP,) * 2, 5, 64, 100, NORMAL),
-    "wgan-gp": ({"wasserstein": {"drift": 0.0}}, "normal", {"gradient-penalty": {"weight": 10.0, "target": 1.0, "one_sided": False, "every": 1}},
-                ("sngan-resnet", "sngan-resnet"), (ADAM_GP,) * 2, 5, 64, 128, None),
-    "sngan": ({"hinge": {}}, "normal", {"spectral-norm": {"networks": "discriminators", "strength": 1.0, "iterations": 1}},
-              ("sngan-resnet", "sngan-resnet"), (ADAM_GP,) * 2, 5, 64, 128, None),
-    "dragan": ({"non-saturating": {}}, "normal", {"dragan-penalty": {"weight": 10.0, "scale": 0.5, "noise": "uniform", "target": 1.0}},
-               ("dcgan", "dcgan"), ({"lr": 1e-4, "betas": (0.5, 0.9)},) * 2, None, 64, 100, NORMAL),
-    "ragan": ({"relativistic-average": {"form": "standard"}}, "normal", {}, ("dcgan", "dcgan"), (DCGAN_ADAM,) * 2, None, 32, 100, NORMAL),
-    "r3gan": ({"relativistic": {}}, "normal", {"r1": {**R3_GAMMA, "every": 1, "augmented": True}, "r2": {**R3_GAMMA, "every": 1},
-               "ema": {"decay": 1.0, "half_life": {"cosine": [0.0, 5e6]}, "warmup": 0.3}},
-              ("r3gan", "r3gan"), (R3_ADAM,) * 2, None, 512, 64, None),
-    "unrolled": ({"minimax": {}}, "normal", {"unrolling": {"steps": 5, "objective": "saddle", "through": True}}, ("mlp", "mlp"),
-                 ({"lr": 1e-4, "betas": (0.5, 0.999)}, {"lr": 1e-3, "betas": (0.5, 0.999)}), None, 512, 256, ("orthogonal", 1.4)),
-    "pacgan": ({"non-saturating": {}}, "uniform", {"packing": {"m": 2}}, ("dcgan", "dcgan"), (DCGAN_ADAM,) * 2, None, 128, 100, NORMAL),
-}  # fmt: skip
+    "began": (
+        {"began": {"gamma": 0.5, "lambda_k": 0.001, "k": 0.0}},
+        "uniform",
+        {},
+        ("began", "began"),
+        ({"lr": 1e-4, "betas": (0.9, 0.999)},) * 2,
+        None,
+        16,
+        64,
+        None,
+    ),
+    "ebgan": (
+        {"ebgan": {}},
+        "normal",
+        {"pulling-away": {"weight": 0.1}},
+        ("dcgan", "autoencoder"),
+        (DCGAN_ADAM,) * 2,
+        None,
+        64,
+        100,
+        NORMAL,
+    ),
+    "magan": (
+        {"magan": {}},
+        "normal",
+        {},
+        ("dcgan", "autoencoder"),
+        ({"lr": 5e-4, "betas": (0.9, 0.999)},) * 2,
+        None,
+        64,
+        100,
+        NORMAL,
+    ),
+    "wgan": (
+        {"wasserstein": {"drift": 0.0}},
+        "normal",
+        {"weight-clipping": {"limit": 0.01, "when": "after"}},
+        ("dcgan", "dcgan"),
+        (RMSPROP,) * 2,
+        5,
+        64,
+        100,
+        NORMAL,
+    ),
+    "wgan-gp": (
+        {"wasserstein": {"drift": 0.0}},
+        "normal",
+        {"gradient-penalty": {"weight": 10.0, "target": 1.0, "one_sided": False, "every": 1}},
+        ("sngan-resnet", "sngan-resnet"),
+        (ADAM_GP,) * 2,
+        5,
+        64,
+        128,
+        None,
+    ),
+    "sngan": (
+        {"hinge": {}},
+        "normal",
+        {"spectral-norm": {"networks": "discriminators", "strength": 1.0, "iterations": 1}},
+        ("sngan-resnet", "sngan-resnet"),
+        (ADAM_GP,) * 2,
+        5,
+        64,
+        128,
+        None,
+    ),
+    "dragan": (
+        {"non-saturating": {}},
+        "normal",
+        {"dragan-penalty": {"weight": 10.0, "scale": 0.5, "noise": "uniform", "target": 1.0}},
+        ("dcgan", "dcgan"),
+        ({"lr": 1e-4, "betas": (0.5, 0.9)},) * 2,
+        None,
+        64,
+        100,
+        NORMAL,
+    ),
+    "ragan": (
+        {"relativistic-average": {"form": "standard"}},
+        "normal",
+        {},
+        ("dcgan", "dcgan"),
+        (DCGAN_ADAM,) * 2,
+        None,
+        32,
+        100,
+        NORMAL,
+    ),
+    "r3gan": (
+        {"relativistic": {}},
+        "normal",
+        {
+            "r1": {**R3_GAMMA, "every": 1, "augmented": True},
+            "r2": {**R3_GAMMA, "every": 1},
+            "ema": {"decay": 1.0, "half_life": {"cosine": [0.0, 5e6]}, "warmup": 0.3},
+        },
+        ("r3gan", "r3gan"),
+        (R3_ADAM,) * 2,
+        None,
+        512,
+        64,
+        None,
+    ),
+    "unrolled": (
+        {"minimax": {}},
+        "normal",
+        {"unrolling": {"steps": 5, "objective": "saddle", "through": True}},
+        ("mlp", "mlp"),
+        ({"lr": 1e-4, "betas": (0.5, 0.999)}, {"lr": 1e-3, "betas": (0.5, 0.999)}),
+        None,
+        512,
+        256,
+        ("orthogonal", 1.4),
+    ),
+    "pacgan": (
+        {"non-saturating": {}},
+        "uniform",
+        {"packing": {"m": 2}},
+        ("dcgan", "dcgan"),
+        (DCGAN_ADAM,) * 2,
+        None,
+        128,
+        100,
+        NORMAL,
+    ),
+}
 
 
 def held(part, wanted: dict) -> dict:
@@ -94,7 +200,13 @@ def held(part, wanted: dict) -> dict:
 
 
 def written(value):
-    return tuple(map(written, value)) if isinstance(value, tuple) else value.spec if isinstance(value, Scheduled) else value
+    return (
+        tuple(map(written, value))
+        if isinstance(value, tuple)
+        else value.spec
+        if isinstance(value, Scheduled)
+        else value
+    )
 
 
 @pytest.mark.parametrize("variant", PRESETS)
@@ -146,14 +258,19 @@ def test_the_schedules_of_r3gan_are_half_a_cosine_each(catalog):
 
 
 def test_in_a_run_of_20_million_images_the_average_of_r3gan_has_the_half_life_of_the_paper_alone(catalog):
-    """In a run of 1,000 steps it would never forget the first weights; there the limit of 0.3 of the updates so far binds."""
+    """In a run of 1,000 steps it would never forget the first weights; there the limit of 0.3 of the updates so far
+    binds.
+    """
     recipe = load_recipe({"variant": "r3gan", "dataset": {"digits": {"size": 32}}}, catalog=catalog)
     ema = recipe.tricks[2].parameters
     assert ema["decay"].values == (1.0,)
 
     def half_lives(total):  # in updates: the schedule's, and the limit
         clock = Clock(total=total, batch=512, dataset=1437)
-        return [(ema["half_life"].at(step, clock) / 512, ema["warmup"].at(step, clock) * (step + 1)) for step in range(0, total, total // 100)]
+        return [
+            (ema["half_life"].at(step, clock) / 512, ema["warmup"].at(step, clock) * (step + 1))
+            for step in range(0, total, total // 100)
+        ]
 
     assert all(half_life <= limit for half_life, limit in half_lives(20_000_000 // 512))
     assert all(half_life > limit for half_life, limit in half_lives(1000)[2:])
@@ -172,7 +289,9 @@ def test_the_discriminator_moves_first_unless_the_generator_is_to():
 
 
 def test_first_generator_lets_the_discriminator_learn_from_the_fakes_made_before_the_move(make_run, tiny):
-    recipe = tiny(variant={"gan": {"latent": 4, "first": "generator"}}, players={"generator": {"updates": 2}}, tricks=[])
+    recipe = tiny(
+        variant={"gan": {"latent": 4, "first": "generator"}}, players={"generator": {"updates": 2}}, tricks=[]
+    )
     witness, _ = watched(make_run, recipe, 1)
     assert witness.updates == ["generator", "generator", "discriminator"]
     (_, z1, _, _), (_, z2, second, _), (_, z3, _, seen) = witness.turns
@@ -194,7 +313,10 @@ def test_the_generators_turns_have_twice_as_many_fakes_of_their_own(make_run, va
     witness, _ = watched(make_run, small(variant), 1)
     players = ["discriminator"] * 5
     assert witness.updates == (["generator", *players] if variant == "sngan" else [*players, "generator"])
-    rows = {player: {len(seen["fake"]) for who, _, _, seen in witness.turns if who == player} for player in ("discriminator", "generator")}
+    rows = {
+        player: {len(seen["fake"]) for who, _, _, seen in witness.turns if who == player}
+        for player in ("discriminator", "generator")
+    }
     assert rows == {"discriminator": {8}, "generator": {16}}
     latents = torch.cat([z for _, z, _, _ in witness.turns])
     assert len(latents) == 5 * 8 + 16
@@ -257,11 +379,18 @@ def test_began_takes_both_gradients_before_either_update(make_run):
 
     run = make_run(small("began", tricks=["order"]), {"trick.order": Order})
     run.engine.step(0)
-    assert events == [("losses", "discriminator"), ("losses", "generator"), ("updated", "discriminator"), ("updated", "generator")]
+    assert events == [
+        ("losses", "discriminator"),
+        ("losses", "generator"),
+        ("updated", "discriminator"),
+        ("updated", "generator"),
+    ]
 
 
 def test_began_follows_a_loop_written_by_hand(make_run):
-    """One graph for both players: D minimises L(x) - k L(G(z)), G minimises L(G(z)) at the same weights of D, then k moves."""
+    """One graph for both players: D minimises L(x) - k L(G(z)), G minimises L(G(z)) at the same weights of D, then k
+    moves.
+    """
     recipe = small("began", players={p: {"optimizer": {"sgd": {"lr": 0.5}}} for p in ("generator", "discriminator")})
     recipe["loss"] = {"began": {"k": 0.3, "lambda_k": 0.1, "gamma": 0.5}}
     recipe["train"] |= {"precision": "float64"}
@@ -271,7 +400,9 @@ def test_began_follows_a_loop_written_by_hand(make_run):
             run.engine.step(step)
         k = by_hand_began(twin, 3)
     for name, module in run.experiment.modules.items():
-        for (key, found), expected in zip(module.state_dict().items(), twin.experiment.modules[name].state_dict().values()):
+        for (key, found), expected in zip(
+            module.state_dict().items(), twin.experiment.modules[name].state_dict().values()
+        ):
             assert torch.allclose(found, expected, rtol=0, atol=1e-10), f"{name}.{key}"
     assert float(run.experiment.loss.k["adversarial"]) == pytest.approx(k, abs=1e-6)
 
@@ -320,7 +451,9 @@ def test_the_discriminator_of_pacgan_sees_two_samples_at_once(make_run):
     alone = make_run({**small("pacgan"), "without": [*QUIET, "packing"]})
     first, single = (r.experiment.modules["discriminator"].main[0].weight.shape for r in (run, alone))
     assert (first[1], single[1]) == (2, 1), "channels of the first layer, and nothing else"
-    assert [p.shape for p in run.experiment.modules["generator"].parameters()] == [p.shape for p in alone.experiment.modules["generator"].parameters()]
+    assert [p.shape for p in run.experiment.modules["generator"].parameters()] == [
+        p.shape for p in alone.experiment.modules["generator"].parameters()
+    ]
 
 
 def test_the_generator_of_ragan_sees_real_samples_that_the_discriminator_has_not_just_seen(make_run):

@@ -55,7 +55,10 @@ def z():
 
 
 def test_equalised_layers_scale_their_weights_by_gain_over_the_root_of_the_fan_in():
-    """Convolution of 2 channels, kernel 1: sqrt(2 / 2) = 1. Linear of 4: 1 / 2. From a vector of 8: sqrt(2) / 4 / sqrt(8) = 1 / 8."""
+    """Convolution of 2 channels, kernel 1: sqrt(2 / 2) = 1. Linear of 4: 1 / 2.
+
+    From a vector of 8: sqrt(2) / 4 / sqrt(8) = 1 / 8.
+    """
     conv = EqualisedConv2d(2, 1, 1)
     conv.weight.data, conv.bias.data = torch.tensor([3.0, 5.0]).reshape(1, 2, 1, 1), torch.tensor([0.5])
     assert conv(torch.tensor([1.0, 2.0]).reshape(1, 2, 1, 1)).item() == pytest.approx(3 + 10 + 0.5)
@@ -76,7 +79,9 @@ def test_weights_start_from_a_standard_normal_whatever_the_size_of_a_layer():
 
 
 def test_a_step_of_adam_moves_every_layer_by_the_same_share_of_its_weights():
-    """The point of it: weights in effect start with the deviation gain / sqrt(fan-in), and a step of 0.1 moves them by a tenth of it."""
+    """The point of it: weights in effect start with the deviation gain / sqrt(fan-in), and a step of 0.1 moves them by
+    a tenth of it.
+    """
     for size in (50, 800):
         layer = EqualisedLinear(size, 100)
 
@@ -106,7 +111,10 @@ def test_the_scale_of_a_latent_does_not_matter(generator, z):
 
 def test_at_1024_pixels_the_networks_have_the_23_1_million_parameters_of_table_2():
     with torch.device("meta"):
-        made = ProGANGenerator(Interface(Space("latent", (512,)), image(1024, 3))), ProGANDiscriminator(Interface(image(1024, 3)))
+        made = (
+            ProGANGenerator(Interface(Space("latent", (512,)), image(1024, 3))),
+            ProGANDiscriminator(Interface(image(1024, 3))),
+        )
     assert [round(sum(p.numel() for p in network.parameters()) / 1e6, 1) for network in made] == [23.1, 23.1]
     assert [made[0].rgb[str(side)].in_channels for side in (4, 32, 64, 256, 1024)] == [512, 512, 256, 64, 16]
 
@@ -173,7 +181,9 @@ def test_a_slope_at_a_lower_level_is_that_of_the_full_image(discriminator, x):
     full = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(discriminator(full).logits.sum(), full)
     small = ProGANDiscriminator(Interface(image(8)), base=64, widest=8).double()
-    small.load_state_dict({**{k: v for k, v in discriminator.state_dict().items() if k in small.state_dict()}, "grown": torch.tensor(1.0)})
+    small.load_state_dict(
+        {**{k: v for k, v in discriminator.state_dict().items() if k in small.state_dict()}, "grown": torch.tensor(1.0)}
+    )
     low = averaged(x, 2).requires_grad_()
     (expected,) = torch.autograd.grad(small(low).logits.sum(), low)
     assert torch.allclose(slope.flatten(1).norm(dim=1), expected.flatten(1).norm(dim=1) / 2, rtol=1e-10)
@@ -226,7 +236,10 @@ def test_the_statistic_of_a_batch_is_one_more_map_before_the_last_convolution(di
 
 
 def test_real_images_fade_like_fakes_by_hand():
-    """A block of 0, 0, 0, 4 has the mean 1. A quarter into the upper level: 1 + (0 - 1) / 4 = 0.75, and 1 + (4 - 1) / 4 = 1.75."""
+    """A block of 0, 0, 0, 4 has the mean 1.
+
+    A quarter into the upper level: 1 + (0 - 1) / 4 = 0.75, and 1 + (4 - 1) / 4 = 1.75.
+    """
     x = torch.zeros(1, 1, 8, 8)
     x[:, :, 1::2, 1::2] = 4
     assert at_growth(x, 0.25, 1)[0, 0, :2, :2].tolist() == [[0.75, 0.75], [0.75, 1.75]]
@@ -250,9 +263,25 @@ def schedule(fade, top=2, **settings):
 
 
 def test_the_schedule_by_hand():
-    """10 steps of a stage and 5 of a fade: 0 up to step 10, then a fifth a step up to 1 at step 15, 1 up to step 25, 2 from step 30 on."""
+    """10 steps of a stage and 5 of a fade: 0 up to step 10, then a fifth a step up to 1 at step 15, 1 up to step 25, 2
+    from step 30 on.
+    """
     grown = schedule(Duration.parse("50 images"))
-    assert [grown(step) for step in (0, 9, 10, 11, 14, 15, 20, 25, 26, 29, 30, 45, 999)] == [0, 0, 0, 0.2, 0.8, 1, 1, 1, 1.2, 1.8, 2, 2, 2]
+    assert [grown(step) for step in (0, 9, 10, 11, 14, 15, 20, 25, 26, 29, 30, 45, 999)] == [
+        0,
+        0,
+        0,
+        0.2,
+        0.8,
+        1,
+        1,
+        1,
+        1.2,
+        1.8,
+        2,
+        2,
+        2,
+    ]
 
 
 def test_a_fade_lasts_as_long_as_a_stage_unless_told_otherwise_and_may_last_no_time():
@@ -273,12 +302,14 @@ def recipe():
     def make(**changes):
         narrow = {"progan": {"base": 64, "widest": 8}}
         return {
-            "variant": {"progan": {"latent": 4, "stage": 3, "fade": 2}}, "dataset": {"digits": {"size": 8}},
-            "generator": narrow, "discriminator": narrow,
+            "variant": {"progan": {"latent": 4, "stage": 3, "fade": 2}},
+            "dataset": {"digits": {"size": 8}},
+            "generator": narrow,
+            "discriminator": narrow,
             "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
             "train": {"steps": 10, "batch_size": 8, "device": "cpu"},
             **changes,
-        }  # fmt: skip
+        }
 
     return make
 
@@ -341,7 +372,10 @@ def test_what_cannot_be_halved_down_to_4_pixels_is_refused(space):
 
 
 def test_an_average_after_the_discriminator_lags_one_step_behind_and_counts_its_updates(recipe, make_run):
-    """The discriminator moves first. After step 1 the average is the start; after step 2 half the start, half the weights of step 1."""
+    """The discriminator moves first.
+
+    After step 1 the average is the start; after step 2 half the start, half the weights of step 1.
+    """
     changed = recipe(tricks=[{"ema": {"decay": 0.5, "after": "discriminator"}}])
     run = make_run(changed)
     ema = next(trick for trick in run.experiment.tricks if hasattr(trick, "averages"))

@@ -66,7 +66,8 @@ def test_spherical_latents_have_no_preferred_direction():
     z = draw(Spherical(), 40_000, Space("latent", (4,)))
     assert torch.allclose(z.mean(0), torch.zeros(4), atol=0.03)
     assert torch.allclose(z.T @ z / len(z), torch.eye(4), atol=0.03)
-    # On a sphere of D dimensions E z^4 = 3 D / (D + 2) = 2 for unit variance; a normalised uniform cube would give less.
+    # On a sphere of D dimensions E z^4 = 3 D / (D + 2) = 2 for unit variance; a normalised uniform cube would give
+    # less.
     assert torch.allclose(z.pow(4).mean(0), torch.full((4,), 2.0), atol=0.06)
 
 
@@ -144,12 +145,16 @@ def test_latents_lie_around_their_centres_with_the_given_sd():
 
 
 def test_the_centres_are_a_function_of_the_parameters_alone():
-    """So nothing has to be stored, and what other tricks draw for other purposes, or float64 runs, is of the same mixture."""
+    """So nothing has to be stored, and what other tricks draw for other purposes, or float64 runs, is of the same
+    mixture.
+    """
     first = Mixture(sd=0.0, components=3)
     torch.randn(5)
     rows = {tuple(row) for row in draw(first, 100).tolist()}
     assert len(rows) == 3
-    assert {tuple(row) for row in Mixture(sd=0.0, components=3).sample(Draws(("other", 7)), "style", 100, LATENT).tolist()} == rows
+    assert {
+        tuple(row) for row in Mixture(sd=0.0, components=3).sample(Draws(("other", 7)), "style", 100, LATENT).tolist()
+    } == rows
     torch.set_default_dtype(torch.float64)
     try:
         assert torch.equal(Mixture(components=3).centres(LATENT), first.centres(LATENT))
@@ -169,7 +174,9 @@ def test_noise_and_choice_are_drawn_apart():
 # --- truncation -----------------------------------------------------------------------------------------------
 
 
-def truncated(trick: Truncation, sampler=None, *, player: str = "", n: int = 1000, part: int = 0, parts: int = 1, times: int = 1):
+def truncated(
+    trick: Truncation, sampler=None, *, player: str = "", n: int = 1000, part: int = 0, parts: int = 1, times: int = 1
+):
     """The latents of a turn before and after the trick."""
     engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100), sampler=sampler or Normal())
     turn = Turn(engine, Phase("phase", player), step=100, draws=Draws(("key",), part, parts), modules={}, batch_size=n)
@@ -233,7 +240,11 @@ def test_a_run_trains_as_without_it_and_samples_within_the_limit(make_run, tiny)
             run.engine.step(step)
         return run
 
-    plain, with_it, neutral = trained([]), trained([{"truncation": {"limit": 0.3}}]), trained([{"truncation": {"limit": 1e9}}])
+    plain, with_it, neutral = (
+        trained([]),
+        trained([{"truncation": {"limit": 0.3}}]),
+        trained([{"truncation": {"limit": 1e9}}]),
+    )
     for name, module in plain.engine.modules.items():
         for key, tensor in module.state_dict().items():
             assert torch.equal(tensor, with_it.engine.modules[name].state_dict()[key])
@@ -250,7 +261,9 @@ def test_a_run_trains_as_without_it_and_samples_within_the_limit(make_run, tiny)
 
 @pytest.mark.parametrize("sampler", [Spherical(), Mixture(spread=4.0), None])
 def test_why_other_latents_are_refused(sampler):
-    """Drawn again from a normal distribution, they leave the sphere, or the clusters, that the generator was trained on."""
+    """Drawn again from a normal distribution, they leave the sphere, or the clusters, that the generator was trained
+    on.
+    """
     if sampler is None:  # normal ones, for comparison: they stay within what they were trained on
         _, after = truncated(Truncation(limit=1.0))
         assert after.abs().max() <= 1

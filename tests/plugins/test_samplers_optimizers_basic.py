@@ -77,7 +77,8 @@ def test_rmsprop_by_hand():
 
 
 def test_adamax_by_hand():
-    """betas (0.5, 0.5), gradients 4, 1 and -9: m = 2, 1.5, -3.75 and u = 4, max(2, 1) = 2, max(1, 9) = 9, with 1 - b1^t = 1/2, 3/4, 7/8.
+    """betas (0.5, 0.5), gradients 4, 1 and -9: m = 2, 1.5, -3.75 and u = 4, max(2, 1) = 2, max(1, 9) = 9, with 1 - b1^t
+    = 1/2, 3/4, 7/8.
 
     So the steps are lr * 2 / (4 / 2) = lr, lr * 1.5 / (3/4 * 2) = lr, and -lr * 3.75 / (7/8 * 9).
     """
@@ -120,13 +121,21 @@ def test_every_number_of_an_optimiser_can_be_scheduled():
     assert options(adam, 0) == {"lr": 0.8, "betas": (0.8, 0.9), "eps": 0.8, "weight_decay": 0.8}
     assert options(adam, 10) == {"lr": 0.4, "betas": (0.4, 0.9), "eps": 0.4, "weight_decay": 0.4}
     half = pytest.approx(0.6)
-    assert options(RMSprop(alpha=RAMP, momentum=RAMP), 5) == {"lr": 5e-5, "alpha": half, "eps": 1e-8, "momentum": half, "weight_decay": 0}
+    assert options(RMSprop(alpha=RAMP, momentum=RAMP), 5) == {
+        "lr": 5e-5,
+        "alpha": half,
+        "eps": 1e-8,
+        "momentum": half,
+        "weight_decay": 0,
+    }
     assert options(SGD(momentum=RAMP, weight_decay=RAMP), 5) == {"lr": 0.01, "momentum": half, "weight_decay": half}
 
 
 def test_a_recipe_may_schedule_one_beta_and_its_bounds_hold(tiny):
     def recipe(beta):
-        return tiny(players={name: {"optimizer": {"adam": {"betas": [beta, 0.99]}}} for name in ("generator", "discriminator")})
+        return tiny(
+            players={name: {"optimizer": {"adam": {"betas": [beta, 0.99]}}} for name in ("generator", "discriminator")}
+        )
 
     loaded = load_recipe(recipe({"linear": [0.5, 0.0]}), catalog=Catalog())
     adam = loaded.players["generator"].optimizer.make()
@@ -149,7 +158,10 @@ def moved(optimizer, momenta, gradient=1.0):
 
 
 def test_a_momentum_may_begin_after_the_first_step():
-    """SGD: 1, then the buffer starts at 1, then 0.5 + 1. RMSprop with alpha 0: every g / root is 1, the buffer 1, then 1.5."""
+    """SGD: 1, then the buffer starts at 1, then 0.5 + 1.
+
+    RMSprop with alpha 0: every g / root is 1, the buffer 1, then 1.5.
+    """
     ramp = {"linear": [0.0, 0.5]}
     assert moved(SGD(lr=0.1, momentum=ramp), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1 + 1.5))
     assert moved(SGD(lr=0.1, momentum=ramp, nesterov=True), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1.5 + 1.75))
@@ -157,11 +169,18 @@ def test_a_momentum_may_begin_after_the_first_step():
 
 
 KINDS = [
-    Adam(lr=0.1, betas=(0.5, 0.9), weight_decay=0.3), Adam(lr=0.1, betas=(0.0, 0.999)), Adam(lr=0.1, betas=(0.9, 0.0)), SGD(lr=0.1),
-    SGD(lr=0.1, momentum=0.9, weight_decay=0.3), SGD(lr=0.1, momentum=0.9, nesterov=True), RMSprop(lr=0.1, weight_decay=0.3),
-    RMSprop(lr=0.1, momentum=0.5), RMSprop(lr=0.1, momentum={"linear": [0.0, 0.5]}),
-    Adamax(lr=0.1, weight_decay=0.3), Adamax(lr=0.1, betas=(0.0, 0.5)),
-]  # fmt: skip
+    Adam(lr=0.1, betas=(0.5, 0.9), weight_decay=0.3),
+    Adam(lr=0.1, betas=(0.0, 0.999)),
+    Adam(lr=0.1, betas=(0.9, 0.0)),
+    SGD(lr=0.1),
+    SGD(lr=0.1, momentum=0.9, weight_decay=0.3),
+    SGD(lr=0.1, momentum=0.9, nesterov=True),
+    RMSprop(lr=0.1, weight_decay=0.3),
+    RMSprop(lr=0.1, momentum=0.5),
+    RMSprop(lr=0.1, momentum={"linear": [0.0, 0.5]}),
+    Adamax(lr=0.1, weight_decay=0.3),
+    Adamax(lr=0.1, betas=(0.0, 0.5)),
+]
 
 
 def slope(parameter):
@@ -184,7 +203,9 @@ def test_a_differentiable_step_is_the_step_of_torch(optimizer, taken):
         go()
     parameters, states = [weight.detach().clone()], [dict(made.state.get(weight, {}))]
     for _ in range(3):
-        parameters, states = optimizer.differentiable_step(made.param_groups[0], states, parameters, [slope(p) for p in parameters])
+        parameters, states = optimizer.differentiable_step(
+            made.param_groups[0], states, parameters, [slope(p) for p in parameters]
+        )
         go()
         # torch's fused Adam counts in float32; 1 - beta^t is as exact as that
         assert torch.allclose(parameters[0], weight, rtol=0, atol=1e-12)
@@ -197,7 +218,9 @@ def test_three_differentiable_steps_have_the_gradient_of_finite_differences(opti
     def run(start):
         parameters, states = [start], [{}]
         for _ in range(3):
-            parameters, states = optimizer.differentiable_step(group, states, parameters, [slope(p) for p in parameters])
+            parameters, states = optimizer.differentiable_step(
+                group, states, parameters, [slope(p) for p in parameters]
+            )
         return parameters[0]
 
     start = torch.tensor([-0.9, -0.2, 0.1, 0.7], dtype=torch.float64, requires_grad=True)
@@ -236,7 +259,9 @@ class CutOff(SGD):
     """Its differentiable step is none."""
 
     def differentiable_step(self, group, states, parameters, gradients):
-        return super().differentiable_step(group, states, [p.detach() for p in parameters], [g.detach() for g in gradients])
+        return super().differentiable_step(
+            group, states, [p.detach() for p in parameters], [g.detach() for g in gradients]
+        )
 
 
 class InfiniteSlope(RMSprop):
@@ -250,11 +275,12 @@ class InfiniteSlope(RMSprop):
 @pytest.mark.parametrize(
     ("factory", "check", "told"),
     [
-        (Forgetful, "check_options", "momentum"), (Stateless, "check_differentiable_step_is_the_step", "after step 2"),
+        (Forgetful, "check_options", "momentum"),
+        (Stateless, "check_differentiable_step_is_the_step", "after step 2"),
         (CutOff, "check_differentiable_step_has_a_gradient", "require grad|do not depend"),
         (InfiniteSlope, "check_differentiable_step_has_a_gradient", "not finite"),
     ],
-)  # fmt: skip
+)
 def test_the_contract_checks_fail_a_wrong_optimiser(plugin_module, factory, check, told):
     plugin = Plugin("optimizer.wrong", modules=[plugin_module({"optimizer.wrong": factory})])
     (found,) = [one for one in checks_of(plugin) if one.__name__ == check]

@@ -57,7 +57,9 @@ def test_sigmoid_of_the_logit_is_one_minus_the_probability_of_fake():
 
 def test_the_logit_of_outputs_in_bfloat16_is_not_rounded_again():
     """log(e^8 + e^8) = 8.6931...; bfloat16 knows 8.6875 and 8.75."""
-    output = DiscriminatorOutput(torch.zeros(1, dtype=torch.bfloat16), heads={"class": torch.full((1, 2), 8.0, dtype=torch.bfloat16)})
+    output = DiscriminatorOutput(
+        torch.zeros(1, dtype=torch.bfloat16), heads={"class": torch.full((1, 2), 8.0, dtype=torch.bfloat16)}
+    )
     for found in (against_fake(output), against_zero(output)):
         assert found.item() == pytest.approx(8 + math.log(2), abs=1e-6)
 
@@ -94,11 +96,16 @@ def test_an_energy_loss_is_refused_for_the_logit_has_no_floor(make_run):
 
 @pytest.fixture
 def first_turns(make_run):
-    """A function: the run of a recipe, and player -> its first turn, with terms, streams and real batch, before any update."""
+    """A function: the run of a recipe, and player -> its first turn, with terms, streams and real batch, before any
+    update.
+    """
 
     def take(recipe):
         run, turns = make_run(recipe), {}
-        run.engine.backward, backward = lambda turn: (turns.update({turn.player: turn}), backward(turn)), run.engine.backward
+        run.engine.backward, backward = (
+            lambda turn: (turns.update({turn.player: turn}), backward(turn)),
+            run.engine.backward,
+        )
         run.engine.update = lambda turn: None
         run.engine.step(0)
         return run, turns
@@ -107,7 +114,9 @@ def first_turns(make_run):
 
 
 def test_terms_of_odena(first_turns):
-    """-log p(y | x) over K + 1 classes, -log(1 - p(fake | x)), -log p(fake | G(z)), and the generator's -log(1 - p(fake | G(z)))."""
+    """-log p(y | x) over K + 1 classes, -log(1 - p(fake | x)), -log p(fake | G(z)), and the generator's -log(1 - p(fake
+    | G(z))).
+    """
     run, turns = first_turns(recipe_of())
     network, turn = run.experiment.modules["discriminator"], turns["discriminator"]
 
@@ -126,18 +135,24 @@ def test_terms_of_odena(first_turns):
     assert found == pytest.approx({name: float(value.detach()) for name, value in expected.items()}, rel=1e-5)
     assert {name: term.weight for name, term in turn.terms.items()} == dict.fromkeys(expected, 1.0)
     (generator,) = turns["generator"].terms.values()
-    assert float(generator.value.detach()) == pytest.approx(float(-(1 - whole(fakes)[:, -1].exp()).log().mean().detach()), rel=1e-5)
+    assert float(generator.value.detach()) == pytest.approx(
+        float(-(1 - whole(fakes)[:, -1].exp()).log().mean().detach()), rel=1e-5
+    )
 
 
 def test_terms_of_the_improved_form(first_turns):
-    """L_lab = -l_y + LSE; L_unl = -LSE(u) / 2 + softplus(LSE(u)) / 2 + softplus(LSE(g)) / 2, and the main output takes no part."""
+    """L_lab = -l_y + LSE; L_unl = -LSE(u) / 2 + softplus(LSE(u)) / 2 + softplus(LSE(g)) / 2, and the main output takes
+    no part.
+    """
     run, turns = first_turns(recipe_of({"form": "improved"}))
     network, turn = run.experiment.modules["discriminator"], turns["discriminator"]
     known, u, g = (network(x).heads["class"] for x in (turn.real["labelled"], turn.real["x"], turn.rounds[0].fake.x))
     labelled = (known.logsumexp(1) - known.gather(1, turn.real["label"][:, None])[:, 0]).mean()
     unlabelled = (-u.logsumexp(1) + F.softplus(u.logsumexp(1)) + F.softplus(g.logsumexp(1))).mean() / 2
     terms = turn.terms
-    assert float(terms["labelled"].weight * terms["labelled"].value.detach()) == pytest.approx(float(labelled.detach()), rel=1e-5)
+    assert float(terms["labelled"].weight * terms["labelled"].value.detach()) == pytest.approx(
+        float(labelled.detach()), rel=1e-5
+    )
     found = sum(term.weight * term.value.detach() for name, term in terms.items() if name.startswith("adversarial"))
     assert float(found) == pytest.approx(float(unlabelled.detach()), rel=1e-5)
     assert network.main[-1].weight.grad is None
@@ -150,7 +165,9 @@ def test_feature_matching_takes_the_place_of_the_improved_generators_game(first_
     assert weights == {"adversarial.fake": 0.0, "adversarial.feature_matching": 1.0}
 
 
-@pytest.mark.parametrize("loss", ["least-squares", "hinge", "wasserstein", "relativistic", "relativistic-average", "softmax"])
+@pytest.mark.parametrize(
+    "loss", ["least-squares", "hinge", "wasserstein", "relativistic", "relativistic-average", "softmax"]
+)
 def test_any_loss_sees_the_one_logit(first_turns, loss):
     run, turns = first_turns(recipe_of(loss=loss))
     for turn in turns.values():
@@ -170,10 +187,16 @@ def test_a_loss_on_several_logits_is_refused(make_run, loss):
 def test_labelled_images_are_shown_without_noise_and_leave_statistics_alone(first_turns):
     """Of the discriminator's three calls one has the labelled images as they are; BatchNorm counts the two of the game."""
     seen = []
-    recipe = recipe_of(tricks=[{"instance-noise": {"sigma": 1.0}}], size=16, discriminator={"dcgan": {"width": 4, "norm": "batch"}})
+    recipe = recipe_of(
+        tricks=[{"instance-noise": {"sigma": 1.0}}], size=16, discriminator={"dcgan": {"width": 4, "norm": "batch"}}
+    )
     original = DCGANDiscriminator.forward
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DCGANDiscriminator, "forward", lambda self, x: seen.append((x.detach().clone(), self.training)) or original(self, x))
+        patch.setattr(
+            DCGANDiscriminator,
+            "forward",
+            lambda self, x: seen.append((x.detach().clone(), self.training)) or original(self, x),
+        )
         run, turns = first_turns(recipe)
     turn = turns["discriminator"]
     calls = [x for x, training in seen if training][:3]
@@ -209,7 +232,10 @@ def test_without_the_game_the_discriminator_learns_as_a_classifier_on_the_labels
     recipe = recipe_of({"form": "improved", "unlabelled": 0})
     found, twin = weights(trained(make_run, recipe)), make_run(recipe)
     network = twin.experiment.modules["discriminator"]
-    optimizer, reader = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999)), twin.experiment.reader("discriminator", 8)
+    optimizer, reader = (
+        torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999)),
+        twin.experiment.reader("discriminator", 8),
+    )
     for _ in range(3):
         batch = reader.get(8)
         reader.advance(8)
@@ -230,13 +256,20 @@ def test_without_the_game_no_other_part_reaches_the_discriminator(make_run, form
 
 @pytest.mark.parametrize("form", ["odena", "improved"])
 def test_resumes_bit_for_bit(form):
-    assert problems_of_run(Catalog(modules=[probe]), recipe_of({"form": form}, [{"instance-noise": {"sigma": 0.1}}, "ema"])) == []
+    assert (
+        problems_of_run(
+            Catalog(modules=[probe]), recipe_of({"form": form}, [{"instance-noise": {"sigma": 0.1}}, "ema"])
+        )
+        == []
+    )
 
 
 def test_data_whose_labels_are_all_known_need_no_wrapper(first_turns):
     run, turns = first_turns(recipe_of(dataset={"digits": {"size": 8}}))
     turn = turns["discriminator"]
-    expected = F.cross_entropy(run.experiment.modules["discriminator"](turn.real["x"]).heads["class"], turn.real["label"])
+    expected = F.cross_entropy(
+        run.experiment.modules["discriminator"](turn.real["x"]).heads["class"], turn.real["label"]
+    )
     expected = expected + F.softplus(-turn.rounds[0].real.logits).mean()
     assert float(turn.terms["labelled"].value.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
 
@@ -272,7 +305,11 @@ def test_labels_are_balanced_nested_and_a_function_of_the_seed(make_run):
     assert chosen[1000].tolist() == list(range(899))  # all there are
     other, _ = dataset_of(make_run, labels=100, seed=1)
     assert len(set(other.chosen.tolist()) & set(chosen[100].tolist())) < 50
-    assert other.fingerprint() != dataset_of(make_run, labels=100)[0].fingerprint() != dataset_of(make_run, labels=50)[0].fingerprint()
+    assert (
+        other.fingerprint()
+        != dataset_of(make_run, labels=100)[0].fingerprint()
+        != dataset_of(make_run, labels=50)[0].fingerprint()
+    )
 
 
 def test_only_the_chosen_images_come_with_labels_and_those_are_true(make_run):
@@ -323,7 +360,9 @@ def test_a_data_set_without_labels_has_none_to_hide(make_run):
 def test_published_data_are_checked_before_they_are_here(monkeypatch):
     monkeypatch.setattr("ganrun.data.download.fetch", lambda *args, **kwargs: pytest.fail("a check must not download"))
     data = {"semi-supervised": {"dataset": {"mnist": {"size": 32}}, "labels": 100}}
-    experiment, _ = check(load_recipe({"variant": "sgan", "dataset": data, "train": {"device": "cpu", "steps": 1}}, catalog=Catalog()))
+    experiment, _ = check(
+        load_recipe({"variant": "sgan", "dataset": data, "train": {"device": "cpu", "steps": 1}}, catalog=Catalog())
+    )
     assert (experiment.clock.dataset, set(experiment.dataset.spaces)) == (60_000, {"x", "labelled", "label"})
 
 
@@ -342,7 +381,9 @@ def test_matching_is_not_greedy():
 
 
 def test_a_code_or_a_class_left_over_is_wrong_always():
-    assert matched_hits(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 1, 1]), 3, 2) == 3  # one of the two codes for class 0
+    assert (
+        matched_hits(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 1, 1]), 3, 2) == 3
+    )  # one of the two codes for class 0
     assert matched_hits(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 1, 2]), 2, 3) == 3
 
 
@@ -357,7 +398,9 @@ def scored(make_run, logits, **parameters) -> dict[str, float]:
 def test_accuracy_of_labels_known_and_shifted(make_run):
     assert scored(make_run, lambda label: F.one_hot(label, 10).float()) == {"accuracy": 1.0}
     assert scored(make_run, lambda label: F.one_hot((label + 1) % 10, 10).float()) == {"accuracy": 0.0}
-    assert scored(make_run, lambda label: F.one_hot((label + 1) % 10, 10).float(), matched=True) == {"accuracy.matched": 1.0}
+    assert scored(make_run, lambda label: F.one_hot((label + 1) % 10, 10).float(), matched=True) == {
+        "accuracy.matched": 1.0
+    }
 
 
 def test_accuracy_of_one_answer_for_all_is_the_share_of_that_class(make_run):
@@ -392,6 +435,10 @@ def test_accuracy_of_a_trained_network_is_that_of_its_class_logits(make_run):
     ],
 )
 def test_what_cannot_be_scored_is_refused_before_training(make_run, variant, parameters, why):
-    networks = {"generator": {"infogan": {"width": 2}}, "discriminator": {"infogan": {"width": 2}}} if "infogan" in variant else {}
+    networks = (
+        {"generator": {"infogan": {"width": 2}}, "discriminator": {"infogan": {"width": 2}}}
+        if "infogan" in variant
+        else {}
+    )
     with pytest.raises(RefusedError, match=why):
         make_run({**recipe_of(evaluators=[{"accuracy": parameters}], **networks), "variant": variant})

@@ -37,7 +37,7 @@ def recipe_of(steps: int = 4, tricks=({"perceptual": {"features": "pixels", "wei
         "tricks": list(tricks),
         "without": ["progress", "samples", "metrics-log", "health", "checkpoints"],
         "train": {"steps": steps, "batch_size": 4, "device": "cpu"},
-    }  # fmt: skip
+    }
 
 
 def go(run, first: int, last: int):
@@ -73,12 +73,23 @@ def test_the_discriminators_sides_and_channels_are_the_papers():
     """96 pixels are halved four times, to 6; channels are 64, 64, 128, 128, 256, 256, 512, 512."""
     network = SRGANDiscriminator(Interface(takes=image(3, 96)), width=4, dense=8)
     shapes = [tuple(layer.shape[1:]) for layer in network.eval()(torch.zeros(1, 3, 96, 96)).features]
-    assert shapes[:-1] == [(4, 96, 96), (4, 48, 48), (8, 48, 48), (8, 24, 24), (16, 24, 24), (16, 12, 12), (32, 12, 12), (32, 6, 6)]
+    assert shapes[:-1] == [
+        (4, 96, 96),
+        (4, 48, 48),
+        (8, 48, 48),
+        (8, 24, 24),
+        (16, 24, 24),
+        (16, 12, 12),
+        (32, 12, 12),
+        (32, 6, 6),
+    ]
     assert shapes[-1] == (8,)
 
 
 def by_hand(end: str = "clamp") -> SRResNet:
-    """An enlargement by 2 whose four outputs of a pixel are 0.1, 0.2, 0.3 and 0.4 times the pixel's brightness in [0, 1]."""
+    """An enlargement by 2 whose four outputs of a pixel are 0.1, 0.2, 0.3 and 0.4 times the pixel's brightness in [0,
+    1].
+    """
     network = SRResNet(Interface(takes=image(1, 2), makes=image(1, 4)), blocks=0, width=1, end=end)
     for parameter in network.parameters():
         nn.init.zeros_(parameter)
@@ -129,9 +140,10 @@ def test_pretraining_has_the_content_alone_and_leaves_the_discriminator_as_it_is
     before = run.engine.terms["pretraining"]["content"]
     go(run, 2, 3)
     assert {name: set(terms) for name, terms in run.engine.terms.items()} == {
-        "pretraining": {"content", "x.perceptual"}, "discriminator": {"adversarial.real", "adversarial.fake"},
+        "pretraining": {"content", "x.perceptual"},
+        "discriminator": {"adversarial.real", "adversarial.fake"},
         "generator": {"adversarial.fake", "content", "x.perceptual"},
-    }  # fmt: skip
+    }
     assert run.engine.terms["pretraining"]["content"] is before, "pretraining is over"
     assert not same(discriminator, weights(run, "discriminator"))
 
@@ -157,11 +169,14 @@ def test_by_default_the_shares_are_those_of_the_papers_steps():
 
 
 def test_a_run_is_that_of_a_loop_written_by_hand(make_run):
-    """Two steps on pixels, then two of the discriminator and the generator on one batch, with pixels 0.25, features 0.5 and 1e-3 of the game.
+    """Two steps on pixels, then two of the discriminator and the generator on one batch, with pixels 0.25, features 0.5
+    and 1e-3 of the game.
 
     In float64: a bias below a normalisation has no gradient but rounding, which Adam would make steps of.
     """
-    recipe = recipe_of(pixels=0.25, tricks=[{"perceptual": {"features": "pixels", "weight": {"steps": {0: 0, 2: 0.5}}}}])
+    recipe = recipe_of(
+        pixels=0.25, tricks=[{"perceptual": {"features": "pixels", "weight": {"steps": {0: 0, 2: 0.5}}}}]
+    )
     recipe["train"]["precision"] = "float64"
     run, twin = go(make_run(recipe), 0, 4), make_run(recipe)
     with settings_of_torch(twin.recipe):
@@ -259,7 +274,15 @@ def test_a_layer_that_is_not_there_is_an_error(weights_file, tmp_path):
 
 def test_the_network_of_the_features_is_frozen(make_run, weights_file):
     path, _ = weights_file
-    features = {"torchvision": {"model": "shufflenet_v2_x0_5", "weights": str(path), "resize": 32, "crop": 32, "layer": "stage2.3"}}
+    features = {
+        "torchvision": {
+            "model": "shufflenet_v2_x0_5",
+            "weights": str(path),
+            "resize": 32,
+            "crop": 32,
+            "layer": "stage2.3",
+        }
+    }
     run = go(make_run(recipe_of(tricks=[{"perceptual": {"features": features}}])), 0, 4)
     (trick,) = [trick for trick in run.experiment.tricks if hasattr(trick, "extract")]
     body, _ = trick.extract["x"].network
@@ -285,7 +308,9 @@ def test_small_pictures_are_those_of_pillows_bicubic_filter():
     noise = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
     for factor in (2, 4):
         ours = shrunk(torch.from_numpy(noise)[None, None], factor)[0, 0].numpy().astype(int)
-        pillows = np.array(Image.fromarray(noise).resize((16 // factor, 16 // factor), Image.Resampling.BICUBIC)).astype(int)
+        pillows = np.array(
+            Image.fromarray(noise).resize((16 // factor, 16 // factor), Image.Resampling.BICUBIC)
+        ).astype(int)
         assert abs(ours - pillows).max() <= 1
 
 
@@ -353,7 +378,8 @@ def level(x: float) -> float:
 
 
 def test_gain_by_hand_with_the_border_removed():
-    """Inside a border of 2 the truth is 51, the filter says 0 and the generator 41: 20 log10(255 / 51) and 20 log10(255 / 10) dB.
+    """Inside a border of 2 the truth is 51, the filter says 0 and the generator 41: 20 log10(255 / 51) and 20 log10(255
+    / 10) dB.
 
     What lies in the border, 255 in the truth, is nobody's business; without the crop it is most of the error.
     """
@@ -369,7 +395,9 @@ def test_gain_by_hand_with_the_border_removed():
 
 
 def test_gain_of_colours_is_that_of_their_luminance():
-    """An error of 10 levels in all channels is 10 (65.481 + 128.553 + 24.966) / 255 in Y, one of the same size in blue alone a ninth of it."""
+    """An error of 10 levels in all channels is 10 (65.481 + 128.553 + 24.966) / 255 in Y, one of the same size in blue
+    alone a ninth of it.
+    """
     low = torch.full((1, 3, 4, 4), level(100))
     truth = torch.full((1, 3, 8, 8), level(110))
     made = truth.clone()

@@ -20,20 +20,34 @@ from ganrun_plugins.variants.stargan import StarGAN, shuffled_within
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 X = Space("image", (1, 16, 16))
-TWO_SETS = {"x": X, "source": Space("labels", (), 2), "attributes_a": Space("labels", (2,), 2), "label_b": Space("labels", (), 3)}
-MULTI = {"multi": {"sets": {
-    "a": {"styled-digits": {"size": 8, "styles": ["bold", "slanted"], "attributes": True, "scans": "even"}},
-    "b": {"styled-digits": {"size": 8, "styles": ["plain", "inverted"], "scans": "odd"}},
-}}}  # fmt: skip
+TWO_SETS = {
+    "x": X,
+    "source": Space("labels", (), 2),
+    "attributes_a": Space("labels", (2,), 2),
+    "label_b": Space("labels", (), 3),
+}
+MULTI = {
+    "multi": {
+        "sets": {
+            "a": {"styled-digits": {"size": 8, "styles": ["bold", "slanted"], "attributes": True, "scans": "even"}},
+            "b": {"styled-digits": {"size": 8, "styles": ["plain", "inverted"], "scans": "odd"}},
+        }
+    }
+}
 
 
 def recipe_of(*, tricks=(), without=("gradient-penalty",), **changes) -> dict:
     """A tiny recipe in the log form, without the penalty, unless it is said."""
     base = {
-        "variant": "stargan", "dataset": {"styled-digits": {"size": 8}}, "loss": "non-saturating",
-        "generator": {"stargan": {"blocks": 1, "width": 4}}, "discriminator": {"stargan": {"width": 4}},
-        "players": {"discriminator": {"updates": 1}}, "tricks": list(tricks), "without": [*QUIET, *without],
-    }  # fmt: skip
+        "variant": "stargan",
+        "dataset": {"styled-digits": {"size": 8}},
+        "loss": "non-saturating",
+        "generator": {"stargan": {"blocks": 1, "width": 4}},
+        "discriminator": {"stargan": {"width": 4}},
+        "players": {"discriminator": {"updates": 1}},
+        "tricks": list(tricks),
+        "without": [*QUIET, *without],
+    }
     return {**base, **changes, "train": {"steps": 4, "batch_size": 4, "device": "cpu", **changes.get("train", {})}}
 
 
@@ -149,7 +163,10 @@ def test_classification_is_summed_over_attributes_and_divided_by_the_batch():
     assert float(found) == pytest.approx((2 * math.log(2) + math.log(3)) / 2)
     variant = StarGAN()
     variant.describe({"x": X, "attributes": Space("labels", (3,), 2)})
-    logits, labels = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+    logits, labels = (
+        torch.randn(4, 3, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]]),
+    )
     expected = F.binary_cross_entropy_with_logits(logits, labels.float(), reduction="sum") / 4
     assert torch.allclose(variant.classify(logits, {"attributes": labels}), expected)
 
@@ -168,7 +185,9 @@ def test_several_labels_of_more_than_two_classes_are_one_hot_and_classified_each
     labels = {"moods": torch.tensor([[0, 2]])}
     assert torch.equal(variant.vector(labels, torch.zeros(())), torch.tensor([[1.0, 0, 0, 0, 0, 1]]))
     logits = torch.tensor([[2.0, 0, 0, 0, 0, 0]])
-    assert float(variant.classify(logits, labels)) == pytest.approx(-math.log(math.exp(2) / (math.exp(2) + 2)) + math.log(3))
+    assert float(variant.classify(logits, labels)) == pytest.approx(
+        -math.log(math.exp(2) / (math.exp(2) + 2)) + math.log(3)
+    )
 
 
 def test_targets_of_a_batch_are_its_own_labels_set_by_set():
@@ -188,7 +207,11 @@ def test_targets_of_a_batch_are_its_own_labels_set_by_set():
         ({"x": X}, {}, "the data has no labels"),
         ({"x": X, "one": Space("labels", (), 2), "other": Space("labels", (), 2)}, {}, "set its `of`"),
         ({"x": X, "label": Space("labels", (), 2)}, {"of": "style"}, "names the labels 'style'"),
-        ({"x": X, "source": Space("labels", (), 2), "label_a": Space("labels", (), 2)}, {}, "one entry of labels for each set"),
+        (
+            {"x": X, "source": Space("labels", (), 2), "label_a": Space("labels", (), 2)},
+            {},
+            "one entry of labels for each set",
+        ),
         (TWO_SETS, {"of": "label_b"}, "not known, of the items of all other sets"),
     ],
 )
@@ -201,7 +224,9 @@ def test_data_whose_labels_do_not_say_the_domains_are_refused(spaces, parameters
 
 
 def by_hand(twin, steps: int) -> None:
-    """Wasserstein with a penalty of 10 on the slope of the summed patch map; two discriminator updates, one of the generator."""
+    """Wasserstein with a penalty of 10 on the slope of the summed patch map; two discriminator updates, one of the
+    generator.
+    """
     g, d = twin.experiment.modules["generator"], twin.experiment.modules["discriminator"]
     adam = {"lr": 1e-4, "betas": (0.5, 0.999)}
     of_d, of_g = torch.optim.Adam(d.parameters(), **adam), torch.optim.Adam(g.parameters(), **adam)
@@ -225,14 +250,20 @@ def by_hand(twin, steps: int) -> None:
             (slope,) = torch.autograd.grad(d(between).logits.sum(), between, create_graph=True)
             penalty = (slope.flatten(1).square().sum(1).sqrt() - 1).square().mean()
             real = d(x)
-            loss = -real.logits.mean() + d(fake).logits.mean() + F.cross_entropy(real.heads["class"], label) + 10 * penalty
+            loss = (
+                -real.logits.mean() + d(fake).logits.mean() + F.cross_entropy(real.heads["class"], label) + 10 * penalty
+            )
             of_d.zero_grad()
             loss.backward()
             of_d.step()
         x, label, target, _ = turn("generator", step, 0)
         fake = g(x, told(target))
         judged = d(fake)
-        loss = -judged.logits.mean() + F.cross_entropy(judged.heads["class"], target) + 10 * F.l1_loss(g(fake, told(label)), x)
+        loss = (
+            -judged.logits.mean()
+            + F.cross_entropy(judged.heads["class"], target)
+            + 10 * F.l1_loss(g(fake, told(label)), x)
+        )
         of_g.zero_grad()
         loss.backward()
         of_g.step()
@@ -242,10 +273,14 @@ def test_a_step_is_that_of_a_hand_written_loop(make_run):
     """Among others: the way back is told the source's label, and the penalty's slope is that of the sum over patches."""
     adam = {"optimizer": {"adam": {"lr": 1e-4, "betas": [0.5, 0.999]}}}
     recipe = recipe_of(
-        without=(), loss="wasserstein", tricks=[{"gradient-penalty": {"weight": 10}}], dataset={"styled-digits": {"size": 16}},
-        discriminator={"stargan": {"width": 4, "layers": 2}}, players={"discriminator": {**adam, "updates": 2}, "generator": adam},
+        without=(),
+        loss="wasserstein",
+        tricks=[{"gradient-penalty": {"weight": 10}}],
+        dataset={"styled-digits": {"size": 16}},
+        discriminator={"stargan": {"width": 4, "layers": 2}},
+        players={"discriminator": {**adam, "updates": 2}, "generator": adam},
         train={"precision": "float64"},
-    )  # fmt: skip
+    )
     run, twin = make_run(recipe), make_run(recipe)
     with settings_of_torch(run.recipe):
         assert twin.experiment.modules["discriminator"](torch.zeros(1, 1, 16, 16)).logits.shape == (1, 1, 4, 4)
@@ -254,7 +289,9 @@ def test_a_step_is_that_of_a_hand_written_loop(make_run):
         by_hand(twin, 3)
     for name, module in twin.experiment.modules.items():
         for key, expected in module.state_dict().items():
-            assert torch.allclose(run.experiment.modules[name].state_dict()[key], expected, rtol=0, atol=1e-9), f"{name}.{key}"
+            assert torch.allclose(run.experiment.modules[name].state_dict()[key], expected, rtol=0, atol=1e-9), (
+                f"{name}.{key}"
+            )
 
 
 def test_of_two_sets_every_item_is_asked_for_labels_of_its_own_set_and_told_its_own_on_the_way_back(make_run):
@@ -333,17 +370,32 @@ SETTINGS = [{"accumulate": 2}, {"batches": "joint"}, {"precision": "bfloat16"}, 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: next(iter(settings)))
 def test_two_sets_with_a_penalty_train_under_every_setting(make_run, settings):
-    run = make_run(recipe_of(dataset=MULTI, loss="wasserstein", without=(), tricks=["gradient-penalty"], train=settings))
+    run = make_run(
+        recipe_of(dataset=MULTI, loss="wasserstein", without=(), tricks=["gradient-penalty"], train=settings)
+    )
     with settings_of_torch(run.recipe):
         for step in range(2):
             run.engine.step(step)
     assert set(run.engine.terms["generator"]) == {"adversarial.fake", "classification", "reconstruction"}
-    assert set(run.engine.terms["discriminator"]) == {"adversarial.real", "adversarial.fake", "classification", "adversarial.gradient-penalty"}
+    assert set(run.engine.terms["discriminator"]) == {
+        "adversarial.real",
+        "adversarial.fake",
+        "classification",
+        "adversarial.gradient-penalty",
+    }
     assert all(bool(torch.isfinite(value)) for terms in run.engine.terms.values() for value in terms.values())
 
 
 # a pack has no one domain; there is no latent; there is no batch normalisation
-REFUSED = {"packing", "mode-seeking", "latent-consistency", "truncation", "metropolis-hastings", "norm-swap", "virtual-batch-norm"}
+REFUSED = {
+    "packing",
+    "mode-seeking",
+    "latent-consistency",
+    "truncation",
+    "metropolis-hastings",
+    "norm-swap",
+    "virtual-batch-norm",
+}
 
 
 @pytest.mark.slow
@@ -351,8 +403,12 @@ def test_every_trick_goes_with_it_or_is_refused_for_a_reason(make_run):
     refused, catalog = set(), Catalog()
     for name in catalog.names("trick"):
         try:
-            trick = {"perceptual": {"features": "pixels"}} if name == "perceptual" else name  # its default would train a classifier
-            run = make_run(recipe_of(tricks=[trick], without=[] if name == "gradient-penalty" else ["gradient-penalty"]))
+            trick = (
+                {"perceptual": {"features": "pixels"}} if name == "perceptual" else name
+            )  # its default would train a classifier
+            run = make_run(
+                recipe_of(tricks=[trick], without=[] if name == "gradient-penalty" else ["gradient-penalty"])
+            )
         except RefusedError:
             refused.add(name)
             continue

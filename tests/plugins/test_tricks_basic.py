@@ -62,11 +62,15 @@ def test_smoothing_gives_absolute_targets_in_any_coding():
     targets = smoothed(LabelSmoothing(), LeastSquares(coding="pearson"), torch.zeros(2))
     assert torch.equal(targets["real"], torch.full((2,), 0.9))
     assert torch.equal(targets["fake"], torch.full((2,), -1.0))
-    assert smoothed(LabelSmoothing(fake=-0.9), LeastSquares(coding="pearson"), torch.zeros(2))["fake"].tolist() == pytest.approx([-0.9, -0.9])
+    assert smoothed(LabelSmoothing(fake=-0.9), LeastSquares(coding="pearson"), torch.zeros(2))[
+        "fake"
+    ].tolist() == pytest.approx([-0.9, -0.9])
 
 
 def test_smoothing_of_fakes_warns(tiny, make_run):
-    """With targets a of real samples and b of fakes the optimal D is (a p + b q) / (p + q), which is b > 0 where only fakes are."""
+    """With targets a of real samples and b of fakes the optimal D is (a p + b q) / (p + q), which is b > 0 where only
+    fakes are.
+    """
     (warning,) = make_run(tiny(tricks=[{"label-smoothing": {"fake": 0.1}}])).experiment.warnings
     assert "no real samples" in warning.why
     assert not make_run(tiny(tricks=["label-smoothing"])).experiment.warnings

@@ -54,11 +54,16 @@ class Functional(nn.Module):
 
 
 def experiment_of(network: nn.Module, takes: Space = LATENT, player: str = "generator"):
-    description = SimpleNamespace(networks={"generator": SimpleNamespace(kind="generator", interface=Interface(takes, takes))})
+    description = SimpleNamespace(
+        networks={"generator": SimpleNamespace(kind="generator", interface=Interface(takes, takes))}
+    )
     return SimpleNamespace(
-        modules={"generator": network}, networks=lambda kind: {"generator": network}, description=description,
-        players={player: Player(player, ["generator"])}, games=[],
-    )  # fmt: skip
+        modules={"generator": network},
+        networks=lambda kind: {"generator": network},
+        description=description,
+        players={player: Player(player, ["generator"])},
+        games=[],
+    )
 
 
 IMAGE = Space("image", (1, 16, 16))
@@ -212,9 +217,16 @@ def test_a_half_life_counts_real_images_and_may_grow_from_0():
 
 
 def test_a_half_life_is_a_limit_beside_decay_and_warm_up():
-    """Of 0.6, 0.5^(1/2) = 0.71 by a half-life of two steps, and 0.5^(1/1) by a warm-up of the first update, the smallest counts."""
+    """Of 0.6, 0.5^(1/2) = 0.71 by a half-life of two steps, and 0.5^(1/1) by a warm-up of the first update, the
+    smallest counts.
+    """
     batch = make_turn().engine.clock.batch
-    for settings, kept in (({"decay": 0.6}, 0.6), ({"decay": 0.9}, 0.5**0.5), ({"decay": 0.9, "warmup": 1.0}, 0.5), ({"decay": 0.0}, 0.0)):
+    for settings, kept in (
+        ({"decay": 0.6}, 0.6),
+        ({"decay": 0.9}, 0.5**0.5),
+        ({"decay": 0.9, "warmup": 1.0}, 0.5),
+        ({"decay": 0.0}, 0.0),
+    ):
         network = nn.Linear(1, 1, bias=False)
         nn.init.constant_(network.weight, 1.0)
         trick = averaging(network, half_life=2.0 * batch, **settings)

@@ -160,7 +160,9 @@ class Caller:
             for tag in ("penalty", "feature", "consistency", "unrolling", "adversarial"):
                 before = {key: buffer.clone() for key, buffer in module.named_buffers()}
                 turn.discriminate(round, round.streams[0].x.detach(), role="fake", tag=tag, leaf=True)
-                self.moved[tag] = [key for key, buffer in module.named_buffers() if not torch.equal(buffer, before[key])]
+                self.moved[tag] = [
+                    key for key, buffer in module.named_buffers() if not torch.equal(buffer, before[key])
+                ]
 
 
 def test_only_adversarial_calls_move_the_vectors(tiny, make_run):
@@ -176,7 +178,8 @@ def test_only_adversarial_calls_move_the_vectors(tiny, make_run):
 
 
 @pytest.mark.parametrize(
-    ("networks", "players"), [("discriminators", {"discriminator"}), ("generators", {"generator"}), ("all", {"generator", "discriminator"})]
+    ("networks", "players"),
+    [("discriminators", {"discriminator"}), ("generators", {"generator"}), ("all", {"generator", "discriminator"})],
 )
 @pytest.mark.parametrize("trick", ["spectral-norm", "weight-norm"])
 def test_every_weight_of_the_networks_named_is_normalised_and_trained(tiny, make_run, trick, networks, players):
@@ -197,11 +200,15 @@ def test_the_networks_of_an_initialisation_are_normalised_in_float64_and_on_the_
     run = make_run(recipe)
     layer = run.experiment.modules["discriminator"].hidden[1][0]
     assert layer.parametrizations.weight[0]._u.dtype == torch.float64
-    assert torch.linalg.svdvals(layer.parametrizations.weight.original).allclose(torch.full((16,), 3.0, dtype=torch.float64))
+    assert torch.linalg.svdvals(layer.parametrizations.weight.original).allclose(
+        torch.full((16,), 3.0, dtype=torch.float64)
+    )
     assert torch.linalg.svdvals(layer.weight).allclose(torch.ones(16, dtype=torch.float64))
     _, lines = check(load_recipe(recipe, catalog=Catalog()))
     counted = {line.name: line.parameters for line in lines}
-    assert counted == {name: sum(p.numel() for p in module.parameters()) for name, module in run.experiment.modules.items()}
+    assert counted == {
+        name: sum(p.numel() for p in module.parameters()) for name, module in run.experiment.modules.items()
+    }
 
 
 def test_a_clipped_weight_is_refused_where_it_would_be_divided(tiny, make_run):
@@ -215,7 +222,9 @@ def test_two_normalisations_of_weights_warn_and_work(tiny, make_run):
     run = make_run(tiny(tricks=["weight-norm", "spectral-norm"]))
     assert any("normalised twice" in warning.why for warning in run.experiment.warnings)
     run.engine.step(0)
-    assert torch.linalg.svdvals(run.experiment.modules["discriminator"].output.eval().weight)[0].item() == pytest.approx(1, abs=1e-3)
+    assert torch.linalg.svdvals(run.experiment.modules["discriminator"].output.eval().weight)[
+        0
+    ].item() == pytest.approx(1, abs=1e-3)
 
 
 class Bare(nn.Module):
@@ -302,13 +311,21 @@ def test_a_unit_of_zeros_stays_finite_and_learns():
 
 BATCH = {"mlp": {"widths": [16, 16], "norm": "batch"}}
 IMAGES = {
-    "variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 16}},
-    "generator": {"dcgan": {"width": 4, "norm": "batch"}}, "discriminator": {"dcgan": {"width": 4, "norm": "batch"}},
-}  # fmt: skip
+    "variant": {"dcgan": {"latent": 4}},
+    "dataset": {"digits": {"size": 16}},
+    "generator": {"dcgan": {"width": 4, "norm": "batch"}},
+    "discriminator": {"dcgan": {"width": 4, "norm": "batch"}},
+}
 
 
 def norms(module: nn.Module) -> list[nn.Module]:
-    kinds = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm, nn.LayerNorm, ScaleAndShift)
+    kinds = (
+        nn.modules.batchnorm._BatchNorm,
+        nn.modules.instancenorm._InstanceNorm,
+        nn.GroupNorm,
+        nn.LayerNorm,
+        ScaleAndShift,
+    )
     return [layer for layer in module.modules() if isinstance(layer, kinds)]
 
 
@@ -347,7 +364,11 @@ def test_a_layer_without_scale_and_shift_is_followed_by_one_without(make_run, ti
 
     for to in ("layer", "none"):
         run = make_run(tiny(tricks=[{"norm-swap": {"to": to}}], discriminator="plain"), {"discriminator.plain": Plain})
-        assert [name for name, _ in run.experiment.modules["discriminator"].named_parameters()] == ["scale", "first.weight", "first.bias"]
+        assert [name for name, _ in run.experiment.modules["discriminator"].named_parameters()] == [
+            "scale",
+            "first.weight",
+            "first.bias",
+        ]
 
 
 @pytest.mark.parametrize(
@@ -361,7 +382,10 @@ def test_groups_divide_the_channels_and_hold_two_numbers(channels, positions, wa
 @pytest.mark.parametrize("networks", ["generators", "discriminators", "all"])
 def test_only_the_networks_named_are_changed(tiny, make_run, networks):
     run = make_run(tiny(generator=BATCH, discriminator=BATCH, tricks=[{"norm-swap": {"networks": networks}}]))
-    swapped = {name: not any(isinstance(m, nn.BatchNorm1d) for m in module.modules()) for name, module in run.experiment.modules.items()}
+    swapped = {
+        name: not any(isinstance(m, nn.BatchNorm1d) for m in module.modules())
+        for name, module in run.experiment.modules.items()
+    }
     assert swapped == {"generator": networks != "discriminators", "discriminator": networks != "generators"}
 
 
@@ -375,7 +399,9 @@ class Penalty:
 
 def test_after_a_swap_penalties_are_allowed(tiny, make_run):
     def make(*tricks):
-        return make_run(tiny(generator=BATCH, discriminator=BATCH, tricks=[*tricks, "penalty"]), {"trick.penalty": Penalty})
+        return make_run(
+            tiny(generator=BATCH, discriminator=BATCH, tricks=[*tricks, "penalty"]), {"trick.penalty": Penalty}
+        )
 
     with pytest.raises(RefusedError, match="samples depend on each other"):
         make()

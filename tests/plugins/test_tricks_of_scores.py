@@ -32,9 +32,11 @@ def make_turn(step: int = 0, player: str = "discriminator", loss=None, shift: fl
     """A turn on a clock of 10 steps an epoch, with an engine that adds ``shift`` to what is averaged over processes."""
     description = SimpleNamespace(outputs=("x",))
     engine = SimpleNamespace(
-        clock=Clock(total=100, batch=4, dataset=40), loss=loss, mean_over_processes=lambda t: t.detach() + shift,
+        clock=Clock(total=100, batch=4, dataset=40),
+        loss=loss,
+        mean_over_processes=lambda t: t.detach() + shift,
         experiment=SimpleNamespace(games=[GAME], description=description),
-    )  # fmt: skip
+    )
     phase = Phase(player, player, **changes)
     return Turn(engine, phase, step=step, draws=Draws(("test", step)), modules={}, batch_size=4)
 
@@ -71,7 +73,10 @@ def turns(make_run, tiny):
 
 
 def lecam_turn(trick: LeCam, step: int, *micros, loss=None, shift: float = 0.0):
-    """Play a discriminator's turn of some micro-batches, each (real logits, fake logits). Returns the last term and round."""
+    """Play a discriminator's turn of some micro-batches, each (real logits, fake logits).
+
+    Returns the last term and round.
+    """
     for real, fake in micros:
         turn = make_turn(step, loss=loss, shift=shift)
         turn.rounds = [scored("discriminator", real, fake)]
@@ -92,11 +97,15 @@ def test_lecam_trajectory_by_hand():
     term, _ = lecam_turn(trick, 1, ([3.0, 3.0], [1.0, -1.0]))
     assert (term.weight, means(trick)) == (0.0, [3.0, 0.0])
     term, round = lecam_turn(trick, 2, ([5.0, -1.0], [4.0, 0.0]))
-    # real above the mean of fakes: relu(5 - 0)^2 + relu(-1 - 0)^2 = 25; fakes below that of real samples: relu(3 - 4)^2 + relu(3 - 0)^2 = 9
+    # real above the mean of fakes: relu(5 - 0)^2 + relu(-1 - 0)^2 = 25; fakes below that of real samples: relu(3 - 4)^2
+    # + relu(3 - 0)^2 = 9
     assert term.weight == 0.3
     assert term.value.item() == pytest.approx(25 / 2 + 9 / 2)
     grads = torch.autograd.grad(term.value, [round.real.logits, round.fake.logits])
-    assert [grad.tolist() for grad in grads] == [[5.0, 0.0], [0.0, -3.0]]  # 2 * 5 / 2, 2 * -3 / 2: no gradient through the means
+    assert [grad.tolist() for grad in grads] == [
+        [5.0, 0.0],
+        [0.0, -3.0],
+    ]  # 2 * 5 / 2, 2 * -3 / 2: no gradient through the means
     assert means(trick) == [2.5, 1.0]  # halfway from (3, 0) to (2, 2)
     lecam_turn(trick, 3, ([0.5], [0.0]))
     assert means(trick) == [1.5, 0.5]
@@ -136,7 +145,10 @@ def test_lecam_keeps_means_for_each_game_and_leaves_the_generators_turns_alone()
     turn.rounds = [scored("discriminator", [1.0], [0.0]), scored("discriminator", [5.0], [4.0], OTHER)]
     trick.losses(turn)
     trick.updated(turn)
-    assert {name: mean.tolist() for name, mean in trick.means.items()} == {"adversarial": [1.0, 0.0], "other": [5.0, 4.0]}
+    assert {name: mean.tolist() for name, mean in trick.means.items()} == {
+        "adversarial": [1.0, 0.0],
+        "other": [5.0, 4.0],
+    }
     turn = make_turn(player="generator")
     turn.rounds = [scored("generator", [9.0], [9.0])]
     trick.losses(turn)
@@ -177,7 +189,10 @@ def test_mode_seeking_value_and_gradient_by_hand():
     turn = make_turn(player="generator")
     turn.rounds = [scored("generator", [0.0], [0.0])]
     x = torch.tensor([[0.0], [6.0], [10.0], [10.0]], requires_grad=True)
-    turn.latents = {"z": torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [2.0, 4.0]]), "label": torch.tensor([0, 7, 1, 9])}
+    turn.latents = {
+        "z": torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [2.0, 4.0]]),
+        "label": torch.tensor([0, 7, 1, 9]),
+    }
     turn.made = {"x": x}
     ModeSeeking(weight=2.5).losses(turn)
     term = turn.terms["mode_seeking_x"]
@@ -287,7 +302,9 @@ def test_patches_are_averaged_first():
 
 def test_weights_that_are_there_are_kept_and_so_is_their_sum():
     """0.5 and 1 of the two highest, times 3.5 / 1.5."""
-    assert weighted([1.0, 3.0, 2.0, 0.0], weight=torch.tensor([1.0, 0.5, 1.0, 1.0])) == pytest.approx([0.0, 3.5 / 3, 7 / 3, 0.0])
+    assert weighted([1.0, 3.0, 2.0, 0.0], weight=torch.tensor([1.0, 0.5, 1.0, 1.0])) == pytest.approx(
+        [0.0, 3.5 / 3, 7 / 3, 0.0]
+    )
 
 
 def test_a_second_instance_changes_nothing():
@@ -295,7 +312,9 @@ def test_a_second_instance_changes_nothing():
     assert weighted([1.0, 3.0, 2.0, 0.0], weight=torch.tensor([0.0, 2.0, 2.0, 0.0])) == [0.0, 2.0, 2.0, 0.0]
 
 
-@pytest.mark.parametrize("other", [{"side": "discriminator"}, {"role": "real"}, {"tag": "feature"}, {"tag": "penalty"}, {"side": "watcher"}])
+@pytest.mark.parametrize(
+    "other", [{"side": "discriminator"}, {"role": "real"}, {"tag": "feature"}, {"tag": "penalty"}, {"side": "watcher"}]
+)
 def test_nothing_but_the_generators_fakes_is_weighted(other):
     assert weighted([1.0, 3.0, 2.0, 0.0], **other) == 1.0
 
@@ -305,14 +324,18 @@ def test_the_generators_term_is_the_mean_over_those_that_count(turns):
     seen = {}
     turns(
         [{"top-k": {"gamma": 0.5, "nu": 0.1}}],
-        lambda turn: seen.update({(turn.step, turn.player): turn}), steps=4, dataset={"ring": {"count": 16}},
-    )  # fmt: skip
+        lambda turn: seen.update({(turn.step, turn.player): turn}),
+        steps=4,
+        dataset={"ring": {"count": 16}},
+    )
     for step, k in ((1, 8), (3, 4)):
         turn = seen[step, "generator"]
         best = turn.rounds[0].fake.logits.sort().values[-k:]
         torch.testing.assert_close(turn.terms["adversarial.fake"].value, F.softplus(-best).mean())
         everything = seen[step, "discriminator"]
-        torch.testing.assert_close(everything.terms["adversarial.fake"].value, F.softplus(everything.rounds[0].fake.logits).mean())
+        torch.testing.assert_close(
+            everything.terms["adversarial.fake"].value, F.softplus(everything.rounds[0].fake.logits).mean()
+        )
 
 
 def test_top_k_needs_a_generator_that_judges_each_sample_alone(make_run, tiny):

@@ -21,7 +21,9 @@ SMALL = {"autoencoder": {"width": 4, "widths": [16], "code": 8}}
 def test_codes_at_right_angles_cost_nothing_and_equal_ones_1():
     assert squared_cosines(torch.eye(4)).item() == 0.0
     assert squared_cosines(torch.tensor([[1.0, 2.0, 2.0]] * 5)).item() == pytest.approx(1.0)
-    assert squared_cosines(torch.tensor([[1.0, 0.0], [-3.0, 0.0]])).item() == pytest.approx(1.0)  # the square forgets the sign
+    assert squared_cosines(torch.tensor([[1.0, 0.0], [-3.0, 0.0]])).item() == pytest.approx(
+        1.0
+    )  # the square forgets the sign
 
 
 def test_squared_cosines_by_hand():
@@ -51,15 +53,22 @@ def test_cosines_are_exact_under_mixed_precision():
 
 
 def make_stream(role: str, codes: Tensor) -> Stream:
-    return Stream(torch.zeros(3, 2), role, output=DiscriminatorOutput(torch.zeros(3), features=[torch.ones(3, 5), codes]))
+    return Stream(
+        torch.zeros(3, 2), role, output=DiscriminatorOutput(torch.zeros(3), features=[torch.ones(3, 5), codes])
+    )
 
 
 def pulled(side: str, tricks, roles=("fake",)) -> dict[str, tuple[float, float]]:
     """The terms that tricks add to a turn whose fakes have the codes (1, 0), (0, 2), (3, 3)."""
     codes = {"real": torch.ones(3, 2), "fake": torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])}
     turn = Turn(
-        SimpleNamespace(clock=Clock(100, 4, 8)), Phase(side, side), step=0, draws=Draws(("test",)), modules={}, batch_size=3
-    )  # fmt: skip
+        SimpleNamespace(clock=Clock(100, 4, 8)),
+        Phase(side, side),
+        step=0,
+        draws=Draws(("test",)),
+        modules={},
+        batch_size=3,
+    )
     turn.rounds = [Round(GAME, side, [make_stream(role, codes[role]) for role in roles])]
     for trick in tricks:
         trick.losses(turn)
@@ -68,7 +77,9 @@ def pulled(side: str, tricks, roles=("fake",)) -> dict[str, tuple[float, float]]
 
 def test_the_term_is_of_the_last_feature_of_fakes_in_the_generators_turns():
     assert pulled("generator", [PullingAway()]) == {"adversarial.pulling-away": (pytest.approx(1 / 3), 0.1)}
-    assert pulled("generator", [PullingAway()], roles=("real", "fake")) == {"adversarial.pulling-away": (pytest.approx(1 / 3), 0.1)}
+    assert pulled("generator", [PullingAway()], roles=("real", "fake")) == {
+        "adversarial.pulling-away": (pytest.approx(1 / 3), 0.1)
+    }
     assert pulled("discriminator", [PullingAway()]) == {}
 
 
@@ -93,7 +104,9 @@ def test_pulling_away_lowers_the_cosines_of_an_ebgan(make_run, tiny):
             run.engine.step(step)
         z = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            found: Tensor = squared_cosines(run.engine.modules["discriminator"](run.engine.modules["generator"](z)).features[-1])
+            found: Tensor = squared_cosines(
+                run.engine.modules["discriminator"](run.engine.modules["generator"](z)).features[-1]
+            )
         return found.item()
 
     assert cosines([{"pulling-away": {"weight": 10.0}}]) < cosines([]) - 0.05

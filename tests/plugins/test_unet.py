@@ -37,7 +37,11 @@ def test_the_discriminator_of_pairs_has_the_published_size():
 
 def test_modules_are_nested_and_numbered_as_in_the_authors_code():
     """Outermost 0 down, 1 within, 3 up; between 1 down, 2 norm, 3 within, 5 up, 6 norm; innermost 1 down, 3 up, 4 norm."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in on_meta(UNet, translator(256)).state_dict().items() if name.endswith("weight")}
+    shapes = {
+        name: tuple(tensor.shape)
+        for name, tensor in on_meta(UNet, translator(256)).state_dict().items()
+        if name.endswith("weight")
+    }
     inside = "model.model.1" + 6 * ".model.3"  # seven blocks down
     assert shapes["model.model.0.weight"] == (64, 3, 4, 4)
     assert shapes["model.model.3.weight"] == (128, 3, 4, 4)
@@ -48,15 +52,21 @@ def test_modules_are_nested_and_numbered_as_in_the_authors_code():
     assert shapes[f"{inside}.model.1.weight"] == (512, 512, 4, 4)
     assert shapes[f"{inside}.model.3.weight"] == (512, 512, 4, 4)
     assert shapes[f"{inside}.model.4.weight"] == (512,)
-    assert len(shapes) == 2 * 8 + 6 + 7  # convolutions; norms on the way down, all but the first and last; on the way up, all but the last
+    assert (
+        len(shapes) == 2 * 8 + 6 + 7
+    )  # convolutions; norms on the way down, all but the first and last; on the way up, all but the last
 
 
 def test_biases_stand_where_the_authors_have_them():
-    """Under BatchNorm only the last layer has one; under instance normalisation every convolution, and no norm has parameters."""
+    """Under BatchNorm only the last layer has one; under instance normalisation every convolution, and no norm has
+    parameters.
+    """
     named = {norm: set(on_meta(UNet, translator(16), norm=norm).state_dict()) for norm in ("batch", "instance")}
     assert "model.model.3.bias" in named["batch"]
     assert not {f"model.model.{rest}" for rest in ("0.bias", "1.model.1.bias", "1.model.5.bias")} & named["batch"]
-    assert {f"model.model.{rest}" for rest in ("0.bias", "1.model.1.bias", "1.model.5.bias", "3.bias")} < named["instance"]
+    assert {f"model.model.{rest}" for rest in ("0.bias", "1.model.1.bias", "1.model.5.bias", "3.bias")} < named[
+        "instance"
+    ]
     assert "model.model.1.model.2.weight" not in named["instance"]
 
 
@@ -86,7 +96,9 @@ def picking(*shape, channel=0):
 
 @pytest.mark.parametrize(("channel", "step"), [(0, 2), (1, 4)])
 def test_what_came_down_stands_before_what_came_up(channel, step):
-    """Depth 2, one channel: channel 0 of the last layer is x at every 2nd place, channel 1 went one size further, every 4th."""
+    """Depth 2, one channel: channel 0 of the last layer is x at every 2nd place, channel 1 went one size further, every
+    4th.
+    """
     network = UNet(translator(8, 1), width=1, depth=2, norm="none", dropout=0)
     inner, x = network.model.model[1].model, torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     for layer in network.modules():
@@ -106,7 +118,9 @@ def test_what_came_down_stands_before_what_came_up(channel, step):
 
 def test_without_skips_everything_goes_through_the_smallest_size():
     """No layer is twice as wide, and two images that agree at the bottleneck become one picture."""
-    ups = [layer for layer in on_meta(UNet, translator(64), skips=False).modules() if isinstance(layer, nn.ConvTranspose2d)]
+    ups = [
+        layer for layer in on_meta(UNet, translator(64), skips=False).modules() if isinstance(layer, nn.ConvTranspose2d)
+    ]
     assert [up.in_channels for up in ups] == [512, 512, 512, 256, 128, 64]
     network, x = UNet(translator(16, 1), width=2, norm="none", dropout=0, skips=False), torch.randn(2, 1, 16, 16)
     deepest = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][-1]

@@ -64,7 +64,12 @@ class Plain:
         return torch.optim.SGD(parameters, lr=0.1)
 
 
-PLUGINS = {"discriminator.line": Line, "generator.shift": Shift, "loss.difference": Difference, "optimizer.plain": Plain}
+PLUGINS = {
+    "discriminator.line": Line,
+    "generator.shift": Shift,
+    "loss.difference": Difference,
+    "optimizer.plain": Plain,
+}
 
 
 def players(optimizer):
@@ -184,7 +189,10 @@ def test_two_steps_of_adam_are_those_of_a_loop_with_torchs_autograd(make_run, ti
     found = [p.grad.clone() for p in run.engine.parameters["generator"]]
 
     engine = run.engine
-    net, names = engine.modules["discriminator"], [name for name, _ in engine.modules["discriminator"].named_parameters()]
+    net, names = (
+        engine.modules["discriminator"],
+        [name for name, _ in engine.modules["discriminator"].named_parameters()],
+    )
     torch_state = engine.optimizers["discriminator"].state
     held = [torch_state[p] for p in net.parameters()]
     states = [{"t": int(s["step"]), "m": s["exp_avg"].clone(), "v": s["exp_avg_sq"].clone()} for s in held]
@@ -199,7 +207,9 @@ def test_two_steps_of_adam_are_those_of_a_loop_with_torchs_autograd(make_run, ti
         ahead = adam(ahead, slopes, states, lr=0.01, betas=(0.5, 0.9))
         if not through:
             ahead = [p.detach().requires_grad_() for p in ahead]
-            states = [{key: value.detach() if key != "t" else value for key, value in state.items()} for state in states]
+            states = [
+                {key: value.detach() if key != "t" else value for key, value in state.items()} for state in states
+            ]
     score = functional_call(net, dict(zip(names, ahead)), (fake,)).logits
     expected = torch.autograd.grad(nn.functional.softplus(-score).mean(), list(generator.parameters()))
     for one, other in zip(found, expected):
@@ -223,10 +233,16 @@ BATCH_NORM = {"mlp": {"widths": [16, 16], "norm": "batch"}}
 
 
 @pytest.mark.parametrize("objective", ["loss", "saddle"])
-@pytest.mark.parametrize(("discriminator", "tricks"), [(BATCH_NORM, []), ({"mlp": {"widths": [16], "norm": "none"}}, ["spectral-norm"])])
+@pytest.mark.parametrize(
+    ("discriminator", "tricks"), [(BATCH_NORM, []), ({"mlp": {"widths": [16], "norm": "none"}}, ["spectral-norm"])]
+)
 def test_the_discriminator_is_left_as_it_is(make_run, tiny, objective, discriminator, tricks):
-    """Its weights, the statistics of BatchNorm, the vectors of spectral normalisation, Adam's state: to the bit; and no gradient."""
-    run = make_run(tiny(discriminator=discriminator, tricks=[*tricks, {"unrolling": {"steps": 3, "objective": objective}}]))
+    """Its weights, the statistics of BatchNorm, the vectors of spectral normalisation, Adam's state: to the bit; and no
+    gradient.
+    """
+    run = make_run(
+        tiny(discriminator=discriminator, tricks=[*tricks, {"unrolling": {"steps": 3, "objective": objective}}])
+    )
     for step in range(2):
         run.engine.step(step)
     before, settings = everything(run)
@@ -238,7 +254,9 @@ def test_the_discriminator_is_left_as_it_is(make_run, tiny, objective, discrimin
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     assert all(p.grad is None for p in run.engine.parameters["discriminator"])
     assert all(bool(p.grad.isfinite().all()) for p in run.engine.parameters["generator"])
-    assert set(turn.overrides["discriminator"]) == {name for name, _ in run.engine.modules["discriminator"].named_parameters()}
+    assert set(turn.overrides["discriminator"]) == {
+        name for name, _ in run.engine.modules["discriminator"].named_parameters()
+    }
 
 
 @pytest.mark.parametrize("batches", ["separate", "joint"])
@@ -246,12 +264,16 @@ def test_a_step_sees_the_batch_statistics_of_the_discriminators_own_turn(make_ru
     """SGD ahead is w - lr grad; with BatchNorm the gradient depends on whether real samples and fakes share a forward."""
     train = {"batches": batches, "precision": "float64"}
     optimizers = players({"sgd": {"lr": RATE}})
-    run = make_run(tiny(discriminator=BATCH_NORM, players=optimizers, tricks=[{"unrolling": {"steps": 1}}], train=train))
+    run = make_run(
+        tiny(discriminator=BATCH_NORM, players=optimizers, tricks=[{"unrolling": {"steps": 1}}], train=train)
+    )
     with settings_of_torch(run.recipe):
         turn = take(run)
     net, real, fake = run.engine.modules["discriminator"], turn.real["x"], turn.rounds[0].fake.x.detach()
     net.requires_grad_(True).zero_grad()
-    logits = net(torch.cat([real, fake])).logits.chunk(2) if batches == "joint" else [net(x).logits for x in (real, fake)]
+    logits = (
+        net(torch.cat([real, fake])).logits.chunk(2) if batches == "joint" else [net(x).logits for x in (real, fake)]
+    )
     (nn.functional.softplus(-logits[0]).mean() + nn.functional.softplus(logits[1]).mean()).backward()
     ahead = turn.overrides["discriminator"]
     assert all(torch.allclose(ahead[name], p - RATE * p.grad, rtol=0, atol=1e-12) for name, p in net.named_parameters())
@@ -260,7 +282,11 @@ def test_a_step_sees_the_batch_statistics_of_the_discriminators_own_turn(make_ru
 def trained(run, count=4):
     for step in range(count):
         run.engine.step(step)
-    return {f"{name}.{key}": value for name, module in run.engine.modules.items() for key, value in module.state_dict().items()}
+    return {
+        f"{name}.{key}": value
+        for name, module in run.engine.modules.items()
+        for key, value in module.state_dict().items()
+    }
 
 
 def same(one, other):
@@ -285,16 +311,23 @@ def test_the_discriminators_turns_are_plain(make_run, tiny):
 
 
 def test_each_of_two_discriminators_of_a_player_steps_on_its_own_game(make_run, small_cyclegan):
-    """CycleGAN with SGD, one step: the loss of game b moves the weights of discriminator_b, half its weight, nothing else."""
+    """CycleGAN with SGD, one step: the loss of game b moves the weights of discriminator_b, half its weight, nothing
+    else.
+    """
     sgd = {"optimizer": {"sgd": {"lr": 0.1}}}
-    run = make_run(small_cyclegan(players={"generator": sgd, "discriminator": sgd}, tricks=[{"unrolling": {"steps": 1}}]))
+    run = make_run(
+        small_cyclegan(players={"generator": sgd, "discriminator": sgd}, tricks=[{"unrolling": {"steps": 1}}])
+    )
     turn = take(run)
     assert set(turn.overrides) == {"discriminator_a", "discriminator_b"}
     for round in turn.rounds:
         name = round.game.discriminator
         module = run.engine.modules[name]
         module.requires_grad_()
-        losses = [(module(turn.real[round.game.name]).logits - 1).square().mean(), module(round.fake.x.detach()).logits.square().mean()]
+        losses = [
+            (module(turn.real[round.game.name]).logits - 1).square().mean(),
+            module(round.fake.x.detach()).logits.square().mean(),
+        ]
         slopes = torch.autograd.grad(0.5 * sum(losses), list(module.parameters()))
         for (key, parameter), slope in zip(module.named_parameters(), slopes):
             assert torch.allclose(turn.overrides[name][key], parameter - 0.1 * slope, atol=1e-5)
@@ -336,12 +369,17 @@ def test_only_parameters_of_the_discriminators_player_are_unrolled(make_run, tin
 @pytest.mark.parametrize(
     "changes",
     [
-        {"train": {"accumulate": 2}}, {"train": {"batches": "joint"}}, {"train": {"precision": "bfloat16"}}, {"loss": "least-squares"},
-        {"discriminator": BATCH_NORM, "train": {"batches": "joint"}}, {"tricks": ["unrolling", "unrolling"]},
+        {"train": {"accumulate": 2}},
+        {"train": {"batches": "joint"}},
+        {"train": {"precision": "bfloat16"}},
+        {"loss": "least-squares"},
+        {"discriminator": BATCH_NORM, "train": {"batches": "joint"}},
+        {"tricks": ["unrolling", "unrolling"]},
         {"tricks": ["label-smoothing", "instance-noise", "replay-buffer", {"unrolling": {"objective": "saddle"}}]},
-        {"players": players("rmsprop")}, {"players": players({"sgd": {"momentum": 0.9, "nesterov": True}})},
+        {"players": players("rmsprop")},
+        {"players": players({"sgd": {"momentum": 0.9, "nesterov": True}})},
     ],
-)  # fmt: skip
+)
 def test_it_trains_to_finite_weights(make_run, tiny, changes):
     state = trained(make_run(tiny(**{"tricks": ["unrolling"], **changes})), 3)
     assert all(bool(tensor.isfinite().all()) for tensor in state.values())

@@ -22,20 +22,39 @@ IMAGE = Space("image", (1, 16, 16))
 def recipe_of(variant: str, *, tricks=(), steps: int = 4, without=(), **train) -> dict:
     """A tiny recipe of each variant, without observers."""
     parts = {
-        "gan": {"dataset": {"ring": {"count": 256}}, "generator": {"mlp": {"widths": [8, 8]}}, "discriminator": {"mlp": {"widths": [8]}}},
-        "dcgan": {"dataset": {"digits": {"size": 8}}, "generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4}}},
+        "gan": {
+            "dataset": {"ring": {"count": 256}},
+            "generator": {"mlp": {"widths": [8, 8]}},
+            "discriminator": {"mlp": {"widths": [8]}},
+        },
+        "dcgan": {
+            "dataset": {"digits": {"size": 8}},
+            "generator": {"dcgan": {"width": 4}},
+            "discriminator": {"dcgan": {"width": 4}},
+        },
         "cyclegan": {
             "dataset": {"restyled-digits": {"size": 8}},
-            "generator": {"resnet-translator": {"blocks": 1, "width": 2}}, "discriminator": {"patchgan": {"width": 2, "layers": 1}},
+            "generator": {"resnet-translator": {"blocks": 1, "width": 2}},
+            "discriminator": {"patchgan": {"width": 2, "layers": 1}},
         },
-    }  # fmt: skip
+    }
     parts["lsgan"] = parts["dcgan"]
     settings = {"steps": steps, "batch_size": 4, "device": "cpu", **train}
-    return {"variant": variant, **parts[variant], "tricks": list(tricks), "without": [*QUIET, *without], "train": settings}
+    return {
+        "variant": variant,
+        **parts[variant],
+        "tricks": list(tricks),
+        "without": [*QUIET, *without],
+        "train": settings,
+    }
 
 
 def weights(run) -> dict[str, torch.Tensor]:
-    return {f"{name}.{key}": value.clone() for name, module in run.experiment.modules.items() for key, value in module.state_dict().items()}
+    return {
+        f"{name}.{key}": value.clone()
+        for name, module in run.experiment.modules.items()
+        for key, value in module.state_dict().items()
+    }
 
 
 def trained(make_run, recipe: dict):
@@ -106,7 +125,9 @@ def test_dcgan_is_bit_identical_to_a_hand_written_loop(make_run, variant, least_
 
 
 def test_cyclegan_follows_the_reference_step_by_step(make_run):
-    """Both generators first, then both discriminators on the fakes made before; weights 10 and 5; half the discriminators' sum."""
+    """Both generators first, then both discriminators on the fakes made before; weights 10 and 5; half the
+    discriminators' sum.
+    """
     recipe = recipe_of("cyclegan", steps=4, without=["replay-buffer"], precision="float64")
     run = trained(make_run, recipe)
     twin = make_run(recipe)
@@ -165,13 +186,25 @@ def test_cyclegan_terms_have_the_weights_of_the_paper(make_run):
     seen = {}
     run = make_run(recipe_of("cyclegan"))
     backward = run.engine.backward
-    run.engine.backward = lambda turn: (seen.update({turn.player: {k: t.weight for k, t in turn.terms.items()}}), backward(turn))
+    run.engine.backward = lambda turn: (
+        seen.update({turn.player: {k: t.weight for k, t in turn.terms.items()}}),
+        backward(turn),
+    )
     run.engine.step(0)
-    assert seen["generator"] == {"b.fake": 1, "a.fake": 1, "cycle_a": 10, "cycle_b": 10, "identity_a": 5, "identity_b": 5}
+    assert seen["generator"] == {
+        "b.fake": 1,
+        "a.fake": 1,
+        "cycle_a": 10,
+        "cycle_b": 10,
+        "identity_a": 5,
+        "identity_b": 5,
+    }
     assert seen["discriminator"] == {"b.real": 0.5, "b.fake": 0.5, "a.real": 0.5, "a.fake": 0.5}
 
 
-@pytest.mark.parametrize(("epoch", "factor"), [(1, 1.0), (100, 1.0), (101, 1 - 1 / 101), (150, 1 - 50 / 101), (200, 1 - 100 / 101)])
+@pytest.mark.parametrize(
+    ("epoch", "factor"), [(1, 1.0), (100, 1.0), (101, 1 - 1 / 101), (150, 1 - 50 / 101), (200, 1 - 100 / 101)]
+)
 def test_cyclegan_rate_at_the_epochs_of_the_reference(epoch, factor):
     clock = Clock(total=200 * 1334, batch=1, dataset=1334)
     rate = Scheduled(RATE)
@@ -181,7 +214,14 @@ def test_cyclegan_rate_at_the_epochs_of_the_reference(epoch, factor):
 
 
 def test_cyclegan_defaults_are_the_papers(make_run):
-    run = make_run({"variant": "cyclegan", "dataset": {"restyled-digits": {"size": 32}}, "without": QUIET, "train": {"device": "cpu"}})
+    run = make_run(
+        {
+            "variant": "cyclegan",
+            "dataset": {"restyled-digits": {"size": 32}},
+            "without": QUIET,
+            "train": {"device": "cpu"},
+        }
+    )
     parameters = {name: sum(p.numel() for p in module.parameters()) for name, module in run.experiment.modules.items()}
     assert run.recipe.train.batch_size == 1
     assert str(run.recipe.train.steps) == "200 epochs"
@@ -195,13 +235,19 @@ def test_cyclegan_defaults_are_the_papers(make_run):
 # --- tricks on every variant ----------------------------------------------------------------------------------
 
 ALL = [
-    {"label-smoothing": {"real": [0.7, 1.0]}}, {"instance-noise": {"sigma": 0.1}}, {"replay-buffer": {"size": 6}},
-    {"generator-dropout": {"p": 0.3}}, {"ema": {"decay": 0.9}},
-]  # fmt: skip
+    {"label-smoothing": {"real": [0.7, 1.0]}},
+    {"instance-noise": {"sigma": 0.1}},
+    {"replay-buffer": {"size": 6}},
+    {"generator-dropout": {"p": 0.3}},
+    {"ema": {"decay": 0.9}},
+]
 NEUTRAL = [
-    {"label-smoothing": {"real": 1.0}}, {"instance-noise": {"sigma": 0}}, {"replay-buffer": {"size": 6, "p": 0}},
-    {"generator-dropout": {"p": 0}}, {"ema": {"decay": 0}},
-]  # fmt: skip
+    {"label-smoothing": {"real": 1.0}},
+    {"instance-noise": {"sigma": 0}},
+    {"replay-buffer": {"size": 6, "p": 0}},
+    {"generator-dropout": {"p": 0}},
+    {"ema": {"decay": 0}},
+]
 VARIANTS = ["gan", "dcgan", "lsgan", "cyclegan"]
 
 
@@ -286,7 +332,9 @@ def test_panels_show_samples_or_both_translations(make_run):
     from ganrun.sampling.sampling import Studio
 
     run = make_run(recipe_of("gan"))
-    assert {name: [tuple(c.shape) for c in columns] for name, columns in Studio(run.engine).panels(3).items()} == {"samples": [(3, 2)]}
+    assert {name: [tuple(c.shape) for c in columns] for name, columns in Studio(run.engine).panels(3).items()} == {
+        "samples": [(3, 2)]
+    }
     run = make_run(recipe_of("cyclegan"))
     real = {name: torch.zeros(3, 1, 8, 8) for name in ("a", "b")}
     panels = Studio(run.engine).panels(3, real=real)

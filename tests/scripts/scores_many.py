@@ -40,7 +40,9 @@ class Noise:
 
     def batch(self, indices, draws):
         generator = torch.Generator().manual_seed(int(indices[0]) + 10**6 * self.least)
-        return {"x": torch.randint(self.least, 256, (len(indices), 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)}
+        return {
+            "x": torch.randint(self.least, 256, (len(indices), 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+        }
 
     def fingerprint(self):
         return f"noise {self.least}"
@@ -74,15 +76,23 @@ def peak():
 
 def main(cache, *names):
     torch.set_num_threads(1)
-    catalog = Catalog(modules=[SimpleNamespace(__name__="waves", __doc__="Waves.", ganrun_components=ganrun_components)])
+    catalog = Catalog(
+        modules=[SimpleNamespace(__name__="waves", __doc__="Waves.", ganrun_components=ganrun_components)]
+    )
     before = peak()
     real = Noise(0)
     evaluation = Evaluation(Stored(Noise(1), "noise"), lambda split: real, Path(cache))
     told = {"before": before}
-    for part in load_evaluators([{name: {"features": "waves", "samples": COUNT}} for name in names], catalog=catalog, origin="scores_many.py"):
+    for part in load_evaluators(
+        [{name: {"features": "waves", "samples": COUNT}} for name in names], catalog=catalog, origin="scores_many.py"
+    ):
         started = time.perf_counter()
         found = measure(evaluation, part.name, part, part.part.make(), catalog)
-        told[part.name] = {"seconds": time.perf_counter() - started, "peak": peak(), **{name: score.value for name, score in found.scores.items()}}
+        told[part.name] = {
+            "seconds": time.perf_counter() - started,
+            "peak": peak(),
+            **{name: score.value for name, score in found.scores.items()},
+        }
     print(json.dumps({**told, "samples": max(evaluation.used.fakes), "peak": peak(), "cpu": time.process_time()}))
 
 

@@ -111,7 +111,9 @@ class Catalog:
 
     def names(self, kind: str) -> list[str]:
         """The names of one kind that can be asked for, sorted. Imports no plugin, reads no file."""
-        usable = {entries[0].name for entries in self._installed.values() if self._usable(entries) and entries[0].kind == kind}
+        usable = {
+            entries[0].name for entries in self._installed.values() if self._usable(entries) and entries[0].kind == kind
+        }
         usable |= {qualified.partition(".")[2] for qualified in self._uninstalled if qualified.startswith(f"{kind}.")}
         return sorted(usable)
 
@@ -124,7 +126,9 @@ class Catalog:
             raise PluginError(self._unknown(kind, name))
         entries = self._installed[qualified]
         if qualified in self.disabled:
-            raise PluginError(f"{qualified} ({entries[0].origin}) is disabled by {DISABLE}; remove it from there to use it")
+            raise PluginError(
+                f"{qualified} ({entries[0].origin}) is disabled by {DISABLE}; remove it from there to use it"
+            )
         if len(entries) > 1:
             raise PluginError(f"{qualified}: {entries[0].problem}")
         return self._with_summary(entries[0])
@@ -169,7 +173,11 @@ class Catalog:
                 self._loaded[entry.value] = self._components(qualified)
             except Exception as error:
                 self._manager.unregister(name=qualified)
-                text = str(error) if isinstance(error, PluginError) else f"{cause(error)}; mend it, or reinstall {entry.distribution}"
+                text = (
+                    str(error)
+                    if isinstance(error, PluginError)
+                    else f"{cause(error)}; mend it, or reinstall {entry.distribution}"
+                )
                 raise PluginError(f"{said}: {text}") from error
         component = _pick(self._loaded[entry.value], kind, name)
         if component is None:
@@ -202,7 +210,9 @@ class Catalog:
             if not name:
                 kind, name = "", point.name
             problem = _bad_name(kind, name, point.value)
-            entry = Entry(kind, name, *known[id(distribution)], point.value, problem=problem, disabled=point.name in self.disabled)
+            entry = Entry(
+                kind, name, *known[id(distribution)], point.value, problem=problem, disabled=point.name in self.disabled
+            )
             found.setdefault(point.name, []).append(entry)
         for qualified, entries in found.items():
             if len(entries) > 1:
@@ -225,7 +235,9 @@ class Catalog:
                 return replace(entry, problem=entry.problem or missing)
             return replace(entry, file=file, summary=first_line(docstring(file)))
         except (SyntaxError, OSError, ValueError, ImportError) as error:
-            return replace(entry, problem=entry.problem or f"{cause(error)}; mend it, or reinstall {entry.distribution}")
+            return replace(
+                entry, problem=entry.problem or f"{cause(error)}; mend it, or reinstall {entry.distribution}"
+            )
 
     def _components(self, registered: str) -> tuple[Component, ...]:
         """What a registered module yields. Raises :class:`PluginError` if it is not a list of components."""
@@ -235,9 +247,13 @@ class Catalog:
             unknown = " ".join(str(error).split()).partition(" in plugin")[0]
             raise PluginError(f"{unknown}; a plugin module marks only ganrun_components with @hookimpl") from error
         plugin = self._manager.get_plugin(registered)
-        calls = [impl.function for impl in self._manager.hook.ganrun_components.get_hookimpls() if impl.plugin is plugin]
+        calls = [
+            impl.function for impl in self._manager.hook.ganrun_components.get_hookimpls() if impl.plugin is plugin
+        ]
         if not calls:
-            raise PluginError("no components: write a function ganrun_components, marked @hookimpl, that yields Component(kind, name, factory)")
+            raise PluginError(
+                "no components: write a function ganrun_components, marked @hookimpl, that yields Component(kind, name, factory)"
+            )
         yielded: Any = calls[0]()
         components: tuple[Component, ...] = tuple(yielded or ())
         for component in components:
@@ -245,7 +261,9 @@ class Catalog:
                 raise PluginError(f"ganrun_components yields {component!r}, which is not a ganrun.Component")
             problem = _bad_name(component.kind, component.name)
             if problem or not callable(component.factory):
-                raise PluginError(f"ganrun_components yields a wrong Component: {problem or f'{component.factory!r} cannot be called'}")
+                raise PluginError(
+                    f"ganrun_components yields a wrong Component: {problem or f'{component.factory!r} cannot be called'}"
+                )
         return components
 
     def _add(self, module: Any) -> None:
@@ -272,14 +290,18 @@ class Catalog:
         except Exception as error:
             raise PluginError(f"{given.where}: {cause(error)}") from error
         if not given.components:
-            raise PluginError(f"{given.where}: ganrun_components yields nothing; yield a Component(kind, name, factory)")
+            raise PluginError(
+                f"{given.where}: ganrun_components yields nothing; yield a Component(kind, name, factory)"
+            )
         for component in given.components:
             self._claim(f"{component.kind}.{component.name}", given)
 
     def _claim(self, qualified: str, given: _Uninstalled) -> None:
         """Give a name to an uninstalled module. Raises :class:`PluginError` if it is taken."""
         if qualified in self._uninstalled:
-            raise PluginError(f"{qualified} is yielded by both {self._uninstalled[qualified].where} and {given.where}; rename one of them")
+            raise PluginError(
+                f"{qualified} is yielded by both {self._uninstalled[qualified].where} and {given.where}; rename one of them"
+            )
         if qualified in self._installed and qualified not in self.disabled:
             origin = self._installed[qualified][0].origin
             raise PluginError(

@@ -16,7 +16,10 @@ from ganrun.errors import PluginError
 
 
 def locate(module: str) -> Path | None:
-    """The source file of a module, None if there is none. Imports nothing, unlike ``find_spec("a.b")``, which imports ``a``."""
+    """The source file of a module, None if there is none.
+
+    Imports nothing, unlike ``find_spec("a.b")``, which imports ``a``.
+    """
     top, *rest = module.split(".")
     # An editable install may bring a finder of its own for top-level names, so every finder is asked.
     specs = (finder.find_spec(top, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))

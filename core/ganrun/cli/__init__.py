@@ -81,9 +81,13 @@ class LazyGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=LazyGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True,
+    cls=LazyGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
-)  # fmt: skip
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -96,14 +100,18 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _ganrun(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Train GANs from short recipes, every part of which is a plugin."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exits with 2 and a plain message for an error that is the user's to mend."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # whose line warned is of no use to a user
+    warnings.formatwarning = lambda message, *_, **__: (
+        f"warning: {message}\n"
+    )  # whose line warned is of no use to a user
     try:
         try:
             app(args=arguments, prog_name="ganrun")

@@ -18,18 +18,26 @@ if TYPE_CHECKING:
 
 
 def command(
-    variant: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this variant. Can be repeated.")] = None,
+    variant: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this variant. Can be repeated.")
+    ] = None,
     loss: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this loss. Can be repeated.")] = None,
     trick: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this trick. Can be repeated.")] = None,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list instead.")] = False,
 ) -> None:
-    """Build every variant with every loss and trick, without training, and print what works, warns or is refused, and why."""
+    """Build every variant with every loss and trick, without training, and print what works, warns or is refused, and
+    why.
+    """
     from ganrun.catalog.catalog import Catalog
     from ganrun.preflight.combinations import combinations, pairs, shares
 
     catalog = Catalog(modules=plugin or ())
-    chosen = [chosen_names(catalog, kind, names) for kind, names in (("variant", variant), ("loss", loss), ("trick", trick))]
+    chosen = [
+        chosen_names(catalog, kind, names) for kind, names in (("variant", variant), ("loss", loss), ("trick", trick))
+    ]
     found: list[Combination] = []
     reasons: dict[str, int] = {}
     with outliving_readers():
@@ -45,9 +53,13 @@ def command(
             print(f"[{number}] {' '.join(reason.split())}")
         counts, table = shares(found), pairs(found)
         refused = sum(result == "refused" for result in table.values())
-        print(f"\n{len(found)} combinations: {counts['works']} work, {counts['warns']} warn, {counts['refused']} are refused")
+        print(
+            f"\n{len(found)} combinations: {counts['works']} work, {counts['warns']} warn, {counts['refused']} are refused"
+        )
         if table:
-            print(f"{refused} of {len(table)} pairs of trick and loss are refused with every variant ({refused / len(table):.1%})")
+            print(
+                f"{refused} of {len(table)} pairs of trick and loss are refused with every variant ({refused / len(table):.1%})"
+            )
 
 
 def chosen_names(catalog: Catalog, kind: str, wanted: Sequence[str] | None) -> list[str]:
@@ -87,6 +99,11 @@ def as_dict(combination: Combination) -> dict[str, object]:
     """One combination for ``--json``."""
     verdict = combination.verdict
     return {
-        "variant": combination.variant, "loss": combination.loss, "trick": combination.trick or None, "dataset": combination.dataset,
-        "discriminator": verdict.discriminator or None, "result": verdict.result, "reasons": list(verdict.reasons),
-    }  # fmt: skip
+        "variant": combination.variant,
+        "loss": combination.loss,
+        "trick": combination.trick or None,
+        "dataset": combination.dataset,
+        "discriminator": verdict.discriminator or None,
+        "result": verdict.result,
+        "reasons": list(verdict.reasons),
+    }

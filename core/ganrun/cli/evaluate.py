@@ -20,29 +20,63 @@ if TYPE_CHECKING:
     from ganrun.evaluation.scores import Score
     from ganrun.inference.compare import Column
 
-DEFAULT = ("frechet-distance", "kernel-distance", "precision-recall", "density-coverage")  # for folders, where no recipe names any
-STANDARD = {"features": "inception"}  # for these: what published numbers are of; folders have no labels to train a classifier on
+DEFAULT = (
+    "frechet-distance",
+    "kernel-distance",
+    "precision-recall",
+    "density-coverage",
+)  # for folders, where no recipe names any
+STANDARD = {
+    "features": "inception"
+}  # for these: what published numbers are of; folders have no labels to train a classifier on
 
 
 def command(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Folders of runs.")] = None,
-    folders: Annotated[tuple[Path, Path] | None, typer.Option("--folders", metavar="REAL FAKE", help="Two folders of pictures instead of runs.")] = None,
-    metrics: Annotated[str | None, typer.Option(metavar="NAMES", help="Evaluators, separated by commas; by default those of each run's recipe, or of FID and its kin.")] = None,
-    features: Annotated[str | None, typer.Option(metavar="NAME", help="The feature extractor for all of them that have one.")] = None,
-    split: Annotated[str | None, typer.Option(metavar="SPLIT", help="The real samples to compare with: train or test.")] = None,
-    reference: Annotated[str | None, typer.Option(metavar="FILE", help="A file of `ganrun reference` instead of real samples.")] = None,
+    folders: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--folders", metavar="REAL FAKE", help="Two folders of pictures instead of runs."),
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Evaluators, separated by commas; by default those of each run's recipe, or of FID and its kin.",
+        ),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The feature extractor for all of them that have one.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="SPLIT", help="The real samples to compare with: train or test.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A file of `ganrun reference` instead of real samples.")
+    ] = None,
     samples: Annotated[int | None, typer.Option(min=2, help="How many samples to score.")] = None,
     size: Annotated[int | None, typer.Option(min=4, help="With --folders: scale pictures to this side.")] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     stored: Annotated[bool, typer.Option("--stored", help="Only print the scores that the runs hold already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, provenance included.")] = False,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
+    ] = None,
 ) -> None:
     """Score runs, or a folder of pictures against another, and print what may be compared side by side."""
     from ganrun.catalog.catalog import Catalog
     from ganrun.inference.compare import columns
 
-    check_arguments(runs, folders, stored, metrics=metrics, features=features, split=split, reference=reference, samples=samples, size=size)
+    check_arguments(
+        runs,
+        folders,
+        stored,
+        metrics=metrics,
+        features=features,
+        split=split,
+        reference=reference,
+        samples=samples,
+        size=size,
+    )
     catalog = Catalog(modules=plugin or ())
     options = {"features": features, "split": split, "reference": str(Path(reference).resolve()) if reference else None}
     given = {key: value for key, value in options.items() if value is not None}
@@ -63,24 +97,37 @@ def command(
 def check_arguments(runs: Sequence[Path] | None, folders: Any, stored: bool, **given: Any) -> None:
     """Raise UserError for arguments that do not go together."""
     if bool(runs) == bool(folders):
-        raise UserError("give the folders of runs, or --folders REAL FAKE" if not runs else "give runs or --folders, not both")
+        raise UserError(
+            "give the folders of runs, or --folders REAL FAKE" if not runs else "give runs or --folders, not both"
+        )
     if stored and (folders or any(value is not None for value in given.values())):
-        raise UserError("--stored prints what runs hold already; leave out --folders and everything that says how to score")
+        raise UserError(
+            "--stored prints what runs hold already; leave out --folders and everything that says how to score"
+        )
     if given["size"] is not None and not folders:
         raise UserError("--size scales the pictures of --folders; a run's samples have the size it was trained on")
 
 
 def measured(
-    runs: Sequence[Path], folders: tuple[Path, Path] | None, catalog: Catalog, wanted: tuple[str | None, dict[str, Any], int | None],
+    runs: Sequence[Path],
+    folders: tuple[Path, Path] | None,
+    catalog: Catalog,
+    wanted: tuple[str | None, dict[str, Any], int | None],
     settings: tuple[str, bool, int | None],
-) -> tuple[dict[str, list[Measured]], list[str]]:  # fmt: skip
+) -> tuple[dict[str, list[Measured]], list[str]]:
     """Who -> what was measured, and a line for each run that could not be."""
     from ganrun.evaluation.provenance import kept
     from ganrun.inference.compare import entries, evaluate_folders, evaluate_run
 
     metrics, options, samples = wanted
     checkpoint, stored, size = settings
-    names = list(dict.fromkeys(name.strip() for name in metrics.split(","))) if metrics else list(DEFAULT) if folders else None
+    names = (
+        list(dict.fromkeys(name.strip() for name in metrics.split(",")))
+        if metrics
+        else list(DEFAULT)
+        if folders
+        else None
+    )
     if folders is not None:
         chosen = entries(names or [], catalog, options if metrics else STANDARD | options, samples=samples)
         return {str(folders[1]): evaluate_folders(*folders, chosen, catalog, side=size)}, []
@@ -89,7 +136,11 @@ def measured(
     failed = []
     for run in dict.fromkeys(runs):
         try:
-            found[str(run)] = kept(run) if stored else evaluate_run(run, evaluators, catalog, checkpoint=checkpoint, options=options, samples=samples)
+            found[str(run)] = (
+                kept(run)
+                if stored
+                else evaluate_run(run, evaluators, catalog, checkpoint=checkpoint, options=options, samples=samples)
+            )
             if stored and not found[str(run)]:
                 raise UserError(f"{run} holds no scores; leave out --stored to compute some")
         except UserError as error:
@@ -111,10 +162,17 @@ def print_columns(found: Sequence[Column]) -> None:
             print(f"  {line}")
         for line in column.unlike:
             print(f"  not to be compared with those above: {line}")
-        print_table(("run", "score", "95% interval"), [
-            (f"    {who}{f' (step {column.steps[who]})' if column.steps[who] else ''}", number(score.value), interval(score))
-            for who, score in column.scores.items()
-        ])
+        print_table(
+            ("run", "score", "95% interval"),
+            [
+                (
+                    f"    {who}{f' (step {column.steps[who]})' if column.steps[who] else ''}",
+                    number(score.value),
+                    interval(score),
+                )
+                for who, score in column.scores.items()
+            ],
+        )
         short = {few(score, column.provenance) for score in column.scores.values()} - {""}
         for line in sorted(short):
             print(f"  too few: {line}")
@@ -126,7 +184,9 @@ def conditions(provenance: Mapping[str, Any]) -> list[str]:
     alike = provenance["alike"]
     against = [f"{real['samples']:,} real ones ({split})" for split, real in alike["real"].items()]
     counts = [f"{n:,} samples" for n in alike["samples"]]
-    found = [" and ".join(counts) + (f" against {' and '.join(against)}" if against else "")] if counts or against else []
+    found = (
+        [" and ".join(counts) + (f" against {' and '.join(against)}" if against else "")] if counts or against else []
+    )
     for name, about in alike["features"].items():
         found.append(f"{name} {about['hash'][:8]}" + (f": {about['preprocessing']}" if about["preprocessing"] else ""))
     return found
@@ -149,5 +209,7 @@ def as_dict(who: str, measured: Measured) -> dict[str, Any]:
     from ganrun.jsonl import plain
 
     scores = {name: vars(score) for name, score in measured.scores.items()}
-    found: dict[str, Any] = plain({"who": who, "evaluator": measured.evaluator, "scores": scores, "provenance": measured.provenance})
+    found: dict[str, Any] = plain(
+        {"who": who, "evaluator": measured.evaluator, "scores": scores, "provenance": measured.provenance}
+    )
     return found

@@ -11,11 +11,23 @@ from ganrun.errors import UserError
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A file, or the name of a shipped recipe: the networks to fill.")],
-    files: Annotated[list[str], typer.Argument(metavar="NETWORK=FILE...", help="generator_ab=latest_net_G_A.pth, a file of weights for each network.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A file, or the name of a shipped recipe: the networks to fill.")
+    ],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NETWORK=FILE...", help="generator_ab=latest_net_G_A.pth, a file of weights for each network."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder of the run that is made.")],
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe. Can be repeated.")] = None,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe. Can be repeated."),
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
+    ] = None,
 ) -> None:
     """Read state dicts of the reference code (CycleGAN, pix2pix, StarGAN, DCGAN) into the networks of a recipe.
 

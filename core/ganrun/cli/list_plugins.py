@@ -18,15 +18,22 @@ from ganrun.words.hooks import KINDS
 def command(
     kind: Annotated[str | None, typer.Option(metavar="KIND", help=f"Only one kind: {', '.join(KINDS)}.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    requirements: Annotated[bool, typer.Option("--requirements", help="What the plugins' distributions require.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Import each plugin and run its quick contract checks; exit code 1 if any fails.")] = False,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+    requirements: Annotated[
+        bool, typer.Option("--requirements", help="What the plugins' distributions require.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Import each plugin and run its quick contract checks; exit code 1 if any fails."),
+    ] = False,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
+    ] = None,
 ) -> None:
     """List the installed plugins."""
     if kind is not None and kind not in KINDS:
         near = difflib.get_close_matches(kind, KINDS, n=1)
         hint = f'did you mean "{near[0]}"? ' if near else ""
-        raise UserError(f'--kind {kind}: there is no such kind of plugin; {hint}the kinds are {", ".join(KINDS)}')
+        raise UserError(f"--kind {kind}: there is no such kind of plugin; {hint}the kinds are {', '.join(KINDS)}")
     catalog = Catalog(modules=plugin or ())
     if check:
         _check(catalog, kind, plugin or [], as_json)
@@ -37,7 +44,9 @@ def command(
     elif requirements:
         _print_requirements(catalog, entries)
     else:
-        rows = [(e.qualified, e.origin if not e.distribution else e.distribution, e.version, _summary(e)) for e in entries]
+        rows = [
+            (e.qualified, e.origin if not e.distribution else e.distribution, e.version, _summary(e)) for e in entries
+        ]
         print_table(("plugin", "distribution", "version", "summary"), rows)
     for entry in entries:
         if entry.problem and not as_json:
@@ -54,10 +63,16 @@ def _summary(entry: Entry) -> str:
 def _record(catalog: Catalog, entry: Entry, requirements: bool) -> dict[str, Any]:
     """An entry as JSON data."""
     record: dict[str, Any] = {
-        "kind": entry.kind, "name": entry.name, "summary": entry.summary,
-        "distribution": entry.distribution or None, "version": entry.version or None, "module": entry.value,
-        "file": str(entry.file) if entry.file else None, "disabled": entry.disabled, "problem": entry.problem,
-    }  # fmt: skip
+        "kind": entry.kind,
+        "name": entry.name,
+        "summary": entry.summary,
+        "distribution": entry.distribution or None,
+        "version": entry.version or None,
+        "module": entry.value,
+        "file": str(entry.file) if entry.file else None,
+        "disabled": entry.disabled,
+        "problem": entry.problem,
+    }
     if requirements:
         record["requirements"] = catalog.requirements_of(entry)
     return record
@@ -87,12 +102,22 @@ def _check(catalog: Catalog, kind: str | None, modules: list[Path], as_json: boo
     from ganrun.testing.plugin_check import check_plugins
 
     found = [
-        (e, problems or ([] if e.disabled else quick_problems(Plugin(e.qualified, modules=modules)))) for e, problems in check_plugins(catalog, kind)
+        (e, problems or ([] if e.disabled else quick_problems(Plugin(e.qualified, modules=modules))))
+        for e, problems in check_plugins(catalog, kind)
     ]
     if as_json:
-        print(json.dumps([{"plugin": e.qualified, "distribution": e.distribution or None, "problems": p} for e, p in found], indent=2))
+        print(
+            json.dumps(
+                [{"plugin": e.qualified, "distribution": e.distribution or None, "problems": p} for e, p in found],
+                indent=2,
+            )
+        )
     else:
-        lines = [(e.qualified, problem) for e, problems in found for problem in problems or ["disabled" if e.disabled else "ok"]]
+        lines = [
+            (e.qualified, problem)
+            for e, problems in found
+            for problem in problems or ["disabled" if e.disabled else "ok"]
+        ]
         print_table(("plugin", "result"), lines)
     if any(problems for _, problems in found):
         raise typer.Exit(1)

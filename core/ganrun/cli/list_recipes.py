@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the recipes that come with ganrun: variant, data set, whether the data are at hand, how long it takes, what it shows."""
+    """List the recipes that come with ganrun: variant, data set, whether the data are at hand, how long it takes, what
+    it shows.
+    """
     from ganrun.catalog.catalog import Catalog
     from ganrun.recipe.sources import shipped_recipes
 
@@ -31,14 +33,22 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
     if as_json:
         print(json.dumps(records, indent=2))
     else:
-        columns = {"name": "recipe", "variant": "variant", "dataset": "data set", "data": "data", "time": "time", "summary": "summary"}
+        columns = {
+            "name": "recipe",
+            "variant": "variant",
+            "dataset": "data set",
+            "data": "data",
+            "time": "time",
+            "summary": "summary",
+        }
         print_table(list(columns.values()), [[record[key] for key in columns] for record in records])
     for problem in problems:
         complain(problem)
 
 
 def describe(file: Path) -> dict[str, str]:
-    """Summary (the first comment line), time (a comment line ``# time: ...``), variant and data set of a recipe, not validated.
+    """Summary (the first comment line), time (a comment line ``# time: ...``), variant and data set of a recipe, not
+    validated.
 
     What it does not say is its base's; the time is not.
 
@@ -55,7 +65,12 @@ def describe(file: Path) -> dict[str, str]:
         raise ValueError("not a recipe: it holds no mapping")
     comments = list(_comments(text))
     times = (line.removeprefix("time:").strip() for line in comments if line.startswith("time:"))
-    found = {"summary": next(iter(comments), ""), "time": next(times, ""), "variant": _part_name(data.get("variant")), "dataset": _part_name(data.get("dataset"))}
+    found = {
+        "summary": next(iter(comments), ""),
+        "time": next(times, ""),
+        "variant": _part_name(data.get("variant")),
+        "dataset": _part_name(data.get("dataset")),
+    }
     base = file.parent / str(data.get("extends"))
     if "extends" in data and base.resolve() != file.resolve():
         below = describe(base)
@@ -64,15 +79,25 @@ def describe(file: Path) -> dict[str, str]:
 
 
 def data_of(file: Path, dataset: str, catalog: Catalog) -> str:
-    """Whether a recipe's data are at hand: ``offline``, ``download``, or ``your files`` if it has to be told where they lie."""
+    """Whether a recipe's data are at hand: ``offline``, ``download``, or ``your files`` if it has to be told where they
+    lie.
+    """
     from ganrun.recipe.parameters import annotation, fields_of, parameter_model, part_kind
 
     kinds = []
     for name in _datasets(file, dataset, set(catalog.names("dataset"))):
         factory = catalog.load("dataset", name).factory
         fields = [info for _, info in fields_of(parameter_model(factory)).values() if info.is_required()]
-        required = [info for info in fields if part_kind(annotation(info)) is None]  # a data set inside is asked by itself
-        kinds.append("your files" if name == dataset and required else "offline" if getattr(factory, "offline", True) else "download")
+        required = [
+            info for info in fields if part_kind(annotation(info)) is None
+        ]  # a data set inside is asked by itself
+        kinds.append(
+            "your files"
+            if name == dataset and required
+            else "offline"
+            if getattr(factory, "offline", True)
+            else "download"
+        )
     return next((kind for kind in ("download", "your files") if kind in kinds), "offline")
 
 

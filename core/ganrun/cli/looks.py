@@ -12,10 +12,15 @@ Rows = list[tuple[str, str]]
 
 
 def check(recipe: Recipe) -> Rows:
-    """Networks with sizes and shapes, players, phases, warnings. Raises RefusedError for a recipe that cannot be trained."""
+    """Networks with sizes and shapes, players, phases, warnings.
+
+    Raises RefusedError for a recipe that cannot be trained.
+    """
     experiment, networks = preflight.check(recipe)
     rows = [("recipe", headline(recipe, experiment))]
-    rows += [(f"network {n.name}", f"{n.part.partition(' ')[2]}, {n.parameters:,} parameters: {n.shapes}") for n in networks]
+    rows += [
+        (f"network {n.name}", f"{n.part.partition(' ')[2]}, {n.parameters:,} parameters: {n.shapes}") for n in networks
+    ]
     for name, player in experiment.players.items():
         optimizer = recipe.players[name].optimizer
         size = sum(p.numel() for p in experiment.parameters(player))
@@ -45,11 +50,18 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
     rows += [
         ("speed", f"{found.speed:.4g} steps per second, over {found.timed_steps} steps"),
         ("peak memory", f"{size(found.memory)} {'on the GPU' if found.device == 'cuda' else 'of the whole process'}"),
-        ("checkpoint", f"{size(found.checkpoint_size)}, written in {seconds(found.checkpoint_time)}, restored to the same bits"),
+        (
+            "checkpoint",
+            f"{size(found.checkpoint_size)}, written in {seconds(found.checkpoint_time)}, restored to the same bits",
+        ),
         ("samples", f"made in {seconds(found.sampling_time)}"),
     ]
     for name, took in found.evaluation_times.items():
-        mine = {metric.removeprefix(name).lstrip("."): value for metric, value in found.scores.items() if metric.startswith((f"{name}.", f"{name}["))}
+        mine = {
+            metric.removeprefix(name).lstrip("."): value
+            for metric, value in found.scores.items()
+            if metric.startswith((f"{name}.", f"{name}["))
+        }
         scores = ", ".join(f"{metric} {value:.4g}" for metric, value in mine.items())
         rows.append((f"evaluator {name}", f"{scores} (of untrained networks), in {seconds(took)}"))
     rows.append(("whole run", f"about {seconds(found.duration)}: {_shares(found)}"))

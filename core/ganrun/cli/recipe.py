@@ -22,17 +22,33 @@ INTERRUPTED = 130  # what shells call a program ended by Ctrl-C
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A file, the name of a shipped recipe, or a run's folder.")],
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value. Can be repeated.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder; runs/NAME by default.")] = None,
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A file, the name of a shipped recipe, or a run's folder.")
+    ],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value. Can be repeated.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder; runs/NAME by default.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Resume even if the recipe is another one.")] = False,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Print the resolved recipe with the origin of each value, and stop.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Print networks, shapes and refusals, and stop. Nothing is trained.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Try everything once on real data, estimate the run, and stop.")] = False,
-    seeds: Annotated[str | None, typer.Option(metavar="LIST", help="Run several seeds, a folder each: 0-4, or 1,3,7.")] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the resolved recipe with the origin of each value, and stop.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print networks, shapes and refusals, and stop. Nothing is trained.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Try everything once on real data, estimate the run, and stop.")
+    ] = False,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Run several seeds, a folder each: 0-4, or 1,3,7.")
+    ] = None,
 ) -> None:
     """Train a recipe. It ends by itself, or saves and ends on Ctrl-C; --resume then goes on."""
     refuse_together(resume=resume, overwrite=overwrite)
@@ -58,7 +74,9 @@ def command(
         for seed in parse_seeds(seeds):
             place = folder / f"seed-{seed}"
             seeded = open_recipe(recipe, catalog, [*sets, f"train.seed={seed}"])
-            runs[seed] = train_in(place, seeded, catalog, resume=resume and is_run(place), overwrite=overwrite, force=force)
+            runs[seed] = train_in(
+                place, seeded, catalog, resume=resume and is_run(place), overwrite=overwrite, force=force
+            )
         if is_main():
             print_scores({seed: run.scores for seed, run in runs.items()})
         say(f"runs: {folder}")
@@ -117,7 +135,9 @@ def print_scores(scores: dict[int, dict[str, float]]) -> None:
     for name in names:
         values = [values[name] for values in scores.values() if name in values]
         spread = f"{stdev(values):.4g}" if len(values) > 1 else ""
-        rows.append((name, f"{mean(values):.4g}", spread, *(f"{scores[seed].get(name, float('nan')):.4g}" for seed in scores)))
+        rows.append(
+            (name, f"{mean(values):.4g}", spread, *(f"{scores[seed].get(name, float('nan')):.4g}" for seed in scores))
+        )
     columns = ("score", "mean", "sd", *(f"seed {seed}" for seed in scores))
     print_table(columns, rows if sys.stdout.isatty() else [columns, *rows])
 

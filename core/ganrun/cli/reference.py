@@ -16,16 +16,30 @@ if TYPE_CHECKING:
 
 
 def command(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recipe, a run or a folder of pictures; or a data set by name, such as cifar10.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write, such as cifar10_train.safetensors.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A recipe, a run or a folder of pictures; or a data set by name, such as cifar10."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="The file to write, such as cifar10_train.safetensors."),
+    ],
     features: Annotated[str, typer.Option(metavar="NAME", help="The feature extractor.")] = "inception",
     split: Annotated[str, typer.Option(metavar="SPLIT", help="train or test.")] = "train",
     samples: Annotated[int | None, typer.Option(min=2, help="How many; all by default.")] = None,
-    entry: Annotated[str | None, typer.Option(metavar="ENTRY", help="Which entry of the data; x by default, or its first image.")] = None,
+    entry: Annotated[
+        str | None, typer.Option(metavar="ENTRY", help="Which entry of the data; x by default, or its first image.")
+    ] = None,
     size: Annotated[int | None, typer.Option(min=4, help="Of a folder of pictures: scale them to this side.")] = None,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
+    ] = None,
 ) -> None:
-    """Write the statistics of real features to a file, for `frechet-distance: {reference: FILE}` and `ganrun evaluate --reference FILE`."""
+    """Write the statistics of real features to a file, for `frechet-distance: {reference: FILE}` and `ganrun evaluate
+    --reference FILE`.
+    """
     from ganrun.catalog.catalog import Catalog
     from ganrun.data.download import data_cache
     from ganrun.evaluation.evaluation import Evaluation

@@ -21,30 +21,64 @@ ALONG = 8  # samples from one end of an interpolation to the other
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
-    count: Annotated[int, typer.Option(min=1, help="How many samples; --each, --traverse and --arithmetic make as many as they show.")] = 64,
+    count: Annotated[
+        int,
+        typer.Option(min=1, help="How many samples; --each, --traverse and --arithmetic make as many as they show."),
+    ] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Which samples; 0 gives those in the run's own pictures.")] = 0,
-    grid: Annotated[Path | None, typer.Option(metavar="FILE", help="One picture of all; RUN/sample.png by default.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="A picture each; points go to samples.csv.")] = None,
-    interpolate: Annotated[bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")] = False,
-    each: Annotated[bool, typer.Option("--each", help="A row for each label that the generator can be asked for.")] = False,
-    traverse: Annotated[bool, typer.Option("--traverse", help="Rows along each number of a code, such as InfoGAN's, from -2 to 2.")] = False,
+    grid: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One picture of all; RUN/sample.png by default.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="A picture each; points go to samples.csv.")
+    ] = None,
+    interpolate: Annotated[
+        bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")
+    ] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="A row for each label that the generator can be asked for.")
+    ] = False,
+    traverse: Annotated[
+        bool, typer.Option("--traverse", help="Rows along each number of a code, such as InfoGAN's, from -2 to 2.")
+    ] = False,
     code: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse.")
+        str | None,
+        typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse."),
     ] = None,
     arithmetic: Annotated[
-        str | None, typer.Option(metavar="SUM", help='Samples by number: "3,7,9 - 1,4 + 0": each mean, the sum, and samples near it.')
+        str | None,
+        typer.Option(
+            metavar="SUM", help='Samples by number: "3,7,9 - 1,4 + 0": each mean, the sum, and samples near it.'
+        ),
     ] = None,
-    turn: Annotated[str | None, typer.Option(metavar="A>B", help='Rows moved by the way from one group to another: "3,7 > 1,4".')] = None,
-    mixed: Annotated[bool, typer.Option("--mixed-with-real", help="Half of the grid are real samples, nobody knows where; the key lies beside it.")] = False,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
+    turn: Annotated[
+        str | None, typer.Option(metavar="A>B", help='Rows moved by the way from one group to another: "3,7 > 1,4".')
+    ] = None,
+    mixed: Annotated[
+        bool,
+        typer.Option(
+            "--mixed-with-real", help="Half of the grid are real samples, nobody knows where; the key lies beside it."
+        ),
+    ] = False,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")
+    ] = None,
 ) -> None:
     """Make samples with a trained run."""
     from ganrun.api import load
 
-    asked = {"--interpolate": interpolate, "--each": each, "--traverse": traverse, "--arithmetic": arithmetic, "--turn": turn}
+    asked = {
+        "--interpolate": interpolate,
+        "--each": each,
+        "--traverse": traverse,
+        "--arithmetic": arithmetic,
+        "--turn": turn,
+    }
     ways = [name for name, on in asked.items() if on]
     if mixed and (ways or output is not None):
-        raise UserError(f"--mixed-with-real makes one blind grid; leave out {' and '.join([*ways, *(['--output'] if output else [])])}")
+        raise UserError(
+            f"--mixed-with-real makes one blind grid; leave out {' and '.join([*ways, *(['--output'] if output else [])])}"
+        )
     if len(ways) > 1:
         raise UserError(f"{' and '.join(ways)} each make a picture of their own; give one of them")
     if code is not None and not (each or traverse):
@@ -69,14 +103,21 @@ def command(
         if output is not None:
             print(f"{write_each(samples, output)} (step {trained.step})")
         if grid is not None or output is None:
-            file = write_grid(samples, grid or run / "sample.png", columns=len(samples) if arithmetic is not None else ALONG if ways else None)
+            file = write_grid(
+                samples,
+                grid or run / "sample.png",
+                columns=len(samples) if arithmetic is not None else ALONG if ways else None,
+            )
             print(f"{file} (step {trained.step})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
 
 
 def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
-    """A grid of as many real samples as made ones in a random order, and its key, FILE.key.csv. Says what was written."""
+    """A grid of as many real samples as made ones in a random order, and its key, FILE.key.csv.
+
+    Says what was written.
+    """
     import torch
 
     from ganrun.data.reader import permutation, read_items
@@ -85,14 +126,19 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
         raise UserError("--mixed-with-real asks people to tell pictures apart, and this run makes points")
     held = trained.dataset("test")
     if count < 2 or count % 2 or count // 2 > len(held):
-        raise UserError(f"--count {count}: half of the samples are held-out real ones, of which there are {len(held)}; give an even number up to {2 * len(held)}")
+        raise UserError(
+            f"--count {count}: half of the samples are held-out real ones, of which there are {len(held)}; give an even number up to {2 * len(held)}"
+        )
     key = (trained.folder.absolute().name, trained.step, seed)  # who has seen one key knows no other
     chosen = permutation(len(held), "blind test", *key)[: count // 2]
     (real,) = read_items(held, chosen, rows=count, key=("samples",))
     order = permutation(count, "blind order", *key)
     both = torch.cat([real[trained.output].float(), trained.sample(count // 2, seed)])
     columns = math.ceil(math.sqrt(count))
-    rows = [f"{n // columns + 1},{n % columns + 1},{'real' if index < count // 2 else 'made'}" for n, index in enumerate(order)]
+    rows = [
+        f"{n // columns + 1},{n % columns + 1},{'real' if index < count // 2 else 'made'}"
+        for n, index in enumerate(order)
+    ]
     try:
         written = write_grid(both[torch.from_numpy(order)], file, columns)
         answers = file.with_suffix(".key.csv")
@@ -108,7 +154,9 @@ def write_grid(samples: Tensor, file: Path, columns: int | None) -> Path:
 
     if file.suffix.lower() != ".png":
         raise UserError(f"--grid {file}: pictures are written as PNG; give a name that ends in .png")
-    return image_grid.save(image_grid.grid(samples, columns) if samples.dim() == 4 else image_grid.scatter(None, samples), file)
+    return image_grid.save(
+        image_grid.grid(samples, columns) if samples.dim() == 4 else image_grid.scatter(None, samples), file
+    )
 
 
 def write_each(samples: Tensor, folder: Path) -> str:

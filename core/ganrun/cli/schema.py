@@ -14,8 +14,12 @@ from ganrun.errors import UserError
 
 
 def command(
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file in place of stdout.")] = None,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file in place of stdout.")
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
+    ] = None,
 ) -> None:
     """Print the JSON Schema of recipes for the installed plugins: editors complete and check from it."""
     from ganrun.recipe.schema import recipe_schema

@@ -17,8 +17,15 @@ from ganrun.words.hooks import KINDS, Component
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="KIND.NAME", help="Such as loss.minimax. The kind may be left out if only one has the name.")],
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")] = None,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND.NAME", help="Such as loss.minimax. The kind may be left out if only one has the name."
+        ),
+    ],
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
+    ] = None,
 ) -> None:
     """Show one plugin: what it does, its parameters, what it needs, where it comes from."""
     catalog = Catalog(modules=plugin or ())
@@ -27,13 +34,21 @@ def command(
     print(f"{entry.qualified}: {entry.summary}")
     text = docstring(entry.file) if entry.file else inspect.getdoc(component.factory) or ""
     body = text.strip().partition("\n")[2].strip("\n")
-    for block in (body, "\n".join(_parameters(component)), "\n".join(_capabilities(component)), "\n".join(_origin(catalog, entry))):
+    for block in (
+        body,
+        "\n".join(_parameters(component)),
+        "\n".join(_capabilities(component)),
+        "\n".join(_origin(catalog, entry)),
+    ):
         if block:
             print(f"\n{block}")
 
 
 def find(catalog: Catalog, text: str) -> Entry:
-    """The plugin called ``kind.name``, or ``name`` if just one kind has it. Raises :class:`UserError` with what is near."""
+    """The plugin called ``kind.name``, or ``name`` if just one kind has it.
+
+    Raises :class:`UserError` with what is near.
+    """
     kind, dot, name = text.partition(".")
     if dot:
         return catalog.entry(kind, name)
@@ -41,13 +56,19 @@ def find(catalog: Catalog, text: str) -> Entry:
     if len(kinds) == 1:
         return catalog.entry(kinds[0], text)
     if kinds:
-        raise UserError(f"{text}: several plugins have this name; say which: {', '.join(f'{kind}.{text}' for kind in kinds)}")
+        raise UserError(
+            f"{text}: several plugins have this name; say which: {', '.join(f'{kind}.{text}' for kind in kinds)}"
+        )
     disabled = [kind for kind in KINDS if f"{kind}.{text}" in catalog.disabled]
     if disabled:
         return catalog.entry(disabled[0], text)  # raises, and says what disables it
     qualified = [f"{kind}.{name}" for kind in KINDS for name in catalog.names(kind)]
     near = difflib.get_close_matches(text, [q.partition(".")[2] for q in qualified], n=1)
-    hint = f"did you mean {next(q for q in qualified if q.endswith('.' + near[0]))}?" if near else "`ganrun list-plugins` lists them all"
+    hint = (
+        f"did you mean {next(q for q in qualified if q.endswith('.' + near[0]))}?"
+        if near
+        else "`ganrun list-plugins` lists them all"
+    )
     raise UserError(f"{text}: no plugin has this name; {hint}")
 
 
@@ -68,7 +89,9 @@ def _parameters(component: Component) -> Iterator[str]:
 
 
 def _capabilities(component: Component) -> Iterator[str]:
-    """How a trick is turned off and what it helps against; what a part provides, needs, wants, refuses or warns of, with the reasons."""
+    """How a trick is turned off and what it helps against; what a part provides, needs, wants, refuses or warns of,
+    with the reasons.
+    """
     part = _example(component)
     if strength := getattr(part, "strength", ""):
         yield f"strength: {strength} (off at {getattr(part, 'neutral', 0):g})"

@@ -22,18 +22,27 @@ def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of pictures; its subfolders are kept.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the translations go, under the same names.")],
-    to: Annotated[str | None, typer.Option(metavar="ENTRY", help="What to translate to: b or a. The first output by default.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="ENTRY", help="What to translate to: b or a. The first output by default.")
+    ] = None,
     ask: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="Labels the translations are to have: label=3, label=bold, attributes=1,0,1. Drawn by default. Can be repeated."
+            metavar="NAME=VALUE",
+            help="Labels the translations are to have: label=3, label=bold, attributes=1,0,1. Drawn by default. Can be repeated.",
         ),
     ] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
-    keep_size: Annotated[bool, typer.Option("--keep-size", help="Scale each translation back to the size of its picture.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace pictures in OUT that have the same names.")] = False,
+    keep_size: Annotated[
+        bool, typer.Option("--keep-size", help="Scale each translation back to the size of its picture.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace pictures in OUT that have the same names.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="For translations that draw latents.")] = 0,
-    plugin: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")
+    ] = None,
 ) -> None:
     """Translate a folder of pictures. Each is scaled to the size the run was trained on."""
     from ganrun.api import load
@@ -48,7 +57,9 @@ def command(
     files = [file for file in find_pictures(source) if inside not in file.resolve().parents]
     there = [place for file in files if (place := target / file.relative_to(source)).exists()]
     if there and not overwrite:
-        raise UserError(f"{there[0]} is there already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; give another OUT, or add --overwrite")
+        raise UserError(
+            f"{there[0]} is there already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; give another OUT, or add --overwrite"
+        )
     trained = load(run, checkpoint, plugins=plugin or ())
     wanted, start = trained.direction(to)
     trained.labels(asked)  # before any picture is read
@@ -57,16 +68,24 @@ def command(
     unreadable = 0
     for first in range(0, len(files), BATCH):
         some = files[first : first + BATCH]
-        unreadable += translate_files(trained, some, (source, target), (wanted, start), asked, keep_size=keep_size, seed=seed)
+        unreadable += translate_files(
+            trained, some, (source, target), (wanted, start), asked, keep_size=keep_size, seed=seed
+        )
     print(f"{len(files) - unreadable} pictures from {start} to {wanted} in {target} (step {trained.step})")
     if unreadable:
         raise UserError(f"{unreadable} of {len(files)} pictures could not be translated; they are named above")
 
 
 def translate_files(
-    trained: Trained, files: list[Path], folders: tuple[Path, Path], direction: tuple[str, str], ask: dict[str, str],
-    *, keep_size: bool, seed: int,
-) -> int:  # fmt: skip
+    trained: Trained,
+    files: list[Path],
+    folders: tuple[Path, Path],
+    direction: tuple[str, str],
+    ask: dict[str, str],
+    *,
+    keep_size: bool,
+    seed: int,
+) -> int:
     """Translate some files. Returns how many could not be, each named on stderr."""
     import torch
 
@@ -105,7 +124,10 @@ def _read(file: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int], Image.Im
         complain(str(error))
         return None
     size = picture.size
-    return size, picture.resize((shape[2], shape[1]), Image.Resampling.BICUBIC) if size != (shape[2], shape[1]) else picture
+    return size, picture.resize((shape[2], shape[1]), Image.Resampling.BICUBIC) if size != (
+        shape[2],
+        shape[1],
+    ) else picture
 
 
 def _write(picture: Image.Image, place: Path, size: tuple[int, int] | None) -> None:

@@ -7,8 +7,8 @@ parameters are handed in by the core; keyword-only parameters, typed and bounded
         def __init__(self, *, drift: Annotated[float, Field(ge=0, description="weight of the squared logit")] = 0.0): ...
 
 Every kind may declare capabilities as class attributes (or set them in the constructor):
-``provides`` (a set of names), ``needs`` and ``refuses`` (name -> :class:`Because`: refused without, or with, it), ``wants`` and
-``warns`` (likewise, but warned of). See CONTRIBUTING.md for the names.
+``provides`` (a set of names), ``needs`` and ``refuses`` (name -> :class:`Because`: refused without, or with, it),
+``wants`` and ``warns`` (likewise, but warned of). See CONTRIBUTING.md for the names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 class Generator(Protocol):
-    """A network from one space to another, such as one that makes samples: an nn.Module with ``__init__(self, interface, *, parameters...)``.
+    """A network from one space to another, such as one that makes samples: an nn.Module with ``__init__(self,
+    interface, *, parameters...)``.
 
     ``takes`` and ``makes`` are the kinds of space it can serve, such as ``{"latent"}`` and ``{"image"}``; any other is
     refused before training. The constructor raises :class:`Refusal` for a shape it cannot serve. It is built on
@@ -61,21 +62,26 @@ class Discriminator(Protocol):
 class Loss(Protocol):
     """What the two sides of a game minimise. It sees whole rounds, so that it may compare real with fake samples.
 
-    ``real_in_generator``: the generator's side needs the real stream, too. Numbers may be scheduled: ``round.now(value)``.
-    Optional: ``logits``, how many numbers a sample it wants from the discriminator (1; more lie on axis 1 of the logits).
-    ``score_sees``, the roles whose logits ``score`` looks at besides those it is given.
+    ``real_in_generator``: the generator's side needs the real stream, too. Numbers may be scheduled:
+    ``round.now(value)``.
+    Optional: ``logits``, how many numbers a sample it wants from the discriminator (1; more lie on axis 1 of the
+    logits). ``score_sees``, the roles whose logits ``score`` looks at besides those it is given.
 
-    Capabilities: ``targets`` if it has targets; ``per-sample-generator`` if the generator's value of a sample depends on
-    that sample (or its pair) alone, ``batch-coupled`` if values mix the samples of a batch. Of its score: ``logit:signed`` if 0 is
-    undecided, ``logit:probability`` if its sigmoid is the probability of being real, ``logit:relative`` if only differences
-    matter, ``logit:unbounded`` if it estimates a distance, ``logit:energy`` if it is the negative of an energy.
+    Capabilities: ``targets`` if it has targets; ``per-sample-generator`` if the generator's value of a sample depends
+    on that sample (or its pair) alone, ``batch-coupled`` if values mix the samples of a batch. Of its score:
+    ``logit:signed`` if 0 is undecided, ``logit:probability`` if its sigmoid is the probability of being real,
+    ``logit:relative`` if only differences matter, ``logit:unbounded`` if it estimates a distance, ``logit:energy`` if
+    it is the negative of an energy.
     """
 
     provides: frozenset[str]
     real_in_generator: bool
 
     def targets(self, role: str) -> float | Scheduled | None:
-        """The target of a role, None if the loss has none. The engine makes ``stream.target``, (B, ...) as the score."""
+        """The target of a role, None if the loss has none.
+
+        The engine makes ``stream.target``, (B, ...) as the score.
+        """
 
     def score(self, round: Round, logits: Tensor) -> Tensor:
         """Optional: logits -> the discriminator's opinion (B, ...), larger is more real. Without it, the logits are."""
@@ -94,14 +100,17 @@ class Sampler(Protocol):
         """n rows of this process, (n, \\*space.shape). Called by ``turn.draw_latent`` in training and sampling."""
 
     def labels(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
-        """Optional: n rows of labels, int64. Called by ``turn.draw_labels``, which else takes all classes as equally likely."""
+        """Optional: n rows of labels, int64.
+
+        Called by ``turn.draw_labels``, which else takes all classes as equally likely.
+        """
 
 
 class Optimizer(Protocol):
     """Makes one torch optimiser per player. ``lr`` is a :class:`~ganrun.schedule.Scheduled`, applied before each turn.
 
-    Lazy regularisation slows rates down: with c turns of the loss among all turns of a player, lr becomes c lr, and every
-    decay of a running mean (betas, alpha, momentum) its c-th power (Karras et al. 2020, appendix B).
+    Lazy regularisation slows rates down: with c turns of the loss among all turns of a player, lr becomes c lr, and
+    every decay of a running mean (betas, alpha, momentum) its c-th power (Karras et al. 2020, appendix B).
     """
 
     lr: Any
@@ -113,9 +122,16 @@ class Optimizer(Protocol):
         """Optional: entries of torch's parameter groups at this moment, if more than ``lr`` may be scheduled."""
 
     def differentiable_step(
-        self, group: Mapping[str, Any], states: Sequence[Mapping[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+        self,
+        group: Mapping[str, Any],
+        states: Sequence[Mapping[str, Tensor]],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        """Optional: one step as a differentiable function. states: torch's for each parameter, empty before the first step."""
+        """Optional: one step as a differentiable function.
+
+        states: torch's for each parameter, empty before the first step.
+        """
 
 
 class Variant(Protocol):
@@ -142,10 +158,16 @@ class Variant(Protocol):
         """The variant's own terms of this turn, such as cycle consistency; empty if it has none."""
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:
-        """Optional: what the networks say of ``turn.real``, by the names of ``Description.infers``. Called outside training only."""
+        """Optional: what the networks say of ``turn.real``, by the names of ``Description.infers``.
+
+        Called outside training only.
+        """
 
     def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Optional: labels that translations are asked to have, and whatever other latents follow from them. Raises Refusal."""
+        """Optional: labels that translations are asked to have, and whatever other latents follow from them.
+
+        Raises Refusal.
+        """
 
     def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
         """Pictures to show: name -> columns of samples. One column is shown as a grid, several side by side."""
@@ -166,15 +188,15 @@ class Dataset(Protocol):
     """Real samples. The constructor takes ``(files, split)`` and keyword-only parameters.
 
     ``files`` is a :class:`DataFiles`; ``split`` is ``train`` or ``test``. ``spaces`` maps each entry of a batch to its
-    space: ``{"x": image, "label": labels}``, or ``{"a": image, "b": image}`` for unpaired sets. ``in_memory`` says that a
-    batch is one index operation; otherwise batches are read by worker processes.
+    space: ``{"x": image, "label": labels}``, or ``{"a": image, "b": image}`` for unpaired sets. ``in_memory`` says that
+    a batch is one index operation; otherwise batches are read by worker processes.
 
-    Optional, for evaluators and features: ``fingerprint()``, a hash of the data; ``subjects``, entry -> what it pictures,
-    in words that choose a shipped classifier; ``labelled(name)``, all samples of an entry and their labels (N,), if labels
-    are no entry of a batch; ``hidden_pairs()``, entry -> (N, ...) true counterparts, row by row (capability ``hidden-pairs``);
-    ``centres`` (M, D) and ``sd`` of a mixture (capability ``modes``). ``label_names``, entry of labels -> the names of its values, or of
-    its columns if there are several; ``known_rows``, entry of labels -> the range of training items that know it, in the order of
-    ``source``, an entry that says which set an item is of.
+    Optional, for evaluators and features: ``fingerprint()``, a hash of the data; ``subjects``, entry -> what it
+    pictures, in words that choose a shipped classifier; ``labelled(name)``, all samples of an entry and their labels
+    (N,), if labels are no entry of a batch; ``hidden_pairs()``, entry -> (N, ...) true counterparts, row by row
+    (capability ``hidden-pairs``); ``centres`` (M, D) and ``sd`` of a mixture (capability ``modes``). ``label_names``,
+    entry of labels -> the names of its values, or of its columns if there are several; ``known_rows``, entry of labels
+    -> the range of training items that know it, in the order of ``source``, an entry that says which set an item is of.
     """
 
     spaces: Mapping[str, Space]
@@ -191,14 +213,15 @@ class Dataset(Protocol):
 class Features(Protocol):
     """Turns samples into feature vectors, for evaluators and terms. ``__init__(self, context, *, parameters...)``.
 
-    ``context`` is an :class:`ganrun.evaluation.evaluation.FeatureContext`: the space, the train split of the data, a cache folder.
-    The constructor raises :class:`Refusal` for data it cannot serve, and leaves long work to the first call. Its weights are
-    frozen, but a gradient reaches ``x``, for terms that compare features; evaluators run it without one.
+    ``context`` is an :class:`ganrun.evaluation.evaluation.FeatureContext`: the space, the train split of the data, a
+    cache folder. The constructor raises :class:`Refusal` for data it cannot serve, and leaves long work to the first
+    call. Its weights are frozen, but a gradient reaches ``x``, for terms that compare features; evaluators run it
+    without one.
 
-    Optional: ``classify(x)``, the class of each sample as the data number them, (B,) int64, without a gradient. ``logits(x)``, class
-    logits (B, K), of whatever classes. ``preprocessing``, in words, what is done to a picture before the network sees it.
-    ``called``, evaluator -> what the field calls its score on these features, such as FID. ``keep``: False if computing them
-    again costs less than reading them from a file.
+    Optional: ``classify(x)``, the class of each sample as the data number them, (B,) int64, without a gradient.
+    ``logits(x)``, class logits (B, K), of whatever classes. ``preprocessing``, in words, what is done to a picture
+    before the network sees it. ``called``, evaluator -> what the field calls its score on these features, such as FID.
+    ``keep``: False if computing them again costs less than reading them from a file.
     """
 
     size: int
@@ -214,17 +237,21 @@ class Evaluator(Protocol):
     """Scores samples against data. ``needs`` may ask for capabilities of the data set or the variant.
 
     It may listen to events, too: an evaluator that cannot score this experiment raises :class:`Refusal` in ``build``.
-    Its common recipe keys, ``every`` and ``samples``, are read by the core. What it asks ``evaluation`` for (samples, splits,
-    extractors) is noted as the provenance of its scores.
+    Its common recipe keys, ``every`` and ``samples``, are read by the core. What it asks ``evaluation`` for (samples,
+    splits, extractors) is noted as the provenance of its scores.
     """
 
     def prepare(self, evaluation: Evaluation) -> None:
-        """Optional: have everything here that scores will take, such as trained classifiers, if it makes its extractors itself."""
+        """Optional: have everything here that scores will take, such as trained classifiers, if it makes its extractors
+        itself.
+        """
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
-        """Key -> value, with an interval if there is one. ``evaluation`` gives fakes, real samples and features, computed once and shared.
+        """Key -> value, with an interval if there is one. ``evaluation`` gives fakes, real samples and features,
+        computed once and shared.
 
-        A score is called ``NAME`` for the key "", ``NAME[features]...`` for a key that begins with a bracket, else ``NAME.key``.
+        A score is called ``NAME`` for the key "", ``NAME[features]...`` for a key that begins with a bracket, else
+        ``NAME.key``.
         """
 
 

@@ -43,7 +43,8 @@ def data_cache() -> Path:
 
 @contextmanager
 def only_one(path: Path, reason: str = "") -> Iterator[None]:
-    """Hold the lock that belongs to ``path``; other processes of this machine wait here, and say ``reason`` if they have to.
+    """Hold the lock that belongs to ``path``; other processes of this machine wait here, and say ``reason`` if they
+    have to.
 
     The lock is the operating system's, on the open file ``path.lock``: it goes with the process that holds it, however
     that ends, so a lock file that was left behind locks nothing.
@@ -53,7 +54,9 @@ def only_one(path: Path, reason: str = "") -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("a")
     except OSError as error:
-        raise DownloadError(f"{lock}: cannot be written ({error.strerror}); set GANRUN_DATA to a folder that can") from None
+        raise DownloadError(
+            f"{lock}: cannot be written ({error.strerror}); set GANRUN_DATA to a folder that can"
+        ) from None
     with file:
         try:
             _lock(file, wait=False)
@@ -76,7 +79,9 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def fetch(url: str, path: Path, *, size: int | None, sha256: str | None, md5: str | None = None, progress: bool = True) -> Path:
+def fetch(
+    url: str, path: Path, *, size: int | None, sha256: str | None, md5: str | None = None, progress: bool = True
+) -> Path:
     """The file at ``url``, kept as ``path``: downloaded if it is not there yet, and verified either way.
 
     It gets its name only when its size (bytes) and hash are the expected ones (None: not known); until then it is
@@ -92,7 +97,9 @@ def fetch(url: str, path: Path, *, size: int | None, sha256: str | None, md5: st
             try:
                 expected.check(path)
             except _Wrong as error:
-                raise DownloadError(f"{path} is not the file it should be: {error}\nDelete it and try again, or {hints}") from None
+                raise DownloadError(
+                    f"{path} is not the file it should be: {error}\nDelete it and try again, or {hints}"
+                ) from None
             return path
         part = path.with_name(path.name + ".part")
         try:
@@ -103,7 +110,9 @@ def fetch(url: str, path: Path, *, size: int | None, sha256: str | None, md5: st
         except (OSError, HTTPException) as error:
             if part.exists() and not part.stat().st_size:
                 part.unlink()
-            raise DownloadError(f"{url} could not be downloaded: {_reason(error)}\nTry again later, or {hints}") from None
+            raise DownloadError(
+                f"{url} could not be downloaded: {_reason(error)}\nTry again later, or {hints}"
+            ) from None
         part.replace(path)
     return path
 
@@ -139,7 +148,11 @@ class Expected:
                     raise _Wrong(f"its {title} is {digest}, not {wanted}")
 
     def __str__(self) -> str:
-        known = ((self.size, f"{self.size} bytes"), (self.sha256, f"SHA-256 {self.sha256}"), (self.md5, f"MD5 {self.md5}"))
+        known = (
+            (self.size, f"{self.size} bytes"),
+            (self.sha256, f"SHA-256 {self.sha256}"),
+            (self.md5, f"MD5 {self.md5}"),
+        )
         return ", ".join(text for fact, text in known if fact is not None)
 
 
@@ -165,7 +178,10 @@ def _download(url: str, part: Path, size: int | None, progress: bool) -> None:
     with response:
         coming = response.headers.get("Content-Length")
         total = size if size is not None else have + int(coming) if coming else None
-        with part.open("ab" if have else "wb") as file, _bar(part.name.removesuffix(".part"), have, total, progress) as tell:
+        with (
+            part.open("ab" if have else "wb") as file,
+            _bar(part.name.removesuffix(".part"), have, total, progress) as tell,
+        ):
             while chunk := response.read(CHUNK):
                 file.write(chunk)
                 have += len(chunk)
@@ -181,7 +197,9 @@ def _open(url: str, have: int) -> tuple[Any, int]:
     headers = {"User-Agent": "ganrun", "Accept-Encoding": "identity"}
     if have:
         try:
-            response = urllib.request.urlopen(urllib.request.Request(url, headers=headers | {"Range": f"bytes={have}-"}), timeout=TIMEOUT)
+            response = urllib.request.urlopen(
+                urllib.request.Request(url, headers=headers | {"Range": f"bytes={have}-"}), timeout=TIMEOUT
+            )
         except urllib.error.HTTPError as error:
             if error.code != 416:  # range not satisfiable: ours is no beginning of this file
                 raise
@@ -204,7 +222,13 @@ def _bar(name: str, have: int, total: int | None, progress: bool) -> Iterator[Ca
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(name, total=total, completed=have)
         yield lambda count: bar.advance(task, count)
@@ -244,7 +268,16 @@ def unpack(archive: Path, folder: Path, *, inner: str = "", limit: int = 20 << 3
             if not (temporary / inner).is_dir():
                 raise ValueError(f"it holds no folder {inner!r}")
             (temporary / inner).rename(folder)
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile,
+            tarfile.TarError,
+            zlib.error,
+            lzma.LZMAError,
+            EOFError,
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:
             raise DownloadError(f"{archive}: cannot be unpacked as {folder}: {error}") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

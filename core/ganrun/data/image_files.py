@@ -31,7 +31,9 @@ def find_pictures(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
+        found += [
+            Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+        ]
     if not found:
         raise DataError(f"{folder}: no pictures in it or its subfolders; looked for {' '.join(sorted(SUFFIXES))}")
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
@@ -53,7 +55,9 @@ def read_picture(path: Path, channels: int) -> Image.Image:
                 opened.load()
                 return _converted(ImageOps.exif_transpose(opened), channels, path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb. Make the picture smaller") from None
+        raise DataError(
+            f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb. Make the picture smaller"
+        ) from None
     except FileNotFoundError:
         raise DataError(f"{path}: the file is gone since the folder was read") from None
     except DataError:

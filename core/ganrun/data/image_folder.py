@@ -23,11 +23,12 @@ GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B")
 class PictureFolder:
     """Entry ``x``: all pictures of a folder and its subfolders, (channels, side, side) uint8.
 
-    Their order depends on their names alone, the same in two folders of the same names, and mixes subfolders, which may be
+    Their order depends on their names alone, the same in two folders of the same names, and mixes subfolders, which may
+    be
     classes: the first n are a fair sample.
 
-    side: pictures are scaled to it (bicubic, antialiased); None keeps them, if all have one size. channels: 1 if all are grey, else 3,
-    unless it is said.
+    side: pictures are scaled to it (bicubic, antialiased); None keeps them, if all have one size. channels: 1 if all
+    are grey, else 3, unless it is said.
 
     Raises:
         DataError: for a folder without pictures, or pictures of several sizes where no side is given.
@@ -62,7 +63,9 @@ class PictureFolder:
 
     def fingerprint(self) -> str:
         """A hash of the names and bytes of all files, and of their scaling."""
-        content = [[name, fingerprint(_bytes(path))] for name, path in zip(self.names, self.paths)]  # one file at a time in memory
+        content = [
+            [name, fingerprint(_bytes(path))] for name, path in zip(self.names, self.paths)
+        ]  # one file at a time in memory
         return fingerprint(content, self.side, self.channels)
 
     def _read(self, path: Path) -> Tensor:
@@ -74,13 +77,17 @@ class PictureFolder:
 
 
 def folder_splits(root: Path, *, side: int | None = None, channels: int | None = None) -> Callable[[str], Dataset]:
-    """Split -> pictures of a folder: its subfolders ``train`` and ``test`` if it has both; otherwise all of it is ``test``."""
+    """Split -> pictures of a folder: its subfolders ``train`` and ``test`` if it has both; otherwise all of it is
+    ``test``.
+    """
     both = (root / "train").is_dir() and (root / "test").is_dir()
     kept: dict[str, Dataset] = {}
 
     def dataset(split: str) -> Dataset:
         if split == "train" and not both:
-            raise DataError(f"{root}: this score compares with a train and a test split; give a folder that has subfolders train and test")
+            raise DataError(
+                f"{root}: this score compares with a train and a test split; give a folder that has subfolders train and test"
+            )
         if split not in kept:
             kept[split] = PictureFolder(root / split if both else root, side=side, channels=channels)
         return kept[split]
@@ -89,7 +96,9 @@ def folder_splits(root: Path, *, side: int | None = None, channels: int | None =
 
 
 def _name(path: Path, root: Path) -> str:
-    """What two folders share for pictures that belong together: the path in the folder, without what kind of file it is."""
+    """What two folders share for pictures that belong together: the path in the folder, without what kind of file it
+    is.
+    """
     return path.relative_to(root).with_suffix("").as_posix()
 
 

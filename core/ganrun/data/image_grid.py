@@ -19,7 +19,10 @@ SCATTER = 480  # side of a scatter plot
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
-    """Images (N, C, H, W) in [-1, 1] -> (N, H, W, 3) uint8. One or two channels show the first in grey, others the first three."""
+    """Images (N, C, H, W) in [-1, 1] -> (N, H, W, 3) uint8.
+
+    One or two channels show the first in grey, others the first three.
+    """
     shown = images.detach().float().cpu()
     shown = shown[:, :3] if shown.shape[1] >= 3 else shown[:, :1].expand(-1, 3, -1, -1)  # (N, 3, H, W)
     scaled = torch.nan_to_num(shown, nan=-1.0).add(1).mul(127.5).round().clamp(0, 255)

@@ -27,11 +27,13 @@ def split_words(words: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def asked_labels(asked: Mapping[str, Any], codes: Mapping[str, Space], names: Mapping[str, Sequence[str]]) -> dict[str, Tensor]:
+def asked_labels(
+    asked: Mapping[str, Any], codes: Mapping[str, Space], names: Mapping[str, Sequence[str]]
+) -> dict[str, Tensor]:
     """What is asked for as labels: name -> () or (A,) int64.
 
-    asked: name -> a class by number or name, or one for each of several labels (a sequence, or text with commas). codes: what can be
-    asked for. names: entry -> the names of its values, or of its columns if there are several.
+    asked: name -> a class by number or name, or one for each of several labels (a sequence, or text with commas).
+    codes: what can be asked for. names: entry -> the names of its values, or of its columns if there are several.
 
     Raises:
         UserError: naming what there is to ask for.
@@ -41,11 +43,16 @@ def asked_labels(asked: Mapping[str, Any], codes: Mapping[str, Space], names: Ma
         if name not in known:
             there = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else "there are none"
             raise UserError(f"there is no {name!r} among the labels to ask for; {there}")
-    return {name: _of(name, value, known[name], [str(each) for each in names.get(name, ())]) for name, value in asked.items()}
+    return {
+        name: _of(name, value, known[name], [str(each) for each in names.get(name, ())])
+        for name, value in asked.items()
+    }
 
 
 def names_of(dataset: Any) -> dict[str, list[str]]:
-    """Entry of labels -> the names of its values, or of its columns if there are several, as far as a data set has such names."""
+    """Entry of labels -> the names of its values, or of its columns if there are several, as far as a data set has such
+    names.
+    """
     known, classes = getattr(dataset, "label_names", {}), [str(name) for name in getattr(dataset, "classes", ())]
     found = {}
     for entry, space in dataset.spaces.items():

@@ -73,7 +73,9 @@ class Announced:
 
     in_memory = True
 
-    def __init__(self, spaces: Mapping[str, Space], items: int, classes: Sequence[str] = (), provides: Iterable[str] = ()) -> None:
+    def __init__(
+        self, spaces: Mapping[str, Space], items: int, classes: Sequence[str] = (), provides: Iterable[str] = ()
+    ) -> None:
         self.spaces = dict(spaces)
         self.classes = list(classes)
         self.provides = frozenset(provides)
@@ -94,7 +96,15 @@ class Reader:
         DataError: if the data set has fewer items than one global batch.
     """
 
-    def __init__(self, dataset: Dataset, key: tuple[Any, ...], *, batch_rows: int, device: torch.device | str = "cpu", workers: int = 0) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        key: tuple[Any, ...],
+        *,
+        batch_rows: int,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+    ) -> None:
         if len(dataset) < batch_rows:
             raise DataError(
                 f"the data set has {len(dataset)} items, fewer than one batch of {batch_rows}; "
@@ -109,10 +119,14 @@ class Reader:
             dataset.to(self.device)  # type: ignore[attr-defined]
         self._order = Order(len(dataset), key, self.device if self._resident else torch.device("cpu"))
         self._ahead = (
-            Ahead(dataset, key, self._order, workers=workers, pin=self.device.type == "cuda") if workers and not dataset.in_memory else None
+            Ahead(dataset, key, self._order, workers=workers, pin=self.device.type == "cuda")
+            if workers and not dataset.in_memory
+            else None
         )
         self._calls: list[Call] = []  # of this step, relative to its position
-        self._raw: tuple[Call, dict[str, Tensor]] | None = None  # the last batch decoded, which another phase may want, too
+        self._raw: tuple[Call, dict[str, Tensor]] | None = (
+            None  # the last batch decoded, which another phase may want, too
+        )
 
     def get(self, rows: int, part: int = 0, parts: int = 1) -> dict[str, Tensor]:
         """Our rows of the batch at this position, name -> (rows, ...): samples position + part * rows and following.
@@ -211,9 +225,13 @@ def prepared(batch: Mapping[str, Tensor], device: torch.device | str) -> dict[st
 
 
 def read_items(
-    dataset: Dataset, indices: Sequence[int] | np.ndarray | None = None, *, rows: int = 256, key: tuple[Any, ...] = ("items",),
+    dataset: Dataset,
+    indices: Sequence[int] | np.ndarray | None = None,
+    *,
+    rows: int = 256,
+    key: tuple[Any, ...] = ("items",),
     device: torch.device | str = "cpu",
-) -> Iterator[dict[str, Tensor]]:  # fmt: skip
+) -> Iterator[dict[str, Tensor]]:
     """Items (all of them by default) in the order given, in batches of ``rows``, images as floats in [-1, 1].
 
     For evaluators and pictures. The same key gives the same crops.
@@ -257,12 +275,16 @@ def selected_classes(names: Sequence[str], wanted: Sequence[str | int] | None) -
     if wanted is None:
         return list(range(len(names)))
     if not wanted:
-        raise DataError("classes: the list is empty, so nothing remains; name at least one, or leave `classes` out for all")
+        raise DataError(
+            "classes: the list is empty, so nothing remains; name at least one, or leave `classes` out for all"
+        )
     found: list[int] = []
     for item in wanted:
         if isinstance(item, int):
             if not 0 <= item < len(names):
-                raise DataError(f"classes: there is no class number {item}; the {len(names)} classes are 0 to {len(names) - 1}")
+                raise DataError(
+                    f"classes: there is no class number {item}; the {len(names)} classes are 0 to {len(names) - 1}"
+                )
             index = item
         elif item in names:
             index = list(names).index(item)

@@ -30,7 +30,6 @@ def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
     return dataset
 
 
-
 def announced(recipe: Recipe) -> Announced | None:
     """What the data set says of itself before it is downloaded; None if it has to be opened to know."""
     announce = getattr(recipe.dataset.component.factory, "announced", None)

@@ -78,7 +78,9 @@ class Ahead:
         self._foreseen = self._sampler.calls()
         self._next = next(self._foreseen)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)  # how many is the user's choice
+            warnings.filterwarnings(
+                "ignore", "This DataLoader will create", UserWarning
+            )  # how many is the user's choice
             if self._loader is None:
                 self._loader = self._start()
             self._iterator = iter(self._loader)
@@ -90,10 +92,16 @@ class Ahead:
     def _start(self) -> DataLoader[Any]:
         atexit.register(_close_at_exit, weakref.ref(self))
         return DataLoader(
-            self._batches, batch_size=None, sampler=self._sampler, num_workers=self._workers, persistent_workers=True,
-            collate_fn=_as_it_is, worker_init_fn=_settle, pin_memory=self._pin,
+            self._batches,
+            batch_size=None,
+            sampler=self._sampler,
+            num_workers=self._workers,
+            persistent_workers=True,
+            collate_fn=_as_it_is,
+            worker_init_fn=_settle,
+            pin_memory=self._pin,
             generator=torch.Generator(),  # else it would draw from torch's global generator
-        )  # fmt: skip
+        )
 
 
 class _Course(Sampler[Any]):

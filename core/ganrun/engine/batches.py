@@ -45,7 +45,9 @@ class Readers:
     def read(self, turn: Turn) -> dict[str, Tensor]:
         """The real batch of a turn: this process's rows, name -> (rows, ...). Raises ValueError outside training."""
         if not turn.player:
-            raise ValueError(f"samples of this variant are made from real items; pass real={{...}} with {', '.join(self.experiment.dataset.spaces)}")
+            raise ValueError(
+                f"samples of this variant are made from real items; pass real={{...}} with {', '.join(self.experiment.dataset.spaces)}"
+            )
         name = "step" if self.description.shared_batch else turn.phase.name
         rows = turn.batch_size if self.description.conditional else turn.rows
         if name not in self._readers:

@@ -25,9 +25,13 @@ STAGES: Mapping[str, Sequence[str]] = {
 
 
 def discriminate(
-    turn: Turn, calls: Sequence[Call], *, leaf: Sequence[bool], through: Sequence[str] | None = None,
+    turn: Turn,
+    calls: Sequence[Call],
+    *,
+    leaf: Sequence[bool],
+    through: Sequence[str] | None = None,
     overrides: Mapping[str, Tensor] | None = None,
-) -> list[DiscriminatorOutput]:  # fmt: skip
+) -> list[DiscriminatorOutput]:
     """Send calls of one round through its discriminator; see :meth:`Turn.discriminate`.
 
     If ``train.batches`` is ``joint``, adversarial and unrolling calls share one forward; all others have one each.
@@ -55,7 +59,7 @@ def discriminate(
 
 def _forward(
     turn: Turn, call: Call, overrides: Mapping[str, Tensor] | None, x: Tensor, given: tuple[Tensor, ...]
-) -> DiscriminatorOutput:  # fmt: skip
+) -> DiscriminatorOutput:
     """One forward. Only adversarial calls with a discriminator's own weights may change its buffers.
 
     Penalties run in full precision, on the uncompiled module.
@@ -67,7 +71,10 @@ def _forward(
         output: DiscriminatorOutput = turn.modules[name](x, *given)
         return output
     module = engine.modules[name]
-    state = {**own_buffers(module), **(overrides or {})}  # statistics of other weights, or calls, are not the discriminator's
+    state = {
+        **own_buffers(module),
+        **(overrides or {}),
+    }  # statistics of other weights, or calls, are not the discriminator's
     if call.tag != "penalty":
         output = functional_call(module, state, (x, *given))
         return output
@@ -91,6 +98,8 @@ def _jointly(turn: Turn, calls: Sequence[Call], overrides: Mapping[str, Tensor] 
     features = [layer.split(sizes) for layer in output.features]
     heads = {name: head.split(sizes) for name, head in output.heads.items()}
     return [
-        DiscriminatorOutput(logits[i], [layer[i] for layer in features], {name: head[i] for name, head in heads.items()})
+        DiscriminatorOutput(
+            logits[i], [layer[i] for layer in features], {name: head[i] for name, head in heads.items()}
+        )
         for i in range(len(calls))
     ]

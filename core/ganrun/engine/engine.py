@@ -1,8 +1,8 @@
 """The training step, for any variant: it takes turns and knows no GAN by name.
 
-    step: the due phases, in moves; of each move first every turn is taken, then every turn's player is updated
-    take: phase_start; fakes; rounds; generated; scores of the rounds; terms; losses; backward
-    update: average the gradients; gradients; optimiser step; updated
+step: the due phases, in moves; of each move first every turn is taken, then every turn's player is updated
+take: phase_start; fakes; rounds; generated; scores of the rounds; terms; losses; backward
+update: average the gradients; gradients; optimiser step; updated
 """
 
 from __future__ import annotations
@@ -105,7 +105,14 @@ class Engine:
             part = micro * self.processes.world + self.processes.rank
             draws = Draws((self.settings.seed, self.attempt, step, phase.name, repeat), part, self.parts, self.device)
             turn = Turn(
-                self, phase, step=step, repeat=repeat, micro=micro, draws=draws, modules=self.callable, batch_size=self.settings.batch_size
+                self,
+                phase,
+                step=step,
+                repeat=repeat,
+                micro=micro,
+                draws=draws,
+                modules=self.callable,
+                batch_size=self.settings.batch_size,
             )
             self.hooks.phase_start(turn=turn)
             if turn.skip and micro == 0:  # a turn is skipped as a whole
@@ -113,7 +120,10 @@ class Engine:
             with self.processes.autocast():
                 self.play(turn, later)
             self.backward(turn)
-            for name, share in [*((name, term.value.detach()) for name, term in turn.terms.items()), *turn.notes.items()]:
+            for name, share in [
+                *((name, term.value.detach()) for name, term in turn.terms.items()),
+                *turn.notes.items(),
+            ]:
                 if self.settings.accumulate > 1:
                     share = share / self.settings.accumulate + logged.get(name, 0.0)
                 logged[name] = share
@@ -161,10 +171,18 @@ class Engine:
         return rounds
 
     def backward(self, turn: Turn) -> None:
-        """Backpropagate the sum of weight * value. Raises RuntimeError if there is none: the player would learn nothing."""
+        """Backpropagate the sum of weight * value.
+
+        Raises RuntimeError if there is none: the player would learn nothing.
+        """
         if not turn.terms:
-            raise RuntimeError(f"phase {turn.phase.name} has no term: the variant, the loss and the tricks gave {turn.player} nothing to minimise")
-        values = [t.value if isinstance(t.weight, int | float) and t.weight == 1 else t.weight * t.value for t in turn.terms.values()]
+            raise RuntimeError(
+                f"phase {turn.phase.name} has no term: the variant, the loss and the tricks gave {turn.player} nothing to minimise"
+            )
+        values = [
+            t.value if isinstance(t.weight, int | float) and t.weight == 1 else t.weight * t.value
+            for t in turn.terms.values()
+        ]
         total = sum(values[1:], start=values[0])
         (total / self.settings.accumulate if self.settings.accumulate > 1 else total).backward()
 
@@ -182,7 +200,10 @@ class Engine:
     # --- seeds, rates, parameters ---------------------------------------------------------------------------
 
     def seed_forward(self, turn: Turn, seed: int | None = None) -> int:
-        """Seed torch's global generator, which dropout uses, by the turn's key and our part of the batch. Returns the seed."""
+        """Seed torch's global generator, which dropout uses, by the turn's key and our part of the batch.
+
+        Returns the seed.
+        """
         seed = turn.draws.forward_seed() if seed is None else seed
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
@@ -204,7 +225,9 @@ class Engine:
         self._trained = wanted
 
     def options(self, player: str, step: int) -> dict[str, Any]:
-        """What a player's optimiser is told in a step: its rate, and whatever else is scheduled, as entries of its groups."""
+        """What a player's optimiser is told in a step: its rate, and whatever else is scheduled, as entries of its
+        groups.
+        """
         made = self.experiment.optimizers[player]
 
         def now(value: Scheduled) -> float:
@@ -230,14 +253,20 @@ def pace(phases: Sequence[Phase], player: str) -> float:
     How often a phase with a condition comes is not known, so a player's other phases are counted, if it has some.
     """
     own = [phase for phase in phases if phase.player == player]
-    own = [phase for phase in own if phase.when is None] if any(phase.when is None and phase.terms is None for phase in own) else own
+    own = (
+        [phase for phase in own if phase.when is None]
+        if any(phase.when is None and phase.terms is None for phase in own)
+        else own
+    )
     main = sum(phase.repeats / phase.every for phase in own if phase.terms is None)
     lazy = sum(phase.repeats / phase.every for phase in own if phase.terms is not None)
     return main / (main + lazy) if main else 1.0
 
 
 def slowed(options: dict[str, Any], defaults: Mapping[str, Any], c: float) -> dict[str, Any]:
-    """Options of an optimiser that takes 1 / c times as many steps: rates times c, decays of running means to the power c."""
+    """Options of an optimiser that takes 1 / c times as many steps: rates times c, decays of running means to the power
+    c.
+    """
     if c == 1:
         return options
     found = {key: defaults[key] for key in ("betas", "alpha", "momentum") if key in defaults} | options

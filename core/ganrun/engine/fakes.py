@@ -68,7 +68,9 @@ class Fakes:
         self._make(turn, trains)
         if self.description.reuse_fakes:
             real = turn._real if self.description.shared_batch else None
-            self._kept[turn.micro] = Kept(turn.latents, turn.made, real, turn.copies, {turn.player}, trains, turn.seed_of_made)
+            self._kept[turn.micro] = Kept(
+                turn.latents, turn.made, real, turn.copies, {turn.player}, trains, turn.seed_of_made
+            )
             if turn.player not in trains:
                 turn.made = _cut(turn.made)
 

@@ -27,11 +27,21 @@ def judge(turn: Turn, round: Round) -> None:
     else:
         values = loss.generator(round)
     for stream, value in values.items():
-        turn.add(f"{game.name}.{stream.name or stream.role}", mean(value, stream), turn.now(game.weight.get(round.side, 1.0)), game=game.name)
+        turn.add(
+            f"{game.name}.{stream.name or stream.role}",
+            mean(value, stream),
+            turn.now(game.weight.get(round.side, 1.0)),
+            game=game.name,
+        )
 
 
 def send(
-    turn: Turn, round: Round, streams: Sequence[Stream], *, tag: str = "adversarial", overrides: Mapping[str, Tensor] | None = None
+    turn: Turn,
+    round: Round,
+    streams: Sequence[Stream],
+    *,
+    tag: str = "adversarial",
+    overrides: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Fill in the outputs of some streams of a round."""
     calls = [Call(round, s.x, s.role, s.given, tag, s.weight) for s in streams]
@@ -59,7 +69,9 @@ def discriminator_values(turn: Turn, round: Round, *, tricks: bool = True) -> Ma
             assert stream.output is not None
             found = score(turn, round, stream.output)
             exact = torch.promote_types(found.dtype, torch.float32)  # 0.9 is 0.898 in bfloat16
-            stream.target = torch.full_like(found, turn.now(loss.targets(stream.role)), dtype=exact, requires_grad=False)
+            stream.target = torch.full_like(
+                found, turn.now(loss.targets(stream.role)), dtype=exact, requires_grad=False
+            )
         if tricks:
             turn.engine.hooks.targets(turn=turn, round=round)
     values: Mapping[Stream, Tensor] = loss.discriminator(round)

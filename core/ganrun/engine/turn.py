@@ -25,15 +25,24 @@ class Turn:
     modules: name -> module, to be called with samples.
     draws: the keyed random numbers of this turn. latents: what ``sample`` drew; drawn: the names of those that are the
     recipe's sampler's. made: what ``make`` generated.
-    rounds: the games of this turn. terms: name -> :class:`Term`. notes: what is logged beside them. overrides: parameter tensors that stand in for
-    a discriminator's own in this turn's rounds, by module name.
-    A trick may set skip, copies (samples per item) and wanted (roles that no loss asks for) at ``phase_start``.
+    rounds: the games of this turn. terms: name -> :class:`Term`. notes: what is logged beside them. overrides:
+    parameter tensors that stand in for a discriminator's own in this turn's rounds, by module name. A trick may set
+    skip, copies (samples per item) and wanted (roles that no loss asks for) at ``phase_start``.
     """
 
     def __init__(
-        self, engine: Engine, phase: Phase, *, step: int, draws: Draws, modules: Mapping[str, torch.nn.Module],
-        batch_size: int, repeat: int = 0, micro: int = 0, real: dict[str, Tensor] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        engine: Engine,
+        phase: Phase,
+        *,
+        step: int,
+        draws: Draws,
+        modules: Mapping[str, torch.nn.Module],
+        batch_size: int,
+        repeat: int = 0,
+        micro: int = 0,
+        real: dict[str, Tensor] | None = None,
+    ) -> None:
         self.engine = engine
         self.batch_size = batch_size
         self.phase = phase
@@ -115,9 +124,17 @@ class Turn:
         return [stream for stream in self.engine.variant.streams(other)[game] if stream.role == role]
 
     def discriminate(
-        self, round: Round, x: Tensor, given: tuple[Tensor, ...] = (), *, role: Role, tag: str = "adversarial",
-        leaf: bool = False, through: Sequence[str] | None = None, overrides: Mapping[str, Tensor] | None = None,
-    ) -> DiscriminatorOutput:  # fmt: skip
+        self,
+        round: Round,
+        x: Tensor,
+        given: tuple[Tensor, ...] = (),
+        *,
+        role: Role,
+        tag: str = "adversarial",
+        leaf: bool = False,
+        through: Sequence[str] | None = None,
+        overrides: Mapping[str, Tensor] | None = None,
+    ) -> DiscriminatorOutput:
         """Call a round's discriminator: the only way to do so, for variants, losses and tricks alike.
 
         ``tag`` decides the stages passed: ``adversarial``, ``consistency`` and ``unrolling`` go through augment,
@@ -131,20 +148,26 @@ class Turn:
         return discriminate(self, [call], leaf=[leaf], through=through, overrides=overrides)[0]
 
     def note(self, name: str, value: Tensor) -> None:
-        """Log a scalar beside the terms, such as a probability that adapts. It is not minimised. Not later than ``losses``."""
+        """Log a scalar beside the terms, such as a probability that adapts. It is not minimised.
+
+        Not later than ``losses``.
+        """
         self.notes[name] = value.detach().to(torch.get_default_dtype())
 
     def score(self, round: Round, output: DiscriminatorOutput) -> Tensor:
-        """The discriminator's opinion in the terms of the loss, (B, ...): one number a sample or patch, larger is more real."""
+        """The discriminator's opinion in the terms of the loss, (B, ...): one number a sample or patch, larger is more
+        real.
+        """
         from ganrun.engine.rounds import score
 
         return score(self, round, output)
 
     def discriminator_loss(self, round: Round, *, overrides: Mapping[str, Tensor] | None = None) -> Tensor:
-        """What the discriminator's side would minimise on this round's streams; differentiable in overrides and streams.
+        """What the discriminator's side would minimise on this round's streams; differentiable in overrides and
+        streams.
 
-        Real streams are added if the round has none. No buffer and no stream of the round is changed. The calls have the tag
-        ``unrolling``.
+        Real streams are added if the round has none. No buffer and no stream of the round is changed. The calls have
+        the tag ``unrolling``.
         """
         from ganrun.engine.rounds import discriminator_loss
 

@@ -17,7 +17,15 @@ from ganrun.data import image_grid
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.feature_store import FeatureStore
-from ganrun.evaluation.features import FeatureContext, bracket, check_classifier, check_features, check_output, context_of, levels
+from ganrun.evaluation.features import (
+    FeatureContext,
+    bracket,
+    check_classifier,
+    check_features,
+    check_output,
+    context_of,
+    levels,
+)
 from ganrun.evaluation.shared_work import Sharing
 from ganrun.evaluation.sources import CHUNK, Generated, Source, Stored, loaded, real_rows, stored
 from ganrun.evaluation.statistics import Statistics
@@ -30,7 +38,17 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-__all__ = ["Evaluation", "FeatureContext", "Used", "bracket", "check_classifier", "check_features", "check_output", "context_of", "levels"]
+__all__ = [
+    "Evaluation",
+    "FeatureContext",
+    "Used",
+    "bracket",
+    "check_classifier",
+    "check_features",
+    "check_output",
+    "context_of",
+    "levels",
+]
 
 LIMIT = 10_000  # real samples, unless more fakes are scored
 KEPT = 256 << 20  # bytes of fakes that are kept for the next evaluator; more are made again
@@ -38,7 +56,10 @@ KEPT = 256 << 20  # bytes of fakes that are kept for the next evaluator; more ar
 
 @dataclass
 class Used:
-    """What one evaluator asked for: the provenance of its scores. Real samples and their data by split, extractors by name."""
+    """What one evaluator asked for: the provenance of its scores.
+
+    Real samples and their data by split, extractors by name.
+    """
 
     fakes: set[int] = field(default_factory=set)
     real: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -50,17 +71,25 @@ class Used:
 
 
 class Evaluation:
-    """The samples of one moment, and real ones. Samples are float32 on the CPU; images are in [-1, 1] and of 256 levels.
+    """The samples of one moment, and real ones. Samples are float32 on the CPU; images are in [-1, 1] and of 256
+    levels.
 
-    ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said. Where samples
-    lie in a folder, ``studio`` is None: there is no generator to ask. With several processes only the main one runs evaluators,
-    and the others make their share of what it asks for.
+    ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said. Where
+    samples lie in a folder, ``studio`` is None: there is no generator to ask. With several processes only the main one
+    runs evaluators, and the others make their share of what it asks for.
     """
 
     def __init__(
-        self, source: Source, dataset: Callable[[str], Dataset], cache: Path, *, seed: int = 0, folder: Path | None = None,
-        base: Path = Path(), processes: Processes | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        source: Source,
+        dataset: Callable[[str], Dataset],
+        cache: Path,
+        *,
+        seed: int = 0,
+        folder: Path | None = None,
+        base: Path = Path(),
+        processes: Processes | None = None,
+    ) -> None:
         self.source = source
         self.dataset = dataset
         self.cache = cache
@@ -129,7 +158,9 @@ class Evaluation:
             pieces: dict[str, list[Tensor]] = {}
             for _, items in real_rows(self.dataset(split), n):
                 for entry, x in items.items():
-                    pieces.setdefault(entry, []).append(stored(x, self._space(split, entry)) if x.is_floating_point() else x.cpu())
+                    pieces.setdefault(entry, []).append(
+                        stored(x, self._space(split, entry)) if x.is_floating_point() else x.cpu()
+                    )
             for entry, some in pieces.items():
                 self._real[entry, split, n] = torch.cat(some)
         return loaded(self._real[name, split, n])
@@ -142,13 +173,16 @@ class Evaluation:
         return None if entry is None else self.real(entry, split, n).long()
 
     def inferred(self, name: str, split: str = "test", n: int | None = None) -> Tensor:
-        """What the networks infer of n real items, (n, ...) float32: class logits or encodings, as ``Description.infers`` says.
+        """What the networks infer of n real items, (n, ...) float32: class logits or encodings, as
+        ``Description.infers`` says.
 
         Raises:
             UserError: where samples lie in a folder.
         """
         if self.studio is None:
-            raise UserError("this score needs trained networks, and the samples are pictures in a folder; evaluate a run")
+            raise UserError(
+                "this score needs trained networks, and the samples are pictures in a folder; evaluate a run"
+            )
         n = self.real_count(split, n)
         self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
         key = ("inferred", name, "fake", split, n)  # forgotten when the networks have changed
@@ -157,14 +191,16 @@ class Evaluation:
         return self._vectors[key]
 
     def asked(self, n: int | None = None, name: str | None = None) -> Tensor | None:
-        """The class that each of n fakes was asked to be of, (n,) int64: a code named as the data's labels; None if there is none.
+        """The class that each of n fakes was asked to be of, (n,) int64: a code named as the data's labels; None if
+        there is none.
 
         ``name``: another latent of these fakes, such as the attributes they were asked to have, (n, A).
         """
         return self.source.asked(n or self.count(), name) if isinstance(self.source, Generated) else None
 
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
-        """What the networks make of given real items, such as the translations of a batch; entry ``wanted``, 256 levels.
+        """What the networks make of given real items, such as the translations of a batch; entry ``wanted``, 256
+        levels.
 
         Raises:
             UserError: where samples lie in a folder.
@@ -175,13 +211,18 @@ class Evaluation:
         return loaded(stored(self.source.generate(real, wanted), self.spaces[wanted]))
 
     def between(self, pairs: int, points: int) -> Tensor | None:
-        """(pairs, points, \\*shape) samples on the way between pairs of latents, ends included; None if there is no such way."""
+        """(pairs, points, \\*shape) samples on the way between pairs of latents, ends included; None if there is no
+        such way.
+        """
         self.used.fakes.add(pairs * points)
         found = self.source.between(pairs, points) if isinstance(self.source, Generated) else None
         return None if found is None else loaded(stored(found, self.spaces[self.output]))
 
     def pairs(self, n: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
-        """Name -> (made, truth), images that ought to be equal, row by row; empty if there are none. See :mod:`ganrun.pairs`."""
+        """Name -> (made, truth), images that ought to be equal, row by row; empty if there are none.
+
+        See :mod:`ganrun.pairs`.
+        """
         from ganrun.evaluation.pairs import pairs_of
 
         return pairs_of(self, n)
@@ -193,11 +234,15 @@ class Evaluation:
         name = name or self.output
         key = f"{name} {part.name} {part.parameters!r}"
         if key not in self._features:
-            context = FeatureContext(name, self.spaces[name], self._to_train_on(), self.cache, self.source.device, self.base)
+            context = FeatureContext(
+                name, self.spaces[name], self._to_train_on(), self.cache, self.source.device, self.base
+            )
             self._features[key] = part.make(context)
         extract = self._features[key]
         about = {"hash": self.hash_of(extract), "preprocessing": getattr(extract, "preprocessing", "")}
-        place = part.name if name == self.output else f"{part.name} of {name}"  # an entry may have an extractor of its own
+        place = (
+            part.name if name == self.output else f"{part.name} of {name}"
+        )  # an entry may have an extractor of its own
         self.used.features[place] = {**part.as_recipe()[part.name], **about}
         return extract
 
@@ -214,15 +259,24 @@ class Evaluation:
                 of = part.parameters.get("of")
                 self.features(inner, of if of in self.spaces else None)
 
-    def features_of(self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
-        """Features (n, size) float32 of ``fake`` or ``real`` samples. Real ones are kept for the whole run, and on disk."""
+    def features_of(
+        self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None
+    ) -> Tensor:
+        """Features (n, size) float32 of ``fake`` or ``real`` samples.
+
+        Real ones are kept for the whole run, and on disk.
+        """
         return self._vectors_of("features", part, which, name, split, n)
 
-    def logits_of(self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
+    def logits_of(
+        self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None
+    ) -> Tensor:
         """Class logits (n, K) float32 of a feature extractor that classifies, of ``fake`` or ``real`` samples."""
         return self._vectors_of("logits", part, which, name, split, n)
 
-    def statistics_of(self, part: Part, name: str | None = None, split: str = "test", n: int | None = None) -> Statistics:
+    def statistics_of(
+        self, part: Part, name: str | None = None, split: str = "test", n: int | None = None
+    ) -> Statistics:
         """Mean and covariance of the features of real samples, kept like them."""
         name = name or self.output
         n = self._note(part, "real", name, split, n)
@@ -230,7 +284,11 @@ class Evaluation:
         if key not in self._statistics:
             where = self._kept_under(part, name, split, n)
             kept = None if where is None else self._store.read(where, "statistics")
-            found = Statistics.of(self.features_of(part, "real", name, split, n)) if kept is None else Statistics.from_tensors(kept)
+            found = (
+                Statistics.of(self.features_of(part, "real", name, split, n))
+                if kept is None
+                else Statistics.from_tensors(kept)
+            )
             if where is not None and kept is None:
                 self._store.write(where, "statistics", found.tensors())
             self._statistics[key] = found
@@ -241,7 +299,10 @@ class Evaluation:
         return str(getattr(self.features(part, name), "called", {}).get(evaluator, ""))
 
     def draw(self, name: str, picture: Image.Image) -> Path | None:
-        """Keep a picture with the run, as ``evaluations/EVALUATOR-NAME-STEP.png``. Returns the file, None if there is no folder to keep it in."""
+        """Keep a picture with the run, as ``evaluations/EVALUATOR-NAME-STEP.png``.
+
+        Returns the file, None if there is no folder to keep it in.
+        """
         if self.folder is None:
             return None
         path = self.folder / "evaluations" / f"{self.evaluator}-{name}-{self.step:07d}.png"
@@ -268,7 +329,10 @@ class Evaluation:
         return self._sharing.together()
 
     def _pieces(self, task: tuple[Any, ...], n: int, rank: int, world: int) -> Iterator[Tensor]:
-        """The chunks of one process. ``samples``: as they are stored; ``features``, ``logits`` and ``inferred``: float32."""
+        """The chunks of one process.
+
+        ``samples``: as they are stored; ``features``, ``logits`` and ``inferred``: float32.
+        """
         what, *rest = task
         if what == "samples":
             yield from (x for _, x in self._fakes(rest[0], n, rank, world))
@@ -287,13 +351,21 @@ class Evaluation:
             yield found
 
     def _fakes(self, name: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
-        """Fakes of this process in chunks, as they are stored. They are made again if all outputs are too many to keep."""
+        """Fakes of this process in chunks, as they are stored.
+
+        They are made again if all outputs are too many to keep.
+        """
         kept = self._made.get(n)
         if kept is not None:
             yield from ((rows, kept[name][rows.start]) for rows in chunks(n, CHUNK, part, parts))
             return
         outputs = self.description.outputs
-        keep = n // parts * sum(self.spaces[entry].size * (1 if self.spaces[entry].kind == "image" else 4) for entry in outputs) <= KEPT
+        keep = (
+            n
+            // parts
+            * sum(self.spaces[entry].size * (1 if self.spaces[entry].kind == "image" else 4) for entry in outputs)
+            <= KEPT
+        )
         made: dict[str, dict[int, Tensor]] = {entry: {} for entry in outputs}
         for rows, items in self.source.stream(n, part, parts):
             for entry in outputs if keep else (name,):
@@ -337,9 +409,15 @@ class Evaluation:
             return None
         space = self._space(split, name)
         return {
-            "data": self.hash_of(data), "split": split, "entry": name, "shape": list(space.shape), "rows": n, "levels": levels(space),
-            "features": part.as_recipe(), "extractor": self.hash_of(extract),
-        }  # fmt: skip
+            "data": self.hash_of(data),
+            "split": split,
+            "entry": name,
+            "shape": list(space.shape),
+            "rows": n,
+            "levels": levels(space),
+            "features": part.as_recipe(),
+            "extractor": self.hash_of(extract),
+        }
 
     def _to_train_on(self) -> Dataset:
         """The train split, which extractors may learn from; of a plain folder that has none, what there is."""

@@ -1,7 +1,7 @@
 """Features of real data on disk, so that they are computed once for all runs on the same data.
 
-A file's name is a fingerprint of everything that decides its content: data, split, entry, rows, quantisation, extractor and the
-format's version. Deleting the folder loses nothing but time.
+A file's name is a fingerprint of everything that decides its content: data, split, entry, rows, quantisation, extractor
+and the format's version. Deleting the folder loses nothing but time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ FORMAT = 1
 
 
 class FeatureStore:
-    """Tensors by key in a folder. A file is there whole or not at all, and one that cannot be read counts as not there."""
+    """Tensors by key in a folder.
+
+    A file is there whole or not at all, and one that cannot be read counts as not there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,11 +49,17 @@ class FeatureStore:
         try:
             write_tensors(self.path(key, what), tensors, key)
         except OSError as error:
-            warnings.warn(f"{self.folder}: features cannot be kept ({error.strerror or error}); they will be computed again", stacklevel=2)
+            warnings.warn(
+                f"{self.folder}: features cannot be kept ({error.strerror or error}); they will be computed again",
+                stacklevel=2,
+            )
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON description of them to a file that is there whole or not at all. Raises OSError if it cannot be."""
+    """Write tensors and a JSON description of them to a file that is there whole or not at all.
+
+    Raises OSError if it cannot be.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}", suffix=".part")
     os.close(handle)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class FeatureContext:
     """What a feature extractor is built from.
 
-    name, space: the entry of the data it looks at. data: the train split. cache: a folder to keep weights in. base: where
-    relative paths start that its parameters name.
+    name, space: the entry of the data it looks at. data: the train split. cache: a folder to keep weights in. base:
+    where relative paths start that its parameters name.
     """
 
     name: str
@@ -63,11 +63,17 @@ def context_of(experiment: Experiment, name: str) -> FeatureContext:
 
 
 def check_classifier(experiment: Experiment, part: Part, of: str | None = None) -> None:
-    """For evaluators, in their ``build``: refuse features that do not classify, or cannot serve an output of the variant."""
+    """For evaluators, in their ``build``: refuse features that do not classify, or cannot serve an output of the
+    variant.
+    """
     if not hasattr(check_features(experiment, part, of), "logits"):
-        raise Refusal(f"it needs class probabilities, and the features {part.name} do not classify", "features: classifier")
+        raise Refusal(
+            f"it needs class probabilities, and the features {part.name} do not classify", "features: classifier"
+        )
 
 
 def bracket(part: Part, of: str | None = None) -> str:
-    """How a score says what it was measured on: ``[classifier]``, or ``[classifier].b`` for another output than the first."""
+    """How a score says what it was measured on: ``[classifier]``, or ``[classifier].b`` for another output than the
+    first.
+    """
     return f"[{part.name}]" + (f".{of}" if of else "")

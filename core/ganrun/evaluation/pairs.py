@@ -19,7 +19,9 @@ Pairs = dict[str, tuple[Tensor, Tensor]]  # name -> (made, truth), (N, C, H, W) 
 
 
 def pairs_of(evaluation: Evaluation, n: int | None = None) -> Pairs:
-    """What the variant pairs (a translation there and back), the hidden pairs of the data, or files of the same names in two folders."""
+    """What the variant pairs (a translation there and back), the hidden pairs of the data, or files of the same names
+    in two folders.
+    """
     if isinstance(evaluation.source, Stored):
         return _of_folders(evaluation, evaluation.source, n)
     return dict(_of_variant(evaluation, n)) | _hidden(evaluation, n)
@@ -42,21 +44,31 @@ def _of_variant(evaluation: Evaluation, n: int | None) -> Iterator[tuple[str, tu
 
 
 def _maker(evaluation: Evaluation) -> str:
-    """A player whose turns make all that is paired: one that games are played against, if it does, else the first that does."""
+    """A player whose turns make all that is paired: one that games are played against, if it does, else the first that
+    does.
+    """
     description = evaluation.description
-    players = dict.fromkeys([*(player for game in description.games for player in game.against), *(p.name for p in description.players)])
+    players = dict.fromkeys(
+        [*(player for game in description.games for player in game.against), *(p.name for p in description.players)]
+    )
     for player in players:
         _, made = next(iter(evaluation.source.stream(1, 0, 1, player)))
         if description.pairs.keys() <= made.keys():
             return player
-    raise UserError(f"the variant pairs {', '.join(description.pairs)} with real items, and makes them in no player's turns")
+    raise UserError(
+        f"the variant pairs {', '.join(description.pairs)} with real items, and makes them in no player's turns"
+    )
 
 
 def _hidden(evaluation: Evaluation, n: int | None) -> Pairs:
     held: Any = evaluation.dataset("test")
     if not hasattr(held, "hidden_pairs"):
         return {}
-    pairs = {name: value[: n or evaluation.samples] for name, value in prepared(held.hidden_pairs(), "cpu").items() if name != "label"}
+    pairs = {
+        name: value[: n or evaluation.samples]
+        for name, value in prepared(held.hidden_pairs(), "cpu").items()
+        if name != "label"
+    }
     evaluation.used.real_samples("test", len(next(iter(pairs.values()))), evaluation.hash_of(held))
     first, second = pairs
     ways = [(a, b) for a, b in ((first, second), (second, first)) if b in evaluation.description.outputs]

@@ -49,7 +49,9 @@ def measure(evaluation: Evaluation, name: str, part: EvaluatorPart, evaluator: A
     """Run one evaluator, and note where its scores are from."""
     evaluation.evaluator, evaluation.samples, evaluation.used = name, part.samples, Used()
     found: Mapping[str, Any] = evaluator.evaluate(evaluation)
-    scores = {joined(name, key): value if isinstance(value, Score) else Score(float(value)) for key, value in found.items()}
+    scores = {
+        joined(name, key): value if isinstance(value, Score) else Score(float(value)) for key, value in found.items()
+    }
     return Measured(name, scores, provenance(evaluation, part.part, catalog))
 
 
@@ -62,13 +64,20 @@ def joined(name: str, key: str) -> str:
 
 
 def provenance(evaluation: Evaluation, part: Part, catalog: Catalog) -> dict[str, Any]:
-    """Everything that decided an evaluator's scores. ``alike`` is the part that must agree where scores are compared."""
+    """Everything that decided an evaluator's scores.
+
+    ``alike`` is the part that must agree where scores are compared.
+    """
     used = evaluation.used
     space = evaluation.spaces[evaluation.output]
     alike = {
-        "evaluator": part.as_recipe(), "features": used.features, "samples": sorted(used.fakes), "quantisation": levels(space),
-        "shape": list(space.shape), "real": used.real,
-    }  # fmt: skip
+        "evaluator": part.as_recipe(),
+        "features": used.features,
+        "samples": sorted(used.fakes),
+        "quantisation": levels(space),
+        "shape": list(space.shape),
+        "real": used.real,
+    }
     return {"alike": alike, "step": evaluation.step, **evaluation.source.about(), "versions": versions(part, catalog)}
 
 
@@ -94,7 +103,9 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], path: str = ""
 
 
 def few(score: Score, provenance: Mapping[str, Any]) -> str:
-    """A word for a score of fewer samples than it takes, made or real, empty if there are enough or nobody said how many it takes."""
+    """A word for a score of fewer samples than it takes, made or real, empty if there are enough or nobody said how
+    many it takes.
+    """
     alike = provenance["alike"]
     real = max((real["samples"] for real in alike["real"].values()), default=score.enough)
     least = min([*alike["samples"], real])
@@ -104,19 +115,28 @@ def few(score: Score, provenance: Mapping[str, Any]) -> str:
 def keep(folder: Path, measured: Measured) -> None:
     """Add an evaluator's scores and their provenance to a run's folder."""
     scores = {name: _written(score) for name, score in measured.scores.items()}
-    line = {"step": measured.provenance["step"], "time": round(time.time(), 2), "evaluator": measured.evaluator, "scores": scores}
+    line = {
+        "step": measured.provenance["step"],
+        "time": round(time.time(), 2),
+        "evaluator": measured.evaluator,
+        "scores": scores,
+    }
     jsonl.append(folder / FILE, line | {"provenance": measured.provenance})
 
 
 def kept(folder: Path) -> list[Measured]:
-    """The scores of the latest step that a run's folder holds, for each evaluator and each way it was asked: features, numbers of samples."""
+    """The scores of the latest step that a run's folder holds, for each evaluator and each way it was asked: features,
+    numbers of samples.
+    """
     newest: dict[tuple[str, str], Measured] = {}
     for line in jsonl.read(folder / FILE):
         found = _read(line)
         if found is None:
             continue
         before = newest.get((found.evaluator, found.kind))
-        if before is None or before.provenance["step"] <= found.provenance["step"]:  # an older checkpoint may have been scored since
+        if (
+            before is None or before.provenance["step"] <= found.provenance["step"]
+        ):  # an older checkpoint may have been scored since
             newest[found.evaluator, found.kind] = found
     return list(newest.values())
 
@@ -124,7 +144,10 @@ def kept(folder: Path) -> list[Measured]:
 def _read(line: Mapping[str, Any]) -> Measured | None:
     """What :func:`keep` wrote, None for a line that another version wrote in another way."""
     try:
-        scores = {name: Score(**{key: _number(value) for key, value in score.items()}) for name, score in line["scores"].items()}
+        scores = {
+            name: Score(**{key: _number(value) for key, value in score.items()})
+            for name, score in line["scores"].items()
+        }
         found = Measured(line["evaluator"], scores, line["provenance"] | {"step": line["step"]})
         return found if {"features", "samples", "real"} <= found.provenance["alike"].keys() else None
     except (AttributeError, KeyError, TypeError):
@@ -134,7 +157,10 @@ def _read(line: Mapping[str, Any]) -> Measured | None:
 def _written(score: Score) -> dict[str, Any]:
     """A score without what it does not say. JSON has no infinity and no NaN: they are written as words."""
     said = {key: value for key, value in vars(score).items() if value != getattr(Score, key, None)}
-    return {key: repr(value) if isinstance(value, float) and not math.isfinite(value) else value for key, value in said.items()}
+    return {
+        key: repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in said.items()
+    }
 
 
 def _number(value: Any) -> Any:

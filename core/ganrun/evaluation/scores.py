@@ -17,16 +17,20 @@ from torch import Tensor
 from ganrun.randomness import stable_hash
 
 NORMAL = 1.959963984540054  # 97.5% of the normal distribution lie below
-STUDENT = {5: 2.7764451051977987, 10: 2.2621571627409915, 20: 2.093024054408263}  # of Student's t with groups - 1 degrees of freedom
+STUDENT = {
+    5: 2.7764451051977987,
+    10: 2.2621571627409915,
+    20: 2.093024054408263,
+}  # of Student's t with groups - 1 degrees of freedom
 
 
 @dataclass(frozen=True)
 class Score:
     """One number of an evaluator.
 
-    low, high: a 95% interval for other samples of the same generator, None if there is none; method: how it was got, in a few
-    words. enough: the samples below which the value says little; tables mark it then. called: what the field calls this
-    score if its features are the ones the name stands for, such as FID.
+    low, high: a 95% interval for other samples of the same generator, None if there is none; method: how it was got, in
+    a few words. enough: the samples below which the value says little; tables mark it then. called: what the field
+    calls this score if its features are the ones the name stands for, such as FID.
     """
 
     value: float
@@ -59,13 +63,20 @@ def share(hits: int, n: int, *, enough: int = 0) -> Score:
 
 
 def jackknife(
-    statistic: Callable[[Tensor], float], n: int, *, groups: int = 10, seed: int = 0, value: float | None = None, enough: int = 0,
+    statistic: Callable[[Tensor], float],
+    n: int,
+    *,
+    groups: int = 10,
+    seed: int = 0,
+    value: float | None = None,
+    enough: int = 0,
     least: float = -math.inf,
-) -> Score:  # fmt: skip
+) -> Score:
     """A smooth statistic of n samples, with the delete-a-group jackknife (Shao and Wu 1989).
 
-    statistic: rows (m,) int64, sorted -> value. The samples are parted at random into ``groups``, and each is left out once. With
-    fewer than two samples a group there is no interval. value: of all rows, if it is known already. least: no statistic is below it.
+    statistic: rows (m,) int64, sorted -> value. The samples are parted at random into ``groups``, and each is left out
+    once. With fewer than two samples a group there is no interval. value: of all rows, if it is known already. least:
+    no statistic is below it.
     """
     whole = statistic(torch.arange(n)) if value is None else value
     if n < 2 * groups or not math.isfinite(whole):
@@ -77,10 +88,19 @@ def jackknife(
     return Score(whole, max(least, whole - error), whole + error, f"jackknife over {groups} groups of samples", enough)
 
 
-def bootstrap(statistic: Callable[[Tensor], float], n: int, *, resamples: int = 200, seed: int = 0, value: float | None = None, enough: int = 0) -> Score:
+def bootstrap(
+    statistic: Callable[[Tensor], float],
+    n: int,
+    *,
+    resamples: int = 200,
+    seed: int = 0,
+    value: float | None = None,
+    enough: int = 0,
+) -> Score:
     """A statistic of n samples with the percentile bootstrap (Efron 1979).
 
-    statistic: rows (n,) int64, some of them repeated -> value. Not for distances between samples: a repeated one is its own neighbour.
+    statistic: rows (n,) int64, some of them repeated -> value. Not for distances between samples: a repeated one is its
+    own neighbour.
     """
     whole = statistic(torch.arange(n)) if value is None else value
     if n < 2 or not math.isfinite(whole):
@@ -88,7 +108,13 @@ def bootstrap(statistic: Callable[[Tensor], float], n: int, *, resamples: int = 
     random = np.random.default_rng(stable_hash("bootstrap", seed))
     found = [statistic(torch.from_numpy(random.integers(0, n, n))) for _ in range(resamples)]
     low, high = np.quantile(found, [0.025, 0.975])
-    return Score(whole, min(whole, float(low)), max(whole, float(high)), f"bootstrap, {resamples} resamples of the samples", enough)
+    return Score(
+        whole,
+        min(whole, float(low)),
+        max(whole, float(high)),
+        f"bootstrap, {resamples} resamples of the samples",
+        enough,
+    )
 
 
 def of_subsets(values: Sequence[float], size: int, n: int, *, enough: int = 0) -> Score:

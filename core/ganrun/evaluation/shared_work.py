@@ -76,7 +76,8 @@ class Sharing:
             processes.broadcast(DONE)
 
     def ask(self, task: Task, n: int) -> Tensor:
-        """What a task gives for n rows: as the work gives it, or float32 if some of it is float32 and some is pictures as stored.
+        """What a task gives for n rows: as the work gives it, or float32 if some of it is float32 and some is pictures
+        as stored.
 
         Raises:
             UserError: for one of any process. Another error is a RuntimeError with its traceback.
@@ -87,14 +88,19 @@ class Sharing:
         return _joined(self._rounds(self.processes, task, n), n, self.processes.world)
 
     def _rounds(self, processes: Processes, task: Task, n: int) -> Iterator[list[Any]]:
-        """The chunks of all processes, one of each at a time: by rank, None where there is no more. A failure is the last."""
+        """The chunks of all processes, one of each at a time: by rank, None where there is no more.
+
+        A failure is the last.
+        """
         with closing(self._answers(processes, task, n)) as mine:
             for _ in chunks(n, CHUNK, 0, processes.world):
                 yield processes.gather(next(mine, None))
             next(mine, None)  # so that it comes to its end
 
     def _answers(self, processes: Processes, task: Task, n: int) -> Any:
-        """The chunks of this process, or why there are no more: who fails has to answer, too, or all others would wait for ever."""
+        """The chunks of this process, or why there are no more: who fails has to answer, too, or all others would wait
+        for ever.
+        """
         try:
             yield from self.work(task, n, processes.rank, processes.world)
         except Exception as error:

@@ -47,7 +47,10 @@ class Generated:
         self._dataset = dataset
 
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
-        """Samples of every parts-th chunk. Those of a variant that translates, and what a player makes, are made from the first n test items."""
+        """Samples of every parts-th chunk.
+
+        Those of a variant that translates, and what a player makes, are made from the first n test items.
+        """
         real = self._items if self.description.conditional or player else None
         for rows, turn in self.studio.stream(n, self.seed, real=real, part=part, parts=parts, player=player):
             yield rows, turn.made
@@ -63,8 +66,18 @@ class Generated:
         return self.studio.turn(n, self.seed, real=typed).made[wanted].detach().float().cpu()
 
     def asked(self, n: int, name: str | None = None) -> Tensor | None:
-        """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none. Or another latent."""
-        name = name or next((name for name, space in self.spaces.items() if space.kind == "labels" and not space.shape and name in self.description.codes), None)
+        """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none.
+
+        Or another latent.
+        """
+        name = name or next(
+            (
+                name
+                for name, space in self.spaces.items()
+                if space.kind == "labels" and not space.shape and name in self.description.codes
+            ),
+            None,
+        )
         if name is None:
             return None
         if not self.description.conditional:
@@ -108,7 +121,9 @@ class Stored:
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
         """The first n samples. Raises UserError if there are fewer."""
         if n > len(self.dataset):
-            raise UserError(f"{self.where} holds {len(self.dataset)} pictures, fewer than the {n} to be scored; ask for at most as many")
+            raise UserError(
+                f"{self.where} holds {len(self.dataset)} pictures, fewer than the {n} to be scored; ask for at most as many"
+            )
         for rows in chunks(n, CHUNK, part, parts):
             (items,) = read_items(self.dataset, range(rows.start, rows.stop), rows=CHUNK, key=KEY)
             yield rows, {name: items[name] for name in self.spaces}
@@ -119,7 +134,9 @@ class Stored:
 
 
 def stored(x: Tensor, space: Space) -> Tensor:
-    """Samples as they are kept: images as 256 levels, as if saved as pictures; points, and images that are not finite, float32."""
+    """Samples as they are kept: images as 256 levels, as if saved as pictures; points, and images that are not finite,
+    float32.
+    """
     x = x.detach().float().cpu()
     if space.kind != "image" or not bool(x.isfinite().all()):
         return x

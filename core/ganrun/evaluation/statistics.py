@@ -30,7 +30,9 @@ class Statistics:
         """
         n = len(x) if rows is None else len(rows)
         if x.ndim != 2 or n == 0:
-            raise UserError(f"features have to be (samples, features) with at least one sample, and these are {tuple(x.shape)}; ask for more samples")
+            raise UserError(
+                f"features have to be (samples, features) with at least one sample, and these are {tuple(x.shape)}; ask for more samples"
+            )
         blocks = range(0, n, BLOCK)
 
         def block(start: int) -> Tensor:
@@ -41,7 +43,9 @@ class Statistics:
         mean = total / n
         if not bool(mean.isfinite().all()):
             bad = not_finite(x if rows is None else x[rows])
-            raise UserError(f"{bad} of the {n} samples have features that are not finite numbers; mend the samples, or the training that made them")
+            raise UserError(
+                f"{bad} of the {n} samples have features that are not finite numbers; mend the samples, or the training that made them"
+            )
         scatter = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
         for start in blocks:
             centred = block(start) - mean
@@ -49,7 +53,9 @@ class Statistics:
         return cls(n, mean, scatter / max(n - 1, 1))
 
     def without(self, part: Statistics) -> Statistics:
-        """The statistics of all samples but those of ``part``, which are among them (Chan, Golub and LeVeque 1979, backwards)."""
+        """The statistics of all samples but those of ``part``, which are among them (Chan, Golub and LeVeque 1979,
+        backwards).
+        """
         n = self.count - part.count
         mean = (self.count * self.mean - part.count * part.mean) / n
         shift = part.mean - mean
@@ -66,7 +72,12 @@ class Statistics:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything, with the root, to be kept in a file."""
-        return {"count": torch.tensor(self.count), "mean": self.mean, "covariance": self.covariance, "root": self.root.contiguous()}
+        return {
+            "count": torch.tensor(self.count),
+            "mean": self.mean,
+            "covariance": self.covariance,
+            "root": self.root.contiguous(),
+        }
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Statistics:
@@ -77,5 +88,8 @@ class Statistics:
 
 
 def not_finite(x: Tensor) -> int:
-    """How many rows of x (n, ...) hold a number that is not finite. The test takes as much memory as what it looks at, hence blocks."""
+    """How many rows of x (n, ...) hold a number that is not finite.
+
+    The test takes as much memory as what it looks at, hence blocks.
+    """
     return sum(int((~some.flatten(1).isfinite()).any(1).sum()) for some in x.split(BLOCK))

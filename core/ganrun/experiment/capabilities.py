@@ -16,15 +16,27 @@ if TYPE_CHECKING:
 
 def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> list[Refused]:
     """Hold what every part needs, wants, refuses or warns of against what the others provide."""
-    parts = [experiment.variant, experiment.loss, experiment.sampler, *experiment.tricks, *experiment.evaluators, *experiment.observers]
+    parts = [
+        experiment.variant,
+        experiment.loss,
+        experiment.sampler,
+        *experiment.tricks,
+        *experiment.evaluators,
+        *experiment.observers,
+    ]
     parts += experiment.modules.values()
     named = dict(labels) | {id(module): f"network {name}" for name, module in experiment.modules.items()}
     provided = provided_by(experiment)
-    unbuilt = {network.kind for name, network in experiment.description.networks.items() if name not in experiment.modules}
+    unbuilt = {
+        network.kind for name, network in experiment.description.networks.items() if name not in experiment.modules
+    }
     refusals = []
 
     def missing(wanted: str) -> bool:
-        """Whether nobody provides it. What a network that was not built would have provided is not known; it has its own refusal."""
+        """Whether nobody provides it.
+
+        What a network that was not built would have provided is not known; it has its own refusal.
+        """
         return not any(provided.get(name) or name.partition(":")[0] in unbuilt for name in wanted.split("|"))
 
     for part in [part for part in parts if part is not None]:
@@ -79,7 +91,9 @@ def settings_of(experiment: Experiment) -> Iterator[str]:
         yield "joint-batches"
     if experiment.processes.world > 1:
         yield "several-processes"
-    if any(train.batch_size // description.networks[game.discriminator].interface.pack <= 1 for game in description.games):
+    if any(
+        train.batch_size // description.networks[game.discriminator].interface.pack <= 1 for game in description.games
+    ):
         yield "single-sample"
     if description.pairs:
         yield "pairs"

@@ -8,7 +8,9 @@ from torch import Tensor
 from ganrun.words.spaces import Interface, Space
 
 
-def example_inputs(interface: Interface, rows: int = 2, device: str = "meta", dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:
+def example_inputs(
+    interface: Interface, rows: int = 2, device: str = "meta", dtype: torch.dtype | None = None
+) -> tuple[Tensor, ...]:
     """Zeros that a network of this interface takes: its input, then whatever it is given, packed as it expects.
 
     In a pack of m samples images are joined along channels, vectors along their axis, and labels are (rows, m).

@@ -79,8 +79,12 @@ class Experiment:
     def components(self) -> dict[str, Any]:
         """Label -> component that may have state, in the order of events: what checkpoints keep besides networks."""
         named = {"variant": self.variant, "loss": self.loss, "sampler": self.sampler}
-        named |= {f"tricks.{i}.{part.name}": trick for i, (part, trick) in enumerate(zip(self.recipe.tricks, self.tricks))}
-        named |= {f"observers.{i}.{part.name}": o for i, (part, o) in enumerate(zip(self.recipe.observers, self.observers))}
+        named |= {
+            f"tricks.{i}.{part.name}": trick for i, (part, trick) in enumerate(zip(self.recipe.tricks, self.tricks))
+        }
+        named |= {
+            f"observers.{i}.{part.name}": o for i, (part, o) in enumerate(zip(self.recipe.observers, self.observers))
+        }
         return named
 
     def reader(self, name: str, rows: int, attempt: int = 0) -> Reader:

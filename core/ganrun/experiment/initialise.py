@@ -34,5 +34,3 @@ def initialise(module: nn.Module, settings: Any) -> None:
             continue
         if bias is not None:
             nn.init.zeros_(bias)
-
-

@@ -26,7 +26,8 @@ from ganrun.words.spaces import Refusal
 
 @dataclass(frozen=True)
 class Column:
-    """Scores that may be compared: who -> score. name: the score's; provenance: of the first; unlike: how it differs from the column before it of this name.
+    """Scores that may be compared: who -> score. name: the score's; provenance: of the first; unlike: how it differs
+    from the column before it of this name.
 
     steps: who -> after how many steps of training.
     """
@@ -38,7 +39,9 @@ class Column:
     steps: dict[str, int] = field(default_factory=dict)
 
 
-def entries(names: Sequence[str], catalog: Catalog, options: Mapping[str, Any], *, samples: int | None = None) -> list[dict[str, Any]]:
+def entries(
+    names: Sequence[str], catalog: Catalog, options: Mapping[str, Any], *, samples: int | None = None
+) -> list[dict[str, Any]]:
     """Evaluators by name as a recipe writes them, each with those of the options (``features``, ``split``) that it has.
 
     Raises:
@@ -52,17 +55,26 @@ def entries(names: Sequence[str], catalog: Catalog, options: Mapping[str, Any], 
         found.append({name: mine | ({} if samples is None else {"samples": samples})})
     for key in options:
         if key not in used:
-            raise UserError(f"--{key}: none of {', '.join(names)} has this parameter; leave it out, or ask for another metric")
+            raise UserError(
+                f"--{key}: none of {', '.join(names)} has this parameter; leave it out, or ask for another metric"
+            )
     return found
 
 
 def evaluate_run(
-    folder: Path, evaluators: Sequence[Any] | None, catalog: Catalog, *, checkpoint: str = "last", device: str = "auto",
-    options: Mapping[str, Any] | None = None, samples: int | None = None,
-) -> list[Measured]:  # fmt: skip
+    folder: Path,
+    evaluators: Sequence[Any] | None,
+    catalog: Catalog,
+    *,
+    checkpoint: str = "last",
+    device: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    samples: int | None = None,
+) -> list[Measured]:
     """Score a run's checkpoint, and keep the scores with it.
 
-    evaluators: as a recipe writes them; None: the run's own, with those of the options that each has, and on so many samples.
+    evaluators: as a recipe writes them; None: the run's own, with those of the options that each has, and on so many
+    samples.
 
     Raises:
         UserError: if there is no such run or checkpoint, or an evaluator cannot score it.
@@ -73,11 +85,18 @@ def evaluate_run(
         if not recipe.evaluators:
             raise UserError(f"{folder}: its recipe has no evaluators; name some with --metrics")
         changes = entries([part.name for part in recipe.evaluators], catalog, options or {}, samples=samples)
-        changed = [{part.name: part.as_recipe()[part.name] | change[part.name]} for part, change in zip(recipe.evaluators, changes)]
-        recipe = dataclasses.replace(recipe, evaluators=load_evaluators(changed, catalog=catalog, origin=f"{folder}/recipe.yaml"))
+        changed = [
+            {part.name: part.as_recipe()[part.name] | change[part.name]}
+            for part, change in zip(recipe.evaluators, changes)
+        ]
+        recipe = dataclasses.replace(
+            recipe, evaluators=load_evaluators(changed, catalog=catalog, origin=f"{folder}/recipe.yaml")
+        )
     else:
         parts = load_evaluators(evaluators, catalog=catalog, origin="--metrics")
-        recipe = dataclasses.replace(recipe_of(folder, catalog, {"train.device": device}, to_train=False), evaluators=parts)
+        recipe = dataclasses.replace(
+            recipe_of(folder, catalog, {"train.device": device}, to_train=False), evaluators=parts
+        )
     try:
         trained = Trained(folder, recipe, checkpoint)
     except RefusedError as error:
@@ -86,8 +105,14 @@ def evaluate_run(
     with trained.settings():
         source = Generated(trained.studio, trained.dataset, recipe.train.seed)
         evaluation = Evaluation(
-            source, trained.dataset, data_cache(), seed=recipe.train.seed, folder=folder, base=recipe.base, processes=processes
-        )  # fmt: skip
+            source,
+            trained.dataset,
+            data_cache(),
+            seed=recipe.train.seed,
+            folder=folder,
+            base=recipe.base,
+            processes=processes,
+        )
         evaluation.step = trained.step
         with evaluation.together() as leading:
             pairs = list(zip(recipe.evaluators, trained.experiment.evaluators))
@@ -95,8 +120,14 @@ def evaluate_run(
 
 
 def evaluate_folders(
-    real: Path, fake: Path, evaluators: Sequence[Any], catalog: Catalog, *, side: int | None = None, samples: int | None = None
-) -> list[Measured]:  # fmt: skip
+    real: Path,
+    fake: Path,
+    evaluators: Sequence[Any],
+    catalog: Catalog,
+    *,
+    side: int | None = None,
+    samples: int | None = None,
+) -> list[Measured]:
     """Score the pictures of a folder against those of another.
 
     Raises:
@@ -119,22 +150,35 @@ def evaluate_folders(
     return list(_measured(evaluation, pairs, catalog, None))
 
 
-def write_reference(path: Path, features: Part, source: Stored, evaluation: Evaluation, split: str, n: int | None, catalog: Catalog) -> int:
-    """Write mean and covariance of real features to a file that stands for the real samples. Returns how many samples it holds."""
+def write_reference(
+    path: Path, features: Part, source: Stored, evaluation: Evaluation, split: str, n: int | None, catalog: Catalog
+) -> int:
+    """Write mean and covariance of real features to a file that stands for the real samples.
+
+    Returns how many samples it holds.
+    """
     name = evaluation.output
     found = evaluation.statistics_of(features, name, split, n)
     extract = evaluation.features(features, name)
     about = {
-        "extractor": extract.fingerprint(), "shape": list(source.spaces[name].shape), "split": split, "rows": found.count,
-        "data": evaluation.hash_of(evaluation.dataset(split)), "features": features.as_recipe(),
-        "preprocessing": getattr(extract, "preprocessing", ""), "versions": versions(features, catalog),
-    }  # fmt: skip
+        "extractor": extract.fingerprint(),
+        "shape": list(source.spaces[name].shape),
+        "split": split,
+        "rows": found.count,
+        "data": evaluation.hash_of(evaluation.dataset(split)),
+        "features": features.as_recipe(),
+        "preprocessing": getattr(extract, "preprocessing", ""),
+        "versions": versions(features, catalog),
+    }
     write_tensors(path, found.tensors(), about)
     return found.count
 
 
 def columns(measured: Mapping[str, Iterable[Measured]]) -> list[Column]:
-    """Who -> what was measured, as columns. Unlike scores of one name get columns of their own, which say what differs."""
+    """Who -> what was measured, as columns.
+
+    Unlike scores of one name get columns of their own, which say what differs.
+    """
     found: dict[tuple[str, str], Column] = {}
     for who, several in measured.items():
         for one in several:
@@ -142,7 +186,11 @@ def columns(measured: Mapping[str, Iterable[Measured]]) -> list[Column]:
                 key = (name, one.kind)
                 if key not in found:
                     before = next((column for (other, _), column in found.items() if other == name), None)
-                    unlike = () if before is None else tuple(differences(before.provenance["alike"], one.provenance["alike"]))
+                    unlike = (
+                        ()
+                        if before is None
+                        else tuple(differences(before.provenance["alike"], one.provenance["alike"]))
+                    )
                     found[key] = Column(name, {}, one.provenance, unlike)
                 found[key].scores[who] = score
                 found[key].steps[who] = one.provenance["step"]
@@ -154,12 +202,17 @@ def _unscored(what: Any, refusals: Sequence[Refused]) -> UserError:
     return UserError(f"{what} cannot be scored in this way:\n  " + "\n  ".join(map(str, refusals)))
 
 
-def _measured(evaluation: Evaluation, pairs: Sequence[tuple[EvaluatorPart, Any]], catalog: Catalog, folder: Path | None) -> Iterator[Measured]:
+def _measured(
+    evaluation: Evaluation, pairs: Sequence[tuple[EvaluatorPart, Any]], catalog: Catalog, folder: Path | None
+) -> Iterator[Measured]:
     for name, part, evaluator in named(pairs):
         try:
             found = measure(evaluation, name, part, evaluator, catalog)
         except Refusal as refusal:
-            raise _unscored(folder or evaluation.source.about().get("folder", ""), [Refused(f"evaluator {name}", refusal.why, refusal.instead)]) from refusal
+            raise _unscored(
+                folder or evaluation.source.about().get("folder", ""),
+                [Refused(f"evaluator {name}", refusal.why, refusal.instead)],
+            ) from refusal
         if folder is not None:
             try:
                 keep(folder, found)

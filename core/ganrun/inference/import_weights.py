@@ -1,11 +1,13 @@
 """Weights of other code, read into the same networks here.
 
-Files are read as tensors alone: a file that would run code when opened is refused. Modules here stand in the order of the authors' code, so
-most names agree; a network whose names differ says which are which (``reference_names``: their prefix -> ours). Four things are put right:
+Files are read as tensors alone: a file that would run code when opened is refused. Modules here stand in the order of
+the authors' code, so most names agree; a network whose names differ says which are which (``reference_names``: their
+prefix -> ours). Four things are put right:
 
 - ``module.`` in front of every name, from training on several GPUs;
 - running statistics of instance normalisation, which older code kept and never used;
-- ``weight_orig``, ``weight_u``, ``weight_v`` of torch's old spectral normalisation, and ``weight_g``, ``weight_v`` of its old weight
+- ``weight_orig``, ``weight_u``, ``weight_v`` of torch's old spectral normalisation, and ``weight_g``, ``weight_v`` of
+its old weight
   normalisation, for networks that the recipe normalises so, too;
 - a state dict that lies under ``state_dict`` or ``model`` in its file.
 """
@@ -31,7 +33,11 @@ from ganrun.training.torch_settings import settings_of_torch
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 NESTED = ("state_dict", "model")  # keys under which files keep a state dict
-SPECTRAL = {"weight_orig": "parametrizations.weight.original", "weight_u": "parametrizations.weight.0._u", "weight_v": "parametrizations.weight.0._v"}
+SPECTRAL = {
+    "weight_orig": "parametrizations.weight.original",
+    "weight_u": "parametrizations.weight.0._u",
+    "weight_v": "parametrizations.weight.0._v",
+}
 WEIGHT = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 SHOWN = 4  # names in a message
 
@@ -52,7 +58,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         if "global" not in str(error).lower():  # no name of a class or function in it: not pickled tensors at all
-            raise UserError(f"{path} is no file of weights, perhaps a web page saved under that name; download it again") from error
+            raise UserError(
+                f"{path} is no file of weights, perhaps a web page saved under that name; download it again"
+            ) from error
         raise UserError(
             f"{path} holds more than tensors, and opening it would run code from it; where it was made, save `network.state_dict()` alone"
         ) from error
@@ -74,14 +82,25 @@ def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[s
     """
     own = module.state_dict()
     renamed = {_named(name, getattr(module, "reference_names", {}), own): tensor for name, tensor in state.items()}
-    kept = {name: tensor for name, tensor in renamed.items() if name in own or name.rpartition(".")[2] not in STATISTICS}
+    kept = {
+        name: tensor for name, tensor in renamed.items() if name in own or name.rpartition(".")[2] not in STATISTICS
+    }
     problems = [
         *_listed("it lacks", sorted(own.keys() - kept.keys())),
         *_listed("it has, and the network here has not,", sorted(kept.keys() - own.keys())),
-        *_listed("of another shape", [f"{n} {tuple(t.shape)} for {tuple(own[n].shape)}" for n, t in kept.items() if n in own and t.shape != own[n].shape]),
+        *_listed(
+            "of another shape",
+            [
+                f"{n} {tuple(t.shape)} for {tuple(own[n].shape)}"
+                for n, t in kept.items()
+                if n in own and t.shape != own[n].shape
+            ],
+        ),
     ]
     if problems:
-        cure = "check the network's parameters in the recipe (width, blocks, norm, ...) against those it was trained with"
+        cure = (
+            "check the network's parameters in the recipe (width, blocks, norm, ...) against those it was trained with"
+        )
         raise UserError(f"{where}: {'; '.join(problems)}; {cure}")
     return kept
 
@@ -107,7 +126,8 @@ def _named(name: str, prefixes: Mapping[str, str], own: Mapping[str, Tensor]) ->
 
 
 def import_weights(recipe: Recipe, catalog: Catalog, files: Mapping[str, Path], folder: Path) -> Run:
-    """Make a run of a recipe at step 0, its networks' weights from files, network -> file; the others are as initialised.
+    """Make a run of a recipe at step 0, its networks' weights from files, network -> file; the others are as
+    initialised.
 
     The data set is not opened if it says of itself what the networks need to know.
 
@@ -120,7 +140,9 @@ def import_weights(recipe: Recipe, catalog: Catalog, files: Mapping[str, Path], 
         modules = run.experiment.modules
         for name in files:
             if name not in modules:
-                raise UserError(f"{name}={files[name]}: {recipe.variant.name} has no network {name!r}; it has {', '.join(modules)}")
+                raise UserError(
+                    f"{name}={files[name]}: {recipe.variant.name} has no network {name!r}; it has {', '.join(modules)}"
+                )
         states = {name: fitted(read_weights(path), modules[name], f"{name}={path}") for name, path in files.items()}
         for name, state in states.items():
             modules[name].load_state_dict(state)

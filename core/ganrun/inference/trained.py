@@ -38,7 +38,9 @@ NEAR = 0.25  # how far around a sum its neighbours lie, as in the DCGAN paper
 UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
 
 
-def recipe_of(folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping[str, Any] = (), *, to_train: bool = True) -> Recipe:
+def recipe_of(
+    folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping[str, Any] = (), *, to_train: bool = True
+) -> Recipe:
     """The recipe of a run, its relative paths starting where they started then.
 
     Not ``to_train``, it comes without evaluators and observers, whose plugins may not be installed here.
@@ -57,13 +59,21 @@ def recipe_of(folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping
         recipe = load_recipe(source, catalog=catalog, overrides=changes)
     except RecipeError as error:
         plugins = kept_versions(folder).get("plugins", {})
-        missing = {kept["file"] for name, kept in plugins.items() if kept.get("file") and name.partition(".")[2] not in catalog.names(name.partition(".")[0])}
+        missing = {
+            kept["file"]
+            for name, kept in plugins.items()
+            if kept.get("file") and name.partition(".")[2] not in catalog.names(name.partition(".")[0])
+        }
         if not missing:
             raise
-        raise UserError(f"{error}\n{folder} was trained with {', '.join(sorted(missing))}, which is not installed; add --plugin FILE") from error
+        raise UserError(
+            f"{error}\n{folder} was trained with {', '.join(sorted(missing))}, which is not installed; add --plugin FILE"
+        ) from error
     if not to_train:
         recipe = dataclasses.replace(recipe, observers=[], evaluators=[])
-    return dataclasses.replace(recipe, name=folder.absolute().name, base=Path(kept_versions(folder).get("base", recipe.base)))
+    return dataclasses.replace(
+        recipe, name=folder.absolute().name, base=Path(kept_versions(folder).get("base", recipe.base))
+    )
 
 
 def _plain(node: Node) -> Any:
@@ -86,10 +96,14 @@ def kept_versions(folder: Path) -> dict[str, Any]:
 
 
 class KeptData:
-    """Stands in for the data set of a run, described by what the run kept of it; the real one is opened when items are wanted."""
+    """Stands in for the data set of a run, described by what the run kept of it; the real one is opened when items are
+    wanted.
+    """
 
     def __init__(self, kept: Mapping[str, Any], open_it: Callable[[], Dataset]) -> None:
-        self.spaces = {name: Space(kind, tuple(shape), classes) for name, (kind, shape, classes) in kept["spaces"].items()}
+        self.spaces = {
+            name: Space(kind, tuple(shape), classes) for name, (kind, shape, classes) in kept["spaces"].items()
+        }
         self.provides = frozenset(kept["provides"])
         self.in_memory = True
         self._length = int(kept["items"])
@@ -107,7 +121,8 @@ class KeptData:
 class Trained:
     """Networks of a run at one checkpoint. Samples are float32 on the CPU; images are in [-1, 1].
 
-    folder, recipe, step: which run, and when. experiment: everything built, such as ``experiment.modules["generator"]``.
+    folder, recipe, step: which run, and when. experiment: everything built, such as
+    ``experiment.modules["generator"]``.
     label_names: entry of labels -> the names of its values, or of its columns.
     """
 
@@ -161,7 +176,8 @@ class Trained:
         return self._made(len(next(iter(latents.values()))), seed, latents)
 
     def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
-        """rows * columns samples: each row goes from one sample to another, on an arc if latents are normal or on a sphere.
+        """rows * columns samples: each row goes from one sample to another, on an arc if latents are normal or on a
+        sphere.
 
         Labels and codes, which have nothing in between, are those of the first end.
 
@@ -170,12 +186,15 @@ class Trained:
         """
         ends = self.latents(2 * rows, seed)
         if not any(latent.is_floating_point() for latent in ends.values()):
-            raise UserError(f"{self.folder}: {self.recipe.variant.name} draws no latents, so there is nothing to interpolate")
+            raise UserError(
+                f"{self.folder}: {self.recipe.variant.name} draws no latents, so there is nothing to interpolate"
+            )
         found = {name: between(latent, columns, arc=self.has_normal_latents) for name, latent in ends.items()}
         return self.from_latents(found, seed)
 
     def each(self, name: str | None = None, columns: int = 8, seed: int = 0) -> Tensor:
-        """(classes * columns) samples: row i of the grid is of label i; the other latents of a column are those of one sample.
+        """(classes * columns) samples: row i of the grid is of label i; the other latents of a column are those of one
+        sample.
 
         name: which code; by default the first that is a label. Raises UserError if there is none.
         """
@@ -184,10 +203,11 @@ class Trained:
         return self.from_latents(every_value(latents, name, torch.arange(space.classes).to(latents[name].device)), seed)
 
     def traverse(self, name: str | None = None, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
-        """Samples along a code, (D * rows * points): each row of the grid has one latent, and one number of the code goes from -2 to 2.
+        """Samples along a code, (D * rows * points): each row of the grid has one latent, and one number of the code
+        goes from -2 to 2.
 
-        D is how many numbers the code holds, ``rows`` the rows for each. name: by default the first code that is no label.
-        Raises UserError if there is none.
+        D is how many numbers the code holds, ``rows`` the rows for each. name: by default the first code that is no
+        label. Raises UserError if there is none.
         """
         name, space = self._code(name, "latent")
         latents = self.latents(rows, seed)
@@ -199,7 +219,8 @@ class Trained:
         return torch.cat(pieces)
 
     def arithmetic(self, text: str, count: int = 8, seed: int = 0) -> Tensor:
-        """Samples of ``A - B + C``, each a list of numbers of samples: the means of A, B and C, their sum, and ``count`` around it.
+        """Samples of ``A - B + C``, each a list of numbers of samples: the means of A, B and C, their sum, and
+        ``count`` around it.
 
         See :mod:`ganrun.arithmetic`. The numbers are those of ``sample(n, seed)``.
         """
@@ -210,18 +231,30 @@ class Trained:
         return self.from_latents({name: torch.cat([row[name] for row in rows]) for name in latents}, seed)
 
     def turn(self, text: str, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
-        """rows * points samples: each row is one sample, moved by the direction from A to B (``A > B``, lists of numbers of samples)."""
+        """rows * points samples: each row is one sample, moved by the direction from A to B (``A > B``, lists of
+        numbers of samples).
+        """
         terms = direction(text)
         latents = self._numbered([rows - 1, *(number for term in terms for number in term.samples)], seed)
-        return self.from_latents(along({name: z[:rows] for name, z in latents.items()}, total(latents, terms), points), seed)
+        return self.from_latents(
+            along({name: z[:rows] for name, z in latents.items()}, total(latents, terms), points), seed
+        )
 
     def translate(
-        self, batch: Tensor, *, to: str | None = None, source: str | None = None, ask: Mapping[str, Any] | None = None, seed: int = 0
-    ) -> Tensor:  # fmt: skip
-        """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first output).
+        self,
+        batch: Tensor,
+        *,
+        to: str | None = None,
+        source: str | None = None,
+        ask: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first
+        output).
 
-        ``source`` is the entry the batch stands for: by default the other one of the same kind. ``ask`` says which labels the
-        translations are to have, such as ``{"label": "bold"}`` or ``{"attributes": [1, 0, 1]}``; what is not asked for is drawn.
+        ``source`` is the entry the batch stands for: by default the other one of the same kind. ``ask`` says which
+        labels the translations are to have, such as ``{"label": "bold"}`` or ``{"attributes": [1, 0, 1]}``; what is not
+        asked for is drawn.
 
         Raises:
             UserError: if the variant does not translate, has no such entry, or cannot be asked for such labels.
@@ -235,11 +268,16 @@ class Trained:
             latents = None
             if labels:
                 latents = self.studio.latents(n, seed, real=real)
-                latents |= {name: label.to(self.studio.engine.device).expand(n, *label.shape) for name, label in labels.items()}
+                latents |= {
+                    name: label.to(self.studio.engine.device).expand(n, *label.shape) for name, label in labels.items()
+                }
             return self.studio.turn(n, seed, real=real, latents=latents).made[wanted].detach().float().cpu()
 
     def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
-        """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64. Raises UserError as there."""
+        """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64.
+
+        Raises UserError as there.
+        """
         variant = self.experiment.variant
         found = asked_labels(ask, self.experiment.description.codes, self.label_names)
         try:
@@ -264,20 +302,31 @@ class Trained:
 
     def _code(self, name: str | None, kind: str) -> tuple[str, Space]:
         """A code of the variant, by name or the first of its kind. Raises UserError naming those there are."""
-        codes = {code: space for code, space in self.experiment.description.codes.items() if space.kind == kind and not (kind == "labels" and space.shape)}
+        codes = {
+            code: space
+            for code, space in self.experiment.description.codes.items()
+            if space.kind == kind and not (kind == "labels" and space.shape)
+        }
         who = f"{self.folder}: {self.recipe.variant.name}"
         what = "labels to ask for" if kind == "labels" else "codes to traverse"
         if self.experiment.description.conditional or not codes:
             raise UserError(f"{who} has no {what}; variants such as cgan and infogan have")
         if name is not None and name not in codes:
-            raise UserError(f"{who} has no {name!r} among its {what}; there {'is' if len(codes) == 1 else 'are'} {', '.join(codes)}")
+            raise UserError(
+                f"{who} has no {name!r} among its {what}; there {'is' if len(codes) == 1 else 'are'} {', '.join(codes)}"
+            )
         return next(iter(codes.items())) if name is None else (name, codes[name])
 
     def _numbered(self, numbers: Iterable[int], seed: int) -> dict[str, Tensor]:
-        """The latents of the samples up to the largest number. Raises UserError if the variant draws none to calculate with."""
+        """The latents of the samples up to the largest number.
+
+        Raises UserError if the variant draws none to calculate with.
+        """
         latents = self.latents(max(numbers) + 1, seed)
         if not any(z.is_floating_point() for z in latents.values()) or self.experiment.description.conditional:
-            raise UserError(f"{self.folder}: {self.recipe.variant.name} makes samples of real items, so there are no latents to calculate with")
+            raise UserError(
+                f"{self.folder}: {self.recipe.variant.name} makes samples of real items, so there are no latents to calculate with"
+            )
         return latents
 
     def _made(self, n: int, seed: int, latents: Mapping[str, Tensor] | None) -> Tensor:
@@ -323,4 +372,6 @@ def read_checkpoint(folder: Path, which: str | int) -> tuple[int, dict[str, Any]
     try:
         return checkpoints.read(listed[int(which)])
     except checkpoints.CheckpointError as error:
-        raise checkpoints.CheckpointError(f"{error}; ask for another one: last, or one of {', '.join(map(str, listed))}") from error
+        raise checkpoints.CheckpointError(
+            f"{error}; ask for another one: last, or one of {', '.join(map(str, listed))}"
+        ) from error

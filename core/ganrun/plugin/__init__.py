@@ -1,10 +1,11 @@
 """The front door for plugins: everything that a plugin may import from ganrun, but for data sets and evaluators.
 
-``ganrun.plugin.data`` holds what data sets need, ``ganrun.plugin.evaluation`` what evaluators and feature extractors need.
-``__all__`` is the promise: a name in it stays for at least one release after a warning says that it will go (see
+``ganrun.plugin.data`` holds what data sets need, ``ganrun.plugin.evaluation`` what evaluators and feature extractors
+need. ``__all__`` is the promise: a name in it stays for at least one release after a warning says that it will go (see
 docs/plugins/index.md). Everything else in ganrun may change at any time.
 
-Importing this module costs little more than ``import torch``: what is slow to import is imported when it is first asked for.
+Importing this module costs little more than ``import torch``: what is slow to import is imported when it is first asked
+for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganrun import jsonl
-from ganrun.contracts.protocols import Discriminator, Evaluator, Features, Generator, Loss, Observer, Optimizer, Sampler, Trick, Variant
+from ganrun.contracts.protocols import (
+    Discriminator,
+    Evaluator,
+    Features,
+    Generator,
+    Loss,
+    Observer,
+    Optimizer,
+    Sampler,
+    Trick,
+    Variant,
+)
 from ganrun.engine.discriminate import own_buffers
 from ganrun.engine.rounds import send
 from ganrun.engine.turn import Turn
@@ -25,7 +37,20 @@ from ganrun.randomness import Draws, stable_hash
 from ganrun.sampling.sampling import PHASE, Sampling, chunks
 from ganrun.schedule import Clock, Duration, Scheduled
 from ganrun.training import checkpoint
-from ganrun.words.game import Call, Description, DiscriminatorOutput, Game, Network, Phase, Player, Role, Round, Side, Stream, Term
+from ganrun.words.game import (
+    Call,
+    Description,
+    DiscriminatorOutput,
+    Game,
+    Network,
+    Phase,
+    Player,
+    Role,
+    Round,
+    Side,
+    Stream,
+    Term,
+)
 from ganrun.words.hooks import Component, hookimpl
 from ganrun.words.spaces import Because, Interface, PartOf, Refusal, Space
 

@@ -7,7 +7,17 @@ from ganrun.data import image_grid
 from ganrun.data.download import DownloadError, fetch, only_one, unpack
 from ganrun.data.image_files import find_pictures, read_picture
 from ganrun.data.labels import names_of
-from ganrun.data.reader import Announced, DataError, InMemory, Movable, fingerprint, permutation, prepared, read_items, selected_classes
+from ganrun.data.reader import (
+    Announced,
+    DataError,
+    InMemory,
+    Movable,
+    fingerprint,
+    permutation,
+    prepared,
+    read_items,
+    selected_classes,
+)
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
 

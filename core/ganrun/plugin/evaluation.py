@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.feature_store import about_of, read_tensors
-from ganrun.evaluation.features import FeatureContext, bracket, check_classifier, check_features, check_output, context_of
+from ganrun.evaluation.features import (
+    FeatureContext,
+    bracket,
+    check_classifier,
+    check_features,
+    check_output,
+    context_of,
+)
 from ganrun.evaluation.scores import NORMAL, Score, bootstrap, jackknife, of_rows, of_subsets, share
 from ganrun.evaluation.sources import KEY, real_rows
 from ganrun.evaluation.statistics import Statistics, not_finite

@@ -65,7 +65,9 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
                 shapes = _shapes(network, module)
             except (RuntimeError, ValueError, TypeError, AssertionError) as error:
                 why = " ".join(str(error).split()) or type(error).__name__
-                refusals.append(Refused(f"{part} as {name}", why, "choose a network, or parameters of it, that fit the data"))
+                refusals.append(
+                    Refused(f"{part} as {name}", why, "choose a network, or parameters of it, that fit the data")
+                )
                 continue
             lines.append(NetworkLine(name, part, sum(p.numel() for p in module.parameters()), shapes))
     if refusals:
@@ -74,7 +76,10 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
 
 
 def _shapes(network: Network, module: torch.nn.Module) -> str:
-    """Input and output shapes of a network, seen on the meta device. Raises ValueError if they are not what was asked for."""
+    """Input and output shapes of a network, seen on the meta device.
+
+    Raises ValueError if they are not what was asked for.
+    """
     wanted = network.interface
     takes = wanted.takes
     given = ", ".join(str(space) for space in wanted.given)
@@ -85,7 +90,9 @@ def _shapes(network: Network, module: torch.nn.Module) -> str:
         if not isinstance(out, DiscriminatorOutput):
             raise ValueError(f"a discriminator returns a DiscriminatorOutput, this one returned a {type(out).__name__}")
         if out.logits.shape[:1] != (ROWS,):
-            raise ValueError(f"{ROWS} samples gave logits of shape {tuple(out.logits.shape)}; the first axis must be the samples")
+            raise ValueError(
+                f"{ROWS} samples gave logits of shape {tuple(out.logits.shape)}; the first axis must be the samples"
+            )
         return f"{arrow}logits of shape {tuple(out.logits.shape[1:])}"
     if isinstance(out, Tensor) and wanted.makes is not None and tuple(out.shape[1:]) != wanted.makes.shape:
         raise ValueError(f"it makes shape {tuple(out.shape[1:])} where {wanted.makes} is asked for")
@@ -97,7 +104,10 @@ def _shapes(network: Network, module: torch.nn.Module) -> str:
 
 @dataclass
 class Report:
-    """What a dry run found. Times are in seconds, sizes in bytes. ``undetermined`` names operations torch calls non-deterministic."""
+    """What a dry run found. Times are in seconds, sizes in bytes.
+
+    ``undetermined`` names operations torch calls non-deterministic.
+    """
 
     phases: dict[str, int] = field(default_factory=dict)
     speed: float = 0.0
@@ -179,7 +189,11 @@ def _save_and_restore(run: Run, report: Report) -> None:
     run.load_state_dict(checkpoint.read(path)[1])
     after: dict[str, Tensor] = {}
     same_tree = checkpoint.flatten(run.state_dict(), after) == tree
-    wrong = [name for name in before if name not in after or not torch.equal(before[name].nan_to_num(), after[name].nan_to_num())]
+    wrong = [
+        name
+        for name in before
+        if name not in after or not torch.equal(before[name].nan_to_num(), after[name].nan_to_num())
+    ]
     if wrong or not same_tree:
         what = wrong[0].lstrip("/") if wrong else "a number or a text of the state"
         raise UserError(
@@ -246,5 +260,3 @@ def peak_memory(device: torch.device) -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-

@@ -88,10 +88,13 @@ class Bench:
         return self._datasets[key]
 
 
-def combinations(catalog: Catalog, variants: Sequence[str], losses: Sequence[str], tricks: Sequence[str]) -> Iterator[Combination]:
+def combinations(
+    catalog: Catalog, variants: Sequence[str], losses: Sequence[str], tricks: Sequence[str]
+) -> Iterator[Combination]:
     """The verdict on every variant with every loss and every trick (and with none, ""), each with its defaults.
 
-    A variant is built on the first installed data set that needs no download and that it accepts, those of the small experiments first.
+    A variant is built on the first installed data set that needs no download and that it accepts, those of the small
+    experiments first.
     """
     bench = Bench(catalog)
     discriminators = catalog.names("discriminator")
@@ -109,9 +112,17 @@ def combinations(catalog: Catalog, variants: Sequence[str], losses: Sequence[str
 
 
 def start(bench: Bench, variant: str) -> dict[str, Any]:
-    """A variant with its defaults on the first data set that fits and that lies here; batches of 8, so that all tricks find enough samples."""
-    small = sorted({name for stage in STAGES.values() for name in stage["dataset"]})  # those of the small experiments come first
-    offline = [name for name in bench.catalog.names("dataset") if getattr(bench.catalog.load("dataset", name).factory, "offline", True)]
+    """A variant with its defaults on the first data set that fits and that lies here; batches of 8, so that all tricks
+    find enough samples.
+    """
+    small = sorted(
+        {name for stage in STAGES.values() for name in stage["dataset"]}
+    )  # those of the small experiments come first
+    offline = [
+        name
+        for name in bench.catalog.names("dataset")
+        if getattr(bench.catalog.load("dataset", name).factory, "offline", True)
+    ]
     offline.sort(key=lambda name: name not in small)
     why = ""
     for dataset in offline:

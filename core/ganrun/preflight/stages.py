@@ -16,26 +16,46 @@ CONVOLUTIONS = {"dcgan": {"width": 8, "norm": "none"}}
 
 STAGES: dict[str, dict[str, Any]] = {
     "points": {
-        "variant": {"gan": {"latent": 4}}, "dataset": {"ring": {"count": 512}}, "generator": PERCEPTRON, "discriminator": PERCEPTRON,
-        "without": SILENT, "train": TRAIN,
+        "variant": {"gan": {"latent": 4}},
+        "dataset": {"ring": {"count": 512}},
+        "generator": PERCEPTRON,
+        "discriminator": PERCEPTRON,
+        "without": SILENT,
+        "train": TRAIN,
     },
     "images": {
-        "variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 8}}, "generator": CONVOLUTIONS, "discriminator": CONVOLUTIONS,
-        "without": SILENT, "train": TRAIN,
+        "variant": {"dcgan": {"latent": 4}},
+        "dataset": {"digits": {"size": 8}},
+        "generator": CONVOLUTIONS,
+        "discriminator": CONVOLUTIONS,
+        "without": SILENT,
+        "train": TRAIN,
     },
     "large images": {
-        "variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 32}}, "generator": CONVOLUTIONS, "discriminator": CONVOLUTIONS,
-        "without": SILENT, "train": TRAIN,
+        "variant": {"dcgan": {"latent": 4}},
+        "dataset": {"digits": {"size": 32}},
+        "generator": CONVOLUTIONS,
+        "discriminator": CONVOLUTIONS,
+        "without": SILENT,
+        "train": TRAIN,
     },
     "translation": {
-        "variant": "cyclegan", "dataset": {"restyled-digits": {"size": 8}}, "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
-        "discriminator": {"patchgan": {"layers": 1, "width": 4}}, "without": [*SILENT, "replay-buffer"], "train": TRAIN,
+        "variant": "cyclegan",
+        "dataset": {"restyled-digits": {"size": 8}},
+        "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 4}},
+        "without": [*SILENT, "replay-buffer"],
+        "train": TRAIN,
     },
     "large translation": {
-        "variant": "cyclegan", "dataset": {"restyled-digits": {"size": 32}}, "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
-        "discriminator": {"patchgan": {"layers": 1, "width": 4}}, "without": [*SILENT, "replay-buffer"], "train": TRAIN,
+        "variant": "cyclegan",
+        "dataset": {"restyled-digits": {"size": 32}},
+        "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 4}},
+        "without": [*SILENT, "replay-buffer"],
+        "train": TRAIN,
     },
-}  # fmt: skip
+}
 PLAYERS = ("generator", "discriminator")  # of every stage
 
 

@@ -11,7 +11,29 @@ from ganrun.recipe.settings import BestSettings, CheckpointSettings, InitSetting
 from ganrun.recipe.sources import find_recipe, shipped_recipes
 
 __all__ = [
-    "BestSettings", "CheckpointSettings", "Difference", "EvaluatorPart", "InitSettings", "ParameterRow", "Part",
-    "PlayerSettings", "Problem", "Recipe", "RecipeError", "SignatureError", "TrainSettings", "describe_model",
-    "describe_parameters", "diff", "diff_text", "dump", "explain", "find_recipe", "load_evaluators", "load_part", "load_recipe", "recipe_schema", "shipped_recipes",
-]  # fmt: skip
+    "BestSettings",
+    "CheckpointSettings",
+    "Difference",
+    "EvaluatorPart",
+    "InitSettings",
+    "ParameterRow",
+    "Part",
+    "PlayerSettings",
+    "Problem",
+    "Recipe",
+    "RecipeError",
+    "SignatureError",
+    "TrainSettings",
+    "describe_model",
+    "describe_parameters",
+    "diff",
+    "diff_text",
+    "dump",
+    "explain",
+    "find_recipe",
+    "load_evaluators",
+    "load_part",
+    "load_recipe",
+    "recipe_schema",
+    "shipped_recipes",
+]

@@ -13,7 +13,10 @@ from ganrun.errors import UserError
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake. ``file`` is a file, ``--set KEY=VALUE`` or empty; ``line`` and ``column`` count from 1, 0 if there are none."""
+    """One mistake.
+
+    ``file`` is a file, ``--set KEY=VALUE`` or empty; ``line`` and ``column`` count from 1, 0 if there are none.
+    """
 
     file: str
     line: int
@@ -29,11 +32,16 @@ class Problem:
 
 
 class RecipeError(UserError, ValueError):
-    """A recipe that cannot be used. ``problems`` holds every mistake, sorted by line; ``str()`` is one line for each."""
+    """A recipe that cannot be used.
+
+    ``problems`` holds every mistake, sorted by line; ``str()`` is one line for each.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         # Files first, by line; what has no line (--set, a variant's defaults) comes last.
-        self.problems = sorted(set(problems), key=lambda p: (p.line == 0 and bool(p.file), p.file, p.line, p.column, p.path, p.message))
+        self.problems = sorted(
+            set(problems), key=lambda p: (p.line == 0 and bool(p.file), p.file, p.line, p.column, p.path, p.message)
+        )
         super().__init__("\n".join(map(str, self.problems)))
 
 

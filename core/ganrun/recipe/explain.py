@@ -21,7 +21,9 @@ def explain(recipe: Recipe) -> str:
         for line, path in lines(recipe.resolved)
     ]
     width = min(max((len(line) for line, _, container in found if not container), default=0), 60)
-    return "".join(f"{line}\n" if container else f"{line:<{width}}  # {_comment(origin)}\n" for line, origin, container in found)
+    return "".join(
+        f"{line}\n" if container else f"{line:<{width}}  # {_comment(origin)}\n" for line, origin, container in found
+    )
 
 
 def _comment(origin: str) -> str:
@@ -45,10 +47,15 @@ class Difference:
 
 
 def diff(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Difference]:
-    """What differs between two resolved recipes. Parts of lists are matched by name, so moving one changes its order only."""
+    """What differs between two resolved recipes.
+
+    Parts of lists are matched by name, so moving one changes its order only.
+    """
     first, second = dict(_flat(left)), dict(_flat(right))
     paths = [*first, *(path for path in second if path not in first)]
-    return [Difference(path, first.get(path), second.get(path)) for path in paths if first.get(path) != second.get(path)]
+    return [
+        Difference(path, first.get(path), second.get(path)) for path in paths if first.get(path) != second.get(path)
+    ]
 
 
 def diff_text(left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
@@ -60,7 +67,11 @@ def _flat(data: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Path -> value as YAML, for every leaf. Parts in lists are named; repeated ones are numbered from 2."""
     if isinstance(data, Mapping) and data:
         for key, value in data.items():
-            yield from _flat_list(value, key) if key in LISTS and not path else _flat(value, f"{path}.{key}" if path else str(key))
+            yield from (
+                _flat_list(value, key)
+                if key in LISTS and not path
+                else _flat(value, f"{path}.{key}" if path else str(key))
+            )
     else:
         yield path, flow(data)
 

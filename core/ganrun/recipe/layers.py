@@ -13,13 +13,29 @@ from ganrun.recipe.errors import Problem, nearest, show, unknown_key
 from ganrun.recipe.nodes import Key, Node
 
 PARTS = ("variant", "dataset", "generator", "discriminator", "encoder", "loss", "sampler")
-KINDS = {"encoder": "generator"}  # a section whose plugins are of another kind: an encoder is a network from one space to another
+KINDS = {
+    "encoder": "generator"
+}  # a section whose plugins are of another kind: an encoder is a network from one space to another
 LISTS = {"tricks": "trick", "evaluators": "evaluator", "observers": "observer"}
 SETTINGS = ("checkpoint", "train")
 KEYS = (
-    "extends", "variant", "dataset", "generator", "discriminator", "encoder", "loss", "sampler", "tricks", "without",
-    "players", "evaluators", "observers", "checkpoint", "train", "init",
-)  # fmt: skip
+    "extends",
+    "variant",
+    "dataset",
+    "generator",
+    "discriminator",
+    "encoder",
+    "loss",
+    "sampler",
+    "tricks",
+    "without",
+    "players",
+    "evaluators",
+    "observers",
+    "checkpoint",
+    "train",
+    "init",
+)
 PLAYER_KEYS = ("optimizer", "updates", "init")
 
 Layer = dict[Key, Node]
@@ -28,7 +44,9 @@ Layer = dict[Key, Node]
 def normalise(root: Node, problems: list[Problem]) -> Layer:
     """The top level of one source, every section in its one form. What is wrong is reported and left out."""
     if not isinstance(root.value, dict):
-        problems.append(root.problem(f"a recipe is a mapping of keys such as variant: and dataset:, got {show(root.plain())}"))
+        problems.append(
+            root.problem(f"a recipe is a mapping of keys such as variant: and dataset:, got {show(root.plain())}")
+        )
         return {}
     layer: Layer = {}
     above: Node | None = None  # an empty section, below which the next keys may have been meant
@@ -63,7 +81,12 @@ def _outdented(key: str, above: Node) -> str:
 
 def _is_player(above: Node, key: Key, node: Node) -> bool:
     """Whether a part such as ``generator:`` was meant as a player, below an empty ``players:``."""
-    return above.path[-1:] == ("players",) and key in PARTS and isinstance(node.value, dict) and set(node.value) <= set(PLAYER_KEYS)
+    return (
+        above.path[-1:] == ("players",)
+        and key in PARTS
+        and isinstance(node.value, dict)
+        and set(node.value) <= set(PLAYER_KEYS)
+    )
 
 
 def section(key: str, node: Node, problems: list[Problem]) -> Node | None:
@@ -131,7 +154,9 @@ def part(node: Node, kind: str, problems: list[Problem]) -> Node | None:
         given = dict(others)  # read it as it was meant, to find the other mistakes
     elif others:
         found = ", ".join(f'"{key}"' for key in value)
-        problems.append(others[0][1].problem(f"a {kind} is one part with one name, found {found}; keep one of them", at_key=True))
+        problems.append(
+            others[0][1].problem(f"a {kind} is one part with one name, found {found}; keep one of them", at_key=True)
+        )
         return None
     if given is not None and not isinstance(given, dict):
         problems.append(first.problem(f'expected the parameters of "{name}" as a mapping, got {show(first.plain())}'))

@@ -18,7 +18,10 @@ DEPTH = 40  # nobody nests a recipe deeper; Python's recursion limit is far abov
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value was written. ``label`` is a file, ``variant NAME``, ``default``, ``overrides`` or ``--set KEY=VALUE``."""
+    """Where a value was written.
+
+    ``label`` is a file, ``variant NAME``, ``default``, ``overrides`` or ``--set KEY=VALUE``.
+    """
 
     label: str
     line: int = 0
@@ -76,7 +79,13 @@ class Node:
     def walk(self, path: Keys = ()) -> Iterator[tuple[Keys, Node]]:
         """Every node below and with this one, with its path in this tree."""
         yield path, self
-        items = self.value.items() if isinstance(self.value, dict) else enumerate(self.value) if isinstance(self.value, list) else ()
+        items = (
+            self.value.items()
+            if isinstance(self.value, dict)
+            else enumerate(self.value)
+            if isinstance(self.value, list)
+            else ()
+        )
         for key, node in items:
             yield from node.walk((*path, key))
 
@@ -105,7 +114,10 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
-        return {key if isinstance(key, int) and not isinstance(key, bool) else str(key): to_plain(item) for key, item in value.items()}
+        return {
+            key if isinstance(key, int) and not isinstance(key, bool) else str(key): to_plain(item)
+            for key, item in value.items()
+        }
     if isinstance(value, set | frozenset):
         return sorted((to_plain(item) for item in value), key=str)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
@@ -123,7 +135,10 @@ def _duration(value: Duration) -> int | str:
 
 
 def from_plain(data: Any, origin: Origin, path: Keys = (), problems: list[Problem] | None = None) -> Node:
-    """Plain data as nodes of one origin. What a recipe cannot hold is reported, or raised as ValueError without ``problems``."""
+    """Plain data as nodes of one origin.
+
+    What a recipe cannot hold is reported, or raised as ValueError without ``problems``.
+    """
 
     def refuse(message: str) -> Node:
         if problems is None:
@@ -143,7 +158,9 @@ def from_plain(data: Any, origin: Origin, path: Keys = (), problems: list[Proble
             value[key] = from_plain(item, origin, (*path, key), problems)
         return Node(value, origin, path, origin)
     if isinstance(data, list | tuple):
-        return Node([from_plain(item, origin, (*path, i), problems) for i, item in enumerate(data)], origin, path, origin)
+        return Node(
+            [from_plain(item, origin, (*path, i), problems) for i, item in enumerate(data)], origin, path, origin
+        )
     try:
         plain = to_plain(data)
     except (ValueError, RecursionError) as error:
@@ -162,8 +179,12 @@ def graft(plain: Any, node: Node | None, path: Keys = ()) -> Node:
         if isinstance(value, str):  # a nested part, written as its name alone
             value = {name: Node({}, origin, path, key) for name in plain}
         below = value if isinstance(value, dict) else {}
-        return Node({name: graft(item, below.get(name), (*path, name)) for name, item in plain.items()}, origin, path, key)
+        return Node(
+            {name: graft(item, below.get(name), (*path, name)) for name, item in plain.items()}, origin, path, key
+        )
     if isinstance(plain, list):
         items = value if isinstance(value, list) and len(value) == len(plain) else [node] * len(plain)
-        return Node([graft(item, below, (*path, i)) for i, (item, below) in enumerate(zip(plain, items))], origin, path, key)
+        return Node(
+            [graft(item, below, (*path, i)) for i, (item, below) in enumerate(zip(plain, items))], origin, path, key
+        )
     return Node(plain, origin, path, key)

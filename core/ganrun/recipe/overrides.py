@@ -111,7 +111,9 @@ def _in_part(slot: Node | None, rest: Keys, override: Override, kind: str, probl
     parameters: Any = value
     if not inside and slot is not None and slot.name != name and not isinstance(value.value, dict | None):
         where = ".".join(map(str, (*place[:-1], slot.name, name)))
-        override.refuse(f"{show(name)} is taken for the name of a part; for a parameter of {slot.name} write {where}", problems)
+        override.refuse(
+            f"{show(name)} is taken for the name of a part; for a parameter of {slot.name} write {where}", problems
+        )
         return None
     if inside:
         old = slot.parameters.value.get(inside[0]) if slot and slot.name == name else None
@@ -137,7 +139,9 @@ def _in_list(slot: Node | None, top: str, rest: Keys, override: Override, proble
         if inside and inside[0] != items[place].name:
             name = items[place].name
             cure = f"for a parameter of it write {top}.{place}.{name}.{inside[0]}; " if len(inside) == 1 else ""
-            override.refuse(f"{top}.{place} is {name}, not {show(inside[0])}; {cure}the merged recipe has {there}", problems)
+            override.refuse(
+                f"{top}.{place} is {name}, not {show(inside[0])}; {cure}the merged recipe has {there}", problems
+            )
             return None
     else:
         places = [i for i, item in enumerate(items) if item.name == rest[0]]
@@ -174,7 +178,9 @@ def _deep(old: Node | None, rest: Keys, override: Override, problems: list[Probl
     place = override.path[: len(override.path) - len(rest)]
     if old is not None and isinstance(old.value, list):
         if not isinstance(key, int) or key >= len(old.value):
-            override.refuse(f"{show(key)} is not the number of an item; the list has {len(old.value)}, counted from 0", problems)
+            override.refuse(
+                f"{show(key)} is not the number of an item; the list has {len(old.value)}, counted from 0", problems
+            )
             return None
         new = _deep(old.value[key], rest[1:], override, problems)
         return old.replaced([new if i == key else item for i, item in enumerate(old.value)]) if new else None

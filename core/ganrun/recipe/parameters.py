@@ -22,7 +22,9 @@ from ganrun.recipe.parts import Part
 from ganrun.schedule import Duration, Scheduled
 from ganrun.words.spaces import PartOf
 
-CONFIG = ConfigDict(strict=True, extra="forbid", validate_default=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+CONFIG = ConfigDict(
+    strict=True, extra="forbid", validate_default=True, allow_inf_nan=False, arbitrary_types_allowed=True
+)
 _DURATION_SCHEMA = {
     "type": ["integer", "string"],
     "minimum": 0,
@@ -39,7 +41,7 @@ def _duration(value: Any) -> Duration:
 
 DurationField = Annotated[
     Duration, PlainValidator(_duration), PlainSerializer(to_plain), WithJsonSchema(_DURATION_SCHEMA)
-]  # fmt: skip
+]
 
 
 class SignatureError(ValueError):
@@ -88,9 +90,13 @@ def prepare(hint: Any) -> Any:
         return Annotated[hint, Strict(False)]
     if origin is Annotated:
         kind = next((mark.kind for mark in arguments[1:] if isinstance(mark, PartOf)), None)
-        if kind and Part in (members := get_args(arguments[0])):  # Annotated[Part | None, PartOf(kind)]: only the part is of a kind
+        if kind and Part in (
+            members := get_args(arguments[0])
+        ):  # Annotated[Part | None, PartOf(kind)]: only the part is of a kind
             marked = (Annotated[Part, PartOf(kind)] if member is Part else member for member in members)
-            return Annotated[(prepare(Union[tuple(marked)]), *(mark for mark in arguments[1:] if not isinstance(mark, PartOf)))]  # noqa: UP007
+            return Annotated[
+                (prepare(Union[tuple(marked)]), *(mark for mark in arguments[1:] if not isinstance(mark, PartOf)))
+            ]
         extra = [WithJsonSchema({"x-part": kind})] if kind else []
         inner = arguments[0] if kind else prepare(arguments[0])
         return Annotated[(inner, *arguments[1:], *extra)]
@@ -158,9 +164,20 @@ def describe_model(model: type[BaseModel]) -> list[ParameterRow]:
 
 
 _WORDS = {
-    bool: "true or false", int: "whole number", float: "number", str: "text", Path: "path", Scheduled: "number or schedule",
-    Duration: "duration", type(None): "null", list: "list", tuple: "list", set: "list", dict: "mapping", Any: "anything",
-}  # fmt: skip
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    Path: "path",
+    Scheduled: "number or schedule",
+    Duration: "duration",
+    type(None): "null",
+    list: "list",
+    tuple: "list",
+    set: "list",
+    dict: "mapping",
+    Any: "anything",
+}
 
 
 def type_text(hint: Any) -> str:

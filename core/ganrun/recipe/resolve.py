@@ -70,7 +70,15 @@ class Recipe:
 
     def parts(self) -> list[Part]:
         """Every part that the recipe names: in its sections, of its players, and inside other parts."""
-        sections = (self.variant, self.dataset, self.generator, self.discriminator, self.encoder, self.loss, self.sampler)
+        sections = (
+            self.variant,
+            self.dataset,
+            self.generator,
+            self.discriminator,
+            self.encoder,
+            self.loss,
+            self.sampler,
+        )
         top = [part for part in sections if part is not None]
         top += [*self.tricks, *(evaluator.part for evaluator in self.evaluators), *self.observers]
         top += [player.optimizer for player in self.players.values()]
@@ -87,7 +95,9 @@ def _with_inner(value: Any) -> list[Part]:
     return []
 
 
-def load_recipe(source: str | Path | Mapping[str, Any], *, catalog: Catalog, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
+def load_recipe(
+    source: str | Path | Mapping[str, Any], *, catalog: Catalog, overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> Recipe:
     """Read, merge and validate a recipe.
 
     ``source`` is a file, or a recipe as plain data (relative paths then start from the working directory).
@@ -115,8 +125,13 @@ def load_evaluators(entries: Sequence[Any], *, catalog: Catalog, origin: str) ->
         RecipeError: with every problem found.
     """
     check = Validator(catalog)
-    layer = layers.normalise(from_plain({"evaluators": list(entries)}, Origin(origin), (), check.problems), check.problems)
-    found = [check.evaluator(node, ("evaluators", i)) for i, node in enumerate(layer["evaluators"].value if "evaluators" in layer else ())]
+    layer = layers.normalise(
+        from_plain({"evaluators": list(entries)}, Origin(origin), (), check.problems), check.problems
+    )
+    found = [
+        check.evaluator(node, ("evaluators", i))
+        for i, node in enumerate(layer["evaluators"].value if "evaluators" in layer else ())
+    ]
     if check.problems:
         raise RecipeError(check.problems)
     return [part for part in found if part is not None]
@@ -190,7 +205,9 @@ def _variant_defaults(read: Source, changes: list[Override], check: Validator) -
     layer = layers.normalise(from_plain(fragment, Origin(f"variant {node.name}"), (), check.problems), check.problems)
     for key in ("extends", "variant"):
         if key in layer:
-            check.problems.append(layer.pop(key).problem("the defaults of a variant cannot name this; remove it from the plugin"))
+            check.problems.append(
+                layer.pop(key).problem("the defaults of a variant cannot name this; remove it from the plugin")
+            )
     return layer
 
 
@@ -206,7 +223,9 @@ def _build(read: Source, merged: Layer, inherited: dict[str, list[str]], check: 
             check.problems.append(read.root.problem(message, key))
     for key, kind in LISTS.items():
         nodes = enumerate(merged[key].value) if key in merged else ()
-        build: Any = check.evaluator if kind == "evaluator" else lambda node, path, kind=kind: check.part(node, kind, path)
+        build: Any = (
+            check.evaluator if kind == "evaluator" else lambda node, path, kind=kind: check.part(node, kind, path)
+        )
         sections[key] = [build(node, (key, i)) for i, node in nodes]
     nodes = merged.get("players", empty).value.items()
     players = {str(name): check.values(PlayerSettings, node, "a player", ("players", name)) for name, node in nodes}
@@ -244,12 +263,23 @@ def _check_best(wanted: str, merged: Layer, check: Validator) -> None:
     there = [item.name for item in merged["evaluators"].value] if "evaluators" in merged else []
     if re.split(r"[.\[]", wanted)[0] not in there:
         node = merged["checkpoint"].value["best"].value["evaluator"]
-        what = f"the recipe's evaluators are {', '.join(there)}" if there else "the recipe has no evaluators; add one under evaluators:"
-        check.problems.append(node.problem(f'no evaluator "{wanted}" in this recipe{nearest(wanted, there) or "; " + what}'))
+        what = (
+            f"the recipe's evaluators are {', '.join(there)}"
+            if there
+            else "the recipe has no evaluators; add one under evaluators:"
+        )
+        check.problems.append(
+            node.problem(f'no evaluator "{wanted}" in this recipe{nearest(wanted, there) or "; " + what}')
+        )
 
 
 def _resolved(
-    sections: dict[str, Any], players: Any, train: Any, checkpoint: Any, init: str | None, inherited: dict[str, list[str]]
+    sections: dict[str, Any],
+    players: Any,
+    train: Any,
+    checkpoint: Any,
+    init: str | None,
+    inherited: dict[str, list[str]],
 ) -> dict[str, Any]:
     """The complete recipe as plain data, in the order in which people write it."""
     plain: dict[str, Any] = {key: sections[key].as_recipe() for key in PARTS if sections[key] is not None}
@@ -282,4 +312,6 @@ def _without(inherited: dict[str, list[str]], chosen: dict[str, list[str]]) -> l
 
 def _settings(settings: Any) -> Any:
     """Settings as plain data, every value included."""
-    return {key: _settings(value) if hasattr(type(value), "model_fields") else to_plain(value) for key, value in settings}
+    return {
+        key: _settings(value) if hasattr(type(value), "model_fields") else to_plain(value) for key, value in settings
+    }

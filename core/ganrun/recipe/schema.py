@@ -31,7 +31,10 @@ def recipe_schema(catalog: Catalog) -> Schema:
     properties |= {
         "extends": {"type": "string", "description": "a base recipe, relative to this file"},
         "without": {"type": ["array", "null"], "items": {"type": "string"}, "description": "inherited parts to remove"},
-        "players": {"type": ["object", "null"], "additionalProperties": model_schema(PlayerSettings, "player", definitions)},
+        "players": {
+            "type": ["object", "null"],
+            "additionalProperties": model_schema(PlayerSettings, "player", definitions),
+        },
         "checkpoint": model_schema(CheckpointSettings, "checkpoint", definitions),
         "train": model_schema(TrainSettings, "train", definitions),
         "init": {"type": ["string", "null"], "description": "a run whose weights to start from"},
@@ -69,7 +72,13 @@ def _kind(kind: str, catalog: Catalog, definitions: Schema, broken: list[str]) -
         # Not `required`: what a recipe leaves out, its base or its variant may give.
         short.append(name)
         long[name] = {"anyOf": [_ref(f"{kind}.{name}"), {"type": "null"}]}
-    mapping = {"type": "object", "properties": long, "additionalProperties": False, "minProperties": 1, "maxProperties": 1}
+    mapping = {
+        "type": "object",
+        "properties": long,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
     return {"anyOf": [{"enum": short}, mapping]} if short else {"enum": [], "description": f"no {kind} is installed"}
 
 

@@ -32,30 +32,37 @@ def _absolute(value: Duration) -> Duration:
 
 def _untimed(value: Duration) -> Duration:
     if value.unit == "minutes":
-        raise ValueError(f"expected steps, epochs, images, kimg or percent, got {value}: minutes would change the result with the machine")
+        raise ValueError(
+            f"expected steps, epochs, images, kimg or percent, got {value}: minutes would change the result with the machine"
+        )
     return _positive(value)
 
 
 class TrainSettings(Settings):
     """Recipe key ``train``: what decides a training run besides its parts."""
 
-    steps: Annotated[DurationField, AfterValidator(_absolute), Field(description="length of the run: 3000, 50 epochs, 400 kimg")] = (
-        Duration(1000)
-    )
+    steps: Annotated[
+        DurationField, AfterValidator(_absolute), Field(description="length of the run: 3000, 50 epochs, 400 kimg")
+    ] = Duration(1000)
     batch_size: Annotated[int, Field(ge=1, description="real samples in one micro-batch of one process")] = 64
     seed: Annotated[int, Field(ge=0, lt=2**63, description="key of every random draw")] = 0
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")] = "auto"
+    device: Annotated[
+        str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
+    ] = "auto"
     precision: Annotated[
         Literal["float32", "bfloat16", "float64"], Field(description="bfloat16: mixed precision by autocast")
-    ] = "float32"  # fmt: skip
-    deterministic: Annotated[bool, Field(description="deterministic algorithms: equal bits on CUDA, too, but slower")] = False
+    ] = "float32"
+    deterministic: Annotated[
+        bool, Field(description="deterministic algorithms: equal bits on CUDA, too, but slower")
+    ] = False
     workers: Annotated[int, Field(ge=0, description="processes that read data which is not in memory")] = 0
     accumulate: Annotated[int, Field(ge=1, description="micro-batches whose gradients are averaged for one update")] = 1
     channels_last: Annotated[bool, Field(description="memory format of images and convolutions")] = False
     compile: Annotated[bool, Field(description="torch.compile the networks")] = False
     batches: Annotated[
-        Literal["separate", "joint"], Field(description="real and fake samples pass the discriminator separately or as one batch")
-    ] = "separate"  # fmt: skip
+        Literal["separate", "joint"],
+        Field(description="real and fake samples pass the discriminator separately or as one batch"),
+    ] = "separate"
     threads: Annotated[int | None, Field(ge=1, description="threads of torch on a CPU; null: torch's choice")] = None
 
 
@@ -69,19 +76,22 @@ class BestSettings(Settings):
 class CheckpointSettings(Settings):
     """Recipe key ``checkpoint``."""
 
-    every: Annotated[DurationField, AfterValidator(_positive), Field(description="between two checkpoints; minutes are possible")] = (
-        Duration(1000)
-    )
+    every: Annotated[
+        DurationField, AfterValidator(_positive), Field(description="between two checkpoints; minutes are possible")
+    ] = Duration(1000)
     keep: Annotated[int, Field(ge=1, description="how many of the newest stay")] = 3
-    best: Annotated[BestSettings, Strict(False)] | None = Field(default=None, description="keep the best by an evaluator, too")
+    best: Annotated[BestSettings, Strict(False)] | None = Field(
+        default=None, description="keep the best by an evaluator, too"
+    )
 
 
 class InitSettings(Settings):
     """Recipe key ``players.NAME.init``: how a player's weights are drawn. ``default`` leaves torch's own."""
 
-    scheme: Annotated[Literal["default", "normal", "xavier", "kaiming", "orthogonal"], Field(description="distribution of the weights")] = (
-        "default"
-    )
+    scheme: Annotated[
+        Literal["default", "normal", "xavier", "kaiming", "orthogonal"],
+        Field(description="distribution of the weights"),
+    ] = "default"
     gain: Annotated[float, Field(ge=0, description="standard deviation (normal) or factor (xavier, orthogonal)")] = 0.02
 
 
@@ -90,11 +100,15 @@ class PlayerSettings(Settings):
 
     optimizer: Annotated[Part, PartOf("optimizer"), WithJsonSchema({"x-part": "optimizer"})] = "adam"  # type: ignore[assignment]
     updates: Annotated[int | None, Field(ge=1, description="updates per step; null: as the variant has it")] = None
-    init: Annotated[InitSettings, Strict(False)] | None = Field(default=None, description="initialisation; null: torch's own")
+    init: Annotated[InitSettings, Strict(False)] | None = Field(
+        default=None, description="initialisation; null: torch's own"
+    )
 
 
 class EvaluatorSettings(Settings):
     """What every evaluator takes besides its own parameters."""
 
-    every: Annotated[DurationField, AfterValidator(_untimed)] | None = Field(default=None, description="how often; null: at the end only")
+    every: Annotated[DurationField, AfterValidator(_untimed)] | None = Field(
+        default=None, description="how often; null: at the end only"
+    )
     samples: Annotated[int | None, Field(ge=1, description="how many samples; null: the evaluator's own choice")] = None

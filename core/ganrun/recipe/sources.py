@@ -17,7 +17,8 @@ from ganrun.recipe.yaml import read_file
 
 @dataclass(frozen=True)
 class Source:
-    """What was read: the recipe's ``root``, and its ``layers``, the lowest base first. ``name`` is empty for plain data.
+    """What was read: the recipe's ``root``, and its ``layers``, the lowest base first. ``name`` is empty for plain
+    data.
 
     Not ``whole``, a base could not be read, so what seems to be missing may stand there.
     """
@@ -70,7 +71,11 @@ def _read_base(node: Node, path: Path, seen: list[Path], problems: list[Problem]
             return None
         if not path.is_file():
             what = "this is a directory" if path.is_dir() else f"no such file: {_label(path)}"
-            near = nearest(path.name, (other.name for other in path.parent.glob("*.y*ml") if other.resolve() not in seen)) if path.parent.is_dir() else ""
+            near = (
+                nearest(path.name, (other.name for other in path.parent.glob("*.y*ml") if other.resolve() not in seen))
+                if path.parent.is_dir()
+                else ""
+            )
             problems.append(node.problem(f"{what}{near or '; a base is named relative to the recipe that extends it'}"))
             return None
     except (OSError, ValueError, RuntimeError) as error:  # a name with NUL, or too long, or a circle of links
@@ -129,9 +134,13 @@ def find_recipe(name_or_path: str | Path) -> Path:
             return shipped[text]
         if path.exists():
             return path  # a directory, or worse: reading it says what is wrong
-        names = [*shipped, *(str(other) for other in path.parent.glob("*.y*ml"))] if path.parent.is_dir() else list(shipped)
+        names = (
+            [*shipped, *(str(other) for other in path.parent.glob("*.y*ml"))] if path.parent.is_dir() else list(shipped)
+        )
     except (OSError, ValueError) as error:
-        raise RecipeError([Problem(text, 0, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}")]) from error
+        raise RecipeError(
+            [Problem(text, 0, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}")]
+        ) from error
     near = nearest(text, names) or nearest(path.stem, shipped)
     message = f"no such file or run, and no recipe of this name is shipped{near or '; `ganrun list-recipes` shows those that are'}"
     raise RecipeError([Problem(text, 0, 0, "", message)])

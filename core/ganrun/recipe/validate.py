@@ -14,7 +14,15 @@ from ganrun.recipe import layers
 from ganrun.recipe.dump import flow
 from ganrun.recipe.errors import Problem, nearest, show, unknown_key
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, from_plain
-from ganrun.recipe.parameters import SignatureError, annotation, fields_of, parameter_model, part_kind, type_text, values_of
+from ganrun.recipe.parameters import (
+    SignatureError,
+    annotation,
+    fields_of,
+    parameter_model,
+    part_kind,
+    type_text,
+    values_of,
+)
 from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.settings import EvaluatorSettings
 
@@ -24,16 +32,33 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=BaseModel)
 
 _EXPECTED = {
-    "int_type": "a whole number", "int_from_float": "a whole number", "int_parsing": "a whole number", "float_type": "a number",
-    "string_type": "text", "bool_type": "true or false", "list_type": "a list", "tuple_type": "a list", "set_type": "a list",
-    "frozen_set_type": "a list", "dict_type": "a mapping", "mapping_type": "a mapping", "model_type": "a mapping",
-    "model_attributes_type": "a mapping", "none_required": "null", "path_type": "a path", "dataclass_type": "a mapping",
-    "iterable_type": "a list", "is_instance_of": "a part",
-}  # fmt: skip
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "none_required": "null",
+    "path_type": "a path",
+    "dataclass_type": "a mapping",
+    "iterable_type": "a list",
+    "is_instance_of": "a part",
+}
 _BOUNDS = {
-    "greater_than": ("gt", ">"), "greater_than_equal": ("ge", ">="), "less_than": ("lt", "<"), "less_than_equal": ("le", "<="),
+    "greater_than": ("gt", ">"),
+    "greater_than_equal": ("ge", ">="),
+    "less_than": ("lt", "<"),
+    "less_than_equal": ("le", "<="),
     "multiple_of": ("multiple_of", "a multiple of"),
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -60,11 +85,15 @@ class Validator:
             return None
         common, own = fields_of(EvaluatorSettings), fields_of(model)
         if clash := sorted(set(common) & set(own)):
-            self.problems.append(node.problem(f"evaluator {node.name} has a parameter {clash[0]}, which the core reads; rename it there"))
+            self.problems.append(
+                node.problem(f"evaluator {node.name} has a parameter {clash[0]}, which the core reads; rename it there")
+            )
             return None
         given = node.parameters
         known, here = [*own, *common], (*path, node.name)
-        shared = self.values(EvaluatorSettings, given.replaced({k: v for k, v in given.value.items() if k in common}), node.name, here)
+        shared = self.values(
+            EvaluatorSettings, given.replaced({k: v for k, v in given.value.items() if k in common}), node.name, here
+        )
         rest = given.replaced({k: v for k, v in given.value.items() if k not in common})
         values = self.values(model, rest, f'evaluator "{node.name}"', here, known)
         if shared is None or values is None:
@@ -89,7 +118,9 @@ class Validator:
             self.problems.append(node.parameters.problem(f"{kind}.{node.name} cannot be used: {error}"))
             return None
 
-    def values(self, model: type[Model], node: Node, whose: str, path: Keys, known: list[str] | None = None) -> Model | None:
+    def values(
+        self, model: type[Model], node: Node, whose: str, path: Keys, known: list[str] | None = None
+    ) -> Model | None:
         """A mapping, validated; None if the problems say why not. ``path`` is its place in the resolved recipe."""
         before = len(self.problems)
         fields, data = fields_of(model), {}
@@ -161,7 +192,9 @@ class _Found:
     @property
     def expected(self) -> str:
         """What type was expected; empty if the type is not what is wrong."""
-        schedule = self.union and str(self.error.get("ctx", {}).get("error", "")).startswith("expected a number or a schedule")
+        schedule = self.union and str(self.error.get("ctx", {}).get("error", "")).startswith(
+            "expected a number or a schedule"
+        )
         return "a number or a schedule" if schedule else _EXPECTED.get(self.error["type"], "")
 
 
@@ -185,7 +218,9 @@ def _locate(error: Any, root: Node) -> _Found:
             node, depth = value[step], depth + 1
         else:
             skipped += 1
-    return _Found(error, node, depth, skipped > 0 and error["type"] not in ("missing",), error["loc"][0] if error["loc"] else "")
+    return _Found(
+        error, node, depth, skipped > 0 and error["type"] not in ("missing",), error["loc"][0] if error["loc"] else ""
+    )
 
 
 def _translate_group(group: list[_Found], root: Node, model: type[BaseModel], whose: str) -> Iterator[Problem]:
@@ -241,7 +276,9 @@ def _say(found: _Found, root: Node, model: type[BaseModel], whose: str) -> Probl
         return root.problem(f"missing; {whose} needs it ({type_text(annotation(info))}{about})", name)
     if kind == "extra_forbidden":
         near = nearest(name, _siblings(error, model))
-        return found.node.problem(f"unknown key{near or '; it takes ' + ', '.join(_siblings(error, model))}", at_key=True)
+        return found.node.problem(
+            f"unknown key{near or '; it takes ' + ', '.join(_siblings(error, model))}", at_key=True
+        )
     if kind in _BOUNDS:
         bound, sign = _BOUNDS[kind]
         changing = isinstance(found.node.value, dict) and found.node is not root  # a schedule

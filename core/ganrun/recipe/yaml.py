@@ -24,17 +24,32 @@ _INFINITE = re.compile(r"[-+]?\.inf|\.nan", re.IGNORECASE)
 
 # PyYAML's message -> ours. The first that occurs in the message is taken.
 _MENDING = (
-    ("mapping values are not allowed", 'a ":" is not expected here; write one key a line, and quote text that contains ": "'),
+    (
+        "mapping values are not allowed",
+        'a ":" is not expected here; write one key a line, and quote text that contains ": "',
+    ),
     ("could not find expected ':'", 'a key without ":"; write key: value'),
-    ("expected <block end>, but found '-'", 'this "-" is not indented like the items above; align the items of one list'),
-    ("expected <block end>", "this line's indentation fits no line above; align the keys of one mapping, and indent with spaces"),
+    (
+        "expected <block end>, but found '-'",
+        'this "-" is not indented like the items above; align the items of one list',
+    ),
+    (
+        "expected <block end>",
+        "this line's indentation fits no line above; align the keys of one mapping, and indent with spaces",
+    ),
     ("expected ',' or ']'", 'a "," or "]" is missing in the list that was opened with "["'),
     ("expected ',' or '}'", 'a "," or "}" is missing in the mapping that was opened with "{"'),
-    ("sequence entries are not allowed", 'a list item ("- ...") is not expected here; put it on a line of its own, below its key'),
+    (
+        "sequence entries are not allowed",
+        'a list item ("- ...") is not expected here; put it on a line of its own, below its key',
+    ),
     ("but found '<stream end>'", 'the text ends in the middle of a value; a "]" or "}" may be missing'),
     ("expected the node content", "a value is missing or has a stray character"),
     ("unexpected end of stream", "a quotation mark is opened here and never closed"),
-    ("expected <document start>", "text is not expected here; a recipe is one mapping of keys such as variant: and dataset:"),
+    (
+        "expected <document start>",
+        "text is not expected here; a recipe is one mapping of keys such as variant: and dataset:",
+    ),
     ("unknown escape character", r"unknown escape in double quotes; write \\ for a backslash, or use single quotes"),
     ("escape sequence", "broken escape in double quotes; use single quotes to take backslashes as they are"),
     ("incompatible YAML", "this version of YAML is not supported; remove the %YAML line"),
@@ -148,7 +163,10 @@ class _Reader:
         except yaml.reader.ReaderError as error:
             line, column = _position(self.text[: error.position])
             character = error.character if isinstance(error.character, int) else ord(error.character[:1] or "\0")
-            self.refuse(f"control character U+{character:04X}; remove it, if this is a text file at all", self.origin(line - 1, column - 1))
+            self.refuse(
+                f"control character U+{character:04X}; remove it, if this is a text file at all",
+                self.origin(line - 1, column - 1),
+            )
         return root
 
     def at(self, event: Any) -> Origin:
@@ -176,10 +194,14 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
             self.refuse(
-                f"anchors and aliases ({sign}{event.anchor}) are not part of recipes; write the value out, or use extends", at, path
+                f"anchors and aliases ({sign}{event.anchor}) are not part of recipes; write the value out, or use extends",
+                at,
+                path,
             )
         if getattr(event, "tag", None) is not None:
-            self.refuse(f"tags ({show(event.tag)}) are not part of recipes; remove it, a recipe holds plain data only", at, path)
+            self.refuse(
+                f"tags ({show(event.tag)}) are not part of recipes; remove it, a recipe holds plain data only", at, path
+            )
         if len(path) > DEPTH:
             self.refuse(f"nested deeper than {DEPTH} levels", at)
             raise RecipeError(self.problems)

@@ -1,8 +1,9 @@
 """Latents as vectors: sums and directions of what several samples have in common.
 
-Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), section 6.3: single samples are
-unstable, so each concept is the mean latent of a few samples that show it; "smiling woman - neutral woman + neutral man" makes smiling
-men, and the direction between faces that look left and faces that look right turns other faces.
+Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), section 6.3:
+single samples are unstable, so each concept is the mean latent of a few samples that show it; "smiling woman - neutral
+woman + neutral man" makes smiling men, and the direction between faces that look left and faces that look right turns
+other faces.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def concepts(text: str) -> list[Concept]:
 
 
 def direction(text: str) -> list[Concept]:
-    """``3,7 > 1,4`` -> the sum that is the way from the first concept to the second. Raises UserError for anything else."""
+    """``3,7 > 1,4`` -> the sum that is the way from the first concept to the second.
+
+    Raises UserError for anything else.
+    """
     ends = text.split(">")
     if len(ends) != 2:
         raise UserError(f'"{text}": expected two groups of samples by number, such as "3,7 > 1,4"')
@@ -62,16 +66,23 @@ def numbers(text: str, whole: str) -> tuple[int, ...]:
 
 
 def mean(latents: Mapping[str, Tensor], concept: Concept) -> Latents:
-    """The mean latent of a concept, (1, ...) each. Labels and codes that are whole numbers are those of its first sample."""
+    """The mean latent of a concept, (1, ...) each.
+
+    Labels and codes that are whole numbers are those of its first sample.
+    """
     rows = list(concept.samples)
-    return {name: z[rows].mean(0, keepdim=True) if z.is_floating_point() else z[rows[:1]] for name, z in latents.items()}
+    return {
+        name: z[rows].mean(0, keepdim=True) if z.is_floating_point() else z[rows[:1]] for name, z in latents.items()
+    }
 
 
 def total(latents: Mapping[str, Tensor], terms: Sequence[Concept]) -> Latents:
     """The signed sum of the concepts' means, (1, ...) each; whole numbers are those of the first concept."""
     means = [mean(latents, term) for term in terms]
     return {
-        name: torch.stack([term.sign * found[name] for term, found in zip(terms, means)]).sum(0) if z.is_floating_point() else means[0][name]
+        name: torch.stack([term.sign * found[name] for term, found in zip(terms, means)]).sum(0)
+        if z.is_floating_point()
+        else means[0][name]
         for name, z in latents.items()
     }
 

@@ -48,7 +48,11 @@ class Studio:
         """The modules to sample with, in the modes to sample in; modes and the global generator are put back after."""
         sampling = Sampling(dict(self.engine.modules))
         self.engine.hooks.sampling(sampling=sampling)
-        used = [layer for module in {*self.engine.modules.values(), *sampling.modules.values()} for layer in module.modules()]
+        used = [
+            layer
+            for module in {*self.engine.modules.values(), *sampling.modules.values()}
+            for layer in module.modules()
+        ]
         modes = [(layer, layer.training) for layer in used]
         try:
             for name, module in sampling.modules.items():
@@ -61,7 +65,14 @@ class Studio:
             for layer, mode in modes:
                 layer.training = mode
 
-    def turn(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None, latents: Mapping[str, Tensor] | None = None) -> Turn:
+    def turn(
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        real: Mapping[str, Tensor] | None = None,
+        latents: Mapping[str, Tensor] | None = None,
+    ) -> Turn:
         """One turn that made n samples: latents, made and real are filled. ``latents`` replaces what would be drawn.
 
         All n latents are drawn at once, so that sample i is the same however many are asked for in chunks.
@@ -76,12 +87,20 @@ class Studio:
             return {name: [column.float().cpu() for column in columns] for name, columns in panels.items()}
 
     def stream(
-        self, n: int, seed: int = 0, *, real: Callable[[slice], Mapping[str, Tensor]] | None = None, part: int = 0, parts: int = 1, player: str = ""
+        self,
+        n: int,
+        seed: int = 0,
+        *,
+        real: Callable[[slice], Mapping[str, Tensor]] | None = None,
+        part: int = 0,
+        parts: int = 1,
+        player: str = "",
     ) -> Iterator[tuple[slice, Turn]]:
-        """The samples of :meth:`turn` in chunks, (rows, turn), none of them kept; ``part`` of ``parts`` makes every parts-th chunk.
+        """The samples of :meth:`turn` in chunks, (rows, turn), none of them kept; ``part`` of ``parts`` makes every
+        parts-th chunk.
 
-        real: rows -> the real items that fakes are made from; latents are then drawn chunk by chunk. player: makes what this player's
-        turns make, such as the way back of a translation.
+        real: rows -> the real items that fakes are made from; latents are then drawn chunk by chunk. player: makes what
+        this player's turns make, such as the way back of a translation.
         """
         latents = None
         if real is None:
@@ -89,10 +108,16 @@ class Studio:
         for rows in chunks(n, self.chunk, part, parts):
             given = None if real is None else real(rows)
             with self.modules() as modules:
-                cut = self._drawn(rows.stop - rows.start, seed, rows.start, given, modules) if latents is None else _cut(latents, rows)
+                cut = (
+                    self._drawn(rows.stop - rows.start, seed, rows.start, given, modules)
+                    if latents is None
+                    else _cut(latents, rows)
+                )
                 yield rows, self._piece(rows, seed, given, cut, modules, player)
 
-    def latents(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None, start: int = 0) -> dict[str, Tensor]:
+    def latents(
+        self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None, start: int = 0
+    ) -> dict[str, Tensor]:
         """The latents of n samples by name, all drawn at once, so that sample i is the same however many are asked for.
 
         start: of samples made from real items, the row of the first, if they are a chunk of :meth:`stream`.
@@ -110,7 +135,8 @@ class Studio:
         return list(made.detach().float().cpu().unflatten(0, (len(values), columns)).unbind(1))
 
     def opinions(self, x: Tensor) -> Tensor:
-        """What the first game's discriminator makes of samples (n, \\*shape), without augmentation and noise: (n,) float32 on the CPU.
+        """What the first game's discriminator makes of samples (n, \\*shape), without augmentation and noise: (n,)
+        float32 on the CPU.
 
         The score of the loss, larger is more real; of patches the mean. Raises IndexError if the variant plays no game.
         """
@@ -118,7 +144,9 @@ class Studio:
         with self.modules() as modules, self.engine.processes.autocast():
             turn = self._blank(len(x), 0, 0, {}, modules)
             round = Round(game, "watcher", [], turn.now)
-            output = turn.discriminate(round, x.to(self.engine.device, torch.get_default_dtype()), role="fake", tag="feature")
+            output = turn.discriminate(
+                round, x.to(self.engine.device, torch.get_default_dtype()), role="fake", tag="feature"
+            )
             score = turn.score(round, output).detach().float().cpu()
         return score.flatten(1).mean(1) if score.dim() > 1 else score
 
@@ -140,14 +168,20 @@ class Studio:
 
     def _drawn(
         self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module]
-    ) -> dict[str, Tensor]:  # fmt: skip
+    ) -> dict[str, Tensor]:
         turn = self._blank(n, seed, start, real, modules)
         self.engine.variant.sample(turn)
         self.engine.hooks.sample(turn=turn)
         return turn.latents
 
     def _piece(
-        self, rows: slice, seed: int, real: Mapping[str, Tensor] | None, latents: dict[str, Tensor], modules: Mapping[str, nn.Module], player: str = ""
+        self,
+        rows: slice,
+        seed: int,
+        real: Mapping[str, Tensor] | None,
+        latents: dict[str, Tensor],
+        modules: Mapping[str, nn.Module],
+        player: str = "",
     ) -> Turn:
         """One chunk: what the variant makes of these latents and real items."""
         turn = self._blank(rows.stop - rows.start, seed, rows.start, real, modules, player)
@@ -159,7 +193,12 @@ class Studio:
         return turn
 
     def _turn(
-        self, n: int, seed: int, real: Mapping[str, Tensor] | None, latents: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module]
+        self,
+        n: int,
+        seed: int,
+        real: Mapping[str, Tensor] | None,
+        latents: Mapping[str, Tensor] | None,
+        modules: Mapping[str, nn.Module],
     ) -> Turn:
         whole = self._blank(n, seed, 0, real, modules)
         given = None if latents is None else {name: tensor.to(self.engine.device) for name, tensor in latents.items()}
@@ -172,12 +211,20 @@ class Studio:
         return whole
 
     def _blank(
-        self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module], player: str = ""
+        self,
+        n: int,
+        seed: int,
+        start: int,
+        real: Mapping[str, Tensor] | None,
+        modules: Mapping[str, nn.Module],
+        player: str = "",
     ) -> Turn:
         draws = Draws(("sampling", seed, start), device=self.engine.device, by_row=True)
         mine = None if real is None else {name: tensor.to(self.engine.device) for name, tensor in real.items()}
         phase = Phase("sampling", player=player) if player else PHASE
-        return Turn(self.engine, phase, step=self.engine.clock.total, draws=draws, modules=modules, batch_size=n, real=mine)
+        return Turn(
+            self.engine, phase, step=self.engine.clock.total, draws=draws, modules=modules, batch_size=n, real=mine
+        )
 
 
 def chunks(n: int, size: int, part: int = 0, parts: int = 1) -> list[slice]:
@@ -190,7 +237,9 @@ def _cut(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
 
 
 def every_value(latents: Mapping[str, Tensor], name: str, values: Tensor) -> dict[str, Tensor]:
-    """Each of V values of one latent with each of n rows of the others, (V * n, ...): the rows of the first value come first."""
+    """Each of V values of one latent with each of n rows of the others, (V * n, ...): the rows of the first value come
+    first.
+    """
     n = len(next(iter(latents.values())))
     found = {other: latent.repeat(len(values), *[1] * (latent.dim() - 1)) for other, latent in latents.items()}
     return {**found, name: values.to(latents[name].dtype).repeat_interleave(n, 0)}
@@ -208,14 +257,19 @@ def between(ends: Tensor, points: int, *, arc: bool) -> Tensor:
     share = steps.view(1, points, *[1] * (ends.dim() - 1))  # (1, points, 1, ...)
     first, second = first.unsqueeze(1), second.unsqueeze(1)  # (pairs, 1, ...)
     if arc:
-        # White 2016, "Sampling Generative Networks": between normal latents a straight line passes where none are drawn. Directions go
-        # along the arc and lengths from one to the other: the arc of unequal lengths would leave them far behind where it is nearly half a circle.
+        # White 2016, "Sampling Generative Networks": between normal latents a straight line passes where none are
+        # drawn. Directions go along the arc and lengths from one to the other: the arc of unequal lengths would leave
+        # them far behind where it is nearly half a circle.
         axes = tuple(range(2, first.dim()))
         here, there = first.norm(dim=axes, keepdim=True), second.norm(dim=axes, keepdim=True)  # (pairs, 1, 1, ...)
         one, other = (first / here).double(), (second / there).double()
-        angle = 2 * torch.atan2((one - other).norm(dim=axes, keepdim=True), (one + other).norm(dim=axes, keepdim=True)).clamp(min=1e-6)
+        angle = 2 * torch.atan2(
+            (one - other).norm(dim=axes, keepdim=True), (one + other).norm(dim=axes, keepdim=True)
+        ).clamp(min=1e-6)
         direction = ((1 - share) * angle).sin() * one + (share * angle).sin() * other
-        direction = direction / direction.norm(dim=axes, keepdim=True).clamp(min=1e-12)  # exactly opposite ones meet at 0
+        direction = direction / direction.norm(dim=axes, keepdim=True).clamp(
+            min=1e-12
+        )  # exactly opposite ones meet at 0
         mixed = direction.to(ends.dtype) * ((1 - share) * here + share * there)
     else:
         mixed = (1 - share) * first + share * second

@@ -34,7 +34,10 @@ def provides(capability: str) -> Callable[[Plugin], bool]:
 
 
 def offline(plugin: Plugin) -> bool:
-    """Whether a data set, or features, need no download: they say otherwise with ``offline = False``. True for every other kind."""
+    """Whether a data set, or features, need no download: they say otherwise with ``offline = False``.
+
+    True for every other kind.
+    """
     return bool(getattr(plugin.factory, "offline", True)) or bool(plugin.example.parameters)
 
 
@@ -42,6 +45,9 @@ def events_of(factory: Any) -> list[str]:
     """The events that a class implements."""
     manager = pluggy.PluginManager("ganrun")
     return [
-        name for name, spec in vars(Events).items()
-        if inspect.isfunction(spec) and hasattr(factory, name) and manager.parse_hookimpl_opts(factory, name) is not None
-    ]  # fmt: skip
+        name
+        for name, spec in vars(Events).items()
+        if inspect.isfunction(spec)
+        and hasattr(factory, name)
+        and manager.parse_hookimpl_opts(factory, name) is not None
+    ]

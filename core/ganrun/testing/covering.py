@@ -1,8 +1,8 @@
 """A pairwise cover: few small recipes in which every pair of variant, loss and tricks occurs that is not refused.
 
-Each recipe holds several tricks at once, so some eighty cover what would be more than a thousand single pairs. The cover is built greedily:
-a pair that is not covered yet begins a recipe, which then takes the tricks that bring the most new pairs. A pair counts as refused
-only if every small experiment that could hold it refuses it.
+Each recipe holds several tricks at once, so some eighty cover what would be more than a thousand single pairs. The
+cover is built greedily: a pair that is not covered yet begins a recipe, which then takes the tricks that bring the most
+new pairs. A pair counts as refused only if every small experiment that could hold it refuses it.
 """
 
 from __future__ import annotations
@@ -70,8 +70,13 @@ class Cover:
     """
 
     def __init__(
-        self, catalog: Catalog, examples: Mapping[str, Any], *, tricks: Sequence[str] | None = None, variants: Sequence[str] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        catalog: Catalog,
+        examples: Mapping[str, Any],
+        *,
+        tricks: Sequence[str] | None = None,
+        variants: Sequence[str] | None = None,
+    ) -> None:
         self.catalog = catalog
         self.examples = examples
         self.bench = Bench(catalog)
@@ -87,7 +92,8 @@ class Cover:
     # --- what tricks are added to -----------------------------------------------------------------------------
 
     def _bases(self) -> Iterator[Base]:
-        """Every variant on every data set that it accepts, of the smallest size, with every loss and a discriminator that serves it.
+        """Every variant on every data set that it accepts, of the smallest size, with every loss and a discriminator
+        that serves it.
 
         One whose example names a data set is tried on that one alone.
         """
@@ -95,7 +101,11 @@ class Cover:
             accepted: set[str] = set()
             for stage in self._stages(variant):
                 dataset = next(iter(stage["dataset"]))
-                recipe = None if dataset in accepted else self._accepted({**stage, "variant": self._part("variant", variant), "without": SILENT})
+                recipe = (
+                    None
+                    if dataset in accepted
+                    else self._accepted({**stage, "variant": self._part("variant", variant), "without": SILENT})
+                )
                 if recipe is not None:
                     accepted.add(dataset)
                     yield from self._with_losses(variant, recipe)
@@ -138,7 +148,10 @@ class Cover:
         return {**base.recipe, "tricks": [self._part("trick", name) for name in tricks]}
 
     def why_not(self, base: Base, tricks: Sequence[str]) -> tuple[str, ...]:
-        """The reasons why a base refuses some tricks; empty if it does not. A set is known to be refused if a part of it is."""
+        """The reasons why a base refuses some tricks; empty if it does not.
+
+        A set is known to be refused if a part of it is.
+        """
         key = (id(base), frozenset(tricks))
         for size in (1, 2):
             for some in combinations(sorted(tricks), size):
@@ -165,11 +178,17 @@ class Cover:
         found: list[Pair] = []
         for number, trick in enumerate(self.tricks):
             turns = self.losses[number % len(self.losses) :] + self.losses[: number % len(self.losses)]
-            fitting = (loss for loss in turns if any(base.loss == loss and not self.why_not(base, [trick]) for base in self.bases))
+            fitting = (
+                loss
+                for loss in turns
+                if any(base.loss == loss and not self.why_not(base, [trick]) for base in self.bases)
+            )
             found += [frozenset({("trick", trick), ("loss", loss)}) for loss in islice(fitting, 1)]
         met = {name for pair in found for kind, name in pair if kind == "loss"}
         variants = {base.loss: base.variant for base in self.bases}
-        return found + [frozenset({("loss", loss), ("variant", variants[loss])}) for loss in variants if loss not in met]
+        return found + [
+            frozenset({("loss", loss), ("variant", variants[loss])}) for loss in variants if loss not in met
+        ]
 
     def find(self, wanted: Sequence[Pair] | None = None) -> Cover:
         """Fill ``members`` and ``refused``, so that every wanted pair (:meth:`wanted`) is in one of them."""
@@ -186,7 +205,9 @@ class Cover:
         return self
 
     def _begin(self, pair: Pair, open_pairs: Mapping[Pair, None]) -> Member | None:
-        """A member that holds the pair, and as many other open pairs as go with it; None, with the reasons kept, if none can."""
+        """A member that holds the pair, and as many other open pairs as go with it; None, with the reasons kept, if
+        none can.
+        """
         tricks = sorted(name for kind, name in pair if kind == "trick")
         rest = {item for item in pair if item[0] != "trick"}
         reasons: tuple[str, ...] = self._without.get(pair, ("no small experiment holds both",))

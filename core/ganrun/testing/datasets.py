@@ -38,14 +38,18 @@ def check_batch_agrees_with_spaces(plugin: Plugin) -> None:
         assert set(batch) == set(data.spaces), f"a batch has {sorted(batch)}, spaces has {sorted(data.spaces)}"
         for name, space in data.spaces.items():
             x = batch[name]
-            assert tuple(x.shape) == (3, *space.shape), f"{split} {name}: {tuple(x.shape)} instead of {(3, *space.shape)}"
+            assert tuple(x.shape) == (3, *space.shape), (
+                f"{split} {name}: {tuple(x.shape)} instead of {(3, *space.shape)}"
+            )
             if space.kind == "image":
                 inside = x.dtype == torch.uint8 or (x.is_floating_point() and float(x.abs().max()) <= 1)
                 assert inside, f"{name}: images are uint8, or floats in [-1, 1]"
             elif space.kind == "labels":
                 assert x.dtype == torch.int64, f"{name}: labels are int64, not {x.dtype}"
                 assert 0 <= int(x.min()) <= int(x.max()) < space.classes, f"{name}: labels outside 0..classes - 1"
-                named = len(data.classes) == space.classes or name != "label"  # further labels, such as attributes, have names of their own
+                named = (
+                    len(data.classes) == space.classes or name != "label"
+                )  # further labels, such as attributes, have names of their own
                 assert named, f"{len(data.classes)} class names for {space.classes} classes"
             else:
                 assert x.is_floating_point() and bool(x.isfinite().all()), f"{name}: not finite floats"
@@ -68,7 +72,9 @@ def check_splits_differ(plugin: Plugin) -> None:
         spaces = data.spaces
         batch = read(data, list(range(min(len(data), 256))))
         names = [name for name in spaces if spaces[name].kind != "labels"]
-        seen[split] = {b"".join(batch[name][i].numpy().tobytes() for name in names) for i in range(len(batch[names[0]]))}
+        seen[split] = {
+            b"".join(batch[name][i].numpy().tobytes() for name in names) for i in range(len(batch[names[0]]))
+        }
     assert not seen["train"] & seen["test"], "the splits share items"
 
 
@@ -91,7 +97,9 @@ def check_item_is_the_same_in_any_batch(plugin: Plugin) -> None:
         together, again = read(data, [last, 0, last // 2]), read(make(plugin, split), [0])
         alone = read(data, [0])
         for name in together:
-            assert torch.equal(together[name][1], alone[name][0]), f"{split} {name}: an item differs with its batch; draw with `draws`"
+            assert torch.equal(together[name][1], alone[name][0]), (
+                f"{split} {name}: an item differs with its batch; draw with `draws`"
+            )
             assert torch.equal(alone[name], again[name]), f"{split} {name}: an item differs between two instances"
 
 
@@ -101,5 +109,7 @@ def check_fingerprint(plugin: Plugin) -> None:
     data = make(plugin, "train")
     if hasattr(data, "fingerprint"):
         mark = data.fingerprint()
-        assert isinstance(mark, str) and mark == make(plugin, "train").fingerprint(), "the fingerprint changes between two instances"
+        assert isinstance(mark, str) and mark == make(plugin, "train").fingerprint(), (
+            "the fingerprint changes between two instances"
+        )
         assert mark != make(plugin, "test").fingerprint(), "both splits have one fingerprint"

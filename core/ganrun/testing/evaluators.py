@@ -42,4 +42,6 @@ def check_leaves_training_alone(plugin: Plugin) -> None:
     scores(run)
     assert not first_difference(before, weights(run)), "an evaluation changes weights or buffers"
     assert torch.equal(state, torch.get_rng_state()), "an evaluation draws from torch's global generator"
-    assert modes == {name: module.training for name, module in run.engine.modules.items()}, "an evaluation leaves networks in another mode"
+    assert modes == {name: module.training for name, module in run.engine.modules.items()}, (
+        "an evaluation leaves networks in another mode"
+    )

@@ -41,7 +41,9 @@ def check_source(plugin: Plugin) -> None:
     """The module's docstring names the paper the idea is from: authors and year, an arXiv number, or a DOI."""
     texts = [docstring(plugin.entry.file) if plugin.entry.file else "", plugin.factory.__doc__]
     texts += [module.__doc__ for module in plugin.modules if isinstance(module, ModuleType)]
-    assert SOURCE.search(" ".join(filter(None, texts))), "the module's docstring names no source; give the paper (authors, title, year)"
+    assert SOURCE.search(" ".join(filter(None, texts))), (
+        "the module's docstring names no source; give the paper (authors, title, year)"
+    )
 
 
 def check_parameters_and_hooks(plugin: Plugin) -> None:

@@ -26,12 +26,16 @@ def numbers_of(loss: Any) -> int:
 
 
 def shapes_of(loss: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shapes of logits that the loss may meet: (B,) and (B, 1, h, w), or (B, K) and (B, K, h, w) if it asks for K numbers."""
+    """Shapes of logits that the loss may meet: (B,) and (B, 1, h, w), or (B, K) and (B, K, h, w) if it asks for K
+    numbers.
+    """
     numbers = numbers_of(loss)
     return ((ROWS,), (ROWS, 1, 3, 3)) if numbers == 1 else ((ROWS, numbers), (ROWS, numbers, 3, 3))
 
 
-def logits_of(loss: Any, shape: tuple[int, ...], seed: int, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> Tensor:
+def logits_of(
+    loss: Any, shape: tuple[int, ...], seed: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """Normal logits that want a gradient; energies are never below 0."""
     drawn = scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (drawn.abs() if "logit:energy" in loss.provides else drawn).to(dtype).requires_grad_()
@@ -48,17 +52,23 @@ def round_with(loss: Any, side: Side, logits: dict[Role, Tensor]) -> Round:
     streams = [
         Stream(torch.zeros(ROWS, 2), role, output=DiscriminatorOutput(logits[role]))
         for role in (("real", "fake") if side == "discriminator" or loss.real_in_generator else ("fake",))
-    ]  # fmt: skip
+    ]
     round = Round(GAME, side, streams)
     if side == "discriminator" and "targets" in loss.provides:
         for stream in streams:
-            stream.target = torch.full_like(score_of(loss, round, stream.logits), round.now(loss.targets(stream.role)), requires_grad=False)
+            stream.target = torch.full_like(
+                score_of(loss, round, stream.logits), round.now(loss.targets(stream.role)), requires_grad=False
+            )
     return round
 
 
-def round_of(loss: Any, side: Side, shape: tuple[int, ...], *, scale: float = 1.0, dtype: torch.dtype = torch.float32) -> Round:
+def round_of(
+    loss: Any, side: Side, shape: tuple[int, ...], *, scale: float = 1.0, dtype: torch.dtype = torch.float32
+) -> Round:
     """A round with normal logits."""
-    return round_with(loss, side, {"real": logits_of(loss, shape, 0, scale, dtype), "fake": logits_of(loss, shape, 1, scale, dtype)})
+    return round_with(
+        loss, side, {"real": logits_of(loss, shape, 0, scale, dtype), "fake": logits_of(loss, shape, 1, scale, dtype)}
+    )
 
 
 def values_of(loss: Any, round: Round) -> dict[Stream, Tensor]:
@@ -89,7 +99,9 @@ def check_values_have_one_row_a_sample(plugin: Plugin) -> None:
             assert values, f"the {side}'s side of logits {shape} has no values"
             for stream, value in values.items():
                 assert stream in round.streams, f"the {side}'s side returns a stream that is not in the round"
-                assert value.dim() > 0 and value.shape[0] == ROWS, f"{side}, logits {shape}: values of shape {tuple(value.shape)}"
+                assert value.dim() > 0 and value.shape[0] == ROWS, (
+                    f"{side}, logits {shape}: values of shape {tuple(value.shape)}"
+                )
                 assert bool(value.isfinite().all()), f"{side}, logits {shape}: values are not finite"
 
 
@@ -105,16 +117,23 @@ def check_finite_for_large_logits(plugin: Plugin) -> None:
 
 
 def check_gradient_reaches_the_logits(plugin: Plugin) -> None:
-    """The discriminator learns from every stream, the generator from the fakes. A weight kept as state may begin at 0 (BEGAN's k)."""
+    """The discriminator learns from every stream, the generator from the fakes.
+
+    A weight kept as state may begin at 0 (BEGAN's k).
+    """
     loss = plugin.part.make()
     for side in SIDES:
         round = round_of(loss, side, shapes_of(loss)[1])
         grads = gradients_of(total(values_of(loss, round)), round)
         for stream, grad in zip(round.streams, grads):
             if side == "discriminator" or stream.role == "fake":
-                reached = grad is not None and (bool((grad != 0).any()) or (side == "discriminator" and hasattr(loss, "state_dict")))
+                reached = grad is not None and (
+                    bool((grad != 0).any()) or (side == "discriminator" and hasattr(loss, "state_dict"))
+                )
                 assert reached, f"the {side}'s side sends no gradient to the {stream.role} logits"
-        assert any(grad is not None and bool((grad != 0).any()) for grad in grads), f"the {side}'s side sends no gradient to any logits"
+        assert any(grad is not None and bool((grad != 0).any()) for grad in grads), (
+            f"the {side}'s side sends no gradient to any logits"
+        )
 
 
 def check_number_formats(plugin: Plugin) -> None:
@@ -126,7 +145,9 @@ def check_number_formats(plugin: Plugin) -> None:
             assert value.dtype == torch.float64, f"the {side}'s side turns float64 into {value.dtype}"
         with torch.autocast("cpu", dtype=torch.bfloat16):
             for value in values_of(loss, round_of(loss, side, shape, dtype=torch.bfloat16)).values():
-                assert value.is_floating_point() and bool(value.isfinite().all()), f"the {side}'s side fails in bfloat16"
+                assert value.is_floating_point() and bool(value.isfinite().all()), (
+                    f"the {side}'s side fails in bfloat16"
+                )
 
 
 def check_is_a_function_of_the_round(plugin: Plugin) -> None:
@@ -137,7 +158,9 @@ def check_is_a_function_of_the_round(plugin: Plugin) -> None:
         before = [stream.logits.detach().clone() for stream in round.streams]
         first, second = total(values_of(loss, round)), total(values_of(plugin.part.make(), round))
         assert torch.equal(first, second), f"the {side}'s side gives other values for the same round"
-        assert all(torch.equal(old, stream.logits) for old, stream in zip(before, round.streams)), f"{side}: logits are changed in place"
+        assert all(torch.equal(old, stream.logits) for old, stream in zip(before, round.streams)), (
+            f"{side}: logits are changed in place"
+        )
 
 
 # --- targets ----------------------------------------------------------------------------------------------------
@@ -149,7 +172,9 @@ def check_generator_ignores_targets(plugin: Plugin) -> None:
     plain, marked = (round_of(loss, "generator", shapes_of(loss)[0]) for _ in range(2))
     for stream in marked.streams:
         stream.target = torch.full_like(score_of(loss, marked, stream.logits), math.nan, requires_grad=False)
-    assert torch.equal(total(values_of(loss, plain)), total(values_of(loss, marked))), "the generator's side reads stream.target"
+    assert torch.equal(total(values_of(loss, plain)), total(values_of(loss, marked))), (
+        "the generator's side reads stream.target"
+    )
 
 
 def check_targets_agree_with_provides(plugin: Plugin) -> None:
@@ -191,7 +216,9 @@ def check_generator_judges_each_sample_alone(plugin: Plugin) -> None:
 
 
 def check_batch_coupling_is_declared(plugin: Plugin) -> None:
-    """A loss provides "batch-coupled" if, and only if, a sample's value on either side changes with the other samples of the batch."""
+    """A loss provides "batch-coupled" if, and only if, a sample's value on either side changes with the other samples
+    of the batch.
+    """
     loss = plugin.part.make()
     shape, coupled = shapes_of(loss)[1], []
     for side in SIDES:
@@ -207,7 +234,9 @@ def check_batch_coupling_is_declared(plugin: Plugin) -> None:
     if "batch-coupled" in loss.provides:
         assert coupled, 'the loss provides "batch-coupled", but each value depends on its own sample'
     else:
-        assert not coupled, f'values of the {coupled[0]}\'s side change with other samples, so the loss has to provide "batch-coupled"'
+        assert not coupled, (
+            f'values of the {coupled[0]}\'s side change with other samples, so the loss has to provide "batch-coupled"'
+        )
 
 
 # --- the score --------------------------------------------------------------------------------------------------
@@ -217,14 +246,18 @@ def check_names_of_the_score(plugin: Plugin) -> None:
     """What the loss says of its score is known to tricks, and does not contradict itself."""
     loss = plugin.part.make()
     said = {name for name in loss.provides if name.startswith("logit:")}
-    assert said <= OF_SCORES, f"no trick knows {', '.join(sorted(said - OF_SCORES))}; the names are {', '.join(sorted(OF_SCORES))}"
+    assert said <= OF_SCORES, (
+        f"no trick knows {', '.join(sorted(said - OF_SCORES))}; the names are {', '.join(sorted(OF_SCORES))}"
+    )
     assert "logit:probability" not in said or "logit:signed" in said, (
         "sigmoid(0) = 1/2 is undecided: a logit:probability is logit:signed, too"
     )
     assert not {"logit:signed", "logit:relative"} <= said, (
         "if only differences of scores matter (logit:relative), 0 means nothing (logit:signed)"
     )
-    assert numbers_of(loss) == 1 or hasattr(loss, "score"), f"of {numbers_of(loss)} numbers a sample, ``score`` has to make one"
+    assert numbers_of(loss) == 1 or hasattr(loss, "score"), (
+        f"of {numbers_of(loss)} numbers a sample, ``score`` has to make one"
+    )
 
 
 def check_score_rows(plugin: Plugin) -> None:
@@ -236,7 +269,11 @@ def check_score_rows(plugin: Plugin) -> None:
                 round = round_of(loss, side, shape, dtype=dtype)
                 for stream in round.streams:
                     score = score_of(loss, round, stream.logits)
-                    one_each = score.dim() > 0 and score.shape[0] == ROWS and score.numel() == stream.logits.numel() // numbers_of(loss)
+                    one_each = (
+                        score.dim() > 0
+                        and score.shape[0] == ROWS
+                        and score.numel() == stream.logits.numel() // numbers_of(loss)
+                    )
                     assert one_each, f"logits {shape}: a score of shape {tuple(score.shape)}"
                     assert bool(score.isfinite().all()), f"logits {shape}: scores are not finite"
                     assert score.dtype == dtype, f"the score turns {dtype} into {score.dtype}"
@@ -245,7 +282,9 @@ def check_score_rows(plugin: Plugin) -> None:
 
 
 def check_larger_is_more_real(plugin: Plugin) -> None:
-    """A step down the discriminator's loss, from logits alike for real and fake samples, raises the real ones' score over the fakes'."""
+    """A step down the discriminator's loss, from logits alike for real and fake samples, raises the real ones' score
+    over the fakes'.
+    """
     loss = plugin.part.make()
     for shape in shapes_of(loss):
         real = logits_of(loss, shape, 0, dtype=torch.float64)
@@ -277,7 +316,7 @@ def check_score_zero_is_undecided(plugin: Plugin) -> None:
     assert float(score_of(loss, round, logits).detach().abs().max()) < 1e-3, "no logits have the score 0"
     both, real = (
         torch.autograd.grad(total(values_of(loss, round), fake=weight), logits)[0].abs().max() for weight in (1.0, 0.0)
-    )  # fmt: skip
+    )
     assert float(both) < 1e-2 * float(real), (
         "at score 0 the discriminator's loss has a slope, although real and fake samples are equally frequent"
     )
@@ -315,7 +354,9 @@ def check_only_differences_matter(plugin: Plugin) -> None:
 
 def minimise(value: Callable[[], Tensor], logits: Tensor) -> None:
     """Bring free logits to where ``value()`` is least."""
-    optimizer = torch.optim.LBFGS([logits], max_iter=100, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [logits], max_iter=100, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         optimizer.zero_grad()

@@ -20,8 +20,8 @@ RUN_LEVEL = {"run_start", "step_end", "checkpoint", "evaluate", "rolled_back", "
 def problems_of_run(catalog: Catalog, recipe: Mapping[str, Any]) -> list[str]:
     """What goes wrong in a small run of a recipe, one line each.
 
-    Looked at: terms and weights are finite; only the turn's player holds gradients; each event that a trick implements fires;
-    a run that is stopped, written, read and continued ends in the bits of one that was not.
+    Looked at: terms and weights are finite; only the turn's player holds gradients; each event that a trick implements
+    fires; a run that is stopped, written, read and continued ends in the bits of one that was not.
     """
     watched = load_recipe(probed(recipe), catalog=catalog)
     fired = watch(watched)
@@ -33,10 +33,19 @@ def problems_of_run(catalog: Catalog, recipe: Mapping[str, Any]) -> list[str]:
     resumed.load_state_dict(state)
     steps(resumed, AFTER)
     found = list(dict.fromkeys(probe_of(straight).problems))
-    found += [f"{name} is not finite" for name, value in weights(straight).items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    found += [
+        f"{name} is not finite"
+        for name, value in weights(straight).items()
+        if value.is_floating_point() and not bool(value.isfinite().all())
+    ]
     different = first_difference(weights(straight), weights(resumed)) or first_difference(made, samples(resumed))
     found += [f"resumed, {different} is not what it is without the stop"] if different else []
-    return found + [f"{trick}: the event {event} never came" for trick, events in fired.items() for event, count in events.items() if not count]
+    return found + [
+        f"{trick}: the event {event} never came"
+        for trick, events in fired.items()
+        for event, count in events.items()
+        if not count
+    ]
 
 
 def watch(recipe: Recipe) -> dict[str, Counter[str]]:

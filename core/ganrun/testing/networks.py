@@ -47,7 +47,11 @@ def interfaces(plugin: Plugin) -> Iterator[Interface]:
     makes = sorted(plugin.factory.makes) if is_generator(plugin) else [None]
     for taken in sorted(plugin.factory.takes):
         for made in makes:
-            pairs = [(x, x if made == taken else None if made is None else y) for x in SPACES[taken] for y in SPACES[made or taken]]
+            pairs = [
+                (x, x if made == taken else None if made is None else y)
+                for x in SPACES[taken]
+                for y in SPACES[made or taken]
+            ]
             yield first_accepted(plugin, [Interface(takes=x, makes=y) for x, y in pairs])
 
 
@@ -72,7 +76,9 @@ def first_interface(plugin: Plugin) -> Interface:
 def input_of(interface: Interface, scale: float = 1.0) -> Tensor:
     """(ROWS, *shape) of what the network takes, several samples joined along the first axis of the shape if packed."""
     if interface.takes.kind == "labels":
-        return torch.randint(interface.takes.classes, (ROWS, *interface.takes.shape), generator=torch.Generator().manual_seed(0))
+        return torch.randint(
+            interface.takes.classes, (ROWS, *interface.takes.shape), generator=torch.Generator().manual_seed(0)
+        )
     first, *rest = interface.takes.shape
     x = torch.randn(ROWS, interface.pack * first, *rest, generator=torch.Generator().manual_seed(0))
     return scale * (x.tanh() if interface.takes.kind == "image" else x)
@@ -93,7 +99,9 @@ def check_declares_its_spaces(plugin: Plugin) -> None:
     """``takes`` (and a generator's ``makes``) are sets of space kinds, each of which some shape can be served of."""
     for attribute in ("takes", "makes") if is_generator(plugin) else ("takes",):
         declared = getattr(plugin.factory, attribute, None)
-        assert isinstance(declared, frozenset | set) and declared, f"{attribute} is missing: a set such as frozenset({{'image'}})"
+        assert isinstance(declared, frozenset | set) and declared, (
+            f"{attribute} is missing: a set such as frozenset({{'image'}})"
+        )
         assert declared <= KINDS, f"{attribute} names {sorted(declared - KINDS)}; there are {sorted(KINDS)}"
     assert list(interfaces(plugin))
 
@@ -159,7 +167,9 @@ def check_output(plugin: Plugin) -> None:
 
 @when(is_generator)
 def check_gradient_reaches_every_parameter(plugin: Plugin) -> None:
-    """Every parameter takes part in the output, but for those that ``resting``, where there is such a method, names: of other stages."""
+    """Every parameter takes part in the output, but for those that ``resting``, where there is such a method, names: of
+    other stages.
+    """
     interface = first_interface(plugin)
     network = build(plugin, interface).train()
     network(input_of(interface)).square().mean().backward()
@@ -178,9 +188,13 @@ def check_returns_logits(plugin: Plugin) -> None:
         assert isinstance(output, DiscriminatorOutput), f"it returns {type(output).__name__}, not a DiscriminatorOutput"
         assert output.logits.shape[0] == ROWS, f"logits of shape {tuple(output.logits.shape)} for {ROWS} samples"
         x = input_of(interface, scale=100.0)
-        several = [build(plugin, interface, seed)(x).logits.detach() for seed in range(5)]  # one may have small logits by chance
+        several = [
+            build(plugin, interface, seed)(x).logits.detach() for seed in range(5)
+        ]  # one may have small logits by chance
         assert all(bool(wide.isfinite().all()) for wide in several)
-        assert any(bool(((wide < 0) | (wide > 1)).any()) for wide in several), "all logits lie in [0, 1]: return logits, without a sigmoid"
+        assert any(bool(((wide < 0) | (wide > 1)).any()) for wide in several), (
+            "all logits lie in [0, 1]: return logits, without a sigmoid"
+        )
 
 
 @when(is_discriminator)

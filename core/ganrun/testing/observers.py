@@ -40,4 +40,6 @@ def check_writes_into_the_run_alone(plugin: Plugin) -> None:
     with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere), finished(plugin) as run:
         assert run.folder is not None
         assert not list(Path(elsewhere).iterdir()), "files are written into the working folder"
-        assert [path.name for path in run.folder.parent.iterdir()] == [run.folder.name], "files are written beside the run's folder"
+        assert [path.name for path in run.folder.parent.iterdir()] == [run.folder.name], (
+            "files are written beside the run's folder"
+        )

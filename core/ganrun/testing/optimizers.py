@@ -36,7 +36,9 @@ def check_learning_rate(plugin: Plugin) -> None:
     """``lr`` is a scheduled parameter of the recipe, kept as an attribute, and the torch optimiser starts with it."""
     names = parameters.fields_of(parameters.parameter_model(plugin.factory))
     assert "lr" in names, "no parameter lr: recipes set it"
-    assert isinstance(plugin.part.make().lr, Scheduled), "lr is not a Scheduled: the engine reads its value before each turn"
+    assert isinstance(plugin.part.make().lr, Scheduled), (
+        "lr is not a Scheduled: the engine reads its value before each turn"
+    )
     _, optimizer = make(plugin)
     assert isinstance(optimizer, torch.optim.Optimizer), "make returns no torch optimiser"
     assert all(group["lr"] == plugin.part.make().lr.values[0] for group in optimizer.param_groups)
@@ -47,7 +49,9 @@ def check_steps(plugin: Plugin) -> None:
     held, optimizer = make(plugin)
     before = [parameter.detach().clone() for parameter in held]
     step(held, optimizer, 2)
-    assert all(bool(p.isfinite().all()) and not torch.equal(p, old) for p, old in zip(held, before)), "a parameter does not move"
+    assert all(bool(p.isfinite().all()) and not torch.equal(p, old) for p, old in zip(held, before)), (
+        "a parameter does not move"
+    )
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     before = [parameter.detach().clone() for parameter in held]
@@ -85,7 +89,9 @@ def schedules_of(value: Any) -> list[Scheduled]:
 
 @when(offers("options"))
 def check_options(plugin: Plugin) -> None:
-    """``options`` gives the value now of every scheduled parameter, as entries of torch's group, which starts with the first values."""
+    """``options`` gives the value now of every scheduled parameter, as entries of torch's group, which starts with the
+    first values.
+    """
     optimizer, asked = plugin.part.make(), []
 
     def now(value: Scheduled) -> float:
@@ -96,8 +102,14 @@ def check_options(plugin: Plugin) -> None:
     assert "lr" in options, "options has no lr"
     # by identity: schedules of one value are equal
     known = {id(schedule) for schedule in asked}
-    forgotten = [name for name, value in vars(optimizer).items() if any(id(schedule) not in known for schedule in schedules_of(value))]
-    assert not forgotten, f"options does not ask for the value of {', '.join(forgotten)} now: its schedule would have no effect"
+    forgotten = [
+        name
+        for name, value in vars(optimizer).items()
+        if any(id(schedule) not in known for schedule in schedules_of(value))
+    ]
+    assert not forgotten, (
+        f"options does not ask for the value of {', '.join(forgotten)} now: its schedule would have no effect"
+    )
     for group in make(plugin)[1].param_groups:
         for name, value in options.items():
             assert name in group, f"torch's parameter group has no entry {name!r}; it has {', '.join(sorted(group))}"
@@ -106,9 +118,11 @@ def check_options(plugin: Plugin) -> None:
 
 @when(offers("differentiable_step"))
 def check_differentiable_step_is_the_step(plugin: Plugin) -> None:
-    """Three differentiable steps end in the parameters and the state of three steps of the torch optimiser, to rounding.
+    """Three differentiable steps end in the parameters and the state of three steps of the torch optimiser, to
+    rounding.
 
-    What is passed in is left alone. So it is after a change of the rate, and from a state that the torch optimiser made.
+    What is passed in is left alone. So it is after a change of the rate, and from a state that the torch optimiser
+    made.
     """
     held, optimizer = make(plugin)
     group = optimizer.param_groups[0]
@@ -120,15 +134,21 @@ def check_differentiable_step_is_the_step(plugin: Plugin) -> None:
             states = [dict(optimizer.state.get(parameter, {})) for parameter in held]
             parameters = [parameter.detach().clone() for parameter in held]
         generator = torch.Generator().manual_seed(number)
-        gradients = [torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=generator)) for parameter in held]
+        gradients = [
+            torch.empty_like(parameter).copy_(torch.randn(parameter.shape, generator=generator)) for parameter in held
+        ]
         passed = [tensor.clone() for tensor in (*parameters, *gradients, *tensors_of(states))]
         new, after = plugin.part.make().differentiable_step(group, states, parameters, gradients)
         found = [*parameters, *gradients, *tensors_of(states)]
-        assert all(torch.equal(one, other) for one, other in zip(passed, found)), "differentiable_step changes what it is given"
+        assert all(torch.equal(one, other) for one, other in zip(passed, found)), (
+            "differentiable_step changes what it is given"
+        )
         parameters, states = new, after
         step(held, optimizer, 1, start=number)
         for one, other in zip(held, parameters):
-            assert torch.allclose(one, other, rtol=1e-5, atol=1e-6), f"after step {number + 1} another parameter than torch's"
+            assert torch.allclose(one, other, rtol=1e-5, atol=1e-6), (
+                f"after step {number + 1} another parameter than torch's"
+            )
         for one_state, other_state in zip([optimizer.state.get(parameter, {}) for parameter in held], states):
             for name, value in one_state.items():
                 if not isinstance(value, Tensor):  # torch keeps None for what it has not used yet
@@ -144,7 +164,9 @@ def tensors_of(states: list[dict[str, Tensor]]) -> list[Tensor]:
 
 @when(offers("differentiable_step"))
 def check_differentiable_step_has_a_gradient(plugin: Plugin) -> None:
-    """Two steps are differentiable in the first parameters and gradients, with finite values also where a gradient is 0."""
+    """Two steps are differentiable in the first parameters and gradients, with finite values also where a gradient is
+    0.
+    """
     held, optimizer = make(plugin)
     start = [parameter.detach().clone().requires_grad_() for parameter in held]
     slopes = [torch.where(parameter > 0, 0.5, 0.0).requires_grad_() for parameter in start]
@@ -152,9 +174,15 @@ def check_differentiable_step_has_a_gradient(plugin: Plugin) -> None:
     states: list[dict[str, Tensor]] = [{} for _ in held]
     for _ in range(2):
         gradients = [slope * (1 + parameter) for slope, parameter in zip(slopes, parameters)]
-        parameters, states = plugin.part.make().differentiable_step(optimizer.param_groups[0], states, parameters, gradients)
+        parameters, states = plugin.part.make().differentiable_step(
+            optimizer.param_groups[0], states, parameters, gradients
+        )
     total = torch.stack([parameter.square().sum() for parameter in parameters]).sum()
     found = torch.autograd.grad(total, [*start, *slopes], allow_unused=True)
-    assert all(grad is not None for grad in found), "the new parameters do not depend on the old ones or on the gradients"
-    assert all(bool(grad.isfinite().all()) for grad in found), "a gradient through the step is not finite where the gradient is 0"
+    assert all(grad is not None for grad in found), (
+        "the new parameters do not depend on the old ones or on the gradients"
+    )
+    assert all(bool(grad.isfinite().all()) for grad in found), (
+        "a gradient through the step is not finite where the gradient is 0"
+    )
     assert any(bool((grad != 0).any()) for grad in found[len(start) :]), "no gradient reaches the gradients"

@@ -75,14 +75,18 @@ def quick_problems(plugin: Plugin) -> list[str]:
 
 
 def parametrize_with_checks(
-    plugins: Sequence[str], *, expected_failures: Mapping[str, str] | None = None, examples: Examples | None = None,
+    plugins: Sequence[str],
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+    examples: Examples | None = None,
     modules: Iterable[Any] = (),
-) -> Any:  # fmt: skip
+) -> Any:
     """A pytest decorator: the test function takes ``plugin`` and ``check``, and calls ``check(plugin)``.
 
-    plugins: ``kind.name`` of each. expected_failures: ``check`` or ``kind.name:check`` -> why it fails; such a check has
-    to fail, with AssertionError, or the test does. examples: ``kind.name`` -> :class:`Example`, or a function of a folder
-    that returns one, for plugins that cannot be tried with their defaults alone. modules: uninstalled plugin modules.
+    plugins: ``kind.name`` of each. expected_failures: ``check`` or ``kind.name:check`` -> why it fails; such a check
+    has to fail, with AssertionError, or the test does. examples: ``kind.name`` -> :class:`Example`, or a function of a
+    folder that returns one, for plugins that cannot be tried with their defaults alone. modules: uninstalled plugin
+    modules.
 
     Raises:
         PluginError: for a plugin that cannot be loaded.
@@ -103,5 +107,7 @@ def parametrize_with_checks(
             cases.append(pytest.param(plugin, check, id=f"{qualified}-{name}", marks=marks))
     for wrong in sorted(set(reasons) - names):
         near = difflib.get_close_matches(wrong, names, n=1)
-        raise ValueError(f"expected_failures: there is no check {wrong!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise ValueError(
+            f"expected_failures: there is no check {wrong!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        )
     return pytest.mark.parametrize(("plugin", "check"), cases)

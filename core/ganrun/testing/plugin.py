@@ -31,7 +31,9 @@ Examples = Mapping[str, Example | Callable[[Path], Example]]
 class Plugin:
     """A plugin under test. ``example`` may be a function of a folder in which it writes the files it needs."""
 
-    def __init__(self, qualified: str, *, modules: Iterable[Any] = (), example: Example | Callable[[Path], Example] | None = None) -> None:
+    def __init__(
+        self, qualified: str, *, modules: Iterable[Any] = (), example: Example | Callable[[Path], Example] | None = None
+    ) -> None:
         self.qualified = qualified
         self.kind, _, self.name = qualified.partition(".")
         self.modules = tuple(modules)
@@ -116,7 +118,10 @@ class Plugin:
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
-        """The first small experiment that does not refuse the plugin, with the plugin in it. AssertionError if all do."""
+        """The first small experiment that does not refuse the plugin, with the plugin in it.
+
+        AssertionError if all do.
+        """
         from ganrun.testing.runs import build_run
 
         reasons = []
@@ -129,14 +134,19 @@ class Plugin:
             else:
                 return recipe
         told = "\n  ".join(dict.fromkeys(reasons))
-        raise AssertionError(f"every small experiment refuses {self}; hand one in that does not, as an Example(recipe=...):\n  {told}")
+        raise AssertionError(
+            f"every small experiment refuses {self}; hand one in that does not, as an Example(recipe=...):\n  {told}"
+        )
 
     def stages(self) -> Iterator[dict[str, Any]]:
         """Small experiments to try, the simplest first; then with each loss and each discriminator there is."""
         around = self.example.recipe
         if self.kind == "variant":  # with the networks of its own defaults, if they fit any of the small data sets
             for stage in STAGES.values():
-                yield {**{key: value for key, value in stage.items() if key not in ("generator", "discriminator")}, **around}
+                yield {
+                    **{key: value for key, value in stage.items() if key not in ("generator", "discriminator")},
+                    **around,
+                }
         for stage in STAGES.values():
             yield {**stage, **around}
         for kind in ("loss", "discriminator"):

@@ -41,7 +41,9 @@ def check_plugins(catalog: Catalog, kind: str | None = None) -> Iterator[tuple[E
 
 def problems_of(entry: Entry, component: Component) -> list[str]:
     """Every mistake found, one line each; empty if the plugin looks right."""
-    summary = [] if entry.summary else ["the module has no docstring; its first line is the summary that list-plugins shows"]
+    summary = (
+        [] if entry.summary else ["the module has no docstring; its first line is the summary that list-plugins shows"]
+    )
     return [*summary, *_hooks(component), *_parameters(component)]
 
 
@@ -61,9 +63,13 @@ def _hooks(component: Component) -> list[str]:
         where = f"{component.factory.__name__}.{name}"
         if name in called_by_core and name in events:
             if marked:
-                found.append(f"{where}: the core calls this method of a {component.kind} itself; take @hookimpl away, or it runs twice")
+                found.append(
+                    f"{where}: the core calls this method of a {component.kind} itself; take @hookimpl away, or it runs twice"
+                )
         elif name in events and not marked:
-            found.append(f"{where}: named like an event but not marked @hookimpl, so it is never called; mark or rename it")
+            found.append(
+                f"{where}: named like an event but not marked @hookimpl, so it is never called; mark or rename it"
+            )
         elif marked and name not in events:
             near = difflib.get_close_matches(name, events, n=1)
             found.append(f"{where}: no event is called {name}" + (f'; did you mean "{near[0]}"?' if near else ""))
@@ -99,7 +105,9 @@ def _parameters(component: Component) -> list[str]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             found.append(f"{factory.__name__}: *args and **kwargs hide parameters from recipes; name each")
         elif parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in hints:
-            found.append(f"{factory.__name__}: parameter {parameter.name} has no type; give it one, such as {parameter.name}: float = 1.0")
+            found.append(
+                f"{factory.__name__}: parameter {parameter.name} has no type; give it one, such as {parameter.name}: float = 1.0"
+            )
     return found or _model(factory)
 
 

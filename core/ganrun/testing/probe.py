@@ -33,10 +33,14 @@ class Probe:
         own = {id(parameter) for parameter in moving(turn)}
         for player, parameters in turn.engine.parameters.items():
             if any(p.grad is not None and id(p) not in own for p in parameters):
-                self.problems.append(f"in the turn {turn.phase.name} of {turn.player}, parameters of {player} got a gradient")
+                self.problems.append(
+                    f"in the turn {turn.phase.name} of {turn.player}, parameters of {player} got a gradient"
+                )
         for name, term in turn.terms.items():
             if not bool(term.value.isfinite().all()):
-                self.problems.append(f"step {turn.step}: the term {name} of {turn.phase.name} is {float(term.value.detach())}")
+                self.problems.append(
+                    f"step {turn.step}: the term {name} of {turn.phase.name} is {float(term.value.detach())}"
+                )
 
     @hookimpl(trylast=True)
     def updated(self, turn: Turn) -> None:

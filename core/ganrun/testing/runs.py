@@ -60,7 +60,11 @@ def trained(plugin: Plugin, recipe: Mapping[str, Any], count: int) -> Run:
 def weights(run: Run) -> dict[str, Tensor]:
     """Every tensor of every network, by name; what stands behind a parametrised ``weight`` is called ``weight``."""
     states = {name: module.state_dict() for name, module in run.engine.modules.items()}
-    return {f"{name}.{plain_name(key)}": value.detach().clone() for name, state in states.items() for key, value in state.items()}
+    return {
+        f"{name}.{plain_name(key)}": value.detach().clone()
+        for name, state in states.items()
+        for key, value in state.items()
+    }
 
 
 def plain_name(key: str) -> str:
@@ -104,7 +108,9 @@ def written_and_read(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def assert_resumes(plugin: Plugin, recipe: Mapping[str, Any], before: int, after: int) -> None:
-    """A run that is stopped, written, read and continued ends in the bits of one that was never stopped; and so does one that goes back."""
+    """A run that is stopped, written, read and continued ends in the bits of one that was never stopped; and so does
+    one that goes back.
+    """
     straight = trained(plugin, recipe, before + after)
     whole, made = weights(straight), samples(straight)
     stopped = trained(plugin, recipe, before)
@@ -113,16 +119,22 @@ def assert_resumes(plugin: Plugin, recipe: Mapping[str, Any], before: int, after
     resumed.load_state_dict(written_and_read(stopped.state_dict()))
     steps(resumed, after)
     different = first_difference(whole, weights(resumed)) or first_difference(made, samples(resumed))
-    assert not different, f"resumed after {before} steps, {different} is not what it is without the stop; is all state in state_dict?"
+    assert not different, (
+        f"resumed after {before} steps, {different} is not what it is without the stop; is all state in state_dict?"
+    )
     straight.load_state_dict(state)
     steps(straight, after)
     different = first_difference(whole, weights(straight)) or first_difference(made, samples(straight))
-    assert not different, f"gone back to step {before}, {different} is not what it was; does load_state_dict put back a state into an object in use?"
+    assert not different, (
+        f"gone back to step {before}, {different} is not what it was; does load_state_dict put back a state into an object in use?"
+    )
 
 
 def assert_sound(run: Run) -> None:
     """What the probe of a run found, and its last terms."""
     problems = probe_of(run).problems
     assert not problems, "; ".join(problems[:3])
-    broken = [name for name, value in weights(run).items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    broken = [
+        name for name, value in weights(run).items() if value.is_floating_point() and not bool(value.isfinite().all())
+    ]
     assert not broken, f"{broken[0]} is not finite after {run.step} steps"

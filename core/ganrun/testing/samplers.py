@@ -33,7 +33,9 @@ def check_depends_on_the_key_alone(plugin: Plugin) -> None:
     torch.randn(7)
     sampler = plugin.part.make()
     other = sampler.sample(Draws(("check", 1)), "z", 6, space)
-    assert torch.equal(first, sampler.sample(Draws(("check", 0)), "z", 6, space)), "it draws from something else than its draws"
+    assert torch.equal(first, sampler.sample(Draws(("check", 0)), "z", 6, space)), (
+        "it draws from something else than its draws"
+    )
     assert not torch.equal(first, other), "another key gives the same latents"
 
 
@@ -42,7 +44,9 @@ def check_processes_share_one_draw(plugin: Plugin) -> None:
     for space in SPACES:
         whole = plugin.part.make().sample(Draws(("check",)), "z", 8, space)
         halves = [plugin.part.make().sample(Draws(("check",), part, 2), "z", 4, space) for part in range(2)]
-        assert torch.equal(whole, torch.cat(halves)), "the rows of two processes are not those of one: draw with `draws`, row by row"
+        assert torch.equal(whole, torch.cat(halves)), (
+            "the rows of two processes are not those of one: draw with `draws`, row by row"
+        )
 
 
 def check_a_purpose_used_twice_differs(plugin: Plugin) -> None:
@@ -53,11 +57,15 @@ def check_a_purpose_used_twice_differs(plugin: Plugin) -> None:
 
 @when(draws_labels)
 def check_labels(plugin: Plugin) -> None:
-    """``labels``: n rows of the space's shape, int64 from 0 to classes - 1, of the key alone, row by row as one process draws them."""
+    """``labels``: n rows of the space's shape, int64 from 0 to classes - 1, of the key alone, row by row as one process
+    draws them.
+    """
     for space in LABELS:
         found = plugin.part.make().labels(Draws(("check",)), "label", 8, space)
         assert tuple(found.shape) == (8, *space.shape), f"{space}: {tuple(found.shape)} instead of {(8, *space.shape)}"
         assert found.dtype == torch.int64, f"labels are int64, not {found.dtype}"
         assert 0 <= int(found.min()) <= int(found.max()) < space.classes, "labels outside 0..classes - 1"
         halves = [plugin.part.make().labels(Draws(("check",), part, 2), "label", 4, space) for part in range(2)]
-        assert torch.equal(found, torch.cat(halves)), "the rows of two processes are not those of one: draw with `draws`, row by row"
+        assert torch.equal(found, torch.cat(halves)), (
+            "the rows of two processes are not those of one: draw with `draws`, row by row"
+        )

@@ -67,7 +67,9 @@ def check_strength_is_declared(plugin: Plugin) -> None:
     assert hasattr(plugin.factory, "strength"), missing
     names = parameters.fields_of(parameters.parameter_model(plugin.factory))
     strength = plugin.factory.strength
-    assert strength in names or (not strength and hasattr(plugin.factory, "restructures")), f"strength {strength!r} is no parameter of it"
+    assert strength in names or (not strength and hasattr(plugin.factory, "restructures")), (
+        f"strength {strength!r} is no parameter of it"
+    )
 
 
 @when(has_plain_run)
@@ -75,7 +77,9 @@ def check_strength_zero_changes_nothing(plugin: Plugin) -> None:
     """Turned off, the trick leaves weights and samples as they are without it, bit for bit."""
     with_it, without = trained(plugin, off(plugin), STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
     plain = weights(without)
-    different = first_difference(plain, common(plain, weights(with_it))) or first_difference(samples(without), samples(with_it))
+    different = first_difference(plain, common(plain, weights(with_it))) or first_difference(
+        samples(without), samples(with_it)
+    )
     assert not different, f"at {neutral(plugin)} the run is not that without the trick: {different} differs"
 
 
@@ -87,7 +91,9 @@ def check_strength_zero_is_the_run_of_that_structure(plugin: Plugin) -> None:
     part = recipe.tricks[-1]
     part.component = replace(part.component, factory=bare(plugin.factory))
     without = steps(build_run(plugin, recipe), STEPS)
-    different = first_difference(weights(without), weights(with_it)) or first_difference(samples(without), samples(with_it))
+    different = first_difference(weights(without), weights(with_it)) or first_difference(
+        samples(without), samples(with_it)
+    )
     assert not different, f"at {neutral(plugin)} the run is not that of its structure: {different} differs"
 
 
@@ -96,11 +102,15 @@ def check_strength_zero_runs_the_code(plugin: Plugin) -> None:
     """Turned off, the trick draws what it draws otherwise: no early return makes the identity hold."""
     off_run = trained(plugin, probed(off(plugin)), STEPS)
     on_run = trained(plugin, probed(plugin.recipe), STEPS)
-    assert probe_of(off_run).draws == probe_of(on_run).draws, f"at {neutral(plugin)} other random numbers are drawn than at the default"
+    assert probe_of(off_run).draws == probe_of(on_run).draws, (
+        f"at {neutral(plugin)} other random numbers are drawn than at the default"
+    )
 
 
 def check_default_strength_changes_something(plugin: Plugin) -> None:
-    """At its default strength the trick changes the weights, or, if it listens to ``sample`` or ``sampling``, what is sampled."""
+    """At its default strength the trick changes the weights, or, if it listens to ``sample`` or ``sampling``, what is
+    sampled.
+    """
     with_it, without = trained(plugin, plugin.recipe, STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
     changed = bool(first_difference(weights(without), weights(with_it)))
     if not changed and {"sample", "sampling"} & set(events_of(plugin.factory)):

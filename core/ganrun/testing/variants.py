@@ -25,7 +25,9 @@ def outline(description: Description) -> list[Any]:
 
 def check_defaults_are_a_recipe(plugin: Plugin) -> None:
     """``defaults`` is a fragment of a recipe, valid as it stands."""
-    assert isinstance(getattr(plugin.factory, "defaults", None), dict), "no defaults: the recipe fragment of the paper's choices"
+    assert isinstance(getattr(plugin.factory, "defaults", None), dict), (
+        "no defaults: the recipe fragment of the paper's choices"
+    )
     assert "dataset" not in plugin.factory.defaults, "a variant has no data set of its own: leave `dataset` to recipes"
     plugin.load({"variant": plugin.put({})["variant"], "dataset": plugin.recipe["dataset"], "train": {"steps": 1}})
 
@@ -50,7 +52,9 @@ def check_description_fits_together(plugin: Plugin) -> None:
     names = [phase.name for phase in description.phases]
     assert len(set(names)) == len(names), "two phases of one name: readers and draws are keyed by it"
     for game in description.games:
-        assert game.discriminator in description.networks, f"game {game.name}: no network is called {game.discriminator}"
+        assert game.discriminator in description.networks, (
+            f"game {game.name}: no network is called {game.discriminator}"
+        )
         named = {game.player, *game.against, *game.watchers}
         assert named <= set(players), f"game {game.name}: unknown players {sorted(named - set(players))}"
     unknown = set(description.outputs) - set(experiment.dataset.spaces)
@@ -73,7 +77,9 @@ def check_makes_its_outputs(plugin: Plugin) -> None:
     made = samples(run, 4)
     for name in run.experiment.description.outputs:
         space = run.experiment.dataset.spaces[name]
-        assert tuple(made[name].shape) == (4, *space.shape), f"{name}: {tuple(made[name].shape)} instead of {(4, *space.shape)}"
+        assert tuple(made[name].shape) == (4, *space.shape), (
+            f"{name}: {tuple(made[name].shape)} instead of {(4, *space.shape)}"
+        )
         if space.kind == "image":
             assert float(made[name].abs().max()) <= 1, f"{name} leaves [-1, 1]"
 
@@ -81,14 +87,22 @@ def check_makes_its_outputs(plugin: Plugin) -> None:
 def check_codes_are_latents(plugin: Plugin) -> None:
     """Every entry of ``codes`` is a latent of that space; labels are within their classes."""
     run = build_run(plugin, plugin.recipe)
-    real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces} if run.experiment.description.conditional else None
+    real = (
+        {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces}
+        if run.experiment.description.conditional
+        else None
+    )
     with settings_of_torch(run.recipe):
         latents = run.studio.turn(4, real=real).latents
     for name, space in run.experiment.description.codes.items():
         assert name in latents, f"the code {name!r} is no latent: `sample` draws {', '.join(latents) or 'none'}"
-        assert tuple(latents[name].shape) == (4, *space.shape), f"{name}: {tuple(latents[name].shape)} instead of {(4, *space.shape)}"
+        assert tuple(latents[name].shape) == (4, *space.shape), (
+            f"{name}: {tuple(latents[name].shape)} instead of {(4, *space.shape)}"
+        )
         if space.kind == "labels":
-            assert int(latents[name].min()) >= 0 and int(latents[name].max()) < space.classes, f"{name}: a label that is none of {space.classes}"
+            assert int(latents[name].min()) >= 0 and int(latents[name].max()) < space.classes, (
+                f"{name}: a label that is none of {space.classes}"
+            )
 
 
 def check_infers_what_it_says(plugin: Plugin) -> None:
@@ -97,7 +111,11 @@ def check_infers_what_it_says(plugin: Plugin) -> None:
     for name, space in run.experiment.description.infers.items():
         with settings_of_torch(run.recipe):
             found = run.evaluation.inferred(name, n=4)
-        row = (*space.shape, space.classes) if space.kind == "labels" and not (space.shape and space.classes == 2) else space.shape
+        row = (
+            (*space.shape, space.classes)
+            if space.kind == "labels" and not (space.shape and space.classes == 2)
+            else space.shape
+        )
         assert tuple(found.shape) == (4, *row), f"{name}: {tuple(found.shape)} instead of {(4, *row)}"
         assert bool(found.isfinite().all()), f"{name}: values that are not finite"
 

@@ -45,7 +45,7 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     clock = make_clock(recipe, dataset, processes)
     experiment = Experiment(
         recipe, dataset, processes, clock, variant, loss, sampler, tricks, evaluators, observers, hooks, description
-    )  # fmt: skip
+    )
     labels = {id(c): label(part) for part, c in zip((*recipe.tricks, *recipe.observers), (*tricks, *observers))}
     labels |= {id(c): label(part.part) for part, c in zip(recipe.evaluators, evaluators)}
     labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}
@@ -118,13 +118,22 @@ def check_size(experiment: Experiment) -> list[Refused]:
 
 
 def check_loss(experiment: Experiment) -> list[Refused]:
-    """Refuse games without a loss, and a loss on several logits where a game makes one of all outputs. Warn of one without a game."""
+    """Refuse games without a loss, and a loss on several logits where a game makes one of all outputs.
+
+    Warn of one without a game.
+    """
     loss, games = experiment.loss, experiment.games
     if loss is not None and not games:
         why = f"{label(experiment.recipe.variant)} plays no game, so nothing asks for it, and it changes nothing"
         experiment.warnings.append(Refused(label(experiment.recipe.loss), why, "leave `loss` out"))
     if games and loss is None:
-        return [Refused(label(experiment.recipe.variant), "it plays a game, and nothing says what the two sides minimise", "add `loss: NAME`")]
+        return [
+            Refused(
+                label(experiment.recipe.variant),
+                "it plays a game, and nothing says what the two sides minimise",
+                "add `loss: NAME`",
+            )
+        ]
     made = next((game for game in games if game.logits is not None), None)
     wanted = getattr(loss, "logits", 1)
     if made is None or wanted == 1:
@@ -140,12 +149,20 @@ def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
     for kind in ("generator", "discriminator", "encoder"):
         unused: Part | None = getattr(experiment.recipe, kind)
         if unused is not None and kind not in asked_for:
-            why = f"{label(experiment.recipe.variant)} asks for no {kind}, so none is built of it, and it changes nothing"
+            why = (
+                f"{label(experiment.recipe.variant)} asks for no {kind}, so none is built of it, and it changes nothing"
+            )
             experiment.warnings.append(Refused(f"{kind} {unused.name}", why, f"leave `{kind}` out"))
     for name, network in experiment.description.networks.items():
         part: Part | None = getattr(experiment.recipe, network.kind)
         if part is None:
-            refusals.append(Refused(label(experiment.recipe.variant), f"it needs {'an' if network.kind[0] in 'aeiou' else 'a'} {network.kind}", f"add `{network.kind}: NAME`"))
+            refusals.append(
+                Refused(
+                    label(experiment.recipe.variant),
+                    f"it needs {'an' if network.kind[0] in 'aeiou' else 'a'} {network.kind}",
+                    f"add `{network.kind}: NAME`",
+                )
+            )
             continue
         factory, interface = part.component.factory, network.interface
         for verb, space in (("takes", interface.takes), ("makes", interface.makes)):
@@ -188,16 +205,23 @@ def init_of(experiment: Experiment, module: str) -> Any:
 def set_players(experiment: Experiment) -> list[Refused]:
     """Give each player its optimiser and its updates per step, and refuse settings of players that do not exist."""
     recipe, players = experiment.recipe, experiment.players
-    known = {*players, *getattr(experiment.variant, "defaults", {}).get("players", {})}  # a variant may have a player for some data only
+    known = {
+        *players,
+        *getattr(experiment.variant, "defaults", {}).get("players", {}),
+    }  # a variant may have a player for some data only
     refusals = [
-        Refused(f"players.{name}", f"{label(recipe.variant)} has no such player", f"its players are {', '.join(players)}")
+        Refused(
+            f"players.{name}", f"{label(recipe.variant)} has no such player", f"its players are {', '.join(players)}"
+        )
         for name in recipe.players
         if name not in known
     ]
     for name in players:
         settings = recipe.players.get(name)
         if settings is None:
-            refusals.append(Refused(f"players.{name}", "it has no optimiser", f"add `players: {{{name}: {{optimizer: adam}}}}`"))
+            refusals.append(
+                Refused(f"players.{name}", "it has no optimiser", f"add `players: {{{name}: {{optimizer: adam}}}}`")
+            )
             continue
         experiment.optimizers[name] = next(iter(make_parts([settings.optimizer], refusals)), None)
         for phase in experiment.phases:
@@ -210,7 +234,13 @@ def set_players(experiment: Experiment) -> list[Refused]:
     for first, second in zip(experiment.phases, experiment.phases[1:]):
         if first.together and first.together == second.together and first.repeats != second.repeats:
             why = f"phases {first.name} and {second.name} are one move, so their players are updated equally often"
-            refusals.append(Refused(f"players.{second.player}.updates", why, f"set updates of {first.player} and {second.player} to one number"))
+            refusals.append(
+                Refused(
+                    f"players.{second.player}.updates",
+                    why,
+                    f"set updates of {first.player} and {second.player} to one number",
+                )
+            )
     return refusals
 
 
@@ -223,21 +253,31 @@ def check_batch_statistics(experiment: Experiment) -> list[Refused]:
             continue
         if train.accumulate > 1:
             why = "BatchNorm takes mean and variance from one micro-batch, not from the whole batch of a step"
-            experiment.warnings.append(Refused(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate"))
+            experiment.warnings.append(
+                Refused(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate")
+            )
         if train.batch_size // network.interface.pack == 1 and _normalises_single_numbers(module, network.interface):
             why = "a forward of it sees one row, in which BatchNorm finds one number a channel: minus its own mean that is 0, always"
-            refusals.append(Refused(f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`"))
+            refusals.append(
+                Refused(f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`")
+            )
     return refusals
 
 
 def _normalises_single_numbers(module: nn.Module, interface: Any) -> bool:
-    """Whether a BatchNorm of a network sees one number a channel in a row. Found by running a copy of it on the meta device."""
+    """Whether a BatchNorm of a network sees one number a channel in a row.
+
+    Found by running a copy of it on the meta device.
+    """
     found: list[bool] = []
     twin = copy.deepcopy(module).to("meta").eval()
     for layer in twin.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.register_forward_pre_hook(lambda layer, args: found.append(args[0].shape[2:].numel() == 1))
     dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
-    with contextlib.suppress(RuntimeError), torch.no_grad():  # of a network that does not run on shapes alone we know nothing
+    with (
+        contextlib.suppress(RuntimeError),
+        torch.no_grad(),
+    ):  # of a network that does not run on shapes alone we know nothing
         twin(*example_inputs(interface, 1, dtype=dtype))
     return any(found)

@@ -50,7 +50,9 @@ def flatten(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
         return {"$float": repr(tree)}
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
-    raise TypeError(f"{path or 'the state'} holds a {type(tree).__name__}, which a checkpoint cannot keep; use tensors, numbers and strings")
+    raise TypeError(
+        f"{path or 'the state'} holds a {type(tree).__name__}, which a checkpoint cannot keep; use tensors, numbers and strings"
+    )
 
 
 def unflatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
@@ -129,7 +131,9 @@ def verify(path: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text())
         expected = manifest["files"]
         if manifest["format"] != FORMAT:
-            raise CheckpointError(f"{path} has checkpoint format {manifest['format']}, but this ganrun reads format {FORMAT}")
+            raise CheckpointError(
+                f"{path} has checkpoint format {manifest['format']}, but this ganrun reads format {FORMAT}"
+            )
         for name in FILES:
             if _fingerprint(path / name) != expected[name]:
                 raise CheckpointError(f"{path / name} is damaged: its size or SHA-256 is not what was written")
@@ -160,7 +164,14 @@ def newest_intact(folder: Path) -> tuple[Path, int, dict[str, Any], list[str]]:
             return path, *read(path), damaged
         except CheckpointError as error:
             damaged.append(str(error))
-    raise CheckpointError("\n".join([f"{folder} holds no checkpoint that can be read; only a new training, with --overwrite, gives one", *damaged]))
+    raise CheckpointError(
+        "\n".join(
+            [
+                f"{folder} holds no checkpoint that can be read; only a new training, with --overwrite, gives one",
+                *damaged,
+            ]
+        )
+    )
 
 
 def newest_verified(folder: Path, up_to: int) -> int | None:
@@ -205,7 +216,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -
     restored = {}
     for number, entries in state["state"].items():
         parameter = parameters[int(number)]
-        restored[int(number)] = {name: _like(value, parameter) if isinstance(value, Tensor) else value for name, value in entries.items()}
+        restored[int(number)] = {
+            name: _like(value, parameter) if isinstance(value, Tensor) else value for name, value in entries.items()
+        }
     optimizer.load_state_dict({"state": restored, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

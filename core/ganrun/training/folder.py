@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from ganrun.training.run import Run
 
 # The last two go last: while both are there, the folder holds a run.
-OURS = ("checkpoints", "metrics.jsonl", "evaluations.jsonl", "evaluations", "health.jsonl", "samples", "tracker", "recipe.yaml", "versions.json")
+OURS = (
+    "checkpoints",
+    "metrics.jsonl",
+    "evaluations.jsonl",
+    "evaluations",
+    "health.jsonl",
+    "samples",
+    "tracker",
+    "recipe.yaml",
+    "versions.json",
+)
 
 
 class Folder:
@@ -46,14 +56,20 @@ class Folder:
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._lock = (self.path / ".lock").open("w")
             except OSError as error:
-                raise UserError(f"{self.path} cannot be made or written: {error.strerror or error}; give another --output folder") from error
+                raise UserError(
+                    f"{self.path} cannot be made or written: {error.strerror or error}; give another --output folder"
+                ) from error
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise UserError(f"another process is writing {self.path}; wait for it, or give another --output") from error
+                raise UserError(
+                    f"another process is writing {self.path}; wait for it, or give another --output"
+                ) from error
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._lock is not None:
             if [path.name for path in self.path.iterdir()] == [".lock"]:  # nothing was written: leave nothing behind
                 shutil.rmtree(self.path) if self._made else (self.path / ".lock").unlink()
@@ -68,11 +84,15 @@ class Folder:
     def check(self, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> None:
         """Refuse to start over a run, to resume none, or to resume another experiment."""
         if not self.holds_run and (self.path / "recipe.yaml").exists():
-            raise UserError(f"{self.path / 'recipe.yaml'} is no run's, and a run here would write over it; give another --output folder")
+            raise UserError(
+                f"{self.path / 'recipe.yaml'} is no run's, and a run here would write over it; give another --output folder"
+            )
         if resume and not self.holds_run:
             raise UserError(f"{self.path} holds no run to resume; leave out --resume to start one")
         if self.holds_run and not (resume or overwrite):
-            raise UserError(f"{self.path} holds a run; go on with it with --resume, replace it with --overwrite, or give another --output")
+            raise UserError(
+                f"{self.path} holds a run; go on with it with --resume, replace it with --overwrite, or give another --output"
+            )
         if resume and not force:
             check_plugins(self.path, recipe, catalog)
             before = load_recipe(self.path / "recipe.yaml", catalog=catalog).resolved
@@ -145,7 +165,10 @@ def check_plugins(folder: Path, recipe: Recipe, catalog: Catalog) -> None:
                 "bring the old one back, start anew with another --output, or add --force to go on all the same"
             )
         if before.get("version") != now.get("version"):
-            print(f"warning: {name} was of {_said(before)} when this run was started, and is of {_said(now)} now", flush=True)
+            print(
+                f"warning: {name} was of {_said(before)} when this run was started, and is of {_said(now)} now",
+                flush=True,
+            )
 
 
 def _said(provenance: dict[str, Any]) -> str:
@@ -159,7 +182,9 @@ def versions(run: Run) -> dict[str, Any]:
     libraries = ("ganrun", "torch", "torchvision", "accelerate", "pluggy", "pydantic", "safetensors", "numpy")
     device = run.processes.device
     return {
-        "plugins": {f"{part.kind}.{part.name}": run.catalog.provenance(part.kind, part.name) for part in run.recipe.parts()},
+        "plugins": {
+            f"{part.kind}.{part.name}": run.catalog.provenance(part.kind, part.name) for part in run.recipe.parts()
+        },
         "libraries": {name: metadata.version(name) for name in libraries},
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -173,7 +198,9 @@ def versions(run: Run) -> dict[str, Any]:
 
 
 def description_of(dataset: Any) -> dict[str, Any]:
-    """What a run keeps of its data set, so that it can be opened without it: see :class:`ganrun.inference.trained.KeptData`."""
+    """What a run keeps of its data set, so that it can be opened without it: see
+    :class:`ganrun.inference.trained.KeptData`.
+    """
     return {
         "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
         "items": len(dataset),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
     from ganrun.training.run import Run
 
-# The names that shipped tricks use in ``remedies``. Others may use more: a name that is not here is looked up just the same.
+# The names that shipped tricks use in ``remedies``. Others may use more: a name that is not here is looked up just the
+# same.
 PROBLEMS = {
     "mode-collapse": "the samples are all alike, or of few kinds",
     "missing-diversity": "the samples differ less than the data",
@@ -44,8 +45,9 @@ def knows(problem: str) -> bool:
 def remedies_for(run: Run, problem: str) -> list[str]:
     """Names of installed tricks that could be added to this run's recipe, with their defaults, against a problem.
 
-    Each was built together with the recipe on torch's meta device: none that is refused, needs parameters, is broken, or
-    is in the recipe already. Those that bring no new warning come first; each group is sorted by name. The run is left alone.
+    Each was built together with the recipe on torch's meta device: none that is refused, needs parameters, is broken,
+    or is in the recipe already. Those that bring no new warning come first; each group is sorted by name. The run is
+    left alone.
     """
     with undisturbed(run):
         before = tried(run, run.recipe)
@@ -88,10 +90,14 @@ def tried(run: Run, recipe: Recipe) -> Experiment | None:
     Evaluators and observers are not made again, which could load large networks; those of the run say what they stand.
     """
     try:
-        experiment = build(replace(recipe, evaluators=[], observers=[]), run.experiment.dataset, run.processes, meta=True)
+        experiment = build(
+            replace(recipe, evaluators=[], observers=[]), run.experiment.dataset, run.processes, meta=True
+        )
         watching = replace(experiment, evaluators=run.experiment.evaluators, observers=run.experiment.observers)
         return None if check_capabilities(watching, {}) else watching
-    except Exception:  # refused; or a stranger's plugin raised anything else, which must not end the run that asks for help
+    except (
+        Exception
+    ):  # refused; or a stranger's plugin raised anything else, which must not end the run that asks for help
         return None
 
 

@@ -24,9 +24,10 @@ class Wish:
 class Rollback:
     """Keeps what was asked until all processes know of it, and does it between two steps.
 
-    Going back restores everything that a checkpoint holds. The number of the attempt, which is part of every random key,
-    becomes one that was never used, so that the failure is not replayed, and the checkpoint is written anew with it: a run
-    that is killed and resumed goes the new way, too.
+    Going back restores everything that a checkpoint holds. The number of the attempt, which is part of every random
+    key,
+    becomes one that was never used, so that the failure is not replayed, and the checkpoint is written anew with it: a
+    run that is killed and resumed goes the new way, too.
     """
 
     def __init__(self, run: Run) -> None:
@@ -35,7 +36,10 @@ class Rollback:
         self._agreement = Agreement(run.processes)
 
     def ask(self, reason: str, before: int | None) -> bool:
-        """Wish for the newest intact checkpoint up to a step (default: any earlier one). Of two wishes the one further back counts."""
+        """Wish for the newest intact checkpoint up to a step (default: any earlier one).
+
+        Of two wishes the one further back counts.
+        """
         if self.run.folder is None:
             return False
         up_to = self.run.step - 1 if before is None else before
@@ -47,7 +51,10 @@ class Rollback:
         return True
 
     def after_step(self, *, at_once: bool) -> None:
-        """Go back if any process wishes to. ``at_once``: this is the last chance; else it may take a second until all know."""
+        """Go back if any process wishes to.
+
+        ``at_once``: this is the last chance; else it may take a second until all know.
+        """
         if not self._agreement.any(self.run.step, self.wish is not None, at_once=at_once):
             return
         run = self.run

@@ -30,7 +30,8 @@ from ganrun.training.torch_settings import settings_of_torch
 
 
 class Run:
-    """One training run. It is the payload of the run-level events. ``data`` stands in for the train split of a run that is not trained.
+    """One training run. It is the payload of the run-level events. ``data`` stands in for the train split of a run that
+    is not trained.
 
     recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
     experiment, engine, studio, evaluation: the built parts. scores: the latest of each evaluator. attempt: part of
@@ -50,9 +51,14 @@ class Run:
         self.engine = Engine(self.experiment)
         self.studio = Studio(self.engine)
         self.evaluation = Evaluation(
-            Generated(self.studio, self.dataset, recipe.train.seed), self.dataset, data_cache(), seed=recipe.train.seed, folder=folder,
-            base=recipe.base, processes=self.processes,
-        )  # fmt: skip
+            Generated(self.studio, self.dataset, recipe.train.seed),
+            self.dataset,
+            data_cache(),
+            seed=recipe.train.seed,
+            folder=folder,
+            base=recipe.base,
+            processes=self.processes,
+        )
         self.step = 0
         self.steps = self.experiment.clock.total
         self.scores: dict[str, float] = {}
@@ -81,18 +87,23 @@ class Run:
 
     def metrics(self) -> dict[str, float]:
         """``phase/term`` -> value in the latest turn of each phase. Waits for the device: call it on a stride."""
-        return {f"{phase}/{name}": float(value) for phase, terms in self.engine.terms.items() for name, value in terms.items()}
+        return {
+            f"{phase}/{name}": float(value)
+            for phase, terms in self.engine.terms.items()
+            for name, value in terms.items()
+        }
 
     def stop(self, reason: str) -> None:
         """End the run after this step."""
         self._stop = self._stop or reason
 
     def roll_back(self, reason: str, *, before: int | None = None) -> bool:
-        """Go back, after this step, to the newest intact checkpoint of a step up to ``before`` (default: any earlier one).
+        """Go back, after this step, to the newest intact checkpoint of a step up to ``before`` (default: any earlier
+        one).
 
-        The next steps draw other numbers and read the data in another order, as a new attempt. What was written of later
-        steps is removed, and the event ``rolled_back`` follows. All processes call it alike, or the main one alone; several
-        processes may take a few more steps until all know.
+        The next steps draw other numbers and read the data in another order, as a new attempt. What was written of
+        later steps is removed, and the event ``rolled_back`` follows. All processes call it alike, or the main one
+        alone; several processes may take a few more steps until all know.
 
         Returns:
             False if there is no such checkpoint. Nothing happens then, and the caller decides, such as to stop.
@@ -102,7 +113,10 @@ class Run:
     # --- the loop -------------------------------------------------------------------------------------------
 
     def train(self) -> str:
-        """Train to the end, or until asked to stop. Returns ``finished`` or ``interrupted`` (or a reason given to stop)."""
+        """Train to the end, or until asked to stop.
+
+        Returns ``finished`` or ``interrupted`` (or a reason given to stop).
+        """
         hooks: Any = self.experiment.hooks
         reason = "failed"
         with signals(self.stop, speak=self.is_main):
@@ -140,7 +154,10 @@ class Run:
 
     @contextmanager
     def _saved_if_it_fails(self) -> Iterator[None]:
-        """Save the run where an evaluator fails: the step it scores is whole. With several processes saving takes all of them."""
+        """Save the run where an evaluator fails: the step it scores is whole.
+
+        With several processes saving takes all of them.
+        """
         try:
             yield
         except Exception:
@@ -162,15 +179,21 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs: a tree of tensors and plain values. Collective."""
         components = {
-            name: component.state_dict() for name, component in self.experiment.components().items() if hasattr(component, "state_dict")
+            name: component.state_dict()
+            for name, component in self.experiment.components().items()
+            if hasattr(component, "state_dict")
         }
         modules, alone = self.experiment.modules, self.processes.world == 1
-        buffers = {} if alone else {name: {key: b.clone() for key, b in module.named_buffers()} for name, module in modules.items()}
+        buffers = (
+            {}
+            if alone
+            else {name: {key: b.clone() for key, b in module.named_buffers()} for name, module in modules.items()}
+        )
         with self.processes.averaged_buffers(modules.values()):
             networks = {
                 name: {key: tensor if alone else tensor.clone() for key, tensor in module.state_dict().items()}
                 for name, module in modules.items()
-            }  # fmt: skip
+            }
         return {
             "step": self.step,
             "steps": self.steps,
@@ -219,12 +242,20 @@ def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tens
             module.load_state_dict(modules[name])
         except (KeyError, RuntimeError) as error:
             line = str(error).splitlines()[-1].strip()
-            raise checkpoint.CheckpointError(f"network {name} does not fit the checkpoint: {line}; were its parameters changed?") from error
+            raise checkpoint.CheckpointError(
+                f"network {name} does not fit the checkpoint: {line}; were its parameters changed?"
+            ) from error
 
 
 def train(
-    recipe: Recipe, catalog: Catalog, folder: Path, *, resume: bool = False, overwrite: bool = False, force: bool = False
-) -> Run:  # fmt: skip
+    recipe: Recipe,
+    catalog: Catalog,
+    folder: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    force: bool = False,
+) -> Run:
     """Train a recipe in a folder, from the start or from its newest intact checkpoint. Returns the ended run.
 
     Raises:
@@ -265,7 +296,10 @@ def go_on(run: Run, folder: Path, *, force: bool) -> None:
         for line in damaged:
             print(f"warning: {line}; an older one is used", flush=True)
         if state["threads"] != torch.get_num_threads():
-            print(f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise", flush=True)
+            print(
+                f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise",
+                flush=True,
+            )
 
 
 def start_from(run: Run, other: Path) -> None:
@@ -275,5 +309,3 @@ def start_from(run: Run, other: Path) -> None:
         raise UserError(f"init: {other} is neither a run's folder nor a checkpoint")
     state = checkpoint.read(source)[1] if source else checkpoint.newest_intact(other / "checkpoints")[2]
     load_modules(run.experiment, state["modules"])
-
-

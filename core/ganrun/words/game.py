@@ -29,7 +29,10 @@ Side = Literal["discriminator", "generator", "watcher"]
 
 @dataclass
 class Network:
-    """A network the variant asks for. ``kind`` is the recipe key that fills it: ``generator``, ``discriminator`` or ``encoder``."""
+    """A network the variant asks for.
+
+    ``kind`` is the recipe key that fills it: ``generator``, ``discriminator`` or ``encoder``.
+    """
 
     kind: str
     interface: Interface
@@ -52,9 +55,10 @@ class Phase:
     """An entry of the schedule: one move of one player.
 
     It is due every ``every`` steps, and if ``when(step)`` holds; it happens ``repeats`` times. Neighbouring phases
-    with one ``together`` name take all their gradients before the first optimiser step. ``games`` names the games that are
-    played, None is all of the player's; in a phase of none, such as pretraining, there are the variant's terms alone. A phase
-    with ``terms`` is a regularisation phase: it carries its own terms, weighted by ``every``, and no game is played in it.
+    with one ``together`` name take all their gradients before the first optimiser step. ``games`` names the games that
+    are played, None is all of the player's; in a phase of none, such as pretraining, there are the variant's terms
+    alone. A phase with ``terms`` is a regularisation phase: it carries its own terms, weighted by ``every``, and no
+    game is played in it.
     """
 
     name: str
@@ -81,7 +85,8 @@ class Game:
 
     ``space`` is the kind of space the streams' ``x`` lives in. ``weight`` scales the loss's terms by side, and
     ``heads`` names extra outputs of the discriminator. ``logits`` makes the game's logits (B, ...) of a discriminator's
-    output where they are not its main one, such as the log of a sum over classes. A ``symmetric`` game (ALI) has no generator's loss of its
+    output where they are not its main one, such as the log of a sum over classes. A ``symmetric`` game (ALI) has no
+    generator's loss of its
     own: it is the discriminator's with the roles swapped.
     """
 
@@ -111,12 +116,14 @@ class Description:
 
     ``networks`` maps a module's name to what is asked of it. ``outputs`` names the entries of ``turn.made`` that
     imitate an entry of the data of the same name: ``("x",)``, or ``("b", "a")`` for a translation both ways.
-    ``pairs`` maps entries of ``turn.made`` to the entries of ``turn.real`` that they ought to equal, such as a translation
-    there and back: what image distances compare. ``codes`` are the latents that mean something by themselves: labels that a
-    generator is asked for, codes to traverse. ``infers`` names what ``infer`` says of real items: class logits (a space of
-    labels) or encodings. ``shared_batch`` says that all phases of a step see one real batch. ``reuse_fakes`` says that the
-    fakes made in one turn of a step serve the next player's turn, too. ``conditional`` says that fakes are made from real items, so that
-    several copies of a sample repeat the item instead of reading more of them.
+    ``pairs`` maps entries of ``turn.made`` to the entries of ``turn.real`` that they ought to equal, such as a
+    translation
+    there and back: what image distances compare. ``codes`` are the latents that mean something by themselves: labels
+    that a generator is asked for, codes to traverse. ``infers`` names what ``infer`` says of real items: class logits
+    (a space of labels) or encodings. ``shared_batch`` says that all phases of a step see one real batch.
+    ``reuse_fakes`` says that the fakes made in one turn of a step serve the next player's turn, too. ``conditional``
+    says that fakes are made from real items, so that several copies of a sample repeat the item instead of reading more
+    of them.
     """
 
     networks: dict[str, Network]
@@ -144,7 +151,8 @@ def first_value(value: Scheduled | float) -> float:
 class DiscriminatorOutput:
     """What a discriminator returns.
 
-    logits: (B, ...) never probabilities: (B,) or (B, 1, H, W) for a patch map. If the loss asks for K > 1 numbers, they lie on
+    logits: (B, ...) never probabilities: (B,) or (B, 1, H, W) for a patch map. If the loss asks for K > 1 numbers, they
+    lie on
     axis 1: (B, K) or (B, K, H, W).
     features: activations of hidden layers, early ones first.
     heads: further outputs by name, such as class logits (B, K).
@@ -166,7 +174,8 @@ class Stream:
     x: what augmentation and noise act on, such as images (B, C, H, W) in [-1, 1].
     given: whatever else the discriminator sees: a condition, a label, the z of ALI.
     weight: per sample (B,), or one number. latent: what a fake was made from; None after a swap from a pool.
-    about: what is known of the samples and not shown to the discriminator, such as the label asked for; goes where they go.
+    about: what is known of the samples and not shown to the discriminator, such as the label asked for; goes where they
+    go.
     leaf: whether a gradient at x is wanted. output and target are filled in by the engine.
     """
 
@@ -217,7 +226,10 @@ class Term:
 
 @dataclass(eq=False)
 class Round:
-    """One game in one turn, seen from the side that the turn's player is on. ``now`` gives a scheduled number's value."""
+    """One game in one turn, seen from the side that the turn's player is on.
+
+    ``now`` gives a scheduled number's value.
+    """
 
     game: Game
     side: Side
@@ -242,6 +254,20 @@ class Round:
 
 
 __all__ = [
-    "Because", "Call", "Description", "DiscriminatorOutput", "Game", "Interface", "Network", "Phase", "Player",
-    "Role", "Round", "Side", "Space", "Stream", "Term", "Turn",
-]  # fmt: skip
+    "Because",
+    "Call",
+    "Description",
+    "DiscriminatorOutput",
+    "Game",
+    "Interface",
+    "Network",
+    "Phase",
+    "Player",
+    "Role",
+    "Round",
+    "Side",
+    "Space",
+    "Stream",
+    "Term",
+    "Turn",
+]

@@ -9,9 +9,18 @@ from typing import Any
 import pluggy
 
 KINDS = (
-    "variant", "generator", "discriminator", "loss", "trick", "sampler",
-    "optimizer", "evaluator", "features", "dataset", "observer",
-)  # fmt: skip
+    "variant",
+    "generator",
+    "discriminator",
+    "loss",
+    "trick",
+    "sampler",
+    "optimizer",
+    "evaluator",
+    "features",
+    "dataset",
+    "observer",
+)
 
 hookspec = pluggy.HookspecMarker("ganrun")
 hookimpl = pluggy.HookimplMarker("ganrun")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-
     pass
 
 
@@ -20,7 +19,8 @@ class Space:
     """What one sample is: its kind and its shape without the batch axis.
 
     ``image``: (C, H, W) in [-1, 1]. ``points``: (D,), unscaled. ``latent``: (D,), whatever the sampler draws.
-    ``labels``: int64 with ``classes`` different values: () for one label, (A,) for A of them, such as attributes or words.
+    ``labels``: int64 with ``classes`` different values: () for one label, (A,) for A of them, such as attributes or
+    words.
     """
 
     kind: SpaceKind

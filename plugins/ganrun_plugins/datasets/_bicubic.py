@@ -9,7 +9,8 @@ from ganrun.plugin.data import DataError
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:
-    """(B, C, H, W) uint8 -> (B, C, H / factor, W / factor) uint8, by Keys' cubic with a = -1/2 stretched over the pixels it joins.
+    """(B, C, H, W) uint8 -> (B, C, H / factor, W / factor) uint8, by Keys' cubic with a = -1/2 stretched over the
+    pixels it joins.
 
     That is the filter of Pillow and of MATLAB's imresize.
     """
@@ -21,4 +22,6 @@ def shrunk(images: Tensor, factor: int) -> Tensor:
 def check_factor(size: int, factor: int) -> None:
     """DataError if a side of ``size`` pixels is no whole number of times ``factor``."""
     if size % factor:
-        raise DataError(f"size {size} is no multiple of the factor {factor}; take {size - size % factor} or {size - size % factor + factor}")
+        raise DataError(
+            f"size {size} is no multiple of the factor {factor}; take {size - size % factor} or {size - size % factor + factor}"
+        )

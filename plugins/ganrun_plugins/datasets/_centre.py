@@ -18,18 +18,27 @@ from ganrun_plugins.datasets._images import Fit
 FACES = 178  # the width of CelebA's aligned pictures
 
 Size = Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")]
-Crop = Annotated[int | None, Field(ge=4, description="side of the square cut from the middle before it is scaled; null: the short side")]
+Crop = Annotated[
+    int | None,
+    Field(ge=4, description="side of the square cut from the middle before it is scaled; null: the short side"),
+]
 Flip = Annotated[bool, Field(description="mirror half of the training pictures")]
-Names = Annotated[Sequence[str], Field(min_length=1, description="the attributes to keep, by name, in the order of the columns")]
+Names = Annotated[
+    Sequence[str], Field(min_length=1, description="the attributes to keep, by name, in the order of the columns")
+]
 PAPER = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")  # StarGAN's five of CelebA's forty
 
 
 def centred(image: Image.Image, size: int, crop: int | None) -> np.ndarray:
-    """A square of ``crop`` pixels (at most the short side) from the middle, scaled (bicubic, antialiased): (C, size, size) uint8."""
+    """A square of ``crop`` pixels (at most the short side) from the middle, scaled (bicubic, antialiased): (C, size,
+    size) uint8.
+    """
     width, height = image.size
     side = min(crop or min(width, height), width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    array = np.array(image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BICUBIC))  # (S, S) or (S, S, C)
+    array = np.array(
+        image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BICUBIC)
+    )  # (S, S) or (S, S, C)
     return np.ascontiguousarray(array.reshape(size, size, -1).transpose(2, 0, 1))
 
 
@@ -58,11 +67,16 @@ def chosen(count: int, wanted: int, split: str, name: str) -> list[int]:
 def check_held_out(count: int, wanted: int, name: str) -> None:
     """Raises DataError if nothing would remain for training."""
     if wanted >= count:
-        raise DataError(f"{name}: {wanted} of {count} pictures held out for tests leave none to train on; set `held_out` lower")
+        raise DataError(
+            f"{name}: {wanted} of {count} pictures held out for tests leave none to train on; set `held_out` lower"
+        )
 
 
 def columns_of(wanted: Sequence[str], known: Sequence[str], where: str) -> list[int]:
-    """The columns of the wanted attributes among the known ones. Raises DataError for one that is not there or named twice."""
+    """The columns of the wanted attributes among the known ones.
+
+    Raises DataError for one that is not there or named twice.
+    """
     for name in wanted:
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)

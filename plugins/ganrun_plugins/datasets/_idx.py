@@ -15,7 +15,10 @@ from ganrun.plugin import Space
 from ganrun.plugin.data import Announced, DataError, DataFiles, DownloadError, InMemory, fetch, selected_classes
 from ganrun_plugins.datasets._resize import fitted
 
-FILES = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")}
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -45,17 +48,32 @@ class IdxImages(InMemory):
     """
 
     def __init__(
-        self, files: DataFiles, split: str, published: str, names: Sequence[str], *,
-        root: str | None, size: int, classes: Sequence[str | int] | None,
-    ) -> None:  # fmt: skip
+        self,
+        files: DataFiles,
+        split: str,
+        published: str,
+        names: Sequence[str],
+        *,
+        root: str | None,
+        size: int,
+        classes: Sequence[str | int] | None,
+    ) -> None:
         if split not in FILES:
             raise DataError(f"there is no split {split!r}; there are train and test")
         base = files.cache if root is None else files.path(root)
         if root is None and any(_find(base, published, name) is None for pair in FILES.values() for name in pair):
             _download(base / published / "raw", published)
         images, label = (torch.from_numpy(read_idx(_required(base, published, name)).copy()) for name in FILES[split])
-        if images.dim() != 3 or label.dim() != 1 or len(images) != len(label) or not len(label) or int(label.max()) >= len(names):
-            raise DataError(f"{base}: the files of the {split} split hold {tuple(images.shape)} images and {tuple(label.shape)} labels, not one each")
+        if (
+            images.dim() != 3
+            or label.dim() != 1
+            or len(images) != len(label)
+            or not len(label)
+            or int(label.max()) >= len(names)
+        ):
+            raise DataError(
+                f"{base}: the files of the {split} split hold {tuple(images.shape)} images and {tuple(label.shape)} labels, not one each"
+            )
         chosen = selected_classes(names, classes)
         number = torch.full((len(names),), -1)
         number[chosen] = torch.arange(len(chosen))
@@ -65,18 +83,26 @@ class IdxImages(InMemory):
         super().__init__({"x": fitted(images, size, "bilinear"), "label": label}, spaces, [names[i] for i in chosen])
 
 
-def announced(split: str, names: Sequence[str], root: str | None, size: int, classes: Sequence[str | int] | None) -> Announced | None:
+def announced(
+    split: str, names: Sequence[str], root: str | None, size: int, classes: Sequence[str | int] | None
+) -> Announced | None:
     """Spaces and length of mnist's and fashion-mnist's data before the download; None for a folder of one's own.
 
     The published sets hold 6,000 training and 1,000 test images a class (mnist about as many).
     """
     chosen = selected_classes(names, classes)
     spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), len(chosen))}
-    return None if root is not None else Announced(spaces, len(chosen) * {"train": 6000, "test": 1000}[split], [names[i] for i in chosen])
+    return (
+        None
+        if root is not None
+        else Announced(spaces, len(chosen) * {"train": 6000, "test": 1000}[split], [names[i] for i in chosen])
+    )
 
 
 def _find(base: Path, published: str, name: str) -> Path | None:
-    places = [folder / file for folder in (base / published / "raw", base / "raw", base) for file in (name, f"{name}.gz")]
+    places = [
+        folder / file for folder in (base / published / "raw", base / "raw", base) for file in (name, f"{name}.gz")
+    ]
     return next((path for path in places if path.is_file()), None)
 
 
@@ -101,4 +127,6 @@ def _download(folder: Path, published: str) -> None:
                 errors.append(error)
         else:
             wanted = ", ".join(file for file, _ in source.resources)
-            raise DownloadError(f"{errors[0]}\nAll files needed there: {wanted}; or set `root` to a folder that holds them")
+            raise DownloadError(
+                f"{errors[0]}\nAll files needed there: {wanted}; or set `root` to a folder that holds them"
+            )

@@ -18,8 +18,9 @@ from ganrun.plugin.data import ItemDraws, fingerprint, read_picture
 class Fit:
     """How pictures of any shape become (channels, size, size).
 
-    They are scaled to ``load`` pixels, the short side (or, with ``stretch``, both sides), with PIL's antialiased bicubic
-    filter; then a window of ``size`` is cut, at a random place or in the middle; then half of them are mirrored, if ``flip``.
+    They are scaled to ``load`` pixels, the short side (or, with ``stretch``, both sides), with PIL's antialiased
+    bicubic filter; then a window of ``size`` is cut, at a random place or in the middle; then half of them are
+    mirrored, if ``flip``.
     """
 
     channels: int
@@ -37,7 +38,11 @@ class Fit:
         """The same for a picture that is decoded."""
         width, height = image.size
         factor = self.load / min(width, height)
-        shape = (self.load, self.load) if self.stretch else (max(self.load, round(width * factor)), max(self.load, round(height * factor)))
+        shape = (
+            (self.load, self.load)
+            if self.stretch
+            else (max(self.load, round(width * factor)), max(self.load, round(height * factor)))
+        )
         if image.size != shape:
             image = image.resize(shape, Image.Resampling.BICUBIC)
         array = np.array(image)  # (H, W) or (H, W, C)
@@ -47,12 +52,18 @@ class Fit:
         return np.ascontiguousarray(array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1))
 
     def cut(self, pictures: Sequence[Tensor] | Tensor, draws: ItemDraws, name: str) -> Tensor:
-        """Scaled pictures, B of them, (C, H, W) each -> (B, C, size, size) uint8. ``name`` keeps the entries' numbers apart."""
+        """Scaled pictures, B of them, (C, H, W) each -> (B, C, size, size) uint8.
+
+        ``name`` keeps the entries' numbers apart.
+        """
         if self.random:
             place = draws.uniform(f"{name} crop", 2)  # (B, 2)
             cut = []
             for picture, (down, right) in zip(pictures, place.tolist()):
-                top, left = int(down * (picture.shape[1] - self.size + 1)), int(right * (picture.shape[2] - self.size + 1))
+                top, left = (
+                    int(down * (picture.shape[1] - self.size + 1)),
+                    int(right * (picture.shape[2] - self.size + 1)),
+                )
                 cut.append(picture[:, top : top + self.size, left : left + self.size])
             pictures = cut
         batch = pictures if isinstance(pictures, Tensor) else torch.stack(list(pictures))  # (B, C, size, size)
@@ -96,5 +107,11 @@ class Pictures:
         facts = []
         for path in self.paths:
             with path.open("rb") as file:
-                facts.append([path.relative_to(self.root).as_posix(), path.stat().st_size, np.frombuffer(file.read(1 << 14), np.uint8)])
+                facts.append(
+                    [
+                        path.relative_to(self.root).as_posix(),
+                        path.stat().st_size,
+                        np.frombuffer(file.read(1 << 14), np.uint8),
+                    ]
+                )
         return fingerprint(facts, self.fit)

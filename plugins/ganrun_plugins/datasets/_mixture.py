@@ -20,7 +20,16 @@ class Mixture(InMemory):
 
     provides = frozenset({"modes"})
 
-    def __init__(self, centres: np.ndarray, names: Sequence[str], split: str, *, sd: float, count: int, classes: Sequence[str | int] | None) -> None:
+    def __init__(
+        self,
+        centres: np.ndarray,
+        names: Sequence[str],
+        split: str,
+        *,
+        sd: float,
+        count: int,
+        classes: Sequence[str | int] | None,
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; there are train and test")
         chosen = selected_classes(names, classes)

@@ -14,5 +14,7 @@ def fitted(images: Tensor, size: int, mode: str) -> Tensor:
     result = torch.empty(*images.shape[:2], size, size, dtype=torch.uint8)
     for first in range(0, len(images), 4096):
         part = images[first : first + 4096].float()
-        result[first : first + 4096] = F.interpolate(part, (size, size), mode=mode, antialias=True).round().clamp(0, 255)
+        result[first : first + 4096] = (
+            F.interpolate(part, (size, size), mode=mode, antialias=True).round().clamp(0, 255)
+        )
     return result

@@ -15,12 +15,15 @@ from ganrun_plugins.datasets.digits import NAMES, SUBJECT, load_scans
 
 Images = Annotated[
     Annotated[Part, PartOf("dataset")] | None,
-    Field(description="a data set whose grey images `x` with a `label` take the place of the digits; null: the scans of `digits`"),
+    Field(
+        description="a data set whose grey images `x` with a `label` take the place of the digits; null: the scans of `digits`"
+    ),
 ]
 
 
 def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor, Tensor, Sequence[str], str | None]:
-    """All images of a split, (N, H, W) floats in [0, 1], their labels (N,), the names of the classes, and what is pictured.
+    """All images of a split, (N, H, W) floats in [0, 1], their labels (N,), the names of the classes, and what is
+    pictured.
 
     Raises:
         DataError: for data that are no grey images with one label each.
@@ -29,7 +32,9 @@ def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor,
         return *load_scans(split), NAMES, SUBJECT
     base: Any = images.make(files, split)
     check(images.name, base.spaces)
-    if hasattr(base, "labelled"):  # a data set that hides labels, or gives them to another entry, shows them to who asks
+    if hasattr(
+        base, "labelled"
+    ):  # a data set that hides labels, or gives them to another entry, shows them to who asks
         x, label = base.labelled("x")
     else:
         batches = list(read_items(base, key=("scans",)))
@@ -39,7 +44,10 @@ def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor,
 
 
 def announced(images: Part | None, split: str) -> Announced | None:
-    """What the data set of the images says of itself before a download, if it can tell. Raises DataError as ``scans_of``."""
+    """What the data set of the images says of itself before a download, if it can tell.
+
+    Raises DataError as ``scans_of``.
+    """
     announce = None if images is None else getattr(images.component.factory, "announced", None)
     if images is None or announce is None:
         return None
@@ -55,7 +63,9 @@ def check(name: str, spaces: Mapping[str, Space]) -> None:
     x, label = spaces.get("x"), spaces.get("label")
     if x is None or x.kind != "image" or x.shape[0] != 1 or label is None or label.kind != "labels" or label.shape:
         entries = ", ".join(f"{entry} ({space})" for entry, space in sorted(spaces.items()))
-        raise DataError(f"grey images `x` with one `label` each are wanted, such as those of mnist; {name} has {entries}")
+        raise DataError(
+            f"grey images `x` with one `label` each are wanted, such as those of mnist; {name} has {entries}"
+        )
 
 
 def names_of(data: Any) -> list[str]:

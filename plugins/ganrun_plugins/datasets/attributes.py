@@ -1,12 +1,13 @@
 """Pictures with yes-no attributes: a folder, and a list file in CelebA's format.
 
-The list (``list_attr_celeba.txt`` of Liu et al., "Deep Learning Face Attributes in the Wild", 2015) has the number of pictures in its
-first line, the names of all attributes in its second, and then for each picture its name and 1 (yes) or -1 (no) for each attribute.
-Preprocessing is that of Choi et al., "StarGAN" (2018): a square of 178 pixels from the middle, scaled to 128, half of them mirrored in
-training; scaling is bicubic and antialiased.
+The list (``list_attr_celeba.txt`` of Liu et al., "Deep Learning Face Attributes in the Wild", 2015) has the number of
+pictures in its first line, the names of all attributes in its second, and then for each picture its name and 1 (yes) or
+-1 (no) for each attribute. Preprocessing is that of Choi et al., "StarGAN" (2018): a square of 178 pixels from the
+middle, scaled to 128, half of them mirrored in training; scaling is bicubic and antialiased.
 
-With a ``partition`` (CelebA's ``list_eval_partition.txt``: a name and 0, 1 or 2) the train split is 0 and the test split 2. Without one,
-``held_out`` pictures chosen by a key are the test split. StarGAN holds out 1,999 too, but those that Python's shuffle with the seed
+With a ``partition`` (CelebA's ``list_eval_partition.txt``: a name and 0, 1 or 2) the train split is 0 and the test
+split 2. Without one, ``held_out`` pictures chosen by a key are the test split. StarGAN holds out 1,999 too, but those
+that Python's shuffle with the seed
 1234 puts first: not the same ones.
 """
 
@@ -31,27 +32,43 @@ LIST = "list_attr_celeba.txt"
 
 
 class AttributePictures:
-    """``x``: images (channels, size, size). ``attributes``: (A,) of 0 and 1. ``label_names``: entry -> names of its columns."""
+    """``x``: images (channels, size, size). ``attributes``: (A,) of 0 and 1.
+
+    ``label_names``: entry -> names of its columns.
+    """
 
     classes = ("no", "yes")
 
     def __init__(
-        self, root: Path, paths: Sequence[Path], values: Tensor, names: Sequence[str], fit: CentreFit, *, keep: bool = False
-    ) -> None:  # fmt: skip
+        self,
+        root: Path,
+        paths: Sequence[Path],
+        values: Tensor,
+        names: Sequence[str],
+        fit: CentreFit,
+        *,
+        keep: bool = False,
+    ) -> None:
         if not paths:
             raise DataError(f"{root}: no pictures remain in this split")
         self.in_memory = keep
         self.pictures = Pictures(root, paths, fit, keep=keep)
         self.values = values  # (N, A) int64
         self.label_names = {"attributes": list(names)}
-        self.spaces = {"x": Space("image", (fit.channels, fit.size, fit.size)), "attributes": Space("labels", (len(names),), 2)}
+        self.spaces = {
+            "x": Space("image", (fit.channels, fit.size, fit.size)),
+            "attributes": Space("labels", (len(names),), 2),
+        }
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
         """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``attributes`` (B, A) int64."""
-        return {"x": self.pictures.batch(indices, draws, "x"), "attributes": self.values.index_select(0, indices.to(self.values.device))}
+        return {
+            "x": self.pictures.batch(indices, draws, "x"),
+            "attributes": self.values.index_select(0, indices.to(self.values.device)),
+        }
 
     def to(self, device: torch.device) -> None:
         """Move what is in memory to a device."""
@@ -67,33 +84,52 @@ class Attributes(AttributePictures):
     """A folder of pictures and a list of their attributes."""
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str, Field(min_length=1, description="the folder of the pictures; a relative path starts at the recipe")],
-        listed: Annotated[str | None, Field(description=f"the list of attributes; null: {LIST} in or beside the folder")] = None,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str, Field(min_length=1, description="the folder of the pictures; a relative path starts at the recipe")
+        ],
+        listed: Annotated[
+            str | None, Field(description=f"the list of attributes; null: {LIST} in or beside the folder")
+        ] = None,
         attributes: Names = PAPER,
         partition: Annotated[
             str | None, Field(description="a file of a name and 0 (train), 1 or 2 (test) a line; null: see held_out")
         ] = None,
-        held_out: Annotated[int, Field(ge=1, description="pictures of the test split where there is no partition")] = 1999,
+        held_out: Annotated[
+            int, Field(ge=1, description="pictures of the test split where there is no partition")
+        ] = 1999,
         size: Size = 128,
         crop: Crop = FACES,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
         flip: Flip = True,
         in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; attributes has train and test")
         base = files.path(root)
         if not base.is_dir():
             raise DataError(f"{base}: there is no such folder; it has to hold the pictures")
-        where = files.path(listed) if listed else next((p for p in (base / LIST, base.parent / LIST) if p.is_file()), base / LIST)
+        where = (
+            files.path(listed)
+            if listed
+            else next((p for p in (base / LIST, base.parent / LIST) if p.is_file()), base / LIST)
+        )
         known, names, values = read_list(where)
         values = values[:, columns_of(attributes, known, str(where))]
-        rows = in_partition(files.path(partition), names, split) if partition else chosen(len(names), held_out, split, "attributes")
+        rows = (
+            in_partition(files.path(partition), names, split)
+            if partition
+            else chosen(len(names), held_out, split, "attributes")
+        )
         there = {entry.name for entry in os.scandir(base)}
         missing = [names[row] for row in rows if names[row] not in there]
         if missing:
-            raise DataError(f"{base}: {missing[0]} is not there, nor are {len(missing) - 1} more pictures that {where.name} lists")
+            raise DataError(
+                f"{base}: {missing[0]} is not there, nor are {len(missing) - 1} more pictures that {where.name} lists"
+            )
         fit = CentreFit(channels, size, size, flip=flip and split == "train", crop=crop)
         values = values[torch.tensor(rows, dtype=torch.int64)]  # (N, A)
         super().__init__(base, [base / names[row] for row in rows], values, attributes, fit, keep=in_memory)
@@ -113,7 +149,9 @@ def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
     values = []
     for number, (name, *row) in enumerate(rows, start + 2):
         if len(row) != len(known) or not set(row) <= {"1", "-1", "0"}:
-            raise DataError(f"{path}:{number}: {name} needs 1 or -1 for each of the {len(known)} attributes of line {start + 1}")
+            raise DataError(
+                f"{path}:{number}: {name} needs 1 or -1 for each of the {len(known)} attributes of line {start + 1}"
+            )
         values.append([value == "1" for value in row])
     if not values or (start and int(lines[0][0]) != len(values)):
         said = lines[0][0] if start else "nothing of how many there are"

@@ -1,8 +1,8 @@
 """Texts and images that can be tried offline, and measured: digits in four styles, and captions such as "a bold slanted seven".
 
-Every scan of scikit-learn's digits (see ``digits``) is drawn in all styles: thin or bold (strokes grow by a 16th of the side in each
-direction), upright or slanted (rows move sideways, those at the top to the right, as in an angle of 25 degrees). A caption says the style
-and the number, so there are 40 of them. No scan is in both splits.
+Every scan of scikit-learn's digits (see ``digits``) is drawn in all styles: thin or bold (strokes grow by a 16th of the
+side in each direction), upright or slanted (rows move sideways, those at the top to the right, as in an angle of 25
+degrees). A caption says the style and the number, so there are 40 of them. No scan is in both splits.
 
 ``meanings()`` is for evaluators: what each caption asks for, number and style apart.
 """
@@ -46,33 +46,44 @@ def styled(digits: Tensor, style: int) -> Tensor:
 
 
 class CaptionDigits(InMemory):
-    """``x``: images (1, size, size), light on black. ``label``: the digit. ``text``: 4 word numbers. Neighbours are one scan in all styles."""
+    """``x``: images (1, size, size), light on black. ``label``: the digit. ``text``: 4 word numbers.
+
+    Neighbours are one scan in all styles.
+    """
 
     provides = frozenset({"caption-meanings"})
     subjects = {"x": SUBJECT}
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         size: Annotated[int, Field(ge=8, le=512, description="side of the pictures in pixels; the scans have 8")] = 16,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         scans, label, names = only(*load_scans(split), classes)
         plain = resized(scans, size)
         x = torch.stack([styled(plain, style) for style in range(len(STYLES))], 1).flatten(0, 1)  # (N * 4, 1, S, S)
         self._label = label.repeat_interleave(len(STYLES))
         self._style = torch.arange(len(STYLES)).repeat(len(label))
         self.captions = [
-            f"a {STYLES[style]} {NUMBERS[int(names[number])]}" for number, style in zip(self._label.tolist(), self._style.tolist())
-        ]  # fmt: skip
+            f"a {STYLES[style]} {NUMBERS[int(names[number])]}"
+            for number, style in zip(self._label.tolist(), self._style.tolist())
+        ]
         self.words = WORDS.words
         text = WORDS.encode(self.captions, LENGTH)
         spaces = {
-            "x": Space("image", (1, size, size)), "label": Space("labels", (), len(names)), "text": Space("labels", (LENGTH,), len(WORDS)),
-        }  # fmt: skip
+            "x": Space("image", (1, size, size)),
+            "label": Space("labels", (), len(names)),
+            "text": Space("labels", (LENGTH,), len(WORDS)),
+        }
         super().__init__({"x": x, "label": self._label, "text": text}, spaces, names)
 
     def meanings(self) -> dict[str, tuple[Tensor, list[str]]]:
-        """What the captions ask for, item by item: ``number`` and ``style``, each (N,) int64 and the names that they count."""
+        """What the captions ask for, item by item: ``number`` and ``style``, each (N,) int64 and the names that they
+        count.
+        """
         return {"number": (self._label.clone(), self.classes), "style": (self._style.clone(), STYLES)}
 
     def fingerprint(self) -> str:

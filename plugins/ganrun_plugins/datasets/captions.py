@@ -1,14 +1,16 @@
 """Pictures with captions: a folder of pictures, and one text file that says what they show.
 
-The form in which Reed et al., "Generative Adversarial Text to Image Synthesis" (2016), need the sets of birds and flowers: several captions
-for a picture, of which training takes one at random in each epoch and tests take the first; pictures scaled to 76 pixels (short
-side), cropped at a random place to 64 and mirrored half of the time.
+The form in which Reed et al., "Generative Adversarial Text to Image Synthesis" (2016), need the sets of birds and
+flowers: several captions for a picture, of which training takes one at random in each epoch and tests take the first;
+pictures scaled to 76 pixels (short side), cropped at a random place to 64 and mirrored half of the time.
 
-Every line of the text file is a picture's path below ``root``, a tab and a caption; a picture with several captions has several lines, and a
-picture without a line is left out. The test split is a fixed part of the pictures, chosen by their names, or with ``unseen`` all
-pictures of a fixed part of the first-level folders, so that no bird of a test species was ever seen (the paper's zero-shot split).
+Every line of the text file is a picture's path below ``root``, a tab and a caption; a picture with several captions has
+several lines, and a picture without a line is left out. The test split is a fixed part of the pictures, chosen by their
+names, or with ``unseen`` all pictures of a fixed part of the first-level folders, so that no bird of a test species was
+ever seen (the paper's zero-shot split).
 
-The vocabulary is the most frequent words of the train split's captions, in small letters; 0 fills up short captions, 1 is any other word.
+The vocabulary is the most frequent words of the train split's captions, in small letters; 0 fills up short captions, 1
+is any other word.
 """
 
 from __future__ import annotations
@@ -34,28 +36,50 @@ class Captions:
     classes: tuple[str, ...] = ()
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str, Field(min_length=1, description="the folder of the pictures; a relative path starts at the recipe")],
-        file: Annotated[str, Field(min_length=1, description="the text file; a relative path starts at root")] = "captions.txt",
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str, Field(min_length=1, description="the folder of the pictures; a relative path starts at the recipe")
+        ],
+        file: Annotated[
+            str, Field(min_length=1, description="the text file; a relative path starts at root")
+        ] = "captions.txt",
         size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 64,
-        load_size: Annotated[int | None, Field(ge=4, description="short side before the random crop of training; by default size * 76 / 64")] = None,
-        flip: Annotated[bool, Field(description="mirror half of the training pictures; captions that say left or right become wrong")] = True,
+        load_size: Annotated[
+            int | None,
+            Field(ge=4, description="short side before the random crop of training; by default size * 76 / 64"),
+        ] = None,
+        flip: Annotated[
+            bool,
+            Field(description="mirror half of the training pictures; captions that say left or right become wrong"),
+        ] = True,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
         length: Annotated[int, Field(ge=1, le=1024, description="words of a caption; what is longer is cut off")] = 32,
         vocabulary: Annotated[int, Field(ge=1, description="words that are known, the most frequent ones")] = 5000,
         test_fraction: Annotated[float, Field(gt=0, lt=1, description="share of the test split")] = 0.1,
-        unseen: Annotated[bool, Field(description="split by first-level folders, so that test pictures are of folders that training never sees")] = False,
-    ) -> None:  # fmt: skip
+        unseen: Annotated[
+            bool,
+            Field(
+                description="split by first-level folders, so that test pictures are of folders that training never sees"
+            ),
+        ] = False,
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; captions has train and test")
         load = load_size or round(size * 76 / 64)
         if load < size:
-            raise DataError(f"captions: load_size {load} is smaller than size {size}, so that no crop fits; set it to at least {size}")
+            raise DataError(
+                f"captions: load_size {load} is smaller than size {size}, so that no crop fits; set it to at least {size}"
+            )
         base = files.path(root)
         found = read_captions(base, base / file)
         held = held_out(list(found), test_fraction, unseen)
         mine = [name for name in found if (name in held) == (split == "test")]
-        known = Vocabulary.of((caption for name, captions in found.items() if name not in held for caption in captions), vocabulary)
+        known = Vocabulary.of(
+            (caption for name, captions in found.items() if name not in held for caption in captions), vocabulary
+        )
         training = split == "train"
         self.training = training
         self.in_memory = False
@@ -83,11 +107,16 @@ class Captions:
 
 
 def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
-    """A picture's path below root -> its captions, in the order of the file. DataError naming the line that is wrong."""
+    """A picture's path below root -> its captions, in the order of the file.
+
+    DataError naming the line that is wrong.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: the captions cannot be read ({error}); each of its lines is a picture's path, a tab and a caption, in UTF-8") from None
+        raise DataError(
+            f"{file}: the captions cannot be read ({error}); each of its lines is a picture's path, a tab and a caption, in UTF-8"
+        ) from None
     found: dict[str, list[str]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -104,8 +133,12 @@ def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
 
 
 def held_out(names: list[str], share: float, unseen: bool) -> set[str]:
-    """The pictures of the test split: of all pictures, or of all first-level folders, those whose names hash to the smallest numbers."""
-    groups = sorted({Path(name).parts[0] if unseen else name for name in names}, key=lambda group: stable_hash("captions", group))
+    """The pictures of the test split: of all pictures, or of all first-level folders, those whose names hash to the
+    smallest numbers.
+    """
+    groups = sorted(
+        {Path(name).parts[0] if unseen else name for name in names}, key=lambda group: stable_hash("captions", group)
+    )
     if len(groups) < 2 or (unseen and any(len(Path(name).parts) < 2 for name in names)):
         what = "pictures in at least two folders" if unseen else "at least two pictures"
         raise DataError(f"captions: both splits need pictures, so there have to be {what}")

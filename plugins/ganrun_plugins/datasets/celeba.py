@@ -1,12 +1,13 @@
 """Faces of celebrities with forty yes-no attributes: 202,599 aligned pictures, 178 x 218, through torchvision (1.4 GB on first use).
 
-Liu et al., "Deep Learning Face Attributes in the Wild" (2015). torchvision gets the files from the authors' Google Drive, which needs the
-package ``gdown`` and refuses when too many have asked before; it checks the MD5 sums of the lists. Who has the files elsewhere sets
-``root`` to the folder that holds ``celeba/img_align_celeba`` and the lists beside it, or takes the data set ``attributes``, which needs
-the pictures and one list.
+Liu et al., "Deep Learning Face Attributes in the Wild" (2015). torchvision gets the files from the authors' Google
+Drive, which needs the package ``gdown`` and refuses when too many have asked before; it checks the MD5 sums of the
+lists. Who has the files elsewhere sets ``root`` to the folder that holds ``celeba/img_align_celeba`` and the lists
+beside it, or takes the data set ``attributes``, which needs the pictures and one list.
 
-The splits are the published ones (162,770 and 19,962; the validation part is left out) unless ``held_out`` says how many pictures
-are for tests, which a key chooses, as in ``attributes``. Preprocessing is that of Choi et al., "StarGAN" (2018).
+The splits are the published ones (162,770 and 19,962; the validation part is left out) unless ``held_out`` says how
+many pictures are for tests, which a key chooses, as in ``attributes``. Preprocessing is that of Choi et al., "StarGAN"
+(2018).
 """
 
 from __future__ import annotations
@@ -21,7 +22,18 @@ from pydantic import Field
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import Announced, DataError, DataFiles, only_one
-from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, check_held_out, chosen, columns_of
+from ganrun_plugins.datasets._centre import (
+    FACES,
+    PAPER,
+    CentreFit,
+    Crop,
+    Flip,
+    Names,
+    Size,
+    check_held_out,
+    chosen,
+    columns_of,
+)
 from ganrun_plugins.datasets.attributes import AttributePictures
 
 PICTURES = 202_599
@@ -34,16 +46,22 @@ class CelebA(AttributePictures):
     offline = False
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str | None, Field(description="the folder that holds `celeba`; by default it is downloaded")] = None,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str | None, Field(description="the folder that holds `celeba`; by default it is downloaded")
+        ] = None,
         attributes: Names = PAPER,
         held_out: Annotated[
-            int | None, Field(ge=1, description="pictures of the test split, all others to train on; null: the published splits")
+            int | None,
+            Field(ge=1, description="pictures of the test split, all others to train on; null: the published splits"),
         ] = None,
         size: Size = 128,
         crop: Crop = FACES,
         flip: Flip = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if split not in PUBLISHED:
             raise DataError(f"there is no split {split!r}; celeba has train and test")
         base = files.cache if root is None else files.path(root)
@@ -58,7 +76,7 @@ class CelebA(AttributePictures):
     @classmethod
     def announced(
         cls, split: str, *, root: str | None, attributes: Sequence[str], held_out: int | None, size: int, **_: Any
-    ) -> Announced | None:  # fmt: skip
+    ) -> Announced | None:
         """Spaces and length before the download; None for a folder of one's own."""
         spaces = {"x": Space("image", (3, size, size)), "attributes": Space("labels", (len(attributes),), 2)}
         if held_out is not None:

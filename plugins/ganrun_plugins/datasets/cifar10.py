@@ -1,7 +1,7 @@
 """Small colour photographs of ten classes: 50,000 to train on and 10,000 to test, 32 x 32, downloaded once (170 MB).
 
-Krizhevsky 2009. The publisher's files are pickles: the archive is verified before it is unpacked, and each file before it is
-opened, by torchvision's MD5 sums.
+Krizhevsky 2009. The publisher's files are pickles: the archive is verified before it is unpacked, and each file before
+it is opened, by torchvision's MD5 sums.
 """
 
 from __future__ import annotations
@@ -25,11 +25,20 @@ class Cifar10(InMemory):
     offline = False
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str | None, Field(description="folder that holds cifar-10-batches-py; by default it is downloaded")] = None,
-        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 32, they are resized")] = 32,
-        classes: Annotated[list[str | int] | None, Field(description="classes to keep, by name or number; all by default")] = None,
-    ) -> None:  # fmt: skip
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str | None, Field(description="folder that holds cifar-10-batches-py; by default it is downloaded")
+        ] = None,
+        size: Annotated[
+            int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 32, they are resized")
+        ] = 32,
+        classes: Annotated[
+            list[str | int] | None, Field(description="classes to keep, by name or number; all by default")
+        ] = None,
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; cifar10 has train and test")
         chosen = selected_classes(NAMES, classes)
@@ -46,7 +55,11 @@ class Cifar10(InMemory):
         """Spaces and length before the download; None for a folder of one's own."""
         chosen = selected_classes(NAMES, classes)
         spaces = {"x": Space("image", (3, size, size)), "label": Space("labels", (), len(chosen))}
-        return None if root is not None else Announced(spaces, len(chosen) * {"train": 5000, "test": 1000}[split], [NAMES[i] for i in chosen])
+        return (
+            None
+            if root is not None
+            else Announced(spaces, len(chosen) * {"train": 5000, "test": 1000}[split], [NAMES[i] for i in chosen])
+        )
 
 
 def _load(files: DataFiles, split: str, root: str | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,8 +74,14 @@ def _load(files: DataFiles, split: str, root: str | None) -> tuple[torch.Tensor,
     try:
         data = CIFAR10(str(base), train=split == "train", download=False)  # checks every file's MD5 first
     except RuntimeError as error:
-        why = "a file in it is missing or not the published one, so none is opened" if folder.is_dir() else "there is no such folder"
-        raise DataError(f"{folder}: {why}; delete the folder to have it downloaded again, or set `root` to an intact one") from error
+        why = (
+            "a file in it is missing or not the published one, so none is opened"
+            if folder.is_dir()
+            else "there is no such folder"
+        )
+        raise DataError(
+            f"{folder}: {why}; delete the folder to have it downloaded again, or set `root` to an intact one"
+        ) from error
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()  # (N, 3, 32, 32)
     return images, torch.tensor(data.targets)
 

@@ -1,7 +1,9 @@
 """Throws of a die, by default one with two fours: a distribution of which everybody knows the best generator.
 
-A die whose faces are 1, 2, 3, 4, 4, 6 shows a four once in three throws. A throw is the number on a line plus a little Gaussian noise,
-so that samples have a density and a generator can be trained by gradients: where its samples lie closest to is what it threw.
+A die whose faces are 1, 2, 3, 4, 4, 6 shows a four once in three throws. A throw is the number on a line plus a little
+Gaussian noise,
+so that samples have a density and a generator can be trained by gradients: where its samples lie closest to is what it
+threw.
 """
 
 from __future__ import annotations
@@ -21,13 +23,17 @@ class Die(InMemory):
     """``x``: points (1,), the number thrown plus noise. ``label``: which of the different numbers, in their order."""
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        faces: Annotated[tuple[int, ...], Field(min_length=2, description="the number on each face; one that stands on two comes twice as often")] = (
-            1, 2, 3, 4, 4, 6,
-        ),
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        faces: Annotated[
+            tuple[int, ...],
+            Field(min_length=2, description="the number on each face; one that stands on two comes twice as often"),
+        ] = (1, 2, 3, 4, 4, 6),
         sd: Annotated[float, Field(ge=0, description="standard deviation of the noise")] = 0.1,
         count: Annotated[int, Field(ge=1, description="throws in each split")] = 10_000,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; there are train and test")
         random = np.random.Generator(np.random.Philox(key=stable_hash("die", split, count)))

@@ -1,8 +1,8 @@
 """Scans of handwritten digits that come with scikit-learn: 1,797 real pictures, no download.
 
 Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits" (UCI, 1998), the test part: 8 x 8 grey values from 0 to
-16, resized here with bilinear interpolation and held as uint8. Half of each class, chosen once and for all, is the train
-split (899 pictures), the other half the test split (898).
+16, resized here with bilinear interpolation and held as uint8. Half of each class, chosen once and for all, is the
+train split (899 pictures), the other half the test split (898).
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def _bundle() -> tuple[np.ndarray, np.ndarray]:
 
 def resized(scans: Tensor, size: int) -> Tensor:
     """(N, H, W) floats in [0, 1] -> (N, 1, size, size) uint8, bilinear, in the type of the scans."""
-    x = F.interpolate(scans[:, None], (size, size), mode="bilinear", antialias=size < scans.shape[-1])  # (N, 1, size, size)
+    x = F.interpolate(
+        scans[:, None], (size, size), mode="bilinear", antialias=size < scans.shape[-1]
+    )  # (N, 1, size, size)
     return (x * 255).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -79,11 +81,16 @@ class Digits(InMemory):
     subjects = {"x": SUBJECT}
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
-        limit: Annotated[int | None, Field(ge=1, description="pictures of the train split to keep, evenly spread; all by default")] = None,
-    ) -> None:  # fmt: skip
+        limit: Annotated[
+            int | None, Field(ge=1, description="pictures of the train split to keep, evenly spread; all by default")
+        ] = None,
+    ) -> None:
         scans, label, names = only(*load_scans(split), classes)
         if limit is not None and split == "train" and limit < len(scans):
             kept = torch.arange(limit) * len(scans) // limit

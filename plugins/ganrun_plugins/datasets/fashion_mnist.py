@@ -23,11 +23,20 @@ class FashionMnist(IdxImages):
     offline = False
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")] = None,
-        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 28, they are resized")] = 28,
-        classes: Annotated[list[str | int] | None, Field(description="articles to keep, by name or number; all by default")] = None,
-    ) -> None:  # fmt: skip
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")
+        ] = None,
+        size: Annotated[
+            int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 28, they are resized")
+        ] = 28,
+        classes: Annotated[
+            list[str | int] | None, Field(description="articles to keep, by name or number; all by default")
+        ] = None,
+    ) -> None:
         super().__init__(files, split, "FashionMNIST", NAMES, root=root, size=size, classes=classes)
 
     @classmethod

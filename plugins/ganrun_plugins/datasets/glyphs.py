@@ -1,15 +1,16 @@
 """Glyphs: written figures of a hundred and more classes, drawn by a program, offline.
 
-A stand-in for scripts of many characters, on which conditional GANs meet many classes (Mao et al., "Least Squares Generative
-Adversarial Networks", 2017, has 3,740 classes of Chinese characters).
+A stand-in for scripts of many characters, on which conditional GANs meet many classes (Mao et al., "Least Squares
+Generative Adversarial Networks", 2017, has 3,740 classes of Chinese characters).
 
-The figure of a class is fixed: ``strokes`` curves between points of a 3 x 3 grid, each bent sideways by up to 0.3 of its length, no two
-between the same points. An item is its class's figure with every end and bend moved (standard deviation ``jitter``), then
-turned (10 degrees), stretched (10 %), slanted (0.15) and shifted (4 %), all at most so far, and drawn with a pen whose
-radius is 0.03 to 0.05 of the side. Ink is 1 inside and falls to 0 over one pixel, half of it beyond the radius.
+The figure of a class is fixed: ``strokes`` curves between points of a 3 x 3 grid, each bent sideways by up to 0.3 of
+its length, no two between the same points. An item is its class's figure with every end and bend moved (standard
+deviation ``jitter``), then turned (10 degrees), stretched (10 %), slanted (0.15) and shifted (4 %), all at most so far,
+and drawn with a pen whose radius is 0.03 to 0.05 of the side. Ink is 1 inside and falls to 0 over one pixel, half of it
+beyond the radius.
 
-Figures follow from the number of the class alone, items from (split, class, number): the first classes and the first items are the
-same however many there are. Train and test share figures and no item.
+Figures follow from the number of the class alone, items from (split, class, number): the first classes and the first
+items are the same however many there are. Train and test share figures and no item.
 """
 
 from __future__ import annotations
@@ -47,13 +48,19 @@ def figures(classes: int, strokes: int) -> np.ndarray:
 
 
 def written(figure: np.ndarray, draws: ItemDraws, jitter: float) -> tuple[np.ndarray, np.ndarray]:
-    """Figures of items (B, strokes, 3, 2) -> points along their curves (B, strokes, PIECES + 1, 2), and the pen's radius (B,)."""
+    """Figures of items (B, strokes, 3, 2) -> points along their curves (B, strokes, PIECES + 1, 2), and the pen's
+    radius (B,).
+    """
     rows, strokes = figure.shape[:2]
     u = draws.uniform("move", 12 * strokes).reshape(rows, 2, strokes, 3, 2)
-    moved = figure + jitter * np.sqrt(-2 * np.log1p(-u[:, 0])) * np.cos(2 * math.pi * u[:, 1])  # Box and Muller: normal numbers
+    moved = figure + jitter * np.sqrt(-2 * np.log1p(-u[:, 0])) * np.cos(
+        2 * math.pi * u[:, 1]
+    )  # Box and Muller: normal numbers
     a = 2 * draws.uniform("hand", 7) - 1  # (B, 7) in [-1, 1)
     turn, slant, wide, high = math.radians(10) * a[:, 0], 0.15 * a[:, 1], 1 + 0.1 * a[:, 2], 1 + 0.1 * a[:, 3]
-    rotation = np.stack([np.stack([np.cos(turn), -np.sin(turn)], -1), np.stack([np.sin(turn), np.cos(turn)], -1)], -2)  # (B, 2, 2)
+    rotation = np.stack(
+        [np.stack([np.cos(turn), -np.sin(turn)], -1), np.stack([np.sin(turn), np.cos(turn)], -1)], -2
+    )  # (B, 2, 2)
     shape = np.stack([np.stack([wide, slant], -1), np.stack([np.zeros(rows), high], -1)], -2)
     centred = np.einsum("bij,bskj->bski", rotation @ shape, moved - 0.5)
     placed = centred + 0.5 + 0.04 * a[:, None, None, 4:6]
@@ -63,7 +70,9 @@ def written(figure: np.ndarray, draws: ItemDraws, jitter: float) -> tuple[np.nda
 
 
 def inked(curves: Tensor, pen: Tensor, size: int) -> Tensor:
-    """Curves (B, strokes, P + 1, 2) and pens (B,) -> (B, 1, size, size) uint8: by the distance of each pixel to the nearest piece."""
+    """Curves (B, strokes, P + 1, 2) and pens (B,) -> (B, 1, size, size) uint8: by the distance of each pixel to the
+    nearest piece.
+    """
     middle = (torch.arange(size, dtype=curves.dtype) + 0.5) / size
     y, x = torch.meshgrid(middle, middle, indexing="ij")
     pixel = torch.stack([x, y], -1).reshape(1, -1, 1, 2)  # (1, S * S, 1, 2)
@@ -71,7 +80,9 @@ def inked(curves: Tensor, pen: Tensor, size: int) -> Tensor:
     along = curves[:, :, 1:].flatten(1, 2).unsqueeze(1) - start
     x, y = (pixel - start).unbind(-1)  # (B, S * S, N)
     ax, ay = along.unbind(-1)  # (B, 1, N)
-    share = ((x * ax + y * ay) / (ax * ax + ay * ay).clamp(min=1e-12)).clamp(0, 1)  # of the piece, up to the point that is nearest
+    share = ((x * ax + y * ay) / (ax * ax + ay * ay).clamp(min=1e-12)).clamp(
+        0, 1
+    )  # of the piece, up to the point that is nearest
     nearest = ((x - share * ax).square() + (y - share * ay).square()).amin(-1).sqrt()  # (B, S * S)
     ink = ((pen.unsqueeze(1) - nearest) * size + 0.5).clamp(0, 1)
     return (ink * 255).round().to(torch.uint8).reshape(-1, 1, size, size)
@@ -81,24 +92,35 @@ class Glyphs(InMemory):
     """``x``: images (1, size, size), white on black. ``label``: the class. ``items`` of each class in each split."""
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         size: Annotated[int, Field(ge=8, le=128, description="side of the pictures in pixels")] = 16,
         classes: Annotated[int, Field(ge=2, le=10_000, description="number of figures")] = 128,
         items: Annotated[int, Field(ge=1, description="pictures of each class in each split")] = 32,
         strokes: Annotated[int, Field(ge=1, le=12, description="curves of a figure")] = 4,
-        jitter: Annotated[float, Field(ge=0, description="standard deviation of a stroke's ends and bend; the side is 1")] = 0.02,
-    ) -> None:  # fmt: skip
+        jitter: Annotated[
+            float, Field(ge=0, description="standard deviation of a stroke's ends and bend; the side is 1")
+        ] = 0.02,
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; glyphs has train and test")
         figure = figures(classes, strokes)
         label = np.arange(classes * items) % classes
         pictures = []
-        for rows in np.array_split(np.arange(len(label)), math.ceil(len(label) * size * size * strokes * PIECES / AT_ONCE)):
+        for rows in np.array_split(
+            np.arange(len(label)), math.ceil(len(label) * size * size * strokes * PIECES / AT_ONCE)
+        ):
             draws = ItemDraws(("glyphs", split), label[rows], rows // classes)
             curves, pen = written(figure[label[rows]], draws, jitter)
             pictures.append(inked(torch.from_numpy(curves), torch.from_numpy(pen), size))
         spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), classes)}
-        super().__init__({"x": torch.cat(pictures), "label": torch.from_numpy(label)}, spaces, [str(number) for number in range(classes)])
+        super().__init__(
+            {"x": torch.cat(pictures), "label": torch.from_numpy(label)},
+            spaces,
+            [str(number) for number in range(classes)],
+        )
 
 
 @hookimpl

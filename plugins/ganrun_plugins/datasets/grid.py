@@ -21,13 +21,18 @@ class Grid(Mixture):
     """``side`` x ``side`` Gaussians around 0, ``spacing`` apart."""
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         side: Annotated[int, Field(ge=1, le=100, description="Gaussians along one side")] = 5,
         spacing: Annotated[float, Field(gt=0, description="distance of neighbouring Gaussians")] = 2.0,
         sd: Annotated[float, Field(ge=0, description="standard deviation of each Gaussian")] = 0.05,
         count: Annotated[int, Field(ge=1, description="points in each split")] = 100_000,
-        classes: Annotated[list[str | int] | None, Field(description="modes to keep, by number; all by default")] = None,
-    ) -> None:  # fmt: skip
+        classes: Annotated[
+            list[str | int] | None, Field(description="modes to keep, by number; all by default")
+        ] = None,
+    ) -> None:
         line = spacing * (np.arange(side) - (side - 1) / 2)
         centres = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)  # (side * side, 2)
         super().__init__(centres, [str(k) for k in range(side * side)], split, sd=sd, count=count, classes=classes)

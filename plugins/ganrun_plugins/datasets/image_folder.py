@@ -1,7 +1,7 @@
 """Pictures in a folder and its subfolders, labelled by the names of its first-level folders.
 
-``root/train`` and ``root/test`` (or ``root/val``) are the splits if they exist; otherwise a fixed part of all pictures, chosen by
-their names, is the test split. Pictures of all modes are converted, transparent parts lie on white.
+``root/train`` and ``root/test`` (or ``root/val``) are the splits if they exist; otherwise a fixed part of all pictures,
+chosen by their names, is the test split. Pictures of all modes are converted, transparent parts lie on white.
 """
 
 from __future__ import annotations
@@ -23,39 +23,65 @@ class ImageFolder:
     """``x``: images (channels, size, size). ``label``: the first-level folder, if the pictures are in such folders."""
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         root: Annotated[str, Field(min_length=1, description="the folder; a relative path starts at the recipe")],
         size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 64,
         channels: Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")] = 3,
-        crop: Annotated[Literal["centre", "random", "stretch"], Field(
-            description="square from the middle, or from a random place (in training), or the whole picture stretched")] = "centre",
-        load_size: Annotated[int | None, Field(ge=4, description="short side before a random crop; by default size * 286 / 256")] = None,
+        crop: Annotated[
+            Literal["centre", "random", "stretch"],
+            Field(
+                description="square from the middle, or from a random place (in training), or the whole picture stretched"
+            ),
+        ] = "centre",
+        load_size: Annotated[
+            int | None, Field(ge=4, description="short side before a random crop; by default size * 286 / 256")
+        ] = None,
         flip: Annotated[bool, Field(description="mirror half of the pictures in training")] = False,
         labels: Annotated[bool, Field(description="labels from the names of the first-level folders")] = True,
         classes: Annotated[list[str | int] | None, Field(description="classes to keep; all by default")] = None,
-        test_fraction: Annotated[float, Field(ge=0, lt=1, description="share of the test split where there is no test folder")] = 0.1,
+        test_fraction: Annotated[
+            float, Field(ge=0, lt=1, description="share of the test split where there is no test folder")
+        ] = 0.1,
         in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         load = size if crop != "random" else load_size or round(size * 286 / 256)
         if load < size:
             raise DataError(f"image-folder: load_size {load} is smaller than size {size}, so that no crop fits")
         if in_memory and crop == "random":
-            raise DataError("image-folder: in_memory keeps pictures of one shape, which a random crop does not start from; set crop: centre")
+            raise DataError(
+                "image-folder: in_memory keeps pictures of one shape, which a random crop does not start from; set crop: centre"
+            )
         base, paths = _paths(files.path(root), split, test_fraction)
         names = _class_names(files.path(root), base) if labels else []
         chosen = selected_classes(names, classes) if names else []
         if classes is not None and not names:
-            raise DataError(f"{base}: `classes` selects by folder, but the pictures are in no folders (or labels is false)")
+            raise DataError(
+                f"{base}: `classes` selects by folder, but the pictures are in no folders (or labels is false)"
+            )
         self.classes = [names[i] for i in chosen]
         if names:
             paths = [path for path in paths if path.relative_to(base).parts[0] in self.classes]
         if not paths:
-            raise DataError(f"{base}: no pictures remain in the {split} split of {', '.join(self.classes) or 'this folder'}")
+            raise DataError(
+                f"{base}: no pictures remain in the {split} split of {', '.join(self.classes) or 'this folder'}"
+            )
         self.in_memory = in_memory
         training = split == "train"
-        fit = Fit(channels, size, load, stretch=crop == "stretch", random=crop == "random" and training, flip=flip and training)
+        fit = Fit(
+            channels,
+            size,
+            load,
+            stretch=crop == "stretch",
+            random=crop == "random" and training,
+            flip=flip and training,
+        )
         self.pictures = Pictures(base, paths, fit, keep=in_memory)
-        self.label = torch.tensor([self.classes.index(path.relative_to(base).parts[0]) for path in paths]) if names else None
+        self.label = (
+            torch.tensor([self.classes.index(path.relative_to(base).parts[0]) for path in paths]) if names else None
+        )
         self.spaces = {"x": Space("image", (channels, size, size))}
         if names:
             self.spaces["label"] = Space("labels", (), len(names if classes is None else chosen))
@@ -113,8 +139,14 @@ def _class_names(root: Path, base: Path) -> list[str]:
     firsts = [path.relative_to(source).parts for path in find_pictures(source)]
     names = sorted({parts[0] for parts in firsts if len(parts) > 1})
     if names and any(len(parts) == 1 for parts in firsts):
-        raise DataError(f"{source}: pictures both in the folder and in its subfolders, so that labels are unclear; set labels: false to ignore folders")
-    extra = sorted({p.relative_to(base).parts[0] for p in find_pictures(base)} - set(names)) if names and base != source else []
+        raise DataError(
+            f"{source}: pictures both in the folder and in its subfolders, so that labels are unclear; set labels: false to ignore folders"
+        )
+    extra = (
+        sorted({p.relative_to(base).parts[0] for p in find_pictures(base)} - set(names))
+        if names and base != source
+        else []
+    )
     if extra:
         raise DataError(f"{base}: {extra[0]!r} is no class of {source}")
     return names

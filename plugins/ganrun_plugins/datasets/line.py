@@ -1,7 +1,7 @@
 """Points on a line, from a mixture of Gaussians: the smallest data there are, whose density can be drawn beside the generator's.
 
-Goodfellow et al., "Generative Adversarial Nets" (2014), figure 1, shows one Gaussian on a line, the generator's samples, and the
-discriminator between them. All centres are equally likely.
+Goodfellow et al., "Generative Adversarial Nets" (2014), figure 1, shows one Gaussian on a line, the generator's
+samples, and the discriminator between them. All centres are equally likely.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ class Line(Mixture):
     """``x``: points (1,) around ``centres``. ``label``: which of them."""
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         centres: Annotated[tuple[float, ...], Field(min_length=1, description="where the Gaussians lie")] = (0.0,),
         sd: Annotated[float, Field(ge=0, description="standard deviation of each Gaussian")] = 1.0,
         count: Annotated[int, Field(ge=1, description="points in each split")] = 10_000,
-    ) -> None:  # fmt: skip
+    ) -> None:
         places = np.array(centres, dtype=float)[:, None]  # (M, 1)
         super().__init__(places, [f"{centre:g}" for centre in centres], split, sd=sd, count=count, classes=None)
 

@@ -1,11 +1,13 @@
 """Photographs of ten kinds of scenes, such as bedrooms and church outdoors, from LSUN's LMDB databases.
 
-Yu et al., "LSUN: Construction of a Large-Scale Image Dataset using Deep Learning with Humans in the Loop" (2015). ``root`` holds the
-unpacked databases, ``bedroom_train_lmdb`` and ``bedroom_val_lmdb`` for each class; nothing is downloaded (43 GB for bedrooms). The test
-split is LSUN's validation part, 300 pictures a class. Reading needs the package ``lmdb`` (``pip install "ganrun[lsun]"``).
+Yu et al., "LSUN: Construction of a Large-Scale Image Dataset using Deep Learning with Humans in the Loop" (2015).
+``root`` holds the unpacked databases, ``bedroom_train_lmdb`` and ``bedroom_val_lmdb`` for each class; nothing is
+downloaded (43 GB for bedrooms). The test split is LSUN's validation part, 300 pictures a class. Reading needs the
+package ``lmdb`` (``pip install "ganrun[lsun]"``).
 
-Names of files and classes are torchvision's. Its reader is not used: it keeps the keys of a database as a pickle in whatever folder
-the process runs in, and trusts what it finds there. Here they are an array in the data cache, which cannot run anything.
+Names of files and classes are torchvision's. Its reader is not used: it keeps the keys of a database as a pickle in
+whatever folder the process runs in, and trusts what it finds there. Here they are an array in the data cache, which
+cannot run anything.
 """
 
 from __future__ import annotations
@@ -28,12 +30,24 @@ from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, onl
 from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Size, centred
 
 Scene = Literal[
-    "bedroom", "bridge", "church_outdoor", "classroom", "conference_room", "dining_room", "kitchen", "living_room", "restaurant", "tower"
+    "bedroom",
+    "bridge",
+    "church_outdoor",
+    "classroom",
+    "conference_room",
+    "dining_room",
+    "kitchen",
+    "living_room",
+    "restaurant",
+    "tower",
 ]
 
 
 class Database:
-    """One LMDB of encoded pictures. It is opened for each batch: a process may have it open only once, and a fork not at all."""
+    """One LMDB of encoded pictures.
+
+    It is opened for each batch: a process may have it open only once, and a fork not at all.
+    """
 
     def __init__(self, path: Path, cache: Path) -> None:
         if not path.is_dir():
@@ -45,7 +59,10 @@ class Database:
         return len(self.keys)
 
     def pictures(self, indices: np.ndarray, size: int, crop: int | None) -> Tensor:
-        """Items (n,) -> (n, 3, size, size) uint8. Raises DataError naming the key of a picture that cannot be decoded."""
+        """Items (n,) -> (n, 3, size, size) uint8.
+
+        Raises DataError naming the key of a picture that cannot be decoded.
+        """
         found = []
         with opened(self.path) as environment, environment.begin() as transaction:
             for key in self.keys[indices].tolist():
@@ -53,7 +70,9 @@ class Database:
                     with Image.open(io.BytesIO(transaction.get(key))) as picture:
                         found.append(torch.from_numpy(centred(picture.convert("RGB"), size, crop)))
                 except Exception as error:  # decoders raise nearly anything on broken files
-                    raise DataError(f"{self.path}: picture {key.decode(errors='replace')} cannot be read ({error})") from error
+                    raise DataError(
+                        f"{self.path}: picture {key.decode(errors='replace')} cannot be read ({error})"
+                    ) from error
         return torch.stack(found)
 
     def _read_keys(self, cache: Path) -> np.ndarray:
@@ -92,15 +111,22 @@ class LSUN:
     offline = False
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         root: Annotated[
-            str, Field(min_length=1, description="the folder of the databases, such as bedroom_train_lmdb; a relative path starts at the recipe")
+            str,
+            Field(
+                min_length=1,
+                description="the folder of the databases, such as bedroom_train_lmdb; a relative path starts at the recipe",
+            ),
         ],
         classes: Annotated[Sequence[Scene], Field(min_length=1, description="the scenes to keep")] = ("bedroom",),
         size: Size = 64,
         crop: Crop = None,
         flip: Flip = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; lsun has train and test")
         if len(set(classes)) < len(classes):

@@ -23,11 +23,18 @@ class Mnist(IdxImages):
     offline = False
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")] = None,
-        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 28, they are resized")] = 28,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")
+        ] = None,
+        size: Annotated[
+            int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 28, they are resized")
+        ] = 28,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(files, split, "MNIST", NAMES, root=root, size=size, classes=classes)
 
     @classmethod

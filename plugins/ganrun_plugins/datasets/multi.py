@@ -1,12 +1,14 @@
 """Several sets of images as one, each with its own labels: an item knows those of its set, and zeros stand for the others.
 
-Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation" (2018), section 3.3, where
-CelebA knows hair colour, gender and age, and RaFD facial expressions. ``source`` says which set an item is of; with ``sets: {faces:
+Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation" (2018),
+section 3.3, where CelebA knows hair colour, gender and age, and RaFD facial expressions. ``source`` says which set an
+item is of; with ``sets: {faces:
 celeba, moods: ...}`` the labels ``attributes`` of the set ``faces`` are the entry ``attributes_faces``.
 
-An epoch has all items of all sets. The test split mixes them evenly, so that its first items are of all sets. With ``balanced``
-small sets come round again until each has as many as the largest: the authors take a batch of each set in turn, which amounts
-to the same shares.
+An epoch has all items of all sets. The test split mixes them evenly, so that its first items are of all sets. With
+``balanced``
+small sets come round again until each has as many as the largest: the authors take a batch of each set in turn, which
+amounts to the same shares.
 """
 
 from __future__ import annotations
@@ -30,16 +32,23 @@ Sets = Annotated[
 
 
 class Multi:
-    """``x``: images. ``source``: the number of an item's set. An entry of labels for each set, zeros for items of other sets.
+    """``x``: images. ``source``: the number of an item's set. An entry of labels for each set, zeros for items of other
+    sets.
 
-    ``label_names``: entry -> names of its columns (attributes) or of its values. ``known_rows``: entry -> the training items that know it.
+    ``label_names``: entry -> names of its columns (attributes) or of its values. ``known_rows``: entry -> the training
+    items that know it.
     """
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         sets: Sets,
-        balanced: Annotated[bool, Field(description="in training, as many items of each set as of the largest")] = False,
-    ) -> None:  # fmt: skip
+        balanced: Annotated[
+            bool, Field(description="in training, as many items of each set as of the largest")
+        ] = False,
+    ) -> None:
         self.sets: list[Any] = [part.make(files, split) for part in sets.values()]
         self.names = list(sets)
         entries = [labels_of(name, data.spaces) for name, data in zip(self.names, self.sets)]
@@ -84,11 +93,15 @@ class Multi:
         places = np.flatnonzero(source == i)
         if not len(places):
             return torch.from_numpy(places), {}
-        own = rows[places] - self.starts[i]  # beyond the set's length where it comes round again, with other crops and flips
+        own = (
+            rows[places] - self.starts[i]
+        )  # beyond the set's length where it comes round again, with other crops and flips
         epochs = draws.epochs if draws.epochs.ndim == 0 else draws.epochs[places]
         data = self.sets[i]
         items = torch.from_numpy(own % len(data)).to(self.device)
-        return torch.from_numpy(places).to(self.device), data.batch(items, ItemDraws((*draws.key, self.names[i]), epochs, own))
+        return torch.from_numpy(places).to(self.device), data.batch(
+            items, ItemDraws((*draws.key, self.names[i]), epochs, own)
+        )
 
     def to(self, device: torch.device) -> None:
         """Move the sets to a device. Called only if all of them are in memory."""

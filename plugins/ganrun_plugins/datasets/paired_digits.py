@@ -1,9 +1,10 @@
 """Paired translation that can be measured offline: the outline of a digit, and the scan that it was taken from.
 
-B holds scikit-learn's scans (see ``digits``), or (``images``) another data set's images. A holds their outlines: the scan is cut at half
-of its brightness, and white is what such a shape gains when it grows by one pixel in each direction. So A says where the strokes are
-and how thick, and nothing of their grey values: an answer that is right on average is a blur, which is what the game of pix2pix
-(Isola et al. 2016) is there to prevent.
+B holds scikit-learn's scans (see ``digits``), or (``images``) another data set's images. A holds their outlines: the
+scan is cut at half of its brightness, and white is what such a shape gains when it grows by one pixel in each
+direction. So A says where the strokes are
+and how thick, and nothing of their grey values: an answer that is right on average is a blur, which is what the game of
+pix2pix (Isola et al. 2016) is there to prevent.
 
 Item i of A belongs to item i of B, in training, too. ``hidden_pairs`` returns the pairs of a split for evaluators.
 """
@@ -25,7 +26,9 @@ from ganrun_plugins.datasets.digits import only, resized
 
 
 def outlines(digits: Tensor) -> Tensor:
-    """White where the shape of a digit would gain a pixel, else black: (N, 1, S, S) uint8 -> the same shape and type, 0 and 255."""
+    """White where the shape of a digit would gain a pixel, else black: (N, 1, S, S) uint8 -> the same shape and type, 0
+    and 255.
+    """
     shape = (digits > 127).float()
     grown = F.max_pool2d(shape, 3, stride=1, padding=1)  # (N, 1, S, S)
     return (255 * (grown - shape)).to(torch.uint8)
@@ -37,12 +40,19 @@ class PairedDigits(InMemory):
     provides = frozenset({"hidden-pairs"})
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; those of `digits` have 8")] = 32,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        size: Annotated[
+            int, Field(ge=8, le=1024, description="side of the pictures in pixels; those of `digits` have 8")
+        ] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
-        limit: Annotated[int | None, Field(ge=1, description="pairs of the train split to keep, evenly spread; all by default")] = None,
+        limit: Annotated[
+            int | None, Field(ge=1, description="pairs of the train split to keep, evenly spread; all by default")
+        ] = None,
         images: Images = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         scans, label, known, subject = scans_of(images, files, split)
         scans, label, names = only(scans, label, classes, known)
         if limit is not None and split == "train" and limit < len(scans):
@@ -55,7 +65,7 @@ class PairedDigits(InMemory):
     @classmethod
     def announced(
         cls, split: str, *, size: int, classes: list[str | int] | None, limit: int | None, images: Part | None
-    ) -> Announced | None:  # fmt: skip
+    ) -> Announced | None:
         """Spaces and length before the download of ``images``, if they can tell; of some classes as if all had as many."""
         found = announced(images, split)
         if found is None:

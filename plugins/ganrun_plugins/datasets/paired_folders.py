@@ -1,12 +1,15 @@
 """Pairs of pictures: side by side in the files of `train` and `test`, or under the same names in `trainA` and `trainB`.
 
-The layouts of pix2pix (Isola et al. 2016): one picture of twice the width, whose left half is A and right half B; and of its
-tools: two folders for each split (``trainA``, ``trainB``, ``testA``, ``testB``), where pairs have the same name, whatever the suffix.
-A folder ``trainA`` decides which it is. Where there is no test folder, ``val`` (``valA``, ``valB``) is the test split.
+The layouts of pix2pix (Isola et al. 2016): one picture of twice the width, whose left half is A and right half B; and
+of its
+tools: two folders for each split (``trainA``, ``trainB``, ``testA``, ``testB``), where pairs have the same name,
+whatever the suffix. A folder ``trainA`` decides which it is. Where there is no test folder, ``val`` (``valA``,
+``valB``) is the test split.
 
-Training pictures are stretched to ``load_size`` squared, a random window of ``size`` is cut and half of them are mirrored: both
-pictures of a pair are one array of twice the channels while that happens, so that one geometry serves both. Test pictures
-are stretched to ``size`` and come in order. ``hidden_pairs`` returns the test pairs, for evaluators that compare answers with the truth.
+Training pictures are stretched to ``load_size`` squared, a random window of ``size`` is cut and half of them are
+mirrored: both pictures of a pair are one array of twice the channels while that happens, so that one geometry serves
+both. Test pictures are stretched to ``size`` and come in order. ``hidden_pairs`` returns the test pairs, for evaluators
+that compare answers with the truth.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ from ganrun_plugins.datasets._images import Fit, Pictures
 class Pairs(Pictures):
     """Pictures with two of everything: the first half of an item's channels is A, the second B."""
 
-    def __init__(self, root: Path, paths: Sequence[Path], partners: Sequence[Path] | None, fit: Fit, *, keep: bool) -> None:
+    def __init__(
+        self, root: Path, paths: Sequence[Path], partners: Sequence[Path] | None, fit: Fit, *, keep: bool
+    ) -> None:
         self.partners = dict(zip(paths, partners)) if partners is not None else None
         super().__init__(root, paths, fit, keep=keep)
 
@@ -59,21 +64,37 @@ class PairedFolders:
     classes: tuple[str, ...] = ()
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str, Field(min_length=1, description="the folder of train and test, or of trainA, trainB, ...; a relative path starts at the recipe")],
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str,
+            Field(
+                min_length=1,
+                description="the folder of train and test, or of trainA, trainB, ...; a relative path starts at the recipe",
+            ),
+        ],
         size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
-        load_size: Annotated[int, Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped")] = 286,
+        load_size: Annotated[
+            int,
+            Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped"),
+        ] = 286,
         flip: Annotated[bool, Field(description="mirror half of the training pairs")] = True,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
         in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; paired folders have train and test")
         if load_size < size:
-            raise DataError(f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}")
+            raise DataError(
+                f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}"
+            )
         base = files.path(root)
         if not base.is_dir():
-            raise DataError(f"{base}: there is no such folder; it has to hold train and test, or trainA, trainB, testA and testB")
+            raise DataError(
+                f"{base}: there is no such folder; it has to hold train and test, or trainA, trainB, testA and testB"
+            )
         self.training = split == "train"
         self.in_memory = in_memory
         self.channels = channels
@@ -93,7 +114,10 @@ class PairedFolders:
     def hidden_pairs(self) -> dict[str, Tensor]:
         """All pairs of this split, ``a`` and ``b`` (N, C, size, size) uint8, on the CPU. For evaluators only."""
         every = np.arange(len(self))
-        return {name: x.cpu() for name, x in self.batch(torch.from_numpy(every), ItemDraws(("pairs",), np.asarray(0), every)).items()}
+        return {
+            name: x.cpu()
+            for name, x in self.batch(torch.from_numpy(every), ItemDraws(("pairs",), np.asarray(0), every)).items()
+        }
 
     def to(self, device: torch.device) -> None:
         """Move what is in memory to a device."""
@@ -105,20 +129,27 @@ class PairedFolders:
 
 
 def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
-    """The files of a split: those with both pictures and None, or those of A and of B, pair by pair. Raises DataError."""
+    """The files of a split: those with both pictures and None, or those of A and of B, pair by pair.
+
+    Raises DataError.
+    """
     apart = (base / "trainA").is_dir()
     ending = "A" if apart else ""
     if split == "test" and not (base / f"test{ending}").is_dir() and (base / f"val{ending}").is_dir():
         split = "val"
     if not apart:
         if not (base / split).is_dir():
-            raise DataError(f"{base}: it holds no folder {split}, and no trainA; it has to hold train and test, or trainA, trainB, testA and testB")
+            raise DataError(
+                f"{base}: it holds no folder {split}, and no trainA; it has to hold train and test, or trainA, trainB, testA and testB"
+            )
         return find_pictures(base / split), None
     first, second = (named(base / f"{split}{domain}") for domain in "AB")
     alone = sorted(first.keys() ^ second.keys())
     if alone:
         where = split + ("A" if alone[0] in first else "B")
-        raise DataError(f"{base}: {len(alone)} pictures have no partner, the first is {alone[0]} in {where}; a pair has one name in both folders")
+        raise DataError(
+            f"{base}: {len(alone)} pictures have no partner, the first is {alone[0]} in {where}; a pair has one name in both folders"
+        )
     return list(first.values()), [second[name] for name in first]
 
 
@@ -128,7 +159,9 @@ def named(folder: Path) -> dict[str, Path]:
     for path in find_pictures(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
-            raise DataError(f"{folder}: {found[name].name} and {path.name} have one name, so that it is open which is the partner; remove one")
+            raise DataError(
+                f"{folder}: {found[name].name} and {path.name} have one name, so that it is open which is the partner; remove one"
+            )
         found[name] = path
     return found
 

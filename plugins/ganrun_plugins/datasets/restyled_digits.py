@@ -1,8 +1,8 @@
 """Unpaired translation that can be measured offline: digits, and other digits in another style.
 
-A holds scikit-learn's scans (see ``digits``); B holds *other* scans thickened, sheared by 15 degrees and inverted (dark on
-light). No scan is in both, so training never sees a pair. Evaluators do: ``hidden_pairs`` restyles every test scan, and the
-error of a translation is measured against its true counterpart.
+A holds scikit-learn's scans (see ``digits``); B holds *other* scans thickened, sheared by 15 degrees and inverted (dark
+on light). No scan is in both, so training never sees a pair. Evaluators do: ``hidden_pairs`` restyles every test scan,
+and the error of a translation is measured against its true counterpart.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def thickened(digits: Tensor) -> Tensor:
 
 
 def slanted(digits: Tensor, angle: float) -> Tensor:
-    """Rows moved sideways, those at the top to the right, by tan(angle in degrees) times their distance from the middle: float64."""
+    """Rows moved sideways, those at the top to the right, by tan(angle in degrees) times their distance from the
+    middle: float64.
+    """
     shear = torch.tensor([[1.0, math.tan(math.radians(angle)), 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
     grid = F.affine_grid(shear.expand(len(digits), 2, 3), list(digits.shape), align_corners=False)
     return F.grid_sample(digits, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -51,10 +53,13 @@ class RestyledDigits(InMemory):
     subjects = dict.fromkeys("ab", SUBJECT)
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         scans, self._label, names = only(*load_scans(split), classes)
         self._digits = resized(scans, size)
         self.training = split == "train"
@@ -72,16 +77,24 @@ class RestyledDigits(InMemory):
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
         """Items (B,): picture i of A (counted round) and, in training, a random picture of B; in tests, picture i of B."""
         indices = indices.to(self.device)
-        of_b = torch.from_numpy(draws.integers("b", self.sizes["b"])).to(self.device) if self.training else indices % self.sizes["b"]
+        of_b = (
+            torch.from_numpy(draws.integers("b", self.sizes["b"])).to(self.device)
+            if self.training
+            else indices % self.sizes["b"]
+        )
         chosen = {"a": indices % self.sizes["a"], "b": of_b}
         return {name: tensor.index_select(0, chosen[name]) for name, tensor in self.tensors.items()}
 
     def labelled(self, name: str) -> tuple[Tensor, Tensor]:
-        """The pictures of ``a`` or ``b`` in this split, (N, 1, S, S) uint8, and their digits, (N,). For evaluators only."""
+        """The pictures of ``a`` or ``b`` in this split, (N, 1, S, S) uint8, and their digits, (N,).
+
+        For evaluators only.
+        """
         return self.tensors[name].cpu(), self._labels[name].clone()
 
     def hidden_pairs(self) -> dict[str, Tensor]:
-        """All scans of this split: ``a`` (N, 1, S, S) uint8 digits, ``b`` their true restyled versions, ``label`` (N,). On the CPU.
+        """All scans of this split: ``a`` (N, 1, S, S) uint8 digits, ``b`` their true restyled versions, ``label`` (N,).
+        On the CPU.
 
         A translation of ``a`` is compared with ``b``, and a translation of ``b`` with ``a``. For evaluators only.
         """

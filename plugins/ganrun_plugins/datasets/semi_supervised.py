@@ -1,11 +1,11 @@
 """A labelled data set of which all but a few labels are hidden: for learning from many images and few labels.
 
-The protocol of Salimans et al., "Improved Techniques for Training GANs" (2016), section 6, and Odena, "Semi-Supervised Learning with
-Generative Adversarial Networks" (2016): N images of the train split, as many of each class, keep their labels; all images, these
-among them, are there without. The test split keeps everything.
+The protocol of Salimans et al., "Improved Techniques for Training GANs" (2016), section 6, and Odena, "Semi-Supervised
+Learning with Generative Adversarial Networks" (2016): N images of the train split, as many of each class, keep their
+labels; all images, these among them, are there without. The test split keeps everything.
 
-Which images are labelled follows from ``seed`` and the labels. Fewer labels are a part of more: the N of one seed are the first N of one
-order, which takes the classes in turn.
+Which images are labelled follows from ``seed`` and the labels. Fewer labels are a part of more: the N of one seed are
+the first N of one order, which takes the classes in turn.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ class SemiSupervised:
     """
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         dataset: Annotated[
             Part, PartOf("dataset"), Field(description="the labelled data set: entries x and label")
         ] = "digits",  # type: ignore[assignment]
@@ -47,7 +50,7 @@ class SemiSupervised:
             int, Field(ge=1, description="images of the train split that keep their labels; all, if there are no more")
         ] = 100,
         seed: Annotated[int, Field(description="chooses the labelled images; not the seed of the run")] = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         base: Any = dataset.make(files, split)
         self.base = base
         self.spaces = spaces_of(base.spaces, dataset.name)
@@ -74,7 +77,10 @@ class SemiSupervised:
         return len(self.base)
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x``, ``labelled`` (B, ...) and ``label`` (B,). Crops and flips of a labelled image are drawn anew each time."""
+        """Items (B,) -> ``x``, ``labelled`` (B, ...) and ``label`` (B,).
+
+        Crops and flips of a labelled image are drawn anew each time.
+        """
         items = self.base.batch(indices.to(self.device), draws)
         if self.chosen is None:
             return {"x": items["x"], "labelled": items["x"], "label": items["label"]}
@@ -93,18 +99,25 @@ class SemiSupervised:
     def labelled(self, name: str) -> tuple[Tensor, Tensor]:
         """All images of this split, (N, C, H, W) in [-1, 1], and their true classes, (N,). For evaluators only."""
         batches = list(read_items(self.base, key=("labels",)))
-        return torch.cat([batch["x"].cpu() for batch in batches]), torch.cat([batch["label"].cpu() for batch in batches])
+        return torch.cat([batch["x"].cpu() for batch in batches]), torch.cat(
+            [batch["label"].cpu() for batch in batches]
+        )
 
     def fingerprint(self) -> str:
         """A hash of the wrapped data and of which labels are known."""
-        return fingerprint(self.base.fingerprint() if hasattr(self.base, "fingerprint") else "", [] if self.chosen is None else self.chosen)
+        return fingerprint(
+            self.base.fingerprint() if hasattr(self.base, "fingerprint") else "",
+            [] if self.chosen is None else self.chosen,
+        )
 
 
 def spaces_of(spaces: Any, name: str) -> dict[str, Space]:
     """The entries of a data set that hides labels. Raises DataError if there are none to hide."""
     label = spaces.get("label")
     if "x" not in spaces or label is None or label.kind != "labels" or label.shape:
-        raise DataError(f"semi-supervised: {name} has the entries {', '.join(sorted(spaces))}; x and label are wanted, one class each")
+        raise DataError(
+            f"semi-supervised: {name} has the entries {', '.join(sorted(spaces))}; x and label are wanted, one class each"
+        )
     return {"x": spaces["x"], "labelled": spaces["x"], "label": label}
 
 

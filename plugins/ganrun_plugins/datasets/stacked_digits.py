@@ -1,12 +1,13 @@
 """Stacked digits: 1,000 modes that can be counted offline, three scans of handwritten digits in one colour picture.
 
-Stacked MNIST of Metz et al., "Unrolled Generative Adversarial Networks" (2016), and Srivastava et al., "VEEGAN" (2017), at 8 x 8:
-the channels of a picture are three scans drawn at random, independently, and the picture shows the number abc of its three
-digits. The 128,000 fixed pictures are as many as Lin et al., "PacGAN" (2018), train on.
+Stacked MNIST of Metz et al., "Unrolled Generative Adversarial Networks" (2016), and Srivastava et al., "VEEGAN" (2017),
+at 8 x 8: the channels of a picture are three scans drawn at random, independently, and the picture shows the number abc
+of its three digits. The 128,000 fixed pictures are as many as Lin et al., "PacGAN" (2018), train on.
 
 The scans are those of ``digits``: a train picture has scans of its train half, a test picture of its test half. Which
-three a picture has follows from its split and its index alone, so a smaller ``count`` gives the first pictures of a larger one.
-``images: mnist`` makes the papers' stacked MNIST, of MNIST's own splits; which pictures the papers drew is not known.
+three a picture has follows from its split and its index alone, so a smaller ``count`` gives the first pictures of a
+larger one. ``images: mnist`` makes the papers' stacked MNIST, of MNIST's own splits; which pictures the papers drew is
+not known.
 """
 
 from __future__ import annotations
@@ -29,17 +30,24 @@ CHANNELS = 3
 
 
 class StackedDigits(InMemory):
-    """``x``: pictures (3, size, size), one digit a channel. ``label``: 100 a + 10 b + c, the digits in the order of the channels.
+    """``x``: pictures (3, size, size), one digit a channel. ``label``: 100 a + 10 b + c, the digits in the order of the
+    channels.
 
-    With K classes instead of ten it is K^2 a + K b + c. Held are the scans and which three of them make each picture; ``batch`` puts those together.
+    With K classes instead of ten it is K^2 a + K b + c. Held are the scans and which three of them make each picture;
+    ``batch`` puts those together.
     """
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; those of `digits` have 8")] = 8,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        size: Annotated[
+            int, Field(ge=4, le=1024, description="side of the pictures in pixels; those of `digits` have 8")
+        ] = 8,
         count: Annotated[int, Field(ge=1, description="pictures in each split")] = 128_000,
         images: Images = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         scans, digit, names, _ = scans_of(images, files, split)
         draws = ItemDraws(("stacked-digits", split), np.asarray(0), np.arange(count))
         chosen = np.stack([draws.integers(f"channel {channel}", len(scans)) for channel in range(CHANNELS)], axis=1)
@@ -71,9 +79,14 @@ def spaces_of(size: int, classes: int) -> dict[str, Space]:
 
 
 def numbers(names: Sequence[str]) -> list[str]:
-    """The names of the classes of three, in the order of their labels: 000, 001, ... Raises DataError for more than 100 names."""
+    """The names of the classes of three, in the order of their labels: 000, 001, ...
+
+    Raises DataError for more than 100 names.
+    """
     if len(names) > 100:
-        raise DataError(f"stacked-digits: {len(names)} classes make {len(names) ** CHANNELS:,} of three; take `images` of at most 100 classes")
+        raise DataError(
+            f"stacked-digits: {len(names)} classes make {len(names) ** CHANNELS:,} of three; take `images` of at most 100 classes"
+        )
     between = "" if all(len(name) == 1 for name in names) else "-"
     return [between.join(digits) for digits in itertools.product(names, repeat=CHANNELS)]
 

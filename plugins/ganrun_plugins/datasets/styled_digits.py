@@ -1,12 +1,14 @@
 """Translation between several domains that can be measured offline: digits, each in one of several styles.
 
-scikit-learn's scans (see ``digits``) as they are (``plain``), with thick strokes (``bold``), sheared (``slanted``), dark on light
-(``inverted``), or as the edges of their strokes (``outlined``). Every scan is shown in one style only, so that training never sees a scan
+scikit-learn's scans (see ``digits``) as they are (``plain``), with thick strokes (``bold``), sheared (``slanted``),
+dark on light (``inverted``), or as the edges of their strokes (``outlined``). Every scan is shown in one style only, so
+that training never sees a scan
 in two: which one is drawn once and for all by a key, every style as often as any other.
 
-By default ``label`` is the style. With ``attributes: true`` the styles are yes-no attributes that go together, such as bold and inverted,
-each with probability 1/2. Some of the styles of other sets may be left out: with ``scans: even`` and ``scans: odd`` two sets share no
-scan, each with attributes that the other does not know, as CelebA and RaFD in Choi et al., "StarGAN" (2018), section 3.3.
+By default ``label`` is the style. With ``attributes: true`` the styles are yes-no attributes that go together, such as
+bold and inverted, each with probability 1/2. Some of the styles of other sets may be left out: with ``scans: even`` and
+``scans: odd`` two sets share no scan, each with attributes that the other does not know, as CelebA and RaFD in Choi et
+al., "StarGAN" (2018), section 3.3.
 """
 
 from __future__ import annotations
@@ -52,35 +54,52 @@ def styled(digits: Tensor, styles: Iterable[str]) -> Tensor:
 
 
 class StyledDigits(InMemory):
-    """``x``: images (1, size, size). ``label``: the style; or ``attributes``: which of the styles an image has, (A,) of 0 and 1.
+    """``x``: images (1, size, size). ``label``: the style; or ``attributes``: which of the styles an image has, (A,) of
+    0 and 1.
 
     ``label_names``: entry -> the names of its values, or of its columns.
     """
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
-        styles: Annotated[
-            Sequence[Style], Field(min_length=1, description="the domains, or the attributes")
-        ] = ("plain", "bold", "slanted", "inverted"),
-        attributes: Annotated[bool, Field(description="the styles are attributes, of which a picture may have any number")] = False,
-        scans: Annotated[Literal["all", "even", "odd"], Field(description="which scans: all, or every other one")] = "all",
+        styles: Annotated[Sequence[Style], Field(min_length=1, description="the domains, or the attributes")] = (
+            "plain",
+            "bold",
+            "slanted",
+            "inverted",
+        ),
+        attributes: Annotated[
+            bool, Field(description="the styles are attributes, of which a picture may have any number")
+        ] = False,
+        scans: Annotated[
+            Literal["all", "even", "odd"], Field(description="which scans: all, or every other one")
+        ] = "all",
         digits: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if len(set(styles)) < len(styles):
             raise DataError(f"styled-digits: a style is named twice: {', '.join(styles)}")
         if attributes and "plain" in styles:
-            raise DataError("styled-digits: plain is a picture without any attribute, not one of them; leave it out of `styles`")
+            raise DataError(
+                "styled-digits: plain is a picture without any attribute, not one of them; leave it out of `styles`"
+            )
         found, _, _ = only(*load_scans(split), digits)
         first, step = {"all": (0, 1), "even": (0, 2), "odd": (1, 2)}[scans]
         pictures = resized(found[first::step], size)  # (N, 1, S, S)
         codes = 2 ** len(styles) if attributes else len(styles)
-        code = torch.from_numpy(permutation(len(pictures), "styled-digits", split, scans)) % codes  # (N,): each equally often
+        code = (
+            torch.from_numpy(permutation(len(pictures), "styled-digits", split, scans)) % codes
+        )  # (N,): each equally often
         bits = (code[:, None] >> torch.arange(len(styles))) & 1  # (N, A)
         x = pictures.clone()
         for number in range(codes):
             mine = code == number
-            these = [style for place, style in enumerate(styles) if number >> place & 1] if attributes else [styles[number]]
+            these = (
+                [style for place, style in enumerate(styles) if number >> place & 1] if attributes else [styles[number]]
+            )
             if mine.any():
                 x[mine] = styled(pictures[mine], these)
         self.label_names = {"attributes" if attributes else "label": list(styles)}

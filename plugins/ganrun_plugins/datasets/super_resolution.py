@@ -1,12 +1,14 @@
 """Pictures to be enlarged: crops of the pictures in a folder, and the same crops made small.
 
-Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016), section 3.2: crops of 96
-pixels at random places of the training pictures, which are not scaled, made small by a bicubic filter.
+Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016), section
+3.2: crops of 96 pixels at random places of the training pictures, which are not scaled, made small by a bicubic filter.
 
-``root/train`` and ``root/test`` hold the pictures. Test pictures are cropped in the middle. A picture whose shorter side is smaller than
+``root/train`` and ``root/test`` hold the pictures. Test pictures are cropped in the middle. A picture whose shorter
+side is smaller than
 a crop is enlarged to it by the bicubic filter, and shows less detail than others: leave such pictures out.
 
-Difference: published numbers (Set5, Set14, BSD100) are of whole test pictures, of whatever size; here they are of their middles.
+Difference: published numbers (Set5, Set14, BSD100) are of whole test pictures, of whatever size; here they are of their
+middles.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ class Unscaled(Fit):
         width, height = image.size
         factor = max(1.0, self.size / min(width, height))
         if factor > 1:
-            image = image.resize((max(self.size, round(width * factor)), max(self.size, round(height * factor))), Image.Resampling.BICUBIC)
+            image = image.resize(
+                (max(self.size, round(width * factor)), max(self.size, round(height * factor))),
+                Image.Resampling.BICUBIC,
+            )
         array = np.array(image)  # (H, W) or (H, W, C)
         if not self.random:
             top, left = (array.shape[0] - self.size) // 2, (array.shape[1] - self.size) // 2
@@ -53,13 +58,18 @@ class SuperResolution:
     in_memory = False
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str, Field(min_length=1, description="the folder of train and test; a relative path starts at the recipe")],
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str, Field(min_length=1, description="the folder of train and test; a relative path starts at the recipe")
+        ],
         size: Annotated[int, Field(ge=8, le=4096, description="side of the crops in pixels")] = 96,
         factor: Annotated[int, Field(ge=2, le=16, description="how much smaller `low` is")] = 4,
         flip: Annotated[bool, Field(description="mirror half of the training crops")] = False,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; super-resolution has train and test")
         check_factor(size, factor)
@@ -70,7 +80,10 @@ class SuperResolution:
         self.factor = factor
         fit = Unscaled(channels, size, size, random=training, flip=flip and training)
         self.pictures = Pictures(base, find_pictures(base / split), fit, keep=False)
-        self.spaces = {"low": Space("image", (channels, size // factor, size // factor)), "x": Space("image", (channels, size, size))}
+        self.spaces = {
+            "low": Space("image", (channels, size // factor, size // factor)),
+            "x": Space("image", (channels, size, size)),
+        }
 
     def __len__(self) -> int:
         return len(self.pictures)

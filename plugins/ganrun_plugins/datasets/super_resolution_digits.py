@@ -1,9 +1,11 @@
 """Super-resolution that can be tried offline: digits with sharp contours and a fine grain, and the same made small.
 
-scikit-learn's scans (see ``digits``), of 8 x 8 pixels, have no detail that a bicubic filter would lose. Here their contours are traced at
-four times the resolution (the half-way line of the bilinear surface between the scans' pixels) and averaged down, so that edges
-are as sharp as pixels allow: a network can learn that, and a bicubic filter cannot. With ``grain`` every second pixel of a
-stroke is darker, in a chequered pattern whose phase differs from picture to picture. Of that nothing is left in the small
+scikit-learn's scans (see ``digits``), of 8 x 8 pixels, have no detail that a bicubic filter would lose. Here their
+contours are traced at four times the resolution (the half-way line of the bilinear surface between the scans' pixels)
+and averaged down, so that edges
+are as sharp as pixels allow: a network can learn that, and a bicubic filter cannot. With ``grain`` every second pixel
+of a stroke is darker, in a chequered pattern whose phase differs from picture to picture. Of that nothing is left in
+the small
 picture: the mean squared error is least for an even grey, which no real picture has, while a discriminator wants grain.
 """
 
@@ -26,36 +28,52 @@ FINER = 4  # contours are traced at this many times the resolution
 
 
 def sharp(scans: Tensor, size: int) -> Tensor:
-    """(N, H, W) floats in [0, 1] -> (N, 1, size, size) float64 in [0, 1]: how much of each pixel lies inside the contours."""
+    """(N, H, W) floats in [0, 1] -> (N, 1, size, size) float64 in [0, 1]: how much of each pixel lies inside the
+    contours.
+    """
     surface = F.interpolate(scans[:, None].double(), (FINER * size, FINER * size), mode="bilinear")  # (N, 1, 4 S, 4 S)
     return F.avg_pool2d((surface > 0.5).double(), FINER)
 
 
 def grained(pictures: Tensor, grain: float, phase: Tensor) -> Tensor:
-    """(N, 1, S, S) with every second pixel, like the black squares of a chessboard, darker by the share ``grain``; phase (N,) 0 or 1."""
+    """(N, 1, S, S) with every second pixel, like the black squares of a chessboard, darker by the share ``grain``;
+    phase (N,) 0 or 1.
+    """
     side = torch.arange(pictures.shape[-1])
     odd = (side[:, None] + side + phase[:, None, None]) % 2  # (N, S, S)
     return pictures * (1 - grain * odd[:, None])
 
 
 class SuperResolutionDigits(InMemory):
-    """``low``: images (1, size / factor, size / factor). ``x``: (1, size, size), light on black. ``label``: the digit."""
+    """``low``: images (1, size / factor, size / factor). ``x``: (1, size, size), light on black.
+
+    ``label``: the digit.
+    """
 
     subjects = {"x": SUBJECT}
 
     def __init__(
-        self, files: DataFiles, split: str, *,
+        self,
+        files: DataFiles,
+        split: str,
+        *,
         size: Annotated[int, Field(ge=8, le=512, description="side of the large pictures in pixels")] = 32,
         factor: Annotated[int, Field(ge=2, le=16, description="how much smaller `low` is")] = 2,
-        grain: Annotated[float, Field(ge=0, le=1, description="how much darker every second pixel of a stroke is")] = 0.3,
+        grain: Annotated[
+            float, Field(ge=0, le=1, description="how much darker every second pixel of a stroke is")
+        ] = 0.3,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         check_factor(size, factor)
         scans, label, names = only(*load_scans(split), classes)
         phase = torch.from_numpy(permutation(len(scans), "super-resolution-digits", split)) % 2
         x = (grained(sharp(scans, size), grain, phase) * 255).round().to(torch.uint8)
         small = size // factor
-        spaces = {"low": Space("image", (1, small, small)), "x": Space("image", (1, size, size)), "label": Space("labels", (), len(names))}
+        spaces = {
+            "low": Space("image", (1, small, small)),
+            "x": Space("image", (1, size, size)),
+            "label": Space("labels", (), len(names)),
+        }
         super().__init__({"low": shrunk(x, factor), "x": x, "label": label}, spaces, names)
 
 

@@ -1,9 +1,9 @@
 """Two folders of pictures that are not paired, for unpaired translation: trainA, trainB, testA, testB.
 
-Zhu et al. 2017 (CycleGAN), as in the authors' PyTorch code: training pictures are stretched to ``load_size`` with a bicubic
-filter, cropped at a random place to ``size`` and mirrored half of the time; an epoch has as many items as the larger
-folder; item i shows picture i of A (counted round) and a random picture of B. Here the random picture follows from
-(seed, epoch, index), and test pictures are stretched to ``size`` and come in order, B's too.
+Zhu et al. 2017 (CycleGAN), as in the authors' PyTorch code: training pictures are stretched to ``load_size`` with a
+bicubic filter, cropped at a random place to ``size`` and mirrored half of the time; an epoch has as many items as the
+larger folder; item i shows picture i of A (counted round) and a random picture of B. Here the random picture follows
+from (seed, epoch, index), and test pictures are stretched to ``size`` and come in order, B's too.
 """
 
 from __future__ import annotations
@@ -26,18 +26,32 @@ class UnpairedFolders:
     classes: tuple[str, ...] = ()
 
     def __init__(
-        self, files: DataFiles, split: str, *,
-        root: Annotated[str, Field(min_length=1, description="the folder of trainA, trainB, testA and testB; a relative path starts at the recipe")],
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str,
+            Field(
+                min_length=1,
+                description="the folder of trainA, trainB, testA and testB; a relative path starts at the recipe",
+            ),
+        ],
         size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
-        load_size: Annotated[int, Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped")] = 286,
+        load_size: Annotated[
+            int,
+            Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped"),
+        ] = 286,
         flip: Annotated[bool, Field(description="mirror half of the training pictures")] = True,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
         in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; unpaired folders have train and test")
         if load_size < size:
-            raise DataError(f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}")
+            raise DataError(
+                f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}"
+            )
         base = files.path(root)
         if not base.is_dir():
             raise DataError(f"{base}: there is no such folder; it has to hold trainA, trainB, testA and testB")
@@ -46,8 +60,9 @@ class UnpairedFolders:
         load = load_size if self.training else size
         fit = Fit(channels, size, load, stretch=True, random=self.training and load > size, flip=flip and self.training)
         self.pictures = {
-            name: Pictures(base, find_pictures(base / f"{split}{name.upper()}"), fit, keep=in_memory) for name in ("a", "b")
-        }  # fmt: skip
+            name: Pictures(base, find_pictures(base / f"{split}{name.upper()}"), fit, keep=in_memory)
+            for name in ("a", "b")
+        }
         self.sizes = {name: len(pictures) for name, pictures in self.pictures.items()}
         self.spaces = {name: Space("image", (channels, size, size)) for name in self.pictures}
 

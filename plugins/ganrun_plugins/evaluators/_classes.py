@@ -21,17 +21,23 @@ RESAMPLES = 400
 def checked_logits(name: str, logits: Tensor, what: str) -> Tensor:
     """Class logits (n, K) with n >= 1, all of them finite. UserError in the name of an evaluator if they are not."""
     if logits.ndim != 2 or not len(logits) or not logits.shape[1]:
-        raise UserError(f"{name}: {what} has logits of shape {tuple(logits.shape)}; (samples, classes) is wanted, none of them 0")
+        raise UserError(
+            f"{name}: {what} has logits of shape {tuple(logits.shape)}; (samples, classes) is wanted, none of them 0"
+        )
     bad = not_finite(logits)
     if bad:
-        raise UserError(f"{name}: {bad} of the {len(logits)} samples of {what} have logits that are not finite numbers; leave them out")
+        raise UserError(
+            f"{name}: {bad} of the {len(logits)} samples of {what} have logits that are not finite numbers; leave them out"
+        )
     return logits.detach().cpu()
 
 
 def check_classes(name: str, real: Tensor, fake: Tensor) -> None:
     """UserError if two sets of logits are of different classifiers."""
     if real.shape[1] != fake.shape[1]:
-        raise UserError(f"{name}: the sets have logits of {real.shape[1]} and {fake.shape[1]} classes; take both from one classifier")
+        raise UserError(
+            f"{name}: the sets have logits of {real.shape[1]} and {fake.shape[1]} classes; take both from one classifier"
+        )
 
 
 def log_probabilities(logits: Tensor) -> Iterator[Tensor]:
@@ -54,8 +60,8 @@ def divergences(logits: Tensor, log_q: Tensor) -> Tensor:
 def exponential(values: Tensor, *, enough: int = 0) -> Score:
     """exp of the mean of values (n,), and of the ends of its interval.
 
-    The interval is right for an entropy-like statistic if the values are its influences up to a constant: what the mean moves by
-    when one sample gets more weight. Mean probabilities that depend on all samples are in them, not left out.
+    The interval is right for an entropy-like statistic if the values are its influences up to a constant: what the mean
+    moves by when one sample gets more weight. Mean probabilities that depend on all samples are in them, not left out.
     """
     found = of_rows(values)
     low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
@@ -63,12 +69,21 @@ def exponential(values: Tensor, *, enough: int = 0) -> Score:
 
 
 def of_counts(
-    statistic: Callable[[Tensor], Tensor], counts: Tensor, *, centred: bool, seed: int = 0, resamples: int = RESAMPLES, enough: int = 0
-) -> Score:  # fmt: skip
-    """A statistic, never negative, of how many samples fell into each class (M,) int64, with the bootstrap of those counts.
+    statistic: Callable[[Tensor], Tensor],
+    counts: Tensor,
+    *,
+    centred: bool,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    enough: int = 0,
+) -> Score:
+    """A statistic, never negative, of how many samples fell into each class (M,) int64, with the bootstrap of those
+    counts.
 
-    statistic: (..., M) int64 -> (...). centred: for divergences. What n samples give is too large on average, by about (M - 1) / (2 n) for KL, and what a resample of them
-    gives is so once more: the resampled values are moved by the mean of what they add, else the interval would lie above the value.
+    statistic: (..., M) int64 -> (...). centred: for divergences. What n samples give is too large on average, by about
+    (M - 1) / (2 n) for KL, and what a resample of them
+    gives is so once more: the resampled values are moved by the mean of what they add, else the interval would lie
+    above the value.
     """
     n, value = int(counts.sum()), statistic(counts).item()
     if n < 2 or not math.isfinite(value):

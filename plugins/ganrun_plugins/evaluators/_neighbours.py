@@ -1,9 +1,11 @@
 """Nearest neighbours and balls among features, block by block: what the evaluators that look at neighbours share.
 
-Squared distances come from one matrix product, |x|^2 + |y|^2 - 2 x.y, which is fast and loses digits to cancellation. So the products
-only sort out what is certain: each comes with a bound of its rounding error, and whatever the bound leaves open is computed again from
-the differences x - y, in float64. The answers are those of exact distances, ties and copies included: equal pairs of points are at
-equal distances, and copies at distance 0. Both sets are moved by one vector first, which changes no distance and keeps norms small.
+Squared distances come from one matrix product, |x|^2 + |y|^2 - 2 x.y, which is fast and loses digits to cancellation.
+So the products
+only sort out what is certain: each comes with a bound of its rounding error, and whatever the bound leaves open is
+computed again from the differences x - y, in float64. The answers are those of exact distances, ties and copies
+included: equal pairs of points are at equal distances, and copies at distance 0. Both sets are moved by one vector
+first, which changes no distance and keeps norms small.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ def exact(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
 
 def nearest(x: Tensor, points: Tensor, k: int, *, same: bool = False) -> tuple[Tensor, Tensor]:
-    """The k nearest of ``points`` (m, d) to each of x (n, d): squared distances (n, k) float64, ascending, and their rows (n, k).
+    """The k nearest of ``points`` (m, d) to each of x (n, d): squared distances (n, k) float64, ascending, and their
+    rows (n, k).
 
     same: x are the points, and no row is its own neighbour; a copy of it in another row is.
     """
@@ -76,9 +79,11 @@ class Radii:
 
 
 class Held(NamedTuple):
-    """What balls hold of points. ``around`` (n,): in how many balls each point lies. ``inside`` (m,): how many points each ball holds.
+    """What balls hold of points. ``around`` (n,): in how many balls each point lies. ``inside`` (m,): how many points
+    each ball holds.
 
-    ``only_point`` (n,): how many balls hold this point and no other. ``only_ball`` (m,): how many points lie in this ball and no other.
+    ``only_point`` (n,): how many balls hold this point and no other. ``only_ball`` (m,): how many points lie in this
+    ball and no other.
     """
 
     around: Tensor
@@ -94,13 +99,18 @@ def balls(points: Tensor, centres: Tensor, squared: Tensor) -> Held:
 
 
 def mutual_balls(x: Tensor, y: Tensor, squared_x: Tensor, squared_y: Tensor) -> tuple[Held, Held]:
-    """How x (n, d) lie in balls around y (m, d), and y in balls around x; squared radii (n,) and (m,). One product for both."""
+    """How x (n, d) lie in balls around y (m, d), and y in balls around x; squared radii (n,) and (m,).
+
+    One product for both.
+    """
     in_y, in_x = _held(x, y, [squared_y], [squared_x])
     return in_y, in_x
 
 
 class _Tally:
-    """Hits of pairs (i, j): for each row and each column their number, and the sum of their places: the place, if it is one."""
+    """Hits of pairs (i, j): for each row and each column their number, and the sum of their places: the place, if it is
+    one.
+    """
 
     def __init__(self, n: int, m: int) -> None:
         self.rows, self.columns = torch.zeros(n, 2, dtype=torch.float64), torch.zeros(m, 2, dtype=torch.float64)
@@ -134,7 +144,9 @@ def _held(x: Tensor, y: Tensor, around_y: list[Tensor], around_x: list[Tensor]) 
             low += own.to(kind)[:, None]
             squared = [*around_y, *(some[rows][:, None] for some in around_x)]
             rounding = 4 * torch.finfo(kind).eps
-            unclear = [low <= (some * (1 + rounding)).to(kind) for some in squared]  # inside by the smallest distance that rounding allows
+            unclear = [
+                low <= (some * (1 + rounding)).to(kind) for some in squared
+            ]  # inside by the smallest distance that rounding allows
             low += 2 * margin[0].to(kind)[:, None]
             low += 2 * margin[1].to(kind)
             surely = [low <= (some * (1 - rounding)).to(kind) for some in squared]  # by the largest
@@ -153,16 +165,23 @@ def _held(x: Tensor, y: Tensor, around_y: list[Tensor], around_x: list[Tensor]) 
 
 
 def reached(hits: Tensor, only: Tensor, enough: int) -> Score:
-    """The share of real points (n,) that some sample reaches, each sample (m,) being the ``only`` one to reach some of them.
+    """The share of real points (n,) that some sample reaches, each sample (m,) being the ``only`` one to reach some of
+    them.
 
-    The points that one sample reaches are hit or missed together, so they are no n independent trials. Leaving out sample i loses
+    The points that one sample reaches are hit or missed together, so they are no n independent trials. Leaving out
+    sample i loses
     only_i points: the jackknife over samples. Wilson's interval is kept where it is wider, such as at 0.
     """
     n, m = len(hits), len(only)
     score = share(int(hits.sum()), n, enough=enough)
     error = NORMAL * math.sqrt((m - 1) / m * float((only.double() - only.double().mean()).square().sum())) / n
     low, high = max(0.0, score.value - error), min(1.0, score.value + error)
-    return replace(score, low=min(score.low or 0.0, low), high=max(score.high or 0.0, high), method="jackknife over samples, at least Wilson's interval")
+    return replace(
+        score,
+        low=min(score.low or 0.0, low),
+        high=max(score.high or 0.0, high),
+        method="jackknife over samples, at least Wilson's interval",
+    )
 
 
 def dependent(value: float, trials: float, enough: int, method: str) -> Score:
@@ -178,19 +197,23 @@ def _kinds(x: Tensor) -> list[torch.dtype]:
     return [torch.float64] if x.dtype == torch.float64 or x.shape[1] <= NARROW else [torch.float32, torch.float64]
 
 
-def _least(x: Tensor, y: Tensor, todo: Tensor, kind: torch.dtype) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]]:
+def _least(
+    x: Tensor, y: Tensor, todo: Tensor, kind: torch.dtype
+) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]]:
     """Lower bounds of |x_i - y_j|^2, products formed in ``kind``, for the rows ``todo`` of x in blocks.
 
-    Yields rows (b,), bounds without what belongs to the row (b, m), what belongs to the row (b,) float64, to be added, and the
-    margins of error (b,), (m,) float64, whose sum the bounds lie below the products.
+    Yields rows (b,), bounds without what belongs to the row (b, m), what belongs to the row (b,) float64, to be added,
+    and the margins of error (b,), (m,) float64, whose sum the bounds lie below the products.
 
-    A product of d numbers is off by less than sqrt(d) eps |x| |y|: rounding errors are as often up as down (the bound for errors
-    that all conspire has d instead). Twice that is allowed for, and a few eps for the sums.
+    A product of d numbers is off by less than sqrt(d) eps |x| |y|: rounding errors are as often up as down (the bound
+    for errors that all conspire has d instead). Twice that is allowed for, and a few eps for the sums.
     """
     centre = y.mean(0, dtype=torch.float64).to(kind)
     factor = torch.finfo(kind).eps * (2 * math.sqrt(x.shape[1]) + 4)
     width = max(1, BLOCK // (x.shape[1] * kind.itemsize))
-    norms = torch.cat([(part.to(kind) - centre).double().square().sum(1) for part in y.split(max(1, PAIRS // x.shape[1]))])  # (m,)
+    norms = torch.cat(
+        [(part.to(kind) - centre).double().square().sum(1) for part in y.split(max(1, PAIRS // x.shape[1]))]
+    )  # (m,)
     bias = (norms * (1 - factor)).to(kind)
     for rows in todo.split(max(1, BLOCK // (len(y) * kind.itemsize))):
         mine = x[rows].to(kind) - centre  # (b, d)

@@ -45,8 +45,11 @@ def curves(x: Tensor, named: Mapping[str, Tensor]) -> Image.Image:
     return picture
 
 
-def surface(values: Tensor, points: Sequence[tuple[Tensor, tuple[int, int, int]]], low: Tensor, high: Tensor, *, middle: float) -> Image.Image:
-    """Values (n, n) over the square from ``low`` (2,) to ``high`` as colours, blue below ``middle`` and red above, and points (m, 2).
+def surface(
+    values: Tensor, points: Sequence[tuple[Tensor, tuple[int, int, int]]], low: Tensor, high: Tensor, *, middle: float
+) -> Image.Image:
+    """Values (n, n) over the square from ``low`` (2,) to ``high`` as colours, blue below ``middle`` and red above, and
+    points (m, 2).
 
     Rows of ``values`` go upwards. A black line stands where the middle lies.
     """

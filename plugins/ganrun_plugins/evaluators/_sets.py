@@ -18,14 +18,20 @@ def checked(plugin: str, need: int, why: str, **sets: Tensor) -> list[Tensor]:
     found = []
     for name, x in sets.items():
         if x.ndim != 2 or x.shape[1] == 0:
-            raise UserError(f"{plugin}: the {name} set has the shape {tuple(x.shape)}, and not (samples, features); flatten its features")
+            raise UserError(
+                f"{plugin}: the {name} set has the shape {tuple(x.shape)}, and not (samples, features); flatten its features"
+            )
         if len(x) < need:
-            raise UserError(f"{plugin}: the {name} set has {len(x)} samples, and {why} needs at least {need}; ask for more samples")
+            raise UserError(
+                f"{plugin}: the {name} set has {len(x)} samples, and {why} needs at least {need}; ask for more samples"
+            )
         x = x.detach().cpu()
         x = x if x.dtype == torch.float64 else x.float()
         bad = not_finite(x)
         if bad:
-            raise UserError(f"{plugin}: {bad} of the {len(x)} samples of the {name} set have features that are not finite; leave them out")
+            raise UserError(
+                f"{plugin}: {bad} of the {len(x)} samples of the {name} set have features that are not finite; leave them out"
+            )
         found.append(x)
     sizes = {name: x.shape[1] for name, x in sets.items()}
     if len(set(sizes.values())) > 1:

@@ -1,19 +1,23 @@
 """Structural similarity of two images, at one scale and at several: what ``diversity`` and ``psnr-ssim`` have in common.
 
-SSIM: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity" (2004).
-With means m, variances v and the covariance c of two images under a Gaussian window (11 x 11, standard deviation 1.5), at each place
+SSIM: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity"
+(2004). With means m, variances v and the covariance c of two images under a Gaussian window (11 x 11, standard
+deviation 1.5), at each place
 
     luminance = (2 m1 m2 + C1) / (m1^2 + m2^2 + C1),    contrast and structure = (2 c + C2) / (v1 + v2 + C2),
 
-C1 = (0.01 L)^2 and C2 = (0.03 L)^2 for a data range L; SSIM is the mean of their product over all places where the window fits.
+C1 = (0.01 L)^2 and C2 = (0.03 L)^2 for a data range L; SSIM is the mean of their product over all places where the
+window fits.
 
-MS-SSIM: Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment" (2003): the images are halved
-four times (means of 2 x 2 pixels, an odd last row or column dropped); the product over the scales of the mean contrast and
-structure, at the coarsest scale of the mean SSIM, each to a power that says how much the eye cares for that scale.
+MS-SSIM: Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment" (2003): the images
+are halved four times (means of 2 x 2 pixels, an odd last row or column dropped); the product over the scales of the
+mean contrast and structure, at the coarsest scale of the mean SSIM, each to a power that says how much the eye cares
+for that scale.
 
-Each channel is scored by itself, and an image's value is the mean over its channels. A negative mean counts as 0 at several
-scales, because it has no real power. Images that are too small get what fits: fewer scales, their powers divided by their sum;
-below 11 pixels a window of the largest odd side that fits, with the same standard deviation (:func:`conditions` says which).
+Each channel is scored by itself, and an image's value is the mean over its channels. A negative mean counts as 0 at
+several scales, because it has no real power. Images that are too small get what fits: fewer scales, their powers
+divided by their sum; below 11 pixels a window of the largest odd side that fits, with the same standard deviation
+(:func:`conditions` says which).
 """
 
 from __future__ import annotations
@@ -62,7 +66,10 @@ def window(height: int, width: int) -> int:
 
 
 def conditions(height: int, width: int, *, several: bool) -> str:
-    """What differs from the papers for images of this size, in words; empty if nothing does. several: at several scales."""
+    """What differs from the papers for images of this size, in words; empty if nothing does.
+
+    several: at several scales.
+    """
     found = []
     if several and scales(height, width) < len(POWERS):
         found.append(f"{scales(height, width)} of {len(POWERS)} scales")
@@ -74,7 +81,9 @@ def conditions(height: int, width: int, *, several: bool) -> str:
 def _blocks(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Both sets in blocks, float64 on the CPU."""
     if x.shape != y.shape or x.dim() != 4 or not x.numel():
-        raise UserError(f"ssim: it compares two equally many images (N, C, H, W), and got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise UserError(
+            f"ssim: it compares two equally many images (N, C, H, W), and got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
     if not bool(x.isfinite().all() & y.isfinite().all()):
         raise UserError("ssim: some pixels are not finite numbers; leave those images out")
     rows = max(1, BLOCK // (8 * x[0].numel()))
@@ -104,7 +113,9 @@ def _compare(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
 def _product(x: Tensor, y: Tensor, data_range: float) -> Tensor:
     """MS-SSIM of each channel: (n, C, H, W) -> (n, C)."""
     count = scales(*x.shape[-2:])
-    total = sum(POWERS[:count]) if count < len(POWERS) else 1.0  # the paper's five sum to 1.0001 and are left as they are
+    total = (
+        sum(POWERS[:count]) if count < len(POWERS) else 1.0
+    )  # the paper's five sum to 1.0001 and are left as they are
     value = torch.ones(x.shape[:2], dtype=x.dtype)
     for scale in range(count):
         whole, structure = _compare(x, y, data_range)
@@ -116,7 +127,10 @@ def _product(x: Tensor, y: Tensor, data_range: float) -> Tensor:
 
 
 def _band(size: int, side: int) -> Tensor:
-    """The Gaussian window at each place of an axis, (size - side + 1, size). As a product it is faster than a convolution."""
+    """The Gaussian window at each place of an axis, (size - side + 1, size).
+
+    As a product it is faster than a convolution.
+    """
     places = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
     weights = torch.exp(-places.square() / (2 * DEVIATION**2))
     band = torch.zeros(size - side + 1, size, dtype=torch.float64)

@@ -1,12 +1,12 @@
 """How often the networks infer the right class of real test items: classes they were taught, or codes they found themselves.
 
-Taught classes (Odena, "Semi-Supervised Learning with Generative Adversarial Networks", 2016): the share of test items whose most
-likely class is their label. Codes (Chen et al., "InfoGAN", 2016, who give its complement, an error of 5 % on MNIST): they have no
-names, so with ``matched`` each code stands for one class, under the one-to-one assignment that is right most often; a code or class
-left over, where their numbers differ, counts as wrong always.
+Taught classes (Odena, "Semi-Supervised Learning with Generative Adversarial Networks", 2016): the share of test items
+whose most likely class is their label. Codes (Chen et al., "InfoGAN", 2016, who give its complement, an error of 5 % on
+MNIST): they have no names, so with ``matched`` each code stands for one class, under the one-to-one assignment that is
+right most often; a code or class left over, where their numbers differ, counts as wrong always.
 
-The best assignment is found on the test items themselves: of n items and K classes, codes that know nothing are right a little
-more often than 1 / K, by about sqrt(2 log K / (n K)). Intervals hold the assignment fixed.
+The best assignment is found on the test items themselves: of n items and K classes, codes that know nothing are right a
+little more often than 1 / K, by about sqrt(2 log K / (n K)). Intervals hold the assignment fixed.
 """
 
 from __future__ import annotations
@@ -34,16 +34,22 @@ def matched_hits(code: Tensor, label: Tensor, codes: int, classes: int) -> int:
 
 
 class Accuracy:
-    """The share of real test items whose inferred class is their label; ``.matched`` with codes matched to classes first.
+    """The share of real test items whose inferred class is their label; ``.matched`` with codes matched to classes
+    first.
 
     NaN while what is inferred is not finite.
     """
 
     def __init__(
-        self, *,
-        of: Annotated[str | None, Field(description="what is inferred, by name; null: the first that has classes")] = None,
-        matched: Annotated[bool, Field(description="whether codes are matched one to one to the classes first")] = False,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        of: Annotated[
+            str | None, Field(description="what is inferred, by name; null: the first that has classes")
+        ] = None,
+        matched: Annotated[
+            bool, Field(description="whether codes are matched one to one to the classes first")
+        ] = False,
+    ) -> None:
         self.of = of
         self.matched = matched
 
@@ -52,10 +58,15 @@ class Accuracy:
         """Refuse before training what could not be scored."""
         infers, spaces = experiment.description.infers, experiment.dataset.spaces
         if not any(space.kind == "labels" and not space.shape for space in spaces.values()):
-            raise Refusal("it compares with the class of each test item, and the data have none", "a data set with one label for each item")
+            raise Refusal(
+                "it compares with the class of each test item, and the data have none",
+                "a data set with one label for each item",
+            )
         name = self._name(infers)
         if not self.matched and spaces.get(name) != infers[name]:
-            raise Refusal(f"{name!r} is no entry of the data: which of its values should stand for which class?", "matched: true")
+            raise Refusal(
+                f"{name!r} is no entry of the data: which of its values should stand for which class?", "matched: true"
+            )
 
     def _name(self, infers: Mapping[str, Space]) -> str:
         """What is scored, by name."""
@@ -68,13 +79,17 @@ class Accuracy:
 
     @staticmethod
     def _truth(spaces: Mapping[str, Space], name: str) -> str:
-        """The entry of the data that is compared with: of that name, else (codes have no name there) the first with classes."""
+        """The entry of the data that is compared with: of that name, else (codes have no name there) the first with
+        classes.
+        """
         known = [entry for entry, space in spaces.items() if space.kind == "labels" and not space.shape]
         return name if name in known else known[0]
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.studio is None:
-            raise UserError("accuracy: it scores what networks say of real items, and these samples lie in a folder; evaluate a run")
+            raise UserError(
+                "accuracy: it scores what networks say of real items, and these samples lie in a folder; evaluate a run"
+            )
         name = self._name(evaluation.description.infers)
         logits = evaluation.inferred(name)  # (n, K)
         label = evaluation.real(self._truth(evaluation.spaces, name), n=len(logits)).long()  # (n,)
@@ -82,7 +97,11 @@ class Accuracy:
         if not bool(logits.isfinite().all()):
             return {key: float("nan")}
         found = logits.argmax(1)  # (n,)
-        hits = matched_hits(found, label, logits.shape[1], int(label.max()) + 1) if self.matched else int((found == label).sum())
+        hits = (
+            matched_hits(found, label, logits.shape[1], int(label.max()) + 1)
+            if self.matched
+            else int((found == label).sum())
+        )
         return {key: share(hits, len(label))}
 
 

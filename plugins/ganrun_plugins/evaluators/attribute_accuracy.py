@@ -1,11 +1,13 @@
 """How often translations, or samples, have what was asked for: each attribute, or each domain, recognised by a classifier of its own.
 
-Choi et al., "StarGAN" (2018), section 5.4, report the error of a classifier of facial expressions, trained on the real pictures, on
-translations into them. Here every yes-no attribute has a classifier with two answers and every entry of one label has one with all of
-its classes, each trained on the train split; of several sets' items, on those that know the labels.
+Choi et al., "StarGAN" (2018), section 5.4, report the error of a classifier of facial expressions, trained on the real
+pictures, on translations into them. Here every yes-no attribute has a classifier with two answers and every entry of
+one label has one with all of its classes, each trained on the train split; of several sets' items, on those that know
+the labels.
 
 What is asked for outside training is drawn, every answer as likely. So a generator that changes nothing is right about
-attributes half of the time, and about one of K domains once in K. What the same classifier does on real test items is given beside each
+attributes half of the time, and about one of K domains once in K. What the same classifier does on real test items is
+given beside each
 score: no generator can be told to be better than that.
 """
 
@@ -50,7 +52,9 @@ class Question:
 
 
 class Answered:
-    """The items of a data set that know the answer to a question, with it as their ``label``: what a classifier is trained on."""
+    """The items of a data set that know the answer to a question, with it as their ``label``: what a classifier is
+    trained on.
+    """
 
     def __init__(self, data: Any, question: Question, output: str) -> None:
         self.data = data
@@ -95,15 +99,19 @@ def of_rows(right: Tensor, rows: Tensor) -> Score:
 
 
 class AttributeAccuracy:
-    """``[FEATURES].accuracy``, over all that was asked; ``.NAME`` for each attribute, or each domain, and ``.NAME-of-real`` of test items.
+    """``[FEATURES].accuracy``, over all that was asked; ``.NAME`` for each attribute, or each domain, and
+    ``.NAME-of-real`` of test items.
 
     NaN while fakes are not finite. A name that two sets have gets that of its entry before it.
     """
 
     def __init__(
-        self, *,
-        features: Annotated[Part, PartOf("features"), Field(description="the classifier of each question")] = "classifier",  # type: ignore[assignment]
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the classifier of each question")
+        ] = "classifier",  # type: ignore[assignment]
+    ) -> None:
         self.features = features
 
     @hookimpl
@@ -119,7 +127,10 @@ class AttributeAccuracy:
         for question in asked:
             made = self._classifier(question, experiment.dataset, context)
             if not hasattr(made, "classify"):
-                raise Refusal(f"it needs recognised classes, and the features {self.features.name} do not classify", "features: classifier")
+                raise Refusal(
+                    f"it needs recognised classes, and the features {self.features.name} do not classify",
+                    "features: classifier",
+                )
 
     def prepare(self, evaluation: Evaluation) -> None:
         """Train the classifiers of all questions, or find those that were kept."""
@@ -128,7 +139,9 @@ class AttributeAccuracy:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.studio is None:
-            raise UserError("attribute-accuracy: nobody knows what pictures in a folder were asked to be; evaluate a run")
+            raise UserError(
+                "attribute-accuracy: nobody knows what pictures in a folder were asked to be; evaluate a run"
+            )
         fake, real = evaluation.fakes(), evaluation.real()  # (n, *shape), (m, *shape)
         prefix, codes = bracket(self.features), evaluation.description.codes
         asked = questions(evaluation.dataset("train"), codes)
@@ -141,19 +154,27 @@ class AttributeAccuracy:
             right, right_of_real = classify(fake) == wanted, classify(real) == truth
             hits, total = hits + int((right & counted).sum()), total + int(counted.sum())
             every_row = question.known is None
-            known = torch.ones(len(truth), dtype=torch.bool) if every_row else self._sets(evaluation, question, evaluation.real("source"))
+            known = (
+                torch.ones(len(truth), dtype=torch.bool)
+                if every_row
+                else self._sets(evaluation, question, evaluation.real("source"))
+            )
             for value, name in enumerate(question.names):
                 called = name if names.count(name) == 1 else f"{question.entry}.{name}"
                 every = question.column is not None  # of an attribute, both answers count
                 scores[f"{prefix}.{called}"] = of_rows(right, counted if every else counted & (wanted == value))
-                scores[f"{prefix}.{called}-of-real"] = of_rows(right_of_real, known if every else known & (truth == value))
+                scores[f"{prefix}.{called}-of-real"] = of_rows(
+                    right_of_real, known if every else known & (truth == value)
+                )
         scores = {f"{prefix}.accuracy": share(hits, total), **scores}
         if not_finite(fake.flatten(1)):
             scores |= {name: Score(math.nan) for name in scores if not name.endswith("-of-real")}
         return scores
 
     def _asked(self, evaluation: Evaluation, question: Question, n: int) -> tuple[Tensor, Tensor]:
-        """The answers that n samples were asked to have, and which of them were asked for labels of this entry, (n,) each."""
+        """The answers that n samples were asked to have, and which of them were asked for labels of this entry, (n,)
+        each.
+        """
         labels = evaluation.asked(n, question.entry)
         assert labels is not None, "codes are latents"
         wanted = question.of(labels)
@@ -169,19 +190,28 @@ class AttributeAccuracy:
         return source.eq(list(data.known_rows).index(question.entry))
 
     def _classifier(self, question: Question, data: Any, context: FeatureContext) -> Any:
-        plain = question.entry == "label" and question.known is None  # the classifier that others use, trained once for all
+        plain = (
+            question.entry == "label" and question.known is None
+        )  # the classifier that others use, trained once for all
         answered: Any = data if plain else Answered(data, question, context.name)
-        return self.features.make(FeatureContext(context.name, context.space, answered, context.cache, context.device, context.base))
+        return self.features.make(
+            FeatureContext(context.name, context.space, answered, context.cache, context.device, context.base)
+        )
 
     def _noted(self, evaluation: Evaluation, question: Question) -> Any:
         """A function (n, *shape) -> (n,) that answers a question; the classifier is noted with the scores."""
         space = evaluation.spaces[evaluation.output]
         train = evaluation.dataset("train")
-        context = FeatureContext(evaluation.output, space, train, evaluation.cache, evaluation.source.device, evaluation.base)
+        context = FeatureContext(
+            evaluation.output, space, train, evaluation.cache, evaluation.source.device, evaluation.base
+        )
         made = self._classifier(question, train, context)
         title = question.entry if question.column is None else f"{question.entry}.{question.names[0]}"
         about = {"hash": made.fingerprint(), "preprocessing": getattr(made, "preprocessing", "")}
-        evaluation.used.features[f"{self.features.name} for {title}"] = {**self.features.as_recipe()[self.features.name], **about}
+        evaluation.used.features[f"{self.features.name} for {title}"] = {
+            **self.features.as_recipe()[self.features.name],
+            **about,
+        }
         return lambda x: torch.cat([made.classify(rows).cpu() for rows in x.split(ROWS)])
 
 

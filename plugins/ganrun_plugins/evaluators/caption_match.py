@@ -1,12 +1,12 @@
 """Whether samples show what their captions ask for: the share that is recognised as the number, as the style, and as both.
 
-For images of texts there is no single class to be right about. Where the data know what each caption means, aspect by aspect
-(``meanings()``), one classifier is trained for each aspect on real images, as the features ``classifier`` do it, and an image counts
-as a match in an aspect if it is recognised as what its caption says. This is the accuracy of Odena et al., "Conditional image
-synthesis with auxiliary classifier GANs" (2017), for each part of a text.
+For images of texts there is no single class to be right about. Where the data know what each caption means, aspect by
+aspect (``meanings()``), one classifier is trained for each aspect on real images, as the features ``classifier`` do it,
+and an image counts as a match in an aspect if it is recognised as what its caption says. This is the accuracy of Odena
+et al., "Conditional image synthesis with auxiliary classifier GANs" (2017), for each part of a text.
 
-Beside it stands the share for the real test images of the same captions: no generator can be told to be better than that. By chance an
-image would match in an aspect of K equally frequent values in 1 of K cases.
+Beside it stands the share for the real test images of the same captions: no generator can be told to be better than
+that. By chance an image would match in an aspect of K equally frequent values in 1 of K cases.
 """
 
 from __future__ import annotations
@@ -50,11 +50,18 @@ class Aspect:
 
     def fingerprint(self) -> str:
         """A hash of the data, the aspect and its labels."""
-        return fingerprint(self.data.fingerprint() if hasattr(self.data, "fingerprint") else len(self.data), self.aspect, self.label, self.classes)
+        return fingerprint(
+            self.data.fingerprint() if hasattr(self.data, "fingerprint") else len(self.data),
+            self.aspect,
+            self.label,
+            self.classes,
+        )
 
 
 def matches(found: Mapping[str, Tensor], asked: Mapping[str, Tensor]) -> dict[str, Score]:
-    """Aspect -> the share of samples recognised as asked, (n,) int64 both, and ``all``: that of those which match in every aspect."""
+    """Aspect -> the share of samples recognised as asked, (n,) int64 both, and ``all``: that of those which match in
+    every aspect.
+    """
     right = {aspect: found[aspect] == wanted for aspect, wanted in asked.items()}
     together = torch.stack(list(right.values())).all(0)  # (n,)
     return {aspect: share(int(hits.sum()), len(hits)) for aspect, hits in {**right, "all": together}.items()}
@@ -63,17 +70,23 @@ def matches(found: Mapping[str, Tensor], asked: Mapping[str, Tensor]) -> dict[st
 class CaptionMatch:
     """``ASPECT`` for each aspect, such as ``number`` and ``style``, and ``all`` of them; each also with ``-of-real``.
 
-    NaN while samples are not finite. ``meanings()`` of the data is aspect -> (what each item's caption says (N,), the names).
+    NaN while samples are not finite. ``meanings()`` of the data is aspect -> (what each item's caption says (N,), the
+    names).
     """
 
     needs = {
-        "caption-meanings": Because("it compares images with what their captions mean, and these data do not say", "dataset: caption-digits"),
+        "caption-meanings": Because(
+            "it compares images with what their captions mean, and these data do not say", "dataset: caption-digits"
+        )
     }
 
     def __init__(
-        self, *,
-        features: Annotated[Part, PartOf("features"), Field(description="what learns to recognise each aspect")] = "classifier",  # type: ignore[assignment]
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        features: Annotated[
+            Part, PartOf("features"), Field(description="what learns to recognise each aspect")
+        ] = "classifier",  # type: ignore[assignment]
+    ) -> None:
         self.features = features
 
     @hookimpl
@@ -83,16 +96,24 @@ class CaptionMatch:
         if not hasattr(data, "meanings"):
             return  # refused for want of them
         if not experiment.description.conditional:
-            raise Refusal("it scores images that were made of captions, and this variant makes its samples of latents alone", "variant: gan-cls")
+            raise Refusal(
+                "it scores images that were made of captions, and this variant makes its samples of latents alone",
+                "variant: gan-cls",
+            )
         for aspect in data.meanings():
             context = replace(context_of(experiment, entry), data=Aspect(data, entry, aspect))
             if not hasattr(self.features.make(context), "classify"):
-                raise Refusal(f"it recognises what an image shows, and the features {self.features.name} do not classify", "features: classifier")
+                raise Refusal(
+                    f"it recognises what an image shows, and the features {self.features.name} do not classify",
+                    "features: classifier",
+                )
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         held: Any = evaluation.dataset("test")
         if evaluation.studio is None or not hasattr(held, "meanings"):
-            raise UserError("caption-match: it scores images made of the captions of test items; evaluate a run on data such as caption-digits")
+            raise UserError(
+                "caption-match: it scores images made of the captions of test items; evaluate a run on data such as caption-digits"
+            )
         name = evaluation.output
         made = evaluation.fakes()  # of the captions of the first test items
         real = evaluation.real(n=len(made))
@@ -102,14 +123,24 @@ class CaptionMatch:
         for ending, images in (("", made), ("-of-real", real)):
             found = {aspect: classified(extract, images) for aspect, extract in recognise.items()}
             finite = bool(images.isfinite().all())
-            scores |= {f"{aspect}{ending}": score if finite else Score(math.nan) for aspect, score in matches(found, asked).items()}
+            scores |= {
+                f"{aspect}{ending}": score if finite else Score(math.nan)
+                for aspect, score in matches(found, asked).items()
+            }
         return scores
 
     def _recogniser(self, evaluation: Evaluation, name: str, aspect: str) -> Any:
         data = Aspect(evaluation.dataset("train"), name, aspect)
-        extract = self.features.make(FeatureContext(name, evaluation.spaces[name], data, evaluation.cache, evaluation.source.device, evaluation.base))
+        extract = self.features.make(
+            FeatureContext(
+                name, evaluation.spaces[name], data, evaluation.cache, evaluation.source.device, evaluation.base
+            )
+        )
         about = {"hash": extract.fingerprint(), "preprocessing": getattr(extract, "preprocessing", "")}
-        evaluation.used.features[f"{self.features.name} of {aspect}"] = {**self.features.as_recipe()[self.features.name], **about}
+        evaluation.used.features[f"{self.features.name} of {aspect}"] = {
+            **self.features.as_recipe()[self.features.name],
+            **about,
+        }
         return extract
 
 

@@ -1,20 +1,22 @@
 """Which classes the samples are recognised as: how many, how evenly, and whether they are the ones asked for.
 
-The accuracy of a classifier on class-conditional samples is the measure of Odena et al., "Conditional image synthesis with
-auxiliary classifier GANs" (2017). Counting recognised classes, and KL(shares of the samples || shares of real data), in nats,
-are from Srivastava et al., "VEEGAN" (2017), and Metz et al., "Unrolled generative adversarial networks" (2016). Total
-variation, half the sum of the absolute differences of shares, is from 0 to 1 and finite always.
+The accuracy of a classifier on class-conditional samples is the measure of Odena et al., "Conditional image synthesis
+with auxiliary classifier GANs" (2017). Counting recognised classes, and KL(shares of the samples || shares of real
+data), in nats, are from Srivastava et al., "VEEGAN" (2017), and Metz et al., "Unrolled generative adversarial networks"
+(2016). Total variation, half the sum of the absolute differences of shares, is from 0 to 1 and finite always.
 
-Shares count the most likely class of each sample, on both sides, so that the mistakes that the classifier makes on real data
-cancel in part. What it does on real data is given beside the accuracy: no generator can be told to be better than that.
+Shares count the most likely class of each sample, on both sides, so that the mistakes that the classifier makes on real
+data cancel in part. What it does on real data is given beside the accuracy: no generator can be told to be better than
+that.
 
-Differences from the papers: they know the true shares of real data, while here they are those of real samples. KL is infinite
-if a sample is of a class that no real sample is recognised as, which with few real samples for a class is no fault of the
-generator; total variation is the number to look at then. Neither is 0 for an exact generator: its n samples score a KL of about
-(K - 1) / (2 n) + (K - 1) / (2 m) against m real ones.
+Differences from the papers: they know the true shares of real data, while here they are those of real samples. KL is
+infinite if a sample is of a class that no real sample is recognised as, which with few real samples for a class is no
+fault of the generator; total variation is the number to look at then. Neither is 0 for an exact generator: its n
+samples score a KL of about (K - 1) / (2 n) + (K - 1) / (2 m) against m real ones.
 
-Below about K (log K + 3) samples even an exact generator of K equal classes misses one (more often than 1 time in 20: Erdos and
-Renyi, "On a classical problem of probability theory", 1961), so fewer are marked; for KL and total variation fewer than 10 K.
+Below about K (log K + 3) samples even an exact generator of K equal classes misses one (more often than 1 time in 20:
+Erdos and Renyi, "On a classical problem of probability theory", 1961), so fewer are marked; for KL and total variation
+fewer than 10 K.
 """
 
 from __future__ import annotations
@@ -36,9 +38,11 @@ if TYPE_CHECKING:
 
 
 def class_share(real: Tensor, fake: Tensor, classes: int, *, enough: int = 20, seed: int = 0) -> dict[str, Score]:
-    """``classes``, ``classes-with-ENOUGH``, ``kl`` and ``total-variation`` of recognised classes real (m,) and fake (n,).
+    """``classes``, ``classes-with-ENOUGH``, ``kl`` and ``total-variation`` of recognised classes real (m,) and fake
+    (n,).
 
-    They are int64 from 0 to ``classes`` - 1. The intervals of KL and total variation are centred bootstraps of the counts.
+    They are int64 from 0 to ``classes`` - 1. The intervals of KL and total variation are centred bootstraps of the
+    counts.
 
     Raises:
         UserError: for an empty set, or a number that is no class.
@@ -59,7 +63,8 @@ def class_share(real: Tensor, fake: Tensor, classes: int, *, enough: int = 20, s
         return (found >= enough).sum(-1)
 
     return {
-        # no interval: resampling loses classes and never finds one that was not seen, so the value would be its upper end always
+        # no interval: resampling loses classes and never finds one that was not seen, so the value would be its upper
+        # end always
         "classes": Score(int((counts > 0).sum()), enough=math.ceil(classes * (math.log(classes) + 3))),
         f"classes-with-{enough}": of_counts(with_enough, counts, centred=False, seed=seed, enough=2 * enough * classes),
         "kl": of_counts(divergence, counts, centred=True, seed=seed, enough=10 * classes),
@@ -80,18 +85,19 @@ def _counted(what: str, found: Tensor, classes: int) -> Tensor:
 class ClassShare:
     """``[FEATURES].classes``, ``.classes-with-N``, ``.kl`` and ``.total-variation``, NaN while fakes are not finite.
 
-    If the variant asks its generator for classes and the features classify into the data's own: ``.accuracy``, the share of fakes
-    recognised as what was asked for. If the data have labels: ``.accuracy-of-real``, that of real samples. With ``of``, the
-    names are ``[FEATURES].OF``.
+    If the variant asks its generator for classes and the features classify into the data's own: ``.accuracy``, the
+    share of fakes recognised as what was asked for. If the data have labels: ``.accuracy-of-real``, that of real
+    samples. With ``of``, the names are ``[FEATURES].OF``.
     """
 
     def __init__(
-        self, *,
+        self,
+        *,
         features: Annotated[Part, PartOf("features"), Field(description="the classifier")] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
         enough: Annotated[int, Field(ge=2, description="samples that make a class count in classes-with-N")] = 20,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self.of = of
         self.split = split

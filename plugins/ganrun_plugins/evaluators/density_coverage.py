@@ -1,13 +1,14 @@
 """How densely samples lie where real data are, and how many real samples have one nearby: density and coverage.
 
-Naeem et al., "Reliable fidelity and diversity metrics for generative models" (2020). Each real point has a ball that reaches to its k-th
-nearest real neighbour. Density is the mean over samples of (1 / k) (number of real balls that hold the sample): 1 for an exact
-generator, and more than 1 if samples crowd where real points are dense. Coverage is the share of real balls that hold a sample. For n
-real points and m samples of one distribution one expects 1 - (n - 1) ... (n - k) / ((n + m - 1) ... (n + m - k)): about 1 - 2^-k for
-n = m, which is 0.97 at k = 5 and not 1.
+Naeem et al., "Reliable fidelity and diversity metrics for generative models" (2020). Each real point has a ball that
+reaches to its k-th nearest real neighbour. Density is the mean over samples of (1 / k) (number of real balls that hold
+the sample): 1 for an exact generator, and more than 1 if samples crowd where real points are dense. Coverage is the
+share of real balls that hold a sample. For n real points and m samples of one distribution one expects 1 - (n - 1) ...
+(n - k) / ((n + m - 1) ... (n + m - k)): about 1 - 2^-k for n = m, which is 0.97 at k = 5 and not 1.
 
-Differences from well-known code: a sample on a ball's surface is inside (`<=`), where the authors' prdc takes `<`. On continuous data
-they agree; where real points repeat more than k times the radius is 0, and with `<` a set covers nothing of itself.
+Differences from well-known code: a sample on a ball's surface is inside (`<=`), where the authors' prdc takes `<`. On
+continuous data they agree; where real points repeat more than k times the radius is 0, and with `<` a set covers
+nothing of itself.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5, *, real_radii: Tens
     real, fake = checked("density-coverage", 1, "a mean", real=real, fake=fake)
     held = balls(fake, real, radii(real, k) if real_radii is None else real_radii)
     return {
-        "density": of_rows(held.around.double() / k, enough=ENOUGH),  # the real balls being given, samples count on their own
+        "density": of_rows(
+            held.around.double() / k, enough=ENOUGH
+        ),  # the real balls being given, samples count on their own
         "coverage": reached(held.inside > 0, held.only_point, ENOUGH),
     }
 
@@ -54,12 +57,15 @@ class DensityCoverage:
     """
 
     def __init__(
-        self, *,
+        self,
+        *,
         k: Annotated[int, Field(ge=1, description="neighbours that a ball reaches to")] = 5,
-        features: Annotated[Part, PartOf("features"), Field(description="the space in which distances are measured")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the space in which distances are measured")
+        ] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.k = k
         self.features = features
         self.of = of
@@ -78,7 +84,9 @@ class DensityCoverage:
         fake = evaluation.features_of(self.features, "fake", self.of)
         if not_finite(fake):
             return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in ("density", "coverage")}
-        found = density_coverage(real, fake, self.k, real_radii=self._radii(real, self.k) if len(real) > self.k else None)
+        found = density_coverage(
+            real, fake, self.k, real_radii=self._radii(real, self.k) if len(real) > self.k else None
+        )
         return {f"{key}.{name}": score for name, score in found.items()}
 
 

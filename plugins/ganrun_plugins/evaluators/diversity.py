@@ -1,15 +1,18 @@
 """How unlike each other the samples are, beside how unlike real ones are: feature distances and MS-SSIM of pairs.
 
-MS-SSIM: Odena, Olah and Shlens, "Conditional image synthesis with auxiliary classifier GANs" (2017): the mean multi-scale structural
-similarity of pairs of samples of one class, in [0, 1]. Lower is more diverse; a collapsed generator nears 1, and the value of
-real images is what to compare with. The feature distance is the mean Euclidean distance of two samples in a feature space.
+MS-SSIM: Odena, Olah and Shlens, "Conditional image synthesis with auxiliary classifier GANs" (2017): the mean
+multi-scale structural similarity of pairs of samples of one class, in [0, 1]. Lower is more diverse; a collapsed
+generator nears 1, and the value of real images is what to compare with. The feature distance is the mean Euclidean
+distance of two samples in a feature space.
 
-Differences from the paper: pairs are disjoint (no sample is in two of them), because pairs that share samples are not independent, and
-the spread between them would understate how uncertain their mean is. MS-SSIM is over pairs within a class where the classes of
-both real and generated samples are known, and over all pairs elsewhere; the paper's number is one class's, this is the mean over
-pairs of all classes. Images smaller than the paper's (128 pixels) have fewer scales; the score says how many.
+Differences from the paper: pairs are disjoint (no sample is in two of them), because pairs that share samples are not
+independent, and the spread between them would understate how uncertain their mean is. MS-SSIM is over pairs within a
+class where the classes of both real and generated samples are known, and over all pairs elsewhere; the paper's number
+is one class's, this is the mean over pairs of all classes. Images smaller than the paper's (128 pixels) have fewer
+scales; the score says how many.
 
-The diversity of what is made of one given item, such as translations of one picture, is not measured: fakes are compared as a set.
+The diversity of what is made of one given item, such as translations of one picture, is not measured: fakes are
+compared as a set.
 """
 
 from __future__ import annotations
@@ -46,10 +49,15 @@ def disjoint_pairs(n: int, most: int, seed: int = 0, *, classes: Tensor | None =
         pairs = order[: n - n % 2].reshape(-1, 2)
     else:
         of_one = [order[classes[order] == label] for label in classes.unique().tolist()]
-        pairs = torch.cat([rows[: len(rows) - len(rows) % 2].reshape(-1, 2) for rows in of_one] or [torch.empty(0, 2, dtype=torch.int64)])
+        pairs = torch.cat(
+            [rows[: len(rows) - len(rows) % 2].reshape(-1, 2) for rows in of_one]
+            or [torch.empty(0, 2, dtype=torch.int64)]
+        )
         pairs = pairs[torch.randperm(len(pairs), generator=generator)]  # so that the first ones are of all classes
     if not len(pairs):
-        raise UserError(f"diversity: a pair takes two samples{'' if classes is None else ' of a class'}, and there are {n}; ask for more samples")
+        raise UserError(
+            f"diversity: a pair takes two samples{'' if classes is None else ' of a class'}, and there are {n}; ask for more samples"
+        )
     return pairs[:most]
 
 
@@ -63,13 +71,18 @@ def distances(features: Tensor, pairs: Tensor) -> Tensor:
         raise UserError(f"diversity: features are (n, d), and these have the shape {tuple(features.shape)}")
     if not bool(features.isfinite().all()):
         raise UserError("diversity: some features are not finite numbers; leave those samples out")
-    found = [(features[some[:, 0]].double() - features[some[:, 1]].double()).norm(dim=1) for some in torch.split(pairs, 1024)]
+    found = [
+        (features[some[:, 0]].double() - features[some[:, 1]].double()).norm(dim=1) for some in torch.split(pairs, 1024)
+    ]
     return torch.cat(found)
 
 
 def similarities(images: Tensor, pairs: Tensor) -> Tensor:
     """The MS-SSIM of each pair of images (N, C, H, W) in [-1, 1], pairs (P, 2) int64 -> (P,) float64."""
-    found = [ms_ssim((images[some[:, 0]] + 1) / 2, (images[some[:, 1]] + 1) / 2, data_range=1.0) for some in torch.split(pairs, 256)]
+    found = [
+        ms_ssim((images[some[:, 0]] + 1) / 2, (images[some[:, 1]] + 1) / 2, data_range=1.0)
+        for some in torch.split(pairs, 256)
+    ]
     return torch.cat(found)
 
 
@@ -88,15 +101,17 @@ class Diversity:
     """
 
     def __init__(
-        self, *,
+        self,
+        *,
         features: Annotated[
-            Annotated[Part, PartOf("features")] | None, Field(description="the space in which distances are measured; null: none are")
+            Annotated[Part, PartOf("features")] | None,
+            Field(description="the space in which distances are measured; null: none are"),
         ] = "classifier",  # type: ignore[assignment]
         pairs: Annotated[int, Field(ge=2, description="pairs at the most; each takes two samples")] = 5000,
         similarity: Annotated[bool, Field(description="also the mean MS-SSIM of pairs, if samples are images")] = True,
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self.pairs = pairs
         self.similarity = similarity
@@ -112,7 +127,10 @@ class Diversity:
             return
         space = experiment.dataset.spaces[self.of or experiment.description.outputs[0]]
         if not self.similarity or space.kind != "image":
-            raise Refusal(f"without features and without MS-SSIM of images there is nothing to measure in {space}", "features: pixels")
+            raise Refusal(
+                f"without features and without MS-SSIM of images there is nothing to measure in {space}",
+                "features: pixels",
+            )
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         fakes = evaluation.fakes(self.of)
@@ -127,7 +145,9 @@ class Diversity:
             prefix = f"{self.of}." if self.of else ""
             asked, labels = self._classes(evaluation, len(fakes))
             truth = evaluation.real(self.of, self.split)
-            scores[f"{prefix}ms-ssim"] = self._similarity(fakes, asked, evaluation.seed) if finite else Score(math.nan, enough=ENOUGH)
+            scores[f"{prefix}ms-ssim"] = (
+                self._similarity(fakes, asked, evaluation.seed) if finite else Score(math.nan, enough=ENOUGH)
+            )
             scores[f"{prefix}ms-ssim-of-real"] = self._similarity(truth, labels, evaluation.seed)
         if not scores:
             raise UserError("diversity: these samples are no images, and no features are given; set features: pixels")
@@ -145,7 +165,9 @@ class Diversity:
         score = of_rows(similarities(images, pairs), enough=ENOUGH)
         height, width = images.shape[-2:]
         among = "pairs" if classes is None else "pairs within a class"
-        return replace(score, method="; ".join(filter(None, [score.method, among, conditions(height, width, several=True)])))
+        return replace(
+            score, method="; ".join(filter(None, [score.method, among, conditions(height, width, several=True)]))
+        )
 
     def _classes(self, evaluation: Evaluation, n: int) -> tuple[Tensor | None, Tensor | None]:
         """The classes of fakes and of real samples, if both are known: otherwise the two numbers would not compare."""

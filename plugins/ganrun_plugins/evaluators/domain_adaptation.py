@@ -1,17 +1,18 @@
 """Whether translations can stand for labelled data: a classifier is trained on translated images and tested on real ones of the target.
 
-Unsupervised domain adaptation by translation (Liu and Tuzel, "Coupled generative adversarial networks", 2016, section 4; Bousmalis et
-al., "Unsupervised pixel-level domain adaptation with generative adversarial networks", 2017): the source domain has labels, the target
-has none in training. The source's training images are translated, keep their labels, and train a small classifier; its accuracy on
-the target's real test images is ``adapted``. Two others of the same network and training stand beside it:
+Unsupervised domain adaptation by translation (Liu and Tuzel, "Coupled generative adversarial networks", 2016, section
+4; Bousmalis et al., "Unsupervised pixel-level domain adaptation with generative adversarial networks", 2017): the
+source domain has labels, the target has none in training. The source's training images are translated, keep their
+labels, and train a small classifier; its accuracy on the target's real test images is ``adapted``. Two others of the
+same network and training stand beside it:
 
     source-only    trained on the source's images as they are: what it is worth to do nothing
     oracle         trained on the target's own training images with their labels, which the task withholds: what there is to reach
 
-The network and its training are those of the features ``classifier`` (small shifts and noise, no mirroring), with fewer steps, at the
-images' own size up to 32 pixels. What is drawn depends on the direction, on which of the three it is, and on the
-recipe's seed alone; source-only and oracle are trained once a run.
-Intervals are Wilson's over the test images: how much a score changes with the classifier's own initial weights is not in them.
+The network and its training are those of the features ``classifier`` (small shifts and noise, no mirroring), with fewer
+steps, at the images' own size up to 32 pixels. What is drawn depends on the direction, on which of the three it is, and
+on the recipe's seed alone; source-only and oracle are trained once a run. Intervals are Wilson's over the test images:
+how much a score changes with the classifier's own initial weights is not in them.
 """
 
 from __future__ import annotations
@@ -42,10 +43,13 @@ class DomainAdaptation:
     """
 
     def __init__(
-        self, *,
-        of: Annotated[str | None, Field(description="the target, an output of the variant; by default its first")] = None,
+        self,
+        *,
+        of: Annotated[
+            str | None, Field(description="the target, an output of the variant; by default its first")
+        ] = None,
         steps: Annotated[int, Field(ge=1, description="training steps of each classifier, 128 images each")] = 100,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.of = of
         self.steps = steps
         self._baselines: dict[str, dict[str, Score]] = {}
@@ -58,7 +62,10 @@ class DomainAdaptation:
             raise Refusal("it trains on translations, and this variant makes samples from latents", "variant: cyclegan")
         data = experiment.dataset
         if not hasattr(data, "labelled") or len(data.classes) < 2:
-            raise Refusal("it needs the labels of each domain's images, and this data set has none for them", "dataset: restyled-digits")
+            raise Refusal(
+                "it needs the labels of each domain's images, and this data set has none for them",
+                "dataset: restyled-digits",
+            )
         source, target = self._direction(data.spaces, self.of or experiment.description.outputs[0])
         unlike = [name for name in (source, target) if data.spaces[name].kind != "image"]
         if unlike or data.spaces[source].shape[0] != data.spaces[target].shape[0]:
@@ -70,13 +77,18 @@ class DomainAdaptation:
         """(source, target): the source is the other domain."""
         others = [name for name, space in spaces.items() if name != target and space.kind != "labels"]
         if len(others) != 1:
-            raise Refusal(f"it translates from one other domain, and beside {target!r} the data have {', '.join(others) or 'none'}", "data of two domains")
+            raise Refusal(
+                f"it translates from one other domain, and beside {target!r} the data have {', '.join(others) or 'none'}",
+                "data of two domains",
+            )
         return others[0], target
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         held: Any = evaluation.dataset("test")
         if evaluation.studio is None or not hasattr(held, "labelled"):
-            raise UserError("domain-adaptation: it translates labelled images of two domains; evaluate a run on data such as restyled-digits")
+            raise UserError(
+                "domain-adaptation: it translates labelled images of two domains; evaluate a run on data such as restyled-digits"
+            )
         train: Any = evaluation.dataset("train")
         source, target = self._direction(held.spaces, self.of or evaluation.output)
         real = {name: floats(train.labelled(name)) for name in (source, target)}
@@ -90,11 +102,15 @@ class DomainAdaptation:
         name = f"{source}-to-{target}"
         if name not in self._baselines:
             pairs = {"source-only": real[source], "oracle": real[target]}
-            self._baselines[name] = {kind: self._accuracy(evaluation, f"{name} {kind}", *pair, *test) for kind, pair in pairs.items()}
+            self._baselines[name] = {
+                kind: self._accuracy(evaluation, f"{name} {kind}", *pair, *test) for kind, pair in pairs.items()
+            }
         scores = {"adapted": self._accuracy(evaluation, f"{name} adapted", made, label, *test), **self._baselines[name]}
         return {f"{name}.{kind}": score for kind, score in scores.items()}
 
-    def _accuracy(self, evaluation: Evaluation, what: str, x: Tensor, label: Tensor, test: Tensor, truth: Tensor) -> Score:
+    def _accuracy(
+        self, evaluation: Evaluation, what: str, x: Tensor, label: Tensor, test: Tensor, truth: Tensor
+    ) -> Score:
         """The accuracy on test images of a classifier trained on x, (N, C, H, W) in [-1, 1], and its labels (N,)."""
         if not bool(x.isfinite().all()):
             return Score(math.nan)
@@ -103,10 +119,17 @@ class DomainAdaptation:
         device = evaluation.source.device
         network = networks.new_network(x.shape[1], len(evaluation.dataset("train").classes), seed).to(device)
         with torch.autocast(device.type, enabled=False):
-            small = torch.cat([networks.to_bytes(networks.resized(some, side)).to(torch.uint8) for some in torch.split(x, 256)])
+            small = torch.cat(
+                [networks.to_bytes(networks.resized(some, side)).to(torch.uint8) for some in torch.split(x, 256)]
+            )
             networks.fit(network, small, label, steps=self.steps, seed=seed)
             with torch.no_grad():
-                found = torch.cat([network(networks.resized(some.to(device), side)).argmax(1).cpu() for some in torch.split(test, 256)])
+                found = torch.cat(
+                    [
+                        network(networks.resized(some.to(device), side)).argmax(1).cpu()
+                        for some in torch.split(test, 256)
+                    ]
+                )
         return share(int((found == truth).sum()), len(truth))
 
 

@@ -1,14 +1,16 @@
 """How much encodings say of classes: the accuracy of a nearest-neighbour classifier of real test items by their encodings.
 
-Donahue et al., "Adversarial Feature Learning" (2017), section 4.1: each test item is given the class of the training item whose encoding
-is nearest to its own, in Euclidean distance. No label is used in training, so the accuracy is about the encoder alone.
+Donahue et al., "Adversarial Feature Learning" (2017), section 4.1: each test item is given the class of the training
+item whose encoding is nearest to its own, in Euclidean distance. No label is used in training, so the accuracy is about
+the encoder alone.
 
-How to read it: never alone. Pixels do well on centred digits by themselves, and a random encoder keeps much of what pixels say: the
-authors' own log begins at 96.84 % before training and ends at 97.35 %. So the same is measured with the pixels (or coordinates) themselves,
-``pixels``, and with encoders of the same kind that were never trained, ``untrained``; what training adds is the difference.
+How to read it: never alone. Pixels do well on centred digits by themselves, and a random encoder keeps much of what
+pixels say: the authors' own log begins at 96.84 % before training and ends at 97.35 %. So the same is measured with the
+pixels (or coordinates) themselves, ``pixels``, and with encoders of the same kind that were never trained,
+``untrained``; what training adds is the difference.
 
-Untrained encoders have the layers and the initialisation of the recipe, weights from a key of their own, and BatchNorm as it is
-before training. What a trick does to a network's weights, such as normalising them, is not done to them.
+Untrained encoders have the layers and the initialisation of the recipe, weights from a key of their own, and BatchNorm
+as it is before training. What a trick does to a network's weights, such as normalising them, is not done to them.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ ENOUGH = 500  # test items: an accuracy of 0.9 is known to 3% then, at two stand
 
 
 def accuracy(train: Tensor, labels: Tensor, test: Tensor, truth: Tensor) -> Score:
-    """The share of test rows (n, ...) whose nearest training row (m, ...) has their class. labels (m,), truth (n,) int64.
+    """The share of test rows (n, ...) whose nearest training row (m, ...) has their class. labels (m,), truth (n,)
+    int64.
 
     NaN if an encoding is not finite. Of training rows at one distance the first counts.
     """
@@ -58,16 +61,21 @@ def fresh_encoders(experiment: Experiment) -> dict[str, nn.Module]:
 
 
 class EncodingNeighbours:
-    """The accuracy, in [0, 1], by encodings, and as ``pixels`` by the items themselves and as ``untrained`` by encoders never trained.
+    """The accuracy, in [0, 1], by encodings, and as ``pixels`` by the items themselves and as ``untrained`` by encoders
+    never trained.
 
-    NaN while encodings are not finite. A variant that encodes without networks of the kind ``encoder`` has no ``untrained``.
+    NaN while encodings are not finite. A variant that encodes without networks of the kind ``encoder`` has no
+    ``untrained``.
     """
 
     def __init__(
-        self, *,
+        self,
+        *,
         of: Annotated[str, Field(description="which of the encodings that the variant infers")] = "z",
-        references: Annotated[int | None, Field(ge=1, description="training items to compare with; null: all, at most 10,000")] = None,
-    ) -> None:  # fmt: skip
+        references: Annotated[
+            int | None, Field(ge=1, description="training items to compare with; null: all, at most 10,000")
+        ] = None,
+    ) -> None:
         self.of = of
         self.references = references
 
@@ -82,7 +90,10 @@ class EncodingNeighbours:
                 f"of: {' or '.join(encodings)}" if encodings else "a variant with an encoder, such as bigan or vae",
             )
         if not any(space.kind == "labels" and not space.shape for space in spaces.values()):
-            raise Refusal("it asks whether neighbours are of one class, and the items of this data set have none", "a data set with labels")
+            raise Refusal(
+                "it asks whether neighbours are of one class, and the items of this data set have none",
+                "a data set with labels",
+            )
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         counts = {"train": evaluation.real_count("train", self.references), "test": evaluation.real_count("test")}
@@ -91,7 +102,10 @@ class EncodingNeighbours:
             raise UserError("encoding-neighbours: the items have no labels; give a data set with classes")
         encoded = [evaluation.inferred(self.of, split, n) for split, n in counts.items()]
         plain = [evaluation.real(None, split, n) for split, n in counts.items()]
-        scores = {"": accuracy(encoded[0], given, encoded[1], truth), "pixels": accuracy(plain[0], given, plain[1], truth)}
+        scores = {
+            "": accuracy(encoded[0], given, encoded[1], truth),
+            "pixels": accuracy(plain[0], given, plain[1], truth),
+        }
         assert evaluation.studio is not None, "inferred() has refused pictures in a folder"
         encoders = fresh_encoders(evaluation.studio.engine.experiment)
         if encoders:
@@ -109,7 +123,15 @@ class EncodingNeighbours:
                 real = {name: x.to(engine.device) for name, x in items.items()}
                 draws = Draws(("untrained", split, rows.start), device=engine.device)
                 count = rows.stop - rows.start
-                turn = Turn(engine, PHASE, step=engine.clock.total, draws=draws, modules={**modules, **encoders}, batch_size=count, real=real)
+                turn = Turn(
+                    engine,
+                    PHASE,
+                    step=engine.clock.total,
+                    draws=draws,
+                    modules={**modules, **encoders},
+                    batch_size=count,
+                    real=real,
+                )
                 with engine.processes.autocast():
                     found.append(engine.variant.infer(turn)[self.of].float().cpu())
         return torch.cat(found)

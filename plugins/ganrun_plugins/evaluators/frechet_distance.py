@@ -1,15 +1,17 @@
 """Frechet distance between the Gaussians that fit the features of samples and of real data: FID, on Inception's features.
 
-Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium" (2017), after Dowson and
-Landau (1982): |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2)), covariances with n - 1. The paper's FID is this on
-the features of one Inception network resized in one way; on any other features the score is named after them.
+Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium" (2017), after Dowson
+and Landau (1982): |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2)), covariances with n - 1. The paper's FID
+is this on the features of one Inception network resized in one way; on any other features the score is named after
+them.
 
-Differences from well-known code: everything is float64 from the means on, and symmetric eigenvalues replace the square root of
-S1 S2, so there is no imaginary part to drop and nothing added to the diagonal. Where there are no more samples than features,
+Differences from well-known code: everything is float64 from the means on, and symmetric eigenvalues replace the square
+root of S1 S2, so there is no imaginary part to drop and nothing added to the diagonal. Where there are no more samples
+than features,
 the covariances are never formed: with centred rows A, B the trace is |A B^T|_* / sqrt((n1 - 1)(n2 - 1)) (nuclear norm).
 
-The value falls with the number of samples (Chong and Forsyth, "Effectively unbiased FID and Inception score", 2020: a bias
-of order 1 / n that differs between generators), so numbers compare only for equal numbers of samples.
+The value falls with the number of samples (Chong and Forsyth, "Effectively unbiased FID and Inception score", 2020: a
+bias of order 1 / n that differs between generators), so numbers compare only for equal numbers of samples.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     for x, what in ((real, "the first set"), (fake, "the second set")):
         _check(x, what)
     if real.shape[1] != fake.shape[1]:
-        raise UserError(f"frechet-distance: the sets have {real.shape[1]} and {fake.shape[1]} features; take both from one feature space")
+        raise UserError(
+            f"frechet-distance: the sets have {real.shape[1]} and {fake.shape[1]} features; take both from one feature space"
+        )
     if min(len(real), len(fake)) > real.shape[1]:
         return distance_between(Statistics.of(real), Statistics.of(fake))
     a, b = real.detach().cpu().double(), fake.detach().cpu().double()
@@ -63,19 +67,28 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
 
 
 def distance_between(real: Statistics, fake: Statistics) -> float:
-    """The distance between means and covariances, at least 0. The root of the first covariance is taken once and kept."""
+    """The distance between means and covariances, at least 0.
+
+    The root of the first covariance is taken once and kept.
+    """
     shift = (real.mean - fake.mean).square().sum()
     spread = real.covariance.trace() + fake.covariance.trace()
-    common = torch.linalg.eigvalsh(real.root @ fake.covariance @ real.root).clamp(min=0).sqrt().sum()  # rounding: just below 0
+    common = (
+        torch.linalg.eigvalsh(real.root @ fake.covariance @ real.root).clamp(min=0).sqrt().sum()
+    )  # rounding: just below 0
     return max(0.0, float(shift + spread - 2 * common))
 
 
 def _check(x: Tensor, what: str) -> None:
     if x.ndim != 2 or len(x) < 2:
-        raise UserError(f"frechet-distance: {what} has {len(x)} samples, and a covariance needs at least 2; ask for more samples")
+        raise UserError(
+            f"frechet-distance: {what} has {len(x)} samples, and a covariance needs at least 2; ask for more samples"
+        )
     bad = not_finite(x)
     if bad:
-        raise UserError(f"frechet-distance: {bad} of the {len(x)} samples of {what} have features that are not finite numbers")
+        raise UserError(
+            f"frechet-distance: {bad} of the {len(x)} samples of {what} have features that are not finite numbers"
+        )
 
 
 def _centred(x: Tensor) -> Tensor:
@@ -83,14 +96,19 @@ def _centred(x: Tensor) -> Tensor:
 
 
 def _nuclear(a: Tensor, b: Tensor) -> Tensor:
-    """tr (S1^(1/2) S2 S1^(1/2))^(1/2) from centred rows (n1, d), (n2, d). More rows than columns are replaced by their triangular factor."""
+    """tr (S1^(1/2) S2 S1^(1/2))^(1/2) from centred rows (n1, d), (n2, d).
+
+    More rows than columns are replaced by their triangular factor.
+    """
     a, b = (torch.linalg.qr(x, mode="r").R if len(x) > x.shape[1] else x for x in (a, b))
     trace: Tensor = torch.linalg.svdvals(a @ b.T).sum()
     return trace
 
 
 def distance_to(real: Statistics, fake: Tensor) -> float:
-    """The distance of few fakes (n, d) to known statistics, at least 0: their covariance, n - 1 of whose eigenvalues are not 0, is never formed."""
+    """The distance of few fakes (n, d) to known statistics, at least 0: their covariance, n - 1 of whose eigenvalues
+    are not 0, is never formed.
+    """
     x = fake.double()
     shift = (real.mean - x.mean(0)).square().sum()
     x = _centred(x)  # (n, d)
@@ -99,7 +117,9 @@ def distance_to(real: Statistics, fake: Tensor) -> float:
 
 
 def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
-    """The distance of fakes (n, d) to known statistics; groups of samples are left out by subtracting their own, if there are more than d."""
+    """The distance of fakes (n, d) to known statistics; groups of samples are left out by subtracting their own, if
+    there are more than d.
+    """
     _check(fake, "the samples")
     if len(fake) * 9 // 10 <= fake.shape[1]:
         return jackknife(lambda rows: distance_to(real, fake[rows]), len(fake), seed=seed, enough=ENOUGH, least=0.0)
@@ -111,26 +131,36 @@ def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
         group = left_out.nonzero().flatten()
         return distance_between(real, whole.without(Statistics.of(fake, group)) if len(group) else whole)
 
-    return jackknife(without_the_rest, len(fake), seed=seed, value=distance_between(real, whole), enough=ENOUGH, least=0.0)
+    return jackknife(
+        without_the_rest, len(fake), seed=seed, value=distance_between(real, whole), enough=ENOUGH, least=0.0
+    )
 
 
 class FrechetDistance:
-    """``[FEATURES]``: fakes against real samples; NaN while fakes are not finite. ``[FEATURES].floor``: what real samples score.
+    """``[FEATURES]``: fakes against real samples; NaN while fakes are not finite. ``[FEATURES].floor``: what real
+    samples score.
 
     With ``of``, the names are ``[FEATURES].OF``.
     """
 
     def __init__(
-        self, *,
-        features: Annotated[Part, PartOf("features"), Field(description="the space in which distances are measured")] = "classifier",  # type: ignore[assignment]
+        self,
+        *,
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the space in which distances are measured")
+        ] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-        reference: Annotated[str | None, Field(description="a file of `ganrun reference` that stands for the real samples")] = None,
+        reference: Annotated[
+            str | None, Field(description="a file of `ganrun reference` that stands for the real samples")
+        ] = None,
         floor: Annotated[
             Literal["splits", "halves"] | None,
-            Field(description="also score real samples: the test split against the train split, or one half of the test split against the other"),
+            Field(
+                description="also score real samples: the test split against the train split, or one half of the test split against the other"
+            ),
         ] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self.of = of
         self.split = split
@@ -143,7 +173,10 @@ class FrechetDistance:
         check_output(experiment, self.of)
         check_features(experiment, self.features, self.of)
         if self.reference and not (path := (experiment.recipe.base / self.reference).expanduser()).is_file():
-            raise Refusal(f"there is no reference {path}", f"ganrun reference RECIPE --features {self.features.name} --output {self.reference}")
+            raise Refusal(
+                f"there is no reference {path}",
+                f"ganrun reference RECIPE --features {self.features.name} --output {self.reference}",
+            )
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         name = bracket(self.features, self.of)
@@ -172,17 +205,24 @@ class FrechetDistance:
         real = evaluation.features_of(self.features, "real", self.of, self.split)
         if bad:
             return Score(math.nan, enough=ENOUGH)
-        return jackknife(lambda rows: frechet_distance(real, fake[rows]), len(fake), seed=evaluation.seed, enough=ENOUGH, least=0.0)
+        return jackknife(
+            lambda rows: frechet_distance(real, fake[rows]), len(fake), seed=evaluation.seed, enough=ENOUGH, least=0.0
+        )
 
     def _reference(self, evaluation: Evaluation) -> Statistics:
         """The statistics of the file, if they are of the same features of pictures of the same shape."""
         path = evaluation.path(self.reference or "")
         about = about_of(path)
         extract = evaluation.features(self.features, self.of)
-        here = {"extractor": extract.fingerprint(), "shape": list(evaluation.spaces[self.of or evaluation.output].shape)}
+        here = {
+            "extractor": extract.fingerprint(),
+            "shape": list(evaluation.spaces[self.of or evaluation.output].shape),
+        }
         for key, value in here.items():
             if about.get(key) != value:
-                raise UserError(f"frechet-distance: {path} has {key} {about.get(key)}, and the samples have {value}; write a reference that fits")
+                raise UserError(
+                    f"frechet-distance: {path} has {key} {about.get(key)}, and the samples have {value}; write a reference that fits"
+                )
         evaluation.used.real_samples(about["split"], about["rows"], about["data"])
         return Statistics.from_tensors(read_tensors(path))
 

@@ -1,13 +1,14 @@
 """How far translations are from the true counterparts, which an unpaired data set kept from training.
 
-Unpaired translation (Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", 2017) is
-mostly judged by eye, because real unpaired sets have no true answers. A made one has: the mean absolute error and the root of the
-mean squared error against them, in the units of the images ([-1, 1]), over all pixels of all pairs. Intervals are over pairs: of the
-root, they are the roots of the ends of the mean squared error's. Those of accuracies are Wilson's.
+Unpaired translation (Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks",
+2017) is mostly judged by eye, because real unpaired sets have no true answers. A made one has: the mean absolute error
+and the root of the mean squared error against them, in the units of the images ([-1, 1]), over all pixels of all pairs.
+Intervals are over pairs: of the root, they are the roots of the ends of the mean squared error's. Those of accuracies
+are Wilson's.
 
-Two baselines stand beside them: to do nothing, and to answer every input with the mean image of the target domain's train
-split. Where the pairs have labels and the features classify, the share of translations recognised as what their input shows is
-given, and the same share of the true counterparts.
+Two baselines stand beside them: to do nothing, and to answer every input with the mean image of the target domain's
+train split. Where the pairs have labels and the features classify, the share of translations recognised as what their
+input shows is given, and the same share of the true counterparts.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def errors(x: Tensor, truth: Tensor) -> dict[str, Score]:
     NaN if x is not finite. Raises UserError for no pairs, or unequal shapes.
     """
     if x.shape != truth.shape or not x.numel():
-        raise UserError(f"hidden-pairs: it compares images pair by pair, and got {tuple(x.shape)} and {tuple(truth.shape)}")
+        raise UserError(
+            f"hidden-pairs: it compares images pair by pair, and got {tuple(x.shape)} and {tuple(truth.shape)}"
+        )
     if not bool(x.isfinite().all()):
         return {"l1": Score(math.nan), "rmse": Score(math.nan)}
     pieces = [(a.double() - b.double()).flatten(1) for a, b in zip(torch.split(x, 256), torch.split(truth, 256))]
@@ -46,7 +49,13 @@ def errors(x: Tensor, truth: Tensor) -> dict[str, Score]:
 def root(score: Score) -> Score:
     """The square root of a score that is not negative, and of the ends of its interval: a root keeps their order."""
     low, high = (None if end is None else math.sqrt(max(0.0, end)) for end in (score.low, score.high))
-    return replace(score, value=math.sqrt(score.value), low=low, high=high, method=score.method and f"{score.method}, then the root")
+    return replace(
+        score,
+        value=math.sqrt(score.value),
+        low=low,
+        high=high,
+        method=score.method and f"{score.method}, then the root",
+    )
 
 
 def mean_image(dataset: Dataset, name: str) -> Tensor:
@@ -56,22 +65,27 @@ def mean_image(dataset: Dataset, name: str) -> Tensor:
 
 
 class HiddenPairs:
-    """``A-to-B.l1`` and ``.rmse`` both ways; ``.nothing.`` and ``.mean-image.`` with the same ending; ``.accuracy`` and ``.accuracy-of-truth``.
+    """``A-to-B.l1`` and ``.rmse`` both ways; ``.nothing.`` and ``.mean-image.`` with the same ending; ``.accuracy`` and
+    ``.accuracy-of-truth``.
 
-    The test split's ``hidden_pairs()`` returns entry -> (N, C, H, W), row i of one the counterpart of row i of the other, and
-    perhaps ``label`` (N,).
+    The test split's ``hidden_pairs()`` returns entry -> (N, C, H, W), row i of one the counterpart of row i of the
+    other, and perhaps ``label`` (N,).
     """
 
     needs = {
-        "hidden-pairs": Because("it compares translations with true counterparts, and this data set has none", "dataset: restyled-digits"),
+        "hidden-pairs": Because(
+            "it compares translations with true counterparts, and this data set has none", "dataset: restyled-digits"
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         features: Annotated[
-            Annotated[Part, PartOf("features")] | None, Field(description="what recognises the translations; null: nothing does")
+            Annotated[Part, PartOf("features")] | None,
+            Field(description="what recognises the translations; null: nothing does"),
         ] = "classifier",  # type: ignore[assignment]
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self._means: dict[str, Tensor] = {}
 
@@ -102,7 +116,13 @@ class HiddenPairs:
         return scores
 
     def _direction(
-        self, evaluation: Evaluation, source: str, target: str, made: Tensor, pairs: Mapping[str, Tensor], label: Tensor | None
+        self,
+        evaluation: Evaluation,
+        source: str,
+        target: str,
+        made: Tensor,
+        pairs: Mapping[str, Tensor],
+        label: Tensor | None,
     ) -> dict[str, Score]:
         if target not in self._means:
             self._means[target] = mean_image(evaluation.dataset("train"), target)
@@ -110,7 +130,9 @@ class HiddenPairs:
         answers = {"": made, "mean-image.": self._means[target].expand_as(truth)}
         if pairs[source].shape == truth.shape:
             answers["nothing."] = pairs[source]
-        scores = {f"{kind}{name}": value for kind, answer in answers.items() for name, value in errors(answer, truth).items()}
+        scores = {
+            f"{kind}{name}": value for kind, answer in answers.items() for name, value in errors(answer, truth).items()
+        }
         if self.features is not None and label is not None:
             extract: Any = evaluation.features(self.features, target)
             if hasattr(extract, "classify"):

@@ -1,19 +1,22 @@
 """How evenly samples change on the way from one latent to another, in a feature space.
 
-The check of Radford, Metz and Chintala, "Unsupervised representation learning with deep convolutional generative adversarial
-networks" (2016), "walking in the latent space", as numbers: sharp transitions on the way are a sign that samples were memorised.
-With steps s_i, the feature distances between neighbours on a path of evenly spaced latents, and E the mean over paths,
+The check of Radford, Metz and Chintala, "Unsupervised representation learning with deep convolutional generative
+adversarial networks" (2016), "walking in the latent space", as numbers: sharp transitions on the way are a sign that
+samples were memorised. With steps s_i, the feature distances between neighbours on a path of evenly spaced latents, and
+E the mean over paths,
 
     length = E[sum_i s_i] / E[distance between the two ends],    largest-jump = E[max_i s_i / mean_i s_i].
 
-Length is at least 1, and 1 if features move on straight lines (a ratio of means, because of single paths it is unbounded: ends may
-lie close together); the largest jump is 1 if they move evenly and the number of steps if everything changes at once. Real data have no such paths: compare generators with one another, at one
-number of points. A path is an arc between normal latents and a straight line between others. Images are rounded to 256 levels
-first, so many tiny steps in pixels are a little longer than their sum before rounding.
+Length is at least 1, and 1 if features move on straight lines (a ratio of means, because of single paths it is
+unbounded: ends may lie close together); the largest jump is 1 if they move evenly and the number of steps if everything
+changes at once. Real data have no such paths: compare generators with one another, at one number of points. A path is
+an arc between normal latents and a straight line between others. Images are rounded to 256 levels first, so many tiny
+steps in pixels are a little longer than their sum before rounding.
 
-Perceptual path length (Karras, Laine and Aila, "A style-based generator architecture for generative adversarial networks", 2019) is
-not offered: it is defined by LPIPS, a network with weights that do not come with ganrun, and on any other features it would be
-another number under its name.
+Perceptual path length (Karras, Laine and Aila, "A style-based generator architecture for generative adversarial
+networks", 2019) is
+not offered: it is defined by LPIPS, a network with weights that do not come with ganrun, and on any other features it
+would be another number under its name.
 """
 
 from __future__ import annotations
@@ -71,7 +74,9 @@ def steps(paths: Tensor) -> Tensor:
         UserError: for no paths, fewer than three points on them, or values that are not finite.
     """
     if paths.dim() != 3 or not len(paths) or paths.shape[1] < 3:
-        raise UserError(f"interpolation-smoothness: it needs paths (P, T, d) of at least 3 points, and got {tuple(paths.shape)}; set points: 16")
+        raise UserError(
+            f"interpolation-smoothness: it needs paths (P, T, d) of at least 3 points, and got {tuple(paths.shape)}; set points: 16"
+        )
     if not bool(paths.isfinite().all()):
         raise UserError("interpolation-smoothness: some features are not finite numbers; leave those paths out")
     found: Tensor = (paths[:, 1:].double() - paths[:, :-1].double()).norm(dim=2)
@@ -84,18 +89,26 @@ def over_paths(score: Score) -> Score:
 
 
 class InterpolationSmoothness:
-    """``[FEATURES].length`` and ``[FEATURES].largest-jump``, of the first output; NaN while fakes are not finite, or all alike."""
+    """``[FEATURES].length`` and ``[FEATURES].largest-jump``, of the first output; NaN while fakes are not finite, or
+    all alike.
+    """
 
     needs = {
-        "latent": Because("it walks from one latent to another, and this variant makes samples from no latent", "a variant with a latent, such as dcgan"),
+        "latent": Because(
+            "it walks from one latent to another, and this variant makes samples from no latent",
+            "a variant with a latent, such as dcgan",
+        )
     }
 
     def __init__(
-        self, *,
-        features: Annotated[Part, PartOf("features"), Field(description="the space in which steps are measured")] = "classifier",  # type: ignore[assignment]
+        self,
+        *,
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the space in which steps are measured")
+        ] = "classifier",  # type: ignore[assignment]
         pairs: Annotated[int, Field(ge=2, description="paths")] = 64,
         points: Annotated[int, Field(ge=3, description="samples on a path, its two ends included")] = 16,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self.pairs = pairs
         self.points = points
@@ -116,16 +129,15 @@ class InterpolationSmoothness:
         paths = self._features(evaluation, samples)
         if not bool(paths.isfinite().all()):
             return {f"{name}.length": Score(math.nan), f"{name}.largest-jump": Score(math.nan)}
-        return {
-            f"{name}.length": length(paths),
-            f"{name}.largest-jump": largest_jump(paths),
-        }
+        return {f"{name}.length": length(paths), f"{name}.largest-jump": largest_jump(paths)}
 
     def _features(self, evaluation: Evaluation, samples: Tensor) -> Tensor:
         """Features of the samples on the paths, (P, T, *shape) -> (P, T, d)."""
         extract = evaluation.features(self.features)
         with torch.no_grad():
-            found = torch.cat([extract(some).float().cpu() for some in torch.split(samples.flatten(0, 1), CHUNK)])  # (P * T, d)
+            found = torch.cat(
+                [extract(some).float().cpu() for some in torch.split(samples.flatten(0, 1), CHUNK)]
+            )  # (P * T, d)
         return found.reshape(*samples.shape[:2], -1)
 
 

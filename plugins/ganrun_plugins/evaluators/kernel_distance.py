@@ -1,13 +1,14 @@
 """Squared maximum mean discrepancy of features with a cubic kernel, the mean over random subsets: KID on Inception features.
 
-Binkowski et al., "Demystifying MMD GANs" (2018), after Gretton et al., "A kernel two-sample test" (2012). With the kernel
-k(x, y) = (x.y / d + 1)^3 of d features, and m samples in either subset:
-(sum of k(x, x') over x != x' + sum of k(y, y') over y != y') / (m (m - 1)) - 2 mean of k(x, y) over all m^2 pairs. Its expectation
-is the squared discrepancy at any m, so values of unequal numbers of samples may be compared, and a value may be below 0.
+Binkowski et al., "Demystifying MMD GANs" (2018), after Gretton et al., "A kernel two-sample test" (2012). With the
+kernel k(x, y) = (x.y / d + 1)^3 of d features, and m samples in either subset: (sum of k(x, x') over x != x' + sum of
+k(y, y') over y != y') / (m (m - 1)) - 2 mean of k(x, y) over all m^2 pairs. Its expectation is the squared discrepancy
+at any m, so values of unequal numbers of samples may be compared, and a value may be below 0.
 
-Differences from well-known code: subsets as large as the smaller set where there are fewer samples than a subset wants (torch-fidelity
-stops, others do it without a word); the deviation between subsets, which they print beside the mean, becomes an interval of the mean.
-Where subsets would share most of the fakes, and so hardly differ, the interval comes from leaving out groups of fakes.
+Differences from well-known code: subsets as large as the smaller set where there are fewer samples than a subset wants
+(torch-fidelity stops, others do it without a word); the deviation between subsets, which they print beside the mean,
+becomes an interval of the mean. Where subsets would share most of the fakes, and so hardly differ, the interval comes
+from leaving out groups of fakes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Part, PartOf, hookimpl, stable_hash
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, jackknife, not_finite, of_subsets
+from ganrun.plugin.evaluation import (
+    Evaluation,
+    Score,
+    bracket,
+    check_features,
+    check_output,
+    jackknife,
+    not_finite,
+    of_subsets,
+)
 from ganrun_plugins.evaluators._sets import checked
 
 if TYPE_CHECKING:
@@ -35,9 +45,9 @@ BLOCK = 1024  # rows and columns of a kernel matrix that are there at a time
 def kernel_distance(real: Tensor, fake: Tensor, *, subsets: int = 100, size: int = 1000, seed: int = 0) -> Score:
     """The distance between features real (n1, d) and fake (n2, d): the mean over ``subsets`` of ``size`` rows of each.
 
-    Subsets are drawn without replacement from keys of ``seed``. They are as large as the smaller set if that has less than ``size``
-    rows, and there is one if both sets are whole in it. ``enough``: the paper's tables are of subsets of 1,000; a value of fewer than
-    ``size`` samples varies more than those do.
+    Subsets are drawn without replacement from keys of ``seed``. They are as large as the smaller set if that has less
+    than ``size`` rows, and there is one if both sets are whole in it. ``enough``: the paper's tables are of subsets of
+    1,000; a value of fewer than ``size`` samples varies more than those do.
 
     Raises:
         UserError: for fewer than two samples, unequal numbers of features, or values that are not finite.
@@ -48,21 +58,33 @@ def kernel_distance(real: Tensor, fake: Tensor, *, subsets: int = 100, size: int
     count = 1 if m == len(real) == len(fake) else subsets
     chosen = [(_rows(random, len(real), m), _rows(random, len(fake), m)) for _ in range(count)]
     values = distances_of_subsets(real, fake, chosen)
-    drawn = f"{count} subset{'s' if count > 1 else ''} of {m}" + (f" ({size} asked for, the smaller set has {m})" if m < size else "")
+    drawn = f"{count} subset{'s' if count > 1 else ''} of {m}" + (
+        f" ({size} asked for, the smaller set has {m})" if m < size else ""
+    )
     if 2 * m <= len(fake):
         return replace(of_subsets(values, m, len(fake), enough=size), method=drawn)
     some = real[chosen[0][0]]
-    score = jackknife(lambda rows: squared_discrepancy(some, fake[rows]), len(fake), seed=seed, value=float(np.mean(values)), enough=size)
+    score = jackknife(
+        lambda rows: squared_discrepancy(some, fake[rows]),
+        len(fake),
+        seed=seed,
+        value=float(np.mean(values)),
+        enough=size,
+    )
     return replace(score, method=f"{drawn}; {score.method}" if score.method else drawn)
 
 
 def distances_of_subsets(real: Tensor, fake: Tensor, chosen: Iterable[tuple[Tensor, Tensor]]) -> list[float]:
-    """The squared discrepancy between rows of real (n1, d) and of fake (n2, d), for each pair of (rows (m,) int64, rows (m,) int64)."""
+    """The squared discrepancy between rows of real (n1, d) and of fake (n2, d), for each pair of (rows (m,) int64, rows
+    (m,) int64).
+    """
     return [squared_discrepancy(real[r], fake[f]) for r, f in chosen]
 
 
 def squared_discrepancy(x: Tensor, y: Tensor) -> float:
-    """The estimate above for all of x (m1, d) and y (m2, d); each sum over pairs has its own number of pairs if m1 and m2 differ."""
+    """The estimate above for all of x (m1, d) and y (m2, d); each sum over pairs has its own number of pairs if m1 and
+    m2 differ.
+    """
     across = sum(_sum(some, others) for some in torch.split(x, BLOCK) for others in torch.split(y, BLOCK))
     return _mean_within(x) + _mean_within(y) - 2 * across / (len(x) * len(y))
 
@@ -72,7 +94,8 @@ def _mean_within(x: Tensor) -> float:
     total = 0.0
     for start in range(0, len(x), BLOCK):
         some = x[start : start + BLOCK]
-        # numpy's product of a matrix with its own transpose takes half the time of torch's, as one triangle is mirrored (BLAS syrk).
+        # numpy's product of a matrix with its own transpose takes half the time of torch's, as one triangle is mirrored
+        # (BLAS syrk).
         k = torch.from_numpy(some.numpy() @ some.numpy().T).div_(x.shape[1]).add_(1).pow_(3)
         total += float(k.sum(dtype=torch.float64) - k.diagonal().sum(dtype=torch.float64))
         total += 2 * sum(_sum(some, others) for others in torch.split(x[start + BLOCK :], BLOCK))
@@ -90,19 +113,21 @@ def _rows(random: np.random.Generator, n: int, m: int) -> Tensor:
 
 
 class KernelDistance:
-    """``[FEATURES]``: fakes against real samples, in the kernel's units, 0 for equal distributions; NaN while fakes are not finite.
+    """``[FEATURES]``: fakes against real samples, in the kernel's units, 0 for equal distributions; NaN while fakes are
+    not finite.
 
     With ``of``, the name is ``[FEATURES].OF``.
     """
 
     def __init__(
-        self, *,
+        self,
+        *,
         features: Annotated[Part, PartOf("features"), Field(description="the space whose kernel it is")] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
         subsets: Annotated[int, Field(ge=2, description="random subsets that the distance is the mean of")] = 100,
         size: Annotated[int, Field(ge=2, description="samples of either set in a subset, if there are as many")] = 1000,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self.of = of
         self.split = split

@@ -1,18 +1,22 @@
 """Maximum mean discrepancy of features with a Gaussian kernel, whose bandwidth follows a named rule.
 
-Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018); the estimates are those of Gretton
-et al., "A kernel two-sample test" (2012). With k(x, y) = exp(-|x - y|^2 / (2 sigma^2)), n1 real samples x and n2 fakes y:
+Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018); the estimates are those
+of Gretton et al., "A kernel two-sample test" (2012). With k(x, y) = exp(-|x - y|^2 / (2 sigma^2)), n1 real samples x
+and n2 fakes y:
 
-- ``biased``, Xu et al.'s: sqrt(mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) over all pairs, samples with themselves included. **The
-  square root is reported**, in [0, sqrt 2]. Equal distributions do not score 0 but about sqrt((1 - E k) (1 / n1 + 1 / n2)): compare
-  equal numbers of samples only.
-- ``unbiased``: the first two means are over pairs of different samples. **The square is reported** (its expectation is right at any
+- ``biased``, Xu et al.'s: sqrt(mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) over all pairs, samples with themselves
+included. **The
+  square root is reported**, in [0, sqrt 2]. Equal distributions do not score 0 but about sqrt((1 - E k) (1 / n1 + 1 /
+  n2)): compare equal numbers of samples only.
+- ``unbiased``: the first two means are over pairs of different samples. **The square is reported** (its expectation is
+right at any
   number of samples, but it may be below 0, and then has no root), under another name.
 
-The rules, each times ``scale``, look at real samples only, so that all generators are measured by one kernel: ``mean``, sigma^2 = mean
-|x - x'|^2 over all pairs, a sample with itself (0) included, as the code of Xu et al. has it (its sigma is our ``scale``; the paper
-names no rule); ``median``, sigma = median |x - x'| of different samples, the heuristic of Gretton et al., who pool both sets (their
-code has 2 sigma^2 = median^2: ``scale`` 0.7071); or sigma itself, in the units of the features.
+The rules, each times ``scale``, look at real samples only, so that all generators are measured by one kernel: ``mean``,
+sigma^2 = mean |x - x'|^2 over all pairs, a sample with itself (0) included, as the code of Xu et al. has it (its sigma
+is our ``scale``; the paper names no rule); ``median``, sigma = median |x - x'| of different samples, the heuristic of
+Gretton et al., who pool both sets (their code has 2 sigma^2 = median^2: ``scale`` 0.7071); or sigma itself, in the
+units of the features.
 """
 
 from __future__ import annotations
@@ -44,15 +48,22 @@ Sigma = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def kernel_mmd(
-    real: Tensor, fake: Tensor, *, bandwidth: Rule | float = "mean", scale: float = 1.0, estimate: Literal["biased", "unbiased"] = "biased"
-) -> Score:  # fmt: skip
-    """The discrepancy of features real (n1, d) and fake (n2, d): its root if biased, its square if unbiased. ``method`` names the kernel.
+    real: Tensor,
+    fake: Tensor,
+    *,
+    bandwidth: Rule | float = "mean",
+    scale: float = 1.0,
+    estimate: Literal["biased", "unbiased"] = "biased",
+) -> Score:
+    """The discrepancy of features real (n1, d) and fake (n2, d): its root if biased, its square if unbiased. ``method``
+    names the kernel.
 
-    The interval is a jackknife: with the sums of the kernel matrices' rows at hand, leaving out each fake in turn costs nothing.
-    ``enough``: 2,000 samples of either set, as in the experiments of Xu et al.
+    The interval is a jackknife: with the sums of the kernel matrices' rows at hand, leaving out each fake in turn costs
+    nothing. ``enough``: 2,000 samples of either set, as in the experiments of Xu et al.
 
     Raises:
-        UserError: for fewer than two samples, unequal numbers of features, values that are not finite, or a rule that finds no width.
+        UserError: for fewer than two samples, unequal numbers of features, values that are not finite, or a rule that
+        finds no width.
     """
     real, fake = checked("kernel-mmd", 2, "a mean over pairs", real=real, fake=fake)
     sigma = bandwidth_of(real, bandwidth, scale)
@@ -103,7 +114,11 @@ def bandwidth_of(real: Tensor, rule: Rule | float, scale: float = 1.0) -> float:
         sigma = float(np.median(torch.cdist(x, x).numpy()[np.triu_indices(count, 1)]))
     # What is left of equal numbers by rounding is no width.
     if mean <= 1e-9 * largest or sigma <= 1e-6 * mean:
-        what = "real samples are all alike" if mean <= 1e-9 * largest else "most real samples are alike, so their median distance is 0"
+        what = (
+            "real samples are all alike"
+            if mean <= 1e-9 * largest
+            else "most real samples are alike, so their median distance is 0"
+        )
         cure = "give a number, such as bandwidth: 1.0" + ("" if mean <= 1e-9 * largest else ", or bandwidth: mean")
         raise UserError(f"kernel-mmd: {what}, and the {rule} rule finds no bandwidth; {cure}")
     return sigma * scale
@@ -120,7 +135,10 @@ class Gaussian:
         self.width = math.sqrt(2) * sigma
 
     def rows_within(self, x: Tensor) -> Tensor:
-        """Sum of k(x, x') over all other rows x', for each row of x (n, d): (n,) float64. Each pair is computed once."""
+        """Sum of k(x, x') over all other rows x', for each row of x (n, d): (n,) float64.
+
+        Each pair is computed once.
+        """
         sums = torch.zeros(len(x), dtype=torch.float64)
         blocks = [slice(start, min(start + BLOCK, len(x))) for start in range(0, len(x), BLOCK)]
         for number, rows in enumerate(blocks):
@@ -153,20 +171,28 @@ class Gaussian:
 
 
 class KernelMmd:
-    """``[FEATURES]``: the root of the biased estimate, or ``[FEATURES].squared``: the unbiased one; NaN while fakes are not finite.
+    """``[FEATURES]``: the root of the biased estimate, or ``[FEATURES].squared``: the unbiased one; NaN while fakes are
+    not finite.
 
     With ``of``, the names begin with ``[FEATURES].OF``.
     """
 
     def __init__(
-        self, *,
-        features: Annotated[Part, PartOf("features"), Field(description="the space in which distances are measured")] = "classifier",  # type: ignore[assignment]
+        self,
+        *,
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the space in which distances are measured")
+        ] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-        bandwidth: Annotated[Rule | Sigma, Field(description="the rule for sigma, or sigma itself, in the units of the features")] = "mean",
+        bandwidth: Annotated[
+            Rule | Sigma, Field(description="the rule for sigma, or sigma itself, in the units of the features")
+        ] = "mean",
         scale: Annotated[float, Field(gt=0, allow_inf_nan=False, description="what sigma is multiplied with")] = 1.0,
-        estimate: Annotated[Literal["biased", "unbiased"], Field(description="of biased the root is reported")] = "biased",
-    ) -> None:  # fmt: skip
+        estimate: Annotated[
+            Literal["biased", "unbiased"], Field(description="of biased the root is reported")
+        ] = "biased",
+    ) -> None:
         self.features = features
         self.of = of
         self.split = split

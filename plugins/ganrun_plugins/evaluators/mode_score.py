@@ -1,21 +1,24 @@
 """Mode score: the inception score, lowered by how far the classes of the samples are from those of real data.
 
-Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018): exp(E_x KL(p(y|x) || p_g(y)) -
-KL(p_g(y) || p_r(y))), where p(y|x) are a classifier's probabilities for a sample x, p_g is their mean over the samples, and p_r
-that over real data. It is at most the inception score (on one split), which it equals if p_g = p_r. That is not where it is
+Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018): exp(E_x KL(p(y|x) ||
+p_g(y)) - KL(p_g(y) || p_r(y))), where p(y|x) are a classifier's probabilities for a sample x, p_g is their mean over
+the samples, and p_r that over real data. It is at most the inception score (on one split), which it equals if p_g =
+p_r. That is not where it is
 largest: among samples that are all certain, those with shares in proportion to the square root of p_r score most.
 
-Two forms are in use under one name. Che et al., "Mode regularized generative adversarial networks" (2017), who proposed the
+Two forms are in use under one name. Che et al., "Mode regularized generative adversarial networks" (2017), who proposed
+the
 score, have p_r in both places: exp(E_x KL(p(y|x) || p_r(y)) - KL(p_g(y) || p_r(y))). But for any q
 
     E_x KL(p(y|x) || q) = E_x KL(p(y|x) || p_g) + KL(p_g || q),
 
-since the mean of p(y|x) is p_g. With q = p_r the last terms cancel: the form of Che et al. is the inception score (on one
-split), whatever the data. So the default here is the form of Xu et al., and ``form: che`` gives the other, computed as printed.
+since the mean of p(y|x) is p_g. With q = p_r the last terms cancel: the form of Che et al. is the inception score (on
+one split), whatever the data. So the default here is the form of Xu et al., and ``form: che`` gives the other, computed
+as printed.
 
-Differences from well-known code: float64, and p_r of no class below 1e-20, which stands for the 1e-20 that the code of Xu et
-al. adds within every logarithm. No splits, as there. p_r is a mean of the classifier's probabilities, so that its mistakes are
-on both sides; Che et al. count the labels of the training set.
+Differences from well-known code: float64, and p_r of no class below 1e-20, which stands for the 1e-20 that the code of
+Xu et al. adds within every logarithm. No splits, as there. p_r is a mean of the classifier's probabilities, so that its
+mistakes are on both sides; Che et al. count the labels of the training set.
 
 The bias of few samples is up to (K - 1) / n in the exponent: fewer than 10 for each class are marked.
 """
@@ -43,13 +46,17 @@ Form = Literal["xu", "che"]
 def mode_score(real: Tensor, fake: Tensor, *, form: Form = "xu") -> Score:
     """The score of class logits fake (n, K) against real (m, K), from 0 to K.
 
-    Its logarithm is the mean over the samples of sum_y p(y|x) log(p(y|x) p_r(y) / (q(y) p_g(y))), q being p_g or p_r by the form. Up to a
-    constant these are the influences of the samples, that on p_g included, so the interval is that of a mean (delta method).
+    Its logarithm is the mean over the samples of sum_y p(y|x) log(p(y|x) p_r(y) / (q(y) p_g(y))), q being p_g or p_r by
+    the form. Up to a constant these are the influences of the samples, that on p_g included, so the interval is that of
+    a mean (delta method).
 
     Raises:
         UserError: for an empty set, unequal classes, or logits that are not finite.
     """
-    real, fake = checked_logits("mode-score", real, "the real set"), checked_logits("mode-score", fake, "the set of fakes")
+    real, fake = (
+        checked_logits("mode-score", real, "the real set"),
+        checked_logits("mode-score", fake, "the set of fakes"),
+    )
     check_classes("mode-score", real, fake)
     of_real, of_fake = log_mean(real), log_mean(fake)
     reference = of_fake if form == "xu" else of_real
@@ -58,18 +65,22 @@ def mode_score(real: Tensor, fake: Tensor, *, form: Form = "xu") -> Score:
 
 
 class ModeScore:
-    """``[FEATURES]``: fakes against real samples, NaN while fakes are not finite. ``[FEATURES].of-real``: what those real samples score.
+    """``[FEATURES]``: fakes against real samples, NaN while fakes are not finite. ``[FEATURES].of-real``: what those
+    real samples score.
 
     With ``of``, the names are ``[FEATURES].OF``.
     """
 
     def __init__(
-        self, *,
+        self,
+        *,
         features: Annotated[Part, PartOf("features"), Field(description="the classifier")] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-        form: Annotated[Form, Field(description="xu: that of Xu et al.; che: that of Che et al., equal to the inception score")] = "xu",
-    ) -> None:  # fmt: skip
+        form: Annotated[
+            Form, Field(description="xu: that of Xu et al.; che: that of Che et al., equal to the inception score")
+        ] = "xu",
+    ) -> None:
         self.features = features
         self.of = of
         self.split = split

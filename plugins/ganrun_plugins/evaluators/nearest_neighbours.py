@@ -1,23 +1,26 @@
 """Whether samples are copies: how near they come to the training set, next to held-out data that training never saw.
 
-A generator that learnt the distribution owes the training items nothing, so its samples come as near to held-out items as to them; one
-that memorised comes nearer to what it was trained on. After Meehan, Chaudhuri and Dasgupta, "A non-parametric test to detect
-data-copying in generative models" (2020), and Alaa et al., "How faithful is your synthetic data?" (2022). With N training items and M
-held-out ones, drawn alike:
+A generator that learnt the distribution owes the training items nothing, so its samples come as near to held-out items
+as to them; one that memorised comes nearer to what it was trained on. After Meehan, Chaudhuri and Dasgupta, "A
+non-parametric test to detect data-copying in generative models" (2020), and Alaa et al., "How faithful is your
+synthetic data?" (2022). With N training items and M held-out ones, drawn alike:
 
 ``memorised``: with q the share of samples whose nearest item of all is a training item (half of it for ties),
-(q / N) / (q / N + (1 - q) / M), which is q for N = M: 0.5 where every item is as likely to be the nearest, 1 if it always is a training item.
-``distance-ratio``: the median distance from samples to the nearest training item, over the same median of held-out items: 1 for
-an exact generator, less for copies, more for samples off the data. It is less, too, if samples keep to the dense parts of the data, as
+(q / N) / (q / N + (1 - q) / M), which is q for N = M: 0.5 where every item is as likely to be the nearest, 1 if it
+always is a training item. ``distance-ratio``: the median distance from samples to the nearest training item, over the
+same median of held-out items: 1 for an exact generator, less for copies, more for samples off the data. It is less,
+too, if samples keep to the dense parts of the data, as
 those of a generator do that dropped classes: the other two scores do not fall for that.
-``authenticity`` (Alaa et al.): the share of samples farther from their nearest training item than that is from its own nearest training
-item. A sample of an exact generator and its nearest item are each other's nearest, as independent points are, with probability 2/3 on
-a line, 0.62 in the plane and 1/2 in many dimensions, and then it counts as a copy. So the score of the held-out items stands beside it.
+``authenticity`` (Alaa et al.): the share of samples farther from their nearest training item than that is from its own
+nearest training item. A sample of an exact generator and its nearest item are each other's nearest, as independent
+points are, with probability 2/3 on a line, 0.62 in the plane and 1/2 in many dimensions, and then it counts as a copy.
+So the score of the held-out items stands beside it.
 
 Differences from well-known code: sets need not be cut to equal sizes, since q is corrected for N : M.
 
-The interval of ``memorised`` is about which items happen to be held out, the others are about the samples, the items being given. Samples
-that crowd at one item, as those of a collapsed generator do, leave ``memorised`` open: its interval is wide, whatever they number.
+The interval of ``memorised`` is about which items happen to be held out, the others are about the samples, the items
+being given. Samples that crowd at one item, as those of a collapsed generator do, leave ``memorised`` open: its
+interval is wide, whatever they number.
 """
 
 from __future__ import annotations
@@ -35,7 +38,17 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Part, PartOf, hookimpl
 from ganrun.plugin.data import image_grid, read_items
-from ganrun.plugin.evaluation import KEY, Evaluation, Score, bootstrap, bracket, check_features, check_output, not_finite, share
+from ganrun.plugin.evaluation import (
+    KEY,
+    Evaluation,
+    Score,
+    bootstrap,
+    bracket,
+    check_features,
+    check_output,
+    not_finite,
+    share,
+)
 from ganrun_plugins.evaluators._neighbours import Radii, dependent, nearest, radii
 from ganrun_plugins.evaluators._sets import checked
 
@@ -63,7 +76,8 @@ def nearest_neighbours(train: Tensor, held_out: Tensor, fake: Tensor, *, seed: i
     """The four scores of features train (N, d), held_out (M, d) and fake (n, d). seed: the key of the bootstrap.
 
     Raises:
-        UserError: for fewer than two training items, no held-out item or sample, unequal d, or values that are not finite.
+        UserError: for fewer than two training items, no held-out item or sample, unequal d, or values that are not
+        finite.
     """
     return scores(distances(train, held_out, fake), seed)
 
@@ -73,7 +87,10 @@ def distances(train: Tensor, held_out: Tensor, fake: Tensor, squared_radii: Tens
     checked("nearest-neighbours", 2, "another training item", train=train)
     train, held_out, fake = checked("nearest-neighbours", 1, "a share", train=train, held_out=held_out, fake=fake)
     own = radii(train, 1) if squared_radii is None else squared_radii
-    found = [(squared[:, 0].sqrt(), place[:, 0]) for squared, place in (nearest(fake, train, 1), nearest(fake, held_out, 1), nearest(held_out, train, 1))]
+    found = [
+        (squared[:, 0].sqrt(), place[:, 0])
+        for squared, place in (nearest(fake, train, 1), nearest(fake, held_out, 1), nearest(held_out, train, 1))
+    ]
     return Distances(*found[0], *found[1], *found[2], own.sqrt())
 
 
@@ -81,7 +98,9 @@ def scores(found: Distances, seed: int = 0) -> dict[str, Score]:
     """The four scores by name."""
     n = len(found.fake_train)
     typical = float(np.median(found.held_train.numpy()))
-    each = found.fake_train.numpy() / typical if typical > 0 else np.full(n, math.nan)  # held-out items are copies, too: it says nothing
+    each = (
+        found.fake_train.numpy() / typical if typical > 0 else np.full(n, math.nan)
+    )  # held-out items are copies, too: it says nothing
     authentic = found.fake_train > found.own[found.train_place]
     of_held = found.held_train > found.own[found.their_place]
     found_scores = (
@@ -96,7 +115,8 @@ def scores(found: Distances, seed: int = 0) -> dict[str, Score]:
 def _memorised(found: Distances) -> Score:
     """The share of samples nearer to the training set, corrected for how many items either set has.
 
-    Its interval is about which items are held out: samples with one nearest item are one trial. Many that look alike prove nothing.
+    Its interval is about which items are held out: samples with one nearest item are one trial. Many that look alike
+    prove nothing.
     """
     training, held_out, n = len(found.own), len(found.held_train), len(found.fake_train)
     hits = (found.fake_train < found.fake_held).double() + 0.5 * (found.fake_train == found.fake_held)
@@ -121,19 +141,27 @@ def sheet(fake: Tensor, train: Tensor, held_out: Tensor) -> Image.Image:
 
 
 class NearestNeighbours:
-    """``[FEATURES].memorised``, ``.distance-ratio``, ``.authenticity`` and ``.authenticity-of-held-out``; NaN while fakes are not finite.
+    """``[FEATURES].memorised``, ``.distance-ratio``, ``.authenticity`` and ``.authenticity-of-held-out``; NaN while
+    fakes are not finite.
 
-    With ``of``, the names begin with ``[FEATURES].OF``. The picture ``nearest-neighbours`` shows the samples that come nearest to
+    With ``of``, the names begin with ``[FEATURES].OF``. The picture ``nearest-neighbours`` shows the samples that come
+    nearest to
     training items: sample, nearest training items, nearest held-out item. Points have no picture.
     """
 
     def __init__(
-        self, *,
-        features: Annotated[Part, PartOf("features"), Field(description="the space in which distances are measured")] = "classifier",  # type: ignore[assignment]
+        self,
+        *,
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the space in which distances are measured")
+        ] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        items: Annotated[int | None, Field(ge=2, description="training items to look at; null: 10,000, or as many as samples are scored")] = None,
+        items: Annotated[
+            int | None,
+            Field(ge=2, description="training items to look at; null: 10,000, or as many as samples are scored"),
+        ] = None,
         rows: Annotated[int, Field(ge=0, description="samples in the picture; 0: no picture")] = 8,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self.of = of
         self.items = items
@@ -159,7 +187,11 @@ class NearestNeighbours:
             rows = found.fake_train.argsort(stable=True)[: self.rows]
             beside = nearest(fake[rows], train, min(SHOWN, len(train)))[1]  # (rows, SHOWN)
             held = nearest(fake[rows], held_out, 1)[1]  # (rows, 1)
-            picture = sheet(evaluation.fakes(name)[rows], _pictured(evaluation, name, "train", beside), _pictured(evaluation, name, "test", held)[:, 0])
+            picture = sheet(
+                evaluation.fakes(name)[rows],
+                _pictured(evaluation, name, "train", beside),
+                _pictured(evaluation, name, "test", held)[:, 0],
+            )
             evaluation.draw("closest", picture)
         return {f"{key}.{name}": score for name, score in scores(found, evaluation.seed).items()}
 

@@ -1,16 +1,20 @@
 """How well a nearest-neighbour classifier tells samples from real data: 0.5 if it cannot, real and made samples apart.
 
-Lopez-Paz and Oquab, "Revisiting classifier two-sample tests" (2017), in the leave-one-out form of Xu et al., "An empirical study on
-evaluation metrics of generative adversarial networks" (2018). Equal numbers of real and made samples are put together; each is
-classified as what its nearest other sample is, and the accuracy is the share classified rightly.
+Lopez-Paz and Oquab, "Revisiting classifier two-sample tests" (2017), in the leave-one-out form of Xu et al., "An
+empirical study on evaluation metrics of generative adversarial networks" (2018). Equal numbers of real and made samples
+are put together; each is classified as what its nearest other sample is, and the accuracy is the share classified
+rightly.
 
-How to read it: near 1, the samples are unlike the data. Samples that crowd on few modes have each other for neighbours and take
-those of the real ones around them: ``accuracy-of-fake`` is high and ``accuracy-of-real`` low. Well below 0.5, samples and real ones lie in
-pairs: with `split: train`, the training set is memorised. A high and a low accuracy may average to 0.5, so look at both.
+How to read it: near 1, the samples are unlike the data. Samples that crowd on few modes have each other for neighbours
+and take
+those of the real ones around them: ``accuracy-of-fake`` is high and ``accuracy-of-real`` low. Well below 0.5, samples
+and real ones lie in
+pairs: with `split: train`, the training set is memorised. A high and a low accuracy may average to 0.5, so look at
+both.
 
-Differences from well-known code: where the nearest real and the nearest made sample are equally far, half a hit is counted. Xu et al.'s
-code gives ties to the real ones, so that features which do not tell anything apart look like a collapse. The larger set is cut to
-the size of the smaller by a key, because the ideal is 0.5 only for equal sizes.
+Differences from well-known code: where the nearest real and the nearest made sample are equally far, half a hit is
+counted. Xu et al.'s code gives ties to the real ones, so that features which do not tell anything apart look like a
+collapse. The larger set is cut to the size of the smaller by a key, because the ideal is 0.5 only for equal sizes.
 """
 
 from __future__ import annotations
@@ -36,7 +40,8 @@ ENOUGH = 1_000  # of each: the accuracy is known to 3% then, at two standard err
 
 
 def one_nearest_neighbour(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[str, Score]:
-    """``accuracy``, ``accuracy-of-real`` and ``accuracy-of-fake``, in [0, 1], of features real (n1, d) and fake (n2, d).
+    """``accuracy``, ``accuracy-of-real`` and ``accuracy-of-fake``, in [0, 1], of features real (n1, d) and fake (n2,
+    d).
 
     seed: the key of which rows of the larger set are left out.
 
@@ -45,7 +50,10 @@ def one_nearest_neighbour(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[
     """
     real, fake = checked("one-nearest-neighbour", 2, "another one of its kind", real=real, fake=fake)
     n = min(len(real), len(fake))
-    real, fake = cut(real, n, "one-nearest-neighbour", seed, "real"), cut(fake, n, "one-nearest-neighbour", seed, "fake")
+    real, fake = (
+        cut(real, n, "one-nearest-neighbour", seed, "real"),
+        cut(fake, n, "one-nearest-neighbour", seed, "fake"),
+    )
     hits, partner = [], []
     for mine, other, start in ((real, fake, 0), (fake, real, n)):
         own, place = (found.squeeze(1) for found in nearest(mine, mine, 1, same=True))
@@ -60,9 +68,11 @@ def one_nearest_neighbour(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[
 def _score(hits: Tensor, partner: Tensor, rows: Tensor) -> Score:
     """The share of hits (2n,) among ``rows`` (2n,) bool, with an interval that knows who shares a nearest neighbour.
 
-    Two samples that are each other's nearest neighbour hit or miss together, and so do two of one kind with the same nearest
-    neighbour: the variance is more than that of independent trials (by about 1.5 to 1.7 for equal distributions: Schilling, "Multivariate
-    two-sample tests based on nearest neighbors", 1986). Wilson's interval is taken for so many fewer trials.
+    Two samples that are each other's nearest neighbour hit or miss together, and so do two of one kind with the same
+    nearest
+    neighbour: the variance is more than that of independent trials (by about 1.5 to 1.7 for equal distributions:
+    Schilling, "Multivariate two-sample tests based on nearest neighbors", 1986). Wilson's interval is taken for so many
+    fewer trials.
     """
     n = int(rows.sum())
     value = float(hits[rows].mean())
@@ -76,17 +86,21 @@ def _score(hits: Tensor, partner: Tensor, rows: Tensor) -> Score:
 
 
 class OneNearestNeighbour:
-    """``[FEATURES].accuracy``, ``[FEATURES].accuracy-of-real`` and ``[FEATURES].accuracy-of-fake``, 0.5 each for an exact generator.
+    """``[FEATURES].accuracy``, ``[FEATURES].accuracy-of-real`` and ``[FEATURES].accuracy-of-fake``, 0.5 each for an
+    exact generator.
 
     NaN while fakes are not finite. With ``of``, the names begin with ``[FEATURES].OF``.
     """
 
     def __init__(
-        self, *,
-        features: Annotated[Part, PartOf("features"), Field(description="the space in which distances are measured")] = "classifier",  # type: ignore[assignment]
+        self,
+        *,
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the space in which distances are measured")
+        ] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self.of = of
         self.split = split
@@ -103,7 +117,9 @@ class OneNearestNeighbour:
         fake = evaluation.features_of(self.features, "fake", self.of)
         if not_finite(fake):
             return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in SCORES}
-        return {f"{key}.{name}": score for name, score in one_nearest_neighbour(real, fake, seed=evaluation.seed).items()}
+        return {
+            f"{key}.{name}": score for name, score in one_nearest_neighbour(real, fake, seed=evaluation.seed).items()
+        }
 
 
 @hookimpl

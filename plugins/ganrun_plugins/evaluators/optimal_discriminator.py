@@ -1,19 +1,21 @@
 """The theory of the first GAN on points one can draw: p, q, the best discriminator, and how near the trained one is to it.
 
-Goodfellow et al., "Generative Adversarial Nets" (2014), section 4: for data of density p and a generator of density q the best
-discriminator is D*(x) = p(x) / (p(x) + q(x)), and the value of the game is then
+Goodfellow et al., "Generative Adversarial Nets" (2014), section 4: for data of density p and a generator of density q
+the best discriminator is D*(x) = p(x) / (p(x) + q(x)), and the value of the game is then
 
     V(D*) = E_p log D* + E_q log(1 - D*) = -log 4 + 2 JSD(p, q),    from -log 4, if q = p, up to 0, if they share nothing
 
-Densities are shares of samples in equal cells (a histogram), so that everything is in closed form there: JSD in nats, D* in each cell. On
-n samples of each the JSD of equal densities comes out at about (cells that hold samples - 1) / (4 n), not at 0; fewer than 20 samples a
-cell are marked.
+Densities are shares of samples in equal cells (a histogram), so that everything is in closed form there: JSD in nats,
+D* in each cell. On n samples of each the JSD of equal densities comes out at about (cells that hold samples - 1) / (4
+n), not at 0; fewer than 20 samples a cell are marked.
 
-The discriminator's own value takes its logits l: E_p log sigmoid(l) + E_q log sigmoid(-l). What a generator's two losses give it to learn
-from is their slope at the logits of its samples: D for log(1 - D), which vanishes where fakes are told apart surely, and 1 - D for
--log D, which does not (section 3, last paragraph). On a line the curves are drawn; in the plane the surface of the score with the
-line on which it is undecided. A discriminator that is told more than the point (a label, a latent), and a loss whose score of a point
-depends on other samples (``cramer``), have no value at a point: the densities' scores alone are given.
+The discriminator's own value takes its logits l: E_p log sigmoid(l) + E_q log sigmoid(-l). What a generator's two
+losses give it to learn
+from is their slope at the logits of its samples: D for log(1 - D), which vanishes where fakes are told apart surely,
+and 1 - D for -log D, which does not (section 3, last paragraph). On a line the curves are drawn; in the plane the
+surface of the score with the line on which it is undecided. A discriminator that is told more than the point (a label,
+a latent), and a loss whose score of a point depends on other samples (``cramer``), have no value at a point: the
+densities' scores alone are given.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
 
 
 def cells_of(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:
-    """The cell of each point, (n,) int64, the last axis counted fastest. Points outside are counted to the nearest cell."""
+    """The cell of each point, (n,) int64, the last axis counted fastest.
+
+    Points outside are counted to the nearest cell.
+    """
     place = ((x.double() - low) / (high - low) * cells).floor().clamp(0, cells - 1).long()
     flat = torch.zeros(len(x), dtype=torch.int64)
     for axis in range(x.shape[1]):
@@ -45,7 +50,9 @@ def cells_of(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:
 
 
 def shares(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:
-    """Shares of points (n, D) in ``cells`` equal cells along each axis of the box from ``low`` to ``high``, (cells ** D,) float64."""
+    """Shares of points (n, D) in ``cells`` equal cells along each axis of the box from ``low`` to ``high``, (cells **
+    D,) float64.
+    """
     flat = cells_of(x, low, high, cells)
     return torch.bincount(flat, minlength=cells ** x.shape[1]).double() / len(x)
 
@@ -53,26 +60,31 @@ def shares(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:
 def jensen_shannon(p: Tensor, q: Tensor) -> float:
     """JSD of two sets of shares (K,), in nats, from 0 to log 2."""
     middle = (p + q) / 2
-    return float((torch.special.xlogy(p, p) + torch.special.xlogy(q, q)).sum() / 2 - torch.special.xlogy(middle, middle).sum())
+    return float(
+        (torch.special.xlogy(p, p) + torch.special.xlogy(q, q)).sum() / 2 - torch.special.xlogy(middle, middle).sum()
+    )
 
 
 class OptimalDiscriminator:
-    """``.jsd``, ``.value-of-optimum``; of a loss whose score is a logit: ``.value``, ``.distance`` (mean |D - D*| over real samples and fakes),
-    ``.slope-saturating`` and ``.slope-non-saturating``. NaN while samples are not finite.
-    """  # fmt: skip
+    """``.jsd``, ``.value-of-optimum``; of a loss whose score is a logit: ``.value``, ``.distance`` (mean |D - D*| over
+    real samples and fakes), ``.slope-saturating`` and ``.slope-non-saturating``. NaN while samples are not finite.
+    """
 
     refuses: ClassVar[dict[str, Because]] = {
-        "packed": Because("a discriminator of packs has no value at a point", "leave packing out"),
+        "packed": Because("a discriminator of packs has no value at a point", "leave packing out")
     }
     needs: ClassVar[dict[str, Because]] = {
-        "space:points": Because("the densities of images cannot be counted in cells", "a data set of points, such as line, die or ring"),
+        "space:points": Because(
+            "the densities of images cannot be counted in cells", "a data set of points, such as line, die or ring"
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         cells: Annotated[int, Field(ge=2, le=400, description="along each axis")] = 60,
         draw: Annotated[bool, Field(description="keep a picture of every evaluation")] = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.cells = cells
         self.draw = draw
         self.pointwise = False  # whether the discriminator's score is a function of the point
@@ -83,7 +95,10 @@ class OptimalDiscriminator:
         """Refuse points in more than two dimensions."""
         space = experiment.dataset.spaces[experiment.description.outputs[0]]
         if space.kind == "points" and space.size > 2:
-            raise Refusal(f"cells are counted on a line or in a plane, and these points have {space.size} coordinates", "points of one or two")
+            raise Refusal(
+                f"cells are counted on a line or in a plane, and these points have {space.size} coordinates",
+                "points of one or two",
+            )
         asked = [experiment.description.networks[game.discriminator].interface for game in experiment.games[:1]]
         alone = any(interface.takes == space and not interface.given for interface in asked)
         self.pointwise = alone and not getattr(experiment.loss, "score_sees", ())
@@ -91,7 +106,9 @@ class OptimalDiscriminator:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.studio is None:
-            raise UserError("optimal-discriminator: there is no discriminator beside samples in a folder; evaluate a run")
+            raise UserError(
+                "optimal-discriminator: there is no discriminator beside samples in a folder; evaluate a run"
+            )
         fake = evaluation.fakes().flatten(1)
         real = evaluation.real(n=len(fake)).flatten(1)
         if not bool(fake.isfinite().all()):
@@ -102,7 +119,9 @@ class OptimalDiscriminator:
         enough = 20 * int(((p + q) > 0).sum())
         found: dict[str, float | Score] = {
             "jsd": Score(divergence, enough=enough),
-            "value-of-optimum": Score(2 * divergence - 2 * float(torch.log(torch.tensor(2.0, dtype=torch.float64))), enough=enough),
+            "value-of-optimum": Score(
+                2 * divergence - 2 * float(torch.log(torch.tensor(2.0, dtype=torch.float64))), enough=enough
+            ),
         }
         if self.probability:
             best = torch.nan_to_num(p / (p + q), nan=0.5)
@@ -111,7 +130,9 @@ class OptimalDiscriminator:
             self._picture(evaluation, real, fake, p, q, low, high)
         return found
 
-    def _of_logits(self, evaluation: Evaluation, real: Tensor, fake: Tensor, best: Tensor, low: Tensor, high: Tensor) -> dict[str, Score]:
+    def _of_logits(
+        self, evaluation: Evaluation, real: Tensor, fake: Tensor, best: Tensor, low: Tensor, high: Tensor
+    ) -> dict[str, Score]:
         """Scores of the trained discriminator's logits."""
         of_real, of_fake = self._opinions(evaluation, real), self._opinions(evaluation, fake)  # (n,), (m,)
         probability = torch.cat([of_real, of_fake]).sigmoid().double()
@@ -130,7 +151,9 @@ class OptimalDiscriminator:
         shape = evaluation.spaces[evaluation.output].shape
         return evaluation.studio.opinions(x.reshape(-1, *shape))
 
-    def _picture(self, evaluation: Evaluation, real: Tensor, fake: Tensor, p: Tensor, q: Tensor, low: Tensor, high: Tensor) -> None:
+    def _picture(
+        self, evaluation: Evaluation, real: Tensor, fake: Tensor, p: Tensor, q: Tensor, low: Tensor, high: Tensor
+    ) -> None:
         """Densities beside D* and D on a line; the surface of the score, with real samples and fakes, in the plane."""
         centres = (torch.arange(self.cells) + 0.5) / self.cells
         if real.shape[1] == 1:

@@ -1,16 +1,19 @@
 """How often two outputs made of one latent are recognised as the same class: whether coupled domains show the same thing.
 
-Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 4, count pairs whose two images agree; there the
-second image is a function of the first, here a classifier reads both. With p_k and q_k the shares of class k among samples of the one
-and of the other output:
+Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 4, count pairs whose two images agree; there
+the second image is a function of the first, here a classifier reads both. With p_k and q_k the shares of class k among
+samples of the one and of the other output:
 
     agreement = share of latents whose two samples are read as one class        chance = sum over k of p_k q_k
 
-Chance is what the same samples score after their pairs were shuffled (its mean over all shuffles; Cohen, "A coefficient of agreement
-for nominal scales", 1960). A generator that makes one class alone agrees always, and by chance always: look at both numbers.
+Chance is what the same samples score after their pairs were shuffled (its mean over all shuffles; Cohen, "A coefficient
+of agreement for nominal scales", 1960). A generator that makes one class alone agrees always, and by chance always:
+look at both numbers.
 
-A classifier that misreads a domain hides agreement. Where real samples have labels, its accuracy on real ones of each output stands
-beside: about the product of both is what pairs that do agree would score. Classes need not be the data's own for agreement itself.
+A classifier that misreads a domain hides agreement. Where real samples have labels, its accuracy on real ones of each
+output stands
+beside: about the product of both is what pairs that do agree would score. Classes need not be the data's own for
+agreement itself.
 """
 
 from __future__ import annotations
@@ -34,26 +37,34 @@ CHUNK = 256  # pictures read at a time
 
 
 def agreement(one: Tensor, other: Tensor, classes: int) -> dict[str, Score]:
-    """``agreement`` and ``chance`` of recognised classes of both samples of each pair, (n,) int64 each, 0 to ``classes`` - 1.
+    """``agreement`` and ``chance`` of recognised classes of both samples of each pair, (n,) int64 each, 0 to
+    ``classes`` - 1.
 
     Raises:
         UserError: for no pairs, or a sample without its partner.
     """
     if one.shape != other.shape or one.ndim != 1 or not len(one):
-        raise UserError(f"pair-agreement: it compares the classes of pairs, and got {tuple(one.shape)} and {tuple(other.shape)}")
+        raise UserError(
+            f"pair-agreement: it compares the classes of pairs, and got {tuple(one.shape)} and {tuple(other.shape)}"
+        )
     p, q = (torch.bincount(found.cpu(), minlength=classes).double() / len(found) for found in (one, other))  # (K,) each
     return {"agreement": share(int((one == other).sum()), len(one)), "chance": Score(float((p * q).sum()))}
 
 
 class PairAgreement:
-    """``[FEATURES].agreement`` and ``.chance``, NaN while samples are not finite; ``.accuracy-of-real-OUTPUT`` where there are labels."""
+    """``[FEATURES].agreement`` and ``.chance``, NaN while samples are not finite; ``.accuracy-of-real-OUTPUT`` where
+    there are labels.
+    """
 
     def __init__(
-        self, *,
+        self,
+        *,
         features: Annotated[Part, PartOf("features"), Field(description="the classifier")] = "classifier",  # type: ignore[assignment]
         first: Annotated[str | None, Field(description="an output of the variant; null: its first")] = None,
-        second: Annotated[str | None, Field(description="the output that is compared with it; null: its second")] = None,
-    ) -> None:  # fmt: skip
+        second: Annotated[
+            str | None, Field(description="the output that is compared with it; null: its second")
+        ] = None,
+    ) -> None:
         self.features = features
         self.first = first
         self.second = second
@@ -67,7 +78,10 @@ class PairAgreement:
             why = "it compares outputs made of one latent, and this variant makes its samples from real items"
             raise Refusal(why, "evaluators: hidden-pairs")
         if len(description.outputs) < 2:
-            raise Refusal(f"it compares two outputs of one latent, and this variant makes {description.outputs[0]} alone", "variant: cogan")
+            raise Refusal(
+                f"it compares two outputs of one latent, and this variant makes {description.outputs[0]} alone",
+                "variant: cogan",
+            )
         for name in self._outputs(description.outputs):
             check_output(experiment, name)
             check_classifier(experiment, self.features, name)
@@ -77,11 +91,17 @@ class PairAgreement:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if len(evaluation.description.outputs) < 2:
-            raise UserError("pair-agreement: it compares two outputs of one latent; evaluate a run of a variant that makes them")
+            raise UserError(
+                "pair-agreement: it compares two outputs of one latent; evaluate a run of a variant that makes them"
+            )
         names = self._outputs(evaluation.description.outputs)
-        one, other = (evaluation.logits_of(self.features, "fake", name) for name in names)  # (n, K) each, row by row of one latent
+        one, other = (
+            evaluation.logits_of(self.features, "fake", name) for name in names
+        )  # (n, K) each, row by row of one latent
         if one.shape[1] != other.shape[1]:
-            raise UserError(f"pair-agreement: {names[0]} and {names[1]} are read as one of {one.shape[1]} and {other.shape[1]} classes")
+            raise UserError(
+                f"pair-agreement: {names[0]} and {names[1]} are read as one of {one.shape[1]} and {other.shape[1]} classes"
+            )
         scores = agreement(one.argmax(1), other.argmax(1), one.shape[1])
         if not_finite(one) or not_finite(other):
             scores = {name: Score(math.nan) for name in scores}

@@ -1,19 +1,21 @@
 """Parzen-window log-likelihood: test samples under a mixture of Gaussians, one around each fake, as the papers of 2014 report it.
 
-Breuleux et al., "Quickly generating representative samples from an RBM-derived process" (2011), in the protocol of Goodfellow
-et al., "Generative adversarial nets" (2014): log p(x) = log (1/n) sum_i N(x; fake_i, sigma^2 I), in nats, averaged over test
-samples, with 10,000 fakes. sigma is the one of 10 candidates, evenly spaced on a log scale from 0.1 to 1, that serves real
-samples held for the choice best. Images are taken from [-1, 1] to [0, 1] first and flattened; points and latents are taken as
-they are, so they may need other candidates. ``sigma`` is a score, too: one at the end of the candidates says that they ought to
-reach further.
+Breuleux et al., "Quickly generating representative samples from an RBM-derived process" (2011), in the protocol of
+Goodfellow et al., "Generative adversarial nets" (2014): log p(x) = log (1/n) sum_i N(x; fake_i, sigma^2 I), in nats,
+averaged over test samples, with 10,000 fakes. sigma is the one of 10 candidates, evenly spaced on a log scale from 0.1
+to 1, that serves real samples held for the choice best. Images are taken from [-1, 1] to [0, 1] first and flattened;
+points and latents are taken as they are, so they may need other candidates. ``sigma`` is a score, too: one at the end
+of the candidates says that they ought to reach further.
 
-It is kept because old tables hold it, and a poor measure: Theis et al., "A note on the evaluation of generative models" (2016),
-show that already on patches of 6 x 6 pixels very many samples of a known density miss its likelihood by far, that models are
-ranked wrongly by it, and that centroids of k-means score above real samples. It depends on the number of dimensions and rises
+It is kept because old tables hold it, and a poor measure: Theis et al., "A note on the evaluation of generative models"
+(2016), show that already on patches of 6 x 6 pixels very many samples of a known density miss its likelihood by far,
+that models are ranked wrongly by it, and that centroids of k-means score above real samples. It depends on the number
+of dimensions and rises
 with that of fakes: compare equal numbers, of equal shapes, only. Tables mark fewer than 1,000 samples of any kind.
 
-Differences from the published code: the standard error has n - 1 in it. Its choice of sigma is made on MNIST's last 10,000
-training pictures, which took no part in training; here on the first ``validation`` items of the train split, which did.
+Differences from the published code: the standard error has n - 1 in it. Its choice of sigma is made on MNIST's last
+10,000 training pictures, which took no part in training; here on the first ``validation`` items of the train split,
+which did.
 """
 
 from __future__ import annotations
@@ -57,12 +59,15 @@ def log_densities(x: Tensor, fake: Tensor, sigmas: Sequence[float]) -> Tensor:
         squares += near.square().sum(1, keepdim=True)
         squares.clamp_(min=0)
         found.append(torch.stack([torch.logsumexp(squares / (-2 * sigma**2), 1) for sigma in sigmas]))  # (S, b)
-    scale = torch.tensor([math.log(n) + d * (math.log(sigma) + math.log(2 * math.pi) / 2) for sigma in sigmas], dtype=torch.float64)
+    scale = torch.tensor(
+        [math.log(n) + d * (math.log(sigma) + math.log(2 * math.pi) / 2) for sigma in sigmas], dtype=torch.float64
+    )
     return torch.cat(found, 1) - scale[:, None]
 
 
 def parzen_likelihood(real: Tensor, fake: Tensor, sigma: float) -> Score:
-    """The mean log-density in nats of real samples (m, d) under the windows around fakes (n, d), its standard error that over real samples.
+    """The mean log-density in nats of real samples (m, d) under the windows around fakes (n, d), its standard error
+    that over real samples.
 
     Raises:
         UserError: for an empty set, unequal sizes, values that are not finite, or a sigma that is not positive.
@@ -79,7 +84,9 @@ def best_sigma(validation: Tensor, fake: Tensor, sigmas: Sequence[float]) -> flo
 
 
 def candidates(smallest: float, largest: float, count: int) -> list[float]:
-    """``count`` numbers from ``smallest`` to ``largest``, each the same multiple of the one before; one alone is the smallest."""
+    """``count`` numbers from ``smallest`` to ``largest``, each the same multiple of the one before; one alone is the
+    smallest.
+    """
     ratio = (largest / smallest) ** (1 / max(1, count - 1))
     return [smallest * ratio**i for i in range(count)]
 
@@ -91,12 +98,18 @@ def _checked(real: Tensor, fake: Tensor, sigmas: Sequence[float]) -> tuple[Tenso
             raise UserError(f"parzen-likelihood: {what} holds no sample; ask for at least one")
         bad = not_finite(x)
         if bad:
-            raise UserError(f"parzen-likelihood: {bad} of the {len(x)} samples of {what} are not finite; leave them out")
+            raise UserError(
+                f"parzen-likelihood: {bad} of the {len(x)} samples of {what} are not finite; leave them out"
+            )
     real, fake = real.detach().flatten(1).cpu(), fake.detach().flatten(1).cpu()
     if real.shape[1] != fake.shape[1]:
-        raise UserError(f"parzen-likelihood: samples of {real.shape[1]} and {fake.shape[1]} numbers; take both sets of one shape")
+        raise UserError(
+            f"parzen-likelihood: samples of {real.shape[1]} and {fake.shape[1]} numbers; take both sets of one shape"
+        )
     if not sigmas or not all(0 < sigma < math.inf for sigma in sigmas):
-        raise UserError(f"parzen-likelihood: a window has a width above 0, and {list(sigmas)} was asked for; give positive sigmas")
+        raise UserError(
+            f"parzen-likelihood: a window has a width above 0, and {list(sigmas)} was asked for; give positive sigmas"
+        )
     return real, fake
 
 
@@ -107,14 +120,21 @@ class ParzenLikelihood:
     """
 
     def __init__(
-        self, *,
+        self,
+        *,
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         candidates: Annotated[int, Field(ge=1, description="widths of the window to choose from")] = 10,
-        smallest: Annotated[float, Field(gt=0, description="the smallest of them, in pixels from 0 to 1, or in units of the points")] = 0.1,
+        smallest: Annotated[
+            float, Field(gt=0, description="the smallest of them, in pixels from 0 to 1, or in units of the points")
+        ] = 0.1,
         largest: Annotated[float, Field(gt=0, description="the largest of them")] = 1.0,
-        validation: Annotated[int, Field(ge=1, description="items of the train split, the first ones, to choose the width on")] = VALIDATION,
-        test: Annotated[int, Field(ge=1, description="items of the test split, at most, whose likelihood is taken")] = 10_000,
-    ) -> None:  # fmt: skip
+        validation: Annotated[
+            int, Field(ge=1, description="items of the train split, the first ones, to choose the width on")
+        ] = VALIDATION,
+        test: Annotated[
+            int, Field(ge=1, description="items of the test split, at most, whose likelihood is taken")
+        ] = 10_000,
+    ) -> None:
         self.of = of
         self.candidates = candidates
         self.smallest = smallest
@@ -127,7 +147,9 @@ class ParzenLikelihood:
         """Refuse before training what could not be scored."""
         check_output(experiment, self.of)
         if self.largest < self.smallest:
-            raise Refusal(f"no window is from {self.smallest:g} to {self.largest:g} wide", f"largest: {self.smallest:g}, or more")
+            raise Refusal(
+                f"no window is from {self.smallest:g} to {self.largest:g} wide", f"largest: {self.smallest:g}, or more"
+            )
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         name = self.of or ""

@@ -1,15 +1,17 @@
 """How many samples look real, and how much of the real data the samples reach: precision and recall by nearest neighbours.
 
-Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models" (2019). Each set of features is taken for
-the union of balls around its points, each ball reaching to the point's k-th nearest neighbour in the same set (itself not counted).
-Precision is the share of samples inside a ball of some real point, recall the share of real points inside a ball of some sample.
+Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models" (2019). Each set of features
+is taken for the union of balls around its points, each ball reaching to the point's k-th nearest neighbour in the same
+set (itself not counted). Precision is the share of samples inside a ball of some real point, recall the share of real
+points inside a ball of some sample.
 
-Differences from well-known code: a point on a ball's surface is inside (`<=`), as in the paper and in torch-fidelity, while prdc and
-some others take `<`. On continuous data they agree; where points repeat more than k times the radius is 0, and with `<` a set has
-precision 0 against itself. A point is told from its neighbours by its place in the set, so a copy of it is a neighbour.
+Differences from well-known code: a point on a ball's surface is inside (`<=`), as in the paper and in torch-fidelity,
+while prdc and some others take `<`. On continuous data they agree; where points repeat more than k times the radius is
+0, and with `<` a set has precision 0 against itself. A point is told from its neighbours by its place in the set, so a
+copy of it is a neighbour.
 
-Both numbers depend on the numbers of samples, because balls shrink as a set grows: compare equal numbers. One far-out real
-point has a large ball that makes samples pass for real; density-coverage counts balls for that reason.
+Both numbers depend on the numbers of samples, because balls shrink as a set grows: compare equal numbers. One far-out
+real point has a large ball that makes samples pass for real; density-coverage counts balls for that reason.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3, *, real_radii: Tens
     real, fake = checked("precision-recall", k + 1, f"k = {k} neighbours", real=real, fake=fake)
     in_real, in_fake = mutual_balls(fake, real, radii(fake, k), radii(real, k) if real_radii is None else real_radii)
     return {
-        "precision": share(int((in_real.around > 0).sum()), len(fake), enough=ENOUGH),  # the real balls being given, samples hit or miss on their own
+        "precision": share(
+            int((in_real.around > 0).sum()), len(fake), enough=ENOUGH
+        ),  # the real balls being given, samples hit or miss on their own
         "recall": reached(in_fake.around > 0, in_fake.only_ball, ENOUGH),
     }
 
@@ -55,12 +59,15 @@ class PrecisionRecall:
     """
 
     def __init__(
-        self, *,
+        self,
+        *,
         k: Annotated[int, Field(ge=1, description="neighbours that a ball reaches to")] = 3,
-        features: Annotated[Part, PartOf("features"), Field(description="the space in which distances are measured")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the space in which distances are measured")
+        ] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.k = k
         self.features = features
         self.of = of
@@ -79,7 +86,9 @@ class PrecisionRecall:
         fake = evaluation.features_of(self.features, "fake", self.of)
         if not_finite(fake):
             return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in ("precision", "recall")}
-        found = precision_recall(real, fake, self.k, real_radii=self._radii(real, self.k) if len(real) > self.k else None)
+        found = precision_recall(
+            real, fake, self.k, real_radii=self._radii(real, self.k) if len(real) > self.k else None
+        )
         return {f"{key}.{name}": score for name, score in found.items()}
 
 

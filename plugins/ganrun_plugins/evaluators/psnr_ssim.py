@@ -1,16 +1,17 @@
 """How close images are to what they ought to equal: peak signal-to-noise ratio and SSIM, as super-resolution papers report them.
 
 Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network" (2017): both on the
-luminance channel, 4 pixels cropped on every side. PSNR = 20 log10(255 / rmse) in dB, on images of 256 levels, and its mean over
-images; SSIM (Wang et al. 2004, see _ssim) with a data range of 255. Luminance is Y of ITU-R BT.601 in the studio range, as
-MATLAB's rgb2ycbcr has it: Y = 16 + 65.481 R + 128.553 G + 24.966 B for colours in [0, 1], which spans 16 to 235 only, so that a
-uniform error scores 1.3 dB more on Y than on RGB. Images of one channel are luminance already and are taken as they are.
+luminance channel, 4 pixels cropped on every side. PSNR = 20 log10(255 / rmse) in dB, on images of 256 levels, and its
+mean over images; SSIM (Wang et al. 2004, see _ssim) with a data range of 255. Luminance is Y of ITU-R BT.601 in the
+studio range, as MATLAB's rgb2ycbcr has it: Y = 16 + 65.481 R + 128.553 G + 24.966 B for colours in [0, 1], which spans
+16 to 235 only, so that a uniform error scores 1.3 dB more on Y than on RGB. Images of one channel are luminance already
+and are taken as they are.
 
-Differences from well-known code: MATLAB rounds Y to whole numbers, here it is not rounded. Pairs without any error have an
-infinite PSNR; they are left out of its mean, and the score says how many there were (infinite if all are).
+Differences from well-known code: MATLAB rounds Y to whole numbers, here it is not rounded. Pairs without any error have
+an infinite PSNR; they are left out of its mean, and the score says how many there were (infinite if all are).
 
-Both numbers reward blur: a generator that looks sharper often scores less (the paper's own finding), so they say how faithful
-an image is, not how real it looks.
+Both numbers reward blur: a generator that looks sharper often scores less (the paper's own finding), so they say how
+faithful an image is, not how real it looks.
 """
 
 from __future__ import annotations
@@ -41,27 +42,35 @@ def luminance(x: Tensor) -> Tensor:
     if x.shape[1] == 1:
         return x.double()
     if x.shape[1] != 3:
-        raise UserError(f"psnr-ssim: images of {x.shape[1]} channels have no luminance that BT.601 knows; set channel: rgb")
+        raise UserError(
+            f"psnr-ssim: images of {x.shape[1]} channels have no luminance that BT.601 knows; set channel: rgb"
+        )
     weights = torch.tensor(LUMINANCE, dtype=torch.float64) / PEAK
     return 16 + (x.double() * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def psnr(x: Tensor, y: Tensor) -> Tensor:
-    """PSNR of each image of x against that of y, (N, C, H, W) in [0, 255] -> (N,) float64 in dB, infinite for equal images."""
+    """PSNR of each image of x against that of y, (N, C, H, W) in [0, 255] -> (N,) float64 in dB, infinite for equal
+    images.
+    """
     error = (x.double() - y.double()).square().flatten(1).mean(1)  # (N,)
     return 10 * torch.log10(PEAK**2 / error)
 
 
 def fidelity(made: Tensor, truth: Tensor, *, channel: str = "y", border: int = 4) -> tuple[Tensor, Tensor]:
-    """PSNR in dB and SSIM of each pair: made, truth (N, C, H, W) in [-1, 1], rounded to 256 levels -> (N,) float64 both.
+    """PSNR in dB and SSIM of each pair: made, truth (N, C, H, W) in [-1, 1], rounded to 256 levels -> (N,) float64
+    both.
 
     channel: ``y`` or ``rgb`` (all channels as they are). border: pixels cropped on every side.
 
     Raises:
-        UserError: for sets that are not pairs of images, images that the crop leaves nothing of, or values that are not finite.
+        UserError: for sets that are not pairs of images, images that the crop leaves nothing of, or values that are not
+        finite.
     """
     if made.shape != truth.shape or made.dim() != 4 or not made.numel():
-        raise UserError(f"psnr-ssim: it compares equally many images of one size, and got {tuple(made.shape)} and {tuple(truth.shape)}")
+        raise UserError(
+            f"psnr-ssim: it compares equally many images of one size, and got {tuple(made.shape)} and {tuple(truth.shape)}"
+        )
     if not bool(made.isfinite().all() & truth.isfinite().all()):
         raise UserError("psnr-ssim: some pixels are not finite numbers; leave those images out")
     height, width = made.shape[-2:]
@@ -87,28 +96,37 @@ def mean_psnr(values: Tensor) -> Score:
         return Score(math.inf, method=f"all {len(values)} pairs are equal")
     score = of_rows(finite)
     equal = len(values) - len(finite)
-    return replace(score, method="; ".join(filter(None, [score.method, f"{equal} of {len(values)} pairs are equal and left out" if equal else ""])))
+    return replace(
+        score,
+        method="; ".join(
+            filter(None, [score.method, f"{equal} of {len(values)} pairs are equal and left out" if equal else ""])
+        ),
+    )
 
 
 class PsnrSsim:
-    """``PAIR.psnr`` in dB and ``PAIR.ssim``, for each kind of pair that there is; NaN while what was made is not finite.
+    """``PAIR.psnr`` in dB and ``PAIR.ssim``, for each kind of pair that there is; NaN while what was made is not
+    finite.
 
-    Pairs are what the variant makes and the real images it ought to equal, a data set's hidden pairs, or the files of two
-    folders that have the same names.
+    Pairs are what the variant makes and the real images it ought to equal, a data set's hidden pairs, or the files of
+    two folders that have the same names.
     """
 
     needs = {
         "pairs|hidden-pairs": Because(
             "it compares images with what they ought to equal, and neither this variant nor this data set has such pairs",
             "variant: cyclegan, dataset: restyled-digits, or an evaluator of sets such as frechet-distance",
-        ),
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         channel: Annotated[Literal["y", "rgb"], Field(description="luminance (BT.601), or all channels")] = "y",
-        border: Annotated[int, Field(ge=0, description="pixels cropped on every side; papers take the factor of enlargement")] = 4,
-    ) -> None:  # fmt: skip
+        border: Annotated[
+            int, Field(ge=0, description="pixels cropped on every side; papers take the factor of enlargement")
+        ] = 4,
+    ) -> None:
         self.channel = channel
         self.border = border
 
@@ -123,9 +141,13 @@ class PsnrSsim:
         entries = {*description.pairs.values(), *(description.outputs if hidden else ())}
         if not entries:
             return  # refused for want of pairs
-        spaces = [space for name, space in experiment.dataset.spaces.items() if name in entries and space.kind == "image"]
+        spaces = [
+            space for name, space in experiment.dataset.spaces.items() if name in entries and space.kind == "image"
+        ]
         if not spaces:
-            raise Refusal("it compares images, and what there are pairs of is not images", "an evaluator of features: pixels")
+            raise Refusal(
+                "it compares images, and what there are pairs of is not images", "an evaluator of features: pixels"
+            )
         for space in spaces:
             if min(space.shape[-2:]) <= 2 * self.border:
                 raise Refusal(f"a border of {self.border} pixels on every side leaves nothing of {space}", "border: 0")

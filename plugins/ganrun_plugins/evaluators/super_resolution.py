@@ -1,12 +1,14 @@
 """Super-resolution beside the bicubic filter: PSNR and SSIM of the plain enlargement, and how far the generator is above it.
 
-Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network" (2016), table 2, gives bicubic
+Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network" (2016), table 2,
+gives bicubic
 enlargement as the first column: a network that is not above it has learned nothing. PSNR in dB and SSIM are those of
-``psnr-ssim`` (luminance, a border cropped on every side, 256 levels), of the same test pictures. The filter is Keys' cubic with
-a = -1/2, that of Pillow and MATLAB's imresize; its result is cut off at black and white.
+``psnr-ssim`` (luminance, a border cropped on every side, 256 levels), of the same test pictures. The filter is Keys'
+cubic with a = -1/2, that of Pillow and MATLAB's imresize; its result is cut off at black and white.
 
-``gain`` is the mean over pictures of the generator's PSNR less the filter's; pairs that are equal without any error are left out.
-A generator trained against a discriminator usually gains less than one trained on pixels, which is the paper's finding.
+``gain`` is the mean over pictures of the generator's PSNR less the filter's; pairs that are equal without any error are
+left out. A generator trained against a discriminator usually gains less than one trained on pixels, which is the
+paper's finding.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 
 def enlarged(low: Tensor, height: int, width: int) -> Tensor:
     """(N, C, h, w) in [-1, 1] -> (N, C, height, width) in [-1, 1], by the bicubic filter."""
-    return F.interpolate(low, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)  # antialias: a = -1/2, else torch's is -3/4
+    return F.interpolate(low, (height, width), mode="bicubic", antialias=True).clamp(
+        -1, 1
+    )  # antialias: a = -1/2, else torch's is -3/4
 
 
 def gains(made: Tensor, truth: Tensor, low: Tensor, *, channel: str = "y", border: int = 4) -> dict[str, Score]:
@@ -53,20 +57,27 @@ def gains(made: Tensor, truth: Tensor, low: Tensor, *, channel: str = "y", borde
 
 
 class SuperResolution:
-    """``bicubic.psnr`` and ``bicubic.ssim`` of the filter, and ``gain``, the generator's PSNR above the filter's, in dB.
+    """``bicubic.psnr`` and ``bicubic.ssim`` of the filter, and ``gain``, the generator's PSNR above the filter's, in
+    dB.
 
     The data have entries ``low`` and ``x``. ``gain`` is NaN while what was made is not finite.
     """
 
     needs = {
-        "pairs": Because("it compares an enlargement with the true image, and this variant's samples answer to none", "variant: srgan"),
+        "pairs": Because(
+            "it compares an enlargement with the true image, and this variant's samples answer to none",
+            "variant: srgan",
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         channel: Annotated[Literal["y", "rgb"], Field(description="luminance (BT.601), or all channels")] = "y",
-        border: Annotated[int, Field(ge=0, description="pixels cropped on every side; papers take the factor of enlargement")] = 4,
-    ) -> None:  # fmt: skip
+        border: Annotated[
+            int, Field(ge=0, description="pixels cropped on every side; papers take the factor of enlargement")
+        ] = 4,
+    ) -> None:
         self.channel = channel
         self.border = border
 
@@ -76,7 +87,10 @@ class SuperResolution:
         spaces, pairs = experiment.dataset.spaces, experiment.description.pairs
         if "low" not in spaces or "x" not in pairs:
             if pairs:  # without pairs it is refused for want of them
-                raise Refusal("it compares enlargements of the entry 'low' with the entry 'x'", "dataset: super-resolution-digits, variant: srgan")
+                raise Refusal(
+                    "it compares enlargements of the entry 'low' with the entry 'x'",
+                    "dataset: super-resolution-digits, variant: srgan",
+                )
             return
         x: Space = spaces["x"]
         if min(x.shape[-2:]) <= 2 * self.border:
@@ -86,7 +100,9 @@ class SuperResolution:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.studio is None:
-            raise UserError("super-resolution: it enlarges small test images, and pictures in a folder have none; evaluate a run")
+            raise UserError(
+                "super-resolution: it enlarges small test images, and pictures in a folder have none; evaluate a run"
+            )
         made, truth = evaluation.pairs(evaluation.samples)["x"]
         return gains(made, truth, evaluation.real("low", n=len(made)), channel=self.channel, border=self.border)
 

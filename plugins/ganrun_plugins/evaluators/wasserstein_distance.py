@@ -1,16 +1,19 @@
 """Wasserstein distance between features: by optimal assignment for few samples, sliced beyond.
 
-Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018): the least mean Euclidean distance that
-pairs of one real sample and one fake can have, W_1; with ``power: 2`` the root of the least mean squared distance, W_2. With m samples of
-either set it is an optimal assignment, exact in O(m^3). Where both sets are larger than ``exact``, the sliced distance of Rabin et al.,
-"Wasserstein barycenter and its application to texture mixing" (2011), stands in for it: (mean over random directions of W_p^p of the
-projections)^(1/p), each by sorting. **It is on another scale** (shorter by about sqrt(d) in d dimensions), so it has another name.
+Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018): the least mean
+Euclidean distance that pairs of one real sample and one fake can have, W_1; with ``power: 2`` the root of the least
+mean squared distance, W_2. With m samples of either set it is an optimal assignment, exact in O(m^3). Where both sets
+are larger than ``exact``, the sliced distance of Rabin et al., "Wasserstein barycenter and its application to texture
+mixing" (2011), stands in for it: (mean over random directions of W_p^p of the projections)^(1/p), each by sorting. **It
+is on another scale** (shorter by about sqrt(d) in d dimensions), so it has another name.
 
-Two samples of one distribution do not score 0: W_1 falls with the number of samples n as slowly as n^(-1/d). Compare equal numbers only.
+Two samples of one distribution do not score 0: W_1 falls with the number of samples n as slowly as n^(-1/d). Compare
+equal numbers only.
 
-Differences from well-known code: Xu et al. solve a linear program and do not say how sure the value is. Here the potentials (dual
-variables) of the optimal pairing give a standard error: the variance of W_p^p is about that of the fakes' potential over n (for W_2^2: del
-Barrio and Loubes, "Central limit theorems for empirical transportation cost in general dimension", 2019). Sliced sets of unequal sizes
+Differences from well-known code: Xu et al. solve a linear program and do not say how sure the value is. Here the
+potentials (dual variables) of the optimal pairing give a standard error: the variance of W_p^p is about that of the
+fakes' potential over n (for W_2^2: del Barrio and Loubes, "Central limit theorems for empirical transportation cost in
+general dimension", 2019). Sliced sets of unequal sizes
 are compared by their quantile functions, which are steps: nothing is interpolated.
 """
 
@@ -42,41 +45,55 @@ Power = Literal[1, 2]
 
 
 def wasserstein_distance(real: Tensor, fake: Tensor, *, power: Power = 1, seed: int = 0) -> Score:
-    """W_p between features real (n1, d) and fake (n2, d) by optimal assignment; of the larger set, as many rows as the smaller has.
+    """W_p between features real (n1, d) and fake (n2, d) by optimal assignment; of the larger set, as many rows as the
+    smaller has.
 
-    Those rows are chosen by ``seed``. ``enough``: 2,000 samples, as in the experiments of Xu et al., to whom it was the hungriest of
-    all scores.
+    Those rows are chosen by ``seed``. ``enough``: 2,000 samples, as in the experiments of Xu et al., to whom it was the
+    hungriest of all scores.
 
     Raises:
-        UserError: for fewer than two samples, more than 4,096 in both sets, unequal numbers of features, or values that are not finite.
+        UserError: for fewer than two samples, more than 4,096 in both sets, unequal numbers of features, or values that
+        are not finite.
     """
     from scipy.optimize import linear_sum_assignment
 
     real, fake = checked("wasserstein-distance", 2, "a distance of distributions", real=real, fake=fake)
     m = min(len(real), len(fake))
     if m > LARGEST:
-        raise UserError(f"wasserstein-distance: both sets have more than {LARGEST} samples, too many to assign; slice it, or ask for fewer")
+        raise UserError(
+            f"wasserstein-distance: both sets have more than {LARGEST} samples, too many to assign; slice it, or ask for fewer"
+        )
     centre = real.mean(0).double()  # distances are the same about any point, and rounded least about a near one
-    x, y = (cut(some, m, "wasserstein-distance", seed, what).double() - centre for some, what in ((real, "real"), (fake, "fake")))
+    x, y = (
+        cut(some, m, "wasserstein-distance", seed, what).double() - centre
+        for some, what in ((real, "real"), (fake, "fake"))
+    )
     cost = torch.cdist(x, y).pow_(power).numpy()
     pairs = linear_sum_assignment(cost)[1]
-    # The products behind ``cost`` lose digits where samples are close; of the pairs found, distances are computed again.
+    # The products behind ``cost`` lose digits where samples are close; of the pairs found, distances are computed
+    # again.
     value = float((x - y[torch.from_numpy(pairs)]).square().sum(1).pow(power / 2).mean())
     spread = float(potentials(cost, pairs).std()) / math.sqrt(m)
     return _score(value, spread, m, power, f"W_{power}, optimal assignment of {m} pairs")
 
 
 def potentials(cost: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Dual variables (m,) of the columns of a cost matrix (m, m) whose rows are best assigned the columns ``pairs`` (m,).
+    """Dual variables (m,) of the columns of a cost matrix (m, m) whose rows are best assigned the columns ``pairs``
+    (m,).
 
-    With row variables u, u_i + v_j <= cost_ij, and equal for pairs: how much cheaper all would be without mass at j. They are longest
-    ways in the graph of exchanges (Bellman and Ford), where an edge is followed again only if the way to its start has changed.
+    With row variables u, u_i + v_j <= cost_ij, and equal for pairs: how much cheaper all would be without mass at j.
+    They are longest ways in the graph of exchanges (Bellman and Ford), where an edge is followed again only if the way
+    to its start has changed.
     """
     own = cost[np.arange(len(cost)), pairs]
-    loss = np.ascontiguousarray((cost[:, pairs] - own[:, None]).T)  # (m, m): [j, i] is what i loses if it takes j's partner
+    loss = np.ascontiguousarray(
+        (cost[:, pairs] - own[:, None]).T
+    )  # (m, m): [j, i] is what i loses if it takes j's partner
     found = np.zeros(len(cost))
     changed = np.arange(len(cost))
-    slack = 1e-6 * float(cost.max())  # less is nothing to a standard error; at the level of rounding ways would go round in circles
+    slack = 1e-6 * float(
+        cost.max()
+    )  # less is nothing to a standard error; at the level of rounding ways would go round in circles
     while len(changed):
         best = np.full(len(cost), -np.inf)
         for some in np.array_split(changed, -(-len(changed) // 256)):
@@ -91,7 +108,8 @@ def potentials(cost: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 def sliced_distance(real: Tensor, fake: Tensor, *, projections: int = 512, power: Power = 1, seed: int = 0) -> Score:
     """The sliced W_p between features real (n1, d) and fake (n2, d), along directions that ``seed`` chooses.
 
-    In one dimension it is W_p itself. ``enough``: 2,000 samples, as above, though its error falls as 1 / sqrt(n) in any dimension.
+    In one dimension it is W_p itself. ``enough``: 2,000 samples, as above, though its error falls as 1 / sqrt(n) in any
+    dimension.
 
     Raises:
         UserError: for fewer than two samples, unequal numbers of features, or values that are not finite.
@@ -118,9 +136,11 @@ def _projected(x: Tensor, centre: Tensor, directions: Tensor) -> Tensor:
 
 
 def along_lines(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
-    """W_p^p of one-dimensional sets x (k, n1), y (k, n2), row by row: (k,), and the potentials of y, (k, n2), each row with mean 0.
+    """W_p^p of one-dimensional sets x (k, n1), y (k, n2), row by row: (k,), and the potentials of y, (k, n2), each row
+    with mean 0.
 
-    The integral over levels in [0, 1] of |quantile of x - quantile of y|^p: both quantiles are steps, at multiples of 1 / n1 and 1 / n2.
+    The integral over levels in [0, 1] of |quantile of x - quantile of y|^p: both quantiles are steps, at multiples of 1
+    / n1 and 1 / n2.
     """
     n1, n2 = x.shape[1], y.shape[1]
     x = x.sort(1).values
@@ -131,9 +151,12 @@ def along_lines(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
     difference = x[:, levels // n2] - y[:, levels // n1]  # (k, at most n1 + n2 - 1)
     costs = difference.abs().pow(power) @ weights
 
-    # Two neighbours in y share the real quantile at the level between them, and the potential grows as their costs to it do.
+    # Two neighbours in y share the real quantile at the level between them, and the potential grows as their costs to
+    # it do.
     between = torch.arange(1, n2) * n1
-    shared = (x[:, between // n2] + x[:, (between - 1) // n2]) / 2  # (k, n2 - 1); two different ones only if steps coincide
+    shared = (
+        x[:, between // n2] + x[:, (between - 1) // n2]
+    ) / 2  # (k, n2 - 1); two different ones only if steps coincide
     growth = (y[:, 1:] - shared).abs().pow(power) - (y[:, :-1] - shared).abs().pow(power)
     grown = torch.nn.functional.pad(growth.cumsum(1), (1, 0))
     return costs, torch.empty_like(y).scatter_(1, order, grown - grown.mean(1, keepdim=True))
@@ -148,20 +171,27 @@ def _score(value: float, error: float, n: int, power: int, method: str) -> Score
 
 
 class WassersteinDistance:
-    """``[FEATURES]`` if one of the sets has at most ``exact`` samples, else ``[FEATURES].sliced``; NaN while fakes are not finite.
+    """``[FEATURES]`` if one of the sets has at most ``exact`` samples, else ``[FEATURES].sliced``; NaN while fakes are
+    not finite.
 
     In the units of the features. With ``of``, the names begin with ``[FEATURES].OF``.
     """
 
     def __init__(
-        self, *,
-        features: Annotated[Part, PartOf("features"), Field(description="the space in which distances are measured")] = "classifier",  # type: ignore[assignment]
+        self,
+        *,
+        features: Annotated[
+            Part, PartOf("features"), Field(description="the space in which distances are measured")
+        ] = "classifier",  # type: ignore[assignment]
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-        exact: Annotated[int, Field(ge=0, le=LARGEST, description="size of the smaller set up to which it is exact; 0: always sliced")] = 2000,
+        exact: Annotated[
+            int,
+            Field(ge=0, le=LARGEST, description="size of the smaller set up to which it is exact; 0: always sliced"),
+        ] = 2000,
         projections: Annotated[int, Field(ge=1, description="random directions of the sliced distance")] = 512,
         power: Annotated[Power, Field(description="p of W_p: 1 for distances, 2 for the root of squared ones")] = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.features = features
         self.of = of
         self.split = split
@@ -184,7 +214,9 @@ class WassersteinDistance:
         if not_finite(fake):
             return {key: Score(math.nan, enough=ENOUGH)}
         if sliced:
-            return {key: sliced_distance(real, fake, projections=self.projections, power=self.power, seed=evaluation.seed)}
+            return {
+                key: sliced_distance(real, fake, projections=self.projections, power=self.power, seed=evaluation.seed)
+            }
         return {key: wasserstein_distance(real, fake, power=self.power, seed=evaluation.seed)}
 
 

@@ -23,7 +23,10 @@ TRAINING = "AdamW 3e-3 cosine, batch 128, shifts of 2, noise 0.05, label smoothi
 
 
 class ClassifierNetwork(nn.Module):
-    """Pictures (B, C, S, S) in [-1, 1] -> class logits (B, K). ``features`` are the 64 numbers of the last hidden layer."""
+    """Pictures (B, C, S, S) in [-1, 1] -> class logits (B, K).
+
+    ``features`` are the 64 numbers of the last hidden layer.
+    """
 
     size = 64
 
@@ -48,7 +51,12 @@ class ClassifierNetwork(nn.Module):
 
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
     """3x3, normalised, and half as large."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1), nn.MaxPool2d(2))
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.1),
+        nn.MaxPool2d(2),
+    )
 
 
 @contextmanager
@@ -70,7 +78,8 @@ def new_network(channels: int, classes: int, seed: int) -> ClassifierNetwork:
 
 
 def resized(x: Tensor, side: int) -> Tensor:
-    """Pictures (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels that a picture file has.
+    """Pictures (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels that a picture file
+    has.
 
     Gradients pass as if nothing had been rounded.
     """
@@ -81,7 +90,9 @@ def resized(x: Tensor, side: int) -> Tensor:
 
 
 class Rounded(torch.autograd.Function):
-    """Rounding whose gradient is 1, not 0 (Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons", 2013)."""
+    """Rounding whose gradient is 1, not 0 (Bengio et al., "Estimating or Propagating Gradients Through Stochastic
+    Neurons", 2013).
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -93,7 +104,10 @@ class Rounded(torch.autograd.Function):
 
 
 def to_bytes(x: Tensor) -> Tensor:
-    """[-1, 1] -> 0 to 255, still floats, so that what is not a number stays so. The gradient is that without rounding."""
+    """[-1, 1] -> 0 to 255, still floats, so that what is not a number stays so.
+
+    The gradient is that without rounding.
+    """
     levels: Tensor = Rounded.apply(((x + 1) * 127.5).clamp(0, 255))
     return levels
 
@@ -111,14 +125,22 @@ def shifted(x: Tensor, generator: torch.Generator, most: int = 2) -> Tensor:
     rows = (offset[0] + torch.arange(height)).to(x.device)  # (B, H)
     columns = (offset[1] + torch.arange(width)).to(x.device)  # (B, W)
     item = torch.arange(batch, device=x.device)[:, None, None, None]
-    moved = padded[item, torch.arange(channels, device=x.device)[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+    moved = padded[
+        item, torch.arange(channels, device=x.device)[:, None, None], rows[:, None, :, None], columns[:, None, None, :]
+    ]
     return moved + 0.05 * torch.randn(x.shape, generator=generator, dtype=torch.float32).to(x.device)
 
 
 def fit(
-    network: ClassifierNetwork, x: Tensor, label: Tensor, *, steps: int, seed: int, augment: Augment = shifted,
+    network: ClassifierNetwork,
+    x: Tensor,
+    label: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    augment: Augment = shifted,
     report: Callable[[int], None] = lambda step: None,
-) -> None:  # fmt: skip
+) -> None:
     """Train in place on pictures (N, C, S, S) uint8 and labels (N,), and leave the network in evaluation mode.
 
     What is drawn depends on ``seed`` alone. ``report`` is called with the number of steps done after each.

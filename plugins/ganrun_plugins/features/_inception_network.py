@@ -1,8 +1,8 @@
 """The network of the features ``inception``: Inception v3 as it stood in TensorFlow's graph of 2015-12-05.
 
-Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015. Names are those of the usual file of weights.
-The graph differs from the paper and from torchvision's Inception v3: averages over 3 x 3 pixels do not count what lies beyond the
-border, the very last block has a maximum instead of an average, and there are 1008 classes.
+Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015. Names are those of the usual file of
+weights. The graph differs from the paper and from torchvision's Inception v3: averages over 3 x 3 pixels do not count
+what lies beyond the border, the very last block has a maximum instead of an average, and there are 1008 classes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ Pool = Callable[[Tensor], Tensor]
 
 
 class Conv(NamedTuple):
-    """A convolution of a block: name, channels that come out, kernel (height, width). With stride 2 it is not padded."""
+    """A convolution of a block: name, channels that come out, kernel (height, width).
+
+    With stride 2 it is not padded.
+    """
 
     name: str
     outputs: int
@@ -33,7 +36,9 @@ Step = Conv | tuple[Conv, ...] | Pool  # several convolutions at once see the sa
 class Convolution(nn.Module):
     """Convolution without bias, batch normalisation, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, padded: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: tuple[int, int], stride: int = 1, padded: bool = True
+    ) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2) if padded else (0, 0)
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
@@ -73,7 +78,9 @@ class Block(nn.Module):
                     continue
                 several = (step,) if isinstance(step, Conv) else step
                 for conv in several:
-                    self.add_module(conv.name, Convolution(channels, conv.outputs, conv.kernel, conv.stride, conv.stride == 1))
+                    self.add_module(
+                        conv.name, Convolution(channels, conv.outputs, conv.kernel, conv.stride, conv.stride == 1)
+                    )
                 chain.append([conv.name for conv in several])
                 channels = sum(conv.outputs for conv in several)
             self.chains.append(chain)
@@ -112,7 +119,11 @@ def to_17(inputs: int) -> Block:
 def at_17(inputs: int, width: int) -> Block:
     """For maps of 17 x 17: 7 x 7 as 1 x 7 and 7 x 1, once and twice; 768 channels."""
     row, column = (1, 7), (7, 1)
-    long = [Conv("branch7x7dbl_2", width, column), Conv("branch7x7dbl_3", width, row), Conv("branch7x7dbl_4", width, column)]
+    long = [
+        Conv("branch7x7dbl_2", width, column),
+        Conv("branch7x7dbl_3", width, row),
+        Conv("branch7x7dbl_4", width, column),
+    ]
     return Block(
         inputs,
         [Conv("branch1x1", 192)],
@@ -188,14 +199,21 @@ class InceptionNetwork(nn.Module):
 
 
 def scaled(x: Tensor, side: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, side, side), bilinear in TensorFlow 1's way: pixel i of n is at i * n / side; nothing is antialiased."""
+    """(B, C, H, W) -> (B, C, side, side), bilinear in TensorFlow 1's way: pixel i of n is at i * n / side; nothing is
+    antialiased.
+    """
     return along(along(x, 3, side), 2, side)
 
 
 def along(x: Tensor, axis: int, side: int) -> Tensor:
-    """Linear interpolation along one axis. Positions are float32 products, as there: their rounding shows in the pixels."""
+    """Linear interpolation along one axis.
+
+    Positions are float32 products, as there: their rounding shows in the pixels.
+    """
     n = x.shape[axis]
-    place = torch.arange(side, dtype=torch.float32, device=x.device) * torch.tensor(n / side, dtype=torch.float32, device=x.device)
+    place = torch.arange(side, dtype=torch.float32, device=x.device) * torch.tensor(
+        n / side, dtype=torch.float32, device=x.device
+    )
     below = place.long()
     above = (below + 1).clamp(max=n - 1)
     share = (place - below).reshape([-1 if dimension == axis else 1 for dimension in range(4)])

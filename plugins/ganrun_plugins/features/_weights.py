@@ -22,7 +22,10 @@ from ganrun_plugins.features._classifier_network import Rounded, to_bytes
 
 AT_ONCE = 32  # pictures that a large network looks at at a time: 256 pictures of 299 pixels would take gigabytes
 COUNTS = "num_batches_tracked"  # of BatchNorm: decides nothing, and old files lack it
-Digits = Annotated[str | None, Field(pattern="^[0-9a-fA-F]{8,64}$", description="SHA-256 the file has to have, or at least its first 8 digits")]
+Digits = Annotated[
+    str | None,
+    Field(pattern="^[0-9a-fA-F]{8,64}$", description="SHA-256 the file has to have, or at least its first 8 digits"),
+]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -31,7 +34,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Published:
-    """A file that everybody uses. names: under which it is found, that of a download first; sha256: all of it, or its beginning."""
+    """A file that everybody uses.
+
+    names: under which it is found, that of a download first; sha256: all of it, or its beginning.
+    """
 
     names: tuple[str, ...]
     url: str
@@ -51,7 +57,8 @@ class Published:
 class Weights:
     """A state dict in a file, and the file's SHA-256. Nothing is read before one of them is asked for.
 
-    who: whose weights they are, for messages. find: gives the file. sha256: the hash, or its beginning, that it has to have.
+    who: whose weights they are, for messages. find: gives the file. sha256: the hash, or its beginning, that it has to
+    have.
     """
 
     def __init__(self, who: str, find: Callable[[], Path], sha256: str | None = None) -> None:
@@ -89,7 +96,9 @@ class Weights:
             ) from None
         if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
             inner = ", ".join(str(key) for key in state)[:100] if isinstance(state, Mapping) else type(state).__name__
-            raise DataError(f"{self.who}: {self.path} is no state dict, name -> tensor, but holds {inner}; save the state dict alone")
+            raise DataError(
+                f"{self.who}: {self.path} is no state dict, name -> tensor, but holds {inner}; save the state dict alone"
+            )
         return state
 
     def _open(self) -> IO[bytes]:
@@ -127,17 +136,31 @@ def published(who: str, file: Published, cache: Path) -> Weights:
 
 
 def filled(network: Network, weights: Weights, state: Mapping[str, Tensor]) -> Network:
-    """The network with the weights of a state dict in float32, frozen, in evaluation mode. DataError if they do not fit."""
+    """The network with the weights of a state dict in float32, frozen, in evaluation mode.
+
+    DataError if they do not fit.
+    """
     wanted = {name: value.shape for name, value in network.state_dict().items()}
     missing = [name for name in wanted if name not in state and not name.endswith(COUNTS)]
     surplus = [name for name in state if name not in wanted]
-    other = [f"{name} {tuple(state[name].shape)}" for name in wanted if name in state and state[name].shape != wanted[name]]
+    other = [
+        f"{name} {tuple(state[name].shape)}" for name in wanted if name in state and state[name].shape != wanted[name]
+    ]
     problems = (("it lacks", missing), ("it has besides", surplus), ("another shape have", other))
-    told = "; ".join(f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}" for what, names in problems if names)
+    told = "; ".join(
+        f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        for what, names in problems
+        if names
+    )
     if told:
         raise DataError(f"{weights.who}: {weights.path} is not of this network: {told}")
     full: OrderedDict[str, Tensor] = OrderedDict(
-        (name, (state[name].float() if state[name].is_floating_point() else state[name]) if name in state else torch.zeros((), dtype=torch.int64))
+        (
+            name,
+            (state[name].float() if state[name].is_floating_point() else state[name])
+            if name in state
+            else torch.zeros((), dtype=torch.int64),
+        )
         for name in wanted
     )
     if hasattr(state, "_metadata"):
@@ -185,8 +208,12 @@ class HalfUp(Rounded):
 
 
 def resized(levels: Tensor, height: int, width: int, mode: str) -> Tensor:
-    """(B, C, H, W) in 0 to 255 -> (B, C, height, width), as Pillow does: antialiased, along rows, then columns, rounded after each."""
+    """(B, C, H, W) in 0 to 255 -> (B, C, height, width), as Pillow does: antialiased, along rows, then columns, rounded
+    after each.
+    """
     for size in ((levels.shape[-2], width), (height, width)):
         if levels.shape[-2:] != size:
-            levels = HalfUp.apply(F.interpolate(levels, size, mode=mode, antialias=True, align_corners=False).clamp(0, 255))
+            levels = HalfUp.apply(
+                F.interpolate(levels, size, mode=mode, antialias=True, align_corners=False).clamp(0, 255)
+            )
     return levels

@@ -4,10 +4,10 @@ A classifier trained on the data at hand sees what its classes differ in, where 
 practice of measuring digits by a digit classifier: Salimans et al., "Improved techniques for training GANs", 2016, and
 Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018).
 
-Pictures are resized to ``side`` (bilinear, antialiased when they shrink) and rounded to 256 levels first. A data set may say
-what its entries picture (``subjects``: entry -> text); if weights for that subject come with ganrun, they are used, so that
-values compare between machines. Any other labelled data get a classifier of their own, trained once on the train split
-and kept in the cache folder under a fingerprint of data, preprocessing, network and training.
+Pictures are resized to ``side`` (bilinear, antialiased when they shrink) and rounded to 256 levels first. A data set
+may say what its entries picture (``subjects``: entry -> text); if weights for that subject come with ganrun, they are
+used, so that values compare between machines. Any other labelled data get a classifier of their own, trained once on
+the train split and kept in the cache folder under a fingerprint of data, preprocessing, network and training.
 
 The weights are frozen. Gradients reach the pictures as if they had not been rounded: rounding alone has none.
 """
@@ -37,17 +37,22 @@ STEPS = 1000
 class Classifier:
     """(B, C, H, W) images in [-1, 1] -> (B, 64) float32. ``logits`` and ``classify`` answer in the data's own classes.
 
-    Labels come from an entry ``label`` of the data, or from its method ``labelled(name)``, which returns all pictures of
-    an entry (N, C, H, W) and their labels (N,). Nothing is trained or read before the first call.
+    Labels come from an entry ``label`` of the data, or from its method ``labelled(name)``, which returns all pictures
+    of an entry (N, C, H, W) and their labels (N,). Nothing is trained or read before the first call.
     """
 
     size = networks.ClassifierNetwork.size
 
     def __init__(
-        self, context: FeatureContext, *,
+        self,
+        context: FeatureContext,
+        *,
         side: Annotated[int, Field(ge=8, le=256, description="pictures are resized to this side, in pixels")] = 32,
-        steps: Annotated[int | None, Field(ge=1, description="train a new one for so many steps; null: a shipped one if there is one")] = None,
-    ) -> None:  # fmt: skip
+        steps: Annotated[
+            int | None,
+            Field(ge=1, description="train a new one for so many steps; null: a shipped one if there is one"),
+        ] = None,
+    ) -> None:
         if context.space.kind != "image":
             raise Refusal(f"a classifier looks at images, and {context.name} is {context.space}", "features: pixels")
         self.context = context
@@ -63,7 +68,10 @@ class Classifier:
         return self._run(x, self.network.features)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Class logits (B, K), one column for each of the data's classes, in their order. Raises DataError without labels."""
+        """Class logits (B, K), one column for each of the data's classes, in their order.
+
+        Raises DataError without labels.
+        """
         logits = self._run(x, self.network)  # (B, K), or more if the shipped network knows more classes
         if self.shipped is None:
             return logits
@@ -79,12 +87,16 @@ class Classifier:
 
     def fingerprint(self) -> str:
         """A hash of the weights and of what is done to a picture before."""
-        return fingerprint("classifier", self.side, networks.ARCHITECTURE, list(networks.weights_of(self.network).items()))
+        return fingerprint(
+            "classifier", self.side, networks.ARCHITECTURE, list(networks.weights_of(self.network).items())
+        )
 
     @property
     def preprocessing(self) -> str:
         """What is done to a picture before the network sees it."""
-        return f"resized to {self.side} x {self.side} (bilinear, antialiased); rounded to 256 levels; (level / 127.5) - 1"
+        return (
+            f"resized to {self.side} x {self.side} (bilinear, antialiased); rounded to 256 levels; (level / 127.5) - 1"
+        )
 
     @cached_property
     def network(self) -> networks.ClassifierNetwork:
@@ -115,20 +127,38 @@ class Classifier:
                 "features: pixels, or a data set with labels",
             )
         if len(self.classes) < 2:
-            raise Refusal(f"a classifier tells classes apart, and this data set has {len(self.classes)}", "features: pixels, or more classes")
+            raise Refusal(
+                f"a classifier tells classes apart, and this data set has {len(self.classes)}",
+                "features: pixels, or more classes",
+            )
 
     def _own(self) -> networks.ClassifierNetwork:
         """The network kept for this data, trained now if there is none, by one process while others wait."""
         context = self.context
         collected = None if hasattr(context.data, "fingerprint") else self._collect()
         data = context.data.fingerprint() if collected is None else fingerprint(*collected)  # type: ignore[attr-defined]
-        key = fingerprint(data, "train", context.name, self.side, self.classes, networks.ARCHITECTURE, networks.TRAINING, self.steps, MOST)
+        key = fingerprint(
+            data,
+            "train",
+            context.name,
+            self.side,
+            self.classes,
+            networks.ARCHITECTURE,
+            networks.TRAINING,
+            self.steps,
+            MOST,
+        )
         path = context.cache / "classifiers" / f"{key}.safetensors"
         with only_one(path, f"another process trains {path.name}"):
             network = networks.load(path, self.channels, len(self.classes)) if path.exists() else None
             if network is None:
                 network = self._train(collected or self._collect(), stable_hash("classifier", key), path)
-                metadata = {"classes": ",".join(self.classes), "data": data, "architecture": networks.ARCHITECTURE, "training": networks.TRAINING}
+                metadata = {
+                    "classes": ",".join(self.classes),
+                    "data": data,
+                    "architecture": networks.ARCHITECTURE,
+                    "training": networks.TRAINING,
+                }
                 networks.save(network, path, metadata)
         return network
 
@@ -154,11 +184,17 @@ class Classifier:
         data, name = self.context.data, self.context.name
         if hasattr(data, "labelled"):
             x, label = data.labelled(name)
-            pieces = [(networks.to_float(piece) if piece.dtype == torch.uint8 else piece, some) for piece, some in zip(torch.split(x, 256), torch.split(label, 256))]
+            pieces = [
+                (networks.to_float(piece) if piece.dtype == torch.uint8 else piece, some)
+                for piece, some in zip(torch.split(x, 256), torch.split(label, 256))
+            ]
         else:
             some = permutation(len(data), "classifier")[:MOST]
             pieces = ((batch[name], batch["label"]) for batch in read_items(data, some, key=("classifier",)))  # type: ignore[assignment]
-        small = [(networks.to_bytes(networks.resized(x.cpu(), self.side)).to(torch.uint8), label.cpu()) for x, label in pieces]
+        small = [
+            (networks.to_bytes(networks.resized(x.cpu(), self.side)).to(torch.uint8), label.cpu())
+            for x, label in pieces
+        ]
         return torch.cat([x for x, _ in small]), torch.cat([label for _, label in small])
 
 

@@ -1,16 +1,19 @@
 """The class token of a DINOv2 vision transformer, with weights from a given file: ViT-S, B, L or g with patches of 14 pixels.
 
-Oquab et al., "DINOv2: Learning robust visual features without supervision", 2023. Stein et al., "Exposing flaws of generative model evaluation
-metrics and their unfair treatment of diffusion models", 2023, find that people agree with distances in this space better than with
-those in Inception's, and take ViT-L. ``weights`` is a published file, such as dinov2_vitl14_pretrain.pth, or another state dict with its names;
-the size of the network is read off its shapes. Files with register tokens are not served. Nothing in a file is executed.
+Oquab et al., "DINOv2: Learning robust visual features without supervision", 2023. Stein et al., "Exposing flaws of
+generative model evaluation metrics and their unfair treatment of diffusion models", 2023, find that people agree with
+distances in this space better than with those in Inception's, and take ViT-L. ``weights`` is a published file, such as
+dinov2_vitl14_pretrain.pth, or another state dict with its names; the size of the network is read off its shapes. Files
+with register tokens are not served. Nothing in a file is executed.
 
-Pictures are rounded to 256 levels, grey is repeated, and resized to ``side`` x ``side`` as Pillow does (bicubic, antialiased, rounded again), as Stein
-et al. do with 224; torch-fidelity resizes bilinearly without antialiasing, so its values differ. Then mean and deviation of ImageNet's
-colours are taken off. The features are the first token after the last normalisation.
+Pictures are rounded to 256 levels, grey is repeated, and resized to ``side`` x ``side`` as Pillow does (bicubic,
+antialiased, rounded again), as Stein et al. do with 224; torch-fidelity resizes bilinearly without antialiasing, so its
+values differ. Then mean and deviation of ImageNet's colours are taken off. The features are the first token after the
+last normalisation.
 
-The published positions are for 37 x 37 patches. For another number they are interpolated, bicubic, by a scale of (patches + 0.1) / 37, as the
-authors' code does: the 0.1, once against rounding errors, moves all positions a little, and the published features have it.
+The published positions are for 37 x 37 patches. For another number they are interpolated, bicubic, by a scale of
+(patches + 0.1) / 37, as the authors' code does: the 0.1, once against rounding errors, moves all positions a little,
+and the published features have it.
 """
 
 from __future__ import annotations
@@ -44,18 +47,22 @@ class DinoV2:
     """
 
     def __init__(
-        self, context: FeatureContext, *,
-        weights: Annotated[str, Field(description="file with the network's state dict, such as dinov2_vitl14_pretrain.pth")],
+        self,
+        context: FeatureContext,
+        *,
+        weights: Annotated[
+            str, Field(description="file with the network's state dict, such as dinov2_vitl14_pretrain.pth")
+        ],
         sha256: files.Digits = None,
-        side: Annotated[int, Field(ge=14, le=1022, description="pictures are resized to this side, a multiple of the patches' 14")] = 224,
-    ) -> None:  # fmt: skip
+        side: Annotated[
+            int, Field(ge=14, le=1022, description="pictures are resized to this side, a multiple of the patches' 14")
+        ] = 224,
+    ) -> None:
         files.check_pictures("this network", context)
         self.device = context.device
         self.side = side
         self.weights = files.own(WHO, context.path(weights), sha256)
-        self.preprocessing = (
-            f"rounded to 256 levels; grey repeated; {side} x {side} (bicubic, antialiased, rounded); (level / 255 - {MEAN}) / {DEVIATION}"
-        )
+        self.preprocessing = f"rounded to 256 levels; grey repeated; {side} x {side} (bicubic, antialiased, rounded); (level / 255 - {MEAN}) / {DEVIATION}"
 
     def __call__(self, x: Tensor) -> Tensor:
         return files.run_on(x, self.device, lambda levels: self.network(self._prepared(levels)))
@@ -76,20 +83,25 @@ class DinoV2:
         with in_float32(), torch.device("meta"):
             empty = transformer(self.weights, state)
         if self.side % empty.patch:
-            raise DataError(f"{WHO}: side: {self.side} is no multiple of the {empty.patch} pixels of a patch; {self.side // empty.patch * empty.patch or empty.patch} is")
+            raise DataError(
+                f"{WHO}: side: {self.side} is no multiple of the {empty.patch} pixels of a patch; {self.side // empty.patch * empty.patch or empty.patch} is"
+            )
         return files.filled(empty, self.weights, state).to(self.device)
 
     def _prepared(self, levels: Tensor) -> Tensor:
         """(B, C, H, W) in 0 to 255 -> (B, 3, side, side), as the network was trained."""
         x = files.coloured(files.resized(levels, self.side, self.side, "bicubic")) / 255  # (B, 3, side, side)
-        mean, deviation = (torch.tensor(value, dtype=torch.float32, device=x.device)[:, None, None] for value in (MEAN, DEVIATION))
+        mean, deviation = (
+            torch.tensor(value, dtype=torch.float32, device=x.device)[:, None, None] for value in (MEAN, DEVIATION)
+        )
         return (x - mean) / deviation
 
 
 class VisionTransformer(nn.Module):
     """(B, 3, H, W) -> (B, width): patches, blocks of attention and perceptron, each normalised before and scaled after.
 
-    positions: class token and patches that there are positions for. hidden: of the perceptrons, which are gated in ViT-g.
+    positions: class token and patches that there are positions for. hidden: of the perceptrons, which are gated in
+    ViT-g.
     """
 
     def __init__(self, width: int, depth: int, patch: int, positions: int, hidden: int, gated: bool) -> None:
@@ -106,7 +118,9 @@ class VisionTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         maps = self.patch_embed["proj"](x)  # (B, width, rows, columns)
         patches = maps.flatten(2).transpose(1, 2)  # (B, N, width)
-        h = torch.cat([self.cls_token.expand(len(x), -1, -1), patches], 1) + self.positions(maps.shape[2], maps.shape[3])
+        h = torch.cat([self.cls_token.expand(len(x), -1, -1), patches], 1) + self.positions(
+            maps.shape[2], maps.shape[3]
+        )
         for block in self.blocks:
             h = block(h)
         found: Tensor = self.norm(h[:, 0])
@@ -134,7 +148,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         names = ("w12", "w3") if gated else ("fc1", "fc2")
         self.gated = gated
-        self.mlp = nn.ModuleDict({names[0]: nn.Linear(width, (2 if gated else 1) * hidden), names[1]: nn.Linear(hidden, width)})
+        self.mlp = nn.ModuleDict(
+            {names[0]: nn.Linear(width, (2 if gated else 1) * hidden), names[1]: nn.Linear(hidden, width)}
+        )
         self.ls2 = nn.ParameterDict({"gamma": torch.ones(width)})
 
     def forward(self, x: Tensor) -> Tensor:
@@ -145,13 +161,17 @@ class Block(nn.Module):
     def attention(self, x: Tensor) -> Tensor:
         """(B, N, width) -> (B, N, width), heads of 64 numbers."""
         batch, tokens, width = x.shape
-        q, k, v = self.attn["qkv"](x).reshape(batch, tokens, 3, width // HEAD, HEAD).permute(2, 0, 3, 1, 4)  # (B, heads, N, 64) each
+        q, k, v = (
+            self.attn["qkv"](x).reshape(batch, tokens, 3, width // HEAD, HEAD).permute(2, 0, 3, 1, 4)
+        )  # (B, heads, N, 64) each
         seen = F.scaled_dot_product_attention(q, k, v)
         found: Tensor = self.attn["proj"](seen.transpose(1, 2).reshape(batch, tokens, width))
         return found
 
     def perceptron(self, x: Tensor) -> Tensor:
-        """(B, N, width) -> (B, N, width), with GELU, or SiLU of one half times the other (Shazeer, "GLU variants", 2020)."""
+        """(B, N, width) -> (B, N, width), with GELU, or SiLU of one half times the other (Shazeer, "GLU variants",
+        2020).
+        """
         if self.gated:
             gate, value = self.mlp["w12"](x).chunk(2, -1)
             found: Tensor = self.mlp["w3"](F.silu(gate) * value)
@@ -163,14 +183,18 @@ class Block(nn.Module):
 def transformer(weights: files.Weights, state: Mapping[str, Tensor]) -> VisionTransformer:
     """The network that a state dict is of. DataError if it is of none that is served here."""
     if "register_tokens" in state:
-        raise DataError(f"{WHO}: {weights.path} is of a network with register tokens; take the file without: dinov2_vit?14_pretrain.pth")
+        raise DataError(
+            f"{WHO}: {weights.path} is of a network with register tokens; take the file without: dinov2_vit?14_pretrain.pth"
+        )
     try:
         gated = "blocks.0.mlp.w12.weight" in state
         hidden = state["blocks.0.mlp.w3.weight"].shape[1] if gated else state["blocks.0.mlp.fc1.weight"].shape[0]
         width, patch = state["patch_embed.proj.weight"].shape[0], state["patch_embed.proj.weight"].shape[-1]
         positions = state["pos_embed"].shape[1]
     except (KeyError, IndexError) as error:
-        raise DataError(f"{WHO}: {weights.path} is not of a DINOv2 network, as published by its authors: it lacks {error}") from None
+        raise DataError(
+            f"{WHO}: {weights.path} is not of a DINOv2 network, as published by its authors: it lacks {error}"
+        ) from None
     if width % HEAD or math.isqrt(positions - 1) ** 2 != positions - 1:
         raise DataError(f"{WHO}: {weights.path} is not of a DINOv2 network: {width} features, {positions} positions")
     depth = len({name.split(".")[1] for name in state if name.startswith("blocks.")})

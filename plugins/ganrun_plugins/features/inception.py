@@ -1,14 +1,16 @@
 """The 2048 features and 1008 logits of the Inception network of 2015: the one that FID, KID and the Inception score stand for.
 
-Salimans et al., "Improved techniques for training GANs", 2016, took its logits; Heusel et al., "GANs trained by a two time-scale update
-rule converge to a local Nash equilibrium", 2017, its last averages. Published numbers compare only if network, weights and the way to
-299 pixels are the very same, so all three are fixed here as torch-fidelity (and pytorch-fid, whose file is the same) has them:
-pictures are rounded to 256 levels, resized as TensorFlow 1 does (bilinear, not antialiased, pixel i of 299 taken at i * n / 299 of n),
-and taken as (level - 128) / 128. Logits come without the bias, as torch-fidelity's Inception score and the first code have them.
+Salimans et al., "Improved techniques for training GANs", 2016, took its logits; Heusel et al., "GANs trained by a two
+time-scale update rule converge to a local Nash equilibrium", 2017, its last averages. Published numbers compare only if
+network, weights and the way to 299 pixels are the very same, so all three are fixed here as torch-fidelity (and
+pytorch-fid, whose file is the same) has them: pictures are rounded to 256 levels, resized as TensorFlow 1 does
+(bilinear, not antialiased, pixel i of 299 taken at i * n / 299 of n), and taken as (level - 128) / 128. Logits come
+without the bias, as torch-fidelity's Inception score and the first code have them.
 
-The weights (96 MB) are looked for where torch.hub keeps them and in ganrun's cache, else downloaded, and verified by their SHA-256. Other
-weights of the same network can be named by ``weights``: scores then carry that file's hash, and are not called FID. ``sha256`` is
-for those who want to be sure that it is the file they think it is. Nothing in a file is executed.
+The weights (96 MB) are looked for where torch.hub keeps them and in ganrun's cache, else downloaded, and verified by
+their SHA-256. Other weights of the same network can be named by ``weights``: scores then carry that file's hash, and
+are not called FID. ``sha256`` is for those who want to be sure that it is the file they think it is. Nothing in a file
+is executed.
 """
 
 from __future__ import annotations
@@ -39,9 +41,11 @@ CALLED = {"frechet-distance": "FID", "kernel-distance": "KID", "inception-score"
 
 
 class Inception:
-    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, 2048) float32. ``logits``: (B, 1008), of classes that are not the data's.
+    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, 2048) float32. ``logits``: (B, 1008), of classes that are not the
+    data's.
 
-    Nothing is read or downloaded before the first call. ``called`` names scores only if the weights are the published ones.
+    Nothing is read or downloaded before the first call. ``called`` names scores only if the weights are the published
+    ones.
     """
 
     offline: ClassVar[bool] = False
@@ -51,15 +55,25 @@ class Inception:
     )
 
     def __init__(
-        self, context: FeatureContext, *,
-        weights: Annotated[str | None, Field(description="file with other weights of this network; null: the published ones")] = None,
+        self,
+        context: FeatureContext,
+        *,
+        weights: Annotated[
+            str | None, Field(description="file with other weights of this network; null: the published ones")
+        ] = None,
         sha256: files.Digits = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         files.check_pictures("this network", context)
         if weights is None and not THE.sha256.startswith((sha256 or "").lower()):
-            raise DataError(f"{WHO}: sha256 is that of other weights than the published ones; name their file: weights: PATH")
+            raise DataError(
+                f"{WHO}: sha256 is that of other weights than the published ones; name their file: weights: PATH"
+            )
         self.device = context.device
-        self.weights = files.published(WHO, THE, context.cache) if weights is None else files.own(WHO, context.path(weights), sha256)
+        self.weights = (
+            files.published(WHO, THE, context.cache)
+            if weights is None
+            else files.own(WHO, context.path(weights), sha256)
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         return files.run_on(x, self.device, lambda levels: self.network.features(files.coloured(levels)))
@@ -74,7 +88,9 @@ class Inception:
 
     @property
     def called(self) -> dict[str, str]:
-        """Evaluator -> what the field calls its score on these features; empty for other weights than the published ones."""
+        """Evaluator -> what the field calls its score on these features; empty for other weights than the published
+        ones.
+        """
         return dict(CALLED) if self.weights.sha256 == THE.sha256 else {}
 
     @cached_property

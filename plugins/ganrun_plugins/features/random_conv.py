@@ -1,12 +1,14 @@
 """The features of a small convolutional network that was never trained: weights drawn from a fixed seed, the same everywhere.
 
-Needs no file and no labels. Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018, find
-features of random weights usable, if weaker than those of trained ones; Naeem et al., "Reliable fidelity and
-diversity metrics for generative models", 2020, prefer them where pictures are unlike photographs (they take an untrained VGG16).
+Needs no file and no labels. Xu et al., "An empirical study on evaluation metrics of generative adversarial networks",
+2018, find features of random weights usable, if weaker than those of trained ones; Naeem et al., "Reliable fidelity and
+diversity metrics for generative models", 2020, prefer them where pictures are unlike photographs (they take an
+untrained VGG16).
 
-Here: ``layers`` convolutions of 3 x 3 without bias, each followed by a leaky ReLU (slope 0.2); those at the beginning halve the
-picture until its shorter side is at most 4 pixels. Weights are normal with He's variance 2 / ((1 + 0.2^2) * inputs of a neuron), which
-keeps the size of numbers from layer to layer. The features are mean and maximum of each of the last ``width`` maps.
+Here: ``layers`` convolutions of 3 x 3 without bias, each followed by a leaky ReLU (slope 0.2); those at the beginning
+halve the picture until its shorter side is at most 4 pixels. Weights are normal with He's variance 2 / ((1 + 0.2^2) *
+inputs of a neuron), which keeps the size of numbers from layer to layer. The features are mean and maximum of each of
+the last ``width`` maps.
 """
 
 from __future__ import annotations
@@ -37,11 +39,17 @@ class RandomConv:
     preprocessing = "rounded to 256 levels; (level / 127.5) - 1; not resized"
 
     def __init__(
-        self, context: FeatureContext, *,
-        width: Annotated[int, Field(ge=1, le=4096, description="maps of the last layer; there are twice as many features")] = 128,
-        layers: Annotated[int, Field(ge=1, le=12, description="convolutions, each twice as wide as the one before")] = 4,
+        self,
+        context: FeatureContext,
+        *,
+        width: Annotated[
+            int, Field(ge=1, le=4096, description="maps of the last layer; there are twice as many features")
+        ] = 128,
+        layers: Annotated[
+            int, Field(ge=1, le=12, description="convolutions, each twice as wide as the one before")
+        ] = 4,
         seed: Annotated[int, Field(ge=0, description="seed of the weights")] = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if context.space.kind != "image":
             raise Refusal(f"convolutions look at images, and {context.name} is {context.space}", "features: pixels")
         self.device = context.device

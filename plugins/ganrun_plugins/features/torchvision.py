@@ -1,17 +1,20 @@
 """The last hidden layer of any classifier of torchvision, with weights that are on this machine.
 
-The features are what the network's last linear layer is given, and ``logits`` what it makes of them. Many measures are reported in such
-a space: Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018, compare ResNet-34, VGG-16 and
-Inception v3, and find convolutional features the best to tell real from generated pictures. With ``layer`` they are all numbers that this
+The features are what the network's last linear layer is given, and ``logits`` what it makes of them. Many measures are
+reported in such
+a space: Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018, compare
+ResNet-34, VGG-16 and Inception v3, and find convolutional features the best to tell real from generated pictures. With
+``layer`` they are all numbers that this
 layer returns: ``features.35`` of vgg19 is conv5_4 after its ReLU, in which SRGAN compares pictures (Ledig et al. 2016).
 
-``weights`` names published weights, such as IMAGENET1K_V1, or a file with a state dict of one's own; null is the newest published.
-Published ones are never downloaded here, but taken from where torch.hub keeps them (or ganrun's cache), verified by the beginning
-of their SHA-256, which their name holds. Nothing in a file is executed.
+``weights`` names published weights, such as IMAGENET1K_V1, or a file with a state dict of one's own; null is the newest
+published. Published ones are never downloaded here, but taken from where torch.hub keeps them (or ganrun's cache),
+verified by the beginning of their SHA-256, which their name holds. Nothing in a file is executed.
 
-Pictures are rounded to 256 levels, grey is repeated, the shorter side is brought to ``resize`` pixels as Pillow does (antialiased, rounded
-again), the middle ``crop`` x ``crop`` are cut out, and mean and deviation of ImageNet's colours taken off. Sizes and interpolation are those
-of the published weights, for a file of one's own 256, 224 and bilinear, if ``resize`` and ``crop`` say nothing else.
+Pictures are rounded to 256 levels, grey is repeated, the shorter side is brought to ``resize`` pixels as Pillow does
+(antialiased, rounded again), the middle ``crop`` x ``crop`` are cut out, and mean and deviation of ImageNet's colours
+taken off. Sizes and interpolation are those of the published weights, for a file of one's own 256, 224 and bilinear, if
+``resize`` and ``crop`` say nothing else.
 """
 
 from __future__ import annotations
@@ -43,20 +46,36 @@ DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # the published fil
 
 
 class Torchvision:
-    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, size) float32, the input of the last linear layer. ``logits``: (B, classes).
+    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, size) float32, the input of the last linear layer. ``logits``: (B,
+    classes).
 
     The file is not read before the first call, but has to be there.
     """
 
     def __init__(
-        self, context: FeatureContext, *,
-        model: Annotated[str, Field(description="a classifier of torchvision.models, such as resnet50, vgg16 or vit_b_16")] = "resnet50",
-        weights: Annotated[str | None, Field(description="a file, or a name such as IMAGENET1K_V1; null: the newest published ones")] = None,
+        self,
+        context: FeatureContext,
+        *,
+        model: Annotated[
+            str, Field(description="a classifier of torchvision.models, such as resnet50, vgg16 or vit_b_16")
+        ] = "resnet50",
+        weights: Annotated[
+            str | None, Field(description="a file, or a name such as IMAGENET1K_V1; null: the newest published ones")
+        ] = None,
         sha256: files.Digits = None,
-        resize: Annotated[int | None, Field(ge=8, le=2048, description="pixels of the shorter side; null: as the weights want it")] = None,
-        crop: Annotated[int | None, Field(ge=8, le=2048, description="side of the square cut out; null: as the weights want it")] = None,
-        layer: Annotated[str | None, Field(description="whose output the features are, such as features.35; null: the input of the last linear layer")] = None,
-    ) -> None:  # fmt: skip
+        resize: Annotated[
+            int | None, Field(ge=8, le=2048, description="pixels of the shorter side; null: as the weights want it")
+        ] = None,
+        crop: Annotated[
+            int | None, Field(ge=8, le=2048, description="side of the square cut out; null: as the weights want it")
+        ] = None,
+        layer: Annotated[
+            str | None,
+            Field(
+                description="whose output the features are, such as features.35; null: the input of the last linear layer"
+            ),
+        ] = None,
+    ) -> None:
         files.check_pictures("this network", context)
         self.device = context.device
         self.model = known(model)
@@ -67,7 +86,13 @@ class Torchvision:
         if wanted is None:
             assert weights is not None
             self.weights = own(model, context.path(weights), sha256, list(named))
-            self.resize, self.crop, self.mean, self.deviation, self.mode = resize or 256, crop or 224, MEAN, DEVIATION, "bilinear"
+            self.resize, self.crop, self.mean, self.deviation, self.mode = (
+                resize or 256,
+                crop or 224,
+                MEAN,
+                DEVIATION,
+                "bilinear",
+            )
         else:
             self.weights = published(model, wanted, context, sha256)
             preset = wanted.transforms()
@@ -81,7 +106,9 @@ class Torchvision:
 
     def logits(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, classes) of the network, which are not the data's."""
-        return files.run_on(x, self.device, lambda levels: self.network[1](self.network[0](self._prepared(levels)).flatten(1)))
+        return files.run_on(
+            x, self.device, lambda levels: self.network[1](self.network[0](self._prepared(levels)).flatten(1))
+        )
 
     @property
     def preprocessing(self) -> str:
@@ -93,7 +120,9 @@ class Torchvision:
 
     def fingerprint(self) -> str:
         """A hash of the file's SHA-256, the network's name and what is done to a picture before."""
-        return fingerprint("torchvision", self.model, self.weights.sha256, self.preprocessing, *([self.layer] if self.layer else []))
+        return fingerprint(
+            "torchvision", self.model, self.weights.sha256, self.preprocessing, *([self.layer] if self.layer else [])
+        )
 
     @cached_property
     def body(self) -> Callable[[Tensor], Tensor]:
@@ -110,7 +139,9 @@ class Torchvision:
         rows = state.get(f"{name}.weight")
         settings = {} if rows is None else {"num_classes": rows.shape[0]}
         network = built(self.model, **settings)
-        if getattr(network, "image_size", self.crop) != self.crop:  # a vision transformer has positions for one size alone
+        if (
+            getattr(network, "image_size", self.crop) != self.crop
+        ):  # a vision transformer has positions for one size alone
             network = built(self.model, **settings, image_size=self.crop)
         if hasattr(network, "transform_input"):  # ported from TensorFlow: it wants other colours, and is told so
             network.transform_input = True  # type: ignore[assignment]
@@ -126,7 +157,10 @@ class Torchvision:
         shorter = min(height, width)
         levels = files.resized(levels, self.resize * height // shorter, self.resize * width // shorter, self.mode)
         x = files.coloured(center_crop(levels, [self.crop, self.crop])) / 255  # (B, 3, crop, crop)
-        mean, deviation = (torch.tensor(value, dtype=torch.float32, device=x.device)[:, None, None] for value in (self.mean, self.deviation))
+        mean, deviation = (
+            torch.tensor(value, dtype=torch.float32, device=x.device)[:, None, None]
+            for value in (self.mean, self.deviation)
+        )
         return (x - mean) / deviation
 
 
@@ -135,7 +169,10 @@ def known(model: str) -> str:
     names = models.list_models(module=models)
     if model not in names:
         near = difflib.get_close_matches(model, names, n=3)
-        raise UserError(f"{WHO}: torchvision has no classifier {model!r}; " + (f"did you mean {' or '.join(near)}?" if near else "torchvision.models.list_models"))
+        raise UserError(
+            f"{WHO}: torchvision has no classifier {model!r}; "
+            + (f"did you mean {' or '.join(near)}?" if near else "torchvision.models.list_models")
+        )
     return model
 
 
@@ -160,7 +197,9 @@ def last_linear(model: str, network: nn.Module) -> tuple[str, nn.Linear]:
     """The last linear layer and its name: classifiers end in it. UserError for one that has none."""
     found = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not found:
-        raise UserError(f"{WHO}: {model} ends in no linear layer, so it has no last hidden layer; take another model, such as resnet50")
+        raise UserError(
+            f"{WHO}: {model} ends in no linear layer, so it has no last hidden layer; take another model, such as resnet50"
+        )
     return found[-1]
 
 
@@ -169,7 +208,9 @@ def up_to(model: str, network: nn.Module, layer: str) -> Callable[[Tensor], Tens
     try:
         cut = create_feature_extractor(network, {layer: "features"})
     except ValueError as error:
-        raise UserError(f"{WHO}: {model} has no layer {layer!r}; names are those of its modules, such as features.35 of vgg19") from error
+        raise UserError(
+            f"{WHO}: {model} has no layer {layer!r}; names are those of its modules, such as features.35 of vgg19"
+        ) from error
     return lambda x: cut(x)["features"]
 
 
@@ -182,7 +223,10 @@ def size_of(model: str, layer: str, crop: int) -> int:
 
 
 def own(model: str, weights: Path, sha256: str | None, names: list[str]) -> files.Weights:
-    """The weights of a file that the recipe names. DataError if it is not there, with the names that it could have meant."""
+    """The weights of a file that the recipe names.
+
+    DataError if it is not there, with the names that it could have meant.
+    """
     try:
         return files.own(WHO, weights, sha256)
     except DataError as error:

@@ -1,19 +1,20 @@
 """The boundary equilibrium loss: an autoencoder's errors on real samples and fakes, kept in a chosen proportion.
 
-Paper: Berthelot, Schumm and Metz, "BEGAN: Boundary Equilibrium Generative Adversarial Networks" (2017), section 3.4. With L(v) the
-reconstruction error that the discriminator gives a sample:
+Paper: Berthelot, Schumm and Metz, "BEGAN: Boundary Equilibrium Generative Adversarial Networks" (2017), section 3.4.
+With L(v) the reconstruction error that the discriminator gives a sample:
 
     discriminator: L(x) - k L(G(z))
     generator:     L(G(z))
     k <- clip(k + lambda_k (gamma L(x) - L(G(z))), 0, 1)
 
-The proportional control keeps E L(G(z)) near gamma E L(x): a lower gamma gives better and less diverse samples. k moves after each
-update of a discriminator, by the mean errors of that turn over all micro-batches and processes; each game has its own. Their
-distance from the balance, M = L(x) + |gamma L(x) - L(G(z))|, is the paper's measure of convergence; it is logged, as is k.
+The proportional control keeps E L(G(z)) near gamma E L(x): a lower gamma gives better and less diverse samples. k moves
+after each update of a discriminator, by the mean errors of that turn over all micro-batches and processes; each game
+has its own. Their distance from the balance, M = L(x) + |gamma L(x) - L(G(z))|, is the paper's measure of convergence;
+it is logged, as is k.
 
-Differences from well-known code: the authors update both networks from one graph, which is a matter of the variant's phases;
-where the discriminator moves first, as in most variants, it is the newer one that scores the generator's fakes. With pools of
-older fakes k follows the errors of those.
+Differences from well-known code: the authors update both networks from one graph, which is a matter of the variant's
+phases; where the discriminator moves first, as in most variants, it is the newer one that scores the generator's fakes.
+With pools of older fakes k follows the errors of those.
 """
 
 from __future__ import annotations
@@ -36,18 +37,19 @@ class BEGAN:
         "discriminator:energy": Because(
             "it keeps the logits of fakes at a share gamma of those of real samples, which says something of energies, that have a zero",
             "discriminator: autoencoder",
-        ),
+        )
     }
     real_in_generator = False
 
     def __init__(
-        self, *,
+        self,
+        *,
         gamma: Annotated[
             Scheduled, Field(gt=0, le=1, description="E L(G(z)) / E L(x) in balance; 0.3 to 0.7 in the paper")
         ] = Scheduled(0.5),
         lambda_k: Annotated[Scheduled, Field(ge=0, description="how fast k follows the balance")] = Scheduled(0.001),
         k: Annotated[float, Field(ge=0, le=1, description="k at the start")] = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.gamma = Scheduled(gamma)
         self.lambda_k = Scheduled(lambda_k)
         self.start = k

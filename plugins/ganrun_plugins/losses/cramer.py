@@ -1,18 +1,20 @@
 """The Cramér loss: the energy distance between real samples and fakes, in a space that the discriminator learns.
 
-Paper: Bellemare et al., "The Cramer Distance as a Solution to Biased Wasserstein Gradients" (2017), algorithm 1. The discriminator
-gives h(x), a vector. With x_r real, x_g and x_g' independent fakes and |.| the Euclidean norm:
+Paper: Bellemare et al., "The Cramer Distance as a Solution to Biased Wasserstein Gradients" (2017), algorithm 1. The
+discriminator gives h(x), a vector. With x_r real, x_g and x_g' independent fakes and |.| the Euclidean norm:
 
     f(x) = |h(x) - h(x_g')| - |h(x)|
     discriminator: -(f(x_r) - f(x_g))
     generator:       f(x_r) - f(x_g)
 
-The mean of f(x_r) - f(x_g) is the energy distance of h(x_r) and h(x_g), with the origin in the place of a second real sample's h.
-Both sides' gradients go through h(x_g'), too. The paper adds a ``gradient-penalty`` on f with weight 10: nothing else bounds h.
+The mean of f(x_r) - f(x_g) is the energy distance of h(x_r) and h(x_g), with the origin in the place of a second real
+sample's h. Both sides' gradients go through h(x_g'), too. The paper adds a ``gradient-penalty`` on f with weight 10:
+nothing else bounds h.
 
-Differences from well-known code: it makes a second batch of fakes for x_g'. Here x_g' is the next fake of the same batch (the first
-follows the last), which is as independent of x_g and of x_r, so that each summand has the same expectation; summands of one
-batch share fakes. In a patch map each patch has a vector (axis 1) and is compared with the same patch of the next fake.
+Differences from well-known code: it makes a second batch of fakes for x_g'. Here x_g' is the next fake of the same
+batch (the first follows the last), which is as independent of x_g and of x_r, so that each summand has the same
+expectation; summands of one batch share fakes. In a patch map each patch has a vector (axis 1) and is compared with the
+same patch of the next fake.
 """
 
 from __future__ import annotations
@@ -35,16 +37,21 @@ class Cramer:
         "single-sample": Because(
             "f compares a fake with another one of its batch; in a batch of one that is itself, at distance 0, and f(x_g) is -|h(x_g)|",
             "a batch size of 2 or more",
-        ),
+        )
     }
     wants: ClassVar[dict[str, Because]] = {
-        "slope-bounded": Because("distances between vectors h(x) grow with h, and nothing bounds h here, so the loss falls for ever", "gradient-penalty"),
+        "slope-bounded": Because(
+            "distances between vectors h(x) grow with h, and nothing bounds h here, so the loss falls for ever",
+            "gradient-penalty",
+        )
     }
     real_in_generator = True
     score_sees = frozenset({"fake"})
     logits = 256
 
-    def __init__(self, *, dimensions: Annotated[int, Field(ge=1, description="size of the vectors h(x)")] = 256) -> None:
+    def __init__(
+        self, *, dimensions: Annotated[int, Field(ge=1, description="size of the vectors h(x)")] = 256
+    ) -> None:
         self.logits = dimensions
 
     def score(self, round: Round, logits: Tensor) -> Tensor:
@@ -53,15 +60,22 @@ class Cramer:
 
     def discriminator(self, round: Round) -> dict[Stream, Tensor]:
         """Stream -> -f on real samples, f on fakes, (B, ...)."""
-        return {s: -potential(round, s.logits) if s.role == "real" else potential(round, s.logits) for s in round.streams}
+        return {
+            s: -potential(round, s.logits) if s.role == "real" else potential(round, s.logits) for s in round.streams
+        }
 
     def generator(self, round: Round) -> dict[Stream, Tensor]:
         """Stream -> f on real samples, -f on fakes, (B, ...)."""
-        return {s: potential(round, s.logits) if s.role == "real" else -potential(round, s.logits) for s in round.streams}
+        return {
+            s: potential(round, s.logits) if s.role == "real" else -potential(round, s.logits) for s in round.streams
+        }
 
 
 def potential(round: Round, h: Tensor) -> Tensor:
-    """f of vectors (B, K, ...) -> (B, ...); x_g' of a row is the fake of the next row. At least float32: norms are subtracted."""
+    """f of vectors (B, K, ...) -> (B, ...); x_g' of a row is the fake of the next row.
+
+    At least float32: norms are subtracted.
+    """
     other = _vectors(round.of("fake")[0].logits).roll(-1, 0)  # (B, K, ...)
     h = _vectors(h)
     return norm(h - other) - norm(h)

@@ -1,17 +1,18 @@
 """The energy-based loss: real samples get a low energy, fakes one above a margin.
 
-Paper: Zhao, Mathieu and LeCun, "Energy-based Generative Adversarial Network" (2016), equations 1 and 2. With E the energy that the
-discriminator, an autoencoder, gives a sample and m the margin:
+Paper: Zhao, Mathieu and LeCun, "Energy-based Generative Adversarial Network" (2016), equations 1 and 2. With E the
+energy that the discriminator, an autoencoder, gives a sample and m the margin:
 
     discriminator: E on real samples, max(0, m - E) on fakes
     generator:     E on fakes
 
-At the equilibrium the fakes' distribution is that of the data, and the discriminator's value is m. The paper's repelling term is
-the trick ``pulling-away``.
+At the equilibrium the fakes' distribution is that of the data, and the discriminator's value is m. The paper's
+repelling term is the trick ``pulling-away``.
 
-``margin`` is in the units of the energy. The ``autoencoder`` of this package takes the mean error over the numbers of a sample; with
-the sum, as in some code, margins are larger by as many times. Differences from well-known code: the hinge is taken for every
-sample, as in the paper, and not of the batch's mean energy, under which a few good fakes hide the others.
+``margin`` is in the units of the energy. The ``autoencoder`` of this package takes the mean error over the numbers of a
+sample; with the sum, as in some code, margins are larger by as many times. Differences from well-known code: the hinge
+is taken for every sample, as in the paper, and not of the batch's mean energy, under which a few good fakes hide the
+others.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ class EBGAN:
         "discriminator:energy": Because(
             "it pushes the logits of real samples down for ever unless they are energies, which have a floor at 0",
             "discriminator: autoencoder",
-        ),
+        )
     }
     real_in_generator = False
 
     def __init__(
-        self, *, margin: Annotated[Scheduled, Field(gt=0, description="energy from which on a fake is bad enough")] = Scheduled(1.0)
+        self,
+        *,
+        margin: Annotated[Scheduled, Field(gt=0, description="energy from which on a fake is bad enough")] = Scheduled(
+            1.0
+        ),
     ) -> None:
         self.margin = Scheduled(margin)
 

@@ -33,14 +33,19 @@ class LeastSquares:
     real_in_generator = False
 
     def __init__(
-        self, *,
-        coding: Annotated[Literal["zero-one", "pearson"], Field(description="a, b, c = 0, 1, 1 or -1, 1, 0")] = "zero-one",
+        self,
+        *,
+        coding: Annotated[
+            Literal["zero-one", "pearson"], Field(description="a, b, c = 0, 1, 1 or -1, 1, 0")
+        ] = "zero-one",
         a: Annotated[Scheduled | None, Field(description="target of fakes, instead of the coding's")] = None,
         b: Annotated[Scheduled | None, Field(description="target of real samples, instead of the coding's")] = None,
         c: Annotated[Scheduled | None, Field(description="the generator's target, instead of the coding's")] = None,
         scale: Annotated[Scheduled, Field(gt=0, description="factor of the square: 0.5 in the paper")] = Scheduled(0.5),
-    ) -> None:  # fmt: skip
-        self.a, self.b, self.c = (Scheduled(coded if own is None else own) for coded, own in zip(CODINGS[coding], (a, b, c)))
+    ) -> None:
+        self.a, self.b, self.c = (
+            Scheduled(coded if own is None else own) for coded, own in zip(CODINGS[coding], (a, b, c))
+        )
         self.scale = Scheduled(scale)
 
     def targets(self, role: str) -> Scheduled:

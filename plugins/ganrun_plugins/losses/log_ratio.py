@@ -1,16 +1,19 @@
 """The log-ratio loss: cross-entropy for the discriminator, and the generator minimises -l, the log ratio of fake to real density.
 
-Papers: Sønderby et al., "Amortised MAP Inference for Image Super-resolution" (2017); Srivastava et al., "VEEGAN: Reducing Mode
-Collapse in GANs using Implicit Variational Learning" (2017), algorithm 1. With l the logit and D = sigmoid(l):
+Papers: Sønderby et al., "Amortised MAP Inference for Image Super-resolution" (2017); Srivastava et al., "VEEGAN:
+Reducing Mode Collapse in GANs using Implicit Variational Learning" (2017), algorithm 1. With l the logit and D =
+sigmoid(l):
 
     discriminator: t softplus(-l) + (1 - t) softplus(l),  t = 1 for real, 0 for fake
     generator:     log(1 - D) - log D = -l
 
-The best discriminator's logit is log p(x) / q(x), p the density of the data and q that of the fakes, so the generator minimises the
-mean of log q / p over its samples: an estimate of KL(q || p). Its value is the sum of those of ``minimax`` and ``non-saturating``. Its
-slope is -1 everywhere: it neither fades where the discriminator is sure nor where it is fooled.
+The best discriminator's logit is log p(x) / q(x), p the density of the data and q that of the fakes, so the generator
+minimises the mean of log q / p over its samples: an estimate of KL(q || p). Its value is the sum of those of
+``minimax`` and ``non-saturating``. Its slope is -1 everywhere: it neither fades where the discriminator is sure nor
+where it is fooled.
 
-Difference from well-known code: VEEGAN writes its discriminator for the opposite sign (fakes have the label 1) and minimises +D.
+Difference from well-known code: VEEGAN writes its discriminator for the opposite sign (fakes have the label 1) and
+minimises +D.
 """
 
 from __future__ import annotations

@@ -1,22 +1,23 @@
 """The margin-adapting loss: an energy-based loss whose margin follows the real samples' energy down.
 
-Paper: Wang, Cully, Chang and Demiris, "MAGAN: Margin Adaptation for Generative Adversarial Networks" (2017), algorithm 1. With E the
-energy that the discriminator, an autoencoder, gives a sample and m the margin:
+Paper: Wang, Cully, Chang and Demiris, "MAGAN: Margin Adaptation for Generative Adversarial Networks" (2017), algorithm
+1. With E the energy that the discriminator, an autoencoder, gives a sample and m the margin:
 
     discriminator: E on real samples, max(0, m - E) on fakes
     generator:     E on fakes
 
-For two epochs the discriminator alone learns, from real samples alone; then m is their mean energy. After each epoch t with S_x and
-S_z the energies of its real samples and fakes, m becomes S_x if S_x < m (real samples fit better), S_x < S_z (fakes are worse) and
-S_z of the epoch before <= S_z (fakes no longer get better). It never grows. Each game has a margin of its own.
+For two epochs the discriminator alone learns, from real samples alone; then m is their mean energy. After each epoch t
+with S_x and S_z the energies of its real samples and fakes, m becomes S_x if S_x < m (real samples fit better), S_x <
+S_z (fakes are worse) and S_z of the epoch before <= S_z (fakes no longer get better). It never grows. Each game has a
+margin of its own.
 
-The sums are means here: S_x over the discriminator's turns, S_z over the generator's, so that unequal numbers of updates do not
-weigh; over all micro-batches and processes. An epoch is as many steps as ``epochs`` are in durations, counted from the end of
-the pretraining. The first one has no epoch before it and changes nothing.
+The sums are means here: S_x over the discriminator's turns, S_z over the generator's, so that unequal numbers of
+updates do not weigh; over all micro-batches and processes. An epoch is as many steps as ``epochs`` are in durations,
+counted from the end of the pretraining. The first one has no epoch before it and changes nothing.
 
-Differences from well-known code: the first margin is the mean energy in the last epoch of pretraining, as it was met there, not of one
-more pass over the data afterwards. The hinge is taken for every sample, as in the paper, not of the batch's mean, and S_z may stay
-equal. Energies are means over the numbers of a sample, not sums.
+Differences from well-known code: the first margin is the mean energy in the last epoch of pretraining, as it was met
+there, not of one more pass over the data afterwards. The hinge is taken for every sample, as in the paper, not of the
+batch's mean, and S_z may stay equal. Energies are means over the numbers of a sample, not sums.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ COUNTED: Mapping[str, Role] = {"discriminator": "real", "generator": "fake"}  # 
 
 @dataclass
 class Tally:
-    """The energies of one game in one epoch: sums of the turns' means, and how many turns. ``last`` is S_z of the epoch before."""
+    """The energies of one game in one epoch: sums of the turns' means, and how many turns.
+
+    ``last`` is S_z of the epoch before.
+    """
 
     margin: Tensor | None = None
     last: Tensor | None = None
@@ -51,12 +55,21 @@ class Tally:
     def add(self, role: Role, energy: Tensor) -> None:
         """Count the mean energy, (), of one turn's real samples or fakes."""
         if role == "real":
-            self.real, self.real_turns = energy + (0 if self.real is None else self.real.to(energy.device)), self.real_turns + 1
+            self.real, self.real_turns = (
+                energy + (0 if self.real is None else self.real.to(energy.device)),
+                self.real_turns + 1,
+            )
         else:
-            self.fake, self.fake_turns = energy + (0 if self.fake is None else self.fake.to(energy.device)), self.fake_turns + 1
+            self.fake, self.fake_turns = (
+                energy + (0 if self.fake is None else self.fake.to(energy.device)),
+                self.fake_turns + 1,
+            )
 
     def close(self, turn: Turn, start: float, *, pretraining: bool) -> None:
-        """End an epoch: move the margin, and begin to count anew. Collective: all processes have counted as many turns."""
+        """End an epoch: move the margin, and begin to count anew.
+
+        Collective: all processes have counted as many turns.
+        """
         real = None if self.real is None else turn.mean_over_processes(self.real / self.real_turns)
         fake = None if self.fake is None else turn.mean_over_processes(self.fake / self.fake_turns)
         if real is not None and pretraining:
@@ -70,7 +83,10 @@ class Tally:
 
 
 def adapted(margin: Tensor, real: Tensor, fake: Tensor, last: Tensor) -> Tensor:
-    """The margin after an epoch with mean energies ``real`` and ``fake``, behind one whose fakes had ``last``. No value is read."""
+    """The margin after an epoch with mean energies ``real`` and ``fake``, behind one whose fakes had ``last``.
+
+    No value is read.
+    """
     lower = (real < margin) & (real < fake) & (last <= fake)
     return torch.where(lower, real, margin)
 
@@ -83,20 +99,25 @@ class MAGAN:
         "discriminator:energy": Because(
             "its margin is the mean logit of real samples, and falls for ever unless logits are energies, which have a floor at 0",
             "discriminator: autoencoder",
-        ),
+        )
     }
     real_in_generator = False
 
     def __init__(
-        self, *,
+        self,
+        *,
         pretrain: Annotated[
             Duration, Field(description="how long the discriminator learns alone, from real samples alone")
         ] = Duration(2, "epochs"),
-        margin: Annotated[float, Field(gt=0, description="the margin until one is measured: the first one, with pretrain: 0")] = 1.0,
-    ) -> None:  # fmt: skip
+        margin: Annotated[
+            float, Field(gt=0, description="the margin until one is measured: the first one, with pretrain: 0")
+        ] = 1.0,
+    ) -> None:
         self.pretrain = Duration.parse(pretrain)
         self.start = margin
-        self.epoch: int | None = None  # counted from the end of the pretraining, so negative in it; None before the first turn
+        self.epoch: int | None = (
+            None  # counted from the end of the pretraining, so negative in it; None before the first turn
+        )
         self.games: dict[str, Tally] = {}
 
     @property
@@ -114,12 +135,17 @@ class MAGAN:
         return -logits
 
     def discriminator(self, round: Round) -> dict[Stream, Tensor]:
-        """Stream -> energy of real samples, what fakes' energies lack of the margin, (B, ...); real samples alone while pretraining."""
+        """Stream -> energy of real samples, what fakes' energies lack of the margin, (B, ...); real samples alone while
+        pretraining.
+        """
         values = {s: s.logits for s in round.of("real")}
         if self.pretraining:
             return values
         margin = self.margin_of(round.game.name)
-        return values | {s: F.relu((margin.to(s.logits) if isinstance(margin, Tensor) else margin) - s.logits) for s in round.of("fake")}
+        return values | {
+            s: F.relu((margin.to(s.logits) if isinstance(margin, Tensor) else margin) - s.logits)
+            for s in round.of("fake")
+        }
 
     def generator(self, round: Round) -> dict[Stream, Tensor]:
         """Fake stream -> energy, (B, ...)."""

@@ -1,17 +1,17 @@
 """The relativistic pairing loss: each fake is compared with one real sample, so that only differences of logits matter.
 
-Paper: Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN" (2018), section 4.1 (RSGAN);
-as RpGAN in Huang et al., "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024), equation 2. With r and f the logits
-of the real sample and the fake that share a row:
+Paper: Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN" (2018), section
+4.1 (RSGAN); as RpGAN in Huang et al., "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024), equation 2.
+With r and f the logits of the real sample and the fake that share a row:
 
     discriminator: softplus(-(r - f))
     generator:     softplus(-(f - r))
 
-The generator's side needs real samples, too. Real and fake samples of one row have nothing else in common: any pairing of a
-batch has the same expectation. A patch of one image is compared with the same patch of the other.
+The generator's side needs real samples, too. Real and fake samples of one row have nothing else in common: any pairing
+of a batch has the same expectation. A patch of one image is compared with the same patch of the other.
 
-The value of a pair belongs to its fake. Where a game has several real or fake streams, each fake is compared with the samples
-of every real stream, and the mean over these streams is taken.
+The value of a pair belongs to its fake. Where a game has several real or fake streams, each fake is compared with the
+samples of every real stream, and the mean over these streams is taken.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ class Relativistic:
 
 def pairs(round: Round, fake: Stream, sign: float) -> Tensor:
     """softplus(sign * (f - r)), weighted as the real samples are, (B, ...): the mean over the real streams."""
-    values = [F.softplus(sign * (fake.logits - real.logits)) * weight_of(real, fake.logits) for real in round.of("real")]
+    values = [
+        F.softplus(sign * (fake.logits - real.logits)) * weight_of(real, fake.logits) for real in round.of("real")
+    ]
     return values[0] if len(values) == 1 else torch.stack(values).mean(0)
 
 

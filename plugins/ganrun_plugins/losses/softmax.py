@@ -1,7 +1,7 @@
 """The softmax loss: a softmax over the whole batch says which of its samples are the real ones.
 
-Paper: Lin, "Softmax GAN" (2017). The paper's discriminator gives energies mu; here l = -mu, so that larger is more real.
-B+ are the real samples of a batch, B- the fakes, B all of them, and P(x) = e^l(x) / Z:
+Paper: Lin, "Softmax GAN" (2017). The paper's discriminator gives energies mu; here l = -mu, so that larger is more
+real. B+ are the real samples of a batch, B- the fakes, B all of them, and P(x) = e^l(x) / Z:
 
     log Z         = log of the sum of e^l over B
     discriminator: log Z - mean of l over B+,  the cross-entropy of P with the uniform distribution on the real samples
@@ -45,7 +45,9 @@ class Softmax:
         return shares(round.streams, round.of("real"))
 
     def generator(self, round: Round) -> dict[Stream, Tensor]:
-        """Stream, real or fake -> log Z - l, times the share of its rows in all, (B, ...): the means sum to log Z - mean of l."""
+        """Stream, real or fake -> log Z - l, times the share of its rows in all, (B, ...): the means sum to log Z -
+        mean of l.
+        """
         return shares(round.streams, round.streams)
 
 

@@ -1,14 +1,16 @@
 """The two-class loss: a softmax over two outputs, one for fakes and one for real samples, with cross-entropy.
 
-Paper: Goodfellow et al., "Generative Adversarial Nets" (2014); courses and some code write its classifier with two outputs,
-such as Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), whose discriminators end in a 2-way softmax.
-Output 0 stands for fake, output 1 for real. With p = softmax(l_0, l_1) and t the target of a sample's being real:
+Paper: Goodfellow et al., "Generative Adversarial Nets" (2014); courses and some code write its classifier with two
+outputs, such as Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), whose discriminators end in a 2-way
+softmax. Output 0 stands for fake, output 1 for real. With p = softmax(l_0, l_1) and t the target of a sample's being
+real:
 
     discriminator: -t log p_1 - (1 - t) log p_0,  t = 1 for real, 0 for fake
     generator:     -log p_1 on fakes
 
-Since p_1 = sigmoid(l_1 - l_0), this is ``non-saturating`` on the score l_1 - l_0. The sum l_0 + l_1 has no gradient. The last
-layer's two rows of weights get opposite gradients, so a step of plain descent on them moves the score twice as far.
+Since p_1 = sigmoid(l_1 - l_0), this is ``non-saturating`` on the score l_1 - l_0. The sum l_0 + l_1 has no gradient.
+The last layer's two rows of weights get opposite gradients, so a step of plain descent on them moves the score twice as
+far.
 """
 
 from __future__ import annotations

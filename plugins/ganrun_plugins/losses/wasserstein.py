@@ -1,13 +1,15 @@
 """The Wasserstein loss: the discriminator's mean on real samples against its mean on fakes.
 
-Paper: Arjovsky et al., "Wasserstein GAN" (2017), equations 2 and 3, algorithm 1; the paper calls the discriminator a critic, because its
-logit l is no probability:
+Paper: Arjovsky et al., "Wasserstein GAN" (2017), equations 2 and 3, algorithm 1; the paper calls the discriminator a
+critic, because its logit l is no probability:
 
     discriminator: -l on real samples, +l on fakes
     generator:     -l on fakes
 
-Over discriminators whose slope is at most 1 the best value of their loss is minus the Wasserstein-1 distance. The loss does
-not bound the slope: that is the work of a trick, such as ``weight-clipping``, ``gradient-penalty`` or ``spectral-norm``.
+Over discriminators whose slope is at most 1 the best value of their loss is minus the Wasserstein-1 distance. The loss
+does
+not bound the slope: that is the work of a trick, such as ``weight-clipping``, ``gradient-penalty`` or
+``spectral-norm``.
 
 Only differences of logits matter, so their mean may wander off. ``drift`` adds drift * l^2 on real samples
 (Karras et al., "Progressive Growing of GANs" (2018), appendix A.1, with 0.001); the paper has none.
@@ -34,12 +36,16 @@ class Wasserstein:
         "slope-bounded": Because(
             "the discriminator's loss is a distance only if its slopes are bounded; nothing bounds them here, so it falls for ever",
             "a trick such as gradient-penalty, spectral-norm or weight-clipping",
-        ),
+        )
     }
     real_in_generator = False
 
     def __init__(
-        self, *, drift: Annotated[Scheduled, Field(ge=0, description="weight of the squared logit on real samples")] = Scheduled(0.0)
+        self,
+        *,
+        drift: Annotated[Scheduled, Field(ge=0, description="weight of the squared logit on real samples")] = Scheduled(
+            0.0
+        ),
     ) -> None:
         self.drift = Scheduled(drift)
 

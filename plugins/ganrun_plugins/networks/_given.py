@@ -1,7 +1,8 @@
 """How the networks of this folder take what is given besides their input: conditions and labels.
 
-Vectors and labels become further coordinates or constant planes; images become further channels. A label is one-hot, and
-several yes-no attributes are a column of 0 and 1 each; ``_labels.py`` has other ways. In a packed discriminator the given
+Vectors and labels become further coordinates or constant planes; images become further channels. A label is one-hot,
+and several yes-no attributes are a column of 0 and 1 each; ``_labels.py`` has other ways. In a packed discriminator the
+given
 things of the joined samples are joined, too: images (B, m * C, H, W), labels (B, m).
 """
 
@@ -48,7 +49,10 @@ def append_vectors(x: Tensor, given: Sequence[Tensor], spaces: Sequence[Space]) 
 
 
 def plane_count(spaces: Sequence[Space], side: Sequence[int], network: str) -> int:
-    """How many channels ``append_planes`` adds to an image of height and width ``side``. Refuses images of another size."""
+    """How many channels ``append_planes`` adds to an image of height and width ``side``.
+
+    Refuses images of another size.
+    """
     for space in spaces:
         if space.kind == "image" and tuple(space.shape[1:]) != tuple(side):
             raise Refusal(

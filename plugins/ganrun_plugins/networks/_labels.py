@@ -1,26 +1,30 @@
 """How labels enter a network: one-hot, as an embedding, through a linear map, or as a projection onto the discriminator's features.
 
-one-hot (Mirza and Osindero, "Conditional Generative Adversarial Nets", 2014): K columns, or K constant planes beside an image.
+one-hot (Mirza and Osindero, "Conditional Generative Adversarial Nets", 2014): K columns, or K constant planes beside an
+image.
 
-embedding: a learned vector for each class in their place; torch's N(0, 1) at the start. Beside an image it becomes constant
-planes, or (``planes: learned``) every pixel of a class's planes is learned.
+embedding: a learned vector for each class in their place; torch's N(0, 1) at the start. Beside an image it becomes
+constant planes, or (``planes: learned``) every pixel of a class's planes is learned.
 
-linear-map (Mao et al., "Least Squares Generative Adversarial Networks", 2017, the architecture for many classes: 3,740 Chinese
-characters, 256 numbers a label): the one-hot label goes through a linear layer without bias, K x size parameters, and its output
-is joined like an embedding. The same family of functions as ``embedding``, from another start, which the paper does not give: here
-N(0, 1 / size), so that a class's numbers have length 1 on average and any two classes are nearly orthogonal, as one-hot codes are. The
-paper joins them to several layers, found by trial; here they are joined to the input alone.
+linear-map (Mao et al., "Least Squares Generative Adversarial Networks", 2017, the architecture for many classes: 3,740
+Chinese characters, 256 numbers a label): the one-hot label goes through a linear layer without bias, K x size
+parameters, and its output is joined like an embedding. The same family of functions as ``embedding``, from another
+start, which the paper does not give: here N(0, 1 / size), so that a class's numbers have length 1 on average and any
+two classes are nearly orthogonal, as one-hot codes are. The paper joins them to several layers, found by trial; here
+they are joined to the input alone.
 
-projection (Miyato and Koyama, "cGANs with Projection Discriminator", 2018), in discriminators: the label does not enter the
-input. With phi(x) the features before the last layer and psi that layer,
+projection (Miyato and Koyama, "cGANs with Projection Discriminator", 2018), in discriminators: the label does not enter
+the input. With phi(x) the features before the last layer and psi that layer,
 
     logit = psi(phi(x)) + <v_y, phi(x)>
 
-which is the form of the true log ratio if log p(y | x) is linear in phi(x). If m samples are judged at once, those of the pack are
-independent, their log ratios add up, and so do their vectors: each place in the pack has v of its own. As in the authors' code v
-starts uniform (Glorot); a feature map is summed over its pixels first, as there.
+which is the form of the true log ratio if log p(y | x) is linear in phi(x). If m samples are judged at once, those of
+the pack are
+independent, their log ratios add up, and so do their vectors: each place in the pack has v of its own. As in the
+authors' code v starts uniform (Glorot); a feature map is summed over its pixels first, as there.
 
-These starts hold where the player's ``init`` is torch's own. Another, such as that of ``acgan``, draws all linear layers and embeddings.
+These starts hold where the player's ``init`` is torch's own. Another, such as that of ``acgan``, draws all linear
+layers and embeddings.
 """
 
 from __future__ import annotations
@@ -44,18 +48,24 @@ DiscriminatorLabelsField = Annotated[
 ]
 LabelSize = Annotated[int, Field(ge=1, description="numbers that embedding and linear-map make of a label")]
 PlanesField = Annotated[
-    Planes, Field(description="beside an image, embedding's numbers are constant planes; learned: label_size planes, every pixel learned")
+    Planes,
+    Field(
+        description="beside an image, embedding's numbers are constant planes; learned: label_size planes, every pixel learned"
+    ),
 ]
 
 
 class GivenLabels(nn.Module):
     """What a network is given, with labels turned into what is joined to its input.
 
-    ``spaces`` says what comes out, for ``append_vectors`` and ``append_planes``. ``one-hot`` leaves all as it is and has no
-    parameters; under ``projection`` labels are left out. ``side``: height and width of an embedding's learned planes, empty for vectors.
+    ``spaces`` says what comes out, for ``append_vectors`` and ``append_planes``. ``one-hot`` leaves all as it is and
+    has no parameters; under ``projection`` labels are left out. ``side``: height and width of an embedding's learned
+    planes, empty for vectors.
     """
 
-    def __init__(self, spaces: Sequence[Space], labels: DiscriminatorLabels, size: int, side: Sequence[int] = ()) -> None:
+    def __init__(
+        self, spaces: Sequence[Space], labels: DiscriminatorLabels, size: int, side: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.drops = labels == "projection"
         self.side = tuple(side) if labels == "embedding" else ()
@@ -66,12 +76,17 @@ class GivenLabels(nn.Module):
             if space.kind != "labels" or labels == "one-hot":
                 self.spaces += (space,)
             elif not self.drops:
-                self.maps[str(place)] = Embedding(space, numbers) if labels == "embedding" else LinearMap(space, numbers)
+                self.maps[str(place)] = (
+                    Embedding(space, numbers) if labels == "embedding" else LinearMap(space, numbers)
+                )
                 self.spaces += (Space("image", (size, *self.side)) if self.side else Space("latent", (size,)),)
         self.kept = [place for place, space in enumerate(spaces) if space.kind != "labels" or not self.drops]
 
     def forward(self, given: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(self._joined(self.maps[str(place)](given[place])) if str(place) in self.maps else given[place] for place in self.kept)
+        return tuple(
+            self._joined(self.maps[str(place)](given[place])) if str(place) in self.maps else given[place]
+            for place in self.kept
+        )
 
     def _joined(self, vectors: Tensor) -> Tensor:
         """(B, m, numbers) of m packed samples -> (B, m * size), or (B, m * size, H, W)."""
@@ -79,7 +94,9 @@ class GivenLabels(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Labels (B,), or (B, m) in packs -> (B, m, size): a learned vector for each class; those of several labels are added."""
+    """Labels (B,), or (B, m) in packs -> (B, m, size): a learned vector for each class; those of several labels are
+    added.
+    """
 
     def __init__(self, space: Space, size: int) -> None:
         super().__init__()
@@ -92,7 +109,10 @@ class Embedding(nn.Module):
 
 
 class LinearMap(nn.Module):
-    """Labels (B,), or (B, m) in packs -> (B, m, size): their one-hot code through one linear layer. Exactly K * size parameters."""
+    """Labels (B,), or (B, m) in packs -> (B, m, size): their one-hot code through one linear layer.
+
+    Exactly K * size parameters.
+    """
 
     def __init__(self, space: Space, size: int) -> None:
         super().__init__()
@@ -102,7 +122,9 @@ class LinearMap(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         code = one_hot(labels, self.classes, next(self.map.parameters()))  # (B, m * A * K)
-        vectors: Tensor = self.map(code.reshape(len(code), -1, self.labels * self.classes))  # (B, m, A * K) -> (B, m, size)
+        vectors: Tensor = self.map(
+            code.reshape(len(code), -1, self.labels * self.classes)
+        )  # (B, m, A * K) -> (B, m, size)
         return vectors
 
 
@@ -112,7 +134,9 @@ class Projection(nn.Module):
     def __init__(self, spaces: Sequence[Space], features: int, logits: int, pack: int) -> None:
         super().__init__()
         self.logits = logits
-        self.labels = {place: (pack * space.size, space.classes) for place, space in enumerate(spaces) if space.kind == "labels"}
+        self.labels = {
+            place: (pack * space.size, space.classes) for place, space in enumerate(spaces) if space.kind == "labels"
+        }
         self.vectors = nn.ModuleDict()
         for place, (count, classes) in self.labels.items():
             vectors = nn.Embedding(count * classes, logits * features)
@@ -123,12 +147,16 @@ class Projection(nn.Module):
         phi = features.flatten(2).sum(2) if features.dim() > 2 else features  # (B, W)
         total = phi.new_zeros(len(phi), self.logits)
         for place, (count, classes) in self.labels.items():
-            vectors = self.vectors[str(place)](numbered(given[place], count, classes)).sum((1, 2))  # (B, 1, m * A, ...) -> (B, logits * W)
+            vectors = self.vectors[str(place)](numbered(given[place], count, classes)).sum(
+                (1, 2)
+            )  # (B, 1, m * A, ...) -> (B, logits * W)
             total = total + (vectors.reshape(len(phi), self.logits, -1) * phi.unsqueeze(1)).sum(2)
         return total
 
 
 def numbered(labels: Tensor, count: int, classes: int) -> Tensor:
-    """Labels (B, ...) -> (B, n, count) int64: the label at place i of each ``count`` becomes i * classes + label, so that places differ."""
+    """Labels (B, ...) -> (B, n, count) int64: the label at place i of each ``count`` becomes i * classes + label, so
+    that places differ.
+    """
     places = classes * torch.arange(count, device=labels.device)
     return labels.reshape(labels.shape[0], -1, count) + places

@@ -1,18 +1,23 @@
 """An autoencoder as discriminator: its logit is the error with which it gives a sample back, an energy.
 
-Papers: Zhao, Mathieu and LeCun, "Energy-based Generative Adversarial Network" (2016), which made the idea; Berthelot, Schumm and
-Metz, "BEGAN" (2017), section 3.5.1, whose layers these are: 3 x 3 convolutions with ELU, strides of 2 on the way down with channels that
-grow linearly (n, 2n, 3n, ...), a linear code, and a decoder of n channels that doubles by repeating pixels. No squashing at the end.
+Papers: Zhao, Mathieu and LeCun, "Energy-based Generative Adversarial Network" (2016), which made the idea; Berthelot,
+Schumm and Metz, "BEGAN" (2017), section 3.5.1, whose layers these are: 3 x 3 convolutions with ELU, strides of 2 on the
+way down with channels that grow linearly (n, 2n, 3n, ...), a linear code, and a decoder of n channels that doubles by
+repeating pixels. No squashing at the end.
 
     error: l1        mean |x - D(x)|       (BEGAN)
     error: squared   mean (x - D(x))^2     (EBGAN, MAGAN)
 
-The mean is over the numbers of a sample, so that margins do not depend on its size. With the sum, as in some code, they are larger by
-that number: a margin of 10 for sums on 28 x 28 images is 10 / 784 here. Images lie in [-1, 1], so that l1 errors are twice those in [0, 1].
+The mean is over the numbers of a sample, so that margins do not depend on its size. With the sum, as in some code, they
+are larger by
+that number: a margin of 10 for sums on 28 x 28 images is 10 / 784 here. Images lie in [-1, 1], so that l1 errors are
+twice those in [0, 1].
 
-Images may have any size: a side is halved, rounding up, while it is above 4. Points and latents have linear layers instead. Packed
-samples are given back as a pack; what is given besides x (a condition, a label) is seen by the encoder and not given back.
-Differences from BEGAN: one convolution a size (``convolutions: 2`` there), and 4 pixels a side before the code (8 there).
+Images may have any size: a side is halved, rounding up, while it is above 4. Points and latents have linear layers
+instead. Packed samples are given back as a pack; what is given besides x (a condition, a label) is seen by the encoder
+and not given back.
+Differences from BEGAN: one convolution a size (``convolutions: 2`` there), and 4 pixels a side before the code (8
+there).
 """
 
 from __future__ import annotations
@@ -40,10 +45,14 @@ class Perceptrons(nn.Module):
     def __init__(self, size: int, out: int, widths: Sequence[int], code: int, norm: Norm) -> None:
         super().__init__()
         sizes = (size, *widths)
-        self.encoder = nn.ModuleList(linear(*pair, norm if i else "none") for i, pair in enumerate(itertools.pairwise(sizes)))
+        self.encoder = nn.ModuleList(
+            linear(*pair, norm if i else "none") for i, pair in enumerate(itertools.pairwise(sizes))
+        )
         self.code = nn.Linear(sizes[-1], code)
         back = (code, *reversed(widths))
-        self.decoder = nn.Sequential(*(linear(*pair, norm) for pair in itertools.pairwise(back)), nn.Linear(back[-1], out))
+        self.decoder = nn.Sequential(
+            *(linear(*pair, norm) for pair in itertools.pairwise(back)), nn.Linear(back[-1], out)
+        )
 
     def encode(self, h: Tensor) -> list[Tensor]:
         """(B, size) -> hidden activations (B, width) and the code (B, code), which is last."""
@@ -62,10 +71,14 @@ class Perceptrons(nn.Module):
 class Convolutions(nn.Module):
     """Convolutions from ``planes`` channels down to the code, and back up to ``out`` channels."""
 
-    def __init__(self, planes: int, out: int, side: tuple[int, int], width: int, convolutions: int, code: int, norm: Norm) -> None:
+    def __init__(
+        self, planes: int, out: int, side: tuple[int, int], width: int, convolutions: int, code: int, norm: Norm
+    ) -> None:
         super().__init__()
         self.sides = sides(side)
-        self.encoder = nn.ModuleList([nn.Sequential(convolution(planes, width, "none"), *again(width, convolutions, norm))])
+        self.encoder = nn.ModuleList(
+            [nn.Sequential(convolution(planes, width, "none"), *again(width, convolutions, norm))]
+        )
         for i, (before, after) in enumerate(itertools.pairwise(self.sides), 1):
             stride = (1 if before[0] == after[0] else 2, 1 if before[1] == after[1] else 2)
             down = convolution(i * width, (i + 1) * width, norm, stride)
@@ -110,7 +123,11 @@ def linear(size: int, width: int, norm: Norm) -> nn.Sequential:
 
 def convolution(channels: int, width: int, norm: Norm, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
     """One 3 x 3 convolution; stride 2 halves a side, rounding up."""
-    norms: dict[Norm, list[nn.Module]] = {"batch": [nn.BatchNorm2d(width)], "layer": [nn.GroupNorm(1, width)], "none": []}
+    norms: dict[Norm, list[nn.Module]] = {
+        "batch": [nn.BatchNorm2d(width)],
+        "layer": [nn.GroupNorm(1, width)],
+        "none": [],
+    }
     return nn.Sequential(nn.Conv2d(channels, width, 3, stride, 1), *norms[norm], nn.ELU())
 
 
@@ -131,20 +148,28 @@ class AutoencoderDiscriminator(nn.Module):
         "logit:energy": Because(
             "an error is never negative and is lowered on real samples, while this loss raises the logits of real samples above the fakes'",
             "loss: ebgan, began or magan, or a discriminator without an energy",
-        ),
+        )
     }
 
     def __init__(
-        self, interface: Interface, *,
-        width: Annotated[Width, Field(description="for images: channels of the first layer; the i-th size has i times as many")] = 32,
-        convolutions: Annotated[int, Field(ge=1, description="for images: further convolutions at each size; 2 in BEGAN")] = 1,
+        self,
+        interface: Interface,
+        *,
+        width: Annotated[
+            Width, Field(description="for images: channels of the first layer; the i-th size has i times as many")
+        ] = 32,
+        convolutions: Annotated[
+            int, Field(ge=1, description="for images: further convolutions at each size; 2 in BEGAN")
+        ] = 1,
         widths: Annotated[
             tuple[Width, ...], Field(description="for points and latents: hidden layers down to the code; may be empty")
         ] = (128, 64),
         code: Annotated[int, Field(ge=1, description="size of the code")] = 64,
         norm: Annotated[Norm, Field(description="normalisation of all hidden layers but the first")] = "none",
-        error: Annotated[Literal["l1", "squared"], Field(description="of each number of a sample; the energy is its mean")] = "l1",
-    ) -> None:  # fmt: skip
+        error: Annotated[
+            Literal["l1", "squared"], Field(description="of each number of a sample; the energy is its mean")
+        ] = "l1",
+    ) -> None:
         super().__init__()
         if interface.logits != 1:
             raise Refusal(
@@ -158,16 +183,24 @@ class AutoencoderDiscriminator(nn.Module):
         if interface.takes.kind == "image":
             channels, height, breadth = interface.takes.shape
             planes = channels + plane_count(interface.given, (height, breadth), "discriminator autoencoder")
-            self.autoencoder = Convolutions(pack * planes, pack * channels, (height, breadth), width, convolutions, code, norm)
+            self.autoencoder = Convolutions(
+                pack * planes, pack * channels, (height, breadth), width, convolutions, code, norm
+            )
         else:
             size = interface.takes.size
-            self.autoencoder = Perceptrons(pack * (size + vector_size(interface.given)), pack * size, widths, code, norm)
+            self.autoencoder = Perceptrons(
+                pack * (size + vector_size(interface.given)), pack * size, widths, code, norm
+            )
         self.heads = nn.ModuleDict({name: nn.Linear(code, size) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        features = self.autoencoder.encode(self.join(x, given, self.given))  # (B, pack * (C + planes), H, W) -> ..., (B, code)
+        features = self.autoencoder.encode(
+            self.join(x, given, self.given)
+        )  # (B, pack * (C + planes), H, W) -> ..., (B, code)
         returned = self.autoencoder.decode(features[-1]).reshape(x.shape)
-        difference = x.to(torch.promote_types(x.dtype, torch.float32)) - returned  # at least float32: an energy is a small difference
+        difference = (
+            x.to(torch.promote_types(x.dtype, torch.float32)) - returned
+        )  # at least float32: an energy is a small difference
         errors = difference.abs() if self.error == "l1" else difference.square()
         heads = {name: head(features[-1]) for name, head in self.heads.items()}  # (B, size)
         return DiscriminatorOutput(errors.flatten(1).mean(1), features, heads)

@@ -1,18 +1,20 @@
 """BEGAN's networks: a decoder as generator, and an autoencoder of the same layers as discriminator.
 
-Paper: Berthelot, Schumm and Metz, "BEGAN: Boundary Equilibrium Generative Adversarial Networks" (2017), section 3.5.1. 3 x 3
-convolutions with ELU, two at each size; on the way down the i-th size has i * n channels and a convolution of stride 2 between sizes,
-on the way up all have n and pixels are repeated. 8 pixels a side are the smallest; before and after them a linear layer to and
-from the code. No normalisation. The discriminator's logit is the mean absolute error with which it gives a sample back, an energy.
+Paper: Berthelot, Schumm and Metz, "BEGAN: Boundary Equilibrium Generative Adversarial Networks" (2017), section 3.5.1.
+3 x 3 convolutions with ELU, two at each size; on the way down the i-th size has i * n channels and a convolution of
+stride 2 between sizes, on the way up all have n and pixels are repeated. 8 pixels a side are the smallest; before and
+after them a linear layer to and from the code. No normalisation. The discriminator's logit is the mean absolute error
+with which it gives a sample back, an energy.
 
-With n = 128 and a code of 64 numbers the generator and the discriminator of 64 x 64 images have 1,716,611 and 13,405,379 parameters,
-of 128 x 128 ones 2,011,779 and 23,221,443; with n = 64, at 64 x 64, 563,395 and 4,011,651.
+With n = 128 and a code of 64 numbers the generator and the discriminator of 64 x 64 images have 1,716,611 and
+13,405,379 parameters, of 128 x 128 ones 2,011,779 and 23,221,443; with n = 64, at 64 x 64, 563,395 and 4,011,651.
 
-Layers are those of a well-known TensorFlow version, whose stride-2 convolutions keep the channels and whose next one adds n.
-Differences from it: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is without. It has no skip connections;
-``skips: true`` joins the first 8 x 8 tensor of a decoder to every size behind it, before that size's first convolution (our reading of the
-paper, held against no code). Sides that are no 8, 16,
-32, ... are halved rounding up: 28, 14, 7.
+Layers are those of a well-known TensorFlow version, whose stride-2 convolutions keep the channels and whose next one
+adds n.
+Differences from it: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is without. It has no
+skip connections; ``skips: true`` joins the first 8 x 8 tensor of a decoder to every size behind it, before that size's
+first convolution (our reading of the paper, held against no code). Sides that are no 8, 16, 32, ... are halved rounding
+up: 28, 14, 7.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ from torch import Tensor, nn
 from ganrun.plugin import Because, Component, DiscriminatorOutput, Interface, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 
-Width = Annotated[int, Field(ge=1, description="n: channels of the layers next to the image, and of every layer of a decoder")]
+Width = Annotated[
+    int, Field(ge=1, description="n: channels of the layers next to the image, and of every layer of a decoder")
+]
 Skips = Annotated[bool, Field(description="join the first tensor of the decoder to all that follow")]
 SMALLEST = 8  # a side of this many pixels is not halved any more
 
@@ -108,18 +112,27 @@ class BEGANGenerator(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 128,
         skips: Skips = False,
-        output: Annotated[Literal["tanh", "linear"], Field(description="at the image; linear leaves [-1, 1], as in the authors' code")] = "tanh",
-    ) -> None:  # fmt: skip
+        output: Annotated[
+            Literal["tanh", "linear"], Field(description="at the image; linear leaves [-1, 1], as in the authors' code")
+        ] = "tanh",
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         if any(space.kind == "image" for space in interface.given):
-            raise Refusal("generator began grows an image from a vector and has no place for a given image", "a generator that takes images")
+            raise Refusal(
+                "generator began grows an image from a vector and has no place for a given image",
+                "a generator that takes images",
+            )
         self.given = interface.given
         channels, height, breadth = interface.makes.shape
-        self.decoder = Decoder(interface.takes.size + vector_size(interface.given), channels, (height, breadth), width, skips)
+        self.decoder = Decoder(
+            interface.takes.size + vector_size(interface.given), channels, (height, breadth), width, skips
+        )
         self.squash = nn.Tanh() if output == "tanh" else nn.Identity()
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
@@ -128,7 +141,8 @@ class BEGANGenerator(nn.Module):
 
 
 class BEGANDiscriminator(nn.Module):
-    """(B, C, H, W) -> the energy (B,), never negative. Features are the encoder's activations, the code last; heads are linear on it.
+    """(B, C, H, W) -> the energy (B,), never negative. Features are the encoder's activations, the code last; heads are
+    linear on it.
 
     Packed samples are given back as a pack; what is given besides x is seen by the encoder and not given back.
     """
@@ -139,15 +153,17 @@ class BEGANDiscriminator(nn.Module):
         "logit:energy": Because(
             "an error is never negative and is lowered on real samples, while this loss raises the logits of real samples above the fakes'",
             "loss: ebgan, began or magan, or a discriminator without an energy",
-        ),
+        )
     }
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 128,
         code: Annotated[int, Field(ge=1, description="size of the code")] = 64,
         skips: Skips = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if interface.logits != 1:
             raise Refusal(

@@ -1,21 +1,25 @@
 """CoGAN's networks: one generator and one discriminator for several domains, which share the layers that carry the meaning.
 
-Paper: Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 3, and the layers of the authors' code for MNIST
-and its edges, whose shape they have at 28 pixels. The domain of a sample is a label that both networks are given.
+Paper: Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 3, and the layers of the authors' code
+for MNIST and its edges, whose shape they have at 28 pixels. The domain of a sample is a label that both networks are
+given.
 
-- Generator: the layers next to the latent are shared, and the last one, which paints, is the domain's own. Transposed convolutions
-  of 8, 4, 2 and 1 times ``width`` channels: from the latent to 4 x 4 pixels, then three that double the side (stride 2, kernel 3:
-  7, 13, 25), each with BatchNorm without a scale and one PReLU; the last one is 6 x 6, then tanh.
-- Discriminator: the first layer, which looks at pixels, is the domain's own, and all later ones are shared: convolution 5 x 5 to
-  20 channels, max-pooling, 5 x 5 to 50, max-pooling, a convolution over what is left to 500, PReLU, and the logits. Nothing but
-  max-pooling stands between the first three. No BatchNorm.
+- Generator: the layers next to the latent are shared, and the last one, which paints, is the domain's own. Transposed
+convolutions
+  of 8, 4, 2 and 1 times ``width`` channels: from the latent to 4 x 4 pixels, then three that double the side (stride 2,
+  kernel 3: 7, 13, 25), each with BatchNorm without a scale and one PReLU; the last one is 6 x 6, then tanh.
+- Discriminator: the first layer, which looks at pixels, is the domain's own, and all later ones are shared: convolution
+5 x 5 to
+  20 channels, max-pooling, 5 x 5 to 50, max-pooling, a convolution over what is left to 500, PReLU, and the logits.
+  Nothing but max-pooling stands between the first three. No BatchNorm.
 
-7,842,694 and 427,593 parameters for two domains of grey images of 28 pixels and two logits. Weights start uniform (Glorot with
-gain sqrt(2)) and biases at 0.1, as in the authors' code.
+7,842,694 and 427,593 parameters for two domains of grey images of 28 pixels and two logits. Weights start uniform
+(Glorot with gain sqrt(2)) and biases at 0.1, as in the authors' code.
 
-Differences: logits, no softmax: with the loss ``two-class`` there are two, as in the paper; with any other a single one, the
-difference of the paper's two. tanh for images in [-1, 1]; theirs are in [0, 1] and end with a sigmoid. Other sizes: the generator halves
-the side minus 3, rounding up, until 4 or less are left. Without a label there is one domain. All domains' own layers run on all
+Differences: logits, no softmax: with the loss ``two-class`` there are two, as in the paper; with any other a single
+one, the difference of the paper's two. tanh for images in [-1, 1]; theirs are in [0, 1] and end with a sigmoid. Other
+sizes: the generator halves the side minus 3, rounding up, until 4 or less are left. Without a label there is one
+domain. All domains' own layers run on all
 rows, and each row keeps what its domain made: the batch has one shape whatever the labels are.
 """
 
@@ -38,7 +42,10 @@ BIAS = 0.1
 
 
 class Domains:
-    """Which of the things given is the domain, the first single label, and which are the rest. Without one there is one domain."""
+    """Which of the things given is the domain, the first single label, and which are the rest.
+
+    Without one there is one domain.
+    """
 
     def __init__(self, given: Sequence[Space]) -> None:
         labels = [place for place, space in enumerate(given) if space.kind == "labels" and not space.shape]
@@ -84,9 +91,13 @@ class CoGANGenerator(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
-        width: Annotated[int, Field(ge=1, description="channels before the last layer; they double with every halving of the side")] = 128,
-    ) -> None:  # fmt: skip
+        self,
+        interface: Interface,
+        *,
+        width: Annotated[
+            int, Field(ge=1, description="channels before the last layer; they double with every halving of the side")
+        ] = 128,
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         if any(space.kind == "image" for space in interface.given):
@@ -104,10 +115,18 @@ class CoGANGenerator(nn.Module):
         rows, columns = (sides(length - 3, doublings) for length in side)
         w = width * 2**doublings
         size = interface.takes.size + vector_size(self.rest)
-        layers: list[nn.Module] = [nn.ConvTranspose2d(size, w, (rows[0], columns[0])), nn.BatchNorm2d(w, affine=False), nn.PReLU()]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(size, w, (rows[0], columns[0])),
+            nn.BatchNorm2d(w, affine=False),
+            nn.PReLU(),
+        ]
         for i in range(doublings):
             further = (rows[i + 1] - 2 * rows[i] + 1, columns[i + 1] - 2 * columns[i] + 1)  # 0 or 1
-            layers += [nn.ConvTranspose2d(w, w // 2, 3, 2, 1, further), nn.BatchNorm2d(w // 2, affine=False), nn.PReLU()]
+            layers += [
+                nn.ConvTranspose2d(w, w // 2, 3, 2, 1, further),
+                nn.BatchNorm2d(w // 2, affine=False),
+                nn.PReLU(),
+            ]
             w //= 2
         self.shared = nn.Sequential(*layers)
         self.own = nn.ModuleList(nn.ConvTranspose2d(w, channels, 6, 1, 1) for _ in range(self.domains.count))
@@ -121,18 +140,23 @@ class CoGANGenerator(nn.Module):
 
 
 class CoGANDiscriminator(nn.Module):
-    """(B, C, H, W), domain (B,) -> logits (B,), or (B, logits) if several are asked for. What else is given becomes planes."""
+    """(B, C, H, W), domain (B,) -> logits (B,), or (B, logits) if several are asked for.
+
+    What else is given becomes planes.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         widths: Annotated[
             tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
             Field(description="channels of the three convolutions"),
         ] = (20, 50, 500),
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         channels, *side = interface.takes.shape
         left = [((length - 4) // 2 - 4) // 2 for length in side]

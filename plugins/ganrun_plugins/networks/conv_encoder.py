@@ -1,12 +1,13 @@
 """A convolutional encoder: a square image goes down to a vector, the way of DCGAN's generator backwards.
 
-Papers: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), whose discriminator's
-layers these are; Donahue, Krähenbühl and Darrell, "Adversarial Feature Learning" (2017), which mirrors its generator like this. 4 x 4
-convolutions of stride 2 halve the side down to 4 pixels, LeakyReLU 0.2 after each, a normalisation in all but the first; a last
-convolution over the 4 x 4 pixels that are left gives the vector, without an activation.
+Papers: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), whose
+discriminator's layers these are; Donahue, Krähenbühl and Darrell, "Adversarial Feature Learning" (2017), which mirrors
+its generator like this. 4 x 4 convolutions of stride 2 halve the side down to 4 pixels, LeakyReLU 0.2 after each, a
+normalisation in all but the first; a last convolution over the 4 x 4 pixels that are left gives the vector, without an
+activation.
 
-``width`` is the number of channels of the layer next to the image, and doubles with every halving, as in ``dcgan``. The last layer has
-a bias, because encodings have a mean; others have one where nothing subtracts it.
+``width`` is the number of channels of the layer next to the image, and doubles with every halving, as in ``dcgan``. The
+last layer has a bias, because encodings have a mean; others have one where nothing subtracts it.
 """
 
 from __future__ import annotations
@@ -29,20 +30,28 @@ class ConvEncoder(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"latent"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 64,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "batch",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         self.given = interface.given
         self.shape = interface.makes.shape
         steps = halvings(interface.takes, "generator conv-encoder")
         bias = norm == "none"  # a normalisation would subtract it at once
-        planes = interface.takes.shape[0] + plane_count(interface.given, interface.takes.shape[1:], "generator conv-encoder")
+        planes = interface.takes.shape[0] + plane_count(
+            interface.given, interface.takes.shape[1:], "generator conv-encoder"
+        )
         layers: list[nn.Module] = [nn.Conv2d(planes, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         for _ in range(steps - 1):
-            layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias), *norm_layer(norm, 2 * width), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [
+                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias),
+                *norm_layer(norm, 2 * width),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
             width *= 2
         self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.makes.size, 4, 1, 0))
 

@@ -1,12 +1,13 @@
 """DCGAN's convolutional generator and discriminator, for square images of any power-of-two side from 8 up.
 
-Paper: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), section 3:
-strided convolutions instead of pooling, BatchNorm in both networks except at the image, ReLU in the generator with
+Paper: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), section
+3: strided convolutions instead of pooling, BatchNorm in both networks except at the image, ReLU in the generator with
 tanh at its end, LeakyReLU 0.2 in the discriminator, no hidden linear layers. No layer has a bias.
 
 ``width`` is the number of channels of the layer next to the image; it doubles with every halving of the side. Width 64
-at 64 pixels has 3,576,704 and 2,765,568 parameters for RGB, as pytorch/examples; the paper's own generator is twice as wide.
-Differences from well-known code: logits, no sigmoid. ``norm: none`` and ``instance`` are for what BatchNorm cannot serve.
+at 64 pixels has 3,576,704 and 2,765,568 parameters for RGB, as pytorch/examples; the paper's own generator is twice as
+wide. Differences from well-known code: logits, no sigmoid. ``norm: none`` and ``instance`` are for what BatchNorm
+cannot serve.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
-from ganrun_plugins.networks._labels import DiscriminatorLabelsField, GivenLabels, LabelsField, LabelSize, PlanesField, Projection
+from ganrun_plugins.networks._labels import (
+    DiscriminatorLabelsField,
+    GivenLabels,
+    LabelsField,
+    LabelSize,
+    PlanesField,
+    Projection,
+)
 
 Norm = Literal["batch", "instance", "none"]
 Width = Annotated[int, Field(ge=1, description="channels of the layer next to the image")]
@@ -47,32 +55,50 @@ def norm_layer(norm: Norm, width: int) -> list[nn.Module]:
 
 
 class DCGANGenerator(nn.Module):
-    """(B, latent) -> (B, C, S, S) in [-1, 1]. Given vectors and labels are joined to the latent. For ``labels`` see ``_labels.py``."""
+    """(B, latent) -> (B, C, S, S) in [-1, 1]. Given vectors and labels are joined to the latent.
+
+    For ``labels`` see ``_labels.py``.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 64,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the last")] = "batch",
         labels: LabelsField = "one-hot",
         label_size: LabelSize = 50,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         if any(space.kind == "image" for space in interface.given):
-            raise Refusal("generator dcgan grows an image from a vector and has no place for a given image", "a generator that takes images")
+            raise Refusal(
+                "generator dcgan grows an image from a vector and has no place for a given image",
+                "a generator that takes images",
+            )
         self.given = GivenLabels(interface.given, labels, label_size)
         doublings = halvings(interface.makes, "generator dcgan")
         bias = norm == "none"  # a normalisation would subtract it at once
         channels = width * 2 ** (doublings - 1)
         size = interface.takes.size + vector_size(self.given.spaces)
-        layers = [nn.ConvTranspose2d(size, channels, 4, 1, 0, bias=bias), *norm_layer(norm, channels), nn.ReLU(inplace=True)]
+        layers = [
+            nn.ConvTranspose2d(size, channels, 4, 1, 0, bias=bias),
+            *norm_layer(norm, channels),
+            nn.ReLU(inplace=True),
+        ]
         for _ in range(doublings - 1):
-            layers += [nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=bias), *norm_layer(norm, channels // 2), nn.ReLU(inplace=True)]
+            layers += [
+                nn.ConvTranspose2d(channels, channels // 2, 4, 2, 1, bias=bias),
+                *norm_layer(norm, channels // 2),
+                nn.ReLU(inplace=True),
+            ]
             channels //= 2
-        self.main = nn.Sequential(*layers, nn.ConvTranspose2d(channels, interface.makes.shape[0], 4, 2, 1, bias=False), nn.Tanh())
+        self.main = nn.Sequential(
+            *layers, nn.ConvTranspose2d(channels, interface.makes.shape[0], 4, 2, 1, bias=False), nn.Tanh()
+        )
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
         z = append_vectors(x, self.given(given), self.given.spaces)  # (B, Z)
@@ -87,26 +113,37 @@ class DCGANDiscriminator(nn.Module):
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 64,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "batch",
         labels: DiscriminatorLabelsField = "one-hot",
         label_size: LabelSize = 50,
         planes: PlanesField = "constant",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         side = interface.takes.shape[1:]
         self.given = GivenLabels(interface.given, labels, label_size, side if planes == "learned" else ())
         steps = halvings(interface.takes, "discriminator dcgan")
         bias = norm == "none"
         channels = interface.takes.shape[0] + plane_count(self.given.spaces, side, "discriminator dcgan")
-        layers: list[nn.Module] = [nn.Conv2d(interface.pack * channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
+        layers: list[nn.Module] = [
+            nn.Conv2d(interface.pack * channels, width, 4, 2, 1, bias=False),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
         for _ in range(steps - 1):
-            layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias), *norm_layer(norm, 2 * width), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [
+                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias),
+                *norm_layer(norm, 2 * width),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
             width *= 2
         self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.logits, 4, 1, 0, bias=False))
         self.heads = nn.ModuleDict({name: nn.Conv2d(width, size, 4, 1, 0) for name, size in interface.heads.items()})
-        self.projection = Projection(interface.given, width, interface.logits, interface.pack) if labels == "projection" else None
+        self.projection = (
+            Projection(interface.given, width, interface.logits, interface.pack) if labels == "projection" else None
+        )
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
         h = append_planes(x, self.given(given), self.given.spaces)  # (B, pack * (C + planes), S, S)

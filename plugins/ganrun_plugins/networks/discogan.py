@@ -1,9 +1,10 @@
 """DiscoGAN's generator: an encoder and a decoder of 4x4 convolutions that turn an image into one of another domain.
 
-Paper: Kim, Cha, Kim, Lee and Kim, "Learning to Discover Cross-Domain Relations with Generative Adversarial Networks" (2017),
-section 3.4, with the layers of the authors' code: convolutions of stride 2 down to 4 x 4 pixels, LeakyReLU 0.2 and, from the second
-on, BatchNorm; the same way back with ReLU and BatchNorm. No layer has a bias. ``bottleneck: 100`` puts a vector of 100 numbers
-in the middle (the code's extra layers). At 64 pixels, RGB and width 64 it has 5,513,856 parameters, with the vector 7,153,480.
+Paper: Kim, Cha, Kim, Lee and Kim, "Learning to Discover Cross-Domain Relations with Generative Adversarial Networks"
+(2017), section 3.4, with the layers of the authors' code: convolutions of stride 2 down to 4 x 4 pixels, LeakyReLU 0.2
+and, from the second on, BatchNorm; the same way back with ReLU and BatchNorm. No layer has a bias. ``bottleneck: 100``
+puts a vector of 100 numbers in the middle (the code's extra layers). At 64 pixels, RGB and width 64 it has 5,513,856
+parameters, with the vector 7,153,480.
 
 The code ends in a sigmoid s(x), for images in [0, 1]. Here images are in [-1, 1], where the same picture is
 2 s(x) - 1 = tanh(x / 2). Its discriminator is DCGAN's, ``dcgan``.
@@ -30,11 +31,17 @@ class DiscoGANGenerator(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
-        width: Annotated[int, Field(ge=1, description="channels of the layers next to the images; they double with every halving")] = 64,
-        bottleneck: Annotated[int | None, Field(ge=1, description="numbers of a vector in the middle, such as 100; null: 4 x 4 pixels")] = None,
+        self,
+        interface: Interface,
+        *,
+        width: Annotated[
+            int, Field(ge=1, description="channels of the layers next to the images; they double with every halving")
+        ] = 64,
+        bottleneck: Annotated[
+            int | None, Field(ge=1, description="numbers of a vector in the middle, such as 100; null: 4 x 4 pixels")
+        ] = None,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "batch",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
@@ -44,18 +51,36 @@ class DiscoGANGenerator(nn.Module):
             )
         steps = halvings(interface.takes, "generator discogan")
         self.given = interface.given
-        planes = interface.takes.shape[0] + plane_count(interface.given, interface.takes.shape[1:], "generator discogan")
+        planes = interface.takes.shape[0] + plane_count(
+            interface.given, interface.takes.shape[1:], "generator discogan"
+        )
         bias = norm == "none"  # a normalisation would subtract it at once
         layers: list[nn.Module] = [nn.Conv2d(planes, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
         for _ in range(steps - 1):  # (B, W, S, S) -> (B, 2 W, S / 2, S / 2)
-            layers += [nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias), *norm_layer(norm, 2 * width), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [
+                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias),
+                *norm_layer(norm, 2 * width),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
             width *= 2
         if bottleneck is not None:
             single = norm if norm == "batch" else "none"  # instance normalisation of one pixel is 0
-            layers += [nn.Conv2d(width, bottleneck, 4, 1, 0, bias=bias), *norm_layer(single, bottleneck), nn.LeakyReLU(0.2, inplace=True)]
-            layers += [nn.ConvTranspose2d(bottleneck, width, 4, 1, 0, bias=bias), *norm_layer(norm, width), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(width, bottleneck, 4, 1, 0, bias=bias),
+                *norm_layer(single, bottleneck),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            layers += [
+                nn.ConvTranspose2d(bottleneck, width, 4, 1, 0, bias=bias),
+                *norm_layer(norm, width),
+                nn.ReLU(inplace=True),
+            ]
         for _ in range(steps - 1):  # and back
-            layers += [nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=bias), *norm_layer(norm, width // 2), nn.ReLU(inplace=True)]
+            layers += [
+                nn.ConvTranspose2d(width, width // 2, 4, 2, 1, bias=bias),
+                *norm_layer(norm, width // 2),
+                nn.ReLU(inplace=True),
+            ]
             width //= 2
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(width, interface.makes.shape[0], 4, 2, 1, bias=False))
 

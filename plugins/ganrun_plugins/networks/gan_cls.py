@@ -1,18 +1,21 @@
 """GAN-CLS's networks: DCGAN with a residual block at its narrow end, and a text that is compressed before it is joined.
 
-Paper: Reed et al., "Generative Adversarial Text to Image Synthesis" (2016), section 4.1 and figure 2; the layers are those of the
-authors' code, which has residual blocks that the paper does not mention.
+Paper: Reed et al., "Generative Adversarial Text to Image Synthesis" (2016), section 4.1 and figure 2; the layers are
+those of the authors' code, which has residual blocks that the paper does not mention.
 
-Generator: whatever vectors are given, such as the embedding of a text, go through a linear layer to ``projection`` numbers and LeakyReLU
-0.2, and are joined to the latent; transposed convolutions with BatchNorm double the side from 4 on. Behind the first two stands a
-residual block (1x1 to a quarter of the channels, 3x3, 3x3 back, each with BatchNorm) and ReLU after the sum, with no ReLU before it;
-tanh at the end. Discriminator: convolutions halve the side down to 4, BatchNorm on all but the first, LeakyReLU 0.2 on all but the
-last two; a residual block and LeakyReLU; there the text (linear, BatchNorm, LeakyReLU) is joined at every place; 1x1 convolution,
-BatchNorm, LeakyReLU; 4x4 convolution. ``width`` is the number of channels next to the image, which doubles with every halving.
+Generator: whatever vectors are given, such as the embedding of a text, go through a linear layer to ``projection``
+numbers and LeakyReLU 0.2, and are joined to the latent; transposed convolutions with BatchNorm double the side from 4
+on. Behind the first two stands a residual block (1x1 to a quarter of the channels, 3x3, 3x3 back, each with BatchNorm)
+and ReLU after the sum, with no ReLU before it; tanh at the end. Discriminator: convolutions halve the side down to 4,
+BatchNorm on all but the first, LeakyReLU 0.2 on all but the last two; a residual block and LeakyReLU; there the text
+(linear, BatchNorm, LeakyReLU) is joined at every place; 1x1 convolution, BatchNorm, LeakyReLU; 4x4 convolution.
+``width`` is the number of channels next to the image, which doubles with every halving.
 
-At 64 pixels, RGB, a text of 1024 numbers and a latent of 100: 18,909,699 parameters (width 128) and 4,032,321 (width 64). Sides are powers of two from 8 up.
-Differences: logits, no sigmoid. The authors set the biases of convolutions to 0 before every evaluation, here they are trained. The
-discriminator's ``norm: none`` and ``instance`` are for what BatchNorm cannot serve, such as gradient penalties.
+At 64 pixels, RGB, a text of 1024 numbers and a latent of 100: 18,909,699 parameters (width 128) and 4,032,321 (width
+64). Sides are powers of two from 8 up.
+Differences: logits, no sigmoid. The authors set the biases of convolutions to 0 before every evaluation, here they are
+trained. The discriminator's ``norm: none`` and ``instance`` are for what BatchNorm cannot serve, such as gradient
+penalties.
 """
 
 from __future__ import annotations
@@ -37,10 +40,15 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, inner: int, activation: nn.Module, norm: Norm = "batch") -> None:
         super().__init__()
         self.block = nn.Sequential(
-            nn.Conv2d(width, inner, 1), *norm_layer(norm, inner), activation,
-            nn.Conv2d(inner, inner, 3, 1, 1), *norm_layer(norm, inner), activation,
-            nn.Conv2d(inner, width, 3, 1, 1), *norm_layer(norm, width),
-        )  # fmt: skip
+            nn.Conv2d(width, inner, 1),
+            *norm_layer(norm, inner),
+            activation,
+            nn.Conv2d(inner, inner, 3, 1, 1),
+            *norm_layer(norm, inner),
+            activation,
+            nn.Conv2d(inner, width, 3, 1, 1),
+            *norm_layer(norm, width),
+        )
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +59,10 @@ class ResidualBlock(nn.Module):
 def given_size(interface: Interface, network: str) -> int:
     """How many numbers are given besides the input, 0 for none. Refuses images."""
     if any(space.kind == "image" for space in interface.given):
-        raise Refusal(f"{network} compresses what it is given to a vector, and has no place for a given image", "a network such as patchgan")
+        raise Refusal(
+            f"{network} compresses what it is given to a vector, and has no place for a given image",
+            "a network such as patchgan",
+        )
     return vector_size(interface.given)
 
 
@@ -67,10 +78,12 @@ class TextGenerator(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Annotated[int, Field(ge=1, description="channels of the layer next to the image")] = 128,
         projection: Projection = 128,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         self.interface = interface
@@ -81,30 +94,44 @@ class TextGenerator(nn.Module):
         channels = width * 2 ** (doublings - 1)
         layers: list[nn.Module] = []
         for stage in range(doublings):  # (B, Z, 1, 1) -> (B, channels, 4, 4) -> (B, channels / 2, 8, 8) -> ...
-            first = nn.ConvTranspose2d(size, channels, 4, 1, 0) if stage == 0 else nn.ConvTranspose2d(size, channels, 4, 2, 1)
+            first = (
+                nn.ConvTranspose2d(size, channels, 4, 1, 0)
+                if stage == 0
+                else nn.ConvTranspose2d(size, channels, 4, 2, 1)
+            )
             end = ResidualBlock(channels, max(1, channels // 4), nn.ReLU()) if stage < 2 else nn.ReLU()
             layers += [first, nn.BatchNorm2d(channels), end]
             size, channels = channels, channels // 2
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(size, interface.makes.shape[0], 4, 2, 1), nn.Tanh())
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        z = x if self.text is None else torch.cat([x, self.text(joined(given, self.interface, x))], 1)  # (B, latent + projection)
+        z = (
+            x if self.text is None else torch.cat([x, self.text(joined(given, self.interface, x))], 1)
+        )  # (B, latent + projection)
         image: Tensor = self.main(z[:, :, None, None])
         return image
 
 
 class TextDiscriminator(nn.Module):
-    """(B, C, S, S), given vectors and labels -> logits (B,), or (B, logits) if several are asked for. Its features follow each LeakyReLU."""
+    """(B, C, S, S), given vectors and labels -> logits (B,), or (B, logits) if several are asked for.
+
+    Its features follow each LeakyReLU.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Annotated[int, Field(ge=1, description="channels of the layer next to the image")] = 64,
         projection: Projection = 128,
-        norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last; the text's is by batch or none")] = "batch",
-    ) -> None:  # fmt: skip
+        norm: Annotated[
+            Norm,
+            Field(description="normalisation of all layers but the first and the last; the text's is by batch or none"),
+        ] = "batch",
+    ) -> None:
         super().__init__()
         self.interface = interface
         given = given_size(interface, "discriminator gan-cls")
@@ -118,7 +145,9 @@ class TextDiscriminator(nn.Module):
             before, after = after, 2 * after
         self.image = nn.Sequential(*layers, ResidualBlock(before, max(1, before // 4), nn.LeakyReLU(0.2), norm))
         of_text = [nn.BatchNorm1d(projection)] if norm == "batch" else []
-        self.text = nn.Sequential(nn.Linear(interface.pack * given, projection), *of_text, nn.LeakyReLU(0.2)) if given else None
+        self.text = (
+            nn.Sequential(nn.Linear(interface.pack * given, projection), *of_text, nn.LeakyReLU(0.2)) if given else None
+        )
         both = before + (projection if given else 0)
         self.joint = nn.Sequential(nn.Conv2d(both, before, 1), *norm_layer(norm, before), nn.LeakyReLU(0.2))
         self.output = nn.Conv2d(before, interface.logits, 4)

@@ -1,23 +1,28 @@
 """Perceptrons of the first GANs: a discriminator of maxout units against a generator of rectified linear units.
 
-A maxout unit (Goodfellow, Warde-Farley et al., "Maxout Networks", 2013) is the largest of k linear functions of its input,
+A maxout unit (Goodfellow, Warde-Farley et al., "Maxout Networks", 2013) is the largest of k linear functions of its
+input,
 
     h_i = max_j (w_ij . x + b_ij),    j = 1..k
 
 so it learns its own convex activation. These discriminators are made of it:
 
 - Goodfellow et al., "Generative Adversarial Nets" (2014), on MNIST: two layers of 240 units of 5 pieces. The defaults.
-- Mirza and Osindero, "Conditional Generative Adversarial Nets" (2014): 240 units of 5 pieces for the image and 50 of 5 for the label,
+- Mirza and Osindero, "Conditional Generative Adversarial Nets" (2014): 240 units of 5 pieces for the image and 50 of 5
+for the label,
   joined by 240 units of 4: ``{widths: [240], given_width: 50, joint: [240], joint_pieces: 4}``.
-- Lin et al., "PacGAN" (2018), on the ring and the grid: three layers of 200 units of 5 pieces: ``{widths: [200, 200, 200]}``.
+- Lin et al., "PacGAN" (2018), on the ring and the grid: three layers of 200 units of 5 pieces: ``{widths: [200, 200,
+200]}``.
 
-The generators beside them: two layers of 1200 rectified units (the defaults); Mirza's 200 for the latent and 1000 for the label,
-joined by 1200: ``{widths: [200], given_width: 1000, joint: [1200]}``; PacGAN's four layers of 400 with BatchNorm behind each:
-``{widths: [400, 400, 400, 400], norm: batch}``.
+The generators beside them: two layers of 1200 rectified units (the defaults); Mirza's 200 for the latent and 1000 for
+the label,
+joined by 1200: ``{widths: [200], given_width: 1000, joint: [1200]}``; PacGAN's four layers of 400 with BatchNorm behind
+each: ``{widths: [400, 400, 400, 400], norm: batch}``.
 
-Whatever is given (labels one-hot) is joined to the input if ``given_width`` is 0. Differences from the papers: images end in tanh, for
-data in [-1, 1], not in a sigmoid; the discriminator returns logits. Goodfellow's and Mirza's discriminators are trained with
-dropout 0.5, PacGAN's without: ``dropout`` is 0 unless set. Weights start as torch's layers do.
+Whatever is given (labels one-hot) is joined to the input if ``given_width`` is 0. Differences from the papers: images
+end in tanh, for data in [-1, 1], not in a sigmoid; the discriminator returns logits. Goodfellow's and Mirza's
+discriminators are trained with dropout 0.5, PacGAN's without: ``dropout`` is 0 unless set. Weights start as torch's
+layers do.
 """
 
 from __future__ import annotations
@@ -34,9 +39,13 @@ from ganrun_plugins.networks._given import append_vectors, vector_size
 
 Norm = Literal["batch", "none"]
 Width = Annotated[int, Field(ge=1)]
-Widths = Annotated[tuple[Width, ...], Field(description="units of the layers of the input, from the input on; may be empty")]
+Widths = Annotated[
+    tuple[Width, ...], Field(description="units of the layers of the input, from the input on; may be empty")
+]
 Joint = Annotated[tuple[Width, ...], Field(description="units of the layers after what is given has joined")]
-GivenWidth = Annotated[int, Field(ge=0, description="units of a layer of its own for what is given; 0: it joins the input as it is")]
+GivenWidth = Annotated[
+    int, Field(ge=0, description="units of a layer of its own for what is given; 0: it joins the input as it is")
+]
 
 
 class Maxout(nn.Module):
@@ -55,13 +64,21 @@ class Maxout(nn.Module):
 class Hidden(nn.Module):
     """Layers of the input, perhaps one of what is given beside them, then layers of both together.
 
-    ``layer(size, units, joint)`` makes one, ``spaces`` and ``pack`` say what is given. ``width`` is the size of the last activation.
+    ``layer(size, units, joint)`` makes one, ``spaces`` and ``pack`` say what is given. ``width`` is the size of the
+    last activation.
     """
 
     def __init__(
-        self, size: int, spaces: Sequence[Space], layer: Callable[[int, int, bool], nn.Module], *,
-        widths: Sequence[int], given_width: int, joint: Sequence[int], pack: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        size: int,
+        spaces: Sequence[Space],
+        layer: Callable[[int, int, bool], nn.Module],
+        *,
+        widths: Sequence[int],
+        given_width: int,
+        joint: Sequence[int],
+        pack: int = 1,
+    ) -> None:
         super().__init__()
         self.spaces = tuple(spaces)
         given = pack * vector_size(spaces)
@@ -95,20 +112,29 @@ class Hidden(nn.Module):
 
 
 class MaxoutDiscriminator(nn.Module):
-    """(B, *takes.shape) -> logits (B,), or (B, logits) if several are asked for. Its features are the layers' activations."""
+    """(B, *takes.shape) -> logits (B,), or (B, logits) if several are asked for.
+
+    Its features are the layers' activations.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"image", "points", "latent"})
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         widths: Widths = (240, 240),
         pieces: Annotated[int, Field(ge=1, description="linear functions of each unit")] = 5,
         given_width: GivenWidth = 0,
         joint: Joint = (),
-        joint_pieces: Annotated[int | None, Field(ge=1, description="linear functions of each unit after joining; null: as before")] = None,
-        dropout: Annotated[float, Field(ge=0, lt=1, description="share of each layer's units left out in training")] = 0.0,
-    ) -> None:  # fmt: skip
+        joint_pieces: Annotated[
+            int | None, Field(ge=1, description="linear functions of each unit after joining; null: as before")
+        ] = None,
+        dropout: Annotated[
+            float, Field(ge=0, lt=1, description="share of each layer's units left out in training")
+        ] = 0.0,
+    ) -> None:
         super().__init__()
         pieces_joint = joint_pieces or pieces
 
@@ -117,7 +143,13 @@ class MaxoutDiscriminator(nn.Module):
             return nn.Sequential(maxout, nn.Dropout(dropout)) if dropout else maxout
 
         self.hidden = Hidden(
-            interface.takes.size, interface.given, layer, widths=widths, given_width=given_width, joint=joint, pack=interface.pack
+            interface.takes.size,
+            interface.given,
+            layer,
+            widths=widths,
+            given_width=given_width,
+            joint=joint,
+            pack=interface.pack,
         )
         self.output = nn.Linear(self.hidden.width, interface.logits)
         self.heads = nn.ModuleDict({name: nn.Linear(self.hidden.width, head) for name, head in interface.heads.items()})
@@ -136,12 +168,14 @@ class RectifierGenerator(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"image", "points", "latent"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         widths: Widths = (1200, 1200),
         given_width: GivenWidth = 0,
         joint: Joint = (),
         norm: Annotated[Norm, Field(description="normalisation of every hidden layer")] = "none",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         self.shape = interface.makes.shape
@@ -150,7 +184,9 @@ class RectifierGenerator(nn.Module):
             linear = nn.Linear(size, units, bias=norm == "none")  # a normalisation would subtract a bias at once
             return nn.Sequential(linear, *([nn.BatchNorm1d(units)] if norm == "batch" else []), nn.ReLU())
 
-        self.hidden = Hidden(interface.takes.size, interface.given, layer, widths=widths, given_width=given_width, joint=joint)
+        self.hidden = Hidden(
+            interface.takes.size, interface.given, layer, widths=widths, given_width=given_width, joint=joint
+        )
         self.output = nn.Sequential(nn.Linear(self.hidden.width, interface.makes.size))
         if interface.makes.kind == "image":
             self.output.append(nn.Tanh())

@@ -1,11 +1,13 @@
 """The convolutional vanilla GAN of lectures: convolutions and max-pooling against repeated pixels and convolutions.
 
-A teaching network without a paper of its own, the textbook classifier of LeCun et al., "Gradient-Based Learning Applied to Document
-Recognition" (1998), turned into a discriminator: 5 x 5 convolution, max over 2 x 2 pixels, twice; a dense layer; one logit. The
+A teaching network without a paper of its own, the textbook classifier of LeCun et al., "Gradient-Based Learning Applied
+to Document Recognition" (1998), turned into a discriminator: 5 x 5 convolution, max over 2 x 2 pixels, twice; a dense
+layer; one logit. The
 generator is its reverse: two dense layers, then twice pixels are repeated and convolved, tanh. It came before DCGAN's
 rules and breaks them (pooling instead of strides, dense layers, little BatchNorm), which is what it is shown for.
 
-An image may have any size from 4 pixels a side up; halves are rounded down on the way down and met exactly on the way up. Differences from the
+An image may have any size from 4 pixels a side up; halves are rounded down on the way down and met exactly on the way
+up. Differences from the
 scripts that teach it: logits instead of a sigmoid, and LeakyReLU 0.2 by default where they have tanh throughout.
 """
 
@@ -22,8 +24,14 @@ from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Sp
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 
 Activation = Literal["leaky-relu", "relu", "tanh"]
-ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"leaky-relu": lambda: nn.LeakyReLU(0.2), "relu": nn.ReLU, "tanh": nn.Tanh}
-Width = Annotated[int, Field(ge=1, description="channels of the convolution next to the image; the other one has twice as many")]
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "leaky-relu": lambda: nn.LeakyReLU(0.2),
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+}
+Width = Annotated[
+    int, Field(ge=1, description="channels of the convolution next to the image; the other one has twice as many")
+]
 Dense = Annotated[int, Field(ge=1, description="numbers of the dense layer")]
 ActivationField = Annotated[Activation, Field(description="after each hidden layer")]
 
@@ -32,7 +40,10 @@ def quarter(image: Space, network: str) -> tuple[int, int]:
     """Height and width after two halvings."""
     height, width = image.shape[1:]
     if min(height, width) < 4:
-        raise Refusal(f"{network} halves an image twice, and of {height} x {width} pixels nothing is left", "images of at least 4 pixels a side")
+        raise Refusal(
+            f"{network} halves an image twice, and of {height} x {width} pixels nothing is left",
+            "images of at least 4 pixels a side",
+        )
     return height // 4, width // 4
 
 
@@ -43,16 +54,23 @@ class MaxPoolGenerator(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 64,
         dense: Dense = 1024,
         activation: ActivationField = "leaky-relu",
-        norm: Annotated[Literal["batch", "none"], Field(description="normalisation of the second dense layer")] = "batch",
-    ) -> None:  # fmt: skip
+        norm: Annotated[
+            Literal["batch", "none"], Field(description="normalisation of the second dense layer")
+        ] = "batch",
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         if any(space.kind == "image" for space in interface.given):
-            raise Refusal("generator maxpool grows an image from a vector and has no place for a given image", "a generator that takes images")
+            raise Refusal(
+                "generator maxpool grows an image from a vector and has no place for a given image",
+                "a generator that takes images",
+            )
         self.given = interface.given
         channels, height, breadth = interface.makes.shape
         self.sides = [quarter(interface.makes, "generator maxpool"), (height // 2, breadth // 2), (height, breadth)]
@@ -64,7 +82,9 @@ class MaxPoolGenerator(nn.Module):
         self.output = nn.Sequential(nn.Conv2d(width, channels, 5, 1, 2), nn.Tanh())
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        h = self.dense(append_vectors(x, given, self.given)).unflatten(1, (-1, *self.sides[0]))  # (B, Z) -> (B, 2 W, H/4, W/4)
+        h = self.dense(append_vectors(x, given, self.given)).unflatten(
+            1, (-1, *self.sides[0])
+        )  # (B, Z) -> (B, 2 W, H/4, W/4)
         h = self.first(F.interpolate(h, self.sides[1]))  # (B, W, H/2, W/2)
         image: Tensor = self.output(F.interpolate(h, self.sides[2]))  # (B, C, H, W)
         return image
@@ -77,20 +97,26 @@ class MaxPoolDiscriminator(nn.Module):
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 64,
         dense: Dense = 1024,
         activation: ActivationField = "leaky-relu",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.given, act = interface.given, ACTIVATIONS[activation]
         height, breadth = quarter(interface.takes, "discriminator maxpool")
-        planes = interface.takes.shape[0] + plane_count(interface.given, interface.takes.shape[1:], "discriminator maxpool")
-        self.main = nn.ModuleList([
-            nn.Sequential(nn.Conv2d(interface.pack * planes, width, 5, 1, 2), act(), nn.MaxPool2d(2)),
-            nn.Sequential(nn.Conv2d(width, 2 * width, 5, 1, 2), act(), nn.MaxPool2d(2)),
-            nn.Sequential(nn.Flatten(), nn.Linear(2 * width * height * breadth, dense), act()),
-        ])  # fmt: skip
+        planes = interface.takes.shape[0] + plane_count(
+            interface.given, interface.takes.shape[1:], "discriminator maxpool"
+        )
+        self.main = nn.ModuleList(
+            [
+                nn.Sequential(nn.Conv2d(interface.pack * planes, width, 5, 1, 2), act(), nn.MaxPool2d(2)),
+                nn.Sequential(nn.Conv2d(width, 2 * width, 5, 1, 2), act(), nn.MaxPool2d(2)),
+                nn.Sequential(nn.Flatten(), nn.Linear(2 * width * height * breadth, dense), act()),
+            ]
+        )
         self.output = nn.Linear(dense, interface.logits)
         self.heads = nn.ModuleDict({name: nn.Linear(dense, size) for name, size in interface.heads.items()})
 

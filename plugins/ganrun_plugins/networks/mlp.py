@@ -52,19 +52,24 @@ def hidden_layers(size: int, widths: tuple[int, ...], norm: Norm, activation: Ac
 
 
 class MLPGenerator(nn.Module):
-    """(B, *takes.shape) -> (B, *makes.shape); whatever is given is joined to the input. For ``labels`` see ``_labels.py``."""
+    """(B, *takes.shape) -> (B, *makes.shape); whatever is given is joined to the input.
+
+    For ``labels`` see ``_labels.py``.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent", "points", "image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image", "points", "latent"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         widths: Widths = (128, 256, 512, 1024),
         norm: Annotated[Norm, Field(description="normalisation of every hidden layer but the first")] = "batch",
         activation: Annotated[Activation, Field(description="after each hidden layer")] = "leaky-relu",
         labels: LabelsField = "one-hot",
         label_size: LabelSize = 50,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         self.given = GivenLabels(interface.given, labels, label_size)
@@ -84,19 +89,24 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """(B, *takes.shape) -> logits (B,), or (B, logits) if several are asked for. Its features are the hidden activations."""
+    """(B, *takes.shape) -> logits (B,), or (B, logits) if several are asked for.
+
+    Its features are the hidden activations.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"image", "points", "latent"})
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         widths: Widths = (512, 256),
         norm: Annotated[Norm, Field(description="normalisation of every hidden layer but the first")] = "none",
         activation: Annotated[Activation, Field(description="after each hidden layer")] = "leaky-relu",
         labels: DiscriminatorLabelsField = "one-hot",
         label_size: LabelSize = 50,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.given = GivenLabels(interface.given, labels, label_size)
         size = interface.pack * (interface.takes.size + vector_size(self.given.spaces))
@@ -104,7 +114,9 @@ class MLPDiscriminator(nn.Module):
         size = widths[-1] if widths else size
         self.output = nn.Linear(size, interface.logits)
         self.heads = nn.ModuleDict({name: nn.Linear(size, head) for name, head in interface.heads.items()})
-        self.projection = Projection(interface.given, size, interface.logits, interface.pack) if labels == "projection" else None
+        self.projection = (
+            Projection(interface.given, size, interface.logits, interface.pack) if labels == "projection" else None
+        )
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
         h = append_vectors(x, self.given(given), self.given.spaces)  # (B, pack * (takes.size + given))

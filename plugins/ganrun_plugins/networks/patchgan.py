@@ -4,7 +4,8 @@ Paper: Isola et al., "Image-to-Image Translation with Conditional Adversarial Ne
 appendix 6.1.2. With 3 layers each logit sees 70 x 70 pixels; a 256 x 256 image has 30 x 30 of them, 2,764,737
 parameters for RGB. Modules stand in the order of the authors' PyTorch code (``model.0``, 2, 5, 8, 11).
 
-As there, convolutions have a bias under instance normalisation, although it cancels, and none under batch normalisation.
+As there, convolutions have a bias under instance normalisation, although it cancels, and none under batch
+normalisation.
 """
 
 from __future__ import annotations
@@ -24,17 +25,26 @@ NORMS = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d, "none": nn.Iden
 
 
 class PatchGAN(nn.Module):
-    """(B, C, H, W) -> logits (B, 1, h, w), one a patch. Its features follow each LeakyReLU; heads are means over patches."""
+    """(B, C, H, W) -> logits (B, 1, h, w), one a patch.
+
+    Its features follow each LeakyReLU; heads are means over patches.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
-        layers: Annotated[int, Field(ge=1, description="layers of stride 2: 1, 2, 3, 4 give patches of 16, 34, 70, 142 pixels")] = 3,
-        width: Annotated[int, Field(ge=1, description="channels of the first layer; they double up to 8 times this")] = 64,
+        self,
+        interface: Interface,
+        *,
+        layers: Annotated[
+            int, Field(ge=1, description="layers of stride 2: 1, 2, 3, 4 give patches of 16, 34, 70, 142 pixels")
+        ] = 3,
+        width: Annotated[
+            int, Field(ge=1, description="channels of the first layer; they double up to 8 times this")
+        ] = 64,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "instance",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         channels, *side = interface.takes.shape
         if min(side) < 3 * 2**layers:
@@ -58,7 +68,9 @@ class PatchGAN(nn.Module):
         images = [value.to(x.dtype) for value, space in zip(given, self.given) if space.kind == "image"]
         others = [(value, space) for value, space in zip(given, self.given) if space.kind != "image"]
         h = append_planes(x, [value for value, _ in others], [space for _, space in others])
-        h = torch.cat([*images, h], 1) if images else h  # (B, pack * (C + planes), H, W): pix2pix has its condition first
+        h = (
+            torch.cat([*images, h], 1) if images else h
+        )  # (B, pack * (C + planes), H, W): pix2pix has its condition first
         features = []
         for layer in self.model[:-1]:
             h = layer(h)

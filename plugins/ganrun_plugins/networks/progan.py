@@ -1,22 +1,31 @@
 """Networks that grow: from 4 x 4 pixels up, a level with twice the side at a time, each new one faded in.
 
-Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018), sections 2 to 4, table 2.
+Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018), sections 2 to
+4, table 2.
 
-- Level k has the side 4 * 2^k, and min(base / side, widest) channels. Both networks hold their growth as a buffer ``grown``, a number
-  of levels: at 1.4 level 1 is shown, and level 2 is mixed in by 0.4. A variant sets it with ``grow``; a new network is fully grown.
-- Generator: level k + 1 repeats every pixel of level k in both directions, then two 3 x 3 convolutions. Each level has a 1 x 1
-  convolution to the image; while one fades in, the image is (1 - a) repeated(image of level k) + a (image of level k + 1).
+- Level k has the side 4 * 2^k, and min(base / side, widest) channels. Both networks hold their growth as a buffer
+``grown``, a number
+  of levels: at 1.4 level 1 is shown, and level 2 is mixed in by 0.4. A variant sets it with ``grow``; a new network is
+  fully grown.
+- Generator: level k + 1 repeats every pixel of level k in both directions, then two 3 x 3 convolutions. Each level has
+a 1 x 1
+  convolution to the image; while one fades in, the image is (1 - a) repeated(image of level k) + a (image of level k +
+  1).
 - Discriminator: the same backwards, with the mean of 2 x 2 pixels, mixed behind the first layers of two levels.
-- Equalised learning rate: weights start as N(0, 1) and are multiplied by gain / sqrt(fan-in) in every forward, so that an optimiser
-  with steps of one size moves all layers equally fast. gain: sqrt(2); 1 for images out and the last layer; sqrt(2) / 4 for the first.
-- Pixel norm: latents, and the generator's activations behind each layer, x / sqrt(mean over channels of x^2 + 1e-8). LeakyReLU 0.2.
-- Minibatch standard deviation (one map, groups of 4; see the trick of that name) before the discriminator's last convolution.
+- Equalised learning rate: weights start as N(0, 1) and are multiplied by gain / sqrt(fan-in) in every forward, so that
+an optimiser
+  with steps of one size moves all layers equally fast. gain: sqrt(2); 1 for images out and the last layer; sqrt(2) / 4
+  for the first.
+- Pixel norm: latents, and the generator's activations behind each layer, x / sqrt(mean over channels of x^2 + 1e-8).
+LeakyReLU 0.2. - Minibatch standard deviation (one map, groups of 4; see the trick of that name) before the
+discriminator's last convolution.
 
-Both work at full size at their borders: a lower level's image is repeated to the full side, and the discriminator takes means of
-its input down to its level, as in the authors' code. So whatever acts on images acts on full ones, and a slope with respect to
-an image has the norm it has there, at every level.
+Both work at full size at their borders: a lower level's image is repeated to the full side, and the discriminator takes
+means of its input down to its level, as in the authors' code. So whatever acts on images acts on full ones, and a slope
+with respect to an image has the norm it has there, at every level.
 
-Images out are linear, without tanh. Outside training they are cut off at [-1, 1], as the authors' code does where it saves pictures.
+Images out are linear, without tanh. Outside training they are cut off at [-1, 1], as the authors' code does where it
+saves pictures.
 """
 
 from __future__ import annotations
@@ -95,9 +104,9 @@ class PixelNorm(nn.Module):
 class Growing(nn.Module):
     """A network of levels 0 to ``top``, with its growth as the buffer ``grown``.
 
-    Which layers run is decided by plain numbers beside the buffer, so that no forward waits for the device: ``level``, the level that is
-    shown, wholly or in part, and ``fading``, whether the next one is being mixed in. Neither changes within a fade, so that a compiled
-    network is compiled once for each.
+    Which layers run is decided by plain numbers beside the buffer, so that no forward waits for the device: ``level``,
+    the level that is shown, wholly or in part, and ``fading``, whether the next one is being mixed in. Neither changes
+    within a fade, so that a compiled network is compiled once for each.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"growing"})
@@ -164,14 +173,23 @@ class ProGANGenerator(Growing):
         size = interface.takes.size + vector_size(interface.given)
         self.latent_norm = PixelNorm()
         self.start = nn.Sequential(
-            EqualisedConvTranspose2d(size, channels[0], 4, gain=GAIN / 4), nn.LeakyReLU(0.2), PixelNorm(), *layer(channels[0], channels[0])
+            EqualisedConvTranspose2d(size, channels[0], 4, gain=GAIN / 4),
+            nn.LeakyReLU(0.2),
+            PixelNorm(),
+            *layer(channels[0], channels[0]),
         )
-        self.blocks = nn.ModuleDict({
-            self.side(k): nn.Sequential(nn.Upsample(scale_factor=2), *layer(channels[k - 1], channels[k]), *layer(channels[k], channels[k]))
-            for k in range(1, self.top + 1)
-        })  # fmt: skip
+        self.blocks = nn.ModuleDict(
+            {
+                self.side(k): nn.Sequential(
+                    nn.Upsample(scale_factor=2), *layer(channels[k - 1], channels[k]), *layer(channels[k], channels[k])
+                )
+                for k in range(1, self.top + 1)
+            }
+        )
         colours = interface.makes.shape[0]
-        self.rgb = nn.ModuleDict({self.side(k): EqualisedConv2d(width, colours, 1, gain=1.0) for k, width in enumerate(channels)})
+        self.rgb = nn.ModuleDict(
+            {self.side(k): EqualisedConv2d(width, colours, 1, gain=1.0) for k, width in enumerate(channels)}
+        )
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
         z = self.latent_norm(append_vectors(x, given, self.given))  # (B, Z)
@@ -190,34 +208,53 @@ class ProGANGenerator(Growing):
 
 
 class ProGANDiscriminator(Growing):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Its features follow each level and layer."""
+    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for.
+
+    Its features follow each level and layer.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     provides: ClassVar[frozenset[str]] = frozenset({"growing", "features"})
 
     def __init__(
-        self, interface: Interface, *, base: Base = 16384, widest: Widest = 512,
+        self,
+        interface: Interface,
+        *,
+        base: Base = 16384,
+        widest: Widest = 512,
         group: Annotated[int, Field(ge=2, description="samples whose standard deviation is taken together")] = 4,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(halvings(interface.takes, "discriminator progan"))
         self.given = interface.given
-        planes = interface.takes.shape[0] + plane_count(interface.given, interface.takes.shape[1:], "discriminator progan")
+        planes = interface.takes.shape[0] + plane_count(
+            interface.given, interface.takes.shape[1:], "discriminator progan"
+        )
         channels = widths(self.top, base, widest)
-        self.rgb = nn.ModuleDict({
-            self.side(k): nn.Sequential(EqualisedConv2d(interface.pack * planes, width, 1), nn.LeakyReLU(0.2))
-            for k, width in enumerate(channels)
-        })  # fmt: skip
-        self.blocks = nn.ModuleDict({
-            self.side(k): nn.Sequential(
-                EqualisedConv2d(channels[k], channels[k], 3, 1), nn.LeakyReLU(0.2),
-                EqualisedConv2d(channels[k], channels[k - 1], 3, 1), nn.LeakyReLU(0.2), nn.AvgPool2d(2),
-            )
-            for k in range(1, self.top + 1)
-        })  # fmt: skip
+        self.rgb = nn.ModuleDict(
+            {
+                self.side(k): nn.Sequential(EqualisedConv2d(interface.pack * planes, width, 1), nn.LeakyReLU(0.2))
+                for k, width in enumerate(channels)
+            }
+        )
+        self.blocks = nn.ModuleDict(
+            {
+                self.side(k): nn.Sequential(
+                    EqualisedConv2d(channels[k], channels[k], 3, 1),
+                    nn.LeakyReLU(0.2),
+                    EqualisedConv2d(channels[k], channels[k - 1], 3, 1),
+                    nn.LeakyReLU(0.2),
+                    nn.AvgPool2d(2),
+                )
+                for k in range(1, self.top + 1)
+            }
+        )
         self.deviation = GroupDeviation(group)
         last = max(1, min(base // 2, widest))
         self.end = nn.Sequential(
-            EqualisedConv2d(channels[0] + 1, channels[0], 3, 1), nn.LeakyReLU(0.2), EqualisedConv2d(channels[0], last, 4), nn.LeakyReLU(0.2)
+            EqualisedConv2d(channels[0] + 1, channels[0], 3, 1),
+            nn.LeakyReLU(0.2),
+            EqualisedConv2d(channels[0], last, 4),
+            nn.LeakyReLU(0.2),
         )
         self.logit = EqualisedLinear(last, interface.logits)
         self.heads = nn.ModuleDict({name: EqualisedLinear(last, size) for name, size in interface.heads.items()})

@@ -1,23 +1,26 @@
 """R3GAN's networks: residual blocks of grouped convolutions without normalisation, the discriminator the generator's mirror image.
 
-Paper: Huang, Gokaslan, Kuleshov and Tompkin, "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024), section 4. One stage for
-each side from 4 on. A block adds to its input
+Paper: Huang, Gokaslan, Kuleshov and Tompkin, "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024),
+section 4. One stage for each side from 4 on. A block adds to its input
 
     1 x 1 -> bias, LeakyReLU -> grouped 3 x 3 -> bias, LeakyReLU -> 1 x 1        (inside ``expansion`` times as many channels)
 
-and nothing else: no normalisation, no activation behind the sum. With L blocks in all, the first two convolutions start from
-N(0, (gain L^(-1/4))^2 / fan-in), gain^2 = 2 / 1.04, and the last from 0 (Zhang, Dauphin and Ma, "Fixup Initialization", 2019), so that
-each block starts as the identity. Sides change by bilinear resampling ([1, 2, 1] convolved with a box), with a 1 x 1 convolution where
-the channels change: before it on the way up, behind it on the way down. The generator starts from a learned 4 x 4 basis, each channel
-scaled by a linear function of the latent; the discriminator ends in a 4 x 4 depthwise convolution and a linear layer. What is given, such
-as labels, is embedded and joined to the latent, and projected onto the discriminator's features.
+and nothing else: no normalisation, no activation behind the sum. With L blocks in all, the first two convolutions start
+from N(0, (gain L^(-1/4))^2 / fan-in), gain^2 = 2 / 1.04, and the last from 0 (Zhang, Dauphin and Ma, "Fixup
+Initialization", 2019), so that each block starts as the identity. Sides change by bilinear resampling ([1, 2, 1]
+convolved with a box), with a 1 x 1 convolution where
+the channels change: before it on the way up, behind it on the way down. The generator starts from a learned 4 x 4
+basis, each channel scaled by a linear function of the latent; the discriminator ends in a 4 x 4 depthwise convolution
+and a linear layer. What is given, such as labels, is embedded and joined to the latent, and projected onto the
+discriminator's features.
 
-Parameters, generator and discriminator: 20,732,160 and 20,683,776 at 32 x 32, with 10 classes 20,781,952 and 21,280,512; at 64 x 64
-22,429,824 and 22,381,440; at 256 x 256 23,057,952 and 23,009,568. ImageNet with 1,000 classes has ``width: 1536``, at 64 x 64 also
-``wide: 64``: 82,914,304 and 86,548,992 at 32 x 32, 103,570,432 and 107,205,120 at 64 x 64.
+Parameters, generator and discriminator: 20,732,160 and 20,683,776 at 32 x 32, with 10 classes 20,781,952 and
+21,280,512; at 64 x 64 22,429,824 and 22,381,440; at 256 x 256 23,057,952 and 23,009,568. ImageNet with 1,000 classes
+has ``width: 1536``, at 64 x 64 also ``wide: 64``: 82,914,304 and 86,548,992 at 32 x 32, 103,570,432 and 107,205,120 at
+64 x 64.
 
-Differences from the authors' code: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is without. One
-precision for all stages (the authors' upper ones are in bfloat16): ``train.precision``.
+Differences from the authors' code: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is
+without. One precision for all stages (the authors' upper ones are in bfloat16): ``train.precision``.
 """
 
 from __future__ import annotations
@@ -36,9 +39,13 @@ from ganrun_plugins.networks._given import append_planes, append_vectors, plane_
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
-Width = Annotated[int, Field(ge=1, description="channels of the stages up to `wide` pixels; halved with every doubling beyond")]
+Width = Annotated[
+    int, Field(ge=1, description="channels of the stages up to `wide` pixels; halved with every doubling beyond")
+]
 Wide = Annotated[int, Field(ge=4, description="the largest side whose stage has the full width")]
-Cardinality = Annotated[int, Field(ge=1, description="groups of the 3 x 3 convolutions at full width; fewer in proportion beyond")]
+Cardinality = Annotated[
+    int, Field(ge=1, description="groups of the 3 x 3 convolutions at full width; fewer in proportion beyond")
+]
 Blocks = Annotated[int, Field(ge=1, description="residual blocks a stage")]
 Expansion = Annotated[int, Field(ge=1, description="channels inside a block as a multiple of those outside")]
 
@@ -103,7 +110,9 @@ class Block(nn.Module):
 
 
 class Resample(nn.Module):
-    """(B, C, H, W) -> (B, C, 2 H, 2 W) or (B, C, H/2, W/2) by [1, 3, 3, 1] / 8 along each axis; outside an image there are zeros."""
+    """(B, C, H, W) -> (B, C, 2 H, 2 W) or (B, C, H/2, W/2) by [1, 3, 3, 1] / 8 along each axis; outside an image there
+    are zeros.
+    """
 
     kernel: Tensor
 
@@ -141,25 +150,35 @@ def transition(before: int, after: int, *, up: bool) -> nn.Sequential:
 
 
 class R3GANGenerator(nn.Module):
-    """(B, latent) -> (B, C, S, S) in [-1, 1]. Given vectors and labels are embedded together and joined to the latent."""
+    """(B, latent) -> (B, C, S, S) in [-1, 1].
+
+    Given vectors and labels are embedded together and joined to the latent.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 768,
         wide: Wide = 32,
         cardinality: Cardinality = 96,
         blocks: Blocks = 2,
         expansion: Expansion = 2,
         embedding: Annotated[int, Field(ge=1, description="numbers that stand for all that is given")] = 64,
-        output: Annotated[Literal["tanh", "linear"], Field(description="at the image; linear leaves [-1, 1], as in the authors' code")] = "tanh",
-    ) -> None:  # fmt: skip
+        output: Annotated[
+            Literal["tanh", "linear"], Field(description="at the image; linear leaves [-1, 1], as in the authors' code")
+        ] = "tanh",
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         if any(space.kind == "image" for space in interface.given):
-            raise Refusal("generator r3gan grows an image from a vector and has no place for a given image", "a generator that takes images")
+            raise Refusal(
+                "generator r3gan grows an image from a vector and has no place for a given image",
+                "a generator that takes images",
+            )
         self.given = interface.given
         shape = Shape(interface.makes, width, wide, cardinality, expansion, "generator r3gan")
         condition = vector_size(interface.given)
@@ -183,7 +202,8 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Features follow each stage, those of the 4 x 4 basis last.
+    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Features follow each stage, those of the 4
+    x 4 basis last.
 
     Given vectors and labels are embedded together and projected onto the features; given images are further channels.
     """
@@ -192,23 +212,29 @@ class R3GANDiscriminator(nn.Module):
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Width = 768,
         wide: Wide = 32,
         cardinality: Cardinality = 96,
         blocks: Blocks = 2,
         expansion: Expansion = 2,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         shape = Shape(interface.takes, width, wide, cardinality, expansion, "discriminator r3gan")
         self.images = [place for place, space in enumerate(interface.given) if space.kind == "image"]
         self.vectors = [place for place, space in enumerate(interface.given) if space.kind != "image"]
         self.given, self.logits = interface.given, interface.logits
-        planes = plane_count([interface.given[place] for place in self.images], interface.takes.shape[1:], "discriminator r3gan")
+        planes = plane_count(
+            [interface.given[place] for place in self.images], interface.takes.shape[1:], "discriminator r3gan"
+        )
         condition = interface.pack * vector_size([interface.given[place] for place in self.vectors])
         widths, groups = shape.widths[::-1], shape.groups[::-1]
         total = blocks * len(widths)
-        self.extraction = drawn(nn.Conv2d(interface.pack * (interface.takes.shape[0] + planes), widths[0], 1, bias=False), 1.0)
+        self.extraction = drawn(
+            nn.Conv2d(interface.pack * (interface.takes.shape[0] + planes), widths[0], 1, bias=False), 1.0
+        )
         self.stages = nn.ModuleList()
         for stage, channels in enumerate(widths):
             layers: list[nn.Module] = [transition(widths[stage - 1], channels, up=False)] if stage else []
@@ -221,7 +247,9 @@ class R3GANDiscriminator(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(last, size) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        h = append_planes(x, [given[i] for i in self.images], [self.given[i] for i in self.images])  # (B, pack * (C + planes), S, S)
+        h = append_planes(
+            x, [given[i] for i in self.images], [self.given[i] for i in self.images]
+        )  # (B, pack * (C + planes), S, S)
         h = self.extraction(h)
         features = []
         for stage in self.stages:
@@ -230,8 +258,12 @@ class R3GANDiscriminator(nn.Module):
         h = self.basis(h).flatten(1)  # (B, W, 4, 4) -> (B, W)
         logits = self.linear(h)  # (B, logits), or (B, logits * W)
         if self.embedding is not None:
-            condition = append_vectors(h[:, :0], [given[i] for i in self.vectors], [self.given[i] for i in self.vectors])
-            logits = (logits.unflatten(1, (self.logits, -1)) * self.embedding(condition).unsqueeze(1)).sum(2)  # (B, logits)
+            condition = append_vectors(
+                h[:, :0], [given[i] for i in self.vectors], [self.given[i] for i in self.vectors]
+            )
+            logits = (logits.unflatten(1, (self.logits, -1)) * self.embedding(condition).unsqueeze(1)).sum(
+                2
+            )  # (B, logits)
         heads = {name: head(h) for name, head in self.heads.items()}  # (B, size)
         return DiscriminatorOutput(logits.squeeze(1) if self.logits == 1 else logits, [*features, h], heads)
 

@@ -33,10 +33,15 @@ class ResidualBlock(nn.Module):
         super().__init__()
         pad, bias = PADDINGS[padding], norm == "instance"
         self.conv_block = nn.Sequential(
-            pad(1), nn.Conv2d(width, width, 3, bias=bias), NORMS[norm](width), nn.ReLU(inplace=True),
+            pad(1),
+            nn.Conv2d(width, width, 3, bias=bias),
+            NORMS[norm](width),
+            nn.ReLU(inplace=True),
             *([nn.Dropout(dropout)] if dropout > 0 else []),
-            pad(1), nn.Conv2d(width, width, 3, bias=bias), NORMS[norm](width),
-        )  # fmt: skip
+            pad(1),
+            nn.Conv2d(width, width, 3, bias=bias),
+            NORMS[norm](width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.conv_block(x)
@@ -50,13 +55,15 @@ class ResnetTranslator(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         blocks: Annotated[int, Field(ge=0, description="residual blocks: 6 for 128 pixels, 9 from 256 on")] = 9,
         width: Annotated[int, Field(ge=1, description="channels of the layers next to the images")] = 64,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the last")] = "instance",
         dropout: Annotated[float, Field(ge=0, lt=1, description="inside each residual block")] = 0.0,
         padding: Annotated[Padding, Field(description="at the borders of all but the strided layers")] = "reflect",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         channels, *side = interface.takes.shape
@@ -73,12 +80,21 @@ class ResnetTranslator(nn.Module):
         self.given = interface.given
         planes = channels + plane_count(interface.given, side, "generator resnet-translator")
         pad, bias = PADDINGS[padding], norm == "instance"
-        layers: list[nn.Module] = [pad(3), nn.Conv2d(planes, width, 7, bias=bias), NORMS[norm](width), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            pad(3),
+            nn.Conv2d(planes, width, 7, bias=bias),
+            NORMS[norm](width),
+            nn.ReLU(inplace=True),
+        ]
         for w in (width, 2 * width):  # (B, W, H, W) -> (B, 4 W, H/4, W/4)
             layers += [nn.Conv2d(w, 2 * w, 3, 2, 1, bias=bias), NORMS[norm](2 * w), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(4 * width, norm, padding, dropout) for _ in range(blocks)]
         for w in (4 * width, 2 * width):  # back to (B, W, H, W)
-            layers += [nn.ConvTranspose2d(w, w // 2, 3, 2, 1, output_padding=1, bias=bias), NORMS[norm](w // 2), nn.ReLU(inplace=True)]
+            layers += [
+                nn.ConvTranspose2d(w, w // 2, 3, 2, 1, output_padding=1, bias=bias),
+                NORMS[norm](w // 2),
+                nn.ReLU(inplace=True),
+            ]
         self.model = nn.Sequential(*layers, pad(3), nn.Conv2d(width, interface.makes.shape[0], 7), nn.Tanh())
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:

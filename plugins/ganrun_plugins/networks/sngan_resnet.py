@@ -1,22 +1,26 @@
 """The residual networks of WGAN-GP and SNGAN, for square images of any power-of-two side from 8 up.
 
-Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), appendix (CIFAR-10 ResNet); Miyato et al., "Spectral
-Normalization for Generative Adversarial Networks" (2018), appendix (32 x 32). With labels: conditional BatchNorm in the generator
-(a scale and a shift for each class) and projection in the discriminator (Miyato and Koyama, "cGANs with Projection Discriminator", 2018).
+Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), appendix (CIFAR-10 ResNet); Miyato et al.,
+"Spectral Normalization for Generative Adversarial Networks" (2018), appendix (32 x 32). With labels: conditional
+BatchNorm in the generator (a scale and a shift for each class) and projection in the discriminator (Miyato and Koyama,
+"cGANs with Projection Discriminator", 2018).
 
 Generator: a linear layer to 4 x 4, then one block for each doubling,
 
     BatchNorm, ReLU, pixels repeated, 3 x 3, BatchNorm, ReLU, 3 x 3        beside: pixels repeated, 1 x 1
 
-BatchNorm, ReLU, 3 x 3 to the image, tanh. Discriminator: blocks of ReLU, 3 x 3, ReLU, 3 x 3, of which the first ones end in a mean over 2 x 2
-pixels (down to 8 x 8, two at 32 x 32; at least one) and two more keep the side; the very first starts without a ReLU, and its way
-beside pools before its 1 x 1 convolution, the others behind it. ReLU, sum or mean over all pixels, a linear layer.
+BatchNorm, ReLU, 3 x 3 to the image, tanh. Discriminator: blocks of ReLU, 3 x 3, ReLU, 3 x 3, of which the first ones
+end in a mean over 2 x 2 pixels (down to 8 x 8, two at 32 x 32; at least one) and two more keep the side; the very first
+starts without a ReLU, and its way beside pools before its 1 x 1 convolution, the others behind it. ReLU, sum or mean
+over all pixels, a linear layer.
 
-Parameters for RGB at 32 x 32 from 128 latents: the defaults are SNGAN's, 4,276,739 and 1,053,824 (no bias in the last layer). WGAN-GP's
-are ``width: 128`` with 1,204,483, and ``pool: mean, bias: true`` with 1,053,825. Weights start uniform by Glorot, with gain root 2 in the 3 x 3
-convolutions of blocks (in effect He's, as WGAN-GP has it) and 1 elsewhere. BatchNorm has Chainer's eps of 2e-5.
+Parameters for RGB at 32 x 32 from 128 latents: the defaults are SNGAN's, 4,276,739 and 1,053,824 (no bias in the last
+layer). WGAN-GP's are ``width: 128`` with 1,204,483, and ``pool: mean, bias: true`` with 1,053,825. Weights start
+uniform by Glorot, with gain root 2 in the 3 x 3 convolutions of blocks (in effect He's, as WGAN-GP has it) and 1
+elsewhere. BatchNorm has Chainer's eps of 2e-5.
 
-Differences: larger images have more blocks of the same width (the papers' networks for 64 and 128 pixels have their own widths).
+Differences: larger images have more blocks of the same width (the papers' networks for 64 and 128 pixels have their own
+widths).
 """
 
 from __future__ import annotations
@@ -51,7 +55,9 @@ def residual(channels: int, width: int) -> nn.Module:
 
 
 class Norm(nn.Module):
-    """BatchNorm whose scale and shift depend on a condition (B, columns), if there is one: at the start they are 1 and 0."""
+    """BatchNorm whose scale and shift depend on a condition (B, columns), if there is one: at the start they are 1 and
+    0.
+    """
 
     def __init__(self, width: int, columns: int) -> None:
         super().__init__()
@@ -126,19 +132,27 @@ def labels_of(spaces: Sequence[Space]) -> list[int]:
 
 
 class SNGANGenerator(nn.Module):
-    """(B, latent) -> (B, C, S, S) in [-1, 1]. Labels choose scales and shifts of BatchNorm; given vectors are joined to the latent."""
+    """(B, latent) -> (B, C, S, S) in [-1, 1].
+
+    Labels choose scales and shifts of BatchNorm; given vectors are joined to the latent.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Annotated[int, Field(ge=1, description="channels of all blocks: 256 in SNGAN, 128 in WGAN-GP")] = 256,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         if any(space.kind == "image" for space in interface.given):
-            raise Refusal("generator sngan-resnet grows an image from a vector and has no place for a given image", "a generator that takes images")
+            raise Refusal(
+                "generator sngan-resnet grows an image from a vector and has no place for a given image",
+                "a generator that takes images",
+            )
         doublings = halvings(interface.makes, "generator sngan-resnet")
         self.given, self.labels = interface.given, labels_of(interface.given)
         self.vectors = [place for place in range(len(interface.given)) if place not in self.labels]
@@ -153,7 +167,9 @@ class SNGANGenerator(nn.Module):
         self.squash = nn.Tanh()
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        condition = append_vectors(x.flatten(1)[:, :0], [given[i] for i in self.labels], [self.given[i] for i in self.labels])
+        condition = append_vectors(
+            x.flatten(1)[:, :0], [given[i] for i in self.labels], [self.given[i] for i in self.labels]
+        )
         z = append_vectors(x, [given[i] for i in self.vectors], [self.given[i] for i in self.vectors])
         h = self.grow(z).unflatten(1, (self.width, 4, 4))  # (B, Z) -> (B, W, 4, 4)
         for block in self.blocks:
@@ -163,7 +179,8 @@ class SNGANGenerator(nn.Module):
 
 
 class SNGANDiscriminator(nn.Module):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Its features follow each block, the last one's after its ReLU.
+    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Its features follow each block, the last
+    one's after its ReLU.
 
     Labels are projected onto the pooled features; given vectors and images are further channels.
     """
@@ -172,18 +189,27 @@ class SNGANDiscriminator(nn.Module):
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Annotated[int, Field(ge=1, description="channels of all blocks")] = 128,
-        pool: Annotated[Literal["sum", "mean"], Field(description="over all pixels before the last layer: sum in SNGAN, mean in WGAN-GP")] = "sum",
+        pool: Annotated[
+            Literal["sum", "mean"],
+            Field(description="over all pixels before the last layer: sum in SNGAN, mean in WGAN-GP"),
+        ] = "sum",
         bias: Annotated[bool, Field(description="whether the last layer has one: in WGAN-GP, not in SNGAN")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         downs = max(1, halvings(interface.takes, "discriminator sngan-resnet") - 1)
         self.given, labels = interface.given, labels_of(interface.given)
         self.planes = [place for place in range(len(interface.given)) if place not in labels]
-        planes = plane_count([interface.given[i] for i in self.planes], interface.takes.shape[1:], "discriminator sngan-resnet")
+        planes = plane_count(
+            [interface.given[i] for i in self.planes], interface.takes.shape[1:], "discriminator sngan-resnet"
+        )
         first = FirstBlock(interface.pack * (interface.takes.shape[0] + planes), width)
-        self.blocks = nn.ModuleList([first, *(Block(width, down=True) for _ in range(downs - 1)), *(Block(width, down=False) for _ in range(2))])
+        self.blocks = nn.ModuleList(
+            [first, *(Block(width, down=True) for _ in range(downs - 1)), *(Block(width, down=False) for _ in range(2))]
+        )
         self.activation = nn.ReLU()
         self.mean = pool == "mean"
         self.output = glorot(nn.Linear(width, interface.logits, bias=bias))
@@ -191,7 +217,9 @@ class SNGANDiscriminator(nn.Module):
         self.projection = Projection(interface.given, width, interface.logits, interface.pack) if labels else None
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        h = append_planes(x, [given[i] for i in self.planes], [self.given[i] for i in self.planes])  # (B, pack * (C + planes), S, S)
+        h = append_planes(
+            x, [given[i] for i in self.planes], [self.given[i] for i in self.planes]
+        )  # (B, pack * (C + planes), S, S)
         features = []
         for block in self.blocks:
             h = block(h)

@@ -1,18 +1,22 @@
 """SRGAN's networks: SRResNet, which enlarges an image by residual blocks and pixel shuffling, and a discriminator of large images.
 
-Paper: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016), figure 4.
+Paper: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016),
+figure 4.
 
-Generator ``srresnet``: 9x9 convolution, PReLU; 16 residual blocks (3x3 convolution, BatchNorm, PReLU, 3x3 convolution, BatchNorm,
-added to the block's input); 3x3 convolution, BatchNorm, added to the first PReLU's output; for each doubling of the side a 3x3
-convolution to four times the channels, shuffled into space (Shi et al., "Real-Time Single Image and Video Super-Resolution Using
-an Efficient Sub-Pixel Convolutional Neural Network", 2016), PReLU; 9x9 convolution. The factor of enlargement is that of the two
-spaces. At factor 4 it has 1,549,462 parameters for RGB: every PReLU has one slope for all channels.
+Generator ``srresnet``: 9x9 convolution, PReLU; 16 residual blocks (3x3 convolution, BatchNorm, PReLU, 3x3 convolution,
+BatchNorm, added to the block's input); 3x3 convolution, BatchNorm, added to the first PReLU's output; for each doubling
+of the side a 3x3 convolution to four times the channels, shuffled into space (Shi et al., "Real-Time Single Image and
+Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", 2016), PReLU; 9x9 convolution. The
+factor of enlargement is that of the two spaces. At factor 4 it has 1,549,462 parameters for RGB: every PReLU has one
+slope for all channels.
 
-Discriminator ``srgan``: eight 3x3 convolutions of 64, 64, 128, 128, 256, 256, 512 and 512 channels, every second of stride 2, all but
-the first with BatchNorm, LeakyReLU 0.2; a dense layer of 1024, LeakyReLU, a dense layer: 23,565,505 parameters for RGB at 96 pixels.
+Discriminator ``srgan``: eight 3x3 convolutions of 64, 64, 128, 128, 256, 256, 512 and 512 channels, every second of
+stride 2, all but the first with BatchNorm, LeakyReLU 0.2; a dense layer of 1024, LeakyReLU, a dense layer: 23,565,505
+parameters for RGB at 96 pixels.
 
-As in the paper the generator is shown images in [0, 1] (they come in [-1, 1]; its zero padding is black), and nothing follows its
-last convolution. Outside training its images are cut off at -1 and 1. Code that others published often has a tanh there, whose
+As in the paper the generator is shown images in [0, 1] (they come in [-1, 1]; its zero padding is black), and nothing
+follows its last convolution. Outside training its images are cut off at -1 and 1. Code that others published often has
+a tanh there, whose
 gradient vanishes at black and white: ``end: tanh``. The discriminator returns logits, no sigmoid; its
 ``norm: none`` and ``instance`` are for what BatchNorm cannot serve, such as gradient penalties.
 """
@@ -36,9 +40,12 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
-            nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width), nn.PReLU(),
-            nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width),
-        )  # fmt: skip
+            nn.Conv2d(width, width, 3, 1, 1),
+            nn.BatchNorm2d(width),
+            nn.PReLU(),
+            nn.Conv2d(width, width, 3, 1, 1),
+            nn.BatchNorm2d(width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.block(x)
@@ -46,17 +53,25 @@ class ResidualBlock(nn.Module):
 
 
 class SRResNet(nn.Module):
-    """(B, C, H, W) -> (B, C', s H, s W) for a power of two s. Vectors and labels that are given become planes of its input."""
+    """(B, C, H, W) -> (B, C', s H, s W) for a power of two s.
+
+    Vectors and labels that are given become planes of its input.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         blocks: Annotated[int, Field(ge=0, description="residual blocks")] = 16,
         width: Annotated[int, Field(ge=1, description="channels of all hidden layers")] = 64,
-        end: Annotated[Literal["clamp", "tanh"], Field(description="what keeps images in [-1, 1]: a cut outside training, or tanh always")] = "clamp",
-    ) -> None:  # fmt: skip
+        end: Annotated[
+            Literal["clamp", "tanh"],
+            Field(description="what keeps images in [-1, 1]: a cut outside training, or tanh always"),
+        ] = "clamp",
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         channels, *side = interface.takes.shape
@@ -66,9 +81,11 @@ class SRResNet(nn.Module):
         self.first = nn.Sequential(nn.Conv2d(planes, width, 9, 1, 4), nn.PReLU())
         self.blocks = nn.Sequential(
             *(ResidualBlock(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width)
-        )  # fmt: skip
+        )
         larger: list[nn.Module] = []
-        for _ in range(doublings(side, interface.makes.shape[1:])):  # (B, W, h, w) -> (B, 4 W, h, w) -> (B, W, 2 h, 2 w)
+        for _ in range(
+            doublings(side, interface.makes.shape[1:])
+        ):  # (B, W, h, w) -> (B, 4 W, h, w) -> (B, W, 2 h, 2 w)
             larger += [nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU()]
         self.last = nn.Sequential(*larger, nn.Conv2d(width, interface.makes.shape[0], 9, 1, 4))
 
@@ -98,11 +115,13 @@ class SRGANDiscriminator(nn.Module):
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         width: Annotated[int, Field(ge=1, description="channels of the first layer; they double three times")] = 64,
         dense: Annotated[int, Field(ge=1, description="size of the hidden dense layer")] = 1024,
         norm: Annotated[Norm, Field(description="normalisation of all convolutions but the first")] = "batch",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         channels, *side = interface.takes.shape
         self.given = interface.given

@@ -1,19 +1,21 @@
 """StarGAN's generator, which is told its target by constant planes, and its discriminator with a second head that names the domain.
 
-Paper: Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation" (2018), appendix
-7.2 (tables 4 and 5). Generator: a 7x7 convolution, two of stride 2 (4x4), 6 residual blocks of 256 channels without an activation after the
-sum, two transposed convolutions, a 7x7 convolution, tanh; no bias anywhere, affine instance normalisation. Discriminator: 6
-convolutions of stride 2 with LeakyReLU 0.01 and no normalisation, 64 to 2048 channels; a 3x3 convolution makes a map of logits, one
-as large as what is left of the image makes the class logits. With 5 attributes at 128 pixels: 8,430,528 and 44,762,048 parameters.
+Paper: Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation"
+(2018), appendix 7.2 (tables 4 and 5). Generator: a 7x7 convolution, two of stride 2 (4x4), 6 residual blocks of 256
+channels without an activation after the sum, two transposed convolutions, a 7x7 convolution, tanh; no bias anywhere,
+affine instance normalisation. Discriminator: 6 convolutions of stride 2 with LeakyReLU 0.01 and no normalisation, 64 to
+2048 channels; a 3x3 convolution makes a map of logits, one as large as what is left of the image makes the class
+logits. With 5 attributes at 128 pixels: 8,430,528 and 44,762,048 parameters.
 
-Padding is zero on purpose. A constant plane passes a convolution with reflected borders as a constant, and instance normalisation takes
+Padding is zero on purpose. A constant plane passes a convolution with reflected borders as a constant, and instance
+normalisation takes
 it away: the generator would be told nothing.
 
-Differences from well-known code: the authors' instance normalisation keeps running statistics (``track_running_stats``), and in
-evaluation mode normalises by them, which spoils the translations; here each image is normalised by its own statistics, always. Whoever
-imports their weights drops ``running_mean``, ``running_var`` and ``num_batches_tracked`` of every norm; all other names of their
-generator are those here (``main.0``, ``main.9.main.0``, ...). Of their discriminator ``main`` is ``main``, ``conv1`` is ``logits`` and
-``conv2`` is the only one of ``heads``.
+Differences from well-known code: the authors' instance normalisation keeps running statistics
+(``track_running_stats``), and in evaluation mode normalises by them, which spoils the translations; here each image is
+normalised by its own statistics, always. Whoever imports their weights drops ``running_mean``, ``running_var`` and
+``num_batches_tracked`` of every norm; all other names of their generator are those here (``main.0``, ``main.9.main.0``,
+...). Of their discriminator ``main`` is ``main``, ``conv1`` is ``logits`` and ``conv2`` is the only one of ``heads``.
 """
 
 from __future__ import annotations
@@ -49,16 +51,21 @@ class ResidualBlock(nn.Module):
 
 
 class StarGANGenerator(nn.Module):
-    """(B, C, H, W) -> (B, C', H, W) in [-1, 1]. Whatever is given is joined to the channels of its input, a label as planes."""
+    """(B, C, H, W) -> (B, C', H, W) in [-1, 1].
+
+    Whatever is given is joined to the channels of its input, a label as planes.
+    """
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
+        self,
+        interface: Interface,
+        *,
         blocks: Annotated[int, Field(ge=0, description="residual blocks")] = 6,
         width: Annotated[int, Field(ge=1, description="channels of the layers next to the images")] = 64,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         channels, *side = interface.takes.shape
@@ -74,7 +81,10 @@ class StarGANGenerator(nn.Module):
             )
         self.given = interface.given
         planes = channels + plane_count(interface.given, side, "generator stargan")
-        layers: list[nn.Module] = [*normalised(nn.Conv2d(planes, width, 7, 1, 3, bias=False), width), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            *normalised(nn.Conv2d(planes, width, 7, 1, 3, bias=False), width),
+            nn.ReLU(inplace=True),
+        ]
         for w in (2 * width, 4 * width):  # (B, W, H, W) -> (B, 4 W, H/4, W/4)
             layers += [*normalised(nn.Conv2d(w // 2, w, 4, 2, 1, bias=False), w), nn.ReLU(inplace=True)]
         layers += [ResidualBlock(4 * width) for _ in range(blocks)]
@@ -92,14 +102,26 @@ class StarGANDiscriminator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
-    reference_names: ClassVar[dict[str, str]] = {"conv1": "logits", "conv2": "heads.class"}  # of the authors' state dicts
+    reference_names: ClassVar[dict[str, str]] = {
+        "conv1": "logits",
+        "conv2": "heads.class",
+    }  # of the authors' state dicts
 
     def __init__(
-        self, interface: Interface, *,
-        layers: Annotated[int | None, Field(
-            ge=1, description="convolutions of stride 2; null: down to 2 pixels, at most 6, which are the paper's for 128 pixels")] = None,
-        width: Annotated[int, Field(ge=1, description="channels of the first layer; they double with every halving")] = 64,
-    ) -> None:  # fmt: skip
+        self,
+        interface: Interface,
+        *,
+        layers: Annotated[
+            int | None,
+            Field(
+                ge=1,
+                description="convolutions of stride 2; null: down to 2 pixels, at most 6, which are the paper's for 128 pixels",
+            ),
+        ] = None,
+        width: Annotated[
+            int, Field(ge=1, description="channels of the first layer; they double with every halving")
+        ] = 64,
+    ) -> None:
         super().__init__()
         channels, *side = interface.takes.shape
         count = min(halvings(side), MOST) if layers is None else layers
@@ -118,7 +140,9 @@ class StarGANDiscriminator(nn.Module):
         self.main = nn.Sequential(*model)
         self.logits = nn.Conv2d(width, interface.logits, 3, 1, 1, bias=False)
         left = (side[0] >> count, side[1] >> count)
-        self.heads = nn.ModuleDict({name: nn.Conv2d(width, size, left, bias=False) for name, size in interface.heads.items()})
+        self.heads = nn.ModuleDict(
+            {name: nn.Conv2d(width, size, left, bias=False) for name, size in interface.heads.items()}
+        )
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
         h = append_planes(x, given, self.given)  # (B, pack * (C + planes), H, W)

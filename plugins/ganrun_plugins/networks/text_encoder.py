@@ -1,13 +1,15 @@
 """The two encoders of a joint embedding: one of texts and one of images, whose vectors are large along one direction if they match.
 
-Paper: Reed et al., "Learning Deep Representations of Fine-Grained Visual Descriptions" (2016), sections 3 and 4. A text is word numbers; 0 is
-no word, and fills up what is left of its length. Words have vectors, ``words: gru`` runs a gated recurrent unit over them, and the
-mean over all words of its states (as in the paper's recurrent encoders; of the vectors themselves for ``words: bag``, which cannot tell
-orders apart) goes through a linear layer. An image is halved down to 4 x 4 or less by 4x4 convolutions of stride 2 with BatchNorm
-and LeakyReLU 0.2, and then goes through a linear layer.
+Paper: Reed et al., "Learning Deep Representations of Fine-Grained Visual Descriptions" (2016), sections 3 and 4. A text
+is word numbers; 0 is no word, and fills up what is left of its length. Words have vectors, ``words: gru`` runs a gated
+recurrent unit over them, and the mean over all words of its states (as in the paper's recurrent encoders; of the
+vectors themselves for ``words: bag``, which cannot tell orders apart) goes through a linear layer. An image is halved
+down to 4 x 4 or less by 4x4 convolutions of stride 2 with BatchNorm and LeakyReLU 0.2, and then goes through a linear
+layer.
 
-Differences: words, not characters before a convolution; images are seen by a small network that is trained along, not by a large one
-that was trained on photographs. One part of a recipe serves both: what it is asked to take decides which of the two it is.
+Differences: words, not characters before a convolution; images are seen by a small network that is trained along, not
+by a large one that was trained on photographs. One part of a recipe serves both: what it is asked to take decides which
+of the two it is.
 """
 
 from __future__ import annotations
@@ -66,18 +68,29 @@ class JointEmbedding(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"latent"})
 
     def __init__(
-        self, interface: Interface, *,
-        words: Annotated[Literal["gru", "bag"], Field(description="a recurrent unit over the words of a text, or their mean")] = "gru",
+        self,
+        interface: Interface,
+        *,
+        words: Annotated[
+            Literal["gru", "bag"], Field(description="a recurrent unit over the words of a text, or their mean")
+        ] = "gru",
         text_width: Annotated[int, Field(ge=1, description="size of word vectors and of recurrent states")] = 128,
-        image_width: Annotated[int, Field(ge=1, description="channels of the first convolution; they double with every halving")] = 32,
-    ) -> None:  # fmt: skip
+        image_width: Annotated[
+            int, Field(ge=1, description="channels of the first convolution; they double with every halving")
+        ] = 32,
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         takes, size = interface.takes, interface.makes.size
         if interface.given:
-            raise Refusal("generator joint-embedding encodes texts or images by themselves, and has no place for anything given", "generator: mlp")
+            raise Refusal(
+                "generator joint-embedding encodes texts or images by themselves, and has no place for anything given",
+                "generator: mlp",
+            )
         if takes.kind == "labels" and len(takes.shape) != 1:
-            raise Refusal(f"generator joint-embedding takes texts, rows of word numbers, and this is {takes}", "generator: mlp")
+            raise Refusal(
+                f"generator joint-embedding takes texts, rows of word numbers, and this is {takes}", "generator: mlp"
+            )
         self.encoder: nn.Module = (
             TextEncoder(takes.classes, size, width=text_width, recurrent=words == "gru")
             if takes.kind == "labels"
@@ -90,7 +103,8 @@ class JointEmbedding(nn.Module):
 
 
 def matching(images: Tensor, texts: Tensor, alike: Tensor) -> Tensor:
-    """The symmetric structured loss of a batch: images and texts (B, size), row by row a pair; alike (B, B) bool, which rows' texts are equal.
+    """The symmetric structured loss of a batch: images and texts (B, size), row by row a pair; alike (B, B) bool, which
+    rows' texts are equal.
 
     With scores s(i, j) = images_i . texts_j, the mean over all i, j with unequal texts of
 

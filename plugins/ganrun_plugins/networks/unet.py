@@ -1,21 +1,25 @@
 """U-Net, the generator of pix2pix: an image is halved down to one pixel and back up, each size joined to its like on the way back.
 
-Paper: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional Adversarial Networks" (2016), section 3.2 and
-appendix 6.1.1. Down: 4x4 convolutions of stride 2 with LeakyReLU 0.2 before and a normalisation behind all but the first, which has
-neither, and the last, whose one pixel a normalisation would erase. Up: ReLU, 4x4 transposed convolution, normalisation; the last
-one has a bias and tanh instead. Channels are width * (1, 2, 4, 8, 8, ...). What came down at a size goes beside what comes up
+Paper: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional Adversarial Networks" (2016), section
+3.2 and appendix 6.1.1. Down: 4x4 convolutions of stride 2 with LeakyReLU 0.2 before and a normalisation behind all but
+the first, which has neither, and the last, whose one pixel a normalisation would erase. Up: ReLU, 4x4 transposed
+convolution, normalisation; the last one has a bias and tanh instead. Channels are width * (1, 2, 4, 8, 8, ...). What
+came down at a size goes beside what comes up
 there: (down, up) along the channels. ``skips: false`` is the paper's encoder-decoder, without these.
 
-At 256, 128 and 64 pixels ``depth`` (by default log2 of the side) is 8, 7 and 6; with width 64 and BatchNorm U-Net-256 has
-54,413,955 and U-Net-128 41,828,995 parameters for RGB. Modules are nested and numbered as in the authors' PyTorch code
-(``model.model.1.model.3...``), convolutions have a bias under instance normalisation and none under BatchNorm, as there.
+At 256, 128 and 64 pixels ``depth`` (by default log2 of the side) is 8, 7 and 6; with width 64 and BatchNorm U-Net-256
+has 54,413,955 and U-Net-128 41,828,995 parameters for RGB. Modules are nested and numbered as in the authors' PyTorch
+code (``model.model.1.model.3...``), convolutions have a bias under instance normalisation and none under BatchNorm, as
+there.
 
-**Dropout** (0.5) is all the noise that pix2pix has. The paper, with its Lua code, puts it behind the first three layers up,
-outputs of 2 x 2, 4 x 4 and 8 x 8: ``dropout_at: paper``, the default. The PyTorch code spares the first and puts it behind all
-others between layers of 8 * width channels (4 x 4, 8 x 8 and 16 x 16 at depth 8, none up to depth 5): ``dropout_at: pytorch``.
+**Dropout** (0.5) is all the noise that pix2pix has. The paper, with its Lua code, puts it behind the first three layers
+up,
+outputs of 2 x 2, 4 x 4 and 8 x 8: ``dropout_at: paper``, the default. The PyTorch code spares the first and puts it
+behind all others between layers of 8 * width channels (4 x 4, 8 x 8 and 16 x 16 at depth 8, none up to depth 5):
+``dropout_at: pytorch``.
 
-Differences from well-known code: there LeakyReLU changes the features in place that serve as the other half later; here they
-stay. The ReLU that follows both gives the same numbers. The Lua code joins (up, down).
+Differences from well-known code: there LeakyReLU changes the features in place that serve as the other half later; here
+they stay. The ReLU that follows both gives the same numbers. The Lua code joins (up, down).
 """
 
 from __future__ import annotations
@@ -42,15 +46,26 @@ class UNetBlock(nn.Module):
     """
 
     def __init__(
-        self, outer: int, inner: int, within: UNetBlock | None, *, norm: Norm, dropout: float, skips: bool, images: tuple[int, int] | None = None
-    ) -> None:  # fmt: skip
+        self,
+        outer: int,
+        inner: int,
+        within: UNetBlock | None,
+        *,
+        norm: Norm,
+        dropout: float,
+        skips: bool,
+        images: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.joins = skips and images is None
         taken, made = images or (outer, outer)
         bias = norm != "batch"
         down: list[nn.Module] = [nn.Conv2d(taken, inner, 4, 2, 1, bias=bias)]
         from_below = inner * (2 if skips and within is not None else 1)
-        up: list[nn.Module] = [nn.ReLU(), nn.ConvTranspose2d(from_below, made, 4, 2, 1, bias=bias or images is not None)]
+        up: list[nn.Module] = [
+            nn.ReLU(),
+            nn.ConvTranspose2d(from_below, made, 4, 2, 1, bias=bias or images is not None),
+        ]
         if images is not None:
             up.append(nn.Tanh())
         else:
@@ -73,16 +88,28 @@ class UNet(nn.Module):
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
 
     def __init__(
-        self, interface: Interface, *,
-        width: Annotated[int, Field(ge=1, description="channels of the first layer; they double up to 8 times this")] = 64,
-        depth: Annotated[int | None, Field(ge=2, description="halvings; null: down to one pixel, for a side that is a power of two")] = None,
-        norm: Annotated[Norm, Field(description="normalisation of all layers but the first, the last and the one of the smallest size")] = "batch",
-        dropout: Annotated[float, Field(ge=0, lt=1, description="probability that a number is dropped; the paper's only noise")] = 0.5,
+        self,
+        interface: Interface,
+        *,
+        width: Annotated[
+            int, Field(ge=1, description="channels of the first layer; they double up to 8 times this")
+        ] = 64,
+        depth: Annotated[
+            int | None, Field(ge=2, description="halvings; null: down to one pixel, for a side that is a power of two")
+        ] = None,
+        norm: Annotated[
+            Norm,
+            Field(description="normalisation of all layers but the first, the last and the one of the smallest size"),
+        ] = "batch",
+        dropout: Annotated[
+            float, Field(ge=0, lt=1, description="probability that a number is dropped; the paper's only noise")
+        ] = 0.5,
         dropout_at: Annotated[
-            Literal["paper", "pytorch"], Field(description="paper: the first three layers up; pytorch: the authors' later code, see above")
+            Literal["paper", "pytorch"],
+            Field(description="paper: the first three layers up; pytorch: the authors' later code, see above"),
         ] = "paper",
         skips: Annotated[bool, Field(description="join each size to its like; false: an encoder-decoder")] = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         assert interface.makes is not None, "a generator is told what it makes"
         channels, height, length = interface.takes.shape
@@ -108,7 +135,9 @@ class UNet(nn.Module):
         widths = [width * min(2**level, 8) for level in range(depth)]
         dropped = range(depth - 1, depth - 1 - BEHIND_FIRST, -1) if dropout_at == "paper" else range(depth - 2, 3, -1)
         block: UNetBlock | None = None
-        for level in range(depth - 1, 0, -1):  # from the smallest size outwards; level is how often a block's input was halved
+        for level in range(
+            depth - 1, 0, -1
+        ):  # from the smallest size outwards; level is how often a block's input was halved
             p = dropout if level in dropped else 0.0
             block = UNetBlock(widths[level - 1], widths[level], block, norm=norm, dropout=p, skips=skips)
         images = (planes, interface.makes.shape[0])

@@ -1,7 +1,8 @@
 """From a history of measurements to findings: what is wrong, since when, on what evidence.
 
-Everything here is a pure function of numbers; :mod:`ganrun_plugins.observers._vitals` says what their names mean. A finding is
-there once its condition held in the last few looks on end, and it is kept back while another one explains it.
+Everything here is a pure function of numbers; :mod:`ganrun_plugins.observers._vitals` says what their names mean. A
+finding is there once its condition held in the last few looks on end, and it is kept back while another one explains
+it.
 """
 
 from __future__ import annotations
@@ -15,15 +16,23 @@ from typing import Literal, get_args
 import numpy as np
 
 Name = Literal[
-    "exploding", "overfitting-discriminator", "saturated-discriminator", "vanishing-gradient", "mode-collapse", "oscillation",
-    "dead-augmentation", "plateau",
-]  # fmt: skip
+    "exploding",
+    "overfitting-discriminator",
+    "saturated-discriminator",
+    "vanishing-gradient",
+    "mode-collapse",
+    "oscillation",
+    "dead-augmentation",
+    "plateau",
+]
 NAMES: tuple[str, ...] = get_args(Name)  # of two that explain each other and began together, the first is the cause
 
 # What each finding may bring about: exploding weights, for example, spoil whatever else is measured.
 EFFECTS: dict[str, frozenset[str]] = {
     "exploding": frozenset(NAMES) - {"exploding", "plateau"},
-    "overfitting-discriminator": frozenset({"saturated-discriminator", "vanishing-gradient", "mode-collapse", "oscillation"}),
+    "overfitting-discriminator": frozenset(
+        {"saturated-discriminator", "vanishing-gradient", "mode-collapse", "oscillation"}
+    ),
     "saturated-discriminator": frozenset({"vanishing-gradient", "mode-collapse", "oscillation"}),
     "vanishing-gradient": frozenset({"mode-collapse"}),
     "mode-collapse": frozenset({"saturated-discriminator", "vanishing-gradient", "oscillation"}),
@@ -71,7 +80,8 @@ class Limits:
     # 90% of the pairs of samples are closer than the nearest 25% of pairs of real ones: there is one kind of sample.
     alike: float = 0.9
     collapsed: int = 4
-    # Untrained generators make samples that are alike; by then they have learnt to vary (500 steps), and been looked at (8).
+    # Untrained generators make samples that are alike; by then they have learnt to vary (500 steps), and been looked at
+    # (8).
     warm_steps: int = 500
     warm_looks: int = 8
     # A generator that was as varied as this once and is not any more collapsed, however early.
@@ -79,7 +89,8 @@ class Limits:
     # A rhythm is believed if three whole periods are seen ...
     periods: int = 3
     windows: tuple[int, ...] = (24, 36, 72)  # looks
-    # ... that hold 80% of the variance: of 800 series of white noise and random walks, 60 looks long, three did so by chance ...
+    # ... that hold 80% of the variance: of 800 series of white noise and random walks, 60 looks long, three did so by
+    # chance ...
     rhythm: float = 0.8
     # ... and move the samples' mean by a quarter of the data's deviation to either side: less does no harm.
     amplitude: float = 0.25
@@ -115,8 +126,8 @@ class Look:
 class Facts:
     """What is known of a run beforehand.
 
-    every: steps between two regular looks. learners: players that a game is played against. goal: what a score is to become,
-    and for how many evaluations it may fail to.
+    every: steps between two regular looks. learners: players that a game is played against. goal: what a score is to
+    become, and for how many evaluations it may fail to.
     """
 
     every: int = 1
@@ -171,7 +182,9 @@ def conditions(limits: Limits) -> list[tuple[str, Condition, int]]:
     ]
 
 
-def lasting(name: str, condition: Condition, needed: int, history: Sequence[Look], facts: Facts, limits: Limits) -> Finding | None:
+def lasting(
+    name: str, condition: Condition, needed: int, history: Sequence[Look], facts: Facts, limits: Limits
+) -> Finding | None:
     """The finding, if its condition holds in the last ``needed`` looks; the evidence is that of the last."""
     evidence = condition(history, facts, limits) if len(history) >= needed else None
     if evidence is None:
@@ -193,7 +206,8 @@ def explains(cause: Finding, effect: Finding) -> bool:
     return (cause.since, NAMES.index(cause.name)) < (effect.since, NAMES.index(effect.name))
 
 
-# --- conditions: each looks at the last look, and at earlier ones where it has to --------------------------------------------
+# --- conditions: each looks at the last look, and at earlier ones where it has to
+# --------------------------------------------
 
 
 def broken(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
@@ -203,7 +217,9 @@ def broken(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | 
     for quantity, what in parts.items():
         for subject, value in look.of(quantity).items():
             if (quantity == "broken" and value > 0) or not math.isfinite(value):
-                words = "samples" if quantity == "broken" and "spread:" + subject in look.values else f"{what} {subject}"
+                words = (
+                    "samples" if quantity == "broken" and "spread:" + subject in look.values else f"{what} {subject}"
+                )
                 return Evidence(f"not all {words} are finite numbers", {f"{quantity}:{subject}": value})
     return None
 
@@ -220,7 +236,9 @@ def too_fast(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence 
 def far_away(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
     """The samples left the data: their mean, or their spread."""
     look = history[-1]
-    places = {name: abs(value) for name, value in look.values.items() if name.startswith("path")} | dict(look.of("spread"))
+    places = {name: abs(value) for name, value in look.values.items() if name.startswith("path")} | dict(
+        look.of("spread")
+    )
     _, size = largest(places)
     if look.step < limits.grown or size < limits.away:
         return None
@@ -257,7 +275,10 @@ def vanished(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence 
     for player, norm in history[-1].of("gradient").items():
         first = [v for v in (look.of("gradient").get(player, math.nan) for look in history[:5]) if math.isfinite(v)]
         if player in facts.learners and len(history) > 5 and first and norm <= limits.gradient * max(first):
-            return Evidence(f"the gradient of {player} is {norm:.2g}, and it was {max(first):.2g}", {"gradient": norm, "first": max(first)})
+            return Evidence(
+                f"the gradient of {player} is {norm:.2g}, and it was {max(first):.2g}",
+                {"gradient": norm, "first": max(first)},
+            )
     return None
 
 
@@ -296,17 +317,23 @@ def dead(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | No
     look = history[-1]
     for share in look.of("kept").values():
         if share <= limits.kept:
-            return Evidence(f"augmentation keeps {100 * max(share, 0.0):.1f}% of what differs between real samples", {"kept": share})
+            return Evidence(
+                f"augmentation keeps {100 * max(share, 0.0):.1f}% of what differs between real samples", {"kept": share}
+            )
     for moved in look.of("augmented").values():
         if moved <= limits.moved and memorised(history, facts, limits) is not None:
-            return Evidence("augmentation leaves real samples as they are, although the discriminator overfits", {"augmented": moved})
+            return Evidence(
+                "augmentation leaves real samples as they are, although the discriminator overfits",
+                {"augmented": moved},
+            )
     return None
 
 
 def plateau(scores: Sequence[tuple[int, float]], facts: Facts) -> Finding | None:
     """The best of the last ``patience`` scores is no better than the best before them, by more than the scores' noise.
 
-    scores: (step, value), oldest first. Their noise is the deviation that the last ones' median change, up or down, stands for.
+    scores: (step, value), oldest first. Their noise is the deviation that the last ones' median change, up or down,
+    stands for.
     """
     sign = 1.0 if facts.mode == "max" else -1.0
     known = [(step, sign * value) for step, value in scores if math.isfinite(value)]
@@ -325,7 +352,8 @@ def plateau(scores: Sequence[tuple[int, float]], facts: Facts) -> Finding | None
     return Finding("plateau", evidence, last[0][0], before[-1][0])
 
 
-# --- arithmetic -------------------------------------------------------------------------------------------------------------
+# --- arithmetic
+# -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -340,7 +368,8 @@ class Rhythm:
 def rhythm(series: Sequence[float], periods: int) -> Rhythm | None:
     """The strongest rhythm of a series, a straight line taken off; None if it has fewer than ``periods`` periods.
 
-    A frequency between two of the transform's shows in both, so that the neighbours of the strongest one are counted with it.
+    A frequency between two of the transform's shows in both, so that the neighbours of the strongest one are counted
+    with it.
     """
     x = np.asarray(series, dtype=np.float64)
     if not np.isfinite(x).all():

@@ -1,7 +1,7 @@
 """What the observer ``health`` measures: numbers of a turn as it is taken, and of samples made from fixed latents.
 
-A measurement is a tensor () on the device under a name ``quantity:subject``; all of a look are read at once. Looking draws from keys
-of its own, changes no buffer, mode or gradient, and leaves torch's global generator as it was.
+A measurement is a tensor () on the device under a name ``quantity:subject``; all of a look are read at once. Looking
+draws from keys of its own, changes no buffer, mode or gradient, and leaves torch's global generator as it was.
 
     of a turn     gradient:PLAYER  norm of the gradient that is applied        update:PLAYER  |new - old| / |old| of the weights
                   weights:PLAYER   norm of the weights                         broken:PHASE   terms that are not finite
@@ -26,7 +26,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.plugin import Call, DiscriminatorOutput, Draws, Phase, Round, Run, Stream, Turn, UserError, provided_by, send
+from ganrun.plugin import (
+    Call,
+    DiscriminatorOutput,
+    Draws,
+    Phase,
+    Round,
+    Run,
+    Stream,
+    Turn,
+    UserError,
+    provided_by,
+    send,
+)
 from ganrun.plugin.data import permutation, read_items
 
 SIDE = 16  # images are looked at in this many pixels at most: what differs between samples, and not their noise
@@ -54,7 +66,8 @@ def relative_update(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor
 
 
 def auc(real: Tensor, fake: Tensor) -> Tensor:
-    """P(a real score > a fake score), ties count half, (): 0.5 if the discriminator knows nothing, 1 if it is never wrong.
+    """P(a real score > a fake score), ties count half, (): 0.5 if the discriminator knows nothing, 1 if it is never
+    wrong.
 
     It is the same for every loss, being blind to the scale and the zero of scores.
     """
@@ -63,7 +76,8 @@ def auc(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def gap(train: Tensor, held_out: Tensor, fake: Tensor) -> Tensor:
-    """(train - held out) / (train - fake) of mean scores, (), in [-1, 2]; 0 where real samples score no higher than fakes.
+    """(train - held out) / (train - fake) of mean scores, (), in [-1, 2]; 0 where real samples score no higher than
+    fakes.
 
     Karras et al. 2020 (ADA), equation 1, without its running means.
     """
@@ -73,7 +87,9 @@ def gap(train: Tensor, held_out: Tensor, fake: Tensor) -> Tensor:
 
 
 def kept(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Covariance over samples of two augmentations of x, over the variance of x, (): 1 for none, 0 if they tell nothing of x."""
+    """Covariance over samples of two augmentations of x, over the variance of x, (): 1 for none, 0 if they tell nothing
+    of x.
+    """
     a, b = (t.flatten(1) - t.flatten(1).mean(0) for t in (first, second))  # (B, D)
     return (a * b).sum() / (x.flatten(1) - x.flatten(1).mean(0)).square().sum().clamp(min=TINY)
 
@@ -149,7 +165,8 @@ def opinions(turn: Turn, round: Round, role: Any) -> Tensor:
 def pull(turn: Turn, round: Round) -> Tensor:
     """How strongly the loss pulls at the fakes' logits: the mean over samples of |d value / d logits|, ().
 
-    1 for Wasserstein and hinge; 1 - D for the non-saturating loss and D for the minimax one, with D the probability of being real.
+    1 for Wasserstein and hinge; 1 - D for the non-saturating loss and D for the minimax one, with D the probability of
+    being real.
     """
     streams = []
     for stream in round.streams:
@@ -176,7 +193,8 @@ def _per_sample(gradient: Tensor) -> Tensor:
 class Bench:
     """The fixed material of one run: latents, real samples of both splits, and what the data's samples are like.
 
-    rows: how many samples are looked at. Whatever a discriminator is shown comes in batches no larger than those of training.
+    rows: how many samples are looked at. Whatever a discriminator is shown comes in batches no larger than those of
+    training.
     """
 
     def __init__(self, run: Run, samples: int) -> None:
@@ -184,19 +202,31 @@ class Bench:
         experiment = run.experiment
         train, held_out = run.dataset("train"), _held_out(run)
         size = experiment.recipe.train.batch_size
-        pack = max((experiment.description.networks[g.discriminator].interface.pack for g in experiment.games), default=1)
+        pack = max(
+            (experiment.description.networks[g.discriminator].interface.pack for g in experiment.games), default=1
+        )
         most = min(samples, len(train), len(held_out) if held_out is not None else samples)
         self.rows = most // size * size if most > size else max(most // pack * pack, min(pack, len(train)))
         self.batch = min(size, self.rows)
         self.player = next((game.player for game in experiment.games), experiment.description.players[0].name)
         self.train = self._read(train, "train", self.rows)
-        self.held_out = self._read(held_out, "test", self.rows) if held_out is not None and len(held_out) >= self.rows else None
+        self.held_out = (
+            self._read(held_out, "test", self.rows) if held_out is not None and len(held_out) >= self.rows else None
+        )
         self.augmented = bool(provided_by(experiment).get("augmented"))
-        self.depends = experiment.description.conditional or len(experiment.networks("generator")) > 1 or bool(experiment.networks("encoder"))
+        self.depends = (
+            experiment.description.conditional
+            or len(experiment.networks("generator")) > 1
+            or bool(experiment.networks("encoder"))
+        )
         # a network's average stands in for it when samples are made: then those are what people get
         self.replaced = any(weights != "trained" for weights in run.studio.weights().values())
-        wide = self._read(train, "train", max(REFERENCE, self.rows)) if getattr(train, "in_memory", False) else self.train
-        self.outputs = [n for n in experiment.description.outputs if experiment.dataset.spaces[n].kind in ("image", "points")]
+        wide = (
+            self._read(train, "train", max(REFERENCE, self.rows)) if getattr(train, "in_memory", False) else self.train
+        )
+        self.outputs = [
+            n for n in experiment.description.outputs if experiment.dataset.spaces[n].kind in ("image", "points")
+        ]
         self.reference = {name: Reference(thumbnail(wide[name])) for name in self.outputs}
         with torch.random.fork_rng(), torch.no_grad():
             turn = self._turn(self.train, "latents")
@@ -213,16 +243,27 @@ class Bench:
     def _turn(self, real: Mapping[str, Tensor], purpose: str) -> Turn:
         """A turn of a discriminator's player that is never taken."""
         engine, step = self.engine, max(self.run.step - 1, 0)
-        key = ("health", engine.settings.seed, purpose) if purpose == "latents" else ("health", engine.settings.seed, purpose, step)
+        key = (
+            ("health", engine.settings.seed, purpose)
+            if purpose == "latents"
+            else ("health", engine.settings.seed, purpose, step)
+        )
         turn = Turn(
-            engine, Phase("health", self.player), step=step, draws=Draws(key, device=engine.device), modules=engine.modules,
-            batch_size=len(next(iter(real.values()))), real=dict(real),
-        )  # fmt: skip
+            engine,
+            Phase("health", self.player),
+            step=step,
+            draws=Draws(key, device=engine.device),
+            modules=engine.modules,
+            batch_size=len(next(iter(real.values()))),
+            real=dict(real),
+        )
         turn.wanted = {"real", "fake"}
         return turn
 
     def look(self, before: Mapping[str, Tensor]) -> tuple[Values, dict[str, Tensor]]:
-        """All measurements of this moment, and the samples (rows, D) that the next look compares with: those of the last are ``before``."""
+        """All measurements of this moment, and the samples (rows, D) that the next look compares with: those of the
+        last are ``before``.
+        """
         with torch.random.fork_rng(), torch.no_grad():
             turn = self._made(self.train)
             made = turn.made
@@ -240,7 +281,9 @@ class Bench:
         return values, samples
 
     def _made(self, real: Mapping[str, Tensor]) -> Turn:
-        """A turn whose fakes are made with the weights and in the mode of training, batch by batch, and no buffer changes."""
+        """A turn whose fakes are made with the weights and in the mode of training, batch by batch, and no buffer
+        changes.
+        """
         turn = self._turn(real, "look")
         turn.latents = dict(self.latents)
         with self.engine.processes.autocast():
@@ -272,7 +315,10 @@ class Bench:
         return values
 
     def _judged(self, turn: Turn, other: Turn) -> Iterator[tuple[str, tuple[Tensor, Tensor, Tensor]]]:
-        """Game -> scores of train samples, held-out ones, fakes. A call for a penalty leaves a discriminator's buffers alone."""
+        """Game -> scores of train samples, held-out ones, fakes.
+
+        A call for a penalty leaves a discriminator's buffers alone.
+        """
         streams, held = self.engine.variant.streams(turn), self.engine.variant.streams(other)
         for game in self.engine.experiment.games:
             round = Round(game, "discriminator", list(streams.get(game.name, ())), turn.now)
@@ -280,7 +326,9 @@ class Bench:
                 continue
             send(turn, round, round.streams, tag="penalty")
             real, fake = (opinions(turn, round, role) for role in ("real", "fake"))
-            unseen = Round(game, "discriminator", [s for s in held[game.name] if s.role == "real"] + round.of("fake"), turn.now)
+            unseen = Round(
+                game, "discriminator", [s for s in held[game.name] if s.role == "real"] + round.of("fake"), turn.now
+            )
             send(other, unseen, unseen.of("real"), tag="penalty")
             yield game.name, (real, opinions(other, unseen, "real"), fake)
 
@@ -317,7 +365,11 @@ class Reference:
     def compare(self, x: Tensor, before: Tensor | None) -> Values:
         """Measurements of samples (n, D), and of their distance from what the same latents gave before."""
         pairs = distances(x)
-        values = {f"close{share}": (pairs <= radius).float().mean() for share, radius in zip(SHARES, self.radii)} if len(pairs) else {}
+        values = (
+            {f"close{share}": (pairs <= radius).float().mean() for share, radius in zip(SHARES, self.radii)}
+            if len(pairs)
+            else {}
+        )
         values["spread"] = deviation(x) / self.deviation
         values["broken"] = (~x.isfinite()).float().mean()
         if before is not None and before.shape == x.shape:
@@ -331,7 +383,9 @@ def _cut(turn: Turn, rows: slice) -> Turn:
     """Some rows of a turn."""
     real = {name: tensor[rows] for name, tensor in turn.real.items()}
     size = len(next(iter(real.values())))
-    piece = Turn(turn.engine, turn.phase, step=turn.step, draws=turn.draws, modules=turn.modules, batch_size=size, real=real)
+    piece = Turn(
+        turn.engine, turn.phase, step=turn.step, draws=turn.draws, modules=turn.modules, batch_size=size, real=real
+    )
     piece.wanted = turn.wanted
     piece.latents = {name: tensor[rows] for name, tensor in turn.latents.items()}
     piece.made = {name: tensor[rows] for name, tensor in turn.made.items()}
@@ -345,7 +399,9 @@ def _held_out(run: Run) -> Any:
     except UserError:
         return None
     both = (run.dataset("train"), held_out)
-    if all(getattr(data, "in_memory", False) and hasattr(data, "fingerprint") for data in both):  # others are dear to read
+    if all(
+        getattr(data, "in_memory", False) and hasattr(data, "fingerprint") for data in both
+    ):  # others are dear to read
         prints = [data.fingerprint() for data in both]  # type: ignore[attr-defined]
         if prints[0] == prints[1]:
             return None

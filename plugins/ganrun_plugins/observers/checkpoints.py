@@ -1,8 +1,8 @@
 """Checkpoints every so often and at the end, as the recipe's key ``checkpoint`` says.
 
-``checkpoint: {every: 500, keep: 3, best: {evaluator: frechet-distance, mode: min}}``. The newest ``keep`` are kept, and the
-best one, which ``checkpoints/best.json`` names: an evaluator's name stands for its first metric, ``evaluator.metric`` for that
-one. An interrupted run saves its last step.
+``checkpoint: {every: 500, keep: 3, best: {evaluator: frechet-distance, mode: min}}``. The newest ``keep`` are kept, and
+the best one, which ``checkpoints/best.json`` names: an evaluator's name stands for its first metric,
+``evaluator.metric`` for that one. An interrupted run saves its last step.
 """
 
 from __future__ import annotations
@@ -53,7 +53,14 @@ class Checkpoints:
         wanted = run.recipe.checkpoint.best
         if wanted is None:
             return
-        metric = next((name for name in scores if name == wanted.evaluator or name.startswith((f"{wanted.evaluator}.", f"{wanted.evaluator}["))), None)
+        metric = next(
+            (
+                name
+                for name in scores
+                if name == wanted.evaluator or name.startswith((f"{wanted.evaluator}.", f"{wanted.evaluator}["))
+            ),
+            None,
+        )
         if metric is None or not math.isfinite(scores[metric]):
             return
         value = scores[metric]

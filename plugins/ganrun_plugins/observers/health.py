@@ -1,13 +1,15 @@
 """The doctor: watches a run for collapse, oscillation, saturation, overfitting and explosion, and says what could help.
 
-Every so often it measures the step just taken, makes samples from fixed latents, and shows the discriminators real samples of
-both splits (:mod:`ganrun_plugins.observers._vitals`). What goes wrong for several looks on end is a finding, with a name, the
-numbers that speak for it, and the tricks that fit this recipe and declare that name among their ``remedies``. It is printed once,
-kept in ``health.jsonl`` and shown by progress until it is gone. ``policy`` says what happens then: ``note`` goes on, ``stop``
-ends the run, ``rollback`` goes back to the last checkpoint at which all was well, at most ``attempts`` times, then stops.
+Every so often it measures the step just taken, makes samples from fixed latents, and shows the discriminators real
+samples of both splits (:mod:`ganrun_plugins.observers._vitals`). What goes wrong for several looks on end is a finding,
+with a name, the numbers that speak for it, and the tricks that fit this recipe and declare that name among their
+``remedies``. It is printed once, kept in ``health.jsonl`` and shown by progress until it is gone. ``policy`` says what
+happens then: ``note`` goes on, ``stop`` ends the run, ``rollback`` goes back to the last checkpoint at which all was
+well, at most ``attempts`` times, then stops.
 
-Samples are made with the weights and in the mode of training, or with those that a trick puts in their place for sampling. A look
-changes no bit of a run. ``plateau`` names an evaluator, or one of its scores, that tells when a run is finished.
+Samples are made with the weights and in the mode of training, or with those that a trick puts in their place for
+sampling. A look changes no bit of a run. ``plateau`` names an evaluator, or one of its scores, that tells when a run is
+finished.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from ganrun_plugins.observers._findings import ADVICE, Evidence, Facts, Finding,
 from ganrun_plugins.observers._vitals import Bench, Values, of_gradients, of_update
 
 FILE = "health.jsonl"
-# Between two looks at least: steps, and training samples for each sample looked at. Then a look takes 0.4% of the time of the
-# shipped dcgan_digits, and no more than 1.7% of that of the other offline recipes (benchmarks/doctor.py --cost).
+# Between two looks at least: steps, and training samples for each sample looked at. Then a look takes 0.4% of the time
+# of the shipped dcgan_digits, and no more than 1.7% of that of the other offline recipes (benchmarks/doctor.py --cost).
 STEPS, SAMPLES = 100, 25
 FIRST, LAST = 8, 96  # looks kept: what a run began with, and what is happening now
 SHOWN = 4  # remedies in a line
@@ -40,20 +42,32 @@ class Health:
     """Only the main process looks, decides and speaks; asking for a stop or a rollback reaches the others."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         every: Annotated[
-            Duration | None, Field(description="time between two looks; by default 100 steps, more if batches are small beside `samples`")
+            Duration | None,
+            Field(
+                description="time between two looks; by default 100 steps, more if batches are small beside `samples`"
+            ),
         ] = None,
         samples: Annotated[int, Field(ge=8, le=4096, description="samples looked at")] = 64,
-        policy: Annotated[Literal["note", "stop", "rollback"], Field(description="what happens when something is found")] = "note",
+        policy: Annotated[
+            Literal["note", "stop", "rollback"], Field(description="what happens when something is found")
+        ] = "note",
         attempts: Annotated[int, Field(ge=1, description="rollbacks before the run is stopped instead")] = 3,
-        plateau: Annotated[str | None, Field(description="evaluator, or score, that has to get better; none by default")] = None,
+        plateau: Annotated[
+            str | None, Field(description="evaluator, or score, that has to get better; none by default")
+        ] = None,
         patience: Annotated[int, Field(ge=2, description="evaluations in which it may fail to")] = 5,
-        mode: Annotated[Literal["min", "max"], Field(description="whether a lower or a higher score is better")] = "min",
+        mode: Annotated[
+            Literal["min", "max"], Field(description="whether a lower or a higher score is better")
+        ] = "min",
         ignore: Annotated[tuple[Name, ...], Field(description="findings that are not reported")] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         if every is not None and Duration.parse(every).unit == "minutes":
-            raise Refusal("a resumed run looks at the steps at which it would have looked, which minutes do not say", "every: 100")
+            raise Refusal(
+                "a resumed run looks at the steps at which it would have looked, which minutes do not say", "every: 100"
+            )
         self.every = None if every is None else Duration.parse(every)
         self.samples, self.policy, self.attempts, self.ignore = samples, policy, attempts, frozenset(ignore)
         self.plateau, self.patience, self.mode = plateau, patience, mode
@@ -90,7 +104,10 @@ class Health:
 
     @hookimpl
     def rolled_back(self, run: Run) -> None:
-        """The history is that of the checkpoint now. The line that is written keeps what was found on the way that was left."""
+        """The history is that of the checkpoint now.
+
+        The line that is written keeps what was found on the way that was left.
+        """
         if self._bench is None:
             return
         self._begin(run)
@@ -131,7 +148,9 @@ class Health:
         values, self._seen = looked
         values |= self._turns
         self._turns = {}
-        numbers = torch.stack([value.float() for value in values.values()]).tolist()  # the only time that a look waits for the device
+        numbers = torch.stack(
+            [value.float() for value in values.values()]
+        ).tolist()  # the only time that a look waits for the device
         self.history.append(Look(run.step, dict(zip(values, numbers))))
         if len(self.history) > FIRST + LAST:
             del self.history[FIRST]
@@ -144,14 +163,21 @@ class Health:
             return measure()
         except Exception as error:
             self._bench, self._wanted = None, {}
-            print(f"health: this run cannot be looked at, and is not from here on ({type(error).__name__}: {error})", flush=True)
+            print(
+                f"health: this run cannot be looked at, and is not from here on ({type(error).__name__}: {error})",
+                flush=True,
+            )
             return None
 
     # --- when to look -------------------------------------------------------------------------------------------
 
     def _known(self, run: Run) -> Facts:
         clock = run.experiment.clock
-        every = max(STEPS, math.ceil(SAMPLES * self.samples / clock.batch)) if self.every is None else self.every.whole_steps(clock)
+        every = (
+            max(STEPS, math.ceil(SAMPLES * self.samples / clock.batch))
+            if self.every is None
+            else self.every.whole_steps(clock)
+        )
         learners = frozenset(player for game in run.experiment.games for player in game.against)
         return Facts(every=every, learners=learners, mode=self.mode, patience=self.patience)
 
@@ -160,7 +186,10 @@ class Health:
         return step % self._facts.every == 0 or step == 1 or 10 * step == self._facts.every
 
     def _plan(self, run: Run) -> None:
-        """Choose the turns to measure: of each phase the last one before the next look. Regularisation phases play no game."""
+        """Choose the turns to measure: of each phase the last one before the next look.
+
+        Regularisation phases play no game.
+        """
         following = next(step for step in range(run.step + 1, run.step + self._facts.every + 1) if self._due(step))
         self._wanted = {}
         for phase in run.experiment.phases:
@@ -216,12 +245,16 @@ class Health:
 
     def _write(self, run: Run, line: dict[str, Any]) -> None:
         if run.folder is not None:
-            jsonl.append(run.folder / FILE, {"step": run.step, "time": round(time.time(), 2), "attempt": run.attempt, **line})
+            jsonl.append(
+                run.folder / FILE, {"step": run.step, "time": round(time.time(), 2), "attempt": run.attempt, **line}
+            )
 
     # --- state --------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """The history as a table, NaN where a look lacks a quantity, and everything else that decides what is found later."""
+        """The history as a table, NaN where a look lacks a quantity, and everything else that decides what is found
+        later.
+        """
         names = list(dict.fromkeys(name for look in self.history for name in look.values))
         rows = [[look.values.get(name, math.nan) for name in names] for look in self.history]
         lacking = [[name not in look.values for name in names] for look in self.history]

@@ -21,7 +21,9 @@ from ganrun_plugins.observers._every import Every
 class MetricsLog:
     """Writes the terms of the main process."""
 
-    def __init__(self, *, every: Annotated[Duration, Field(description="time between two lines")] = Duration(50)) -> None:
+    def __init__(
+        self, *, every: Annotated[Duration, Field(description="time between two lines")] = Duration(50)
+    ) -> None:
         self.every = Every(every)
         self._file: TextIO | None = None
         self._scores: dict[str, float] = {}

@@ -1,7 +1,8 @@
 """Shows how a run goes: step, speed, time left, losses, scores and the newest picture.
 
 A live table on a terminal, plain lines elsewhere: the first step, one every few seconds, the last. The losses shown are
-the sums of each game's terms in each phase, and the variant's own terms, before weighting. Only the main process speaks.
+the sums of each game's terms in each phase, and the variant's own terms, before weighting. Only the main process
+speaks.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ REFRESH = 0.5  # seconds between two looks of the live table
 class Progress:
     """Reads the losses on a stride of the clock, because reading them waits for the device."""
 
-    def __init__(self, *, seconds: Annotated[float, Field(gt=0, description="time between two plain lines")] = 10.0) -> None:
+    def __init__(
+        self, *, seconds: Annotated[float, Field(gt=0, description="time between two plain lines")] = 10.0
+    ) -> None:
         self.seconds = seconds
         self._live: Any = None
         self._began = self._next = 0.0
@@ -56,7 +59,10 @@ class Progress:
         self._count_from(run)
         self._scores = {}
         back = run.rollbacks[-1]
-        print(f"rolled back from step {back['from']} to {back['to']}: {back['reason']}; attempt {back['attempt']}", flush=True)
+        print(
+            f"rolled back from step {back['from']} to {back['to']}: {back['reason']}; attempt {back['attempt']}",
+            flush=True,
+        )
 
     @hookimpl
     def evaluate(self, run: Run, scores: dict[str, float]) -> None:
@@ -88,7 +94,11 @@ class Progress:
             self._live.stop()
             self._live = None
         took = clock(time.monotonic() - self._began)
-        done = f"{reason} after {run.step} of {run.steps} steps" if run.step < run.steps else f"{reason}: {run.steps} steps"
+        done = (
+            f"{reason} after {run.step} of {run.steps} steps"
+            if run.step < run.steps
+            else f"{reason}: {run.steps} steps"
+        )
         print("\n".join([f"{done}, {took}", *places(run), *self._how_to_resume(run, reason)]), flush=True)
 
     def _how_to_resume(self, run: Run, reason: str) -> list[str]:
@@ -154,7 +164,9 @@ def main_scores(scores: dict[str, float]) -> dict[str, float]:
 def headline(run: Run) -> str:
     """One line: what is trained on what, from which step on, and where it goes."""
     recipe, experiment = run.recipe, run.experiment
-    sizes = ", ".join(f"{name} {sum(p.numel() for p in module.parameters()):,}" for name, module in experiment.modules.items())
+    sizes = ", ".join(
+        f"{name} {sum(p.numel() for p in module.parameters()):,}" for name, module in experiment.modules.items()
+    )
     start = f"resumed at step {run.step}; " if run.resumed_from is not None else ""
     device = f"{run.processes.device.type}{f' x {run.processes.world}' if run.processes.world > 1 else ''}"
     data = f"{recipe.dataset.name} ({len(experiment.dataset):,} items)"
@@ -229,7 +241,9 @@ def table(run: Run, speed: float, left: str) -> Any:
     body = Table.grid(padding=(0, 2))
     for phase, games in losses(run.metrics()).items():
         for name, value in games.items():
-            body.add_row(Text(f"  {phase} {name}"), Text(plain(value), style="" if math.isfinite(value) else "bold red"))
+            body.add_row(
+                Text(f"  {phase} {name}"), Text(plain(value), style="" if math.isfinite(value) else "bold red")
+            )
     for name, value in main_scores(run.scores).items():
         body.add_row(Text(f"  {name}", style="bold"), Text(plain(value), style="bold"))
     notices = [Text(f"  {name}: {line}", style="yellow") for name, line in run.notices.items()]

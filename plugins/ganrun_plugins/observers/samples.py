@@ -1,7 +1,8 @@
 """Pictures of what the networks make of fixed latents, as PNG files in the run's folder.
 
 ``samples/step-0001000.png``: a square grid, rows of input, output and reconstruction for a variant that translates, a
-scatter plot for points (real ones grey), and beside the grid a row for each label that a generator can be asked for. The latents are those of ``ganrun sample RUN --seed 0``.
+scatter plot for points (real ones grey), and beside the grid a row for each label that a generator can be asked for.
+The latents are those of ``ganrun sample RUN --seed 0``.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ class Samples:
     """Draws a picture every so often and at the end; the main process makes it."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         every: Annotated[Duration, Field(description="time between two pictures")] = Duration(10, "%"),
         count: Annotated[int, Field(ge=1, le=10_000, description="samples in a grid")] = 64,
         rows: Annotated[int, Field(ge=1, le=1000, description="rows of a translation picture")] = 8,
         points: Annotated[int, Field(ge=1, le=100_000, description="points in a scatter plot")] = 1000,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.every = Every(every)
         self.count = count
         self.rows = rows
@@ -74,7 +76,11 @@ class Samples:
         with run.processes.averaged_buffers(run.experiment.modules.values()):  # all processes take part
             if not run.is_main or self._newest == run.step:
                 return
-            picture = image_grid.picture_of(self._panels(run), self._real_points(run), max(self.rows, MOST) if run.experiment.description.codes else self.rows)
+            picture = image_grid.picture_of(
+                self._panels(run),
+                self._real_points(run),
+                max(self.rows, MOST) if run.experiment.description.codes else self.rows,
+            )
         run.newest_picture = image_grid.save(picture, self._folder(run) / f"step-{run.step:07d}.png")
         self._newest = run.step
 

@@ -1,9 +1,9 @@
 """A training strip: the same latents at chosen moments side by side, so that one sees samples come out of noise.
 
-``strip.png`` has a row for each latent and a column for each moment, such as the ends of epochs 1, 6, 21 and 51; it is drawn anew at
-every moment, and at the end of the run, whose samples are its last column. The columns are kept as ``strip/step-0001000.png``; where a
-run stopped and was resumed has no place in the strip. The latents are those of ``ganrun sample RUN --seed 0``; a variant that
-translates is shown with its inputs as the first column.
+``strip.png`` has a row for each latent and a column for each moment, such as the ends of epochs 1, 6, 21 and 51; it is
+drawn anew at every moment, and at the end of the run, whose samples are its last column. The columns are kept as
+``strip/step-0001000.png``; where a run stopped and was resumed has no place in the strip. The latents are those of
+``ganrun sample RUN --seed 0``; a variant that translates is shown with its inputs as the first column.
 """
 
 from __future__ import annotations
@@ -27,14 +27,20 @@ class Strip:
     """Keeps a column of samples at each moment, and joins the columns."""
 
     def __init__(
-        self, *,
-        at: Annotated[list[Duration], Field(min_length=1, description="moments, each the end of so many epochs, steps, images or percent")],
+        self,
+        *,
+        at: Annotated[
+            list[Duration],
+            Field(min_length=1, description="moments, each the end of so many epochs, steps, images or percent"),
+        ],
         rows: Annotated[int, Field(ge=1, le=100, description="latents, a row each")] = 8,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.at = [Duration.parse(moment) for moment in at]
         self.rows = rows
         if any(moment.unit == "minutes" for moment in self.at):
-            raise Refusal("moments in minutes would show other steps on another machine", "epochs, steps, images, kimg or percent")
+            raise Refusal(
+                "moments in minutes would show other steps on another machine", "epochs, steps, images, kimg or percent"
+            )
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
@@ -81,10 +87,16 @@ class Strip:
             made = run.studio.turn(self.rows if real is None else len(real[output]), SEED, real=real).made[output]
         place = self._folder(run) / f"step-{run.step:07d}.png"
         image_grid.save(self._column(made), place)
-        columns = [Image.open(path).convert("RGB") for step, path in self._columns(run) if step in {*self._moments(run), run.step}]
+        columns = [
+            Image.open(path).convert("RGB")
+            for step, path in self._columns(run)
+            if step in {*self._moments(run), run.step}
+        ]
         if real is not None:
             kind = experiment.dataset.spaces[output].kind
-            sources = [name for name, space in experiment.dataset.spaces.items() if space.kind == kind and name != output]
+            sources = [
+                name for name, space in experiment.dataset.spaces.items() if space.kind == kind and name != output
+            ]
             columns = [self._column(real[next(iter(sources), output)]), *columns]
         assert run.folder is not None
         image_grid.save(image_grid.joined(columns, image_grid.GAP), run.folder / "strip.png")

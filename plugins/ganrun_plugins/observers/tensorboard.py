@@ -22,10 +22,11 @@ class TensorBoard(Tracker):
     install = "pip install 'ganrun[tensorboard]'"
 
     def __init__(
-        self, *,
+        self,
+        *,
         every: Annotated[Duration, Field(description="time between two values")] = Duration(50),
         images: Annotated[bool, Field(description="send the pictures, too")] = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(name="tensorboard", project=".", every=every, images=images)
 
     def options(self, run: Run) -> dict[str, Any]:

@@ -25,12 +25,17 @@ class Tracker:
     install: ClassVar[str] = ""
 
     def __init__(
-        self, *,
-        name: Annotated[str, Field(description="wandb, mlflow, comet_ml, aim, clearml, dvclive, swanlab, trackio or tensorboard")],
-        project: Annotated[str, Field(min_length=1, description="the project under which the tracker files this run")] = "ganrun",
+        self,
+        *,
+        name: Annotated[
+            str, Field(description="wandb, mlflow, comet_ml, aim, clearml, dvclive, swanlab, trackio or tensorboard")
+        ],
+        project: Annotated[
+            str, Field(min_length=1, description="the project under which the tracker files this run")
+        ] = "ganrun",
         every: Annotated[Duration, Field(description="time between two values")] = Duration(50),
         images: Annotated[bool, Field(description="send the pictures, too, if the tracker takes pictures")] = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name = name
         self.project = project
         self.every = Every(every)

@@ -1,6 +1,7 @@
 """Adam: a step of the running mean of the gradient over the root of its running mean square.
 
-Paper: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), algorithm 1. At the t-th step, g the gradient:
+Paper: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), algorithm 1. At the t-th step, g the
+gradient:
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2
     parameter <- parameter - lr * m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps)
@@ -29,14 +30,17 @@ class Adam:
     """torch.optim.Adam, fused where torch has a kernel for it."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(2e-4),
         betas: Annotated[
             tuple[Beta, Beta], Field(description="decay of the means of the gradient and of its square")
         ] = (Scheduled(0.5), Scheduled(0.999)),
         eps: Annotated[Scheduled, Field(gt=0, description="added to the root")] = Scheduled(1e-8),
-        weight_decay: Annotated[Scheduled, Field(ge=0, description="added to the gradient, times the parameter")] = Scheduled(0.0),
-    ) -> None:  # fmt: skip
+        weight_decay: Annotated[
+            Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
+        ] = Scheduled(0.0),
+    ) -> None:
         self.lr = Scheduled(lr)
         self.betas = (Scheduled(betas[0]), Scheduled(betas[1]))
         self.eps = Scheduled(eps)
@@ -45,9 +49,11 @@ class Adam:
     def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
         """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
         return {
-            "lr": now(self.lr), "betas": (now(self.betas[0]), now(self.betas[1])), "eps": now(self.eps),
+            "lr": now(self.lr),
+            "betas": (now(self.betas[0]), now(self.betas[1])),
+            "eps": now(self.eps),
             "weight_decay": now(self.weight_decay),
-        }  # fmt: skip
+        }
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
@@ -56,7 +62,11 @@ class Adam:
         return torch.optim.Adam(parameters, fused=fused or None, **self.options(lambda value: value.values[0]))
 
     def differentiable_step(
-        self, group: dict[str, Any], states: Sequence[dict[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+        self,
+        group: dict[str, Any],
+        states: Sequence[dict[str, Tensor]],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """The step of torch.optim.Adam as a differentiable function of parameters, gradients and state.
 
@@ -69,7 +79,9 @@ class Adam:
             g = gradient + decay * parameter if decay != 0 else gradient
             count = state["step"] + 1 if "step" in state else torch.ones(())
             mean = first * state["exp_avg"] + (1 - first) * g if "exp_avg" in state else (1 - first) * g
-            square = second * state["exp_avg_sq"] + (1 - second) * g * g if "exp_avg_sq" in state else (1 - second) * g * g
+            square = (
+                second * state["exp_avg_sq"] + (1 - second) * g * g if "exp_avg_sq" in state else (1 - second) * g * g
+            )
             exact = count.to(torch.promote_types(parameter.dtype, count.dtype))  # torch counts in float32
             size = rate / bias_correction(first, exact)
             stepped.append(parameter - size * mean / (safe_root(square) / bias_correction(second, exact).sqrt() + eps))

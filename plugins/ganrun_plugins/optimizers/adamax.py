@@ -1,11 +1,14 @@
 """Adamax: Adam with the largest recent size of the gradient in the place of its root mean square.
 
-Paper: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), section 7.1, algorithm 2. At the t-th step, g the gradient:
+Paper: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), section 7.1, algorithm 2. At the t-th step, g
+the gradient:
 
     m <- b1 m + (1 - b1) g,   u <- max(b2 u, |g| + eps),   parameter <- parameter - lr * m / ((1 - b1^t) u)
 
-A parameter moves by about lr a step at most, and a single large gradient slows it down for some 1 / (1 - b2) steps. Weight decay is the
-L2 kind: it is added to the gradient. The paper has no eps, which torch adds so that a gradient that was always 0 is not divided by 0.
+A parameter moves by about lr a step at most, and a single large gradient slows it down for some 1 / (1 - b2) steps.
+Weight decay is the
+L2 kind: it is added to the gradient. The paper has no eps, which torch adds so that a gradient that was always 0 is not
+divided by 0.
 """
 
 from __future__ import annotations
@@ -25,14 +28,17 @@ class Adamax(Adam):
     """torch.optim.Adamax, over all parameters at once where torch can."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(5e-4),
         betas: Annotated[
             tuple[Beta, Beta], Field(description="decay of the mean of the gradient and of its largest size")
         ] = (Scheduled(0.9), Scheduled(0.999)),
         eps: Annotated[Scheduled, Field(gt=0, description="added to the size of the gradient")] = Scheduled(1e-8),
-        weight_decay: Annotated[Scheduled, Field(ge=0, description="added to the gradient, times the parameter")] = Scheduled(0.0),
-    ) -> None:  # fmt: skip
+        weight_decay: Annotated[
+            Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
+        ] = Scheduled(0.0),
+    ) -> None:
         self.lr = Scheduled(lr)
         self.betas = (Scheduled(betas[0]), Scheduled(betas[1]))
         self.eps = Scheduled(eps)
@@ -43,7 +49,11 @@ class Adamax(Adam):
         return torch.optim.Adamax(parameters, foreach=True, **self.options(lambda value: value.values[0]))
 
     def differentiable_step(
-        self, group: dict[str, Any], states: Sequence[dict[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+        self,
+        group: dict[str, Any],
+        states: Sequence[dict[str, Tensor]],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """The step of torch.optim.Adamax as a differentiable function of parameters, gradients and state.
 

@@ -25,13 +25,20 @@ class RMSprop:
     """torch.optim.RMSprop, over all parameters at once where torch can."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(5e-5),
-        alpha: Annotated[Scheduled, Field(ge=0, lt=1, description="decay of the mean square of the gradient")] = Scheduled(0.99),
+        alpha: Annotated[
+            Scheduled, Field(ge=0, lt=1, description="decay of the mean square of the gradient")
+        ] = Scheduled(0.99),
         eps: Annotated[Scheduled, Field(gt=0, description="added to the root")] = Scheduled(1e-8),
-        momentum: Annotated[Scheduled, Field(ge=0, lt=1, description="decay of the running sum of steps")] = Scheduled(0.0),
-        weight_decay: Annotated[Scheduled, Field(ge=0, description="added to the gradient, times the parameter")] = Scheduled(0.0),
-    ) -> None:  # fmt: skip
+        momentum: Annotated[Scheduled, Field(ge=0, lt=1, description="decay of the running sum of steps")] = Scheduled(
+            0.0
+        ),
+        weight_decay: Annotated[
+            Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
+        ] = Scheduled(0.0),
+    ) -> None:
         self.lr = Scheduled(lr)
         self.alpha = Scheduled(alpha)
         self.eps = Scheduled(eps)
@@ -41,9 +48,12 @@ class RMSprop:
     def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
         """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
         return {
-            "lr": now(self.lr), "alpha": now(self.alpha), "eps": now(self.eps), "momentum": now(self.momentum),
+            "lr": now(self.lr),
+            "alpha": now(self.alpha),
+            "eps": now(self.eps),
+            "momentum": now(self.momentum),
             "weight_decay": now(self.weight_decay),
-        }  # fmt: skip
+        }
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
@@ -53,7 +63,11 @@ class RMSprop:
         return optimizer
 
     def differentiable_step(
-        self, group: dict[str, Any], states: Sequence[dict[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+        self,
+        group: dict[str, Any],
+        states: Sequence[dict[str, Tensor]],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """The step of torch.optim.RMSprop as a differentiable function of parameters, gradients and state.
 
@@ -69,7 +83,9 @@ class RMSprop:
             step = g / (safe_root(square) + eps)
             new = {**state, "step": count, "square_avg": square}
             if momentum > 0:
-                step = new["momentum_buffer"] = momentum * state["momentum_buffer"] + step if "momentum_buffer" in state else step
+                step = new["momentum_buffer"] = (
+                    momentum * state["momentum_buffer"] + step if "momentum_buffer" in state else step
+                )
             stepped.append(parameter - rate * step)
             after.append(new)
         return stepped, after
@@ -81,7 +97,9 @@ def _add_buffers(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> No
         for parameter in group["params"]:
             state = optimizer.state.get(parameter)
             if state and group["momentum"] > 0 and "momentum_buffer" not in state:
-                state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.preserve_format, requires_grad=False)
+                state["momentum_buffer"] = torch.zeros_like(
+                    parameter, memory_format=torch.preserve_format, requires_grad=False
+                )
 
 
 @hookimpl

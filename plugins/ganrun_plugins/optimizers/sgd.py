@@ -1,8 +1,8 @@
 """Stochastic gradient descent, with momentum if asked.
 
-Robbins and Monro, "A Stochastic Approximation Method" (1951); momentum: Polyak (1964), Nesterov's form: Sutskever et al. (2013).
-With g the gradient, b <- momentum b + g (g itself in the first step), parameter <- parameter - lr * b; Nesterov's form
-steps along g + momentum b.
+Robbins and Monro, "A Stochastic Approximation Method" (1951); momentum: Polyak (1964), Nesterov's form: Sutskever et
+al. (2013). With g the gradient, b <- momentum b + g (g itself in the first step), parameter <- parameter - lr * b;
+Nesterov's form steps along g + momentum b.
 """
 
 from __future__ import annotations
@@ -21,18 +21,26 @@ class SGD:
     """torch.optim.SGD, fused where torch has a kernel for it."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(0.01),
-        momentum: Annotated[Scheduled, Field(ge=0, lt=1, description="decay of the running sum of gradients")] = Scheduled(0.0),
+        momentum: Annotated[
+            Scheduled, Field(ge=0, lt=1, description="decay of the running sum of gradients")
+        ] = Scheduled(0.0),
         nesterov: Annotated[bool, Field(description="look ahead along the momentum")] = False,
-        weight_decay: Annotated[Scheduled, Field(ge=0, description="added to the gradient, times the parameter")] = Scheduled(0.0),
-    ) -> None:  # fmt: skip
+        weight_decay: Annotated[
+            Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
+        ] = Scheduled(0.0),
+    ) -> None:
         self.lr = Scheduled(lr)
         self.momentum = Scheduled(momentum)
         self.nesterov = nesterov
         self.weight_decay = Scheduled(weight_decay)
         if nesterov and max(self.momentum.values) == 0:
-            raise Refusal("Nesterov's look-ahead is along the momentum, and momentum is 0", "set momentum above 0, or nesterov: false")
+            raise Refusal(
+                "Nesterov's look-ahead is along the momentum, and momentum is 0",
+                "set momentum above 0, or nesterov: false",
+            )
 
     def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
         """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
@@ -42,13 +50,19 @@ class SGD:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
         fused = all(p.device.type in ("cpu", "cuda") and p.dtype in (torch.float32, torch.float64) for p in parameters)
         # torch's constructor takes Nesterov's form with a momentum above 0 alone; a schedule may start at 0.
-        optimizer = torch.optim.SGD(parameters, momentum=max(self.momentum.values), nesterov=self.nesterov, fused=fused or None)
+        optimizer = torch.optim.SGD(
+            parameters, momentum=max(self.momentum.values), nesterov=self.nesterov, fused=fused or None
+        )
         for group in optimizer.param_groups:
             group.update(self.options(lambda value: value.values[0]))
         return optimizer
 
     def differentiable_step(
-        self, group: dict[str, Any], states: Sequence[dict[str, Tensor]], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+        self,
+        group: dict[str, Any],
+        states: Sequence[dict[str, Tensor]],
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor],
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
         """The step of torch.optim.SGD as a differentiable function of parameters, gradients and state.
 

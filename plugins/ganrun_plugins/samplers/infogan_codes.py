@@ -1,7 +1,8 @@
 """Latents of two kinds: noise from one distribution, and codes, the latents that mean something, from another.
 
-Chen et al., "InfoGAN" (2016), take both from [-1, 1] for MNIST; other code has normal noise and uniform codes, the defaults here.
-Which latents are codes is what the variant says (``codes`` of its description), by name; all others are noise. Categorical codes are
+Chen et al., "InfoGAN" (2016), take both from [-1, 1] for MNIST; other code has normal noise and uniform codes, the
+defaults here. Which latents are codes is what the variant says (``codes`` of its description), by name; all others are
+noise. Categorical codes are
 labels, which this does not draw: all classes are equally likely.
 """
 
@@ -20,10 +21,11 @@ class InfoGANCodes:
     """Asks one sampler for noise and another for codes."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         noise: Annotated[Part, PartOf("sampler"), Field(description="draws all other latents")] = "normal",  # type: ignore[assignment]
         codes: Annotated[Part, PartOf("sampler"), Field(description="draws the variant's codes")] = "uniform",  # type: ignore[assignment]
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.noise: Any = noise.make()
         self.codes: Any = codes.make()
         if hasattr(self.noise, "labels") or hasattr(self.codes, "labels"):

@@ -1,8 +1,9 @@
 """Labels with given shares, for variants that draw labels; latents come from another sampler.
 
-Class k is drawn with probability shares[k] / sum of shares: by inversion, the number of cumulated shares that a uniform number
-reaches. Without this sampler all classes are equally likely. Conditional GANs are trained with the shares of the data (Odena et al.,
-"Conditional Image Synthesis with Auxiliary Classifier GANs", 2017, draws c ~ p_c), and give as many of a class as they are asked for.
+Class k is drawn with probability shares[k] / sum of shares: by inversion, the number of cumulated shares that a uniform
+number reaches. Without this sampler all classes are equally likely. Conditional GANs are trained with the shares of the
+data (Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs", 2017, draws c ~ p_c), and give as many
+of a class as they are asked for.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ class Labels:
     """Draws labels by shares, and latents as the sampler ``latents`` does."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         latents: Annotated[Part, PartOf("sampler"), Field(description="draws what is no label")] = "normal",  # type: ignore[assignment]
-        shares: Annotated[list[Share] | None, Field(description="a number for each class, of any sum; null: all equal")] = None,
-    ) -> None:  # fmt: skip
+        shares: Annotated[
+            list[Share] | None, Field(description="a number for each class, of any sum; null: all equal")
+        ] = None,
+    ) -> None:
         if shares is not None and not sum(shares) > 0:
             raise Refusal("all shares are 0, so no class can be drawn", "a share above 0 for each class that is wanted")
         self.latents = latents.make()
@@ -50,7 +54,10 @@ class Labels:
         return z
 
     def labels(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
-        """n rows of labels, (n, *space.shape) int64. Labels of another number of classes than there are shares are equally likely."""
+        """n rows of labels, (n, *space.shape) int64.
+
+        Labels of another number of classes than there are shares are equally likely.
+        """
         if self.shares is None or len(self.shares) != space.classes:
             return draws.integers(purpose, space.classes, n, *space.shape)
         total = torch.tensor(self.shares, dtype=torch.float64, device=draws.device).cumsum(0)  # (K,)

@@ -1,11 +1,11 @@
 """Latents from a mixture of normal distributions around fixed centres, all equally likely.
 
-Gurumurthy et al., "DeLiGAN: Generative Adversarial Networks for Diverse and Limited Data" (2017): z = mu_k + sd * e, with k uniform
-in 1..K and e standard normal, so that a generator need not tear one connected cloud apart to make separate modes. They draw mu_k
-uniformly from [-1, 1], start sd at 0.2, and then learn both with the generator.
+Gurumurthy et al., "DeLiGAN: Generative Adversarial Networks for Diverse and Limited Data" (2017): z = mu_k + sd * e,
+with k uniform in 1..K and e standard normal, so that a generator need not tear one connected cloud apart to make
+separate modes. They draw mu_k uniformly from [-1, 1], start sd at 0.2, and then learn both with the generator.
 
-Here nothing is learned: centres and sd stay what they are at the start. The centres are a function of ``seed``, ``components``,
-``spread`` and the latent's shape alone, so they are neither stored nor changed by the seed of a run.
+Here nothing is learned: centres and sd stay what they are at the start. The centres are a function of ``seed``,
+``components``, ``spread`` and the latent's shape alone, so they are neither stored nor changed by the seed of a run.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ class Mixture:
     """Normal numbers of one standard deviation around one of K centres, which every sample chooses anew."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         components: Annotated[int, Field(ge=1, description="number of centres")] = 50,
         sd: Annotated[float, Field(ge=0, description="standard deviation around a centre")] = 0.2,
-        spread: Annotated[float, Field(gt=0, description="the coordinates of centres are uniform in [-spread, spread)")] = 1.0,
+        spread: Annotated[
+            float, Field(gt=0, description="the coordinates of centres are uniform in [-spread, spread)")
+        ] = 1.0,
         seed: Annotated[int, Field(description="chooses the centres; not the seed of the run")] = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.components = components
         self.sd = sd
         self.spread = spread
@@ -38,7 +41,9 @@ class Mixture:
     def centres(self, space: Space) -> Tensor:
         """(K, *space.shape) float64 on the CPU."""
         generator = Draws(("mixture", self.seed)).generator("centres")
-        uniform = torch.rand(self.components, *space.shape, generator=generator, dtype=torch.float64)  # whatever type a run trains in
+        uniform = torch.rand(
+            self.components, *space.shape, generator=generator, dtype=torch.float64
+        )  # whatever type a run trains in
         return (2 * uniform - 1) * self.spread
 
     def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:

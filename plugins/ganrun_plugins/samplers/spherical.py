@@ -1,8 +1,8 @@
 """Latents spread evenly over a sphere, by default of radius sqrt(D).
 
-White, "Sampling Generative Networks" (2016): nearly all of a normal distribution in D dimensions lies close to that sphere,
-so a generator is asked for little else. Here z = radius * g / |g| with g standard normal, which has no preferred direction.
-Every latent has the same length, so the arc between two of them stays on the sphere.
+White, "Sampling Generative Networks" (2016): nearly all of a normal distribution in D dimensions lies close to that
+sphere, so a generator is asked for little else. Here z = radius * g / |g| with g standard normal, which has no
+preferred direction. Every latent has the same length, so the arc between two of them stays on the sphere.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from ganrun.plugin import Component, Draws, Space, hookimpl
 
 
 class Spherical:
-    """Points of a sphere around 0, all equally likely. The coordinates are uncorrelated, each of variance radius^2 / D."""
+    """Points of a sphere around 0, all equally likely.
+
+    The coordinates are uncorrelated, each of variance radius^2 / D.
+    """
 
     provides = frozenset({"latent:spherical"})
 
     def __init__(
-        self, *,
-        radius: Annotated[float | None, Field(gt=0, description="length of every latent; null: sqrt(D) for D coordinates")] = None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        radius: Annotated[
+            float | None, Field(gt=0, description="length of every latent; null: sqrt(D) for D coordinates")
+        ] = None,
+    ) -> None:
         self.radius = radius
 
     def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:

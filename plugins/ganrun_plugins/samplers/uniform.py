@@ -18,10 +18,11 @@ class Uniform:
     """Independent uniform numbers in [low, high)."""
 
     def __init__(
-        self, *,
+        self,
+        *,
         low: Annotated[float, Field(description="smallest value")] = -1.0,
         high: Annotated[float, Field(description="upper end, not included")] = 1.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not low < high:
             raise Refusal(f"a uniform latent needs low < high, got low {low} and high {high}", "swap them")
         self.low = low

@@ -1,15 +1,16 @@
 """The augmentations of ada: pixel copying, geometry and colour, each drawn for a sample with probability p.
 
-Karras et al., "Training Generative Adversarial Networks with Limited Data" (2020), appendix B ("bgc"). All copying and geometry
-of a sample is one matrix on homogeneous coordinates, so that its picture is resampled once, on a grid twice as fine
-between an orthogonal low-pass filter and its transpose: what only passes through the two filters comes back as it was. The image
-goes on behind its edges as in a mirror, with the outermost pixels once.
+Karras et al., "Training Generative Adversarial Networks with Limited Data" (2020), appendix B ("bgc"). All copying and
+geometry of a sample is one matrix on homogeneous coordinates, so that its picture is resampled once, on a grid twice as
+fine between an orthogonal low-pass filter and its transpose: what only passes through the two filters comes back as it
+was. The image goes on behind its edges as in a mirror, with the outermost pixels once.
 
-Differences from the authors' code: a sample whose matrix holds only flips, quarter turns and whole-pixel shifts is copied pixel
-by pixel and stays sharp (their filter is not symmetric, so it blurs a flip a little); the finer grid is centred on the filter's centre
-of mass, not on the tap next to it; the mirror goes on for ever (theirs ends at one image's width, and is black beyond); quarter
-turns of an image that is not square are half turns. Images of two, or more than three, channels get brightness, contrast, luma
-flip and saturation about the mean of the channels, but no hue; one channel has no saturation either, as in theirs.
+Differences from the authors' code: a sample whose matrix holds only flips, quarter turns and whole-pixel shifts is
+copied pixel by pixel and stays sharp (their filter is not symmetric, so it blurs a flip a little); the finer grid is
+centred on the filter's centre of mass, not on the tap next to it; the mirror goes on for ever (theirs ends at one
+image's width, and is black beyond); quarter turns of an image that is not square are half turns. Images of two, or more
+than three, channels get brightness, contrast, luma flip and saturation about the mean of the channels, but no hue; one
+channel has no saturation either, as in theirs.
 """
 
 from __future__ import annotations
@@ -23,11 +24,22 @@ from torch import Tensor
 
 from ganrun.plugin import Draws
 
-# Daubechies' least asymmetric orthogonal filter with six vanishing moments (sym6): its even shifts are orthonormal, its sum is sqrt(2).
+# Daubechies' least asymmetric orthogonal filter with six vanishing moments (sym6): its even shifts are orthonormal, its
+# sum is sqrt(2).
 SYM6 = (
-    0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633, 0.4910559419267466, 0.787641141030194,
-    0.3379294217276218, -0.07263752278646252, -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148,
-)  # fmt: skip
+    0.015404109327027373,
+    0.0034907120842174702,
+    -0.11799011114819057,
+    -0.048311742585633,
+    0.4910559419267466,
+    0.787641141030194,
+    0.3379294217276218,
+    -0.07263752278646252,
+    -0.021060292512300564,
+    0.04472490177066578,
+    0.0017677118642428036,
+    -0.007800708325034148,
+)
 CENTRE = 5  # the tap next to its centre of mass
 OFF = sum(k * tap for k, tap in enumerate(SYM6)) / sum(SYM6) - CENTRE  # 0.098: how far the centre of mass is behind it
 GATES, UNIFORM, NORMAL = 13, 8, 7
@@ -39,7 +51,8 @@ class Drawn:
 
     flip: -1 mirrors left and right, 1 does not. quarters: quarter turns. shift, drift: (B, 2) right and down, in whole
     pixels and not. scale, stretch: factors (the latter inverted vertically). before, after: turns around the centre in
-    radians, before and behind the stretch. brightness: added; contrast, saturation: factors; luma: -1 turns light into dark;
+    radians, before and behind the stretch. brightness: added; contrast, saturation: factors; luma: -1 turns light into
+    dark;
     hue: radians. resampled, recoloured: (B,) whether anything was drawn that needs it.
     """
 
@@ -96,7 +109,10 @@ def draw(draws: Draws, n: int, p: Tensor, dtype: torch.dtype) -> Drawn:
 
 
 def placed(images: Tensor, drawn: Drawn, size: tuple[int, int]) -> Tensor:
-    """Images (B, C, H, W) in their new geometry. ``size`` is that of the samples, whose whole pixels are the shift's unit."""
+    """Images (B, C, H, W) in their new geometry.
+
+    ``size`` is that of the samples, whose whole pixels are the shift's unit.
+    """
     back = inverse(drawn, size)
     if images.shape[2:] != size:  # a condition may be smaller than its sample
         x, y = (back.new_tensor(side / full) for side, full in ((images.shape[3], size[1]), (images.shape[2], size[0])))
@@ -106,7 +122,9 @@ def placed(images: Tensor, drawn: Drawn, size: tuple[int, int]) -> Tensor:
 
 
 def inverse(drawn: Drawn, size: tuple[int, int]) -> Tensor:
-    """(B, 3, 3): from a place in the augmented image to that in the original; x right, y down, in pixels from the centre."""
+    """(B, 3, 3): from a place in the augmented image to that in the original; x right, y down, in pixels from the
+    centre.
+    """
     height, width = size
     quarters = drawn.quarters if height == width else 2 * torch.floor(drawn.quarters / 2)
     one = torch.ones_like(drawn.flip)
@@ -157,7 +175,9 @@ def copied(images: Tensor, back: Tensor) -> Tensor:
     x = torch.arange(width, device=images.device, dtype=back.dtype) - centre[0]
     y = torch.arange(height, device=images.device, dtype=back.dtype) - centre[1]
     column, row = sources(back, x, y)  # (B, H, W)
-    index = mirrored((row + centre[1]).round().long(), height) * width + mirrored((column + centre[0]).round().long(), width)
+    index = mirrored((row + centre[1]).round().long(), height) * width + mirrored(
+        (column + centre[0]).round().long(), width
+    )
     flat = index.flatten(1)[:, None].expand(-1, images.shape[1], -1)  # (B, C, H * W)
     return images.flatten(2).gather(2, flat).reshape(images.shape)
 
@@ -175,7 +195,9 @@ def resampled(images: Tensor, back: Tensor) -> Tensor:
     fine = finer(finer(images, 3), 2)  # (B, C, 2 P, 2 Q), P and Q the periods of the mirror and 1
     centre = (width - 1) / 2, (height - 1) / 2
     # Value n of what is twice as fine shows the place (n - OFF) / 2.
-    x = (torch.arange(-CENTRE, 2 * width + 5, device=images.device, dtype=back.dtype) - OFF) / 2 - centre[0]  # (2 W + 10,)
+    x = (torch.arange(-CENTRE, 2 * width + 5, device=images.device, dtype=back.dtype) - OFF) / 2 - centre[
+        0
+    ]  # (2 W + 10,)
     y = (torch.arange(-CENTRE, 2 * height + 5, device=images.device, dtype=back.dtype) - OFF) / 2 - centre[1]
     column, row = sources(back, x, y)  # (B, 2 H + 10, 2 W + 10)
     moved = bilinear(fine, 2 * (column + centre[0]) + OFF, 2 * (row + centre[1]) + OFF)
@@ -186,13 +208,16 @@ def resampled(images: Tensor, back: Tensor) -> Tensor:
 
 
 def finer(images: Tensor, axis: int) -> Tensor:
-    """Twice as many values along an axis, over one period of the mirror and one pixel: the pixels and what is between them."""
+    """Twice as many values along an axis, over one period of the mirror and one pixel: the pixels and what is between
+    them.
+    """
     size = images.shape[axis]
     period = max(2 * (size - 1), 1)
     around = mirrored(torch.arange(-3, period + 4, device=images.device), size)
     rows = images.movedim(axis, -1).index_select(-1, around)  # (..., P + 7)
     taps = images.new_tensor(SYM6) * math.sqrt(2)
-    # Value 2 j + r is the sum over pixels i of taps[CENTRE + 2 j + r - 2 i]: odd taps make the pixels, even ones what is between.
+    # Value 2 j + r is the sum over pixels i of taps[CENTRE + 2 j + r - 2 i]: odd taps make the pixels, even ones what
+    # is between.
     even, odd = taps[[11, 9, 7, 5, 3, 1]], taps[[10, 8, 6, 4, 2, 0]]
     kernels = torch.stack([F.pad(even, (0, 1)), F.pad(odd, (1, 0))])[:, None]  # (2, 1, 7)
     found = F.conv1d(rows.flatten(0, -2)[:, None], kernels)  # (N, 2, P + 1)
@@ -202,10 +227,14 @@ def finer(images: Tensor, axis: int) -> Tensor:
 def bilinear(fine: Tensor, column: Tensor, row: Tensor) -> Tensor:
     """(B, C, h, w) at places (B, H, W) of the mirrored, periodic image, (B, C, H, W).
 
-    It gathers, because torch's grid_sample has no second derivative on every version and device, and penalties need one.
+    It gathers, because torch's grid_sample has no second derivative on every version and device, and penalties need
+    one.
     """
     channels, height, width = fine.shape[1:]
-    column, row = column % (width - 2), row % (height - 2)  # the last two repeat the first, as neighbours of the last but two
+    column, row = (
+        column % (width - 2),
+        row % (height - 2),
+    )  # the last two repeat the first, as neighbours of the last but two
     left, top = column.floor(), row.floor()
     index = (top * width + left).long().flatten(1)[:, None].expand(-1, channels, -1)  # (B, C, H * W)
     right, down = (column - left).flatten(1)[:, None], (row - top).flatten(1)[:, None]  # (B, 1, H * W)
@@ -226,7 +255,8 @@ def recoloured(images: Tensor, drawn: Drawn) -> Tensor:
     """
     channels = images.shape[1]
     brightness, contrast, luma, hue, saturation = (
-        value[:, None, None, None] for value in (drawn.brightness, drawn.contrast, drawn.luma, drawn.hue, drawn.saturation)
+        value[:, None, None, None]
+        for value in (drawn.brightness, drawn.contrast, drawn.luma, drawn.hue, drawn.saturation)
     )
     mean = images.mean(1, keepdim=True)  # (B, 1, H, W)
     rest = images - mean  # (B, C, H, W); 0 for one channel

@@ -31,8 +31,8 @@ NEEDS_A_GAME = Because("there is no discriminator whose opinions could be made c
 class Transform:
     """T: what a discriminator should not care about.
 
-    Images (B, C, H, W) are mirrored with probability 1/2, if ``flip``, and shifted down and right by whole pixels, drawn
-    from -k to k with k = floor(``shift`` * side); what moves in is 0. Images among what is given are moved alike.
+    Images (B, C, H, W) are mirrored with probability 1/2, if ``flip``, and shifted down and right by whole pixels,
+    drawn from -k to k with k = floor(``shift`` * side); what moves in is 0. Images among what is given are moved alike.
     Samples of any other space get normal noise of standard deviation ``sigma``; what is given with them stays.
     """
 
@@ -40,7 +40,9 @@ class Transform:
     shift: Scheduled
     sigma: Scheduled
 
-    def __call__(self, turn: Turn, round: Round, x: Tensor, given: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def __call__(
+        self, turn: Turn, round: Round, x: Tensor, given: Sequence[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """T of samples (B, ...) and of what is given with them."""
         if round.game.space != "image":
             noise = turn.draws.normal("consistency noise", *x.shape).to(x.dtype)  # (B, ...)
@@ -54,7 +56,10 @@ class Transform:
 
 
 def moved_image(x: Tensor, mirrored: Tensor, share: Tensor, limit: float) -> Tensor:
-    """x: (B, C, H, W). mirrored: (B,) bool. share: (B, 2) in [0, 1), from the largest shift up (left) to that down (right)."""
+    """x: (B, C, H, W). mirrored: (B,) bool.
+
+    share: (B, 2) in [0, 1), from the largest shift up (left) to that down (right).
+    """
     rows, height, width = x.shape[0], x.shape[2], x.shape[3]
     down, right = int(limit * height), int(limit * width)
     flipped = torch.where(mirrored[:, None, None, None], x.flip(3), x)
@@ -62,7 +67,9 @@ def moved_image(x: Tensor, mirrored: Tensor, share: Tensor, limit: float) -> Ten
     y = places(share[:, 0], height, down)  # (B, H)
     z = places(share[:, 1], width, right)  # (B, W)
     batch = torch.arange(rows, device=x.device)
-    return padded[batch[:, None, None], :, y[:, :, None], z[:, None, :]].permute(0, 3, 1, 2)  # (B, H, W, C) -> (B, C, H, W)
+    return padded[batch[:, None, None], :, y[:, :, None], z[:, None, :]].permute(
+        0, 3, 1, 2
+    )  # (B, H, W, C) -> (B, C, H, W)
 
 
 def places(share: Tensor, side: int, most: int) -> Tensor:

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 Networks = Literal["discriminators", "generators", "all"]
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "discriminators": ("discriminator",), "generators": ("generator",), "all": ("generator", "discriminator"),
-}  # fmt: skip
+    "discriminators": ("discriminator",),
+    "generators": ("generator",),
+    "all": ("generator", "discriminator"),
+}
 
 
 def chosen(experiment: Experiment, networks: Networks) -> dict[str, nn.Module]:
@@ -45,7 +47,9 @@ def chosen(experiment: Experiment, networks: Networks) -> dict[str, nn.Module]:
 
 @dataclass(frozen=True)
 class Seen:
-    """One call of a module: its name in the network, and the shapes of its first input and of its output if they are tensors."""
+    """One call of a module: its name in the network, and the shapes of its first input and of its output if they are
+    tensors.
+    """
 
     name: str
     takes: tuple[int, ...] = ()
@@ -54,7 +58,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a run showed: the calls of modules in the order in which they began, and the parameters that reach the output."""
+    """What a run showed: the calls of modules in the order in which they began, and the parameters that reach the
+    output.
+    """
 
     calls: list[Seen]
     reaching: frozenset[str]
@@ -130,7 +136,10 @@ def output_axis(layer: nn.Module) -> int:
 
 
 def output_layer(network: nn.Module, interface: Interface, name: str) -> tuple[nn.Module, Seen]:
-    """The last layer on the way to a discriminator's logits, and its call. Energies have one, too: the last of the decoder."""
+    """The last layer on the way to a discriminator's logits, and its call.
+
+    Energies have one, too: the last of the decoder.
+    """
     run = trace(network, interface, name)
     added = tuple(f"{prefix}." for prefix, module in network.named_modules() if isinstance(module, Addition))
     layers = {key: layer for key, layer in weighted(network).items() if not f"{key}.".startswith(added or ("\0",))}
@@ -143,7 +152,9 @@ def output_layer(network: nn.Module, interface: Interface, name: str) -> tuple[n
 
 
 class Strength:
-    """What tricks share that change layers with a ``strength``: it follows its schedule, and a restored run samples with the last one."""
+    """What tricks share that change layers with a ``strength``: it follows its schedule, and a restored run samples
+    with the last one.
+    """
 
     def __init__(self, strength: Scheduled) -> None:
         self.scheduled = Scheduled(strength)
@@ -214,11 +225,11 @@ class Addition(nn.Module):
 
 def join(
     experiment: Experiment, network: str, title: str, statistic: Callable[[int, bool], nn.Module], size: int
-) -> Addition:  # fmt: skip
+) -> Addition:
     """Add a statistic of ``size`` numbers a sample to the input of a discriminator's last layer.
 
-    ``statistic`` gets the number of channels of that input, and whether they are its last axis. Weights come from a key of
-    their own. The addition is the layer's child ``title``, numbered if that is taken.
+    ``statistic`` gets the number of channels of that input, and whether they are its last axis. Weights come from a key
+    of their own. The addition is the layer's child ``title``, numbered if that is taken.
     """
     module, interface = experiment.modules[network], experiment.description.networks[network].interface
     layer, call = output_layer(module, interface, network)
@@ -260,7 +271,9 @@ def map_like(layer: nn.Module, size: int, call: Seen) -> nn.Module:
 
 @contextmanager
 def drawn_for(experiment: Experiment, purpose: str, network: str, device: torch.device) -> Iterator[None]:
-    """In this context parameters are drawn from a key of their own, on the CPU, or are not allocated if the network is not."""
+    """In this context parameters are drawn from a key of their own, on the CPU, or are not allocated if the network is
+    not.
+    """
     with torch.random.fork_rng(devices=[]), torch.device("meta" if device.type == "meta" else "cpu"):
         torch.default_generator.manual_seed(stable_hash(experiment.recipe.train.seed, purpose, network))
         yield

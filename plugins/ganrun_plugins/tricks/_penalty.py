@@ -1,13 +1,13 @@
 """What gradient penalties share: the slope of a discriminator's score at samples, and where its penalty is paid.
 
 A penalty is a term of the discriminator's player. With ``every: 1`` it joins the sum of the loss, in the loss's own
-optimiser step. With ``every: k`` it is lazy (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020,
-appendix B): it has a phase of its own behind the player's last one, every k steps, in which the engine weighs it by k; the
-engine slows the player's optimiser down, so that a step's worth of learning stays what it was.
+optimiser step. With ``every: k`` it is lazy (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN",
+2020, appendix B): it has a phase of its own behind the player's last one, every k steps, in which the engine weighs it
+by k; the engine slows the player's optimiser down, so that a step's worth of learning stays what it was.
 
 The slope is that of the loss's score: the logits of most losses, the negative of an energy. A patch map counts by its
-sum. A pack of samples is one input of the discriminator, so it has one slope. Forward and slope are float32 whatever the
-precision of the run (float64 if that is float64), since squares of small gradients vanish in shorter formats.
+sum. A pack of samples is one input of the discriminator, so it has one slope. Forward and slope are float32 whatever
+the precision of the run (float64 if that is float64), since squares of small gradients vanish in shorter formats.
 """
 
 from __future__ import annotations
@@ -25,20 +25,24 @@ from ganrun.plugin import Because, Phase, Role, Round, Scheduled, Term, Turn, ho
 if TYPE_CHECKING:
     from ganrun.plugin import Experiment
 
-Every = Annotated[int, Field(ge=1, description="steps from one penalty to the next; above 1 in a phase of its own, weighted by it")]
+Every = Annotated[
+    int, Field(ge=1, description="steps from one penalty to the next; above 1 in a phase of its own, weighted by it")
+]
 
 GAME: dict[str, Because] = {
-    "game": Because("there is no discriminator whose slope could be penalised", "a variant with a game"),
+    "game": Because("there is no discriminator whose slope could be penalised", "a variant with a game")
 }
 BATCH_STATISTICS: dict[str, Because] = {
     "discriminator:batch-statistics": Because(
         "each logit depends on every sample of the batch through the batch's mean and variance, so the gradient of the summed logits "
         "at one sample holds parts of all other samples' logits: it is not the slope of the discriminator at that sample",
         "a discriminator with norm: none or layer",
-    ),
+    )
 }
 PULLS_APART: dict[str, Because] = {
-    "gradient-penalised": Because("this penalty pulls slopes to 0, another one of this recipe pulls them to its target", "one of the two"),
+    "gradient-penalised": Because(
+        "this penalty pulls slopes to 0, another one of this recipe pulls them to its target", "one of the two"
+    )
 }
 CLIPPED = Because(
     "clipping bounds the slope already, by the steepest discriminator whose weights fit into its box: where that is flatter than the "
@@ -46,8 +50,7 @@ CLIPPED = Because(
     "one of the two: both are there to bound the slope",
 )
 LAZY = Because(
-    "between its phases nothing holds the norm at its target, and no published run pays this penalty lazily",
-    "every: 1",
+    "between its phases nothing holds the norm at its target, and no published run pays this penalty lazily", "every: 1"
 )
 
 
@@ -71,7 +74,9 @@ class Penalty(ABC):
         self.phases: set[str] = set()
         if every > 1:
             self.provides = self.provides | {"lazy"}
-            self.restructures = f"the schedule: a phase of its own every {every} steps, and slower optimisers of discriminators"
+            self.restructures = (
+                f"the schedule: a phase of its own every {every} steps, and slower optimisers of discriminators"
+            )
 
     @abstractmethod
     def penalty(self, turn: Turn, round: Round) -> Tensor:
@@ -94,7 +99,9 @@ class Penalty(ABC):
 
     @hookimpl
     def gradients(self, turn: Turn) -> None:
-        """In a lazy phase what no slope depends on, such as a last bias, makes its step, too: its rate was slowed down like the others'."""
+        """In a lazy phase what no slope depends on, such as a last bias, makes its step, too: its rate was slowed down
+        like the others'.
+        """
         if turn.phase.name in self.phases:
             for parameter in turn.engine.parameters[turn.player]:
                 if parameter.grad is None:
@@ -116,18 +123,31 @@ class Penalty(ABC):
 
 
 def slopes(
-    turn: Turn, round: Round, x: Tensor, given: tuple[Tensor, ...] = (), *, role: Role, through: Sequence[str] | None = None,
+    turn: Turn,
+    round: Round,
+    x: Tensor,
+    given: tuple[Tensor, ...] = (),
+    *,
+    role: Role,
+    through: Sequence[str] | None = None,
     of: Callable[[Tensor], Tensor] | None = None,
-) -> Tensor:  # fmt: skip
-    """The gradient of a discriminator's score at samples x (B, ...), before augmentation: (rows, D), a row a sample or pack.
+) -> Tensor:
+    """The gradient of a discriminator's score at samples x (B, ...), before augmentation: (rows, D), a row a sample or
+    pack.
 
-    through: the stages between x and the discriminator, packing alone if None. of: a function of the score (B, ...) whose
-    gradient is wanted instead. It can be differentiated again, with respect to the discriminator's parameters.
+    through: the stages between x and the discriminator, packing alone if None. of: a function of the score (B, ...)
+    whose gradient is wanted instead. It can be differentiated again, with respect to the discriminator's parameters.
     """
     with torch.autocast(turn.engine.device.type, enabled=False):
         output = turn.discriminate(
-            round, full(x), tuple(full(tensor) for tensor in given), role=role, tag="penalty", leaf=True, through=through
-        )  # fmt: skip
+            round,
+            full(x),
+            tuple(full(tensor) for tensor in given),
+            role=role,
+            tag="penalty",
+            leaf=True,
+            through=through,
+        )
         score = turn.score(round, output)  # (rows, ...)
         score = score if of is None else of(score)
         assert output.x is not None, "the call asked for a leaf"
@@ -149,7 +169,8 @@ def squares(slope: Tensor) -> Tensor:
 def interpolates(turn: Turn, round: Round, purpose: str) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Points (B, ...) on the lines from real samples to fakes, and what the real ones are given.
 
-    real + e (fake - real), e from U(0, 1) for each, of the first stream of each role; the last samples of a longer one are left out.
+    real + e (fake - real), e from U(0, 1) for each, of the first stream of each role; the last samples of a longer one
+    are left out.
     """
     real, fake = round.of("real")[0], round.of("fake")[0]
     rows = min(real.x.shape[0], fake.x.shape[0])
@@ -178,10 +199,14 @@ def free_name(name: str, taken: set[str]) -> str:
 
 
 def insert_behind(phases: list[Phase], phase: Phase) -> None:
-    """Put a lazy phase behind its player's last phase and its earlier lazy ones, never between phases that are one move."""
+    """Put a lazy phase behind its player's last phase and its earlier lazy ones, never between phases that are one
+    move.
+    """
     own = [place for place, other in enumerate(phases) if other.player == phase.player and other.terms is None]
     place = own[-1] + 1 if own else len(phases)
-    while place < len(phases) and (_one_move(phases[place - 1], phases[place]) or _is_lazy_of(phases[place], phase.player)):
+    while place < len(phases) and (
+        _one_move(phases[place - 1], phases[place]) or _is_lazy_of(phases[place], phase.player)
+    ):
         place += 1
     phases.insert(place, phase)
 

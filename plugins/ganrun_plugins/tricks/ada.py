@@ -1,19 +1,20 @@
 """Adaptive discriminator augmentation (ADA): augmentation just strong enough that the discriminator does not overfit.
 
-Paper: Karras, Aittala, Hellsten, Laine, Lehtinen and Aila, "Training Generative Adversarial Networks with Limited Data" (2020). Whatever
-a discriminator of images sees, real or fake, on both sides' turns, goes through flips, quarter turns, shifts, geometry and
-colour changes (``_ada_pipeline.py``), each with probability p per sample. As long as p is clearly below 1, the generator is not led to
-imitate augmented samples. p follows how sure the discriminator is of real samples:
+Paper: Karras, Aittala, Hellsten, Laine, Lehtinen and Aila, "Training Generative Adversarial Networks with Limited Data"
+(2020). Whatever a discriminator of images sees, real or fake, on both sides' turns, goes through flips, quarter turns,
+shifts, geometry and colour changes (``_ada_pipeline.py``), each with probability p per sample. As long as p is clearly
+below 1, the generator is not led to imitate augmented samples. p follows how sure the discriminator is of real samples:
 
     r = E[sign(score(real))],   every ``interval`` turns of the discriminator:  p <- p + sign(r - target) * images / (1000 * kimg)
 
-with the images of those turns in all processes, so that p needs ``kimg`` thousand images from 0 to 1; p stays in [0, limit].
-Each game has a p of its own. Where a loss only compares real samples with fakes, a score has no zero, and the sign is that of
-score(real) - mean score(fake), the mean being that of the turn's fakes. ``target: null`` leaves p at ``limit``, which may be scheduled
-(R3GAN raises it along a cosine).
+with the images of those turns in all processes, so that p needs ``kimg`` thousand images from 0 to 1; p stays in [0,
+limit]. Each game has a p of its own. Where a loss only compares real samples with fakes, a score has no zero, and the
+sign is that of score(real) - mean score(fake), the mean being that of the turn's fakes. ``target: null`` leaves p at
+``limit``, which may be scheduled (R3GAN raises it along a cosine).
 
-Differences from well-known code: NVlabs' has no upper limit; near 1, turns and flips leak into samples, so the default is 0.8 here
-(StudioGAN: 1). NVlabs' also collects signs in the discriminator's regularisation phase. The pipeline lists its own.
+Differences from well-known code: NVlabs' has no upper limit; near 1, turns and flips leak into samples, so the default
+is 0.8 here (StudioGAN: 1). NVlabs' also collects signs in the discriminator's regularisation phase. The pipeline lists
+its own.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from ganrun.plugin import Because, Call, Component, Experiment, Role, Round, Sch
 from ganrun_plugins.tricks._ada_pipeline import draw, placed, recoloured
 
 OF: tuple[Role, Role] = ("real", "fake")
-IMAGES = Because("flips, turns and colours mean nothing for what is no image", "a data set of images, or instance-noise")
+IMAGES = Because(
+    "flips, turns and colours mean nothing for what is no image", "a data set of images, or instance-noise"
+)
 SCORES = Because(
     "no score of this loss means undecided and scores are not compared either, so the sign says nothing about how sure the discriminator is",
     "diff-augment, or target: null, which leaves p at its limit",
@@ -44,17 +47,27 @@ class ADA:
     provides: ClassVar[frozenset[str]] = frozenset({"augmented"})
     needs: ClassVar[dict[str, Because]] = {"space:image": IMAGES, "logit:signed|logit:relative": SCORES}
     warns: ClassVar[dict[str, Because]] = {
-        "augmented": Because("two augmentation pipelines are chained, in the order of the recipe, and each was tuned alone", "one of them"),
+        "augmented": Because(
+            "two augmentation pipelines are chained, in the order of the recipe, and each was tuned alone",
+            "one of them",
+        )
     }
 
     def __init__(
-        self, *,
-        target: Annotated[Scheduled | None, Field(description="r that is aimed at, in -1..1; null: p stays at its limit")] = Scheduled(0.6),
-        kimg: Annotated[Scheduled, Field(gt=0, description="thousands of images in which p goes from 0 to 1")] = Scheduled(500.0),
+        self,
+        *,
+        target: Annotated[
+            Scheduled | None, Field(description="r that is aimed at, in -1..1; null: p stays at its limit")
+        ] = Scheduled(0.6),
+        kimg: Annotated[
+            Scheduled, Field(gt=0, description="thousands of images in which p goes from 0 to 1")
+        ] = Scheduled(500.0),
         interval: Annotated[int, Field(ge=1, description="turns of the discriminator between two changes of p")] = 4,
         start: Annotated[float, Field(ge=0, le=1, description="p at first")] = 0.0,
-        limit: Annotated[Scheduled, Field(ge=0, le=1, description="p is never above it; near 1, augmentations leak into samples")] = Scheduled(0.8),
-    ) -> None:  # fmt: skip
+        limit: Annotated[
+            Scheduled, Field(ge=0, le=1, description="p is never above it; near 1, augmentations leak into samples")
+        ] = Scheduled(0.8),
+    ) -> None:
         self.target = None if target is None else Scheduled(target)
         self.kimg = Scheduled(kimg)
         self.interval = interval
@@ -84,7 +97,9 @@ class ADA:
         with torch.autocast(call.x.device.type, enabled=False):  # bfloat16 has no place for coordinates
             call.x = recoloured(placed(call.x.to(wide(call.x)), drawn, size), drawn).to(call.x.dtype)
             call.given = tuple(
-                placed(given.to(drawn.flip.dtype), drawn, size).to(given.dtype) if given.dim() == 4 and given.is_floating_point() else given
+                placed(given.to(drawn.flip.dtype), drawn, size).to(given.dtype)
+                if given.dim() == 4 and given.is_floating_point()
+                else given
                 for given in call.given
             )
 
@@ -114,7 +129,9 @@ class ADA:
     def _played(self, turn: Turn) -> list[Round]:
         """The rounds in which the turn's player trains a discriminator of images: none in a regularisation phase."""
         played = turn.phase.terms is None
-        return [round for round in turn.rounds if played and round.side == "discriminator" and round.game.name in self.p]
+        return [
+            round for round in turn.rounds if played and round.side == "discriminator" and round.game.name in self.p
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         """p, sums and turns of each game."""
@@ -134,9 +151,14 @@ def wide(x: Tensor) -> torch.dtype:
 
 
 def signs_of(turn: Turn, round: Round) -> Tensor:
-    """Signs of the scores of real samples and patches (N,), float32; of their distance from the fakes' mean if only that means anything."""
+    """Signs of the scores of real samples and patches (N,), float32; of their distance from the fakes' mean if only
+    that means anything.
+    """
     outputs = {role: [stream.output for stream in round.of(role)] for role in OF}
-    scores = {role: torch.cat([turn.score(round, o).detach().flatten() for o in found if o is not None]) for role, found in outputs.items()}
+    scores = {
+        role: torch.cat([turn.score(round, o).detach().flatten() for o in found if o is not None])
+        for role, found in outputs.items()
+    }
     relative = "logit:relative" in turn.engine.loss.provides
     return (scores["real"] - scores["fake"].mean() if relative else scores["real"]).sign().float()
 

@@ -1,15 +1,16 @@
 """Balanced consistency: the discriminator says the same of a sample and of its transformed copy, real or fake (bCR).
 
-Paper: Zhao et al., "Improved Consistency Regularization for GANs" (2020), section 3.1, algorithm 1. On the discriminator's side,
-with D(x) the logits and T a random transformation:
+Paper: Zhao et al., "Improved Consistency Regularization for GANs" (2020), section 3.1, algorithm 1. On the
+discriminator's side, with D(x) the logits and T a random transformation:
 
     + weight * (real * E (D(x) - D(T x))^2 + fake * E (D(G(z)) - D(T G(z)))^2);  real = fake = 10
 
-Consistency on real samples alone lets marks of T appear on fakes without being noticed; this form closes that way. The fakes
-are those the discriminator is shown (older ones, if the recipe has a replay buffer).
+Consistency on real samples alone lets marks of T appear on fakes without being noticed; this form closes that way. The
+fakes are those the discriminator is shown (older ones, if the recipe has a replay buffer).
 
-T, the comparison under an augmentation, vector logits and ``heads`` are as in trick consistency: images are mirrored and
-shifted, points and latents get normal noise; neither branch is cut, no buffer changes. ``weight`` scales both terms.
+T, the comparison under an augmentation, vector logits and ``heads`` are as in trick consistency: images are mirrored
+and shifted, points and latents get normal noise; neither branch is cut, no buffer changes. ``weight`` scales both
+terms.
 """
 
 from __future__ import annotations
@@ -37,20 +38,29 @@ class BalancedConsistency:
         "consistency": Because(
             "this form contains the other's term: real samples would be counted twice, and the balance with the fakes is lost",
             "one of the two forms of consistency",
-        ),
+        )
     }
     warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="factor of both terms")] = Scheduled(1.0),
-        real: Annotated[Scheduled, Field(ge=0, description="weight of the squared difference on real samples")] = Scheduled(10.0),
-        fake: Annotated[Scheduled, Field(ge=0, description="weight of the squared difference on fakes")] = Scheduled(10.0),
+        real: Annotated[
+            Scheduled, Field(ge=0, description="weight of the squared difference on real samples")
+        ] = Scheduled(10.0),
+        fake: Annotated[Scheduled, Field(ge=0, description="weight of the squared difference on fakes")] = Scheduled(
+            10.0
+        ),
         flip: Annotated[bool, Field(description="whether images are mirrored, with probability 1/2")] = True,
-        shift: Annotated[Scheduled, Field(ge=0, lt=1, description="largest shift of images, as a share of each side")] = Scheduled(0.125),
-        sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation of the noise on points and latents")] = Scheduled(0.05),
+        shift: Annotated[
+            Scheduled, Field(ge=0, lt=1, description="largest shift of images, as a share of each side")
+        ] = Scheduled(0.125),
+        sigma: Annotated[
+            Scheduled, Field(ge=0, description="standard deviation of the noise on points and latents")
+        ] = Scheduled(0.05),
         heads: Annotated[bool, Field(description="whether the discriminator's extra heads are compared, too")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.weight, self.real, self.fake = Scheduled(weight), Scheduled(real), Scheduled(fake)
         self.transform = Transform(flip, Scheduled(shift), Scheduled(sigma))
         self.heads = heads

@@ -1,19 +1,19 @@
 """Consistency: the discriminator is asked to say the same of a real sample and of a transformed copy of it (CR).
 
-Paper: Zhang et al., "Consistency Regularization for Generative Adversarial Networks" (2019), section 2.2, algorithm 1. On the
-discriminator's side, with D(x) the logits and T a random transformation that keeps what a sample means:
+Paper: Zhang et al., "Consistency Regularization for Generative Adversarial Networks" (2019), section 2.2, algorithm 1.
+On the discriminator's side, with D(x) the logits and T a random transformation that keeps what a sample means:
 
     + weight * E (D(x) - D(T x))^2,  x real;  weight 10
 
-Both calls have a gradient. The second one leaves buffers alone (BatchNorm statistics, vectors of spectral normalisation). Of
-vector logits it is the squared norm, of patches the mean.
+Both calls have a gradient. The second one leaves buffers alone (BatchNorm statistics, vectors of spectral
+normalisation). Of vector logits it is the squared norm, of patches the mean.
 
-T of images is a horizontal flip and a shift of up to an eighth of each side. For points and latents, of which the paper does
-not speak, T adds normal noise of standard deviation ``sigma``. If the recipe augments (diff-augment, ada), D(x) is already an
-opinion of T x, and it is compared with D of the sample as it is, as public code does.
+T of images is a horizontal flip and a shift of up to an eighth of each side. For points and latents, of which the paper
+does not speak, T adds normal noise of standard deviation ``sigma``. If the recipe augments (diff-augment, ada), D(x) is
+already an opinion of T x, and it is compared with D of the sample as it is, as public code does.
 
-Differences from well-known code: pixels that a shift moves in are 0, where some code reflects the image. ``heads: true`` adds
-the squared distances of the extra heads, as StudioGAN does for class logits.
+Differences from well-known code: pixels that a shift moves in are 0, where some code reflects the image. ``heads:
+true`` adds the squared distances of the extra heads, as StudioGAN does for class logits.
 """
 
 from __future__ import annotations
@@ -41,18 +41,23 @@ class Consistency:
         "balanced-consistency": Because(
             "the balanced form contains this term: real samples would be counted twice, and its balance with the fakes is lost",
             "one of the two forms of consistency",
-        ),
+        )
     }
     warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="weight of the squared difference")] = Scheduled(10.0),
         flip: Annotated[bool, Field(description="whether images are mirrored, with probability 1/2")] = True,
-        shift: Annotated[Scheduled, Field(ge=0, lt=1, description="largest shift of images, as a share of each side")] = Scheduled(0.125),
-        sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation of the noise on points and latents")] = Scheduled(0.05),
+        shift: Annotated[
+            Scheduled, Field(ge=0, lt=1, description="largest shift of images, as a share of each side")
+        ] = Scheduled(0.125),
+        sigma: Annotated[
+            Scheduled, Field(ge=0, description="standard deviation of the noise on points and latents")
+        ] = Scheduled(0.05),
         heads: Annotated[bool, Field(description="whether the discriminator's extra heads are compared, too")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.weight = Scheduled(weight)
         self.transform = Transform(flip, Scheduled(shift), Scheduled(sigma))
         self.heads = heads

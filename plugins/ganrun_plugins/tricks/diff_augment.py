@@ -1,7 +1,7 @@
 """DiffAugment: real samples and fakes are augmented alike, differentiably, wherever a discriminator sees them.
 
-Paper: Zhao, Liu, Lin, Zhu and Han, "Differentiable Augmentation for Data-Efficient GAN Training" (2020). For images in [-1, 1], drawn
-per sample and anew for every call of a discriminator, on both sides' turns:
+Paper: Zhao, Liu, Lin, Zhu and Han, "Differentiable Augmentation for Data-Efficient GAN Training" (2020). For images in
+[-1, 1], drawn per sample and anew for every call of a discriminator, on both sides' turns:
 
     color        brightness x + U(-0.5, 0.5); then saturation: the distance from the mean over channels times U(0, 2); then
                  contrast: the distance from the mean over the image times U(0.5, 1.5)
@@ -11,8 +11,8 @@ per sample and anew for every call of a discriminator, on both sides' turns:
 The generator learns through the augmentation, so it is not asked to imitate augmented samples. The paper takes all
 three for small data sets and StyleGAN2, translation and cutout for BigGAN on CIFAR, cutout together with consistency.
 
-``strength`` s scales every range: brightness by s * U(-0.5, 0.5), factors by 1 + s * (U - 1), shifts and the sides of the box
-by s, rounded to pixels. 1 is the paper's, 0 the identity. Images that are given with a sample (a condition) are
+``strength`` s scales every range: brightness by s * U(-0.5, 0.5), factors by 1 + s * (U - 1), shifts and the sides of
+the box by s, rounded to pixels. 1 is the paper's, 0 the identity. Images that are given with a sample (a condition) are
 moved and cut as the sample is; colours are changed in the sample alone.
 """
 
@@ -39,19 +39,28 @@ class DiffAugment:
     remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-discriminator"})
     provides: ClassVar[frozenset[str]] = frozenset({"augmented"})
     needs: ClassVar[dict[str, Because]] = {
-        "space:image": Because("colours, shifts and boxes mean nothing for what is no image", "a data set of images, or instance-noise"),
+        "space:image": Because(
+            "colours, shifts and boxes mean nothing for what is no image", "a data set of images, or instance-noise"
+        )
     }
     warns: ClassVar[dict[str, Because]] = {
-        "augmented": Because("two augmentation pipelines are chained, in the order of the recipe, and each was tuned alone", "one of them"),
+        "augmented": Because(
+            "two augmentation pipelines are chained, in the order of the recipe, and each was tuned alone",
+            "one of them",
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         policy: Annotated[
-            tuple[Operation, ...], Field(min_length=1, description="what is done, in this order: color, translation, cutout")
+            tuple[Operation, ...],
+            Field(min_length=1, description="what is done, in this order: color, translation, cutout"),
         ] = ("color", "translation", "cutout"),
-        strength: Annotated[Scheduled, Field(ge=0, le=1, description="factor of all ranges; 1 is the paper's")] = Scheduled(1.0),
-    ) -> None:  # fmt: skip
+        strength: Annotated[
+            Scheduled, Field(ge=0, le=1, description="factor of all ranges; 1 is the paper's")
+        ] = Scheduled(1.0),
+    ) -> None:
         self.policy = tuple(policy)
         self.scale = Scheduled(strength)
 
@@ -84,14 +93,18 @@ def is_image(given: Tensor) -> bool:
 
 def coloured(x: Tensor, draw: Tensor, scale: float) -> Tensor:
     """Images (B, C, H, W) in other brightness, saturation and contrast. draw: (B, 3) in [0, 1)."""
-    brightness, saturation, contrast = (scale * draw.to(x.dtype))[:, :, None, None, None].unbind(1)  # (B, 1, 1, 1) in [0, scale)
+    brightness, saturation, contrast = (scale * draw.to(x.dtype))[:, :, None, None, None].unbind(
+        1
+    )  # (B, 1, 1, 1) in [0, scale)
     x = x + (brightness - scale / 2)
     x = x + (2 * saturation - scale) * (x - x.mean(1, keepdim=True))
     return x + (contrast - scale / 2) * (x - x.mean((1, 2, 3), keepdim=True))
 
 
 def shifts(draw: Tensor, size: Size, scale: float) -> list[Tensor]:
-    """How far each image goes down, and right: (B,) whole pixels, uniform in -S..S with S an eighth of the side, times ``scale``."""
+    """How far each image goes down, and right: (B,) whole pixels, uniform in -S..S with S an eighth of the side, times
+    ``scale``.
+    """
     most = [int(SHIFT * side + 0.5) for side in size]
     return [torch.round(scale * (torch.floor(draw[:, axis] * (2 * m + 1)) - m)) for axis, m in enumerate(most)]
 
@@ -114,7 +127,8 @@ def box(draw: Tensor, size: Size, scale: float) -> list[tuple[Tensor, Tensor]]:
     for axis, side in enumerate(size):
         full = int(BOX * side + 0.5)
         length = round(scale * full)
-        # The centre is any pixel; a box of an even number of pixels has its centre behind one, so it may lie at the end, too.
+        # The centre is any pixel; a box of an even number of pixels has its centre behind one, so it may lie at the
+        # end, too.
         first = torch.floor(draw[:, axis] * (side + 1 - full % 2)) - length // 2
         found.append((first, first + length))
     return found
@@ -125,7 +139,9 @@ def cut(x: Tensor, boxes: Sequence[tuple[Tensor, Tensor]], size: Size) -> Tensor
     inside = []
     for axis, ((first, end), full) in enumerate(zip(boxes, size), start=2):
         scale, place = x.shape[axis] / full, torch.arange(x.shape[axis], device=x.device)
-        inside.append((place >= (first * scale).round()[:, None]) & (place < (end * scale).round()[:, None]))  # (B, side)
+        inside.append(
+            (place >= (first * scale).round()[:, None]) & (place < (end * scale).round()[:, None])
+        )  # (B, side)
     rows, columns = inside
     return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], 0.0, x)
 

@@ -5,9 +5,9 @@ near real samples x. In the authors' code, which ``noise: uniform`` follows,
 
     x' = x + a * scale * std * u,   u from U(0, 1) for each number, a from U(0, 1) for each sample,
 
-with the (population) standard deviation of all numbers of the batch; each process takes its own. ``noise: normal`` is the
-paper's: x' = x + scale * std * n with n from N(0, 1) for each number, to all sides and without a. The paper's c is the
-variance of that noise, (scale * std)^2. x' is not augmented.
+with the (population) standard deviation of all numbers of the batch; each process takes its own. ``noise: normal`` is
+the paper's: x' = x + scale * std * n with n from N(0, 1) for each number, to all sides and without a. The paper's c is
+the variance of that noise, (scale * std)^2. x' is not augmented.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Because, Component, Role, Round, Scheduled, Turn, hookimpl
-from ganrun_plugins.tricks._penalty import BATCH_STATISTICS, CLIPPED, LAZY, Every, Penalty, full, norms, per_sample, slopes
+from ganrun_plugins.tricks._penalty import (
+    BATCH_STATISTICS,
+    CLIPPED,
+    LAZY,
+    Every,
+    Penalty,
+    full,
+    norms,
+    per_sample,
+    slopes,
+)
 
 TWICE = Because("another penalty of this recipe pulls norms of slopes to its target, at other points", "one of the two")
 
@@ -30,19 +40,26 @@ class DraganPenalty(Penalty):
     label: ClassVar[str] = "dragan-penalty"
     sees: ClassVar[frozenset[Role]] = frozenset({"real"})
     strength: ClassVar[str] = "weight"
-    remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "oscillation", "exploding", "saturated-discriminator"})
+    remedies: ClassVar[frozenset[str]] = frozenset(
+        {"mode-collapse", "oscillation", "exploding", "saturated-discriminator"}
+    )
     provides = frozenset({"slope-bounded", "gradient-penalised"})
     refuses = {**BATCH_STATISTICS, "clipped": CLIPPED}
     warns = {"gradient-penalised": TWICE}
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="factor of the penalty")] = Scheduled(10.0),
         target: Annotated[Scheduled, Field(ge=0, description="the norm that slopes are pulled to")] = Scheduled(1.0),
-        scale: Annotated[Scheduled, Field(ge=0, description="size of the noise in standard deviations of the batch")] = Scheduled(0.5),
-        noise: Annotated[Literal["uniform", "normal"], Field(description="to one side (authors' code) or to all (paper)")] = "uniform",
+        scale: Annotated[
+            Scheduled, Field(ge=0, description="size of the noise in standard deviations of the batch")
+        ] = Scheduled(0.5),
+        noise: Annotated[
+            Literal["uniform", "normal"], Field(description="to one side (authors' code) or to all (paper)")
+        ] = "uniform",
         every: Every = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(weight, every)
         self.target = Scheduled(target)
         self.scale = Scheduled(scale)

@@ -1,18 +1,19 @@
 """EMA: samples are made with a running average of the generators' weights, which training itself never uses.
 
 Papers: Yazici et al., "The Unusual Effectiveness of Averaging in GAN Training" (2018); Karras et al., "Progressive
-Growing of GANs" (2017), appendix A. After each update of a generator's player (``after: discriminator``: of the player it is
-scored by, as in the second paper):
+Growing of GANs" (2017), appendix A. After each update of a generator's player (``after: discriminator``: of the player
+it is scored by, as in the second paper):
 
     average <- b average + (1 - b) weights,   b = decay, 0 before ``start``,
                                               and at most 0.5^(1 / (warmup * t)) at the t-th update since then
 
-``decay: 0`` is the newest weights. A decay b has a half-life of log(0.5) / log(b) updates: 692 for 0.999. ``warmup: 0.05``
-keeps the half-life below a twentieth of the updates so far, as StyleGAN2 does; ``start`` is BigGAN's way (Brock et al. 2018).
-``half_life`` keeps it below a number of real images, an update counted as a step's: b is at most 0.5^(images of a step / half_life). With
-``decay: 1`` it is the half-life, whatever the batch; R3GAN lets it grow from 0, ``half_life: {cosine: [0, 5e6]}``.
-Where the players take turns, discriminator first, ``after: discriminator`` gives the same averages one step later; with several
-updates of one player a step it averages more, or less, often. A generator that plays no game is averaged after its own updates.
+``decay: 0`` is the newest weights. A decay b has a half-life of log(0.5) / log(b) updates: 692 for 0.999. ``warmup:
+0.05`` keeps the half-life below a twentieth of the updates so far, as StyleGAN2 does; ``start`` is BigGAN's way (Brock
+et al. 2018). ``half_life`` keeps it below a number of real images, an update counted as a step's: b is at most
+0.5^(images of a step / half_life). With ``decay: 1`` it is the half-life, whatever the batch; R3GAN lets it grow from
+0, ``half_life: {cosine: [0, 5e6]}``. Where the players take turns, discriminator first, ``after: discriminator`` gives
+the same averages one step later; with several updates of one player a step it averages more, or less, often. A
+generator that plays no game is averaged after its own updates.
 
 Buffers: the running statistics of normalisation layers belong to weights, so they are averaged with them (BigGAN), or
 with ``buffers: copy`` are the newest ones (StyleGAN2). All other buffers, such as the vectors of spectral
@@ -60,16 +61,26 @@ class EMA:
     needs: ClassVar[dict[str, Because]] = {}
 
     def __init__(
-        self, *,
-        decay: Annotated[Scheduled, Field(ge=0, le=1, description="share of the old average that is kept at an update")] = Scheduled(0.999),
+        self,
+        *,
+        decay: Annotated[
+            Scheduled, Field(ge=0, le=1, description="share of the old average that is kept at an update")
+        ] = Scheduled(0.999),
         start: Annotated[Duration, Field(description="until then the average is the newest weights")] = Duration(0),
-        warmup: Annotated[Scheduled, Field(ge=0, description="largest half-life as a share of the updates so far; 0: no limit")] = Scheduled(0.0),
-        half_life: Annotated[Scheduled | None, Field(ge=0, description="largest half-life in real images; null: no limit")] = None,
-        buffers: Annotated[Literal["average", "copy"], Field(description="running statistics of normalisation layers")] = "average",
+        warmup: Annotated[
+            Scheduled, Field(ge=0, description="largest half-life as a share of the updates so far; 0: no limit")
+        ] = Scheduled(0.0),
+        half_life: Annotated[
+            Scheduled | None, Field(ge=0, description="largest half-life in real images; null: no limit")
+        ] = None,
+        buffers: Annotated[
+            Literal["average", "copy"], Field(description="running statistics of normalisation layers")
+        ] = "average",
         after: Annotated[
-            Literal["generator", "discriminator"], Field(description="whose updates are counted: the generator's own, or its discriminator's")
+            Literal["generator", "discriminator"],
+            Field(description="whose updates are counted: the generator's own, or its discriminator's"),
         ] = "generator",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.decay = Scheduled(decay)
         self.start = Duration.parse(start)
         self.warmup = Scheduled(warmup)
@@ -85,7 +96,8 @@ class EMA:
     def build(self, experiment: Experiment) -> None:
         self.networks = experiment.networks("generator") | experiment.networks("encoder")
         owned = {
-            player.name: {name.partition(".")[0] for name in player.modules} & self.networks.keys() for player in experiment.players.values()
+            player.name: {name.partition(".")[0] for name in player.modules} & self.networks.keys()
+            for player in experiment.players.values()
         }
         self.players = {name: set() for name in owned}
         for name, networks in owned.items():
@@ -144,17 +156,23 @@ class EMA:
     def sampling(self, sampling: Sampling) -> None:
         for name, averages in self.averages.items():
             network = self.networks[name]
-            tensors = {key: self._average_of(name, key, tensor) for key, tensor in tensors_of(network) if key in averages}
+            tensors = {
+                key: self._average_of(name, key, tensor) for key, tensor in tensors_of(network) if key in averages
+            }
             sampling.modules[name] = Averaged(network, tensors)
             sampling.weights[name] = "average"
 
     def state_dict(self) -> dict[str, Any]:
         """Generator -> how many updates were averaged, and the averages by tensor name."""
-        return {name: {"updates": self.updates[name], "average": dict(average)} for name, average in self.averages.items()}
+        return {
+            name: {"updates": self.updates[name], "average": dict(average)} for name, average in self.averages.items()
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what ``state_dict`` returned."""
-        self.averages = {name: {key: tensor.clone() for key, tensor in saved["average"].items()} for name, saved in state.items()}
+        self.averages = {
+            name: {key: tensor.clone() for key, tensor in saved["average"].items()} for name, saved in state.items()
+        }
         self.updates = {name: int(saved["updates"]) for name, saved in state.items()}
 
 

@@ -1,15 +1,16 @@
 """Feature matching: the generator matches the mean activations that real samples cause in the discriminator.
 
-Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.1. With f(x) the activations of a hidden layer
-of the discriminator, on the generator's side:
+Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.1. With f(x) the activations of a
+hidden layer of the discriminator, on the generator's side:
 
     + weight * |E f(x) - E f(G(z))|^2,  x real
 
-The paper puts this in the place of the generator's adversarial terms: ``adversarial: 0``. By default it is added to them
-(``adversarial: 1``); DiscoGAN's code has 0.9 of this and 0.1 of the game. ``layers: last`` is the last hidden layer, ``all`` sums over all.
+The paper puts this in the place of the generator's adversarial terms: ``adversarial: 0``. By default it is added to
+them (``adversarial: 1``); DiscoGAN's code has 0.9 of this and 0.1 of the game. ``layers: last`` is the last hidden
+layer, ``all`` sums over all.
 
-Differences from well-known code: the paper's squared norm is a sum over activations. The authors' code for images has the
-mean of absolute differences (``norm: l1``).
+Differences from well-known code: the paper's squared norm is a sum over activations. The authors' code for images has
+the mean of absolute differences (``norm: l1``).
 
 Both means are of calls without augmentation and noise, so that they differ by the samples alone; these calls leave
 buffers alone, and real samples have no gradient. Each process takes the means of its own samples.
@@ -41,12 +42,19 @@ class FeatureMatching:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="weight of the distance")] = Scheduled(1.0),
-        adversarial: Annotated[Scheduled, Field(ge=0, description="factor of the game's own terms in these turns: 0 replaces them")] = Scheduled(1.0),
-        layers: Annotated[Literal["last", "all"], Field(description="the hidden layers whose activations are compared")] = "last",
-        norm: Annotated[Literal["squared", "l1"], Field(description="sum of squares, or mean of absolute differences")] = "squared",
-    ) -> None:  # fmt: skip
+        adversarial: Annotated[
+            Scheduled, Field(ge=0, description="factor of the game's own terms in these turns: 0 replaces them")
+        ] = Scheduled(1.0),
+        layers: Annotated[
+            Literal["last", "all"], Field(description="the hidden layers whose activations are compared")
+        ] = "last",
+        norm: Annotated[
+            Literal["squared", "l1"], Field(description="sum of squares, or mean of absolute differences")
+        ] = "squared",
+    ) -> None:
         self.weight, self.adversarial = Scheduled(weight), Scheduled(adversarial)
         self.first = -1 if layers == "last" else 0
         self.squared = norm == "squared"

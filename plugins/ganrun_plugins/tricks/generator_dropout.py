@@ -1,7 +1,8 @@
 """Generator dropout: hidden activations of the generators are dropped at random, in training and, if asked, when sampling.
 
 Papers: Srivastava et al., "Dropout" (2014); as the noise of a generator without a latent: Isola et al., "Image-to-Image
-Translation with Conditional Adversarial Networks" (2016), section 3.2, where it stays on at test time (``at_sampling``).
+Translation with Conditional Adversarial Networks" (2016), section 3.2, where it stays on at test time
+(``at_sampling``).
 
 A dropout layer is put behind every hidden activation of every generator, whatever its architecture: the activations
 are found by running the network once on torch's meta device, and one counts as hidden if a layer with parameters runs
@@ -25,9 +26,20 @@ if TYPE_CHECKING:
     from ganrun.plugin import Experiment, Sampling
 
 ACTIVATIONS = (
-    nn.CELU, nn.ELU, nn.GELU, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.ReLU, nn.SELU, nn.SiLU,
-    nn.Softplus, nn.Tanh,
-)  # fmt: skip
+    nn.CELU,
+    nn.ELU,
+    nn.GELU,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.LeakyReLU,
+    nn.Mish,
+    nn.PReLU,
+    nn.ReLU,
+    nn.SELU,
+    nn.SiLU,
+    nn.Softplus,
+    nn.Tanh,
+)
 
 
 class ScheduledDropout(nn.Dropout):
@@ -44,10 +56,11 @@ class GeneratorDropout:
     remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-generator", "missing-diversity"})
 
     def __init__(
-        self, *,
+        self,
+        *,
         p: Annotated[Scheduled, Field(ge=0, lt=1, description="probability that a number is dropped")] = Scheduled(0.5),
         at_sampling: Annotated[bool, Field(description="drop when sampling outside training, too")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.p = Scheduled(p)
         self.at_sampling = at_sampling
         self.dropouts: list[ScheduledDropout] = []
@@ -55,7 +68,9 @@ class GeneratorDropout:
     @hookimpl
     def build(self, experiment: Experiment) -> None:
         for name, network in experiment.networks("generator").items():
-            added = insert_dropout(network, hidden_activations(network, experiment.description.networks[name].interface), self.p.values[0])
+            added = insert_dropout(
+                network, hidden_activations(network, experiment.description.networks[name].interface), self.p.values[0]
+            )
             if not added:
                 raise Refusal(
                     f"no hidden activation was found in {name} ({type(network).__name__}), so there is nothing that could be dropped",

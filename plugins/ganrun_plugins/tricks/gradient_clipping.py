@@ -1,11 +1,12 @@
 """Gradient clipping: a player's gradient is shortened to a given length if it is longer, and keeps its direction.
 
-Paper: Pascanu, Mikolov and Bengio, "On the difficulty of training Recurrent Neural Networks" (2013), algorithm 1. With |g| the norm
-of all gradients of the player together, averaged over processes and micro-batches:
+Paper: Pascanu, Mikolov and Bengio, "On the difficulty of training Recurrent Neural Networks" (2013), algorithm 1. With
+|g| the norm of all gradients of the player together, averaged over processes and micro-batches:
 
     g <- g * min(1, max_norm / |g|)
 
-Differences from well-known code: torch's ``clip_grad_norm_`` adds 1e-6 to |g|, so that it shortens a gradient of just that length, too.
+Differences from well-known code: torch's ``clip_grad_norm_`` adds 1e-6 to |g|, so that it shortens a gradient of just
+that length, too.
 
 A length of 1e9 leaves every sane gradient as it is: the factor is exactly 1.
 """
@@ -32,10 +33,11 @@ class GradientClipping:
     remedies: ClassVar[frozenset[str]] = frozenset({"exploding"})
 
     def __init__(
-        self, *,
+        self,
+        *,
         max_norm: Annotated[Scheduled, Field(gt=0, description="largest norm of a player's gradient")] = Scheduled(1.0),
         players: Annotated[list[str] | None, Field(description="whose gradients; null: every player's")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.max_norm = Scheduled(max_norm)
         self.players = players
 
@@ -43,7 +45,10 @@ class GradientClipping:
     def build(self, experiment: Experiment) -> None:
         for name in self.players or ():
             if name not in experiment.players:
-                raise Refusal(f"there is no player {name!r} whose gradient could be clipped", f"players: [{', '.join(experiment.players)}]")
+                raise Refusal(
+                    f"there is no player {name!r} whose gradient could be clipped",
+                    f"players: [{', '.join(experiment.players)}]",
+                )
 
     @hookimpl
     def gradients(self, turn: Turn) -> None:

@@ -1,7 +1,8 @@
 """Gradient penalty: between real samples and fakes the discriminator's slope is pulled to norm 1 (or kept from exceeding it).
 
-Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), equation 3; ``one_sided: true`` is LP of Petzka et
-al., "On the regularization of Wasserstein GANs" (2017). With x' = x + e (G(z) - x), e from U(0, 1) for each sample:
+Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), equation 3; ``one_sided: true`` is LP of
+Petzka et al., "On the regularization of Wasserstein GANs" (2017). With x' = x + e (G(z) - x), e from U(0, 1) for each
+sample:
 
     GP: weight * E (|grad D(x')| - target)^2          LP: weight * E max(0, |grad D(x')| - target)^2
 
@@ -35,16 +36,19 @@ class GradientPenalty(Penalty):
     label: ClassVar[str] = "gradient-penalty"
     sees: ClassVar[frozenset[Role]] = frozenset({"real", "fake"})
     strength: ClassVar[str] = "weight"
-    remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "vanishing-gradient", "exploding", "mode-collapse"})
+    remedies: ClassVar[frozenset[str]] = frozenset(
+        {"saturated-discriminator", "vanishing-gradient", "exploding", "mode-collapse"}
+    )
     provides = frozenset({"slope-bounded", "gradient-penalised"})
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="factor of the penalty")] = Scheduled(10.0),
         target: Annotated[Scheduled, Field(ge=0, description="the norm that slopes are pulled to")] = Scheduled(1.0),
         one_sided: Annotated[bool, Field(description="penalise only norms above the target (LP)")] = False,
         every: Every = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(weight, every)
         self.target = Scheduled(target)
         self.one_sided = one_sided

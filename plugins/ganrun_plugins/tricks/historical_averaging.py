@@ -1,15 +1,19 @@
 """Historical averaging: a player's weights are pulled to the mean of all the weights it has had, which stills oscillation.
 
-Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.3: each player minimises, besides its own cost,
+Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.3: each player minimises, besides its
+own cost,
 
     weight * |w - (w_0 + ... + w_t) / (t + 1)|^2
 
-with w_t its weights after t updates. The sum goes over all parameters and is not divided by their number: at the default weight of 1 the
-gradient is 2 (w - mean). The mean is a constant in it, kept up to date in place of the weights themselves.
+with w_t its weights after t updates. The sum goes over all parameters and is not divided by their number: at the
+default weight of 1 the gradient is 2 (w - mean). The mean is a constant in it, kept up to date in place of the weights
+themselves.
 
-Weights that are computed from others (spectral normalisation) are left to themselves: the mean is that of the parameters.
+Weights that are computed from others (spectral normalisation) are left to themselves: the mean is that of the
+parameters.
 
-Differences from well-known code: torchgan has it take an optimiser step of its own; here it is a term of the player's turns.
+Differences from well-known code: torchgan has it take an optimiser step of its own; here it is a term of the player's
+turns.
 """
 
 from __future__ import annotations
@@ -34,10 +38,11 @@ class HistoricalAveraging:
     remedies: ClassVar[frozenset[str]] = frozenset({"oscillation"})
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="factor of the squared distance")] = Scheduled(1.0),
         players: Annotated[list[str] | None, Field(description="whose weights; null: every player's")] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.weight = Scheduled(weight)
         self.players = players
         self.counts: dict[str, int] = {}
@@ -47,7 +52,10 @@ class HistoricalAveraging:
     def build(self, experiment: Experiment) -> None:
         for name in self.players or ():
             if name not in experiment.players:
-                raise Refusal(f"there is no player {name!r} whose weights could be averaged", f"players: [{', '.join(experiment.players)}]")
+                raise Refusal(
+                    f"there is no player {name!r} whose weights could be averaged",
+                    f"players: [{', '.join(experiment.players)}]",
+                )
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
@@ -79,13 +87,16 @@ class HistoricalAveraging:
     def state_dict(self) -> dict[str, Any]:
         """Player -> of how many weights the mean is, and the mean of each parameter."""
         return {
-            name: {"count": count, "mean": {str(i): mean for i, mean in enumerate(self.means[name])}} for name, count in self.counts.items()
+            name: {"count": count, "mean": {str(i): mean for i, mean in enumerate(self.means[name])}}
+            for name, count in self.counts.items()
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what ``state_dict`` returned."""
         self.counts = {name: int(saved["count"]) for name, saved in state.items()}
-        self.means = {name: [saved["mean"][str(i)].clone() for i in range(len(saved["mean"]))] for name, saved in state.items()}
+        self.means = {
+            name: [saved["mean"][str(i)].clone() for i in range(len(saved["mean"]))] for name, saved in state.items()
+        }
 
 
 @hookimpl

@@ -1,8 +1,8 @@
 """Instance noise: the discriminator sees every sample, real or fake, through normal noise that fades.
 
 Papers: Sønderby et al., "Amortised MAP Inference for Image Super-resolution" (2016), section 3.4; Arjovsky and Bottou,
-"Towards Principled Methods for Training GANs" (2017), section 3. x + sigma * n with n from N(0, 1), on both streams and in both
-sides' turns: noise on one of them would change what the game is about. It widens distributions that do not
+"Towards Principled Methods for Training GANs" (2017), section 3. x + sigma * n with n from N(0, 1), on both streams and
+in both sides' turns: noise on one of them would change what the game is about. It widens distributions that do not
 overlap, so that the discriminator cannot tell them apart without a gradient.
 
 The default fades linearly from 0.1 to 0, in units of images in [-1, 1], over the whole run.
@@ -22,15 +22,20 @@ class InstanceNoise:
     """Adds sigma * N(0, 1) to whatever a discriminator sees."""
 
     strength: ClassVar[str] = "sigma"
-    remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "vanishing-gradient", "overfitting-discriminator"})
+    remedies: ClassVar[frozenset[str]] = frozenset(
+        {"saturated-discriminator", "vanishing-gradient", "overfitting-discriminator"}
+    )
     needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator whose input could be made noisy", "a variant with a game"),
+        "game": Because("there is no discriminator whose input could be made noisy", "a variant with a game")
     }
 
     def __init__(
-        self, *,
-        sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation of the noise")] = Scheduled({"linear": [0.1, 0.0]}),
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation of the noise")] = Scheduled(
+            {"linear": [0.1, 0.0]}
+        ),
+    ) -> None:
         self.sigma = Scheduled(sigma)
 
     @hookimpl

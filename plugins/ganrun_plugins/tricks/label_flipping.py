@@ -1,17 +1,18 @@
 """Label flipping: now and then the discriminator is told that a real sample is fake, and a fake real.
 
-Source: Chintala, Denton, Arjovsky and Mathieu, "How to Train a GAN? Tips and tricks to make GANs work" (2016), tip 6: make the
-labels noisy, occasionally flip them when the discriminator is trained. With probability p a sample's target is
+Source: Chintala, Denton, Arjovsky and Mathieu, "How to Train a GAN? Tips and tricks to make GANs work" (2016), tip 6:
+make the labels noisy, occasionally flip them when the discriminator is trained. With probability p a sample's target is
 replaced by the other role's:
 
     target(x) <- target of the other role, with probability p, drawn per sample (for all its patches)
 
-The optimal discriminator of a cross-entropy then answers p + (1 - 2p) D(x) instead of D(x): it is never certain. ``which: real``
-flips real samples alone, which lowers their target and leaves that of fakes alone, as one-sided smoothing does.
+The optimal discriminator of a cross-entropy then answers p + (1 - 2p) D(x) instead of D(x): it is never certain.
+``which: real`` flips real samples alone, which lowers their target and leaves that of fakes alone, as one-sided
+smoothing does.
 
 The other role's target is what stands in the round when this trick's turn comes, so flipping after label-smoothing
-swaps smoothed targets; smoothing listed after flipping writes over the flips. Where a loss compares a real sample with a
-fake, ``both`` flips the two of a pair together, so that the pair is asked for the opposite order. Only the
+swaps smoothed targets; smoothing listed after flipping writes over the flips. Where a loss compares a real sample with
+a fake, ``both`` flips the two of a pair together, so that the pair is asked for the opposite order. Only the
 discriminator's side has targets; the generator's is never touched. The default flips one in twenty.
 """
 
@@ -38,21 +39,26 @@ class LabelFlipping:
         "targets": Because(
             "this loss compares the logits with nothing, so there is no target that could be flipped",
             "a loss with targets, such as non-saturating or least-squares",
-        ),
+        )
     }
     warns: ClassVar[dict[str, Because]] = {
         "logit:relative": Because(
             "this loss compares real samples with fakes: a flipped target asks for the opposite order, and of one sample alone it pulls "
             "against the other half of the same comparison",
             "which: both, which flips the two of a pair together; or leave label-flipping out",
-        ),
+        )
     }
 
     def __init__(
-        self, *,
-        p: Annotated[Scheduled, Field(ge=0, le=1, description="probability that a sample's target is the other role's")] = Scheduled(0.05),
-        which: Annotated[Literal["real", "both"], Field(description="flip real samples alone, or fakes as well")] = "both",
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        p: Annotated[
+            Scheduled, Field(ge=0, le=1, description="probability that a sample's target is the other role's")
+        ] = Scheduled(0.05),
+        which: Annotated[
+            Literal["real", "both"], Field(description="flip real samples alone, or fakes as well")
+        ] = "both",
+    ) -> None:
         self.p = Scheduled(p)
         self.which = which
 
@@ -76,7 +82,9 @@ class LabelFlipping:
                 stream.target = torch.where(mask.reshape(-1, *[1] * (stream.target.dim() - 1)), opposite, stream.target)
 
     def _opposite(self, turn: Turn, other: Role, standing: list[Tensor | None], number: int, target: Tensor) -> Tensor:
-        """The other role's target, (B, ...) as ``target``: of the stream opposite if their shapes agree, else the loss's own."""
+        """The other role's target, (B, ...) as ``target``: of the stream opposite if their shapes agree, else the
+        loss's own.
+        """
         found = standing[number % len(standing)] if standing else None
         if found is not None and found.shape == target.shape:
             return found

@@ -1,7 +1,7 @@
 """Label smoothing: the discriminator is asked for a little less than certainty about real samples.
 
-Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.4: the target of real samples is 0.9, that
-of fakes stays 0 (one-sided). A range such as [0.7, 1.0] is drawn anew for every sample.
+Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.4: the target of real samples is 0.9,
+that of fakes stays 0 (one-sided). A range such as [0.7, 1.0] is drawn anew for every sample.
 
 Targets are absolute values in the loss's own coding. Only the discriminator's side has them smoothed: the generator
 still aims at an unsmoothed target. Smoothing fakes, too, moves the optimal discriminator's value between the modes
@@ -37,14 +37,19 @@ class LabelSmoothing:
         "targets": Because(
             "this loss compares the logits with nothing, so there is no target that could be smoothed",
             "a loss with targets, such as non-saturating or least-squares",
-        ),
+        )
     }
 
     def __init__(
-        self, *,
-        real: Annotated[Scheduled | Range, Field(description="target of real samples: a number, or a range drawn per sample")] = Scheduled(0.9),
-        fake: Annotated[Scheduled | Range | None, Field(description="target of fakes, likewise; null: the loss's own")] = None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        real: Annotated[
+            Scheduled | Range, Field(description="target of real samples: a number, or a range drawn per sample")
+        ] = Scheduled(0.9),
+        fake: Annotated[
+            Scheduled | Range | None, Field(description="target of fakes, likewise; null: the loss's own")
+        ] = None,
+    ) -> None:
         self.real = _value(real)
         self.fake = None if fake is None else _value(fake)
         self.warns = {} if fake is None else {"targets": TWO_SIDED}
@@ -60,7 +65,9 @@ class LabelSmoothing:
         """New targets, (B, ...) as the old ones; a range is drawn once a sample, for all its patches."""
         if isinstance(value, Scheduled):
             return torch.full_like(target, turn.now(value))
-        draw = turn.draws.uniform("label-smoothing", target.shape[0], low=value[0], high=value[1]).to(target.dtype)  # (B,)
+        draw = turn.draws.uniform("label-smoothing", target.shape[0], low=value[0], high=value[1]).to(
+            target.dtype
+        )  # (B,)
         return draw.reshape(-1, *[1] * (target.dim() - 1)).expand_as(target)
 
 

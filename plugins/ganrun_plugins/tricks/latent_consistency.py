@@ -1,17 +1,18 @@
 """Latent consistency: neighbouring latents look alike to the discriminator, while the generator keeps them apart (zCR).
 
-Paper: Zhao et al., "Improved Consistency Regularization for GANs" (2020), section 3.2, algorithm 2. With D(x) the logits and delta
-normal noise of standard deviation sigma, added to the latent:
+Paper: Zhao et al., "Improved Consistency Regularization for GANs" (2020), section 3.2, algorithm 2. With D(x) the
+logits and delta normal noise of standard deviation sigma, added to the latent:
 
     discriminator: + weight * discriminator * E (D(G(z)) - D(G(z + delta)))^2
     generator:     - weight * generator * E |G(z) - G(z + delta)|^2
 
 sigma = 0.03, generator = 0.5, discriminator = 5; StudioGAN's settings have sigma 0.05 and discriminator 20.
 
-|.|^2 is the mean over a sample's numbers, as public code has it: the paper's weights cannot be meant for the sum over all
-pixels, which grows with the resolution (``distance: sum`` takes that). All latents that are real numbers are moved (codes, too,
-class labels not). Neither opinion of the discriminator is cut, and no buffer of any network changes. G(z + delta) has the
-dropout of G(z). Fakes that a replay buffer has swapped have lost their latent, so both opinions are then of this turn's fakes.
+|.|^2 is the mean over a sample's numbers, as public code has it: the paper's weights cannot be meant for the sum over
+all pixels, which grows with the resolution (``distance: sum`` takes that). All latents that are real numbers are moved
+(codes, too, class labels not). Neither opinion of the discriminator is cut, and no buffer of any network changes. G(z +
+delta) has the dropout of G(z). Fakes that a replay buffer has swapped have lost their latent, so both opinions are then
+of this turn's fakes.
 """
 
 from __future__ import annotations
@@ -36,19 +37,31 @@ class LatentConsistency:
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity", "overfitting-discriminator"})
     needs: ClassVar[dict[str, Because]] = {
         "latent": Because("fakes are made from no latent, so there is none to move", "a variant with a latent"),
-        "game": Because("without a discriminator nothing bounds the term that drives G(z) and G(z + delta) apart", "a variant with a game"),
+        "game": Because(
+            "without a discriminator nothing bounds the term that drives G(z) and G(z + delta) apart",
+            "a variant with a game",
+        ),
     }
     warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="factor of both sides' terms")] = Scheduled(1.0),
-        sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation of the step of the latent")] = Scheduled(0.03),
-        discriminator: Annotated[Scheduled, Field(ge=0, description="weight of the discriminator's term")] = Scheduled(5.0),
-        generator: Annotated[Scheduled, Field(ge=0, description="weight of what is taken off the generator's terms")] = Scheduled(0.5),
-        distance: Annotated[Literal["mean", "sum"], Field(description="of the squares over the numbers of a sample")] = "mean",
+        sigma: Annotated[
+            Scheduled, Field(ge=0, description="standard deviation of the step of the latent")
+        ] = Scheduled(0.03),
+        discriminator: Annotated[Scheduled, Field(ge=0, description="weight of the discriminator's term")] = Scheduled(
+            5.0
+        ),
+        generator: Annotated[
+            Scheduled, Field(ge=0, description="weight of what is taken off the generator's terms")
+        ] = Scheduled(0.5),
+        distance: Annotated[
+            Literal["mean", "sum"], Field(description="of the squares over the numbers of a sample")
+        ] = "mean",
         heads: Annotated[bool, Field(description="whether the discriminator's extra heads are compared, too")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.weight, self.sigma = Scheduled(weight), Scheduled(sigma)
         self.discriminator, self.generator = Scheduled(discriminator), Scheduled(generator)
         self.summed = distance == "sum"
@@ -71,7 +84,9 @@ class LatentConsistency:
         """This turn as it would be with other latents: its latents and what is made of them."""
         sigma, other = turn.now(self.sigma), copy(turn)
         other.latents = {
-            name: z + sigma * turn.draws.normal("latent-consistency", *z.shape).to(z.dtype) if z.is_floating_point() else z
+            name: z + sigma * turn.draws.normal("latent-consistency", *z.shape).to(z.dtype)
+            if z.is_floating_point()
+            else z
             for name, z in turn.latents.items()
         }
         other.made = turn.remake(other.latents)
@@ -90,8 +105,12 @@ class LatentConsistency:
             for shown, one, other in zip(round.of("fake"), *fakes):
                 if one.latent is None:  # not made from a latent, such as a real image with a wrong text
                     continue
-                base = shown.output if shown.latent is not None else None  # None after a swap: its rows are other samples
-                found.append(distance(base or self._judged(turn, round, one), self._judged(turn, round, other), heads=self.heads))
+                base = (
+                    shown.output if shown.latent is not None else None
+                )  # None after a swap: its rows are other samples
+                found.append(
+                    distance(base or self._judged(turn, round, one), self._judged(turn, round, other), heads=self.heads)
+                )
             if found:
                 turn.add(f"{name}.latent_consistency", torch.cat(found).mean(), weight)
 

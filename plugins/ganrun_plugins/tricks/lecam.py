@@ -1,17 +1,19 @@
 """LeCam: the discriminator's scores are held near running means of the other side's scores.
 
-Paper: Tseng et al., "Regularizing Generative Adversarial Networks under Limited Data" (2021), section 3.3. With s(x) the score (0
-is undecided) and r, f the running means of the scores of real samples and of fakes, on the discriminator's side:
+Paper: Tseng et al., "Regularizing Generative Adversarial Networks under Limited Data" (2021), section 3.3. With s(x)
+the score (0 is undecided) and r, f the running means of the scores of real samples and of fakes, on the discriminator's
+side:
 
     + weight * (E relu(s(x) - f)^2 + E relu(r - s(G(z)))^2)
 
-The ramps are those of the authors' code: a real sample is penalised above the mean of fakes, a fake below that of real samples. The
-paper's formula has plain squares (``ramp: false``). weight 0.3 and decay 0.99 are for BigGAN on CIFAR, 3e-7 for StyleGAN2; the
-code's decay is 0.9. Until ``start`` the running means are those of the last turn and the term has no weight.
+The ramps are those of the authors' code: a real sample is penalised above the mean of fakes, a fake below that of real
+samples. The paper's formula has plain squares (``ramp: false``). weight 0.3 and decay 0.99 are for BigGAN on CIFAR,
+3e-7 for StyleGAN2; the code's decay is 0.9. Until ``start`` the running means are those of the last turn and the term
+has no weight.
 
 The means of a turn enter the running means after the turn, so that all micro-batches of a step see the same ones (the
-code updates first; before the first turn has ended they are the turn's own). They are averaged over processes, and every game
-has its own. Scores of patches count one by one.
+code updates first; before the first turn has ended they are the turn's own). They are averaged over processes, and
+every game has its own. Scores of patches count one by one.
 """
 
 from __future__ import annotations
@@ -40,12 +42,19 @@ class LeCam:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="weight of the sum of both squares")] = Scheduled(0.3),
-        decay: Annotated[Scheduled, Field(ge=0, le=1, description="share of the old running mean that is kept at an update")] = Scheduled(0.99),
-        start: Annotated[Duration, Field(description="until then there is no penalty, and nothing is averaged")] = Duration(1000),
-        ramp: Annotated[bool, Field(description="whether only scores beyond the other side's mean are penalised")] = True,
-    ) -> None:  # fmt: skip
+        decay: Annotated[
+            Scheduled, Field(ge=0, le=1, description="share of the old running mean that is kept at an update")
+        ] = Scheduled(0.99),
+        start: Annotated[
+            Duration, Field(description="until then there is no penalty, and nothing is averaged")
+        ] = Duration(1000),
+        ramp: Annotated[
+            bool, Field(description="whether only scores beyond the other side's mean are penalised")
+        ] = True,
+    ) -> None:
         self.weight, self.decay = Scheduled(weight), Scheduled(decay)
         self.start = Duration.parse(start)
         self.ramp = ramp

@@ -1,19 +1,21 @@
 """Loss balance: what a player minimises is weighted so that every part of it pulls on the weights alike.
 
-Papers: Esser, Rombach and Ommer, "Taming Transformers for High-Resolution Image Synthesis" (VQGAN, 2021), equation 7: the adversarial
-term's weight is |gradient of the reconstruction| / |gradient of the adversarial term|, at the last layer; Chen et al., "GradNorm" (2018):
-the norms of all tasks' gradients are led to their mean. Here, with g_i the gradient of the i-th part, its weight applied:
+Papers: Esser, Rombach and Ommer, "Taming Transformers for High-Resolution Image Synthesis" (VQGAN, 2021), equation 7:
+the adversarial term's weight is |gradient of the reconstruction| / |gradient of the adversarial term|, at the last
+layer; Chen et al., "GradNorm" (2018): the norms of all tasks' gradients are led to their mean. Here, with g_i the
+gradient of the i-th part, its weight applied:
 
     weight_i <- weight_i * (mean norm / |g_i|)^power,   the factor within [1 / limit, limit]
 
-Norms are those of the player's parameters together, averaged over processes, and constants: no gradient goes through a factor. A
-part is all terms of one game, whose balance of real and fake is the game's own; or any other term. A part without a gradient
-counts for nothing, and a turn of one part is left alone: its factor is exactly 1. With a power of 1 the recipe's weights no longer
-decide how strong a part is against another; with one between 0 and 1 they do in part.
+Norms are those of the player's parameters together, averaged over processes, and constants: no gradient goes through a
+factor. A part is all terms of one game, whose balance of real and fake is the game's own; or any other term. A part
+without a gradient
+counts for nothing, and a turn of one part is left alone: its factor is exactly 1. With a power of 1 the recipe's
+weights no longer decide how strong a part is against another; with one between 0 and 1 they do in part.
 
-Players that a game scores are balanced, unless ``players`` names others: a penalty beside the discriminator's loss is usually meant
-to be as strong as it is. Cost: a backward pass for each part; ``at: last`` measures at the last weight of each network of the player,
-as VQGAN does, and saves the part of each pass that lies before it.
+Players that a game scores are balanced, unless ``players`` names others: a penalty beside the discriminator's loss is
+usually meant to be as strong as it is. Cost: a backward pass for each part; ``at: last`` measures at the last weight of
+each network of the player, as VQGAN does, and saves the part of each pass that lies before it.
 """
 
 from __future__ import annotations
@@ -38,12 +40,19 @@ class LossBalance:
     remedies: ClassVar[frozenset[str]] = frozenset({"vanishing-gradient", "exploding"})
 
     def __init__(
-        self, *,
-        power: Annotated[Scheduled, Field(ge=0, description="exponent of the ratio: 1 makes all norms equal, 0 none")] = Scheduled(1.0),
-        limit: Annotated[Scheduled, Field(ge=1, description="largest factor, and one over the smallest")] = Scheduled(1e4),
+        self,
+        *,
+        power: Annotated[
+            Scheduled, Field(ge=0, description="exponent of the ratio: 1 makes all norms equal, 0 none")
+        ] = Scheduled(1.0),
+        limit: Annotated[Scheduled, Field(ge=1, description="largest factor, and one over the smallest")] = Scheduled(
+            1e4
+        ),
         at: Annotated[Literal["all", "last"], Field(description="the parameters whose gradients are measured")] = "all",
-        players: Annotated[list[str] | None, Field(description="whose turns; null: those of the players that a game scores")] = None,
-    ) -> None:  # fmt: skip
+        players: Annotated[
+            list[str] | None, Field(description="whose turns; null: those of the players that a game scores")
+        ] = None,
+    ) -> None:
         self.power = Scheduled(power)
         self.limit = Scheduled(limit)
         self.at = at
@@ -57,7 +66,10 @@ class LossBalance:
         chosen = set(self.players) if self.players is not None else scored or set(experiment.players)
         for name in sorted(chosen):
             if name not in experiment.players:
-                raise Refusal(f"there is no player {name!r} whose terms could be balanced", f"players: [{', '.join(experiment.players)}]")
+                raise Refusal(
+                    f"there is no player {name!r} whose terms could be balanced",
+                    f"players: [{', '.join(experiment.players)}]",
+                )
         self.chosen = chosen
 
     @hookimpl(trylast=True)  # after every trick that adds a term

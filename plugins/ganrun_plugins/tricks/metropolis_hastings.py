@@ -1,19 +1,22 @@
 """Metropolis-Hastings sampling (MH-GAN): outside training, samples are accepted or rejected by what the discriminator makes of them.
 
-Paper: Turner, Hung, Frank, Saatci and Yosinski, "Metropolis-Hastings Generative Adversarial Networks" (2019), algorithm 1. With D(x) the
-probability that x is real, a chain moves from x to a proposal x' of the generator with probability
+Paper: Turner, Hung, Frank, Saatci and Yosinski, "Metropolis-Hastings Generative Adversarial Networks" (2019), algorithm
+1. With D(x) the probability that x is real, a chain moves from x to a proposal x' of the generator with probability
 
     min(1, (1 / D(x) - 1) / (1 / D(x') - 1)) = min(1, exp(s' - s)),    s = log(D / (1 - D)), the logit
 
-For the best discriminator of the generator, exp(s) is p_data / p_generator, so the chain's samples are data. Each sample is the last
-state of a chain of its own after ``proposals`` proposals. A chain begins at the score of a held-out real sample, which needs no burn-in; if
-it never moves, the chain of the same proposals that began at its first one takes its place, as the paper restarts it there.
+For the best discriminator of the generator, exp(s) is p_data / p_generator, so the chain's samples are data. Each
+sample is the last state of a chain of its own after ``proposals`` proposals. A chain begins at the score of a held-out
+real sample, which needs no burn-in; if it never moves, the chain of the same proposals that began at its first one
+takes its place, as the paper restarts it there.
 
-Discriminators are sure of themselves beyond what they know, so D is calibrated: s = a * score + b, fitted by logistic regression to the
-scores of held-out real samples and of fakes (section 3.2; its isotonic regression is not offered). Training never sees any of this, and
+Discriminators are sure of themselves beyond what they know, so D is calibrated: s = a * score + b, fitted by logistic
+regression to the scores of held-out real samples and of fakes (section 3.2; its isotonic regression is not offered).
+Training never sees any of this, and
 labels and codes are kept: a chain of class 7 stays in class 7.
 
-Everything that looks at samples sees the chosen ones, evaluators too. A sample costs ``proposals`` times as much as without.
+Everything that looks at samples sees the chosen ones, evaluators too. A sample costs ``proposals`` times as much as
+without.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ RIDGE = 1e-3  # keeps the regression finite if the discriminator tells all held-
 
 
 def calibration(real: Tensor, fake: Tensor) -> tuple[float, float]:
-    """a >= 0 and b of the logistic regression P(real) = sigmoid(a * score + b) on scores (n,) and (m,), both sets of equal weight.
+    """a >= 0 and b of the logistic regression P(real) = sigmoid(a * score + b) on scores (n,) and (m,), both sets of
+    equal weight.
 
     Newton's method on the mean cross-entropy plus RIDGE * a^2 / 2, on standardised scores.
     """
@@ -61,7 +65,10 @@ def calibration(real: Tensor, fake: Tensor) -> tuple[float, float]:
 
 
 def last_states(scores: Tensor, start: Tensor, chances: Tensor) -> Tensor:
-    """Which proposal each chain ends at, (n,) int64. scores: (K, n) calibrated; start: (n,) of real samples; chances: (K, n) uniform."""
+    """Which proposal each chain ends at, (n,) int64.
+
+    scores: (K, n) calibrated; start: (n,) of real samples; chances: (K, n) uniform.
+    """
     here, restarted = start.clone(), scores[0].clone()
     state, other = torch.full_like(start, -1, dtype=torch.int64), torch.zeros_like(start, dtype=torch.int64)
     for k, (score, chance) in enumerate(zip(scores, chances)):
@@ -78,21 +85,29 @@ class MetropolisHastings:
     provides = frozenset({"latent-response"})
     remedies: ClassVar[frozenset[str]] = frozenset()
     needs: ClassVar[dict[str, Because]] = {
-        "latent": Because("samples are not made from latents, so there is nothing to choose from", "a variant with latents, such as dcgan"),
+        "latent": Because(
+            "samples are not made from latents, so there is nothing to choose from",
+            "a variant with latents, such as dcgan",
+        ),
         "logit:signed": Because(
             "the discriminator's opinion has no point at which it is undecided, so it says nothing of how likely real samples are",
             "a loss such as non-saturating",
         ),
     }
     refuses: ClassVar[dict[str, Because]] = {
-        "packed": Because("the discriminator judges packs, while a chain is of single samples", "leave packing out"),
+        "packed": Because("the discriminator judges packs, while a chain is of single samples", "leave packing out")
     }
 
     def __init__(
-        self, *,
-        proposals: Annotated[int, Field(ge=0, description="samples proposed for each one; 640 in the paper; 0: off")] = 100,
-        held_out: Annotated[int, Field(ge=2, description="test items, and fakes, that the scores are calibrated on")] = 1000,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        proposals: Annotated[
+            int, Field(ge=0, description="samples proposed for each one; 640 in the paper; 0: off")
+        ] = 100,
+        held_out: Annotated[
+            int, Field(ge=2, description="test items, and fakes, that the scores are calibrated on")
+        ] = 1000,
+    ) -> None:
         self.proposals = proposals
         self.held_out = held_out
 
@@ -144,7 +159,9 @@ class MetropolisHastings:
         """Scores of held-out real samples and of as many fakes, which do not depend on how many samples are asked for."""
         held: Dataset = self.dataset("test")
         count, real, fake = min(self.held_out, len(held)), [], []
-        for number, items in enumerate(read_items(held, range(count), rows=ROWS, key=("metropolis-hastings",), device=turn.engine.device)):
+        for number, items in enumerate(
+            read_items(held, range(count), rows=ROWS, key=("metropolis-hastings",), device=turn.engine.device)
+        ):
             piece = _part(turn, len(next(iter(items.values()))), number)
             piece._real = items
             turn.engine.variant.sample(piece)

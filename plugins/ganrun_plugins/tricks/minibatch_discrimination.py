@@ -1,7 +1,7 @@
 """Minibatch discrimination: the discriminator is told how close each sample is to the others of its batch.
 
-Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.2. From features f (A,) of a sample, with a
-tensor T (A, kernels, dims) that is learned:
+Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.2. From features f (A,) of a sample,
+with a tensor T (A, kernels, dims) that is learned:
 
     M_i = f_i T   (kernels, dims),     o_i,b = sum over j != i of exp( -|M_i,b - M_j,b|_1 ),     o_i   (kernels,)
 
@@ -59,13 +59,13 @@ class MinibatchDiscrimination(Strength):
     strength: ClassVar[str] = "strength"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
     needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator that could be told how close samples are", "a variant with a game"),
+        "game": Because("there is no discriminator that could be told how close samples are", "a variant with a game")
     }
     refuses: ClassVar[dict[str, Because]] = {
         "single-sample": Because(
             "a discriminator sees one sample at a time, so the sum over the others is empty: it is 0 for every sample",
             "train.batch_size of at least two packs",
-        ),
+        )
     }
     warns: ClassVar[dict[str, Because]] = {
         "joint-batches": Because(
@@ -84,11 +84,16 @@ class MinibatchDiscrimination(Strength):
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         kernels: Annotated[int, Field(ge=1, description="B of the paper: how many sums a sample gets")] = 100,
-        dims: Annotated[int, Field(ge=1, description="C of the paper: dimensions in which each of them measures distance")] = 5,
-        strength: Annotated[Scheduled, Field(ge=0, description="factor of what the discriminator makes of the statistic")] = Scheduled(1.0),
-    ) -> None:  # fmt: skip
+        dims: Annotated[
+            int, Field(ge=1, description="C of the paper: dimensions in which each of them measures distance")
+        ] = 5,
+        strength: Annotated[
+            Scheduled, Field(ge=0, description="factor of what the discriminator makes of the statistic")
+        ] = Scheduled(1.0),
+    ) -> None:
         self.kernels = kernels
         self.dims = dims
         super().__init__(strength)

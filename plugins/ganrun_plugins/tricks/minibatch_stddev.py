@@ -7,9 +7,10 @@ into one number, which all samples of the group get as one more feature map:
     s = mean over c, h, w of sqrt( mean over the group of (x - mean over the group)^2 + 1e-8 )
 
 Groups of 4 as in the authors' code: sample i is with i + B/4, i + 2B/4, ... If 4 does not divide the batch, groups
-have the size of its largest smaller divisor (or, where that is 1, its smallest larger one: a sample alone does not differ).
-The map is joined to the input of the last layer on the way to the logits, whatever the architecture (the paper: towards the
-end of the discriminator, before a 3 x 3 convolution). ``strength`` scales what that layer makes of it.
+have the size of its largest smaller divisor (or, where that is 1, its smallest larger one: a sample alone does not
+differ). The map is joined to the input of the last layer on the way to the logits, whatever the architecture (the
+paper: towards the end of the discriminator, before a 3 x 3 convolution). ``strength`` scales what that layer makes of
+it.
 
 The statistic is of one forward: of real samples or of fakes, of one process, of one micro-batch.
 """
@@ -61,13 +62,13 @@ class MinibatchStddev(Strength):
     strength: ClassVar[str] = "strength"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
     needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator that could be told how much samples differ", "a variant with a game"),
+        "game": Because("there is no discriminator that could be told how much samples differ", "a variant with a game")
     }
     refuses: ClassVar[dict[str, Because]] = {
         "single-sample": Because(
             "a discriminator sees one sample at a time, whose standard deviation over the group is 0 whatever it looks like",
             "train.batch_size of at least two packs",
-        ),
+        )
     }
     warns: ClassVar[dict[str, Because]] = {
         "joint-batches": Because(
@@ -81,17 +82,22 @@ class MinibatchStddev(Strength):
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         group: Annotated[int, Field(ge=2, description="samples whose standard deviation is taken together")] = 4,
-        strength: Annotated[Scheduled, Field(ge=0, description="factor of what the discriminator makes of the statistic")] = Scheduled(1.0),
-    ) -> None:  # fmt: skip
+        strength: Annotated[
+            Scheduled, Field(ge=0, description="factor of what the discriminator makes of the statistic")
+        ] = Scheduled(1.0),
+    ) -> None:
         self.group = group
         super().__init__(strength)
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
         for name in experiment.networks("discriminator"):
-            self.layers.append(join(experiment, name, "minibatch_stddev", lambda channels, last: GroupDeviation(self.group), 1))
+            self.layers.append(
+                join(experiment, name, "minibatch_stddev", lambda channels, last: GroupDeviation(self.group), 1)
+            )
 
 
 @hookimpl

@@ -1,17 +1,18 @@
 """Mode seeking: the generator is rewarded for making different samples of different latents (MSGAN).
 
-Paper: Mao et al., "Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis" (2019), section 3.2. Two samples are
-made of each item, with latents z1 and z2. The paper maximises the ratio of distances d(G(z1), G(z2)) / d(z1, z2); this minimises,
-as the authors' code does,
+Paper: Mao et al., "Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis" (2019), section 3.2. Two
+samples are made of each item, with latents z1 and z2. The paper maximises the ratio of distances d(G(z1), G(z2)) /
+d(z1, z2); this minimises, as the authors' code does,
 
     weight / (mean|G(z1) - G(z2)| / mean|z1 - z2| + 1e-5)
 
 in the generator's turns. It is a ratio of means over the batch and all numbers of a sample, not a mean of ratios. Each
 process takes its own ratio.
 
-Both samples of a pair also count in the game, on both sides, as in that code: every turn of the game has twice the samples,
-and twice the real ones. The two stand next to each other, in rows 2i and 2i + 1. They share what a variant makes fakes of
-besides latents (the real item of a conditional variant); the distance is that of all latents that are real numbers.
+Both samples of a pair also count in the game, on both sides, as in that code: every turn of the game has twice the
+samples, and twice the real ones. The two stand next to each other, in rows 2i and 2i + 1. They share what a variant
+makes fakes of besides latents (the real item of a conditional variant); the distance is that of all latents that are
+real numbers.
 """
 
 from __future__ import annotations
@@ -29,30 +30,39 @@ EPSILON = 1e-5
 
 
 class ModeSeeking:
-    """Makes samples in pairs, and adds the inverse of how far apart the samples of a pair are, relative to their latents."""
+    """Makes samples in pairs, and adds the inverse of how far apart the samples of a pair are, relative to their
+    latents.
+    """
 
     strength: ClassVar[str] = "weight"
     provides = frozenset({"latent-response"})
     restructures: ClassVar[str] = "two samples of each item, in every turn of a game"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
     needs: ClassVar[dict[str, Because]] = {
-        "latent": Because("two samples made without a latent are the same, so there is no distance to divide by", "a variant with a latent"),
+        "latent": Because(
+            "two samples made without a latent are the same, so there is no distance to divide by",
+            "a variant with a latent",
+        ),
         "game": Because("distances alone say nothing about what the samples should look like", "a variant with a game"),
     }
     warns: ClassVar[dict[str, Because]] = {
         "generator:dropout": Because(
             "dropout sets the samples of a pair apart whatever their latents are, so the generator may go on ignoring them",
             "a generator without dropout",
-        ),
+        )
     }
 
-    def __init__(self, *, weight: Annotated[Scheduled, Field(ge=0, description="weight of the inverse ratio")] = Scheduled(1.0)) -> None:
+    def __init__(
+        self, *, weight: Annotated[Scheduled, Field(ge=0, description="weight of the inverse ratio")] = Scheduled(1.0)
+    ) -> None:
         self.weight = Scheduled(weight)
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
         sides = {game.side(turn.player) for game in turn.engine.experiment.games if turn.phase.plays(game.name)}
-        if sides & {"generator", "discriminator"} and turn.copies % 2:  # another trick may have asked for an even number
+        if (
+            sides & {"generator", "discriminator"} and turn.copies % 2
+        ):  # another trick may have asked for an even number
             turn.copies *= 2
 
     @hookimpl

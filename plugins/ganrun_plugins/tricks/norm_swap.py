@@ -1,9 +1,9 @@
 """Norm swap: every BatchNorm of the networks becomes an instance, group or layer normalisation, or none.
 
-Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), section 4: BatchNorm makes a discriminator's output
-of one sample depend on the others, so that a penalty on the gradient at each sample is no longer what it says, and layer
-normalisation takes its place; Ulyanov, Vedaldi and Lempitsky, "Instance Normalization" (2016); Ba, Kiros and Hinton, "Layer
-Normalization" (2016); Wu and He, "Group Normalization" (2018).
+Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), section 4: BatchNorm makes a discriminator's
+output of one sample depend on the others, so that a penalty on the gradient at each sample is no longer what it says,
+and layer normalisation takes its place; Ulyanov, Vedaldi and Lempitsky, "Instance Normalization" (2016); Ba, Kiros and
+Hinton, "Layer Normalization" (2016); Wu and He, "Group Normalization" (2018).
 
 All of them subtract a mean and divide by a standard deviation; what differs is what these are taken over, in a batch
 (B, C, H, W): batch over B, H, W; instance over H, W; group over H, W and the channels of a group; layer over H, W and
@@ -37,7 +37,10 @@ INSTANCE: dict[int, type[nn.Module]] = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm
 
 
 class ScaleAndShift(nn.Module):
-    """(B, C, ...) -> (B, C, ...): what is left of a normalisation without its mean and deviation. Names as in torch's layers."""
+    """(B, C, ...) -> (B, C, ...): what is left of a normalisation without its mean and deviation.
+
+    Names as in torch's layers.
+    """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
@@ -61,12 +64,15 @@ class NormSwap:
     remedies: ClassVar[frozenset[str]] = frozenset({"oscillation", "bad-start"})
 
     def __init__(
-        self, *,
+        self,
+        *,
         to: Annotated[Norm, Field(description="what takes the place")] = "layer",
-        of: Annotated[Literal["batch", "any"], Field(description="what is replaced: BatchNorm, or every normalisation layer")] = "batch",
+        of: Annotated[
+            Literal["batch", "any"], Field(description="what is replaced: BatchNorm, or every normalisation layer")
+        ] = "batch",
         networks: Annotated[Networks, Field(description="in which networks")] = "all",
         groups: Annotated[int, Field(ge=1, description="with `to: group`, at most so many groups of channels")] = 32,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.to: Norm = to
         self.of = of
         self.networks: Networks = networks
@@ -76,24 +82,38 @@ class NormSwap:
     def build(self, experiment: Experiment) -> None:
         swapped = 0
         for name, network in chosen(experiment, self.networks).items():
-            old = {key: layer for key, layer in network.named_modules() if isinstance(layer, BATCH if self.of == "batch" else ANY)}
+            old = {
+                key: layer
+                for key, layer in network.named_modules()
+                if isinstance(layer, BATCH if self.of == "batch" else ANY)
+            }
             if not old:
                 continue
-            shapes = {call.name: call.takes for call in trace(network, experiment.description.networks[name].interface, name).calls}
-            used = {key: layer for key, layer in old.items() if key in shapes}  # one that never runs does nothing either way
+            shapes = {
+                call.name: call.takes
+                for call in trace(network, experiment.description.networks[name].interface, name).calls
+            }
+            used = {
+                key: layer for key, layer in old.items() if key in shapes
+            }  # one that never runs does nothing either way
             replace(network, {layer: self._new(layer, shapes[key], f"{name}.{key}") for key, layer in used.items()})
             swapped += len(used)
         if not swapped:
             what = "BatchNorm" if self.of == "batch" else "normalisation"
             where = {"all": "networks"}.get(self.networks, self.networks)
-            raise Refusal(f"the {where} have no {what} layer that could be swapped: the run would be the one without this trick",
-                          "networks with one, other `networks`, or `of: any`; or leave this trick out")  # fmt: skip
+            raise Refusal(
+                f"the {where} have no {what} layer that could be swapped: the run would be the one without this trick",
+                "networks with one, other `networks`, or `of: any`; or leave this trick out",
+            )
 
     def _new(self, old: nn.Module, shape: tuple[int, ...], name: str) -> nn.Module:
         """The layer that takes the place of one whose input has this shape."""
         channels, positions = shape[1], math.prod(shape[2:])
         if isinstance(old, nn.LayerNorm) and (len(old.normalized_shape) > 1 or len(shape) > 2):
-            raise Refusal(f"{name} normalises the last axes {old.normalized_shape} of {shape}, which are not channels", "of: batch")
+            raise Refusal(
+                f"{name} normalises the last axes {old.normalized_shape} of {shape}, which are not channels",
+                "of: batch",
+            )
         weight, bias = getattr(old, "weight", None), getattr(old, "bias", None)
         if self.to == "none":
             return nn.Identity() if weight is None else ScaleAndShift(weight, bias)
@@ -108,7 +128,10 @@ class NormSwap:
         else:
             count = 1 if self.to == "layer" else group_count(channels, positions, self.groups)
             if channels * positions == 1:
-                raise Refusal(f"{name} normalises one number a sample, which minus its own mean is 0 whatever the sample", "to: none")
+                raise Refusal(
+                    f"{name} normalises one number a sample, which minus its own mean is 0 whatever the sample",
+                    "to: none",
+                )
             new = nn.GroupNorm(count, channels, eps=old.eps, affine=False)  # type: ignore[arg-type]
             new.affine = weight is not None
         new.register_parameter("weight", weight)
@@ -118,7 +141,11 @@ class NormSwap:
 
 def group_count(channels: int, positions: int, wanted: int) -> int:
     """The largest divisor of ``channels`` up to ``wanted`` whose groups hold at least two numbers of a sample."""
-    fits = [count for count in range(1, min(wanted, channels) + 1) if channels % count == 0 and channels // count * positions > 1]
+    fits = [
+        count
+        for count in range(1, min(wanted, channels) + 1)
+        if channels % count == 0 and channels // count * positions > 1
+    ]
     return max(fits, default=1)
 
 

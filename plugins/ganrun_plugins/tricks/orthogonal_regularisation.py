@@ -1,18 +1,20 @@
 """Orthogonal regularisation: the rows of every weight matrix are pushed towards right angles, without fixing their lengths.
 
-Papers: Brock et al., "Neural Photo Editing with Introspective Adversarial Networks" (2016); without the diagonal: Brock, Donahue and
-Simonyan, "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (BigGAN, 2018), section 3.1. With W a
-parameter of at least two axes, flattened behind the first, o the product entry by entry, and 1 - I a matrix of ones but for its diagonal:
+Papers: Brock et al., "Neural Photo Editing with Introspective Adversarial Networks" (2016); without the diagonal:
+Brock, Donahue and Simonyan, "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (BigGAN, 2018),
+section 3.1. With W a parameter of at least two axes, flattened behind the first, o the product entry by entry, and 1 -
+I a matrix of ones but for its diagonal:
 
     gradient <- gradient + beta * 2 * (W W' o (1 - I)) W
 
-which is the gradient of beta / 2 * |W W' o (1 - I)|^2. It is added to the averaged gradients before the optimiser's step, to the
-parameters themselves where weights are computed from others. Embeddings are left out, and so are rows of one number, such as the
+which is the gradient of beta / 2 * |W W' o (1 - I)|^2. It is added to the averaged gradients before the optimiser's
+step, to the parameters themselves where weights are computed from others. Embeddings are left out, and so are rows of
+one number, such as the
 lengths of weight normalisation: there is no angle between them, and only zeros would do.
 
-Differences from well-known code: this is BigGAN's public code. The paper writes beta * |...|^2, whose gradient is twice that (beta: 2e-4
-here); it is written for columns, the code takes rows. Rows are the first axis of the tensor: the outputs of a layer, the inputs of a
-transposed convolution.
+Differences from well-known code: this is BigGAN's public code. The paper writes beta * |...|^2, whose gradient is twice
+that (beta: 2e-4 here); it is written for columns, the code takes rows. Rows are the first axis of the tensor: the
+outputs of a layer, the inputs of a transposed convolution.
 """
 
 from __future__ import annotations
@@ -37,10 +39,13 @@ class OrthogonalRegularisation:
     remedies: ClassVar[frozenset[str]] = frozenset({"exploding", "missing-diversity"})
 
     def __init__(
-        self, *,
+        self,
+        *,
         beta: Annotated[Scheduled, Field(ge=0, description="factor of the gradient")] = Scheduled(1e-4),
-        players: Annotated[list[str] | None, Field(description="whose weights; null: the players' that a game scores")] = None,
-    ) -> None:  # fmt: skip
+        players: Annotated[
+            list[str] | None, Field(description="whose weights; null: the players' that a game scores")
+        ] = None,
+    ) -> None:
         self.beta = Scheduled(beta)
         self.players = players
         self.chosen: set[str] = set()
@@ -52,7 +57,10 @@ class OrthogonalRegularisation:
         self.chosen = set(self.players) if self.players is not None else scored or set(experiment.players)
         for name in sorted(self.chosen):
             if name not in experiment.players:
-                raise Refusal(f"there is no player {name!r} with weights to regularise", f"players: [{', '.join(experiment.players)}]")
+                raise Refusal(
+                    f"there is no player {name!r} with weights to regularise",
+                    f"players: [{', '.join(experiment.players)}]",
+                )
 
     @hookimpl
     def gradients(self, turn: Turn) -> None:
@@ -60,7 +68,12 @@ class OrthogonalRegularisation:
             return
         beta = turn.now(self.beta)
         modules = [module for network in turn.engine.modules.values() for module in network.modules()]
-        embeddings = {id(p) for module in modules if isinstance(module, nn.Embedding | nn.EmbeddingBag) for p in module.parameters()}
+        embeddings = {
+            id(p)
+            for module in modules
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+            for p in module.parameters()
+        }
         for parameter in turn.engine.parameters[turn.player]:
             has_rows = parameter.dim() >= 2 and parameter.shape[1:].numel() > 1
             if parameter.grad is not None and has_rows and id(parameter) not in embeddings:

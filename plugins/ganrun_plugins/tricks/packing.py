@@ -1,8 +1,8 @@
 """Packing (PacGAN): the discriminator judges m independent samples at once, so it sees that a generator repeats itself.
 
-Paper: Lin, Khetan, Fanti and Oh, "PacGAN: The power of two samples in generative adversarial networks" (2018), section 2: a
-discriminator D(x1, ..., xm) of m samples of one role, joined along the channels (images) or coordinates (points). Its
-first layer grows, nothing else changes. A pack of fakes that lack modes differs more from a pack of real samples
+Paper: Lin, Khetan, Fanti and Oh, "PacGAN: The power of two samples in generative adversarial networks" (2018), section
+2: a discriminator D(x1, ..., xm) of m samples of one role, joined along the channels (images) or coordinates (points).
+Its first layer grows, nothing else changes. A pack of fakes that lack modes differs more from a pack of real samples
 than one fake does from one real sample.
 
     (B, C, ...) -> (B / m, m * C, ...): m neighbouring rows are one pack, whose weight is the mean of theirs
@@ -11,8 +11,8 @@ What is given with samples is joined likewise: labels (B,) -> (B / m, m), images
 gradient penalty sees one logit a pack, and gradients (B, C, ...) reshaped to (B / m, -1) have one norm a pack.
 Two instances multiply: each packs by its own m in turn.
 
-Differences from well-known code: a batch of B samples makes B / m packs here. The authors' code draws m * B samples for B
-packs; multiply batch_size by m for as many.
+Differences from well-known code: a batch of B samples makes B / m packs here. The authors' code draws m * B samples for
+B packs; multiply batch_size by m for as many.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ class Packing:
     neutral: ClassVar[int] = 1
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
     needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator that could judge several samples at once", "a variant with a game"),
+        "game": Because("there is no discriminator that could judge several samples at once", "a variant with a game")
     }
 
-    def __init__(self, *, m: Annotated[int, Field(ge=1, description="samples that a discriminator judges at once")] = 2) -> None:
+    def __init__(
+        self, *, m: Annotated[int, Field(ge=1, description="samples that a discriminator judges at once")] = 2
+    ) -> None:
         self.m = m
         self.provides = frozenset({"packed"} if m > 1 else ())
 

@@ -30,15 +30,20 @@ class R1(Penalty):
     label: ClassVar[str] = "r1"
     sees: ClassVar[frozenset[Role]] = frozenset({"real"})
     strength: ClassVar[str] = "gamma"
-    remedies: ClassVar[frozenset[str]] = frozenset({"oscillation", "saturated-discriminator", "exploding", "overfitting-discriminator"})
+    remedies: ClassVar[frozenset[str]] = frozenset(
+        {"oscillation", "saturated-discriminator", "exploding", "overfitting-discriminator"}
+    )
     warns = PULLS_APART
 
     def __init__(
-        self, *,
+        self,
+        *,
         gamma: Annotated[Scheduled, Field(ge=0, description="twice the factor of the squared slope")] = Scheduled(10.0),
-        augmented: Annotated[bool, Field(description="take the gradient through the augmentation that the loss sees")] = True,
+        augmented: Annotated[
+            bool, Field(description="take the gradient through the augmentation that the loss sees")
+        ] = True,
         every: Every = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(gamma, every)
         self.through = ("augment", "pack") if augmented else ("pack",)
 

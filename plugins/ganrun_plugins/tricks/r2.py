@@ -5,8 +5,8 @@ Paper: Mescheder et al., "Which Training Methods for GANs do actually Converge?"
     gamma / 2 * E |grad D(x)|^2 over fakes x
 
 It is a term of the discriminator alone: no gradient reaches the generator. The fakes are those that the discriminator
-learns from, older ones of a replay buffer included. The gradient is that at the image before augmentation, taken through
-it (R3GAN); ``augmented: false`` shows the discriminator the fake itself. Noise on its inputs is left out.
+learns from, older ones of a replay buffer included. The gradient is that at the image before augmentation, taken
+through it (R3GAN); ``augmented: false`` shows the discriminator the fake itself. Noise on its inputs is left out.
 
 Differences from well-known code: the authors' GAN_stability lacks the 1/2, so that its weight of 10 is gamma: 20 here.
 """
@@ -29,15 +29,20 @@ class R2(Penalty):
     label: ClassVar[str] = "r2"
     sees: ClassVar[frozenset[Role]] = frozenset({"fake"})
     strength: ClassVar[str] = "gamma"
-    remedies: ClassVar[frozenset[str]] = frozenset({"oscillation", "saturated-discriminator", "exploding", "mode-collapse"})
+    remedies: ClassVar[frozenset[str]] = frozenset(
+        {"oscillation", "saturated-discriminator", "exploding", "mode-collapse"}
+    )
     warns = PULLS_APART
 
     def __init__(
-        self, *,
+        self,
+        *,
         gamma: Annotated[Scheduled, Field(ge=0, description="twice the factor of the squared slope")] = Scheduled(10.0),
-        augmented: Annotated[bool, Field(description="take the gradient through the augmentation that the loss sees")] = True,
+        augmented: Annotated[
+            bool, Field(description="take the gradient through the augmentation that the loss sees")
+        ] = True,
         every: Every = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(gamma, every)
         self.through = ("augment", "pack") if augmented else ("pack",)
 

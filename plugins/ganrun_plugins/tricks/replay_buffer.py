@@ -1,13 +1,13 @@
 """A replay buffer: the discriminator is shown fakes of former steps, too, so that it does not forget them.
 
-Papers: Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training" (2016), section
-2.3; the per-image form of Zhu et al., "CycleGAN" (2017): until the pool of 50 is full, a fake is stored and passed on; from
-then on, with probability p, it takes the place of a random stored one, which is passed on in its stead.
+Papers: Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training" (2016),
+section 2.3; the per-image form of Zhu et al., "CycleGAN" (2017): until the pool of 50 is full, a fake is stored and
+passed on; from then on, with probability p, it takes the place of a random stored one, which is passed on in its stead.
 
 In batch form the swapped fakes of one batch take distinct slots, so a batch larger than the pool goes through it in
 portions of the pool's size. There is one pool for every fake stream of every game; it holds clean samples (before
-augmentation and noise) together with whatever is given with them, and what is known of them. The generator's turns never see it. Each process
-keeps pools of its own fakes.
+augmentation and noise) together with whatever is given with them, and what is known of them. The generator's turns
+never see it. Each process keeps pools of its own fakes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Pool:
         self.count = count
 
     def exchange(self, fresh: list[Tensor], swap: Tensor, order: Tensor) -> list[Tensor]:
-        """Pass at most ``size`` samples through. fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order: (size,) slots.
+        """Pass at most ``size`` samples through. fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order:
+        (size,) slots.
 
         Returns tensors like ``fresh``. Only samples that find the pool full are swapped.
         """
@@ -56,20 +57,23 @@ class ReplayBuffer:
     strength: ClassVar[str] = "p"
     remedies: ClassVar[frozenset[str]] = frozenset({"oscillation", "mode-collapse"})
     needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator that could be shown older fakes", "a variant with a game"),
+        "game": Because("there is no discriminator that could be shown older fakes", "a variant with a game")
     }
     refuses: ClassVar[dict[str, Because]] = {
         "discriminator-sees-latent": Because(
             "the discriminator judges pairs of a sample and its latent, and an encoder's or generator's loss relates each pair to this step's latents",
             "leave replay-buffer out",
-        ),
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         size: Annotated[int, Field(ge=1, description="fakes stored for each game")] = 50,
-        p: Annotated[Scheduled, Field(ge=0, le=1, description="probability that a fake is swapped, once the pool is full")] = Scheduled(0.5),
-    ) -> None:  # fmt: skip
+        p: Annotated[
+            Scheduled, Field(ge=0, le=1, description="probability that a fake is swapped, once the pool is full")
+        ] = Scheduled(0.5),
+    ) -> None:
         self.size = size
         self.p = Scheduled(p)
         self.pools: dict[str, Pool] = {}
@@ -103,13 +107,15 @@ class ReplayBuffer:
     def state_dict(self) -> dict[str, Any]:
         """Pool -> how many samples it holds, and the tensors (size, ...) of x and of what is given."""
         return {
-            name: {"count": pool.count, "stored": {str(k): tensor for k, tensor in enumerate(pool.stored)}} for name, pool in self.pools.items()
+            name: {"count": pool.count, "stored": {str(k): tensor for k, tensor in enumerate(pool.stored)}}
+            for name, pool in self.pools.items()
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what ``state_dict`` returned."""
         self.pools = {
-            name: Pool([pool["stored"][str(k)].clone() for k in range(len(pool["stored"]))], int(pool["count"])) for name, pool in state.items()
+            name: Pool([pool["stored"][str(k)].clone() for k in range(len(pool["stored"]))], int(pool["count"]))
+            for name, pool in state.items()
         }
 
 

@@ -5,10 +5,12 @@ logit and D = sigmoid(l):
 
     gamma / 2 * (E (1 - D(x))^2 |grad l(x)|^2 + E D(G(z))^2 |grad l(G(z))|^2)
 
-It is what noise added to all samples does to the objective, to first order in the variance gamma of that noise; so gamma may be
+It is what noise added to all samples does to the objective, to first order in the variance gamma of that noise; so
+gamma may be
 annealed like the noise: ``gamma: {linear: [2, 0.02]}``. The factors are gradients, too: (1 - D) grad l = grad log D and
--D grad l = grad log(1 - D), which is how they are computed here, and what they mean for a patch map, whose log-likelihood is
-the sum over its patches. The factors are differentiated with the slopes, as in the authors' code. Samples are not augmented.
+-D grad l = grad log(1 - D), which is how they are computed here, and what they mean for a patch map, whose
+log-likelihood is the sum over its patches. The factors are differentiated with the slopes, as in the authors' code.
+Samples are not augmented.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class RothPenalty(Penalty):
     label: ClassVar[str] = "roth-penalty"
     sees: ClassVar[frozenset[Role]] = frozenset({"real", "fake"})
     strength: ClassVar[str] = "gamma"
-    remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "vanishing-gradient", "oscillation", "exploding"})
+    remedies: ClassVar[frozenset[str]] = frozenset(
+        {"saturated-discriminator", "vanishing-gradient", "oscillation", "exploding"}
+    )
     needs = {
         **GAME,
         "logit:probability": Because(
@@ -41,10 +45,13 @@ class RothPenalty(Penalty):
     warns = PULLS_APART
 
     def __init__(
-        self, *,
-        gamma: Annotated[Scheduled, Field(ge=0, description="twice the factor: the variance of the noise it stands for")] = Scheduled(2.0),
+        self,
+        *,
+        gamma: Annotated[
+            Scheduled, Field(ge=0, description="twice the factor: the variance of the noise it stands for")
+        ] = Scheduled(2.0),
         every: Every = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(gamma, every)
 
     def penalty(self, turn: Turn, round: Round) -> Tensor:

@@ -1,6 +1,7 @@
 """Spectral normalisation: every weight matrix of the discriminators is divided by its largest singular value.
 
-Paper: Miyato et al., "Spectral Normalization for Generative Adversarial Networks" (2018), sections 2.1 and 3, algorithm 1:
+Paper: Miyato et al., "Spectral Normalization for Generative Adversarial Networks" (2018), sections 2.1 and 3, algorithm
+1:
 
     v <- W^T u / |W^T u|,   u <- W v / |W v|,   sigma = u^T W v,   W_SN = W / sigma^strength
 
@@ -50,7 +51,9 @@ class Spectral(nn.Module):
         self.register_buffer("_u", u / u.norm().clamp(min=EPSILON))
         self.register_buffer("_v", torch.zeros_like(matrix[0]))
         self._v = _unit(matrix.T @ self._u, self._v)
-        self.iterate(matrix, 0 if weight.is_meta else FIRST_ITERATIONS)  # on the meta device there is nothing to iterate on
+        self.iterate(
+            matrix, 0 if weight.is_meta else FIRST_ITERATIONS
+        )  # on the meta device there is nothing to iterate on
 
     def matrix(self, weight: Tensor) -> Tensor:
         """(out, in, ...) -> (out, in * ...)."""
@@ -58,7 +61,10 @@ class Spectral(nn.Module):
 
     @torch.no_grad()
     def iterate(self, matrix: Tensor, times: int) -> None:
-        """Power iterations. They make new buffers, since the old ones may be needed for the backward pass of an earlier forward."""
+        """Power iterations.
+
+        They make new buffers, since the old ones may be needed for the backward pass of an earlier forward.
+        """
         for _ in range(times):
             self._u = _unit(matrix @ self._v, self._u)
             self._v = _unit(matrix.T @ self._u, self._v)
@@ -78,7 +84,9 @@ class Spectral(nn.Module):
 
 
 def _unit(vector: Tensor, instead: Tensor) -> Tensor:
-    """A vector of length 1; ``instead``, where it has no direction: from a zero vector the iteration would not come back."""
+    """A vector of length 1; ``instead``, where it has no direction: from a zero vector the iteration would not come
+    back.
+    """
     norm = vector.norm()
     return torch.where(norm > EPSILON, vector / norm.clamp(min=EPSILON), instead)
 
@@ -87,28 +95,33 @@ class SpectralNorm(Strength):
     """Divides weights by their largest singular value."""
 
     strength: ClassVar[str] = "strength"
-    remedies: ClassVar[frozenset[str]] = frozenset({"exploding", "oscillation", "saturated-discriminator", "vanishing-gradient"})
+    remedies: ClassVar[frozenset[str]] = frozenset(
+        {"exploding", "oscillation", "saturated-discriminator", "vanishing-gradient"}
+    )
     provides: ClassVar[frozenset[str]] = frozenset({"slope-bounded", "spectrally-normalised"})
     refuses: ClassVar[dict[str, Because]] = {
         "clipped": Because(
             "clipping bounds the numbers of a weight, and this weight is divided by its largest singular value in every forward: its scale "
             "has no effect, so what is left of the clipping is a distortion of its direction",
             "one of the two: both bound the discriminator's slope",
-        ),
+        )
     }
     warns: ClassVar[dict[str, Because]] = {
         "weight-normalised": Because(
             "weights are normalised twice: the learned length of weight normalisation is divided out again by the largest singular value",
             "one of the two, or different `networks` for them",
-        ),
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         networks: Annotated[Networks, Field(description="whose weights are normalised")] = "discriminators",
-        strength: Annotated[Scheduled, Field(ge=0, description="exponent of the norm that divides weights")] = Scheduled(1.0),
+        strength: Annotated[
+            Scheduled, Field(ge=0, description="exponent of the norm that divides weights")
+        ] = Scheduled(1.0),
         iterations: Annotated[int, Field(ge=1, description="power iterations a forward in training")] = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.networks: Networks = networks
         super().__init__(strength)
         self.iterations = iterations
@@ -122,7 +135,10 @@ class SpectralNorm(Strength):
             for key, layer in weighted(network).items():
                 self.layers.append(self._normalise(experiment, f"{name}.{key}", layer))
         if not self.layers:
-            raise Refusal(f"no layer of the {self.networks} has a weight matrix, so there is nothing to normalise", "other `networks`")
+            raise Refusal(
+                f"no layer of the {self.networks} has a weight matrix, so there is nothing to normalise",
+                "other `networks`",
+            )
         self.set_strength(self.scheduled.values[0])
 
     def _normalise(self, experiment: Experiment, name: str, layer: nn.Module) -> Spectral:

@@ -1,14 +1,14 @@
 """Top-k: the generator learns only from those fakes of a batch that the discriminator takes for the most real.
 
-Paper: Sinha et al., "Top-k Training of GANs: Improving GAN Performance by Throwing Away Bad Samples" (2020), section 3. On the
-generator's side, of a batch of B fakes the k with the highest scores count, and the loss is their mean:
+Paper: Sinha et al., "Top-k Training of GANs: Improving GAN Performance by Throwing Away Bad Samples" (2020), section 3.
+On the generator's side, of a batch of B fakes the k with the highest scores count, and the loss is their mean:
 
     k = max(gamma^epoch * B, nu * B), rounded down, at least 1;  gamma = 0.99, nu = 0.5
 
-``epoch`` counts whole epochs since ``start``: at the beginning the discriminator does not know yet which samples are good,
-so all count. Scores are the loss's (of an energy, the lowest is the best); patches are averaged first. The rows that count
-have the weight B / k, the others 0, on top of the weight they have. Each process picks k of its own rows. Terms that
-a variant or a trick adds to the game, such as AC-GAN's classes, are of all fakes.
+``epoch`` counts whole epochs since ``start``: at the beginning the discriminator does not know yet which samples are
+good, so all count. Scores are the loss's (of an energy, the lowest is the best); patches are averaged first. The rows
+that count have the weight B / k, the others 0, on top of the weight they have. Each process picks k of its own rows.
+Terms that a variant or a trick adds to the game, such as AC-GAN's classes, are of all fakes.
 """
 
 from __future__ import annotations
@@ -41,11 +41,16 @@ class TopK:
     }
 
     def __init__(
-        self, *,
-        gamma: Annotated[Scheduled, Field(gt=0, le=1, description="factor of the share that counts, per epoch")] = Scheduled(0.99),
-        nu: Annotated[Scheduled, Field(ge=0, le=1, description="smallest share of the batch that counts")] = Scheduled(0.5),
+        self,
+        *,
+        gamma: Annotated[
+            Scheduled, Field(gt=0, le=1, description="factor of the share that counts, per epoch")
+        ] = Scheduled(0.99),
+        nu: Annotated[Scheduled, Field(ge=0, le=1, description="smallest share of the batch that counts")] = Scheduled(
+            0.5
+        ),
         start: Annotated[Duration, Field(description="until then all fakes count")] = Duration(0),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.gamma, self.nu = Scheduled(gamma), Scheduled(nu)
         self.start = Duration.parse(start)
 

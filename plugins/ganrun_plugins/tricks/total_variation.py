@@ -1,15 +1,17 @@
 """Total variation: the generator pays for differences between neighbouring pixels, so that its pictures have less noise.
 
-Paper: Rudin, Osher and Fatemi, "Nonlinear total variation based noise removal algorithms" (1992). With the differences of a pixel to
-its neighbours below and on the right, dy and dx, 0 beyond the border,
+Paper: Rudin, Osher and Fatemi, "Nonlinear total variation based noise removal algorithms" (1992). With the differences
+of a pixel to its neighbours below and on the right, dy and dx, 0 beyond the border,
 
     TV(x) = mean over samples, channels and pixels of sqrt(dx^2 + dy^2)       (isotropic, as in the paper)
             or of |dx| + |dy|                                                  (anisotropic)
 
-of every image that the variant makes in the place of a real one. Where both differences are 0, the gradient is taken as 0.
+of every image that the variant makes in the place of a real one. Where both differences are 0, the gradient is taken as
+0.
 
-Public SRGAN code minimises dx^2 + dy^2 (``squared``), each averaged over its own pairs of neighbours and doubled, with a weight of
-2e-8, which is too little to be seen in any result. Squares smooth edges away; the paper's root spares them. The default weight is a
+Public SRGAN code minimises dx^2 + dy^2 (``squared``), each averaged over its own pairs of neighbours and doubled, with
+a weight of 2e-8, which is too little to be seen in any result. Squares smooth edges away; the paper's root spares them.
+The default weight is a
 choice of ours: small beside a game's loss of about 1, for images in [-1, 1].
 """
 
@@ -38,12 +40,16 @@ class TotalVariation:
     remedies: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="weight of the term")] = Scheduled(0.01),
         form: Annotated[
-            Form, Field(description="of dx and dy: isotropic sqrt(dx^2 + dy^2), anisotropic |dx| + |dy|, squared dx^2 + dy^2")
+            Form,
+            Field(
+                description="of dx and dy: isotropic sqrt(dx^2 + dy^2), anisotropic |dx| + |dy|, squared dx^2 + dy^2"
+            ),
         ] = "isotropic",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.weight = Scheduled(weight)
         self.form: Form = form
         self.images: list[str] = []
@@ -53,7 +59,10 @@ class TotalVariation:
         spaces = experiment.dataset.spaces
         self.images = [name for name in experiment.description.outputs if spaces[name].kind == "image"]
         if not self.images:
-            raise Refusal("it compares neighbouring pixels, and this variant makes no images of this data", "a data set such as digits")
+            raise Refusal(
+                "it compares neighbouring pixels, and this variant makes no images of this data",
+                "a data set such as digits",
+            )
 
     @hookimpl
     def losses(self, turn: Turn) -> None:

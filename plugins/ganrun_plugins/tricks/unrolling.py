@@ -6,20 +6,23 @@ discriminator's weights now, L its loss on the samples of this turn, and opt one
     T_0 = T,   T_i = opt(T_{i-1}, grad L(T_{i-1})),   i = 1..steps
 
 and the generator is scored by the discriminator of weights T_steps. The gradient also goes through the steps, which
-depend on the generator by its samples (``through: false`` leaves that out: a mere lookahead, of first order). The discriminator
-itself is trained by one plain step in its own turn; its weights, its optimiser's state and its buffers are left alone.
+depend on the generator by its samples (``through: false`` leaves that out: a mere lookahead, of first order). The
+discriminator itself is trained by one plain step in its own turn; its weights, its optimiser's state and its buffers
+are left alone.
 
-``objective: saddle`` is the paper's: in place of the game's own terms the generator minimises -L(T_steps), on fakes and real
-samples, which reach it through T_steps. The default is the loss's own generator side at T_steps, because that is a generator's loss
-for every loss and, with 0 steps, the plain game. With ``saddle``, 0 steps are the saturating (minimax) game.
+``objective: saddle`` is the paper's: in place of the game's own terms the generator minimises -L(T_steps), on fakes and
+real samples, which reach it through T_steps. The default is the loss's own generator side at T_steps, because that is a
+generator's loss for every loss and, with 0 steps, the plain game. With ``saddle``, 0 steps are the saturating (minimax)
+game.
 
-The steps are those of the discriminator's own optimiser: with its state, its rates now, and its weight decay. They see the samples
-of the turn, through augmentation and noise as ever. What other tricks add to the discriminator's turns (penalties, clipping) is
-not part of them. If the player of a discriminator has several, each takes its steps on the loss of its own games. With several
-processes each one takes steps on its own samples; with ``accumulate`` on those of the micro-batch.
+The steps are those of the discriminator's own optimiser: with its state, its rates now, and its weight decay. They see
+the samples of the turn, through augmentation and noise as ever. What other tricks add to the discriminator's turns
+(penalties, clipping) is not part of them. If the player of a discriminator has several, each takes its steps on the
+loss of its own games. With several processes each one takes steps on its own samples; with ``accumulate`` on those of
+the micro-batch.
 
-Differences from well-known code: the authors' demonstration uses Adam with a rate ten times below the generator's (1e-4,
-1e-3), five steps and ``saddle``.
+Differences from well-known code: the authors' demonstration uses Adam with a rate ten times below the generator's
+(1e-4, 1e-3), five steps and ``saddle``.
 """
 
 from __future__ import annotations
@@ -38,29 +41,38 @@ if TYPE_CHECKING:
 
 
 class Unrolling:
-    """Puts the discriminator's weights after some differentiable steps in the place of its own, in the generator's turns."""
+    """Puts the discriminator's weights after some differentiable steps in the place of its own, in the generator's
+    turns.
+    """
 
     strength: ClassVar[str] = "steps"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "oscillation", "missing-diversity"})
     provides: ClassVar[frozenset[str]] = frozenset({"unrolled"})
     needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator whose steps could be looked ahead at", "a variant with a game"),
+        "game": Because("there is no discriminator whose steps could be looked ahead at", "a variant with a game")
     }
     warns: ClassVar[dict[str, Because]] = {
         "several-processes": Because(
-            "each process looks ahead on its own samples alone, a smaller batch than the discriminator's", "larger batches"
+            "each process looks ahead on its own samples alone, a smaller batch than the discriminator's",
+            "larger batches",
         ),
-        "accumulated": Because("the steps see one micro-batch, a smaller batch than the discriminator's", "train.accumulate: 1"),
+        "accumulated": Because(
+            "the steps see one micro-batch, a smaller batch than the discriminator's", "train.accumulate: 1"
+        ),
     }
 
     def __init__(
-        self, *,
-        steps: Annotated[Scheduled, Field(ge=0, description="how many steps ahead, a whole number (rounded)")] = Scheduled(5),
+        self,
+        *,
+        steps: Annotated[
+            Scheduled, Field(ge=0, description="how many steps ahead, a whole number (rounded)")
+        ] = Scheduled(5),
         objective: Annotated[
-            Literal["loss", "saddle"], Field(description="what the generator minimises then: its loss, or minus the discriminator's")
+            Literal["loss", "saddle"],
+            Field(description="what the generator minimises then: its loss, or minus the discriminator's"),
         ] = "loss",
         through: Annotated[bool, Field(description="whether the gradient goes through the steps")] = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.steps = Scheduled(steps)
         self.saddle = objective == "saddle"
         self.through = through
@@ -133,7 +145,10 @@ class Ahead:
         for place, group in enumerate(self.groups):
             moving = [i for i, gradient in enumerate(gradients) if gradient is not None and self.places[i] == place]
             stepped, states = self.optimizer.differentiable_step(
-                group, [self.states[i] for i in moving], [self.parameters[i] for i in moving], [gradients[i] for i in moving]
+                group,
+                [self.states[i] for i in moving],
+                [self.parameters[i] for i in moving],
+                [gradients[i] for i in moving],
             )
             for i, parameter, state in zip(moving, stepped, states):
                 self.parameters[i], self.states[i] = parameter, state

@@ -1,7 +1,8 @@
 """Virtual batch normalisation: BatchNorm with statistics of a fixed reference batch and the sample itself, of no other sample.
 
-Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.5. A reference batch of n samples, chosen
-once, is normalised by its own statistics; any other sample by those of the reference batch and the sample together:
+Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.5. A reference batch of n samples,
+chosen once, is normalised by its own statistics; any other sample by those of the reference batch and the sample
+together:
 
     mean = n/(n+1) mean_ref + 1/(n+1) mean_i,    likewise the mean square,    y_i = scale (x_i - mean) / sqrt(var + eps) + shift
 
@@ -9,8 +10,8 @@ with means over positions, too. As there, it is for generators unless ``networks
 reference batch with the samples, so with a reference as large as the batch it costs twice as much.
 
 The reference is the first batch that a network is given in training: latents, conditions, images, as it takes them. In
-several processes it is that of the first one. It is saved in checkpoints, and serves sampling, too; before there is one, a
-network's batch is its own reference. Running statistics are gone, so evaluation and training compute the same.
+several processes it is that of the first one. It is saved in checkpoints, and serves sampling, too; before there is
+one, a network's batch is its own reference. Running statistics are gone, so evaluation and training compute the same.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ COUPLED = Because(
 
 
 class Reference:
-    """The reference batch of one network. ``inputs`` are the network's arguments, ``rows`` how many of them are in the forward now."""
+    """The reference batch of one network.
+
+    ``inputs`` are the network's arguments, ``rows`` how many of them are in the forward now.
+    """
 
     def __init__(self, processes: Processes, size: int | None) -> None:
         self.processes = processes
@@ -143,10 +147,13 @@ class VirtualBatchNormalisation:
     remedies: ClassVar[frozenset[str]] = frozenset({"oscillation", "missing-diversity"})
 
     def __init__(
-        self, *,
+        self,
+        *,
         networks: Annotated[Networks, Field(description="in which networks")] = "generators",
-        size: Annotated[int | None, Field(ge=1, description="samples of the reference; null: the whole first batch")] = None,
-    ) -> None:  # fmt: skip
+        size: Annotated[
+            int | None, Field(ge=1, description="samples of the reference; null: the whole first batch")
+        ] = None,
+    ) -> None:
         self.networks: Networks = networks
         self.size = size
         self.references: dict[str, Reference] = {}
@@ -170,8 +177,10 @@ class VirtualBatchNormalisation:
             why = f"the {where} have virtual batch normalisation already, so this one changes nothing"
             experiment.warnings.append(Refused("trick virtual-batch-norm", why, "name it once"))
         elif not self.references:
-            raise Refusal(f"the {where} have no BatchNorm, so there are no statistics of a batch that could be replaced",
-                          "networks with BatchNorm, or other `networks`")  # fmt: skip
+            raise Refusal(
+                f"the {where} have no BatchNorm, so there are no statistics of a batch that could be replaced",
+                "networks with BatchNorm, or other `networks`",
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Network -> its reference batch, once there is one."""

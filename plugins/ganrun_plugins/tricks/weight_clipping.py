@@ -1,14 +1,14 @@
 """Weight clipping: every parameter of a discriminator's player is kept within [-limit, limit].
 
-Paper: Arjovsky, Chintala and Bottou, "Wasserstein GAN" (2017), algorithm 1: w <- clip(w, -c, c) with c = 0.01 after each update of
-the discriminator. A network of bounded weights is Lipschitz with some constant, which is what the dual form of the Wasserstein
-distance asks for. All parameters are clipped, those of normalisation layers, too.
+Paper: Arjovsky, Chintala and Bottou, "Wasserstein GAN" (2017), algorithm 1: w <- clip(w, -c, c) with c = 0.01 after
+each update of the discriminator. A network of bounded weights is Lipschitz with some constant, which is what the dual
+form of the Wasserstein distance asks for. All parameters are clipped, those of normalisation layers, too.
 
-What clipping cannot stand says so itself: penalties that ask for slopes of a given size, which clipped weights cannot have, and
-normalisation by a weight's own size, which undoes it.
+What clipping cannot stand says so itself: penalties that ask for slopes of a given size, which clipped weights cannot
+have, and normalisation by a weight's own size, which undoes it.
 
-Differences from well-known code: the authors' own clips before each of the discriminator's turns (``when: before``), so that its
-last weights of a step, which the generator is scored by, are not clipped.
+Differences from well-known code: the authors' own clips before each of the discriminator's turns (``when: before``), so
+that its last weights of a step, which the generator is scored by, are not clipped.
 
 A limit of 1e9 leaves every sane weight as it is.
 """
@@ -33,21 +33,24 @@ class WeightClipping:
     remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "vanishing-gradient"})
     provides: ClassVar[frozenset[str]] = frozenset({"slope-bounded", "clipped"})
     needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator whose weights could be clipped", "a variant with a game"),
+        "game": Because("there is no discriminator whose weights could be clipped", "a variant with a game")
     }
     warns: ClassVar[dict[str, Because]] = {
         "discriminator:parametrised": Because(
             "weights of the discriminator are computed from other tensors, and those are clipped: a weight that is divided by its own "
             "size, as by spectral normalisation, is not bounded by that",
             "leave one of the two out",
-        ),
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         limit: Annotated[Scheduled, Field(gt=0, description="largest absolute value of a parameter")] = Scheduled(0.01),
-        when: Annotated[Literal["after", "before"], Field(description="after each of its updates, or before each of its turns")] = "after",
-    ) -> None:  # fmt: skip
+        when: Annotated[
+            Literal["after", "before"], Field(description="after each of its updates, or before each of its turns")
+        ] = "after",
+    ) -> None:
         self.limit = Scheduled(limit)
         self.when = when
 

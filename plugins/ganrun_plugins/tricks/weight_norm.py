@@ -10,8 +10,9 @@ g starts as |v|, so the network starts as the function it was, to the bit; the p
 discriminator's weights so, which is the default; Xiang and Li, "On the Effects of Batch and Weight Normalization in
 Generative Adversarial Networks" (2017), those of both networks (``networks: all``).
 
-``strength`` s mixes: w = v ((1 - s) + s g / |v|). Linear and convolution layers are normalised; embeddings are not, whose rows are
-no output units. v stays under the weight's own name (``parametrizations.weight.original``), g is its neighbour.
+``strength`` s mixes: w = v ((1 - s) + s g / |v|). Linear and convolution layers are normalised; embeddings are not,
+whose rows are no output units. v stays under the weight's own name (``parametrizations.weight.original``), g is its
+neighbour.
 """
 
 from __future__ import annotations
@@ -67,10 +68,13 @@ class WeightNorm(Strength):
     provides: ClassVar[frozenset[str]] = frozenset({"weight-normalised"})
 
     def __init__(
-        self, *,
+        self,
+        *,
         networks: Annotated[Networks, Field(description="whose weights are normalised")] = "discriminators",
-        strength: Annotated[Scheduled, Field(ge=0, le=1, description="share of the normalised weight; 0: none")] = Scheduled(1.0),
-    ) -> None:  # fmt: skip
+        strength: Annotated[
+            Scheduled, Field(ge=0, le=1, description="share of the normalised weight; 0: none")
+        ] = Scheduled(1.0),
+    ) -> None:
         self.networks: Networks = networks
         super().__init__(strength)
 
@@ -85,7 +89,10 @@ class WeightNorm(Strength):
                 parametrize.register_parametrization(layer, "weight", parametrisation)
                 self.layers.append(parametrisation)
         if not self.layers:
-            raise Refusal(f"no layer of the {self.networks} has a weight matrix, so there is nothing to normalise", "other `networks`")
+            raise Refusal(
+                f"no layer of the {self.networks} has a weight matrix, so there is nothing to normalise",
+                "other `networks`",
+            )
         self.set_strength(self.scheduled.values[0])
 
 

@@ -1,13 +1,13 @@
 """Zero-centred penalty: between real samples and fakes the discriminator's slope is pulled to zero.
 
-Paper: Thanh-Tung et al., "Improving Generalization and Stability of Generative Adversarial Networks" (2019), where it is called 0-GP.
-With x' = x + e (G(z) - x), e from U(0, 1) for each sample:
+Paper: Thanh-Tung et al., "Improving Generalization and Stability of Generative Adversarial Networks" (2019), where it
+is called 0-GP. With x' = x + e (G(z) - x), e from U(0, 1) for each sample:
 
     weight * E |grad D(x')|^2
 
-A discriminator that has learnt its samples by heart is flat at them and steep between them: so the slope is taken there,
-while R1 and R2 take it at the samples themselves. x' is not augmented; what else the discriminator is given is the real
-sample's. The default weight is that of ``gradient-penalty``; there is no factor 1/2.
+A discriminator that has learnt its samples by heart is flat at them and steep between them: so the slope is taken
+there, while R1 and R2 take it at the samples themselves. x' is not augmented; what else the discriminator is given is
+the real sample's. The default weight is that of ``gradient-penalty``; there is no factor 1/2.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ class ZeroCentredPenalty(Penalty):
     label: ClassVar[str] = "zero-centred-penalty"
     sees: ClassVar[frozenset[Role]] = frozenset({"real", "fake"})
     strength: ClassVar[str] = "weight"
-    remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-discriminator", "mode-collapse", "exploding", "oscillation"})
+    remedies: ClassVar[frozenset[str]] = frozenset(
+        {"overfitting-discriminator", "mode-collapse", "exploding", "oscillation"}
+    )
     warns = PULLS_APART
 
     def __init__(
-        self, *,
+        self,
+        *,
         weight: Annotated[Scheduled, Field(ge=0, description="factor of the penalty")] = Scheduled(10.0),
         every: Every = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(weight, every)
 
     def penalty(self, turn: Turn, round: Round) -> Tensor:

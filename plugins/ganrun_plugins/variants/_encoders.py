@@ -1,6 +1,7 @@
 """What the variants with an encoder share: Gaussian encodings, errors of reconstruction, and what is made outside training.
 
-A stochastic encoder returns 2 Z numbers a sample, the means of Z independent normal distributions and the logarithms of their variances.
+A stochastic encoder returns 2 Z numbers a sample, the means of Z independent normal distributions and the logarithms of
+their variances.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ NORMAL_PRIOR = {
     "latent:normal": Because(
         "encodings are pulled to the standard normal distribution, and samples are made of latents from another one",
         "sampler: normal",
-    ),
+    )
 }
 
 
@@ -55,14 +56,17 @@ def reparameterised(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) || N(0, I)) of each sample, (B,) in nats: the sum over Z of (variance + mean^2 - 1 - log variance) / 2."""
+    """KL(N(mean, variance) || N(0, I)) of each sample, (B,) in nats: the sum over Z of (variance + mean^2 - 1 - log
+    variance) / 2.
+    """
     return 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
 
 
 def errors(made: Tensor, real: Tensor, kind: Error) -> Tensor:
     """The error of every number, (B, ...): squared, absolute, or the cross-entropy of grey values in nats.
 
-    Cross-entropy takes values in [-1, 1] as probabilities (x + 1) / 2; both are kept 1e-6 away from 0 and 1 where a logarithm is taken.
+    Cross-entropy takes values in [-1, 1] as probabilities (x + 1) / 2; both are kept 1e-6 away from 0 and 1 where a
+    logarithm is taken.
     """
     made, real = wide(made), wide(real)
     if kind == "cross-entropy":

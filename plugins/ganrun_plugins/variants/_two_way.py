@@ -8,9 +8,9 @@ from ganrun.plugin import Role, Stream, Turn
 
 
 class TwoWay:
-    """Generators ``generator_ab`` and ``generator_ba``, games ``a`` and ``b``. Made are ``b`` and ``a``, and, in a generator's turn, the way back:
-    ``rec_a`` and ``rec_b``; (B, C, H, W) each.
-    """  # fmt: skip
+    """Generators ``generator_ab`` and ``generator_ba``, games ``a`` and ``b``. Made are ``b`` and ``a``, and, in a
+    generator's turn, the way back: ``rec_a`` and ``rec_b``; (B, C, H, W) each.
+    """
 
     def sample(self, turn: Turn) -> None:
         """There is no latent: a translation is a function of its input."""

@@ -1,19 +1,21 @@
 """An adversarial autoencoder: a discriminator of latents pulls the encodings of the data to a prior, from which samples are then made.
 
 Paper: Makhzani et al., "Adversarial Autoencoders" (2015). Each step has two parts. Reconstruction: encoder E and
-generator G (the decoder) minimise the error of G(E(x)). Regularisation: a discriminator of latents tells draws z of the prior (real) from
-encodings E(x) (fake), then the encoder learns to fool it. With the non-saturating loss and l the logit,
+generator G (the decoder) minimise the error of G(E(x)). Regularisation: a discriminator of latents tells draws z of the
+prior (real) from encodings E(x) (fake), then the encoder learns to fool it. With the non-saturating loss and l the
+logit,
 
     autoencoder (E, G):   mean over numbers of |x - G(E(x))|^2
     discriminator:        softplus(-l(z)) + softplus(l(E(x)))
     encoder:              softplus(-l(E(x)))
 
-The encoder belongs to two players, each with an optimiser of its own: SGD with rate 0.01 and momentum 0.9 for the reconstruction, rate 0.1
-and momentum 0.1 for both sides of the game. The prior is the recipe's sampler times ``sd``: N(0, 5^2) in 8 dimensions in the paper (MNIST).
-Samples are decoded draws of it. Our choice: rates of a tenth from epoch 50 on and of a hundredth from epoch 1000 on, batches of 100, two
-layers of 1000.
+The encoder belongs to two players, each with an optimiser of its own: SGD with rate 0.01 and momentum 0.9 for the
+reconstruction, rate 0.1 and momentum 0.1 for both sides of the game. The prior is the recipe's sampler times ``sd``:
+N(0, 5^2) in 8 dimensions in the paper (MNIST). Samples are decoded draws of it. Our choice: rates of a tenth from epoch
+50 on and of a hundredth from epoch 1000 on, batches of 100, two layers of 1000.
 
-Differences from well-known code: a script of PyTorch-GAN minimises 0.001 of the game and 0.999 of an absolute error in one step.
+Differences from well-known code: a script of PyTorch-GAN minimises 0.001 of the game and 0.999 of an absolute error in
+one step.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class AAE:
             "its discriminator judges latents and no sample, and its game is played against the encoder, in whose turns no sample is made "
             "from a latent: there is no sample of a latent to compare or to judge",
             "a variant whose generator plays the game, such as vaegan or bigan",
-        ),
+        )
     }
     defaults: ClassVar[dict[str, Any]] = {
         "generator": {"mlp": {"widths": [1000, 1000], "norm": "none", "activation": "relu"}},
@@ -72,11 +74,14 @@ class AAE:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 8,
         sd: Annotated[float, Field(gt=0, description="the prior is the sampler's distribution times this")] = 5.0,
-        error: Annotated[Error, Field(description="of the reconstruction, a mean over its numbers; cross-entropy is for images")] = "squared",
-    ) -> None:  # fmt: skip
+        error: Annotated[
+            Error, Field(description="of the reconstruction, a mean over its numbers; cross-entropy is for images")
+        ] = "squared",
+    ) -> None:
         self.latent = Space("latent", (latent,))
         self.sd = sd
         self.error: Error = error
@@ -85,7 +90,10 @@ class AAE:
         """For data with an entry ``x``: images or points."""
         x = entry(spaces)
         if self.error == "cross-entropy" and x.kind != "image":
-            raise Refusal(f"cross-entropy takes numbers in [-1, 1] as grey values, and {x} has no such limits", "error: squared or l1")
+            raise Refusal(
+                f"cross-entropy takes numbers in [-1, 1] as grey values, and {x} has no such limits",
+                "error: squared or l1",
+            )
         return Description(
             networks={
                 "encoder": Network("encoder", Interface(takes=x, makes=self.latent)),
@@ -119,7 +127,10 @@ class AAE:
         return self.sd * turn.latents["z"]
 
     def make(self, turn: Turn) -> None:
-        """Encodings in the game, reconstructions in the autoencoder's phase. Outside training samples, and with real items all three."""
+        """Encodings in the game, reconstructions in the autoencoder's phase.
+
+        Outside training samples, and with real items all three.
+        """
         generator = turn.modules["generator"]
         if turn.player:
             turn.made["encoding"] = turn.modules["encoder"](turn.real["x"])
@@ -127,7 +138,8 @@ class AAE:
             return
         if turn.player:
             turn.made["rec"] = generator(turn.made["encoding"])
-        # in the autoencoder's phase a reconstruction stands in the place of a real image, as a sample does outside training
+        # in the autoencoder's phase a reconstruction stands in the place of a real image, as a sample does outside
+        # training
         turn.made["x"] = turn.made["rec"] if inside(turn, "reconstruction") else generator(self.prior(turn))
 
     def streams(self, turn: Turn) -> dict[str, list[Stream]]:

@@ -1,20 +1,22 @@
 """AC-GAN: the discriminator is not told the class, it names it, for real samples and fakes alike.
 
-Paper: Odena, Olah and Shlens, "Conditional Image Synthesis with Auxiliary Classifier GANs" (2017). The generator is given a label, the
-discriminator has a second output, class logits, and with
+Paper: Odena, Olah and Shlens, "Conditional Image Synthesis with Auxiliary Classifier GANs" (2017). The generator is
+given a label, the discriminator has a second output, class logits, and with
 
     L_S = E log P(real | x) + E log P(fake | G(z, c)),    L_C = E log P(class of x | x) + E log P(c | G(z, c))
 
-it maximises L_S + L_C while the generator maximises L_C - L_S. As terms to be minimised, L_C is three cross-entropies: on real samples
-(``class_real``) and on fakes (``class_fake``) for the discriminator, on fakes for the generator (``class_generator``).
+it maximises L_S + L_C while the generator maximises L_C - L_S. As terms to be minimised, L_C is three cross-entropies:
+on real samples (``class_real``) and on fakes (``class_fake``) for the discriminator, on fakes for the generator
+(``class_generator``).
 
-Defaults are the paper's: Adam with rate 2e-4 and first beta 0.5, batch 100, 110 latents; the adversarial loss is the non-saturating
-one, as in public code. Networks are those of ``dcgan`` with a head; the paper's own for CIFAR-10 are generator and discriminator
-``acgan``, which the recipe ``acgan_cifar10`` has.
+Defaults are the paper's: Adam with rate 2e-4 and first beta 0.5, batch 100, 110 latents; the adversarial loss is the
+non-saturating one, as in public code. Networks are those of ``dcgan`` with a head; the paper's own for CIFAR-10 are
+generator and discriminator ``acgan``, which the recipe ``acgan_cifar10`` has.
 
-Differences from well-known code: the conditional WGAN-GP of Gulrajani et al. classifies with weight 1 for real samples and 0.1 for the
-generator, and does not train the discriminator on the classes of fakes (``class_real: 1, class_fake: 0, class_generator: 0.1``). A
-popular course script puts a softmax in front of a cross-entropy that has one already; the head here gives logits.
+Differences from well-known code: the conditional WGAN-GP of Gulrajani et al. classifies with weight 1 for real samples
+and 0.1 for the generator, and does not train the discriminator on the classes of fakes (``class_real: 1, class_fake: 0,
+class_generator: 0.1``). A popular course script puts a softmax in front of a cross-entropy that has one already; the
+head here gives logits.
 
 A discriminator that judges several samples at once has no one class to name, so packing is refused.
 """
@@ -28,7 +30,19 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Description, Interface, Network, Scheduled, Space, Stream, Term, Turn, hookimpl
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    Interface,
+    Network,
+    Scheduled,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants.cgan import CGAN, LABEL
 from ganrun_plugins.variants.dcgan import ADAM, INIT
 from ganrun_plugins.variants.gan import First, Latent
@@ -43,7 +57,7 @@ class ACGAN(CGAN):
         "packed": Because(
             "the discriminator names the class of each sample, and a pack of several has one output for all of their classes",
             "variant: cgan, whose discriminator is given the labels of a pack",
-        ),
+        )
     }
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "dcgan",
@@ -55,13 +69,20 @@ class ACGAN(CGAN):
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Latent = 110,
         first: First = "discriminator",
-        class_real: Annotated[Scheduled, Field(ge=0, description="discriminator's weight of the classes of real samples")] = Scheduled(1.0),
-        class_fake: Annotated[Scheduled, Field(ge=0, description="discriminator's weight of the classes of fakes")] = Scheduled(1.0),
-        class_generator: Annotated[Scheduled, Field(ge=0, description="generator's weight of the classes of fakes")] = Scheduled(1.0),
-    ) -> None:  # fmt: skip
+        class_real: Annotated[
+            Scheduled, Field(ge=0, description="discriminator's weight of the classes of real samples")
+        ] = Scheduled(1.0),
+        class_fake: Annotated[
+            Scheduled, Field(ge=0, description="discriminator's weight of the classes of fakes")
+        ] = Scheduled(1.0),
+        class_generator: Annotated[
+            Scheduled, Field(ge=0, description="generator's weight of the classes of fakes")
+        ] = Scheduled(1.0),
+    ) -> None:
         super().__init__(latent=latent, first=first)
         self.class_real = Scheduled(class_real)
         self.class_fake = Scheduled(class_fake)
@@ -78,7 +99,11 @@ class ACGAN(CGAN):
         return description
 
     def streams(self, turn: Turn) -> dict[str, list[Stream]]:
-        streams = [Stream(turn.real["x"], "real", about={LABEL: turn.real[LABEL]})] if turn.wants("adversarial", "real") else []
+        streams = (
+            [Stream(turn.real["x"], "real", about={LABEL: turn.real[LABEL]})]
+            if turn.wants("adversarial", "real")
+            else []
+        )
         if turn.wants("adversarial", "fake"):
             streams.append(Stream(turn.made["x"], "fake", latent=turn.latents["z"], about={LABEL: turn.latents[LABEL]}))
         return {"adversarial": streams}

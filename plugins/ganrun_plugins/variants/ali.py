@@ -1,18 +1,20 @@
 """ALI: adversarially learned inference, a generator and a stochastic encoder against a discriminator of pairs (x, z).
 
-Paper: Dumoulin et al., "Adversarially Learned Inference" (2017), algorithm 1. The encoder returns mean m and variance v of z given x, and
-z' = m + sqrt(v) * e with e from N(0, I). The discriminator tells (x, z') of real samples from (G(z), z) of made ones. With l the logit,
+Paper: Dumoulin et al., "Adversarially Learned Inference" (2017), algorithm 1. The encoder returns mean m and variance v
+of z given x, and z' = m + sqrt(v) * e with e from N(0, I). The discriminator tells (x, z') of real samples from (G(z),
+z) of made ones. With l the logit,
 
     discriminator:           softplus(-l(x, z')) + softplus(l(G(z), z))
     generator and encoder:   softplus(l(x, z')) + softplus(-l(G(z), z))
 
-Both take their gradients from one graph, before either moves. Where the discriminator cannot tell the pairs apart, the two joint
-distributions are equal, so the encoder's is the posterior of the generator's. ``bigan`` is the same idea with an encoder without
-chance, weights 1/2 and alternating updates. Latents of 64 numbers from N(0, I), Adam 1e-4 with first beta 0.5, batches of 100, weights
-from N(0, 0.01) (CIFAR-10).
+Both take their gradients from one graph, before either moves. Where the discriminator cannot tell the pairs apart, the
+two joint distributions are equal, so the encoder's is the posterior of the generator's. ``bigan`` is the same idea with
+an encoder without chance, weights 1/2 and alternating updates. Latents of 64 numbers from N(0, I), Adam 1e-4 with first
+beta 0.5, batches of 100, weights from N(0, 0.01) (CIFAR-10).
 
-Differences: the authors' discriminator has maxout layers and dropout, and no BatchNorm; here it is any discriminator, without BatchNorm by
-default. Encodings that are compared or decoded outside training are means. ``reconstruction`` as in ``bigan``.
+Differences: the authors' discriminator has maxout layers and dropout, and no BatchNorm; here it is any discriminator,
+without BatchNorm by default. Encodings that are compared or decoded outside training are means. ``reconstruction`` as
+in ``bigan``.
 """
 
 from __future__ import annotations
@@ -45,12 +47,14 @@ class ALI(BiGAN):
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 64,
         reconstruction: Annotated[
-            Scheduled, Field(ge=0, description="weight of the mean squared error of the decoded encoding; 0 in the paper")
+            Scheduled,
+            Field(ge=0, description="weight of the mean squared error of the decoded encoding; 0 in the paper"),
         ] = Scheduled(0.0),
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(latent=latent, reconstruction=reconstruction)
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
@@ -73,7 +77,9 @@ class ALI(BiGAN):
 
     def encode(self, turn: Turn) -> Tensor:
         """A draw of each encoding, (B, Z)."""
-        noise = turn.latents[NOISE] if NOISE in turn.latents else self._draw_noise(turn)  # a penalty's phase draws no latents
+        noise = (
+            turn.latents[NOISE] if NOISE in turn.latents else self._draw_noise(turn)
+        )  # a penalty's phase draws no latents
         return reparameterised(*gaussian(turn.modules["encoder"](turn.real["x"])), noise)
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:

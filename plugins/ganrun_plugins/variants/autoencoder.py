@@ -1,14 +1,16 @@
 """An autoencoder: an image is encoded as a few numbers and decoded again. No game: the baseline beside GANs with an encoder.
 
-Paper: Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks" (2006). With encoder E and generator G (the
-decoder),
+Paper: Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks" (2006). With encoder E and
+generator G (the decoder),
 
     minimise  mean over numbers of |x - G(E(x))|^2        (``squared``; ``l1``: the absolute difference; ``cross-entropy``: of grey values)
 
-There is no prior of encodings, so nothing can be sampled: what is made, inside and outside training, is the reconstruction of a real
-item, and evaluators compare reconstructions of test items with the data. ``vae`` and ``aae`` are the variants that can sample.
+There is no prior of encodings, so nothing can be sampled: what is made, inside and outside training, is the
+reconstruction of a real item, and evaluators compare reconstructions of test items with the data. ``vae`` and ``aae``
+are the variants that can sample.
 
-Differences: the paper pretrains layer by layer with restricted Boltzmann machines, which no one needs since ReLU and Adam.
+Differences: the paper pretrains layer by layer with restricted Boltzmann machines, which no one needs since ReLU and
+Adam.
 """
 
 from __future__ import annotations
@@ -19,7 +21,20 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Description, Interface, Network, Phase, Player, Refusal, Space, Stream, Term, Turn, hookimpl
+from ganrun.plugin import (
+    Component,
+    Description,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants._encoders import Error, entry, errors
 
 
@@ -35,10 +50,13 @@ class Autoencoder:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="numbers of an encoding")] = 30,
-        error: Annotated[Error, Field(description="of the reconstruction, a mean over its numbers; cross-entropy is for images")] = "squared",
-    ) -> None:  # fmt: skip
+        error: Annotated[
+            Error, Field(description="of the reconstruction, a mean over its numbers; cross-entropy is for images")
+        ] = "squared",
+    ) -> None:
         self.latent = Space("latent", (latent,))
         self.error: Error = error
 
@@ -46,7 +64,10 @@ class Autoencoder:
         """For data with an entry ``x``: images or points."""
         x = entry(spaces)
         if self.error == "cross-entropy" and x.kind != "image":
-            raise Refusal(f"cross-entropy takes numbers in [-1, 1] as grey values, and {x} has no such limits", "error: squared or l1")
+            raise Refusal(
+                f"cross-entropy takes numbers in [-1, 1] as grey values, and {x} has no such limits",
+                "error: squared or l1",
+            )
         return Description(
             networks={
                 "encoder": Network("encoder", Interface(takes=x, makes=self.latent)),

@@ -1,13 +1,16 @@
 """BEGAN: an autoencoder as discriminator, whose errors on real samples and fakes are kept in balance.
 
-Paper: Berthelot, Schumm and Metz, "BEGAN: Boundary Equilibrium Generative Adversarial Networks" (2017). The loss ``began`` on the networks
-``began``: with L the discriminator's error on a sample it minimises L(x) - k L(G(z)), the generator L(G(z)), and k steers
-E L(G(z)) towards gamma E L(x). As in the authors' TensorFlow version both players learn from one graph: both gradients are taken before
-either moves, on the same fakes, and k moves after both. z is uniform on [-1, 1]^64; Adam with rate 1e-4, batch 16.
+Paper: Berthelot, Schumm and Metz, "BEGAN: Boundary Equilibrium Generative Adversarial Networks" (2017). The loss
+``began`` on the networks ``began``: with L the discriminator's error on a sample it minimises L(x) - k L(G(z)), the
+generator L(G(z)), and k steers E L(G(z)) towards gamma E L(x). As in the authors' TensorFlow version both players learn
+from one graph: both gradients are taken before either moves, on the same fakes, and k moves after both. z is uniform on
+[-1, 1]^64; Adam with rate 1e-4, batch 16.
 
-The paper halves the rate when its measure of convergence (logged as ``adversarial.convergence``) stalls; a schedule by the clock takes
-its place: ``lr: {steps: {0: 8e-5, 100000: 4e-5, 200000: 2e-5}}`` is that version's. Its configuration names a first beta of 0.5 that is
-never passed on; 0.9 is in effect, there and here. The paper draws other latents for the generator than for the discriminator.
+The paper halves the rate when its measure of convergence (logged as ``adversarial.convergence``) stalls; a schedule by
+the clock takes
+its place: ``lr: {steps: {0: 8e-5, 100000: 4e-5, 200000: 2e-5}}`` is that version's. Its configuration names a first
+beta of 0.5 that is never passed on; 0.9 is in effect, there and here. The paper draws other latents for the generator
+than for the discriminator.
 """
 
 from __future__ import annotations

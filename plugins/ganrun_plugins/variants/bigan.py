@@ -1,19 +1,19 @@
 """BiGAN: an encoder learns the inverse of the generator, because the discriminator sees samples together with their latents.
 
-Paper: Donahue, Krähenbühl and Darrell, "Adversarial Feature Learning" (2017), section 3. The discriminator tells pairs (x, E(x)) of a real
-sample and its encoding from pairs (G(z), z). With l the logit,
+Paper: Donahue, Krähenbühl and Darrell, "Adversarial Feature Learning" (2017), section 3. The discriminator tells pairs
+(x, E(x)) of a real sample and its encoding from pairs (G(z), z). With l the logit,
 
     discriminator:           [softplus(-l(x, E(x))) + softplus(l(G(z), z))] / 2
     generator and encoder:   [softplus(l(x, E(x))) + softplus(-l(G(z), z))] / 2      the same with the labels swapped
 
-so encoder and generator are players of one side: both are drawn to the boundary. Where the discriminator cannot tell the pairs apart, E
-inverts G on the data. The encoder is deterministic (``ali`` has a stochastic one). Adam 2e-4 with first beta 0.5 and an L2 penalty of
-2.5e-5, 50 latents uniform in (-1, 1) and batches of 128 are those of the authors' code (MNIST). Our choice: networks of two layers of 1024,
-constant rates, and that the discriminator moves first.
+so encoder and generator are players of one side: both are drawn to the boundary. Where the discriminator cannot tell
+the pairs apart, E inverts G on the data. The encoder is deterministic (``ali`` has a stochastic one). Adam 2e-4 with
+first beta 0.5 and an L2 penalty of 2.5e-5, 50 latents uniform in (-1, 1) and batches of 128 are those of the authors'
+code (MNIST). Our choice: networks of two layers of 1024, constant rates, and that the discriminator moves first.
 
-``reconstruction`` adds that weight times the mean of |x - G(E(x))|^2 to the terms of generator and encoder, as ALICE does (Li et al.,
-"ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching", 2017); the paper has no such term. Without it nothing
-is reconstructed in training.
+``reconstruction`` adds that weight times the mean of |x - G(E(x))|^2 to the terms of generator and encoder, as ALICE
+does (Li et al., "ALICE: Towards Understanding Adversarial Learning for Joint Distribution Matching", 2017); the paper
+has no such term. Without it nothing is reconstructed in training.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NOT_RECONSTRUCTED = {
     "compares-pairs": Because(
         "in training nothing is reconstructed from a real sample, so its term has nothing to compare and does nothing",
         "the variant's `reconstruction` above 0",
-    ),
+    )
 }
 
 
@@ -67,12 +67,13 @@ class BiGAN:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 50,
         reconstruction: Annotated[
             Scheduled, Field(ge=0, description="weight of the mean squared error of G(E(x)); 0 in the paper")
         ] = Scheduled(0.0),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.latent = Space("latent", (latent,))
         self.reconstruction = Scheduled(reconstruction)
         self.reconstructs = any(value > 0 for value in self.reconstruction.values)
@@ -91,8 +92,13 @@ class BiGAN:
             phases=[Phase("discriminator", "discriminator"), Phase("generator", "generator")],
             games=[
                 Game(
-                    "adversarial", "discriminator", player="discriminator", against=["generator"], space=x.kind,
-                    weight={"discriminator": 0.5, "generator": 0.5}, symmetric=True,
+                    "adversarial",
+                    "discriminator",
+                    player="discriminator",
+                    against=["generator"],
+                    space=x.kind,
+                    weight={"discriminator": 0.5, "generator": 0.5},
+                    symmetric=True,
                 )
             ],
             outputs=("x",),
@@ -100,7 +106,7 @@ class BiGAN:
             infers={"z": self.latent},
             shared_batch=True,
             reuse_fakes=True,
-        )  # fmt: skip
+        )
 
     def sample(self, turn: Turn) -> None:
         turn.draw_latent("z", self.latent)
@@ -126,7 +132,9 @@ class BiGAN:
         return turn.made["encoding"]
 
     def streams(self, turn: Turn) -> dict[str, list[Stream]]:
-        streams = [Stream(turn.real["x"], "real", given=(self.encoding(turn),))] if turn.wants("adversarial", "real") else []
+        streams = (
+            [Stream(turn.real["x"], "real", given=(self.encoding(turn),))] if turn.wants("adversarial", "real") else []
+        )
         if turn.wants("adversarial", "fake"):
             streams.append(Stream(turn.made["x"], "fake", given=(turn.latents["z"],), latent=turn.latents["z"]))
         return {"adversarial": streams}
@@ -135,7 +143,11 @@ class BiGAN:
         if not (self.reconstructs and inside(turn, "generator")):
             return {}
         turn.made["rec"] = turn.modules["generator"](self.encoding(turn))
-        return {"reconstruction": Term(errors(turn.made["rec"], turn.real["x"], "squared").mean(), turn.now(self.reconstruction))}
+        return {
+            "reconstruction": Term(
+                errors(turn.made["rec"], turn.real["x"], "squared").mean(), turn.now(self.reconstruction)
+            )
+        }
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:
         """``z``: encodings (B, Z) of the real items."""

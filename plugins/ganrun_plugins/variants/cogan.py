@@ -4,18 +4,19 @@ Paper: Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 
 
     min over g, max over f of  E log f_a(x_a) + E log(1 - f_a(g_a(z))) + E log f_b(x_b) + E log(1 - f_b(g_b(z))),
 
-in which g_a and g_b share their first layers, and f_a and f_b their last. Both domains get the same z. What is shared decides what
-z means, so g_a(z) and g_b(z) show the same thing in two styles.
+in which g_a and g_b share their first layers, and f_a and f_b their last. Both domains get the same z. What is shared
+decides what z means, so g_a(z) and g_b(z) show the same thing in two styles.
 
-g and f are one network each, told the domain by a label: a of 0, b of 1. How much is shared is the network's choice. In ``cogan``'s
-networks, as in the paper, each domain has a layer of its own; one that joins the label to its input, such as ``dcgan``, shares all but
-a few weights. Both domains are made in one forward, so BatchNorm sees both (the authors' shared layers see each z once: the same
-mean and variance).
+g and f are one network each, told the domain by a label: a of 0, b of 1. How much is shared is the network's choice. In
+``cogan``'s networks, as in the paper, each domain has a layer of its own; one that joins the label to its input, such
+as ``dcgan``, shares all but a few weights. Both domains are made in one forward, so BatchNorm sees both (the authors'
+shared layers see each z once: the same mean and variance).
 
-Defaults are those of the authors' code: a softmax over two classes, Adam with rate 2e-4, betas (0.5, 0.999) and weight decay 5e-4,
-batches of 64 of each domain, latents of 100 numbers, the discriminator first and then the generator on the same latents.
-Differences from it: games are summed as in the paper, where the code takes the mean of both domains, half of it: Adam's steps are
-the same but for the weight decay. Latents are normal.
+Defaults are those of the authors' code: a softmax over two classes, Adam with rate 2e-4, betas (0.5, 0.999) and weight
+decay 5e-4, batches of 64 of each domain, latents of 100 numbers, the discriminator first and then the generator on the
+same latents.
+Differences from it: games are summed as in the paper, where the code takes the mean of both domains, half of it: Adam's
+steps are the same but for the weight decay. Latents are normal.
 """
 
 from __future__ import annotations
@@ -27,7 +28,21 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Description, Game, Interface, Network, Phase, Player, Refusal, Space, Stream, Term, Turn, hookimpl
+from ganrun.plugin import (
+    Component,
+    Description,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 
 ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999], "weight_decay": 5e-4}}
 DOMAINS = ("a", "b")
@@ -68,7 +83,10 @@ class CoGAN:
             },
             players=[Player("discriminator", ["discriminator"]), Player("generator", ["generator"])],
             phases=[Phase("discriminator", "discriminator"), Phase("generator", "generator")],
-            games=[Game(domain, "discriminator", player="discriminator", against=["generator"], space=a.kind) for domain in DOMAINS],
+            games=[
+                Game(domain, "discriminator", player="discriminator", against=["generator"], space=a.kind)
+                for domain in DOMAINS
+            ],
             outputs=DOMAINS,
             reuse_fakes=True,
         )

@@ -1,6 +1,7 @@
 """CycleGAN: translation between two sets of unpaired images, held together by translating back.
 
-Paper: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (2017). With G: a -> b
+Paper: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (2017). With G: a
+-> b
 and F: b -> a, each judged by a discriminator of the domain it makes, the generators minimise
 
     (D_b(G(a)) - 1)^2 + (D_a(F(b)) - 1)^2
@@ -13,8 +14,8 @@ moved; one Adam each; the rate of epoch E (from 1) is constant up to 100, then t
 Names differ: ``discriminator_b`` judges domain b. The authors call it D_A, after the generator it is played against.
 
 The paper's ablation (tables 4 and 5): ``adversarial: 0`` is the cycle alone, ``cycle: 0`` the GANs alone, and
-``directions: forward`` and ``backward`` keep one cycle, there and back from a, or from b. The identity term, which the ablation does
-not have, is weighted by ``cycle``.
+``directions: forward`` and ``backward`` keep one cycle, there and back from a, or from b. The identity term, which the
+ablation does not have, is weighted by ``cycle``.
 """
 
 from __future__ import annotations
@@ -25,14 +26,25 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch.nn.functional as F
 from pydantic import Field
 
-from ganrun.plugin import Component, Description, Game, Interface, Network, Phase, Player, Refusal, Scheduled, Space, Term, Turn, hookimpl
+from ganrun.plugin import (
+    Component,
+    Description,
+    Game,
+    Interface,
+    Network,
+    Phase,
+    Player,
+    Refusal,
+    Scheduled,
+    Space,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants._two_way import TwoWay
 
 RATE = {"linear": [2e-4, 0.0], "from": "99 epochs", "until": "200 epochs", "every": "1 epochs"}
-PLAYER = {
-    "optimizer": {"adam": {"lr": RATE, "betas": [0.5, 0.999]}},
-    "init": {"scheme": "normal", "gain": 0.02},
-}
+PLAYER = {"optimizer": {"adam": {"lr": RATE, "betas": [0.5, 0.999]}}, "init": {"scheme": "normal", "gain": 0.02}}
 
 
 class CycleGAN(TwoWay):
@@ -49,16 +61,23 @@ class CycleGAN(TwoWay):
     }
 
     def __init__(
-        self, *,
-        cycle: Annotated[Scheduled, Field(ge=0, description="weight of the L1 distance after translating there and back")] = Scheduled(10.0),
+        self,
+        *,
+        cycle: Annotated[
+            Scheduled, Field(ge=0, description="weight of the L1 distance after translating there and back")
+        ] = Scheduled(10.0),
         identity: Annotated[
-            Scheduled, Field(ge=0, description="weight, relative to cycle, of the L1 distance when nothing is to be translated")
+            Scheduled,
+            Field(ge=0, description="weight, relative to cycle, of the L1 distance when nothing is to be translated"),
         ] = Scheduled(0.5),
-        adversarial: Annotated[Scheduled, Field(ge=0, description="weight of the games in the generators' turns")] = Scheduled(1.0),
+        adversarial: Annotated[
+            Scheduled, Field(ge=0, description="weight of the games in the generators' turns")
+        ] = Scheduled(1.0),
         directions: Annotated[
-            Literal["both", "forward", "backward"], Field(description="which cycles there are; forward: from a to b and back to a")
+            Literal["both", "forward", "backward"],
+            Field(description="which cycles there are; forward: from a to b and back to a"),
         ] = "both",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.cycle = Scheduled(cycle)
         self.identity = Scheduled(identity)
         self.adversarial = Scheduled(adversarial)
@@ -91,8 +110,12 @@ class CycleGAN(TwoWay):
             ],
             phases=[Phase("generator", "generator"), Phase("discriminator", "discriminator")],
             games=[
-                Game("b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight=weight),
-                Game("a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight=weight),
+                Game(
+                    "b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight=weight
+                ),
+                Game(
+                    "a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight=weight
+                ),
             ],
             outputs=("b", "a"),
             pairs={"rec_a": "a", "rec_b": "b"},
@@ -105,7 +128,9 @@ class CycleGAN(TwoWay):
         if turn.player != "generator":
             return {}
         real, made, cycle, identity = turn.real, turn.made, turn.now(self.cycle), turn.now(self.identity)
-        terms = {f"cycle_{domain}": Term(F.l1_loss(made[f"rec_{domain}"], real[domain]), cycle) for domain in self.cycles}
+        terms = {
+            f"cycle_{domain}": Term(F.l1_loss(made[f"rec_{domain}"], real[domain]), cycle) for domain in self.cycles
+        }
         if identity > 0:
             for domain, generator in (("a", "generator_ba"), ("b", "generator_ab")):
                 same = turn.modules[generator](real[domain])  # (B, C, H, W)

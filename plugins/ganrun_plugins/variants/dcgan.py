@@ -1,7 +1,7 @@
 """DCGAN: the original game with convolutional networks and the settings that made it train.
 
-Paper: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), section 4:
-Adam with rate 2e-4 and first beta 0.5, weights from N(0, 0.02). Batch 64 and normal latents as in pytorch/examples
+Paper: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), section
+4: Adam with rate 2e-4 and first beta 0.5, weights from N(0, 0.02). Batch 64 and normal latents as in pytorch/examples
 (paper: 128, uniform). As there, real and fake samples go through the discriminator as separate batches, and the
 generator learns from the same fakes that the discriminator has just seen.
 """
@@ -26,11 +26,11 @@ class DCGAN(GAN):
         "discriminator": "dcgan",
         "loss": "non-saturating",
         "sampler": "normal",
-        "players": {
-            "discriminator": {"optimizer": ADAM, "init": INIT},
-            "generator": {"optimizer": ADAM, "init": INIT},
-        },
-        "train": {"batch_size": 64, "channels_last": True},  # the same mathematics, and faster: see benchmarks/RESULTS.md
+        "players": {"discriminator": {"optimizer": ADAM, "init": INIT}, "generator": {"optimizer": ADAM, "init": INIT}},
+        "train": {
+            "batch_size": 64,
+            "channels_last": True,
+        },  # the same mathematics, and faster: see benchmarks/RESULTS.md
     }
 
 

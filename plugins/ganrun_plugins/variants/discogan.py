@@ -1,22 +1,24 @@
 """DiscoGAN: translation between two unpaired sets that discovers which image of the one belongs to which of the other.
 
-Paper: Kim, Cha, Kim, Lee and Kim, "Learning to Discover Cross-Domain Relations with Generative Adversarial Networks" (2017). Two
-generators, each judged by a discriminator of the domain it makes; the generators minimise, for b (and likewise for a),
+Paper: Kim, Cha, Kim, Lee and Kim, "Learning to Discover Cross-Domain Relations with Generative Adversarial Networks"
+(2017). Two generators, each judged by a discriminator of the domain it makes; the generators minimise, for b (and
+likewise for a),
 
     (1 - r) * (adversarial * -log D_b(G(a)) + matching * fm_b) + r * (G(F(b)) - b)^2
 
-where the last term is the mean over all pixels, fm_b = sum over layers of mean over features of (E f(b) - E f(G(a)))^2 compares
-mean activations of the discriminator's hidden layers, the means being over the batch, and r is 0.01 for 10,000 steps and 0.5 then.
-The discriminators minimise half the sum of -log D(real) and -log(1 - D(fake)), in steps of their own: in step i with i mod 3 = 0
-the discriminators learn, in all others the generators do.
+where the last term is the mean over all pixels, fm_b = sum over layers of mean over features of (E f(b) - E f(G(a)))^2
+compares mean activations of the discriminator's hidden layers, the means being over the batch, and r is 0.01 for 10,000
+steps and 0.5 then. The discriminators minimise half the sum of -log D(real) and -log(1 - D(fake)), in steps of their
+own: in step i with i mod 3 = 0 the discriminators learn, in all others the generators do.
 
-As in the authors' code: weights 0.1 and 0.9, activations of all hidden layers but the first, Adam 2e-4 (0.5, 0.999) with weight decay
-1e-5, batches of 64, torch's own initial weights, and no pool. The paper's formula has neither feature matching nor r: it adds the
-terms as they are (``adversarial: 1, matching: 0, reconstruction: 0.5`` up to a factor of 2).
+As in the authors' code: weights 0.1 and 0.9, activations of all hidden layers but the first, Adam 2e-4 (0.5, 0.999)
+with weight decay 1e-5, batches of 64, torch's own initial weights, and no pool. The paper's formula has neither feature
+matching nor r: it adds the terms as they are (``adversarial: 1, matching: 0, reconstruction: 0.5`` up to a factor of
+2).
 
-Differences from well-known code: there images are in [0, 1], here in [-1, 1], so the reconstruction is divided by 4 to keep the
-code's weights; the discriminators see the wider range. Its ``generator_A`` makes domain a from b: ``generator_ba`` here.
-The activations compared are those of samples without augmentation or noise.
+Differences from well-known code: there images are in [0, 1], here in [-1, 1], so the reconstruction is divided by 4 to
+keep the code's weights; the discriminators see the wider range. Its ``generator_A`` makes domain a from b:
+``generator_ba`` here. The activations compared are those of samples without augmentation or noise.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class DiscoGAN(TwoWay):
         "discriminator:features": Because(
             "feature matching compares activations of the discriminators' hidden layers, and these return none",
             "a discriminator that provides features, such as dcgan",
-        ),
+        )
     }
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "discogan",
@@ -90,14 +92,19 @@ class DiscoGAN(TwoWay):
     }
 
     def __init__(
-        self, *,
-        adversarial: Annotated[Scheduled, Field(ge=0, description="weight of the games in the generators' turns")] = Scheduled(0.1),
+        self,
+        *,
+        adversarial: Annotated[
+            Scheduled, Field(ge=0, description="weight of the games in the generators' turns")
+        ] = Scheduled(0.1),
         matching: Annotated[Scheduled, Field(ge=0, description="weight of feature matching")] = Scheduled(0.9),
         reconstruction: Annotated[
             Scheduled, Field(ge=0, le=1, description="r: weight of the reconstruction; all else has 1 - r")
         ] = Scheduled({"steps": {0: 0.01, 10_000: 0.5}}),
-        generator_steps: Annotated[int, Field(ge=1, description="steps of the generators after each of the discriminators")] = 2,
-    ) -> None:  # fmt: skip
+        generator_steps: Annotated[
+            int, Field(ge=1, description="steps of the generators after each of the discriminators")
+        ] = 2,
+    ) -> None:
         self.reconstruction = Scheduled(reconstruction)
         self.adversarial = Rest(Scheduled(adversarial), self.reconstruction)
         self.matching = Rest(Scheduled(matching), self.reconstruction)
@@ -128,8 +135,12 @@ class DiscoGAN(TwoWay):
                 Phase("generator", "generator", when=lambda step: step % self.cycle != 0),
             ],
             games=[
-                Game("b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight=weight),
-                Game("a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight=weight),
+                Game(
+                    "b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight=weight
+                ),
+                Game(
+                    "a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight=weight
+                ),
             ],
             outputs=("b", "a"),
             pairs={"rec_a": "a", "rec_b": "b"},
@@ -155,9 +166,15 @@ class DiscoGAN(TwoWay):
 
     @staticmethod
     def _means(turn: Turn, round: Round, streams: list[Stream], role: Role) -> list[Tensor]:
-        """Mean activations of all hidden layers but the first (of one alone, if there is no other), (D,) each. At least float32."""
+        """Mean activations of all hidden layers but the first (of one alone, if there is no other), (D,) each.
+
+        At least float32.
+        """
         outputs = [turn.discriminate(round, s.x, s.given, role=role, tag="feature") for s in streams]
-        layers = [torch.cat([features.flatten(1) for features in layer]) for layer in zip(*(output.features for output in outputs))]
+        layers = [
+            torch.cat([features.flatten(1) for features in layer])
+            for layer in zip(*(output.features for output in outputs))
+        ]
         return [layer.to(torch.promote_types(layer.dtype, torch.float32)).mean(0) for layer in (layers[1:] or layers)]
 
 

@@ -1,8 +1,9 @@
 """DRAGAN: the original game, with the discriminator's slopes held at 1 around real samples.
 
 Paper: Kodali, Abernethy, Hays and Kira, "On Convergence and Stability of GANs" (2017). Cross-entropy, the penalty of
-``dragan-penalty`` with weight 10, Adam with rate 1e-4 and betas (0.5, 0.9) and one update each, as in the authors' code. Networks and
-initialisation are DCGAN's; the discriminator has no BatchNorm, under which a slope at one sample is not defined.
+``dragan-penalty`` with weight 10, Adam with rate 1e-4 and betas (0.5, 0.9) and one update each, as in the authors'
+code. Networks and initialisation are DCGAN's; the discriminator has no BatchNorm, under which a slope at one sample is
+not defined.
 """
 
 from __future__ import annotations

@@ -1,21 +1,24 @@
 """GAN-INT-CLS: images from texts, against a discriminator that also sees real images with wrong texts.
 
-Paper: Reed et al., "Generative Adversarial Text to Image Synthesis" (2016), algorithm 1 and equation 5. With t the embedding of the text of
-a real image x, w a real image whose text is another one, and t' one of another item, the discriminator's side is
+Paper: Reed et al., "Generative Adversarial Text to Image Synthesis" (2016), algorithm 1 and equation 5. With t the
+embedding of the text of a real image x, w a real image whose text is another one, and t' one of another item, the
+discriminator's side is
 
     loss(D(x, t), real) + wrong * loss(D(w, t), fake) + (1 - wrong) * loss(D(G(z, t), t), fake),   wrong = 1/2,
 
-(CLS: it learns whether image and text match), and the generator's side is the mean over as many fakes as there are items and half as
-many fakes of texts in between, D(G(z, (t + t') / 2), (t + t') / 2), the latter weighted by ``interpolation`` (INT). ``wrong: 0`` is a
-plain conditional GAN, ``interpolation: 0`` GAN-CLS.
+(CLS: it learns whether image and text match), and the generator's side is the mean over as many fakes as there are
+items and half as many fakes of texts in between, D(G(z, (t + t') / 2), (t + t') / 2), the latter weighted by
+``interpolation`` (INT). ``wrong: 0`` is a plain conditional GAN, ``interpolation: 0`` GAN-CLS.
 
-The entry ``text`` of the data is word numbers or a ready embedding. Word numbers get an embedding of their own: until ``pretraining`` is over
-a text encoder and an image encoder (both from the recipe's ``encoder``) learn to match, by the loss of Reed et al., "Learning Deep
-Representations of Fine-Grained Visual Descriptions" (2016); then the text encoder stays as it is, and only then the game begins.
+The entry ``text`` of the data is word numbers or a ready embedding. Word numbers get an embedding of their own: until
+``pretraining`` is over a text encoder and an image encoder (both from the recipe's ``encoder``) learn to match, by the
+loss of Reed et al., "Learning Deep Representations of Fine-Grained Visual Descriptions" (2016); then the text encoder
+stays as it is, and only then the game begins.
 
-Differences from the authors' code: a wrong image is that of the next item of the batch that has another text, there one of another class;
-an item without such a neighbour shows its fake a second time instead. The generator's turn makes as many fakes in between as others and
-counts each half, there half as many. Their fixed middle of two texts is kept; their option of drawing other weights is not here.
+Differences from the authors' code: a wrong image is that of the next item of the batch that has another text, there one
+of another class; an item without such a neighbour shows its fake a second time instead. The generator's turn makes as
+many fakes in between as others and counts each half, there half as many. Their fixed middle of two texts is kept; their
+option of drawing other weights is not here.
 """
 
 from __future__ import annotations
@@ -63,21 +66,38 @@ class GANCLS:
         "discriminator": "gan-cls",
         "encoder": "joint-embedding",
         "loss": "non-saturating",
-        "players": {"discriminator": PLAYER, "generator": PLAYER, "encoder": {"optimizer": {"adam": {"lr": 1e-3, "betas": [0.9, 0.999]}}}},
+        "players": {
+            "discriminator": PLAYER,
+            "generator": PLAYER,
+            "encoder": {"optimizer": {"adam": {"lr": 1e-3, "betas": [0.9, 0.999]}}},
+        },
         "train": {"batch_size": 64, "steps": "600 epochs"},
     }
     warns: ClassVar[dict[str, Because]] = {
-        "single-sample": Because("wrong images are those of other items of the batch, and there are none", "train.batch_size of two packs or more"),
+        "single-sample": Because(
+            "wrong images are those of other items of the batch, and there are none",
+            "train.batch_size of two packs or more",
+        )
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 100,
-        embedding: Annotated[int, Field(ge=1, description="size of the embedding of a text; ready embeddings keep theirs")] = 1024,
-        pretraining: Annotated[Duration, Field(description="until then only the encoders train; none for ready embeddings")] = Duration(10, "%"),
-        wrong: Annotated[Scheduled, Field(ge=0, le=1, description="share of real images with a wrong text among what is to be told from real")] = Scheduled(0.5),
-        interpolation: Annotated[Scheduled, Field(ge=0, description="weight of a fake of a text in between, beside that of others")] = Scheduled(1.0),
-    ) -> None:  # fmt: skip
+        embedding: Annotated[
+            int, Field(ge=1, description="size of the embedding of a text; ready embeddings keep theirs")
+        ] = 1024,
+        pretraining: Annotated[
+            Duration, Field(description="until then only the encoders train; none for ready embeddings")
+        ] = Duration(10, "%"),
+        wrong: Annotated[
+            Scheduled,
+            Field(ge=0, le=1, description="share of real images with a wrong text among what is to be told from real"),
+        ] = Scheduled(0.5),
+        interpolation: Annotated[
+            Scheduled, Field(ge=0, description="weight of a fake of a text in between, beside that of others")
+        ] = Scheduled(1.0),
+    ) -> None:
         self.latent = Space("latent", (latent,))
         self.embedding = Space("latent", (embedding,))
         self.pretraining = Duration.parse(pretraining)
@@ -109,10 +129,14 @@ class GANCLS:
                 phase.when = self._plays
             phases.insert(0, Phase("pretraining", "encoder", when=self._pretrains, games=()))
         return Description(
-            networks=networks, players=players, phases=phases,
+            networks=networks,
+            players=players,
+            phases=phases,
             games=[Game("adversarial", "discriminator", player="discriminator", against=["generator"], space=x.kind)],
-            outputs=("x",), shared_batch=True, conditional=True,
-        )  # fmt: skip
+            outputs=("x",),
+            shared_batch=True,
+            conditional=True,
+        )
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
@@ -164,7 +188,9 @@ class GANCLS:
             fake.weight = 2 / 3  # of one and a half times as many samples
             given = (turn.made["text_between"],)
             latent = turn.latents["z_between"]
-            streams.append(Stream(turn.made["x_between"], "fake", given, weight=between / 3, latent=latent, name="between"))
+            streams.append(
+                Stream(turn.made["x_between"], "fake", given, weight=between / 3, latent=latent, name="between")
+            )
         return {"adversarial": streams}
 
     def _wrong_images(self, turn: Turn) -> Tensor:

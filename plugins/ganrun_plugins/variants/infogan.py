@@ -1,31 +1,31 @@
 """InfoGAN: a part of the latent is a code, and the discriminator's heads have to read it off the sample.
 
-Paper: Chen et al., "InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets" (2016). The
-generator makes x = G(z, c) of noise z and codes c, categorical ones and continuous ones; Q(c | x) is the discriminator's trunk with heads
-of its own. The game gets one more term,
+Paper: Chen et al., "InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial
+Nets" (2016). The generator makes x = G(z, c) of noise z and codes c, categorical ones and continuous ones; Q(c | x) is
+the discriminator's trunk with heads of its own. The game gets one more term,
 
     V(D, G) - weight * L(G, Q),   L = E log Q(c | x) + H(c)  <=  I(c; x)
 
     categorical code:  log Q = l_c - logsumexp(l),            H = log K
     continuous code:   log Q = -(c - m)^2 / (2 s^2) - log s - log(2 pi) / 2,   s = 1, or learned (``deviation``)
 
-so minus the logged term of the categorical codes is a lower bound of what x tells of c, in nats; of the continuous codes the
-constant H(c), which depends on the sampler, is left out.
+so minus the logged term of the categorical codes is a lower bound of what x tells of c, in nats; of the continuous
+codes the constant H(c), which depends on the sampler, is left out.
 
-Public code disagrees about whose Q is and in whose terms L stands, so both are parameters. ``owner`` is whose optimiser holds Q, which is
-the submodule ``discriminator.heads``; ``information`` is whose turns have the term:
+Public code disagrees about whose Q is and in whose terms L stands, so both are parameters. ``owner`` is whose optimiser
+holds Q, which is the submodule ``discriminator.heads``; ``information`` is whose turns have the term:
 
     owner discriminator, information both       the authors' code, by which the paper's figures were made: the default
     owner generator,     information generator  StudioGAN: Q is frozen in the discriminator's turn; the paper's min over G and Q, literally
     owner third,         information owner      PyTorch-GAN: a third player holds G, the trunk and Q, and minimises the term alone
     owner discriminator, information owner      no InfoGAN but the paper's figure 1: a GAN whose codes are read, and nobody asks for them
 
-``third`` needs an optimiser of its own, ``players: {information: {optimizer: ...}}``, and every turn has fakes of its own then. In the
-other cases the generator learns from the fakes that the discriminator has just seen.
+``third`` needs an optimiser of its own, ``players: {information: {optimizer: ...}}``, and every turn has fakes of its
+own then. In the other cases the generator learns from the fakes that the discriminator has just seen.
 
-Differences from well-known code: the authors' heads have outputs for log s even where s is 1, which then serve nothing; logits need no
-1e-8 in their logarithms. PyTorch-GAN takes the squared error, which is log Q with s = 1 times -2, and a constant. Images are in
-[-1, 1] (the authors': [0, 1]).
+Differences from well-known code: the authors' heads have outputs for log s even where s is 1, which then serve nothing;
+logits need no 1e-8 in their logarithms. PyTorch-GAN takes the squared error, which is log Q with s = 1 times -2, and a
+constant. Images are in [-1, 1] (the authors': [0, 1]).
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ class InfoGAN:
     provides = frozenset({"latent"})
     refuses: ClassVar[dict[str, Because]] = {
         "packed": Because(
-            "a pack of several fakes has one row of heads and several codes, so Q has nothing to say of each", "leave packing out"
-        ),
+            "a pack of several fakes has one row of heads and several codes, so Q has nothing to say of each",
+            "leave packing out",
+        )
     }
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "infogan",
@@ -86,15 +87,22 @@ class InfoGAN:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the noise")] = 62,
-        categorical: Annotated[tuple[Classes, ...], Field(description="classes of each categorical code; may be empty")] = (10,),
+        categorical: Annotated[
+            tuple[Classes, ...], Field(description="classes of each categorical code; may be empty")
+        ] = (10,),
         continuous: Annotated[int, Field(ge=0, description="number of continuous codes")] = 2,
-        weight: Annotated[Scheduled, Field(ge=0, description="weight of what x tells of the categorical codes")] = Scheduled(1.0),
+        weight: Annotated[
+            Scheduled, Field(ge=0, description="weight of what x tells of the categorical codes")
+        ] = Scheduled(1.0),
         continuous_weight: Annotated[
             Scheduled, Field(ge=0, description="weight of what x tells of the continuous codes")
         ] = Scheduled(1.0),
-        deviation: Annotated[Literal["one", "learned"], Field(description="the standard deviation of Q's normal distributions")] = "one",
+        deviation: Annotated[
+            Literal["one", "learned"], Field(description="the standard deviation of Q's normal distributions")
+        ] = "one",
         owner: Annotated[
             Literal["discriminator", "generator", "third"], Field(description="the player whose optimiser holds Q")
         ] = "discriminator",
@@ -102,11 +110,15 @@ class InfoGAN:
             Literal["both", "generator", "owner"],
             Field(description="whose turns have the term: of both sides, of the generator, or of Q's owner alone"),
         ] = "both",
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not categorical and not continuous:
-            raise Refusal("without any code there is nothing to read off a sample", "categorical: [10], or variant: gan")
+            raise Refusal(
+                "without any code there is nothing to read off a sample", "categorical: [10], or variant: gan"
+            )
         self.latent = Space("latent", (latent,))
-        self.labels = {f"code{i}" if i > 1 else "code": Space("labels", (), classes) for i, classes in enumerate(categorical, 1)}
+        self.labels = {
+            f"code{i}" if i > 1 else "code": Space("labels", (), classes) for i, classes in enumerate(categorical, 1)
+        }
         self.codes = self.labels | ({CONTINUOUS: Space("latent", (continuous,))} if continuous else {})
         self.weight, self.continuous_weight = Scheduled(weight), Scheduled(continuous_weight)
         self.learned = deviation == "learned"
@@ -142,21 +154,30 @@ class InfoGAN:
             phases.append(Phase("information", "information"))
         return Description(
             networks={
-                "generator": Network("generator", Interface(takes=self.latent, makes=x, given=tuple(self.codes.values()))),
+                "generator": Network(
+                    "generator", Interface(takes=self.latent, makes=x, given=tuple(self.codes.values()))
+                ),
                 "discriminator": Network("discriminator", Interface(takes=x, heads=heads)),
             },
             players=players,
             phases=phases,
             games=[
                 Game(
-                    "adversarial", "discriminator", player="discriminator", against=["generator"], space=x.kind, heads=tuple(heads),
-                    watchers=["information"] if third else [],  # its fakes go through the discriminator, and no side of the game is taken
+                    "adversarial",
+                    "discriminator",
+                    player="discriminator",
+                    against=["generator"],
+                    space=x.kind,
+                    heads=tuple(heads),
+                    watchers=["information"]
+                    if third
+                    else [],  # its fakes go through the discriminator, and no side of the game is taken
                 )
             ],
             codes=dict(self.codes),
             infers=dict(self.codes),
             reuse_fakes=not third,
-        )  # fmt: skip
+        )
 
     def sample(self, turn: Turn) -> None:
         turn.draw_latent("z", self.latent)
@@ -191,7 +212,10 @@ class InfoGAN:
 
     def _categorical(self, output: DiscriminatorOutput, about: Mapping[str, Tensor]) -> Tensor:
         """The sum over the categorical codes of CE - log K, a scalar."""
-        each = [F.cross_entropy(wide(output.heads[name]), about[name]) - math.log(space.classes) for name, space in self.labels.items()]
+        each = [
+            F.cross_entropy(wide(output.heads[name]), about[name]) - math.log(space.classes)
+            for name, space in self.labels.items()
+        ]
         return torch.stack(each).sum()
 
     def _continuous(self, output: DiscriminatorOutput, about: Mapping[str, Tensor]) -> Tensor:
@@ -208,7 +232,9 @@ class InfoGAN:
         return mean, logarithm
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:
-        """What Q reads off real items: class logits (B, K) of each categorical code, the means (B, D) of the continuous ones."""
+        """What Q reads off real items: class logits (B, K) of each categorical code, the means (B, D) of the continuous
+        ones.
+        """
         heads = turn.modules["discriminator"](turn.real["x"]).heads
         return {name: heads[name] if name in self.labels else self._normal(heads[name])[0] for name in self.codes}
 

@@ -1,9 +1,9 @@
 """MAGAN: EBGAN with a margin that follows the energy of real samples down.
 
-Paper: Wang, Cully, Chang and Demiris, "MAGAN: Margin Adaptation for Generative Adversarial Networks" (2017). The loss ``magan``, which
-first trains the discriminator alone for two epochs and lowers its margin between epochs, against the discriminator ``autoencoder``
-with squared errors. Adamax with a rate of 5e-4 and torch's betas is that of a public version. That the generator, the initialisation and the
-batch are DCGAN's is our choice.
+Paper: Wang, Cully, Chang and Demiris, "MAGAN: Margin Adaptation for Generative Adversarial Networks" (2017). The loss
+``magan``, which first trains the discriminator alone for two epochs and lowers its margin between epochs, against the
+discriminator ``autoencoder`` with squared errors. Adamax with a rate of 5e-4 and torch's betas is that of a public
+version. That the generator, the initialisation and the batch are DCGAN's is our choice.
 """
 
 from __future__ import annotations

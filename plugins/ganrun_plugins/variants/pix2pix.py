@@ -1,20 +1,23 @@
 """pix2pix: translation learned from pairs, by an L1 distance and a discriminator that sees the input beside the answer.
 
-Paper: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional Adversarial Networks" (2016). For pairs (a, b)
-the discriminator minimises half the sum of -log D(a, b) and -log(1 - D(a, G(a))), the generator
+Paper: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional Adversarial Networks" (2016). For pairs
+(a, b) the discriminator minimises half the sum of -log D(a, b) and -log(1 - D(a, G(a))), the generator
 
     adversarial * -log D(a, G(a)) + l1 * |G(a) - b|,   l1 = 100
 
-One update of D, then one of G with the same fakes; Adam 2e-4 (0.5, 0.999), batches of one pair, 200 epochs at a constant rate
-(the authors' PyTorch code: constant for 100, then linearly to 0 over 100). ``adversarial: 0`` is the paper's L1-only network:
-its discriminator still learns, and nobody listens. ``direction: ba`` makes a from b, as the paper does with facades.
+One update of D, then one of G with the same fakes; Adam 2e-4 (0.5, 0.999), batches of one pair, 200 epochs at a
+constant rate (the authors' PyTorch code: constant for 100, then linearly to 0 over 100). ``adversarial: 0`` is the
+paper's L1-only network: its discriminator still learns, and nobody listens. ``direction: ba`` makes a from b, as the
+paper does with facades.
 
-There is no latent: dropout in the generator is the noise, and the paper leaves it on when testing (``dropout_at_test``). It also
-normalises by the statistics of the test batch (``bn_at_test``), which for batches of one is what training saw. Samples are then
-made in batches of ``train.batch_size``, and running statistics stay as they are. Both are switches of their own, because later versions of
-the authors' code differ in them. Neither matters to a generator without dropout or BatchNorm.
+There is no latent: dropout in the generator is the noise, and the paper leaves it on when testing
+(``dropout_at_test``). It also normalises by the statistics of the test batch (``bn_at_test``), which for batches of one
+is what training saw. Samples are then made in batches of ``train.batch_size``, and running statistics stay as they are.
+Both are switches of their own, because later versions of the authors' code differ in them. Neither matters to a
+generator without dropout or BatchNorm.
 
-Differences from well-known code: the discriminator's channels are (answer, input); the authors' code joins (input, answer).
+Differences from well-known code: the discriminator's channels are (answer, input); the authors' code joins (input,
+answer).
 """
 
 from __future__ import annotations
@@ -51,10 +54,7 @@ from ganrun.plugin import (
 if TYPE_CHECKING:
     from ganrun.plugin import Sampling
 
-PLAYER = {
-    "optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}},
-    "init": {"scheme": "normal", "gain": 0.02},
-}
+PLAYER = {"optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}, "init": {"scheme": "normal", "gain": 0.02}}
 
 
 class Pix2pix:
@@ -70,13 +70,20 @@ class Pix2pix:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         direction: Annotated[Literal["ab", "ba"], Field(description="ab: make b from a; ba: make a from b")] = "ab",
         l1: Annotated[Scheduled, Field(ge=0, description="weight of the L1 distance to the answer")] = Scheduled(100.0),
-        adversarial: Annotated[Scheduled, Field(ge=0, description="weight of the game in the generator's turns; 0: L1 alone")] = Scheduled(1.0),
-        dropout_at_test: Annotated[bool, Field(description="keep the generator's dropout on when sampling, as the paper does")] = True,
-        bn_at_test: Annotated[bool, Field(description="BatchNorm by the statistics of the batch when sampling, as the paper does")] = True,
-    ) -> None:  # fmt: skip
+        adversarial: Annotated[
+            Scheduled, Field(ge=0, description="weight of the game in the generator's turns; 0: L1 alone")
+        ] = Scheduled(1.0),
+        dropout_at_test: Annotated[
+            bool, Field(description="keep the generator's dropout on when sampling, as the paper does")
+        ] = True,
+        bn_at_test: Annotated[
+            bool, Field(description="BatchNorm by the statistics of the batch when sampling, as the paper does")
+        ] = True,
+    ) -> None:
         self.source, self.target = direction
         self.l1 = Scheduled(l1)
         self.adversarial = Scheduled(adversarial)
@@ -94,7 +101,10 @@ class Pix2pix:
             )
         given, made = spaces[self.source], spaces[self.target]
         if not (given.kind == made.kind == "image"):
-            raise Refusal(f"it translates images, and the entries of the data are {given} and {made}", "a data set of pairs of images")
+            raise Refusal(
+                f"it translates images, and the entries of the data are {given} and {made}",
+                "a data set of pairs of images",
+            )
         return Description(
             networks={
                 "generator": Network("generator", Interface(takes=given, makes=made)),
@@ -104,20 +114,26 @@ class Pix2pix:
             phases=[Phase("discriminator", "discriminator"), Phase("generator", "generator")],
             games=[
                 Game(
-                    "adversarial", "discriminator", player="discriminator", against=["generator"], space=made.kind,
+                    "adversarial",
+                    "discriminator",
+                    player="discriminator",
+                    against=["generator"],
+                    space=made.kind,
                     weight={"discriminator": 0.5, "generator": self.adversarial},
-                ),
+                )
             ],
             outputs=(self.target,),
             pairs={self.target: self.target},
             shared_batch=True,
             reuse_fakes=True,
             conditional=True,
-        )  # fmt: skip
+        )
 
     @hookimpl
     def sampling(self, sampling: Sampling) -> None:
-        sampling.active.extend(layer for layer in sampling.modules["generator"].modules() if isinstance(layer, self.kept_on))
+        sampling.active.extend(
+            layer for layer in sampling.modules["generator"].modules() if isinstance(layer, self.kept_on)
+        )
 
     def sample(self, turn: Turn) -> None:
         """There is no latent: the noise is the generator's dropout."""
@@ -139,7 +155,11 @@ class Pix2pix:
     def streams(self, turn: Turn) -> dict[str, list[Stream]]:
         roles: list[Role] = ["real", "fake"]
         samples, given = {"real": turn.real, "fake": turn.made}, (turn.real[self.source],)
-        return {"adversarial": [Stream(samples[role][self.target], role, given) for role in roles if turn.wants("adversarial", role)]}
+        return {
+            "adversarial": [
+                Stream(samples[role][self.target], role, given) for role in roles if turn.wants("adversarial", role)
+            ]
+        }
 
     def terms(self, turn: Turn) -> dict[str, Term]:
         if turn.player != "generator":

@@ -1,21 +1,22 @@
 """Progressive growing: training begins with pictures of 4 x 4 pixels, and levels of twice the side are faded in one by one.
 
-Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018), section 2, appendix A.
-Each level is trained for ``stage`` real images, then the next is faded in over ``fade`` images, and so on to the full side:
+Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018), section 2,
+appendix A. Each level is trained for ``stage`` real images, then the next is faded in over ``fade`` images, and so on
+to the full side:
 
     grown(n) = j + max(0, m - stage) / fade,   j, m = quotient and remainder of n by (stage + fade),   at most the number of levels
 
-While a level fades in by a, real images are mixed, too: (1 - a) x at the level below + a x at the new level, where x at a level is
-x averaged down to it and its pixels repeated. Wherever grown passes a whole number, and where it leaves one (the authors' code:
-where its floor or its ceiling changes), the state of all optimisers is forgotten.
+While a level fades in by a, real images are mixed, too: (1 - a) x at the level below + a x at the new level, where x at
+a level is x averaged down to it and its pixels repeated. Wherever grown passes a whole number, and where it leaves one
+(the authors' code: where its floor or its ceiling changes), the state of all optimisers is forgotten.
 
-The paper's settings are the defaults: WGAN-GP with weight 10, 0.001 times the squared logit of real images, Adam (0, 0.99) with
-rate 0.001, an average of the generator with decay 0.999 after each update of the discriminator, 600,000 images a stage and a fade.
-Fresh latents for each player.
+The paper's settings are the defaults: WGAN-GP with weight 10, 0.001 times the squared logit of real images, Adam (0,
+0.99) with rate 0.001, an average of the generator with decay 0.999 after each update of the discriminator, 600,000
+images a stage and a fade. Fresh latents for each player.
 
-Differences from the authors' code: it sets growth anew every 4 batches, since that cost time there; here it is set every step. The
-batch has one size at all levels; they make it smaller where memory ends. Any networks train, those that cannot grow at their
-full size from the start, on the same real images.
+Differences from the authors' code: it sets growth anew every 4 batches, since that cost time there; here it is set
+every step. The batch has one size at all levels; they make it smaller where memory ends. Any networks train, those that
+cannot grow at their full size from the start, on the same real images.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class ProGAN(GAN):
 
     wants: ClassVar[dict[str, Because]] = {
         f"{kind}:growing": Because(
-            f"this {kind} has no levels, so it works at the full side from the start and only the real images grow", f"{kind}: progan"
+            f"this {kind} has no levels, so it works at the full side from the start and only the real images grow",
+            f"{kind}: progan",
         )
         for kind in ("generator", "discriminator")
     }
@@ -59,11 +61,16 @@ class ProGAN(GAN):
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 512,
-        stage: Annotated[Duration, Field(description="how long a level is trained before the next is faded in")] = Duration(600, "kimg"),
-        fade: Annotated[Duration | None, Field(description="how long a level is faded in; null: as long as a stage")] = None,
-    ) -> None:  # fmt: skip
+        stage: Annotated[
+            Duration, Field(description="how long a level is trained before the next is faded in")
+        ] = Duration(600, "kimg"),
+        fade: Annotated[
+            Duration | None, Field(description="how long a level is faded in; null: as long as a stage")
+        ] = None,
+    ) -> None:
         super().__init__(latent=latent)
         self.stage = Duration.parse(stage)
         self.fade = self.stage if fade is None else Duration.parse(fade)
@@ -74,7 +81,10 @@ class ProGAN(GAN):
         """For data with an entry ``x``: square images whose side is a power of two from 8 up."""
         description = super().describe(spaces)
         if spaces["x"].kind != "image":
-            raise Refusal(f"it grows images, and the entry 'x' of the data is {spaces['x']}", "a data set of images, or variant: gan")
+            raise Refusal(
+                f"it grows images, and the entry 'x' of the data is {spaces['x']}",
+                "a data set of images, or variant: gan",
+            )
         halvings(spaces["x"], "variant progan")
         description.reuse_fakes = False
         return description
@@ -90,7 +100,9 @@ class ProGAN(GAN):
             return float(self.top)
         done, rest = divmod(step, stage + fade)
         part = max(0.0, rest - stage) / fade if fade > 0 else 0.0
-        return min(round(done + part, 6), float(self.top))  # rounded, so that networks see the same whole numbers in float32
+        return min(
+            round(done + part, 6), float(self.top)
+        )  # rounded, so that networks see the same whole numbers in float32
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:

@@ -1,18 +1,20 @@
 """R3GAN: the relativistic loss of pairs with two zero-centred penalties, on plain residual networks, everything on a cosine.
 
-Paper: Huang, Gokaslan, Kuleshov and Tompkin, "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024). The discriminator minimises
+Paper: Huang, Gokaslan, Kuleshov and Tompkin, "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024). The
+discriminator minimises
 
     softplus(-(D(x) - D(G(z)))) + gamma/2 |grad D(x)|^2 + gamma/2 |grad D(G(z))|^2
 
-in every step, the generator softplus(-(D(G(z)) - D(x))) with real samples and latents of its own turn. Over the run (the authors name a number
-of images), along half a cosine each: Adam's rate from 2e-4 to 5e-5, its second beta from 0.9 to 0.99 (the first is 0), gamma from 0.05 to
-0.005. These are the CIFAR-10 settings. gamma belongs to a resolution: 2 to 0.2 for FFHQ at 64 pixels, 150 to 15 at 256, 0.5 to 0.05
-for ImageNet at 32, 1 to 0.1 at 64; one that is too small for its resolution lets the discriminator explode.
+in every step, the generator softplus(-(D(G(z)) - D(x))) with real samples and latents of its own turn. Over the run
+(the authors name a number of images), along half a cosine each: Adam's rate from 2e-4 to 5e-5, its second beta from 0.9
+to 0.99 (the first is 0), gamma from 0.05 to 0.005. These are the CIFAR-10 settings. gamma belongs to a resolution: 2 to
+0.2 for FFHQ at 64 pixels, 150 to 15 at 256, 0.5 to 0.05 for ImageNet at 32, 1 to 0.1 at 64; one that is too small for
+its resolution lets the discriminator explode.
 
-Samples come from averaged weights, whose half-life grows along the same cosine from 0 to 5 million images (FFHQ: 0.5 million, ImageNet: 50
-million). A short run never sees as many, and would still hold its first weights: so the half-life is also kept below 0.3 of the updates so
-far, a choice of ours that never binds in a run of 20 million images. The authors' augmentation, whose probability grows to 0.55, is
-``ada: {target: null, limit: {cosine: [0, 0.55]}}``.
+Samples come from averaged weights, whose half-life grows along the same cosine from 0 to 5 million images (FFHQ: 0.5
+million, ImageNet: 50 million). A short run never sees as many, and would still hold its first weights: so the half-life
+is also kept below 0.3 of the updates so far, a choice of ours that never binds in a run of 20 million images. The
+authors' augmentation, whose probability grows to 0.55, is ``ada: {target: null, limit: {cosine: [0, 0.55]}}``.
 """
 
 from __future__ import annotations

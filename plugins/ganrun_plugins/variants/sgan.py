@@ -1,29 +1,33 @@
 """SGAN: a discriminator of K + 1 classes, one of them "fake", that learns K classes from few labels and many images.
 
-Papers: Odena, "Semi-Supervised Learning with Generative Adversarial Networks" (2016); Salimans et al., "Improved Techniques for Training
-GANs" (2016), section 5. With class logits l_1..l_K, a logit l_fake, and one softmax over all of them,
+Papers: Odena, "Semi-Supervised Learning with Generative Adversarial Networks" (2016); Salimans et al., "Improved
+Techniques for Training GANs" (2016), section 5. With class logits l_1..l_K, a logit l_fake, and one softmax over all of
+them,
 
     1 - p(fake | x) = sigmoid(logsumexp(l_1..l_K) - l_fake)
 
-so that the difference on the right is the logit of a game like any other: the loss sees nothing else. The class logits are the
-discriminator's head ``class``, and its main output is -l_fake. With ``loss: non-saturating`` the terms are Odena's,
+so that the difference on the right is the logit of a game like any other: the loss sees nothing else. The class logits
+are the discriminator's head ``class``, and its main output is -l_fake. With ``loss: non-saturating`` the terms are
+Odena's,
 
     discriminator:  -log p(y | x) on labelled images  -log(1 - p(fake | x)) on all images  -log p(fake | G(z))
     generator:      -log(1 - p(fake | G(z)))
 
-``form: improved`` is Salimans et al.'s: l_fake is fixed at 0 (a softmax has one logit too many), which leaves the main output unused;
-the labelled term is -log p(y | x, not fake), of K classes; the discriminator's terms of the game have weight 1/2. Their generator
+``form: improved`` is Salimans et al.'s: l_fake is fixed at 0 (a softmax has one logit too many), which leaves the main
+output unused; the labelled term is -log p(y | x, not fake), of K classes; the discriminator's terms of the game have
+weight 1/2. Their generator
 matches features instead of playing: ``tricks: [{feature-matching: {adversarial: 0}}]``.
 
-Labelled images go through the discriminator for the labelled term alone, without augmentation and noise, which need not keep a
-label true (the tag ``feature``); they are no part of the game and change no running statistics. Those of BatchNorm would come from real
-images and fakes in turn, and class logits would be inferred with them, so the discriminator has none by default.
+Labelled images go through the discriminator for the labelled term alone, without augmentation and noise, which need not
+keep a label true (the tag ``feature``); they are no part of the game and change no running statistics. Those of
+BatchNorm would come from real images and fakes in turn, and class logits would be inferred with them, so the
+discriminator has none by default.
 
-``unlabelled: 0`` leaves the discriminator the labels alone: the baseline, the same network in the same steps. The generator still
-plays, and nothing of it reaches the discriminator, unless through the running statistics of BatchNorm.
+``unlabelled: 0`` leaves the discriminator the labels alone: the baseline, the same network in the same steps. The
+generator still plays, and nothing of it reaches the discriminator, unless through the running statistics of BatchNorm.
 
-Differences from well-known code: PyTorch-GAN puts a softmax before a cross-entropy that has one of its own, and keeps a sigmoid of its
-own for real and fake beside the K + 1 classes.
+Differences from well-known code: PyTorch-GAN puts a softmax before a cross-entropy that has one of its own, and keeps a
+sigmoid of its own for real and fake beside the K + 1 classes.
 """
 
 from __future__ import annotations
@@ -36,7 +40,18 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Description, DiscriminatorOutput, Refusal, Scheduled, Space, Term, Turn, hookimpl
+from ganrun.plugin import (
+    Because,
+    Component,
+    Description,
+    DiscriminatorOutput,
+    Refusal,
+    Scheduled,
+    Space,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.variants.gan import GAN
 
 ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}
@@ -59,7 +74,9 @@ class SGAN(GAN):
     """The game of ``gan``, played with class logits, and a term on the labelled images."""
 
     refuses: ClassVar[dict[str, Because]] = {
-        "packed": Because("a pack of several images has one row of class logits and several labels", "leave packing out"),
+        "packed": Because(
+            "a pack of several images has one row of class logits and several labels", "leave packing out"
+        ),
         "logit:energy": Because(
             "the game's logit is made of class logits and has no floor at 0 as an energy has, so the loss would push it down for ever",
             "a loss on logits, such as non-saturating",
@@ -69,22 +86,27 @@ class SGAN(GAN):
         "generator": "dcgan",
         "discriminator": {"dcgan": {"norm": "none"}},
         "loss": "non-saturating",
-        "players": {
-            "discriminator": {"optimizer": ADAM, "init": INIT},
-            "generator": {"optimizer": ADAM, "init": INIT},
-        },
+        "players": {"discriminator": {"optimizer": ADAM, "init": INIT}, "generator": {"optimizer": ADAM, "init": INIT}},
         "train": {"batch_size": 64},
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 100,
-        form: Annotated[Literal["odena", "improved"], Field(description="K + 1 logits, or K with the logit of fake fixed at 0")] = "odena",
-        labelled: Annotated[Scheduled, Field(ge=0, description="weight of the term on labelled images")] = Scheduled(1.0),
+        form: Annotated[
+            Literal["odena", "improved"], Field(description="K + 1 logits, or K with the logit of fake fixed at 0")
+        ] = "odena",
+        labelled: Annotated[Scheduled, Field(ge=0, description="weight of the term on labelled images")] = Scheduled(
+            1.0
+        ),
         unlabelled: Annotated[
-            Scheduled | None, Field(ge=0, description="weight of the discriminator's terms of the game; null: 1, in the improved form 1/2")
+            Scheduled | None,
+            Field(
+                ge=0, description="weight of the discriminator's terms of the game; null: 1, in the improved form 1/2"
+            ),
         ] = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(latent=latent)
         self.improved = form == "improved"
         self.labelled = Scheduled(labelled)
@@ -110,11 +132,15 @@ class SGAN(GAN):
         return description
 
     def terms(self, turn: Turn) -> dict[str, Term]:
-        """In the discriminator's turns, the cross-entropy of the labels: over K + 1 classes, or over K in the improved form."""
+        """In the discriminator's turns, the cross-entropy of the labels: over K + 1 classes, or over K in the improved
+        form.
+        """
         if turn.player != "discriminator" or not turn.rounds:
             return {}
         output = turn.discriminate(turn.rounds[0], turn.real[self.images], role="real", tag="feature")
-        classes, logits = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (output.heads["class"], output.logits))
+        classes, logits = (
+            x.to(torch.promote_types(x.dtype, torch.float32)) for x in (output.heads["class"], output.logits)
+        )
         value = F.cross_entropy(classes, turn.real["label"])
         if not self.improved:  # p(y) = p(y | not fake) (1 - p(fake))
             value = value + F.softplus(-logits).mean()

@@ -1,12 +1,14 @@
 """SNGAN: a hinge loss and a discriminator whose weights are divided by their largest singular values.
 
-Paper: Miyato, Kataoka, Koyama and Yoshida, "Spectral Normalization for Generative Adversarial Networks" (2018), with the settings of its
-CIFAR-10 ResNet: ``sngan-resnet`` networks, one power iteration a forward, five updates of the discriminator to one of the
-generator, Adam with rate 2e-4 and betas (0, 0.9), the rate falling to 0 from the first step on (over 50,000), batch 64 and twice as many fakes
-in the generator's turns (``generator_batch``). As in the authors' code the generator moves first in each step, so that its first move
-is against an untrained discriminator, and every turn draws latents of its own.
+Paper: Miyato, Kataoka, Koyama and Yoshida, "Spectral Normalization for Generative Adversarial Networks" (2018), with
+the settings of its CIFAR-10 ResNet: ``sngan-resnet`` networks, one power iteration a forward, five updates of the
+discriminator to one of the generator, Adam with rate 2e-4 and betas (0, 0.9), the rate falling to 0 from the first step
+on (over 50,000), batch 64 and twice as many fakes in the generator's turns (``generator_batch``). As in the authors'
+code the generator moves first in each step, so that its first move is against an untrained discriminator, and every
+turn draws latents of its own.
 
-Difference: power iterations are torch's, with 15 of them before the first forward; the authors start from a random vector.
+Difference: power iterations are torch's, with 15 of them before the first forward; the authors start from a random
+vector.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class SNGAN(Fresh):
         "train": {"batch_size": 64},
     }
 
-    def __init__(self, *, latent: Latent = 128, first: First = "generator", generator_batch: GeneratorBatch = 2) -> None:
+    def __init__(
+        self, *, latent: Latent = 128, first: First = "generator", generator_batch: GeneratorBatch = 2
+    ) -> None:
         super().__init__(latent=latent, first=first, generator_batch=generator_batch)
 
 

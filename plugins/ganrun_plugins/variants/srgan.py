@@ -1,21 +1,22 @@
 """SRGAN: enlarges images so that they look real; first by the distance of pixels alone, then against a discriminator.
 
-Paper: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016). From the entry
-``low`` the generator makes the entry ``x``. Until ``pretraining`` is over it minimises the mean squared error of pixels alone
-(this is SRResNet; ``pretraining: 100%`` is nothing else); then discriminator and generator take turns on the same items, and the
-generator minimises
+Paper: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016). From
+the entry ``low`` the generator makes the entry ``x``. Until ``pretraining`` is over it minimises the mean squared error
+of pixels alone (this is SRResNet; ``pretraining: 100%`` is nothing else); then discriminator and generator take turns
+on the same items, and the generator minimises
 
     content + adversarial * its loss in the game,   adversarial = 1e-3
 
-The content is the mean squared error of pixels (the paper's SRGAN-MSE; ``pixels``), which needs no other network. For the paper's
-SRGAN-VGG54 set ``pixels: 0`` and take the distance of VGG-19's features instead, by the trick ``perceptual`` with features ``torchvision``,
-model vgg19, layer features.35 (conv5_4 after its ReLU). The paper divides features by 12.75, so that their squares count 0.006. The
-trick acts in all turns of the generator; a scheduled weight leaves it out of pretraining: ``{steps: {0: 0, 83.3333%: 0.006}}``.
+The content is the mean squared error of pixels (the paper's SRGAN-MSE; ``pixels``), which needs no other network. For
+the paper's SRGAN-VGG54 set ``pixels: 0`` and take the distance of VGG-19's features instead, by the trick
+``perceptual`` with features ``torchvision``, model vgg19, layer features.35 (conv5_4 after its ReLU). The paper divides
+features by 12.75, so that their squares count 0.006. The trick acts in all turns of the generator; a scheduled weight
+leaves it out of pretraining: ``{steps: {0: 0, 83.3333%: 0.006}}``.
 
-Differences: the paper's 1,000,000 steps of pretraining and 200,000 others are shares of the run here, so that a shorter run is divided
-alike; the optimiser of the adversarial steps goes on with the moments that it has from pretraining. Well-known code differs more: five
-residual blocks, no pretraining, features of VGG-16 after a pooling, pixels and total variation besides, mean probabilities in
-place of mean logarithms.
+Differences: the paper's 1,000,000 steps of pretraining and 200,000 others are shares of the run here, so that a shorter
+run is divided alike; the optimiser of the adversarial steps goes on with the moments that it has from pretraining.
+Well-known code differs more: five residual blocks, no pretraining, features of VGG-16 after a pooling, pixels and total
+variation besides, mean probabilities in place of mean logarithms.
 """
 
 from __future__ import annotations
@@ -68,12 +69,21 @@ class SRGAN:
     }
 
     def __init__(
-        self, *,
-        pretraining: Annotated[Duration, Field(description="until then only the generator trains, on the distance of pixels")] = PRETRAINING,
-        content: Annotated[Scheduled, Field(ge=0, description="weight of the mean squared error of pixels in pretraining")] = Scheduled(1.0),
-        pixels: Annotated[Scheduled, Field(ge=0, description="weight of the mean squared error of pixels after it")] = Scheduled(1.0),
-        adversarial: Annotated[Scheduled, Field(ge=0, description="weight of the generator's loss in the game")] = Scheduled(1e-3),
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        pretraining: Annotated[
+            Duration, Field(description="until then only the generator trains, on the distance of pixels")
+        ] = PRETRAINING,
+        content: Annotated[
+            Scheduled, Field(ge=0, description="weight of the mean squared error of pixels in pretraining")
+        ] = Scheduled(1.0),
+        pixels: Annotated[
+            Scheduled, Field(ge=0, description="weight of the mean squared error of pixels after it")
+        ] = Scheduled(1.0),
+        adversarial: Annotated[
+            Scheduled, Field(ge=0, description="weight of the generator's loss in the game")
+        ] = Scheduled(1e-3),
+    ) -> None:
         self.pretraining = Duration.parse(pretraining)
         self.content = Scheduled(content)
         self.pixels = Scheduled(pixels)
@@ -100,7 +110,16 @@ class SRGAN:
                 Phase("discriminator", "discriminator", when=self._plays),
                 Phase("generator", "generator", when=self._plays),
             ],
-            games=[Game("adversarial", "discriminator", player="discriminator", against=["generator"], space=x.kind, weight=weight)],
+            games=[
+                Game(
+                    "adversarial",
+                    "discriminator",
+                    player="discriminator",
+                    against=["generator"],
+                    space=x.kind,
+                    weight=weight,
+                )
+            ],
             outputs=("x",),
             pairs={"x": "x"},
             shared_batch=True,
@@ -137,7 +156,11 @@ class SRGAN:
 
     def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
         x = turn.real["x"]
-        bicubic = F.interpolate(turn.real["low"].float(), x.shape[-2:], mode="bicubic", antialias=True).clamp(-1, 1).to(x.dtype)
+        bicubic = (
+            F.interpolate(turn.real["low"].float(), x.shape[-2:], mode="bicubic", antialias=True)
+            .clamp(-1, 1)
+            .to(x.dtype)
+        )
         return {"bicubic, made, true": [bicubic, turn.made["x"], x]}
 
 

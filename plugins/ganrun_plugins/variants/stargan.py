@@ -1,25 +1,31 @@
 """StarGAN: one generator translates between all domains, told the target by label planes; a discriminator's second head names domains.
 
-Paper: Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation" (2018). With c' the
-domain of a real x, c a target, and C(x) the discriminator's class logits, the two sides minimise, beside the loss of their game,
+Paper: Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation"
+(2018). With c' the domain of a real x, c a target, and C(x) the discriminator's class logits, the two sides minimise,
+beside the loss of their game,
 
     discriminator: classification * CE(C(x), c')
     generator:     classification * CE(C(G(x, c)), c) + reconstruction * |x - G(G(x, c), c')|
 
-The default game is the paper's: Wasserstein with a gradient penalty of 10 and five discriminator updates to one of the generator;
-``loss: non-saturating`` without that trick is the log form of its equation 1. A label of one of k domains is one-hot, and CE is
-cross-entropy; yes-no attributes are 0 and 1 each, and CE is binary cross-entropy, summed over attributes (authors' code).
+The default game is the paper's: Wasserstein with a gradient penalty of 10 and five discriminator updates to one of the
+generator; ``loss: non-saturating`` without that trick is the log form of its equation 1. A label of one of k domains is
+one-hot, and CE is cross-entropy; yes-no attributes are 0 and 1 each, and CE is binary cross-entropy, summed over
+attributes (authors' code).
 
-Several sets (data with an entry ``source``, such as ``multi``): the generator is told [labels of set 1 | ... | labels of set n | mask],
-where the mask says which set's labels are given and those of all others are zeros. C has the labels of all sets, and an item is
-classified by those of its own set alone: a mean over the items of a batch, to the other labels of which no gradient goes.
+Several sets (data with an entry ``source``, such as ``multi``): the generator is told [labels of set 1 | ... | labels
+of set n | mask], where the mask says which set's labels are given and those of all others are zeros. C has the labels
+of all sets, and an item is
+classified by those of its own set alone: a mean over the items of a batch, to the other labels of which no gradient
+goes.
 
-Targets in training are the labels of the batch (of each process and micro-batch its own) in another order, within each set (authors' code). ``targets: uniform`` draws them
-instead, and the set, too; so are they outside training, every domain (or combination of attributes) as likely as any other.
+Targets in training are the labels of the batch (of each process and micro-batch its own) in another order, within each
+set (authors' code). ``targets: uniform`` draws them instead, and the set, too; so are they outside training, every
+domain (or combination of attributes) as likely as any other.
 
-Differences from the authors' code. A generator's turn has a batch of its own, there it has that of the last discriminator update.
-Sets are mixed in a batch, there they take turns. Rates fall to 0 over the second half, as in the paper; the code subtracts a 100,000th of
-the rate every 1,000 updates, so that 0.999 of it is left at the end: ``lr: {linear: [1e-4, 9.99e-5], from: 50%}``.
+Differences from the authors' code. A generator's turn has a batch of its own, there it has that of the last
+discriminator update. Sets are mixed in a batch, there they take turns. Rates fall to 0 over the second half, as in the
+paper; the code subtracts a 100,000th of the rate every 1,000 updates, so that 0.999 of it is left at the end: ``lr:
+{linear: [1e-4, 9.99e-5], from: 50%}``.
 """
 
 from __future__ import annotations
@@ -59,7 +65,9 @@ PLAYER = {"optimizer": {"adam": {"lr": {"linear": [1e-4, 0.0], "from": "50%"}, "
 
 @dataclass(frozen=True)
 class Block:
-    """The labels of one set: the entry of the data, its space, and which columns of the label vector and the class logits are its."""
+    """The labels of one set: the entry of the data, its space, and which columns of the label vector and the class
+    logits are its.
+    """
 
     entry: str
     space: Space
@@ -93,7 +101,9 @@ def blocks_of(spaces: Mapping[str, Space], of: str | None) -> list[Block]:
     entries = [name for name, space in spaces.items() if space.kind == "labels" and name != SOURCE]
     if of is not None:
         if of not in entries:
-            raise Refusal(f"its `of` names the labels {of!r}, and the data has {', '.join(entries) or 'none'}", "name one of them")
+            raise Refusal(
+                f"its `of` names the labels {of!r}, and the data has {', '.join(entries) or 'none'}", "name one of them"
+            )
         if SOURCE in spaces:
             why = f"its `of` takes the labels {of!r} alone, which are zeros, and not known, of the items of all other sets"
             raise Refusal(why, "leave `of` out, or train on that set alone")
@@ -121,8 +131,9 @@ class StarGAN:
     provides = frozenset({"deterministic-generator"})
     refuses = {
         "packed": Because(
-            "the discriminator also says which domain each sample is of, and a pack has samples of several", "leave packing out"
-        ),
+            "the discriminator also says which domain each sample is of, and a pack has samples of several",
+            "leave packing out",
+        )
     }
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "stargan",
@@ -134,17 +145,22 @@ class StarGAN:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         classification: Annotated[
             Scheduled, Field(ge=0, description="weight of the domain classification, on both sides")
         ] = Scheduled(1.0),
         reconstruction: Annotated[
             Scheduled, Field(ge=0, description="weight of the L1 distance after translating there and back")
         ] = Scheduled(10.0),
-        targets: Annotated[Literal["permuted", "uniform"], Field(
-            description="in training: the batch's own labels in another order, or drawn, every domain as likely")] = "permuted",
-        of: Annotated[str | None, Field(description="the entry of labels that names the domains; null: the only one")] = None,
-    ) -> None:  # fmt: skip
+        targets: Annotated[
+            Literal["permuted", "uniform"],
+            Field(description="in training: the batch's own labels in another order, or drawn, every domain as likely"),
+        ] = "permuted",
+        of: Annotated[
+            str | None, Field(description="the entry of labels that names the domains; null: the only one")
+        ] = None,
+    ) -> None:
         self.classification = Scheduled(classification)
         self.reconstruction = Scheduled(reconstruction)
         self.targets = targets
@@ -153,7 +169,9 @@ class StarGAN:
         self.source: Space | None = None
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
-        """For data with images ``x`` and labels; with several sets, an entry of labels for each and the entry ``source``."""
+        """For data with images ``x`` and labels; with several sets, an entry of labels for each and the entry
+        ``source``.
+        """
         if "x" not in spaces:
             raise Refusal(
                 f"this variant translates the entry 'x' of the data, and the data set has {', '.join(sorted(spaces)) or 'no entry'}",
@@ -171,7 +189,16 @@ class StarGAN:
             },
             players=[Player("discriminator", ["discriminator"]), Player("generator", ["generator"])],
             phases=[Phase("discriminator", "discriminator"), Phase("generator", "generator")],
-            games=[Game("adversarial", "discriminator", player="discriminator", against=["generator"], space=x.kind, heads=("class",))],
+            games=[
+                Game(
+                    "adversarial",
+                    "discriminator",
+                    player="discriminator",
+                    against=["generator"],
+                    space=x.kind,
+                    heads=("class",),
+                )
+            ],
             outputs=("x",),
             pairs={"rec": "x"},
             codes=labels,
@@ -186,7 +213,9 @@ class StarGAN:
         return 1.0 if self.source is None else labels[SOURCE] == block
 
     def vector(self, labels: Mapping[str, Tensor], like: Tensor) -> Tensor:
-        """What the generator is told, (B, D) of 0 and 1, of the type of ``like``: labels, those not known as zeros, and the mask."""
+        """What the generator is told, (B, D) of 0 and 1, of the type of ``like``: labels, those not known as zeros, and
+        the mask.
+        """
         parts = [block.vector(labels[block.entry]) for block in self.blocks]
         if self.source is not None:
             mask = F.one_hot(labels[SOURCE], self.source.classes)  # (B, n)
@@ -195,19 +224,26 @@ class StarGAN:
 
     def classify(self, logits: Tensor, labels: Mapping[str, Tensor]) -> Tensor:
         """Class logits (B, all) -> scalar: the mean over items of the cross-entropy of the labels they know."""
-        each = [block.cross_entropy(logits, labels[block.entry]) * self.known(labels, i) for i, block in enumerate(self.blocks)]
+        each = [
+            block.cross_entropy(logits, labels[block.entry]) * self.known(labels, i)
+            for i, block in enumerate(self.blocks)
+        ]
         return torch.stack(each).sum(0).mean()
 
     def labels_of(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The labels among the entries of a batch, or among latents."""
-        return {name: tensors[name] for name in [block.entry for block in self.blocks] + ([SOURCE] if self.source else [])}
+        return {
+            name: tensors[name] for name in [block.entry for block in self.blocks] + ([SOURCE] if self.source else [])
+        }
 
     # --- a turn -------------------------------------------------------------------------------------------------
 
     def sample(self, turn: Turn) -> None:
         """The targets: the labels of the same batch in another order, or drawn."""
         if turn.player and self.targets == "permuted":
-            labels = {name: tensor[:: turn.copies] for name, tensor in self.labels_of(turn.real).items()}  # copies of an item share theirs
+            labels = {
+                name: tensor[:: turn.copies] for name, tensor in self.labels_of(turn.real).items()
+            }  # copies of an item share theirs
             order = shuffled_within(labels.get(SOURCE), turn.draws.permutation("targets", turn.batch_size))
             turn.latents |= {name: tensor[order].repeat_interleave(turn.copies, 0) for name, tensor in labels.items()}
             return
@@ -230,7 +266,11 @@ class StarGAN:
         roles: list[Role] = ["real", "fake"]
         samples = {"real": (turn.real, turn.real), "fake": (turn.made, turn.latents)}
         wanted = [role for role in roles if turn.wants("adversarial", role)]
-        return {"adversarial": [Stream(samples[role][0]["x"], role, about=self.labels_of(samples[role][1])) for role in wanted]}
+        return {
+            "adversarial": [
+                Stream(samples[role][0]["x"], role, about=self.labels_of(samples[role][1])) for role in wanted
+            ]
+        }
 
     def terms(self, turn: Turn) -> dict[str, Term]:
         (game,) = turn.rounds
@@ -243,12 +283,18 @@ class StarGAN:
         return terms
 
     def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Labels to ask for, and of several sets the one whose labels they are. Raises Refusal for labels of two sets."""
+        """Labels to ask for, and of several sets the one whose labels they are.
+
+        Raises Refusal for labels of two sets.
+        """
         sets = [place for place, block in enumerate(self.blocks) if block.entry in labels]
         if self.source is None or not sets:
             return labels
         if len(sets) > 1:
-            raise Refusal(f"{' and '.join(labels)} are labels of two sets, and a translation is told those of one", "ask for one of them")
+            raise Refusal(
+                f"{' and '.join(labels)} are labels of two sets, and a translation is told those of one",
+                "ask for one of them",
+            )
         return {**labels, SOURCE: torch.tensor(sets[0])}
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:
@@ -271,7 +317,10 @@ class StarGAN:
             source = {SOURCE: torch.full_like(own[SOURCE], i)} if self.source else {}
             labels = own[block.entry]
             if not block.space.shape:
-                yield from ({**own, **source, block.entry: torch.full_like(labels, value)} for value in range(block.space.classes))
+                yield from (
+                    {**own, **source, block.entry: torch.full_like(labels, value)}
+                    for value in range(block.space.classes)
+                )
                 continue
             for column in range(block.space.size):
                 changed = labels.clone()
@@ -280,7 +329,9 @@ class StarGAN:
 
 
 def shuffled_within(source: Tensor | None, order: Tensor) -> Tensor:
-    """A random order (B,) of items -> one in which every place has an item of its own set; ``source`` (B,), None for one set."""
+    """A random order (B,) of items -> one in which every place has an item of its own set; ``source`` (B,), None for
+    one set.
+    """
     if source is None:
         return order
     places = source.argsort(stable=True)  # the places of set 0, those of set 1, ...

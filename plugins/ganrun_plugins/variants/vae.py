@@ -1,18 +1,22 @@
 """A variational autoencoder: encodings are distributions, pulled to a prior from which samples are then made. No game.
 
-Paper: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), sections 2.3 and 3, appendix B. The encoder returns the mean m and the
-variance v of each of Z numbers, z = m + sqrt(v) * e with e from N(0, I), and encoder and generator (the decoder) minimise
+Paper: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), sections 2.3 and 3, appendix B. The encoder returns
+the mean m and the variance v of each of Z numbers, z = m + sqrt(v) * e with e from N(0, I), and encoder and generator
+(the decoder) minimise
 
     -log p(x | z) + beta * KL(N(m, v) || N(0, I)),    KL = sum (v + m^2 - 1 - log v) / 2
 
-which at beta = 1 is minus a lower bound of log p(x), in nats. p(x | z) is normal around G(z) with standard deviation ``sd``, or, for
-images, Bernoulli with the probabilities (G(z) + 1) / 2 (grey values then count as probabilities, and the bound is not one of the
-images' density any more). Other betas: Higgins et al., "beta-VAE" (2017); a schedule warms up the KL (Bowman et al. 2016).
+which at beta = 1 is minus a lower bound of log p(x), in nats. p(x | z) is normal around G(z) with standard deviation
+``sd``, or, for images, Bernoulli with the probabilities (G(z) + 1) / 2 (grey values then count as probabilities, and
+the bound is not one of the images' density any more). Other betas: Higgins et al., "beta-VAE" (2017); a schedule warms
+up the KL (Bowman et al. 2016).
 
-In training one z a sample is drawn, as in the paper. Outside training samples are decoded draws from N(0, I), without the noise of
-p(x | z), and reconstructions are decoded means. The paper trains with Adagrad, layers of 500 (MNIST), tanh, and batches of 100.
+In training one z a sample is drawn, as in the paper. Outside training samples are decoded draws from N(0, I), without
+the noise of p(x | z), and reconstructions are decoded means. The paper trains with Adagrad, layers of 500 (MNIST),
+tanh, and batches of 100.
 
-Differences from well-known code: the sum over the numbers of a sample, as in the bound. A mean instead is beta times their number.
+Differences from well-known code: the sum over the numbers of a sample, as in the bound. A mean instead is beta times
+their number.
 """
 
 from __future__ import annotations
@@ -39,7 +43,16 @@ from ganrun.plugin import (
     Turn,
     hookimpl,
 )
-from ganrun_plugins.variants._encoders import NORMAL_PRIOR, divergence, entry, errors, gaussian, inside, normal_likelihood, reparameterised
+from ganrun_plugins.variants._encoders import (
+    NORMAL_PRIOR,
+    divergence,
+    entry,
+    errors,
+    gaussian,
+    inside,
+    normal_likelihood,
+    reparameterised,
+)
 
 
 class VAE:
@@ -56,14 +69,18 @@ class VAE:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 20,
         likelihood: Annotated[
-            Literal["normal", "bernoulli"], Field(description="p(x | z): normal around G(z), or grey values as probabilities")
+            Literal["normal", "bernoulli"],
+            Field(description="p(x | z): normal around G(z), or grey values as probabilities"),
         ] = "normal",
-        sd: Annotated[Scheduled, Field(gt=0, description="standard deviation of the normal p(x | z), for data in [-1, 1]")] = Scheduled(0.2),
+        sd: Annotated[
+            Scheduled, Field(gt=0, description="standard deviation of the normal p(x | z), for data in [-1, 1]")
+        ] = Scheduled(0.2),
         beta: Annotated[Scheduled, Field(ge=0, description="weight of the divergence from the prior")] = Scheduled(1.0),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.latent = Space("latent", (latent,))
         self.likelihood = likelihood
         self.sd = Scheduled(sd)
@@ -73,7 +90,10 @@ class VAE:
         """For data with an entry ``x``: images or points."""
         x = entry(spaces)
         if self.likelihood == "bernoulli" and x.kind != "image":
-            raise Refusal(f"a Bernoulli variable has grey values for its mean, and {x} has numbers without limits", "likelihood: normal")
+            raise Refusal(
+                f"a Bernoulli variable has grey values for its mean, and {x} has numbers without limits",
+                "likelihood: normal",
+            )
         return Description(
             networks={
                 "encoder": Network("encoder", Interface(takes=x, makes=Space("latent", (2 * self.latent.size,)))),

@@ -1,19 +1,21 @@
 """VAE/GAN: a variational autoencoder that compares images by a discriminator's features instead of pixel by pixel.
 
-Paper: Larsen et al., "Autoencoding beyond pixels using a learned similarity metric" (2016), algorithm 1. The encoder returns mean m and
-variance v, z' = m + sqrt(v) * e with e from N(0, I); z is drawn from N(0, I); f are activations of a hidden layer of the discriminator.
+Paper: Larsen et al., "Autoencoding beyond pixels using a learned similarity metric" (2016), algorithm 1. The encoder
+returns mean m and variance v, z' = m + sqrt(v) * e with e from N(0, I); z is drawn from N(0, I); f are activations of a
+hidden layer of the discriminator.
 
     encoder:         KL(N(m, v) || N(0, I)) + |f(x) - f(G(z'))|^2 / 2
     generator:       gamma * |f(x) - f(G(z'))|^2 / 2  +  the game's terms of G(z) and G(z')
     discriminator:   the game's terms of x (real), G(z) and G(z') (two streams of fakes)
 
-|.|^2 / 2 is the negative logarithm of a normal density of the features, summed over them, up to a constant. The encoder learns nothing from
-the game, the discriminator nothing from the similarity, though its features are what is compared. All gradients are taken before anyone
-moves, on one batch of real images; each player's turn draws latents of its own, which changes no gradient on average. RMSprop with
-rate 3e-4 and batches of 64 for all three. How large gamma has to be depends on how many features there are; the default is a choice of ours.
+|.|^2 / 2 is the negative logarithm of a normal density of the features, summed over them, up to a constant. The encoder
+learns nothing from the game, the discriminator nothing from the similarity, though its features are what is compared.
+All gradients are taken before anyone moves, on one batch of real images; each player's turn draws latents of its own,
+which changes no gradient on average. RMSprop with rate 3e-4 and batches of 64 for all three. How large gamma has to be
+depends on how many features there are; the default is a choice of ours.
 
-Features are those of calls without augmentation and noise (``layers: all`` sums over all hidden layers), so that they differ by the images
-alone; these calls leave buffers alone.
+Features are those of calls without augmentation and noise (``layers: all`` sums over all hidden layers), so that they
+differ by the images alone; these calls leave buffers alone.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ PLAYER = {"optimizer": {"rmsprop": {"lr": 3e-4}}}
 
 
 class VAEGAN:
-    """A stochastic encoder, a generator and a discriminator, three players; the discriminator measures the reconstruction."""
+    """A stochastic encoder, a generator and a discriminator, three players; the discriminator measures the
+    reconstruction.
+    """
 
     provides = frozenset({"latent"})
     wants: ClassVar[dict[str, Because]] = NORMAL_PRIOR
@@ -56,7 +60,7 @@ class VAEGAN:
         "discriminator:features": Because(
             "the discriminator returns no activations of hidden layers, so there is nothing to compare images by",
             "a discriminator that provides features, such as dcgan or mlp",
-        ),
+        )
     }
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "dcgan",
@@ -69,12 +73,20 @@ class VAEGAN:
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 128,
-        gamma: Annotated[Scheduled, Field(ge=0, description="the generator's weight of the error of features")] = Scheduled(0.01),
-        beta: Annotated[Scheduled, Field(ge=0, description="the encoder's weight of the divergence from the prior")] = Scheduled(1.0),
-        layers: Annotated[Literal["last", "all"], Field(description="the hidden layers of the discriminator by which images are compared")] = "last",
-    ) -> None:  # fmt: skip
+        gamma: Annotated[
+            Scheduled, Field(ge=0, description="the generator's weight of the error of features")
+        ] = Scheduled(0.01),
+        beta: Annotated[
+            Scheduled, Field(ge=0, description="the encoder's weight of the divergence from the prior")
+        ] = Scheduled(1.0),
+        layers: Annotated[
+            Literal["last", "all"],
+            Field(description="the hidden layers of the discriminator by which images are compared"),
+        ] = "last",
+    ) -> None:
         self.latent = Space("latent", (latent,))
         self.gamma = Scheduled(gamma)
         self.beta = Scheduled(beta)
@@ -93,7 +105,14 @@ class VAEGAN:
             players=[Player(name, [name]) for name in names],
             phases=[Phase(name, name, together="step") for name in names],
             games=[
-                Game("adversarial", "discriminator", player="discriminator", against=["generator"], space=x.kind, watchers=["encoder"])
+                Game(
+                    "adversarial",
+                    "discriminator",
+                    player="discriminator",
+                    against=["generator"],
+                    space=x.kind,
+                    watchers=["encoder"],
+                )
             ],
             outputs=("x",),
             pairs={"rec": "x"},
@@ -112,7 +131,9 @@ class VAEGAN:
             turn.made["x"] = generator(turn.latents["z"])
         if inside(turn, "encoder", "generator", "discriminator"):
             turn.made["mean"], turn.made["log_variance"] = gaussian(turn.modules["encoder"](turn.real["x"]))
-            turn.made["rec"] = generator(reparameterised(turn.made["mean"], turn.made["log_variance"], turn.latents["noise"]))
+            turn.made["rec"] = generator(
+                reparameterised(turn.made["mean"], turn.made["log_variance"], turn.latents["noise"])
+            )
         elif turn.player:
             turn.made["rec"] = generator(self.infer(turn)["z"])
 

@@ -1,20 +1,22 @@
 """VEEGAN: a reconstructor maps samples back to their latents, so that a generator which maps two latents to one sample pays.
 
-Paper: Srivastava et al., "VEEGAN: Reducing Mode Collapse in GANs using Implicit Variational Learning" (2017), algorithm 1. The
-reconstructor F is the recipe's ``encoder``. The discriminator tells (x, F(x)) of real samples from (G(z), z) of made ones. With l its
-logit, larger for real,
+Paper: Srivastava et al., "VEEGAN: Reducing Mode Collapse in GANs using Implicit Variational Learning" (2017), algorithm
+1. The reconstructor F is the recipe's ``encoder``. The discriminator tells (x, F(x)) of real samples from (G(z), z) of
+made ones. With l its logit, larger for real,
 
     discriminator:   softplus(-l(x, F(x))) + softplus(l(G(z), z))
     generator:       -l(G(z), z) + reconstruction * |z - F(G(z))|^2
     reconstructor:                 reconstruction * |z - F(G(z))|^2
 
-all gradients are taken before anyone moves. At the best discriminator -l is the log ratio of the two joint densities, so with an
-autoencoder's error in the space of latents (not of samples) this bounds the cross-entropy of F's encodings of the data under
-the prior. |.|^2 is the sum over a latent's numbers.
+all gradients are taken before anyone moves. At the best discriminator -l is the log ratio of the two joint densities,
+so with an autoencoder's error in the space of latents (not of samples) this bounds the cross-entropy of F's encodings
+of the data under the prior. |.|^2 is the sum over a latent's numbers.
 
-Signs: the paper writes D for minus our logit (its cross-entropy has the label 1 on (z, G(z))), and its generator minimises +D. The
-reconstructor learns from the error alone: the discriminator sees F only on real samples, which the log ratio of G(z) does not hold. So this
-is no symmetric game, as ``bigan`` and ``ali`` are. The generator's loss -l is ``log-ratio``; others are possible and are not the paper's.
+Signs: the paper writes D for minus our logit (its cross-entropy has the label 1 on (z, G(z))), and its generator
+minimises +D. The
+reconstructor learns from the error alone: the discriminator sees F only on real samples, which the log ratio of G(z)
+does not hold. So this is no symmetric game, as ``bigan`` and ``ali`` are. The generator's loss -l is ``log-ratio``;
+others are possible and are not the paper's.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ PLAYER = {"optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}}
 
 
 class VEEGAN(BiGAN):
-    """The networks of ``bigan``; the generator minimises the log ratio, generator and reconstructor the error of the latents."""
+    """The networks of ``bigan``; the generator minimises the log ratio, generator and reconstructor the error of the
+    latents.
+    """
 
     defaults: ClassVar[dict[str, Any]] = {
         "generator": {"mlp": {"widths": [128, 128], "norm": "none", "activation": "relu"}},
@@ -44,12 +48,13 @@ class VEEGAN(BiGAN):
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Annotated[int, Field(ge=1, description="size of the latent")] = 64,
         reconstruction: Annotated[
             Scheduled, Field(ge=0, description="weight of the squared distance of a latent and its reconstruction")
         ] = Scheduled(1.0),
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(latent=latent)
         self.reconstruction = Scheduled(reconstruction)
         self.warns = NOT_RECONSTRUCTED  # of samples: what is reconstructed are latents

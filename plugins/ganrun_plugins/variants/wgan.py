@@ -1,13 +1,15 @@
 """WGAN: the discriminator estimates a Wasserstein distance, its weights clipped so that its slopes are bounded.
 
-Paper: Arjovsky, Chintala and Bottou, "Wasserstein GAN" (2017), algorithm 1: five updates of the discriminator to one of the generator,
-each on new samples, weights in [-0.01, 0.01], RMSprop with rate 5e-5, batch 64. Networks and initialisation are DCGAN's.
+Paper: Arjovsky, Chintala and Bottou, "Wasserstein GAN" (2017), algorithm 1: five updates of the discriminator to one of
+the generator, each on new samples, weights in [-0.01, 0.01], RMSprop with rate 5e-5, batch 64. Networks and
+initialisation are DCGAN's.
 
-``warm_up`` is the authors' code's and not in the paper: in the first 25 steps and in every 500th the discriminator is updated 100
-times instead, because the distance means little before the discriminator is nearly optimal; 0 leaves it out. Its further
-updates are a phase of their own before the usual ones, which ``players.discriminator.updates`` counts.
+``warm_up`` is the authors' code's and not in the paper: in the first 25 steps and in every 500th the discriminator is
+updated 100 times instead, because the distance means little before the discriminator is nearly optimal; 0 leaves it
+out. Its further updates are a phase of their own before the usual ones, which ``players.discriminator.updates`` counts.
 
-Difference from that code: weights are clipped after each update, as in the paper; ``tricks: [weight-clipping: {when: before}]`` clips before.
+Difference from that code: weights are clipped after each update, as in the paper; ``tricks: [weight-clipping: {when:
+before}]`` clips before.
 """
 
 from __future__ import annotations
@@ -45,11 +47,17 @@ class WGAN(Fresh):
     }
 
     def __init__(
-        self, *,
+        self,
+        *,
         latent: Latent = 100,
         first: First = "discriminator",
-        warm_up: Annotated[int, Field(ge=0, description="updates of the discriminator in the first 25 steps and every 500th; 0: as in others")] = 100,
-    ) -> None:  # fmt: skip
+        warm_up: Annotated[
+            int,
+            Field(
+                ge=0, description="updates of the discriminator in the first 25 steps and every 500th; 0: as in others"
+            ),
+        ] = 100,
+    ) -> None:
         super().__init__(latent=latent, first=first)
         self.warm_up = warm_up
 

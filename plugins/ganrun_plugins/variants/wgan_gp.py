@@ -1,12 +1,15 @@
 """WGAN-GP: the discriminator estimates a Wasserstein distance, its slopes held at 1 by a penalty instead of clipped weights.
 
-Paper: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), with the settings of its CIFAR-10 ResNet: five updates of the
-discriminator to one of the generator, each on new samples, penalty weight 10 with a point of its own for each sample, Adam with rate 2e-4 and
-betas (0, 0.9), the rate falling to 0 over the run (100,000 steps there), batch 64 and twice as many fakes in the generator's turns
-(``generator_batch``). Networks: ``sngan-resnet`` of width 128, mean-pooling, no normalisation in the discriminator.
+Paper: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), with the settings of its CIFAR-10 ResNet: five
+updates of the discriminator to one of the generator, each on new samples, penalty weight 10 with a point of its own for
+each sample, Adam with rate 2e-4 and betas (0, 0.9), the rate falling to 0 over the run (100,000 steps there), batch 64
+and twice as many fakes in the generator's turns (``generator_batch``). Networks: ``sngan-resnet`` of width 128,
+mean-pooling, no normalisation in the discriminator.
 
-Other settings of the paper: rate 1e-4, constant (algorithm 1); betas (0.5, 0.9) in its MNIST code; weight 0.1 for points in the plane.
-Difference: the authors' noise on real images, uniform in [0, 1/128], against the steps between 8-bit values, is left out.
+Other settings of the paper: rate 1e-4, constant (algorithm 1); betas (0.5, 0.9) in its MNIST code; weight 0.1 for
+points in the plane.
+Difference: the authors' noise on real images, uniform in [0, 1/128], against the steps between 8-bit values, is left
+out.
 """
 
 from __future__ import annotations
@@ -34,7 +37,9 @@ class WGANGP(Fresh):
         "train": {"batch_size": 64},
     }
 
-    def __init__(self, *, latent: Latent = 128, first: First = "discriminator", generator_batch: GeneratorBatch = 2) -> None:
+    def __init__(
+        self, *, latent: Latent = 128, first: First = "discriminator", generator_batch: GeneratorBatch = 2
+    ) -> None:
         super().__init__(latent=latent, first=first, generator_batch=generator_batch)
 
 

@@ -22,10 +22,14 @@ def folder(tmp_path_factory):
     base = tmp_path_factory.mktemp("runs")
     for name, data in DATA.items():
         recipe = {
-            "variant": "stargan", "dataset": data, "generator": {"stargan": {"blocks": 1, "width": 2}},
-            "discriminator": {"stargan": {"width": 2}}, "loss": "non-saturating",
-            "without": ["progress", "samples", "metrics-log", "gradient-penalty"], "train": {"steps": 1, "batch_size": 2, "device": "cpu"},
-        }  # fmt: skip
+            "variant": "stargan",
+            "dataset": data,
+            "generator": {"stargan": {"blocks": 1, "width": 2}},
+            "discriminator": {"stargan": {"width": 2}},
+            "loss": "non-saturating",
+            "without": ["progress", "samples", "metrics-log", "gradient-penalty"],
+            "train": {"steps": 1, "batch_size": 2, "device": "cpu"},
+        }
         api.run(recipe, output=base / name)
     return base
 
@@ -37,7 +41,9 @@ def told(folder):
     def of(name, **ask):
         run = api.load(folder / name)
         heard = []
-        run.experiment.modules["generator"].register_forward_pre_hook(lambda module, args: heard.append(args[1].clone()))
+        run.experiment.modules["generator"].register_forward_pre_hook(
+            lambda module, args: heard.append(args[1].clone())
+        )
         run.translate(torch.zeros(2, 1, 8, 8), ask=ask)
         return heard[0].tolist()
 
@@ -69,7 +75,11 @@ def test_of_several_sets_the_mask_follows_from_the_labels_asked_for(told):
         ("domains", {"label": -1}, "label: there is no '-1'"),
         ("attributes", {"attributes": "1"}, "attributes needs 2 values, one for each of bold, slanted; '1' has 1"),
         ("attributes", {"attributes": "1,2"}, "attributes: there is no '2'; its values are 0 to 1, or no, yes"),
-        ("sets", {"attributes_strokes": "1,1", "label_tones": 0}, "are labels of two sets, and a translation is told those of one; ask for one"),
+        (
+            "sets",
+            {"attributes_strokes": "1,1", "label_tones": 0},
+            "are labels of two sets, and a translation is told those of one; ask for one",
+        ),
     ],
 )
 def test_what_cannot_be_asked_for_is_said(told, name, ask, why):
@@ -78,7 +88,9 @@ def test_what_cannot_be_asked_for_is_said(told, name, ask, why):
 
 
 def test_the_command_asks_for_what_it_is_told_and_needs_no_data_for_names(ganrun, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("ganrun.inference.trained.datasets", lambda recipe: lambda split: pytest.fail("the data were opened"))
+    monkeypatch.setattr(
+        "ganrun.inference.trained.datasets", lambda recipe: lambda split: pytest.fail("the data were opened")
+    )
     picture = image_grid.single(torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
     image_grid.save(picture, tmp_path / "in/a.png")
     code, _, err = ganrun("translate", folder / "domains", tmp_path / "in", tmp_path / "out", "--ask", "label=bold")
@@ -98,7 +110,13 @@ def test_the_command_asks_for_what_it_is_told_and_needs_no_data_for_names(ganrun
 )
 def test_the_command_names_what_is_wrong_before_it_writes_anything(ganrun, folder, tmp_path, words, why):
     image_grid.save(image_grid.single(torch.zeros(1, 8, 8)), tmp_path / "in/a.png")
-    code, _, err = ganrun("translate", folder / "domains", tmp_path / "in", tmp_path / "out", *(w for word in words for w in ("--ask", word)))
+    code, _, err = ganrun(
+        "translate",
+        folder / "domains",
+        tmp_path / "in",
+        tmp_path / "out",
+        *(w for word in words for w in ("--ask", word)),
+    )
     assert code == 2
     assert why in err
     assert not (tmp_path / "out").exists()
@@ -110,17 +128,22 @@ def test_runs_from_before_names_were_kept_are_asked_by_number(folder, tmp_path):
     versions.write_text(versions.read_text().replace('"label_names"', '"something"'))
     run = api.load(tmp_path / "run")
     x = torch.zeros(1, 1, 8, 8)
-    assert torch.equal(run.translate(x, ask={"label": 1}), api.load(folder / "domains").translate(x, ask={"label": "bold"}))
+    assert torch.equal(
+        run.translate(x, ask={"label": 1}), api.load(folder / "domains").translate(x, ask={"label": "bold"})
+    )
     with pytest.raises(UserError, match=r"there is no 'bold'; its values are 0 to 2$"):
         run.translate(x, ask={"label": "bold"})
 
 
 def test_a_variant_without_labels_has_none_to_ask_for(tmp_path):
     recipe = {
-        "variant": "cyclegan", "dataset": {"restyled-digits": {"size": 8}}, "generator": {"resnet-translator": {"blocks": 0, "width": 2}},
-        "discriminator": {"patchgan": {"layers": 1, "width": 2}}, "without": ["progress", "samples", "metrics-log"],
+        "variant": "cyclegan",
+        "dataset": {"restyled-digits": {"size": 8}},
+        "generator": {"resnet-translator": {"blocks": 0, "width": 2}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 2}},
+        "without": ["progress", "samples", "metrics-log"],
         "train": {"steps": 1, "batch_size": 1, "device": "cpu"},
-    }  # fmt: skip
+    }
     run = api.load(api.run(recipe, output=tmp_path / "run").folder)
     with pytest.raises(UserError, match="there is no 'label' among the labels to ask for; there are none"):
         run.translate(torch.zeros(1, 1, 8, 8), ask={"label": 1})

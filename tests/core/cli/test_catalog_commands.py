@@ -28,7 +28,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 
 
 class Mine:
@@ -143,7 +143,9 @@ def test_a_broken_plugin_costs_one_line_below_the_table(ganrun: Ganrun) -> None:
 
 def test_an_uninstalled_file_is_listed_and_checked(ganrun: Ganrun, my_loss: Path) -> None:
     done = ganrun("list-plugins", "--kind", "loss", "--plugin", my_loss)
-    assert any("loss.my-own" in line and "my_loss.py" in line and "My own loss." in line for line in done.stdout.splitlines())
+    assert any(
+        "loss.my-own" in line and "my_loss.py" in line and "My own loss." in line for line in done.stdout.splitlines()
+    )
     done = ganrun("list-plugins", "--check", "--kind", "loss", "--plugin", my_loss)
     assert (done.returncode, done.stderr) == (0, "")
     assert any(line.split() == ["loss.my-own", "ok"] for line in done.stdout.splitlines())
@@ -174,12 +176,22 @@ def test_a_reader_that_stops_early_is_no_error() -> None:
 def test_show_prints_docstring_parameters_and_origin(ganrun: Ganrun) -> None:
     done = ganrun("show", "optimizer.adam")
     assert done.returncode == 0
-    for text in ("optimizer.adam: ", "Kingma", "lr: number or schedule = 0.0002  (>= 0)", "learning rate", "from: ganrun ", "adam.py"):
+    for text in (
+        "optimizer.adam: ",
+        "Kingma",
+        "lr: number or schedule = 0.0002  (>= 0)",
+        "learning rate",
+        "from: ganrun ",
+        "adam.py",
+    ):
         assert text in done.stdout
 
 
 def test_show_prints_capabilities(ganrun: Ganrun) -> None:
-    assert "provides: logit:probability, logit:signed, per-sample-generator, targets" in ganrun("show", "loss.minimax").stdout
+    assert (
+        "provides: logit:probability, logit:signed, per-sample-generator, targets"
+        in ganrun("show", "loss.minimax").stdout
+    )
     assert "wants:\n  slope-bounded: " in ganrun("show", "loss.wasserstein").stdout
     shown = ganrun("show", "trick.mode-seeking").stdout
     assert "strength: weight (off at 0)\nrestructures: " in shown
@@ -221,7 +233,9 @@ def test_an_error_of_the_user_is_plain_and_ends_with_2(ganrun: Ganrun, case: str
     assert "Traceback" not in done.stderr
 
 
-def test_a_syntax_error_in_a_file_is_told_with_its_line(ganrun: Ganrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_syntax_error_in_a_file_is_told_with_its_line(
+    ganrun: Ganrun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "bad.py").write_text("x = 1\ny = = 2\n")
     monkeypatch.chdir(tmp_path)
     done = ganrun("list-plugins", "--plugin", "bad.py")
@@ -251,9 +265,14 @@ def test_every_command_explains_itself(ganrun: Ganrun) -> None:
 HEAVY = "[name for name in sys.modules if name.partition('.')[0] in ('torch', 'pydantic', 'numpy', 'accelerate', 'ganrun_plugins')]"
 
 
-@pytest.mark.parametrize("arguments", [["list-plugins"], ["list-plugins", "--json"], ["list-plugins", "--requirements"], ["--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["list-plugins"], ["list-plugins", "--json"], ["list-plugins", "--requirements"], ["--help"], ["--version"]],
+)
 def test_fast_commands_import_neither_torch_nor_pydantic_nor_a_plugin(arguments: list[str]) -> None:
-    code = f"import sys\nfrom ganrun.cli import main\ntry:\n    main({arguments!r})\nfinally:\n    print('HEAVY', {HEAVY})"
+    code = (
+        f"import sys\nfrom ganrun.cli import main\ntry:\n    main({arguments!r})\nfinally:\n    print('HEAVY', {HEAVY})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
 
@@ -301,9 +320,13 @@ def test_a_recipe_on_files_of_ones_own_says_so_and_a_wrapped_data_set_counts(tmp
     (tmp_path / "wrapped.yaml").write_text("# Wrapped.\nvariant: gan\ndataset: {ring: {of: {mnist: {}}}}\n")
     assert data_of(tmp_path / "wrapped.yaml", "ring", catalog) == "download"
     (tmp_path / "above.yaml").write_text("# Above.\nextends: wrapped.yaml\nvariant: lsgan\n")
-    assert data_of(tmp_path / "above.yaml", "ring", catalog) == "download", "the base's data set wraps one that is downloaded"
+    assert data_of(tmp_path / "above.yaml", "ring", catalog) == "download", (
+        "the base's data set wraps one that is downloaded"
+    )
     (tmp_path / "scenes.yaml").write_text("# Scenes.\nvariant: dcgan\ndataset: {lsun: {root: here}}\n")
-    assert data_of(tmp_path / "scenes.yaml", "lsun", catalog) == "your files", "nobody downloads it: it has to be told where they lie"
+    assert data_of(tmp_path / "scenes.yaml", "lsun", catalog) == "your files", (
+        "nobody downloads it: it has to be told where they lie"
+    )
 
 
 def test_a_recipe_is_described_from_its_base_where_it_says_nothing(tmp_path: Path) -> None:
@@ -337,7 +360,9 @@ def test_a_table_on_a_narrow_terminal_wraps_the_last_column_and_cuts_no_name(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "50")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    print_table(("plugin", "summary"), [("loss.a-rather-long-name", "Uniform numbers in [-1, 1) and [red]more[/red] of them")])
+    print_table(
+        ("plugin", "summary"), [("loss.a-rather-long-name", "Uniform numbers in [-1, 1) and [red]more[/red] of them")]
+    )
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert any("loss.a-rather-long-name" in line for line in lines)
     assert max(map(len, lines)) <= 50

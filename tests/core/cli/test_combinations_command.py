@@ -2,7 +2,22 @@
 
 import json
 
-ONLY = ("--variant", "gan", "--variant", "cyclegan", "--loss", "hinge", "--loss", "began", "--trick", "r1", "--trick", "truncation", "--trick", "label-smoothing")
+ONLY = (
+    "--variant",
+    "gan",
+    "--variant",
+    "cyclegan",
+    "--loss",
+    "hinge",
+    "--loss",
+    "began",
+    "--trick",
+    "r1",
+    "--trick",
+    "truncation",
+    "--trick",
+    "label-smoothing",
+)
 
 
 def test_each_trick_has_a_line_and_each_reason_a_number(ganrun):
@@ -21,20 +36,37 @@ def test_each_trick_has_a_line_and_each_reason_a_number(ganrun):
 
 
 def test_json_holds_every_combination_with_the_discriminator_it_took(ganrun):
-    code, out, _ = ganrun("combinations", "--json", "--variant", "gan", "--loss", "hinge", "--loss", "began", "--trick", "r1", "--trick", "label-smoothing")
+    code, out, _ = ganrun(
+        "combinations",
+        "--json",
+        "--variant",
+        "gan",
+        "--loss",
+        "hinge",
+        "--loss",
+        "began",
+        "--trick",
+        "r1",
+        "--trick",
+        "label-smoothing",
+    )
     found = json.loads(out)
     assert code == 0
     assert len(found) == 2 * 3
     by_names = {(c["variant"], c["loss"], c["trick"]): c for c in found}
     assert by_names["gan", "hinge", "r1"]["result"] == "works"
     assert by_names["gan", "hinge", "r1"]["discriminator"] == "mlp"
-    assert by_names["gan", "began", None]["discriminator"] == "autoencoder", "a loss on energies brings a discriminator that gives them"
+    assert by_names["gan", "began", None]["discriminator"] == "autoencoder", (
+        "a loss on energies brings a discriminator that gives them"
+    )
     assert by_names["gan", "hinge", "label-smoothing"]["result"] == "refused"
     assert "no target that could be smoothed" in by_names["gan", "hinge", "label-smoothing"]["reasons"][0]
 
 
 def test_what_is_doubtful_warns(ganrun):
-    code, out, _ = ganrun("combinations", "--variant", "gan", "--loss", "wasserstein", "--trick", "gradient-penalty", "--trick", "ema")
+    code, out, _ = ganrun(
+        "combinations", "--variant", "gan", "--loss", "wasserstein", "--trick", "gradient-penalty", "--trick", "ema"
+    )
     assert code == 0
     assert "  (no trick): warns with every loss [1]" in out
     assert "  gradient-penalty: works with every loss" in out
@@ -49,8 +81,8 @@ def test_a_name_that_is_not_installed_is_an_error(ganrun):
 
 def test_an_uninstalled_trick_takes_part(ganrun, tmp_path):
     (tmp_path / "mine.py").write_text('''"""A trick of mine."""
-from ganrun import Component, hookimpl
-from ganrun.protocols import Because
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin import Because
 
 
 class Mine:
@@ -64,6 +96,18 @@ class Mine:
 def ganrun_components():
     yield Component("trick", "mine", Mine)
 ''')
-    code, out, _ = ganrun("combinations", "--plugin", tmp_path / "mine.py", "--variant", "gan", "--trick", "mine", "--loss", "hinge", "--loss", "minimax")
+    code, out, _ = ganrun(
+        "combinations",
+        "--plugin",
+        tmp_path / "mine.py",
+        "--variant",
+        "gan",
+        "--trick",
+        "mine",
+        "--loss",
+        "hinge",
+        "--loss",
+        "minimax",
+    )
     assert code == 0
     assert "  mine: works with 1 of 2 losses; refused with hinge [1]" in out

@@ -20,7 +20,9 @@ def points(ganrun, write_recipe):
 
     def train(name, *sets, **changes):
         write_recipe(f"{name}.yaml", evaluators=[PIXELS], **changes)
-        code, _, err = ganrun("recipe", f"{name}.yaml", *[word for value in sets for word in ("--set", value)], "-o", f"runs/{name}")
+        code, _, err = ganrun(
+            "recipe", f"{name}.yaml", *[word for value in sets for word in ("--set", value)], "-o", f"runs/{name}"
+        )
         assert code == 0, err
         return f"runs/{name}"
 
@@ -31,7 +33,14 @@ def points(ganrun, write_recipe):
 def digits(ganrun, write_recipe):
     """A run on pictures of 16 pixels that was hardly trained."""
     small = {"dcgan": {"width": 4}}
-    write_recipe("digits.yaml", variant="dcgan", dataset={"digits": {"size": 16}}, generator=small, discriminator=small, evaluators=[])
+    write_recipe(
+        "digits.yaml",
+        variant="dcgan",
+        dataset={"digits": {"size": 16}},
+        generator=small,
+        discriminator=small,
+        evaluators=[],
+    )
     code, _, err = ganrun("recipe", "digits.yaml", "-o", "runs/digits")
     assert code == 0, err
     return "runs/digits"
@@ -66,7 +75,9 @@ def test_runs_are_scored_by_their_own_recipes_as_training_did(ganrun, points):
     assert code == 0
     for run in (one, other):
         *_, last = [json.loads(line) for line in open(f"{run}/metrics.jsonl")]
-        assert scores_of(out)[run]["frechet-distance[pixels]"]["value"] == pytest.approx(last["frechet-distance[pixels]"], rel=1e-12)
+        assert scores_of(out)[run]["frechet-distance[pixels]"]["value"] == pytest.approx(
+            last["frechet-distance[pixels]"], rel=1e-12
+        )
 
 
 def test_a_block_a_score_names_conditions_runs_intervals_and_too_few_samples(ganrun, points):
@@ -95,9 +106,13 @@ def test_a_number_of_samples_changes_the_recipes_own_evaluators(ganrun, points):
     code, out, err = ganrun("evaluate", run, run, "--samples", "32", "--json")
     assert code == 0, err
     (entry,) = json.loads(out)
-    assert list(entry["scores"]) == ["frechet-distance[pixels]"], "not the evaluators that folders get, and a run named twice once"
+    assert list(entry["scores"]) == ["frechet-distance[pixels]"], (
+        "not the evaluators that folders get, and a run named twice once"
+    )
     assert entry["provenance"]["alike"]["samples"] == [32]
-    assert ganrun("evaluate", run, "--stored")[1].count("frechet-distance[pixels]\n") == 2, "64 samples of training, and these"
+    assert ganrun("evaluate", run, "--stored")[1].count("frechet-distance[pixels]\n") == 2, (
+        "64 samples of training, and these"
+    )
 
 
 def test_each_line_says_after_which_step(ganrun, points):
@@ -107,7 +122,10 @@ def test_each_line_says_after_which_step(ganrun, points):
 
 
 def test_what_evaluators_refuse_is_said_of_samples_not_of_a_recipe(ganrun, points, folder):
-    for arguments in ((points("one"), "--features", "classifier"), ("--folders", folder("a"), folder("b"), "--metrics", "frechet-distance")):
+    for arguments in (
+        (points("one"), "--features", "classifier"),
+        ("--folders", folder("a"), folder("b"), "--metrics", "frechet-distance"),
+    ):
         code, _, err = ganrun("evaluate", *arguments)
         assert code == 2
         assert "cannot be scored in this way" in err
@@ -116,7 +134,9 @@ def test_what_evaluators_refuse_is_said_of_samples_not_of_a_recipe(ganrun, point
 
 def test_folders_are_scored_on_inception_features_if_nothing_is_said(ganrun, folder, monkeypatch):
     asked = []
-    monkeypatch.setattr("ganrun.inference.compare.evaluate_folders", lambda real, fake, chosen, catalog, **_: asked.extend(chosen) or [])
+    monkeypatch.setattr(
+        "ganrun.inference.compare.evaluate_folders", lambda real, fake, chosen, catalog, **_: asked.extend(chosen) or []
+    )
     words = ("evaluate", "--folders", folder("a"), folder("b"))
     assert ganrun(*words)[0] == ganrun(*words, "--features", "pixels")[0] == 0
     assert {choice["features"] for entry in asked[:4] for choice in entry.values()} == {"inception"}
@@ -132,7 +152,17 @@ def test_a_reference_that_cannot_be_written_is_told(ganrun, points, tmp_path):
 
 def test_metrics_features_and_numbers_can_be_named_and_are_kept_with_the_run(ganrun, points):
     run = points("one")
-    code, out, _ = ganrun("evaluate", run, "--metrics", "frechet-distance,mode-coverage", "--features", "pixels", "--samples", "50", "--json")
+    code, out, _ = ganrun(
+        "evaluate",
+        run,
+        "--metrics",
+        "frechet-distance,mode-coverage",
+        "--features",
+        "pixels",
+        "--samples",
+        "50",
+        "--json",
+    )
     assert code == 0
     assert {"frechet-distance[pixels]", "mode-coverage.modes"} <= scores_of(out)[run].keys()
     assert {sample for entry in json.loads(out) for sample in entry["provenance"]["alike"]["samples"]} == {50}
@@ -147,7 +177,10 @@ def test_metrics_features_and_numbers_can_be_named_and_are_kept_with_the_run(gan
         (["RUN", "--stored", "--samples", "5"], "--stored prints what runs hold"),
         (["RUN", "--size", "8"], "--size scales the pictures of --folders"),
         (["RUN", "--metrics", "frechet-distanse"], 'did you mean "frechet-distance"'),
-        (["RUN", "--metrics", "mode-coverage", "--features", "pixels"], "--features: none of mode-coverage has this parameter"),
+        (
+            ["RUN", "--metrics", "mode-coverage", "--features", "pixels"],
+            "--features: none of mode-coverage has this parameter",
+        ),
         (["RUN", "--metrics", "frechet-distance"], "a classifier looks at images"),
         (["absent"], "absent is not there"),
         (["--folders", "absent", "RUN"], "there is no such folder"),
@@ -176,7 +209,9 @@ def test_saved_samples_score_as_the_run_that_made_them(ganrun, digits, tmp_path)
     for i, x in enumerate(real["x"]):
         image_grid.save(image_grid.single(x), tmp_path / "real" / f"{i:03d}.png")
     ganrun("sample", digits, "--count", "60", "-o", "fake")
-    _, out, _ = ganrun("evaluate", "--folders", "real", "fake", "--metrics", "frechet-distance", "--features", "pixels", "--json")
+    _, out, _ = ganrun(
+        "evaluate", "--folders", "real", "fake", "--metrics", "frechet-distance", "--features", "pixels", "--json"
+    )
     score = scores_of(out)["fake"]["frechet-distance[pixels]"]["value"]
     fakes = ganrun_load(digits).sample(60, 0)
     from ganrun.evaluation.sources import loaded, stored
@@ -196,7 +231,9 @@ def ganrun_load(run):
 
 def test_a_folder_is_at_no_distance_from_itself(ganrun, folder):
     one = folder("one")
-    code, out, _ = ganrun("evaluate", "--folders", one, one, "--metrics", "frechet-distance", "--features", "pixels", "--json")
+    code, out, _ = ganrun(
+        "evaluate", "--folders", one, one, "--metrics", "frechet-distance", "--features", "pixels", "--json"
+    )
     assert code == 0
     assert scores_of(out)[one]["frechet-distance[pixels]"]["value"] == pytest.approx(0, abs=1e-3)
 
@@ -219,17 +256,23 @@ def test_a_reference_stands_for_the_real_samples(ganrun, points):
     assert (code, out) == (0, "ring.safetensors: pixels of 512 samples of runs/one (test)\n")
     words = ("--metrics", "frechet-distance", "--features", "pixels", "--samples", "64", "--json")
     with_real = scores_of(ganrun("evaluate", run, *words)[1])[run]["frechet-distance[pixels]"]
-    with_file = scores_of(ganrun("evaluate", run, *words, "--reference", "ring.safetensors")[1])[run]["frechet-distance[pixels]"]
+    with_file = scores_of(ganrun("evaluate", run, *words, "--reference", "ring.safetensors")[1])[run][
+        "frechet-distance[pixels]"
+    ]
     assert with_file == with_real
 
 
 def test_a_reference_of_other_features_is_refused(ganrun, points, digits):
     run = points("one")
     ganrun("reference", "digits", "--features", "pixels", "-o", "digits.safetensors")
-    code, _, err = ganrun("evaluate", run, "--metrics", "frechet-distance", "--features", "pixels", "--reference", "digits.safetensors")
+    code, _, err = ganrun(
+        "evaluate", run, "--metrics", "frechet-distance", "--features", "pixels", "--reference", "digits.safetensors"
+    )
     assert code == 2
     assert "has shape [1, 32, 32], and the samples have [2]; write a reference that fits" in err
-    code, _, err = ganrun("evaluate", run, "--metrics", "frechet-distance", "--features", "pixels", "--reference", "absent.safetensors")
+    code, _, err = ganrun(
+        "evaluate", run, "--metrics", "frechet-distance", "--features", "pixels", "--reference", "absent.safetensors"
+    )
     assert code == 2
     assert "there is no reference" in err
 
@@ -239,7 +282,9 @@ def test_the_blind_grid_has_a_key_that_is_right(ganrun, digits):
     assert code == 0
     assert "blind.key.csv" in out
     answers = list(csv.DictReader(open("blind.key.csv")))
-    assert [(int(row["row"]), int(row["column"])) for row in answers] == [(r, c) for r in range(1, 5) for c in range(1, 5)]
+    assert [(int(row["row"]), int(row["column"])) for row in answers] == [
+        (r, c) for r in range(1, 5) for c in range(1, 5)
+    ]
     assert sorted(row["answer"] for row in answers) == ["made"] * 8 + ["real"] * 8
     assert [row["answer"] for row in answers] != ["real"] * 8 + ["made"] * 8
     held = ganrun_load(digits).dataset("test").tensors["x"]

@@ -15,17 +15,43 @@ def translator():
 
 
 def test_the_command_makes_a_run_that_translates_without_the_data(ganrun, tmp_path):
-    """CycleGAN's recipe on horses and zebras, which are not downloaded: its data set says of itself what the networks need."""
+    """CycleGAN's recipe on horses and zebras, which are not downloaded: its data set says of itself what the networks
+    need.
+    """
     torch.save({f"module.{name}": tensor for name, tensor in translator().state_dict().items()}, tmp_path / "G_A.pth")
-    small = ["--set", "generator={resnet-translator: {width: 2, blocks: 1}}", "--set", "discriminator={patchgan: {width: 2}}", "--set", "dataset={horse2zebra: {size: 32, load_size: 32}}"]  # fmt: skip
-    arguments = ["import-weights", "cyclegan_horse2zebra", f"generator_ab={tmp_path / 'G_A.pth'}", "-o", tmp_path / "run", *small, "--set", "train.device=cpu"]
+    small = [
+        "--set",
+        "generator={resnet-translator: {width: 2, blocks: 1}}",
+        "--set",
+        "discriminator={patchgan: {width: 2}}",
+        "--set",
+        "dataset={horse2zebra: {size: 32, load_size: 32}}",
+    ]
+    arguments = [
+        "import-weights",
+        "cyclegan_horse2zebra",
+        f"generator_ab={tmp_path / 'G_A.pth'}",
+        "-o",
+        tmp_path / "run",
+        *small,
+        "--set",
+        "train.device=cpu",
+    ]
     code, out, err = ganrun(*arguments)
     assert (code, err) == (0, "")
-    assert out == f"{tmp_path / 'run'}: generator_ab from files; generator_ba, discriminator_a, discriminator_b as initialised\n"
+    assert (
+        out
+        == f"{tmp_path / 'run'}: generator_ab from files; generator_ba, discriminator_a, discriminator_b as initialised\n"
+    )
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         expected = translator()
-        expected.load_state_dict({name.removeprefix("module."): tensor for name, tensor in torch.load(tmp_path / "G_A.pth", weights_only=True).items()})
+        expected.load_state_dict(
+            {
+                name.removeprefix("module."): tensor
+                for name, tensor in torch.load(tmp_path / "G_A.pth", weights_only=True).items()
+            }
+        )
         assert torch.allclose(api.load(tmp_path / "run").translate(x, to="b"), expected.train()(x), atol=1e-5)
     code, _, err = ganrun(*arguments)
     assert code == 2
@@ -37,6 +63,8 @@ def test_the_command_makes_a_run_that_translates_without_the_data(ganrun, tmp_pa
     code, _, err = ganrun("import-weights", "cyclegan_horse2zebra", "x.pth", "-o", tmp_path / "other")
     assert code == 2
     assert "expected NETWORK=FILE" in err
-    code, _, err = ganrun("import-weights", "cyclegan_horse2zebra", "generator_ab=x.pth", "generator_ab=y.pth", "-o", tmp_path / "other")
+    code, _, err = ganrun(
+        "import-weights", "cyclegan_horse2zebra", "generator_ab=x.pth", "generator_ab=y.pth", "-o", tmp_path / "other"
+    )
     assert code == 2
     assert "generator_ab has a file already, x.pth" in err

@@ -19,7 +19,15 @@ def test_a_closed_pipe_ends_nothing_while_a_run_prints(monkeypatch):
 
 
 def test_a_run_goes_on_when_its_reader_has_left(write_recipe, tmp_path):
-    command = [sys.executable, "-m", "ganrun", "recipe", write_recipe(observers=["progress", "checkpoints"]), "--output", "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "ganrun",
+        "recipe",
+        write_recipe(observers=["progress", "checkpoints"]),
+        "--output",
+        "out",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdout is not None
         process.stdout.close()
@@ -30,5 +38,8 @@ def test_a_run_goes_on_when_its_reader_has_left(write_recipe, tmp_path):
 def test_a_terminal_too_narrow_for_a_table_gets_whole_names(monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "40")
-    output.print_table(("plugin", "distribution", "version", "summary"), [("loss.least-squares", "ganrun", "0.1.0", "Squared distance.")])
+    output.print_table(
+        ("plugin", "distribution", "version", "summary"),
+        [("loss.least-squares", "ganrun", "0.1.0", "Squared distance.")],
+    )
     assert "loss.least-squares  ganrun  0.1.0  Squared distance." in capsys.readouterr().out

@@ -12,7 +12,7 @@ from ganrun.errors import UserError
 
 SCORE = '''
 """Scores the seed."""
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 
 
 class Score:
@@ -27,7 +27,7 @@ def ganrun_components():
 SIGNALLED = '''
 """Sends a signal to this process after the second step."""
 import os, signal
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 
 
 class Signalled:
@@ -59,7 +59,9 @@ def test_a_run_prints_its_folder_first_and_last(ganrun, write_recipe):
 
 
 def test_set_and_output_are_obeyed(ganrun, write_recipe, tmp_path):
-    code, out, _ = ganrun("recipe", write_recipe(), "--set", "train.steps=2", "--set", "train.seed=5", "--output", "here")
+    code, out, _ = ganrun(
+        "recipe", write_recipe(), "--set", "train.steps=2", "--set", "train.seed=5", "--output", "here"
+    )
     assert (code, out.splitlines()[-1]) == (0, "run: here")
     recipe = (tmp_path / "here/recipe.yaml").read_text()
     assert "steps: 2" in recipe
@@ -85,7 +87,9 @@ def test_a_folder_that_holds_a_run_is_refused_and_can_be_resumed_or_replaced(gan
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_step_saves_and_says_how_to_resume(ganrun, write_recipe, tmp_path, number):
     (tmp_path / "signalled.py").write_text(SIGNALLED)
-    name = write_recipe(observers=["progress", {"signalled": {"number": int(number)}}, "checkpoints"], train={"steps": 5})
+    name = write_recipe(
+        observers=["progress", {"signalled": {"number": int(number)}}, "checkpoints"], train={"steps": 5}
+    )
     before = signal.getsignal(number)
     code, out, err = ganrun("recipe", name, "--plugin", "signalled.py")
     assert code == 130
@@ -105,8 +109,10 @@ def test_several_seeds_have_a_folder_each_and_end_with_a_table(ganrun, write_rec
     assert code == 0
     assert [line.split() for line in out.splitlines()[-4:]] == [
         ["score", "mean", "sd", "seed", "1", "seed", "2"],
-        ["score.value", "3", "1.414", "2", "4"], ["score.same", "1", "0", "1", "1"], ["runs:", "many"],
-    ]  # fmt: skip
+        ["score.value", "3", "1.414", "2", "4"],
+        ["score.same", "1", "0", "1", "1"],
+        ["runs:", "many"],
+    ]
     for seed in (1, 2):
         assert f"seed: {seed}" in (tmp_path / f"many/seed-{seed}/recipe.yaml").read_text()
     resumed = ganrun(*[word.replace("1-2", "1-3") for word in command], "--resume")
@@ -155,7 +161,7 @@ def test_check_prints_every_refusal(ganrun, write_recipe):
 WRONG = '''
 """A generator that makes three coordinates whatever it is asked for."""
 import torch
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 
 
 class Wrong(torch.nn.Module):
@@ -185,7 +191,7 @@ def test_check_finds_a_network_that_makes_another_shape(ganrun, write_recipe, tm
 UNDETERMINED = '''
 """Observes nothing, but its trick uses an operation without a deterministic form, and forgets half of its state."""
 import torch
-from ganrun import Component, hookimpl
+from ganrun.plugin import Component, hookimpl
 
 
 class Careless:
@@ -282,7 +288,9 @@ def test_a_seed_said_twice_is_refused(ganrun, write_recipe):
 
 def test_dry_run_tries_two_evaluators_of_one_name(ganrun, write_recipe, tmp_path):
     (tmp_path / "score.py").write_text(SCORE)
-    code, out, _ = ganrun("recipe", write_recipe(evaluators=["score", {"score": {}}]), "--dry-run", "--plugin", "score.py")
+    code, out, _ = ganrun(
+        "recipe", write_recipe(evaluators=["score", {"score": {}}]), "--dry-run", "--plugin", "score.py"
+    )
     assert code == 0
     assert "evaluator score " in out
     assert "evaluator score-2 " in out

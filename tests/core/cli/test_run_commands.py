@@ -19,10 +19,12 @@ def folder(tmp_path_factory):
         "points": {**gan, "dataset": {"ring": {"count": 64}}},
         "images": {**gan, "dataset": {"digits": {"size": 8}}},
         "translation": {
-            "variant": "cyclegan", "dataset": {"restyled-digits": {"size": 8}},
-            "generator": {"resnet-translator": {"blocks": 0, "width": 2}}, "discriminator": {"patchgan": {"layers": 1, "width": 2}},
+            "variant": "cyclegan",
+            "dataset": {"restyled-digits": {"size": 8}},
+            "generator": {"resnet-translator": {"blocks": 0, "width": 2}},
+            "discriminator": {"patchgan": {"layers": 1, "width": 2}},
         },
-    }  # fmt: skip
+    }
     for name, recipe in recipes.items():
         settings = {"steps": 1, "batch_size": 2, "device": "cpu"}
         api.run({**recipe, "without": ["progress", "samples", "metrics-log"], "train": settings}, output=base / name)
@@ -152,7 +154,9 @@ def test_arithmetic_makes_one_row_and_turning_rows_of_eight(ganrun, folder, tmp_
     assert code == 0
     with Image.open(tmp_path / "sum.png") as picture:
         assert picture.size == (12 * 8 + 11 * 2, 8), "three means, the sum and eight near it"
-    code, _, _ = ganrun("sample", folder / "images", "--turn", "0 > 2,3", "--count", 16, "--grid", tmp_path / "turn.png")
+    code, _, _ = ganrun(
+        "sample", folder / "images", "--turn", "0 > 2,3", "--count", 16, "--grid", tmp_path / "turn.png"
+    )
     assert code == 0
     with Image.open(tmp_path / "turn.png") as picture:
         assert picture.size == (8 * 8 + 7 * 2, 2 * 8 + 2)

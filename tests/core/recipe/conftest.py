@@ -47,7 +47,12 @@ class Bare:
 
 
 class Wasserstein:
-    def __init__(self, *, clip: Annotated[float, Field(ge=0, le=1, description="bound of the weights")] = 0.01, drift: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        clip: Annotated[float, Field(ge=0, le=1, description="bound of the weights")] = 0.01,
+        drift: float = 0.0,
+    ) -> None:
         self.clip, self.drift = clip, drift
 
 
@@ -57,12 +62,16 @@ class Hinge:
 
 
 class Mlp:
-    def __init__(self, interface: Any, *, widths: tuple[int, ...] = (16,), norm: Literal["batch", "none"] = "none") -> None:
+    def __init__(
+        self, interface: Any, *, widths: tuple[int, ...] = (16,), norm: Literal["batch", "none"] = "none"
+    ) -> None:
         self.interface, self.widths, self.norm = interface, widths, norm
 
 
 class Digits:
-    def __init__(self, files: Any, split: str, *, size: Annotated[int, Field(ge=1)] = 28, classes: list[int | str] | None = None) -> None:
+    def __init__(
+        self, files: Any, split: str, *, size: Annotated[int, Field(ge=1)] = 28, classes: list[int | str] | None = None
+    ) -> None:
         self.files, self.split, self.size, self.classes = files, split, size, classes
 
 
@@ -149,16 +158,31 @@ class Unreadable:
 
 
 COMPONENTS = {
-    ("variant", "toy"): Toy, ("variant", "bare"): Bare, ("loss", "wasserstein"): Wasserstein, ("loss", "hinge"): Hinge,
-    ("generator", "mlp"): Mlp, ("discriminator", "mlp"): Mlp, ("dataset", "digits"): Digits, ("dataset", "folder"): Folder,
-    ("optimizer", "adam"): Adam, ("optimizer", "rmsprop"): Rmsprop, ("sampler", "normal"): Nothing, ("trick", "replay-buffer"): Buffer,
-    ("trick", "label-smoothing"): Smoothing, ("trick", "awkward"): Awkward, ("trick", "untyped"): Untyped,
+    ("variant", "toy"): Toy,
+    ("variant", "bare"): Bare,
+    ("loss", "wasserstein"): Wasserstein,
+    ("loss", "hinge"): Hinge,
+    ("generator", "mlp"): Mlp,
+    ("discriminator", "mlp"): Mlp,
+    ("dataset", "digits"): Digits,
+    ("dataset", "folder"): Folder,
+    ("optimizer", "adam"): Adam,
+    ("optimizer", "rmsprop"): Rmsprop,
+    ("sampler", "normal"): Nothing,
+    ("trick", "replay-buffer"): Buffer,
+    ("trick", "label-smoothing"): Smoothing,
+    ("trick", "awkward"): Awkward,
+    ("trick", "untyped"): Untyped,
     ("trick", "unreadable"): Unreadable,
-    ("evaluator", "distance"): Distance, ("features", "pixels"): Nothing, ("features", "classifier"): Classifier,
-    ("observer", "progress"): Nothing, ("observer", "samples"): Nothing, ("observer", "metrics-log"): Nothing,
+    ("evaluator", "distance"): Distance,
+    ("features", "pixels"): Nothing,
+    ("features", "classifier"): Classifier,
+    ("observer", "progress"): Nothing,
+    ("observer", "samples"): Nothing,
+    ("observer", "metrics-log"): Nothing,
     ("observer", "checkpoints"): Nothing,
     ("observer", "health"): Nothing,
-}  # fmt: skip
+}
 
 
 class FakeCatalog:

@@ -31,7 +31,10 @@ ONE = [
     ("train: {stps: 3}", '3:9: train.stps: unknown key; did you mean "steps"?'),
     ("train: {batch-size: 3}", '3:9: train.batch-size: unknown key; did you mean "batch_size"?'),
     ("players: {critic: {lr: 3}}", "3:20: players.critic.lr: unknown key; a player takes optimizer, updates, init"),
-    ("players: {critic: {optimizer: {adam: {lrr: 3}}}}", '3:39: players.critic.optimizer.adam.lrr: unknown key; did you mean "lr"?'),
+    (
+        "players: {critic: {optimizer: {adam: {lrr: 3}}}}",
+        '3:39: players.critic.optimizer.adam.lrr: unknown key; did you mean "lr"?',
+    ),
     ("players: {critic: {init: {gian: 3}}}", '3:27: players.critic.init.gian: unknown key; did you mean "gain"?'),
     ("evaluators: [distance: {evry: 3}]", '3:25: evaluators.0.distance.evry: unknown key; did you mean "every"?'),
     (
@@ -65,24 +68,42 @@ ONE = [
     ("loss: {wasserstein: {clip: [1]}}", "3:22: loss.wasserstein.clip: expected a number, got a list"),
     ("generator: {mlp: {widths: 8}}", "3:27: generator.mlp.widths: expected a list, got 8"),
     ("generator: {mlp: {widths: [8, x]}}", '3:31: generator.mlp.widths.1: expected a whole number, got "x"'),
-    ("generator: {mlp: {norm: bacth}}", '3:25: generator.mlp.norm: expected "batch" or "none", got "bacth"; did you mean "batch"?'),
-    ("tricks: [label-smoothing: {real: x}]", '3:34: tricks.0.label-smoothing.real: expected a number or a list, got "x"'),
+    (
+        "generator: {mlp: {norm: bacth}}",
+        '3:25: generator.mlp.norm: expected "batch" or "none", got "bacth"; did you mean "batch"?',
+    ),
+    (
+        "tricks: [label-smoothing: {real: x}]",
+        '3:34: tricks.0.label-smoothing.real: expected a number or a list, got "x"',
+    ),
     ("tricks: [label-smoothing: {real: [1, x]}]", '3:38: tricks.0.label-smoothing.real.1: expected a number, got "x"'),
-    ("tricks: [label-smoothing: {fake: x}]", '3:34: tricks.0.label-smoothing.fake: expected a number or a schedule or a list, got "x"'),
+    (
+        "tricks: [label-smoothing: {fake: x}]",
+        '3:34: tricks.0.label-smoothing.fake: expected a number or a schedule or a list, got "x"',
+    ),
     ("tricks: [label-smoothing: {fake: [1, x]}]", '3:38: tricks.0.label-smoothing.fake.1: expected a number, got "x"'),
-    ("tricks: [label-smoothing: {fake: [1, 2, 3]}]", "3:28: tricks.0.label-smoothing.fake: expected at most 2 items, got 3"),
+    (
+        "tricks: [label-smoothing: {fake: [1, 2, 3]}]",
+        "3:28: tricks.0.label-smoothing.fake: expected at most 2 items, got 3",
+    ),
     ("tricks: [label-smoothing: {fake: -1}]", "3:34: tricks.0.label-smoothing.fake: must be >= 0, got -1"),
     (
         "tricks: [label-smoothing: {fake: {linear: 3}}]",
         "3:28: tricks.0.label-smoothing.fake: linear takes the first and the last value, such as [0.1, 0]",
     ),
-    ("players: {g: {optimizer: {adam: {betas: [1]}}}}", "3:34: players.g.optimizer.adam.betas: expected [number, number], got [1]"),
+    (
+        "players: {g: {optimizer: {adam: {betas: [1]}}}}",
+        "3:34: players.g.optimizer.adam.betas: expected [number, number], got [1]",
+    ),
     ("tricks: [awkward: {json: {1: 2}}]", "3:27: tricks.0.awkward.json.1: a key here must be text, got 1"),
     ("tricks: [awkward: {colour: green}]", '3:28: tricks.0.awkward.colour: expected "red" or "blue", got "green"'),
     ("init: 3", "3:7: init: expected text, got 3"),
     ("without: ema", '3:10: without: expected a list of names, such as [replay-buffer], got "ema"'),
     ("without: [3]", "3:11: without.0: expected the name of a part, got 3"),
-    ("without: [replay-bufer]", '3:11: without.0: "replay-bufer" is not inherited, so it cannot be removed; did you mean "replay-buffer"?'),
+    (
+        "without: [replay-bufer]",
+        '3:11: without.0: "replay-bufer" is not inherited, so it cannot be removed; did you mean "replay-buffer"?',
+    ),
     ("tricks: replay-buffer", '3:9: tricks: expected a list, got "replay-buffer"; write it as [replay-buffer]'),
     ("loss:", "3:1: loss: expected a loss: its name, or {name: {parameters}}; got nothing"),
     ("loss: [hinge]", "3:1: loss: expected a loss: its name, or {name: {parameters}}; got a list"),
@@ -111,7 +132,10 @@ ONE = [
     ("train: {steps: 0}", "3:16: train.steps: must be more than 0, got 0"),
     ("train: {steps: 1e999 epochs}", "3:16: train.steps: '1e999 epochs' is longer than any run"),
     ("train: {steps: -5}", "3:16: train.steps: a duration cannot be negative, got -5"),
-    ("train: {steps: 50%}", "3:16: train.steps: the length of a run is given in steps, epochs, images or kimg, got 50%"),
+    (
+        "train: {steps: 50%}",
+        "3:16: train.steps: the length of a run is given in steps, epochs, images or kimg, got 50%",
+    ),
     (
         "checkpoint: {every: 5 parsecs}",
         "3:21: checkpoint.every: '5 parsecs' is not a duration; "
@@ -127,7 +151,10 @@ ONE = [
         "checkpoint: {best: {evaluator: x, mode: min}}",
         '3:32: checkpoint.best.evaluator: no evaluator "x" in this recipe; the recipe has no evaluators; add one under evaluators:',
     ),
-    ("checkpoint: {best: {mode: min}}", "3:14: checkpoint.best.evaluator: missing; give it a value, such as evaluator: ..."),
+    (
+        "checkpoint: {best: {mode: min}}",
+        "3:14: checkpoint.best.evaluator: missing; give it a value, such as evaluator: ...",
+    ),
     # a part indented one level too little
     (
         "loss:\n  wasserstein:\n  clip: 0.1",
@@ -147,9 +174,18 @@ ONE = [
         "loss:\nwasserstein:\n  clip: 0.1",
         '4:1: wasserstein: unknown key; if "wasserstein" belongs to "loss" (line 3), indent it further than "loss"',
     ),
-    ("train:\nsteps: 10", '4:1: steps: unknown key; if "steps" belongs to "train" (line 3), indent it further than "train"'),
-    ("tricks:\n  label-smoothing:\n    real: 0.8", '3:1: tricks: expected a list, got a mapping; put "- " before each trick'),
-    ("players:\n  g:\n  optimizer: adam", '5:3: players.optimizer: if "optimizer" belongs to "g" (line 4), indent it further than "g"'),
+    (
+        "train:\nsteps: 10",
+        '4:1: steps: unknown key; if "steps" belongs to "train" (line 3), indent it further than "train"',
+    ),
+    (
+        "tricks:\n  label-smoothing:\n    real: 0.8",
+        '3:1: tricks: expected a list, got a mapping; put "- " before each trick',
+    ),
+    (
+        "players:\n  g:\n  optimizer: adam",
+        '5:3: players.optimizer: if "optimizer" belongs to "g" (line 4), indent it further than "g"',
+    ),
     (
         "players:\ngenerator:\n  optimizer: adam",
         '4:1: generator: if "generator" belongs to "players" (line 3), indent it further than "players"',
@@ -188,15 +224,22 @@ def test_variant_and_dataset_are_needed(problems):
 
 
 def test_a_parameter_without_a_default_is_asked_for(problems):
-    assert problems("variant: toy\ndataset: folder\n") == ['a.yaml:2:10: dataset.folder.path: missing; dataset "folder" needs it (path)']
+    assert problems("variant: toy\ndataset: folder\n") == [
+        'a.yaml:2:10: dataset.folder.path: missing; dataset "folder" needs it (path)'
+    ]
 
 
 def test_plain_data_has_no_position_but_the_same_messages(problems):
-    assert problems({**GOOD, "loss": {"wasserstein": {"clpi": 1}}}) == ['loss.wasserstein.clpi: unknown key; did you mean "clip"?']
+    assert problems({**GOOD, "loss": {"wasserstein": {"clpi": 1}}}) == [
+        'loss.wasserstein.clpi: unknown key; did you mean "clip"?'
+    ]
 
 
 def test_what_is_not_plain_data_is_refused(problems):
-    assert problems({**GOOD, "init": object()}) == ["init: a object cannot be written in a recipe", "init: expected text, got nothing"][:1]
+    assert (
+        problems({**GOOD, "init": object()})
+        == ["init: a object cannot be written in a recipe", "init: expected text, got nothing"][:1]
+    )
     assert problems({**GOOD, "train": {None: 3}}) == ["train: a key must be text, got None"]
 
 
@@ -215,7 +258,10 @@ SET = [
     ("train.batch_size=x", 'train.batch_size: expected a whole number, got "x"'),
     ("loss=wassertein", 'loss: no loss is called "wassertein"; did you mean "wasserstein"?'),
     ("loss.wasserstein=3", 'loss.wasserstein: expected the parameters of "wasserstein" as a mapping, got 3'),
-    ("tricks.0.ema.decay=1", 'tricks.0.ema.decay: tricks.0 is replay-buffer, not "ema"; the merged recipe has 0 replay-buffer'),
+    (
+        "tricks.0.ema.decay=1",
+        'tricks.0.ema.decay: tricks.0 is replay-buffer, not "ema"; the merged recipe has 0 replay-buffer',
+    ),
     ("tricks.3.ema.decay=1", "tricks.3.ema.decay: there is no tricks.3; the merged recipe has 0 replay-buffer"),
     ("tricks.replay-buffer.size=0", "tricks.replay-buffer.size: must be >= 1, got 0"),
     (
@@ -254,9 +300,15 @@ def test_others_can_raise_a_problem_at_the_line_of_a_value(load):
     assert str(error) == "a.yaml:4:3: players.critic: the variant has no such player"
     assert isinstance(error, UserError)
     assert error.exit_code == 2
-    assert str(recipe_.problem(("players", "critic", "updates"), "too many")) == "a.yaml:5:14: players.critic.updates: too many"
+    assert (
+        str(recipe_.problem(("players", "critic", "updates"), "too many"))
+        == "a.yaml:5:14: players.critic.updates: too many"
+    )
     assert str(recipe_.problem("loss.wasserstein.clip", "too low")) == "variant toy: loss.wasserstein.clip: too low"
-    assert str(recipe_.problem(recipe_.tricks[0].path, "does not fit")) == "variant toy: tricks.0.replay-buffer: does not fit"
+    assert (
+        str(recipe_.problem(recipe_.tricks[0].path, "does not fit"))
+        == "variant toy: tricks.0.replay-buffer: does not fit"
+    )
 
 
 def test_a_value_without_a_place_of_its_own_is_reported_at_the_nearest_one(load):

@@ -27,7 +27,11 @@ def test_a_variants_defaults_fill_what_the_recipe_leaves_out(load):
     assert names(recipe.observers) == ["progress", "samples", "metrics-log", "health", "checkpoints"]
     assert recipe.players["discriminator"].updates == 5
     assert (recipe.players["discriminator"].init.scheme, recipe.players["discriminator"].init.gain) == ("normal", 0.02)
-    assert (recipe.train.steps, recipe.train.batch_size, recipe.checkpoint.every) == (Duration(1000), 64, Duration(1000))
+    assert (recipe.train.steps, recipe.train.batch_size, recipe.checkpoint.every) == (
+        Duration(1000),
+        64,
+        Duration(1000),
+    )
     assert (recipe.name, recipe.base, recipe.init) == ("a", Path.cwd(), None)
 
 
@@ -48,12 +52,17 @@ def test_the_kth_part_of_a_name_merges_with_the_kth_below_and_others_are_appende
 
 def test_without_removes_what_is_inherited_and_the_layer_may_add_its_own(load):
     recipe = load(GOOD + "without: [replay-buffer, progress]\ntricks: [label-smoothing, replay-buffer]\n")
-    assert [(part.name, part.parameters.get("size")) for part in recipe.tricks] == [("label-smoothing", None), ("replay-buffer", 50)]
+    assert [(part.name, part.parameters.get("size")) for part in recipe.tricks] == [
+        ("label-smoothing", None),
+        ("replay-buffer", 50),
+    ]
     assert names(recipe.observers) == ["samples", "metrics-log", "health", "checkpoints"]
 
 
 def test_players_merge_by_name_and_key(load):
-    players = load(GOOD + "players: {discriminator: {optimizer: {adam: {lr: 1}}, init: {scheme: xavier}}, critic: {updates: 2}}\n").players
+    players = load(
+        GOOD + "players: {discriminator: {optimizer: {adam: {lr: 1}}, init: {scheme: xavier}}, critic: {updates: 2}}\n"
+    ).players
     assert players["discriminator"].optimizer.parameters == {"lr": Scheduled(1), "betas": (0.9, 0.999)}
     assert (players["discriminator"].updates, players["discriminator"].init.scheme) == (5, "xavier")
     assert players["generator"].optimizer.parameters["betas"] == (0.5, 0.999)
@@ -117,8 +126,16 @@ def test_an_integer_may_stand_for_a_float(load):
         ),
         ("tricks=[label-smoothing]", lambda r: names(r.tricks), ["replay-buffer", "label-smoothing"]),
         ("without=[replay-buffer]", lambda r: names(r.tricks), []),
-        ("players.generator.updates=3", lambda r: (r.players["generator"].updates, r.players["discriminator"].updates), (3, 5)),
-        ("players.generator.optimizer.adam.betas.0=0", lambda r: r.players["generator"].optimizer.parameters["betas"], (0.0, 0.999)),
+        (
+            "players.generator.updates=3",
+            lambda r: (r.players["generator"].updates, r.players["discriminator"].updates),
+            (3, 5),
+        ),
+        (
+            "players.generator.optimizer.adam.betas.0=0",
+            lambda r: r.players["generator"].optimizer.parameters["betas"],
+            (0.0, 0.999),
+        ),
         ("players.generator.optimizer=rmsprop", lambda r: r.players["generator"].optimizer.name, "rmsprop"),
         ("players.critic.optimizer.rmsprop.lr=1", lambda r: r.players["critic"].optimizer.name, "rmsprop"),
         ("players.discriminator.init.gain=1", lambda r: r.players["discriminator"].init.scheme, "normal"),
@@ -127,7 +144,11 @@ def test_an_integer_may_stand_for_a_float(load):
         ("variant.toy.latent=3", lambda r: r.variant.parameters, {"latent": 3}),
         ("dataset.digits.classes=[1, 7]", lambda r: r.dataset.parameters["classes"], [1, 7]),
         ("init=runs/x", lambda r: r.init, "runs/x"),
-        ("evaluators.distance.features.classifier.width=3", lambda r: r.evaluators[0].part.parameters["features"].parameters, {"width": 3}),
+        (
+            "evaluators.distance.features.classifier.width=3",
+            lambda r: r.evaluators[0].part.parameters["features"].parameters,
+            {"width": 3},
+        ),
     ],
 )
 def test_set_changes_one_value_and_leaves_the_rest(load, override, read, expected):
@@ -135,7 +156,9 @@ def test_set_changes_one_value_and_leaves_the_rest(load, override, read, expecte
 
 
 def test_a_nested_part_written_as_a_name_takes_parameters_from_set(load):
-    recipe = load(GOOD + "evaluators: [distance: {features: classifier}]\n", "evaluators.0.distance.features.classifier.width=3")
+    recipe = load(
+        GOOD + "evaluators: [distance: {features: classifier}]\n", "evaluators.0.distance.features.classifier.width=3"
+    )
     assert recipe.evaluators[0].part.parameters["features"].parameters == {"width": 3}
 
 
@@ -147,7 +170,12 @@ def test_a_later_override_wins_and_without_is_applied_first(load):
 def test_overrides_from_python_take_paths_and_nested_mappings(load):
     recipe = load(
         GOOD,
-        overrides={"train.steps": 10, "train": {"seed": 3}, "players": {"generator": {"updates": 2}}, "dataset.digits.classes": (1, 2)},
+        overrides={
+            "train.steps": 10,
+            "train": {"seed": 3},
+            "players": {"generator": {"updates": 2}},
+            "dataset.digits.classes": (1, 2),
+        },
     )
     assert (recipe.train.steps, recipe.train.seed, recipe.players["generator"].updates) == (Duration(10), 3, 2)
     assert recipe.dataset.parameters["classes"] == [1, 2]
@@ -158,8 +186,13 @@ def test_overrides_from_python_take_paths_and_nested_mappings(load):
 
 
 def test_a_base_is_merged_under_the_recipe_by_the_same_rules(load, write):
-    write(GOOD + "loss: {wasserstein: {clip: 0.2}}\ntricks: [label-smoothing: {real: 0.7}]\ntrain: {steps: 5, seed: 9}\n", "sub/base.yaml")
-    recipe = load("extends: sub/base.yaml\nloss: {wasserstein: {drift: 2}}\ntricks: [label-smoothing: {fade: 10}]\ntrain: {steps: 6}\n")
+    write(
+        GOOD + "loss: {wasserstein: {clip: 0.2}}\ntricks: [label-smoothing: {real: 0.7}]\ntrain: {steps: 5, seed: 9}\n",
+        "sub/base.yaml",
+    )
+    recipe = load(
+        "extends: sub/base.yaml\nloss: {wasserstein: {drift: 2}}\ntricks: [label-smoothing: {fade: 10}]\ntrain: {steps: 6}\n"
+    )
     assert recipe.loss.parameters == {"clip": 0.2, "drift": 2.0}
     assert recipe.tricks[1].parameters == {"real": 0.7, "fake": None, "fade": Duration(10)}
     assert (recipe.train.steps, recipe.train.seed) == (Duration(6), 9)
@@ -188,11 +221,18 @@ def test_a_recipe_may_change_its_bases_variant(load, write):
 def test_a_circle_a_missing_base_a_directory_and_text_that_is_none_are_refused(problems, write):
     write("extends: a.yaml\n", "b.yaml")
     write(GOOD, "folder/x.yaml")
-    assert "b.yaml:1:10: extends: the bases go in a circle: a.yaml -> b.yaml -> a.yaml; remove one extends" in problems("extends: b.yaml\n")
-    assert "a.yaml:1:10: extends: the bases go in a circle: a.yaml -> a.yaml; remove one extends" in problems("extends: a.yaml\n")
-    assert 'a.yaml:3:10: extends: no such file: bb.yaml; did you mean "b.yaml"?' in problems(GOOD + "extends: bb.yaml\n")
-    assert "a.yaml:3:10: extends: this is a directory; a base is named relative to the recipe that extends it" in problems(
-        GOOD + "extends: folder\n"
+    assert "b.yaml:1:10: extends: the bases go in a circle: a.yaml -> b.yaml -> a.yaml; remove one extends" in problems(
+        "extends: b.yaml\n"
+    )
+    assert "a.yaml:1:10: extends: the bases go in a circle: a.yaml -> a.yaml; remove one extends" in problems(
+        "extends: a.yaml\n"
+    )
+    assert 'a.yaml:3:10: extends: no such file: bb.yaml; did you mean "b.yaml"?' in problems(
+        GOOD + "extends: bb.yaml\n"
+    )
+    assert (
+        "a.yaml:3:10: extends: this is a directory; a base is named relative to the recipe that extends it"
+        in problems(GOOD + "extends: folder\n")
     )
     assert "a.yaml:3:1: extends: expected text, got a list" in problems(GOOD + "extends: [b.yaml]\n")
     assert problems(GOOD + 'extends: "x\\0"\n')
@@ -221,12 +261,14 @@ RECIPES = {
     "scheduled": GOOD + "init: runs/x\n"
     "players: {generator: {optimizer: {adam: {lr: {steps: {0: 2e-4, 100 epochs: 1e-5}}}}, init: {gain: 1}}}\n",
     "null": GOOD + "players: {discriminator: {init: null, updates: null}}\ntrain: {steps: 1e3 images}\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize(
-    "overrides", [(), ("tricks=[label-smoothing]", "train.steps=1.5 epochs"), ("observers.0=samples",)], ids=["as is", "set", "moved"]
+    "overrides",
+    [(), ("tricks=[label-smoothing]", "train.steps=1.5 epochs"), ("observers.0=samples",)],
+    ids=["as is", "set", "moved"],
 )
 def test_a_resolved_recipe_is_complete_and_loads_to_an_equal_one(load, catalog, write, name, overrides):
     recipe = load(RECIPES[name], *overrides)
@@ -269,7 +311,9 @@ def test_explain_shows_the_origin_beside_each_value(load):
 
 def test_diff_names_parts_and_tells_added_removed_changed_and_moved(load):
     left = load(GOOD + "tricks: [label-smoothing, replay-buffer, replay-buffer]\n")
-    right = load(GOOD + "without: [replay-buffer]\ntricks: [label-smoothing, replay-buffer]\nloss: hinge\n", "train.seed=1")
+    right = load(
+        GOOD + "without: [replay-buffer]\ntricks: [label-smoothing, replay-buffer]\nloss: hinge\n", "train.seed=1"
+    )
     assert diff_text(left.resolved, left.resolved) == ""
     assert diff_text(left.resolved, right.resolved).splitlines() == [
         "- loss.wasserstein.clip: 0.05",
@@ -284,7 +328,14 @@ def test_diff_names_parts_and_tells_added_removed_changed_and_moved(load):
 
 
 def test_plain_data_is_a_recipe_too_and_is_named_after_its_parts(load):
-    recipe = load({"variant": {"toy": {"latent": 3}}, "dataset": "digits", "tricks": ("label-smoothing",), "train": {"steps": Duration(5)}})
+    recipe = load(
+        {
+            "variant": {"toy": {"latent": 3}},
+            "dataset": "digits",
+            "tricks": ("label-smoothing",),
+            "train": {"steps": Duration(5)},
+        }
+    )
     assert (recipe.name, recipe.variant.parameters["latent"], recipe.train.steps) == ("toy-digits", 3, Duration(5))
     assert recipe.origins["variant", "toy", "latent"] == "recipe"
 
@@ -306,7 +357,8 @@ def test_a_recipe_is_found_by_path_or_by_the_name_of_a_shipped_one(write, tmp_pa
     assert find_recipe("gpu/big") == tmp_path / "shipped" / "gpu" / "big.yaml"
     assert find_recipe(write(GOOD, "mine.yaml")) == Path("mine.yaml")
     with pytest.raises(
-        RecipeError, match=r'dcgan-digit: no such file or run, and no recipe of this name is shipped; did you mean "dcgan_digits"\?'
+        RecipeError,
+        match=r'dcgan-digit: no such file or run, and no recipe of this name is shipped; did you mean "dcgan_digits"\?',
     ):
         find_recipe("dcgan-digit")
     with pytest.raises(RecipeError, match=r'did you mean "dcgan_digits"\?'):

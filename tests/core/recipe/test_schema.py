@@ -22,11 +22,19 @@ from ganrun.recipe import (
     load_recipe,
     recipe_schema,
     shipped_recipes,
-)  # fmt: skip
+)
 from ganrun.words.hooks import Component
 from ganrun.words.spaces import PartOf
 
-TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int, "number": (int, float)}
+TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "null": type(None),
+    "integer": int,
+    "number": (int, float),
+}
 
 
 def fits(data: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
@@ -49,12 +57,15 @@ def fits(data: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
         if not all(name in data for name in schema.get("required", ())) or len(data) > schema.get("maxProperties", 99):
             return False
         return all(
-            fits(v, known[k], root) if k in known else (extra if isinstance(extra, bool) else fits(v, extra, root)) for k, v in data.items()
+            fits(v, known[k], root) if k in known else (extra if isinstance(extra, bool) else fits(v, extra, root))
+            for k, v in data.items()
         )
     if isinstance(data, list):
         items = schema.get("prefixItems", [])
         enough = schema.get("minItems", 0) <= len(data) <= schema.get("maxItems", 99)
-        return enough and all(fits(item, items[i] if i < len(items) else schema.get("items", {}), root) for i, item in enumerate(data))
+        return enough and all(
+            fits(item, items[i] if i < len(items) else schema.get("items", {}), root) for i, item in enumerate(data)
+        )
     if isinstance(data, int | float) and not isinstance(data, bool):
         return schema.get("minimum", data) <= data <= schema.get("maximum", data)
     return True
@@ -73,8 +84,17 @@ FIT = [
         "dataset": "digits",
         "players": {"g": {"optimizer": {"adam": {"lr": {"linear": [1, 0]}}}, "init": {"scheme": "normal"}}},
     },
-    {"variant": "toy", "dataset": "digits", "evaluators": [{"distance": {"features": {"classifier": {"width": 3}}, "every": 500}}]},
-    {"variant": "toy", "dataset": "digits", "train": {"steps": "40 kimg", "device": "cuda:1"}, "checkpoint": {"every": "5 minutes"}},
+    {
+        "variant": "toy",
+        "dataset": "digits",
+        "evaluators": [{"distance": {"features": {"classifier": {"width": 3}}, "every": 500}}],
+    },
+    {
+        "variant": "toy",
+        "dataset": "digits",
+        "train": {"steps": "40 kimg", "device": "cuda:1"},
+        "checkpoint": {"every": "5 minutes"},
+    },
 ]
 UNFIT = [
     {"variant": "toy"},
@@ -125,27 +145,33 @@ def test_show_has_a_row_for_each_parameter(catalog):
     )
     types = {row.name: row.type for row in describe_parameters(catalog.load("trick", "awkward"))}
     assert types == {
-        "copy": "true or false", "schema": "text", "json": "mapping from text to number or null", "model_config": "whole number",
-        "colour": "one of red, blue", "seen": "list of whole number",
-    }  # fmt: skip
+        "copy": "true or false",
+        "schema": "text",
+        "json": "mapping from text to number or null",
+        "model_config": "whole number",
+        "colour": "one of red, blue",
+        "seen": "list of whole number",
+    }
     kinds = [(row.type, row.default) for row in describe_parameters(catalog.load("evaluator", "distance"))]
     assert kinds == [("features part", "pixels"), ("features part or null", "null"), ("list of features part", "[]")]
     assert describe_parameters(catalog.load("dataset", "folder"))[0].default == ""
-    assert {row.name for model in (TrainSettings, CheckpointSettings, PlayerSettings) for row in describe_model(model)} >= {
-        "steps",
-        "keep",
-        "init",
-    }
+    assert {
+        row.name for model in (TrainSettings, CheckpointSettings, PlayerSettings) for row in describe_model(model)
+    } >= {"steps", "keep", "init"}
 
 
 def test_a_part_that_may_be_null_is_so_in_the_schema_however_its_type_is_written(catalog):
     """The mark of its kind inside the union, as in the evaluator ``distance``, and around it."""
 
     class Around:
-        def __init__(self, *, features: Annotated[Part | None, PartOf("features"), Field(description="where")] = None) -> None: ...
+        def __init__(
+            self, *, features: Annotated[Part | None, PartOf("features"), Field(description="where")] = None
+        ) -> None: ...
 
     catalog.components["trick", "around"] = Component("trick", "around", Around)
-    assert [(row.type, row.default) for row in describe_parameters(catalog.load("trick", "around"))] == [("features part or null", "null")]
+    assert [(row.type, row.default) for row in describe_parameters(catalog.load("trick", "around"))] == [
+        ("features part or null", "null")
+    ]
     inside = {"anyOf": [{"$ref": "#/$defs/features"}, {"type": "null"}], "description": "where", "default": None}
     assert recipe_schema(catalog)["$defs"]["trick.around"]["properties"]["features"] == inside
 

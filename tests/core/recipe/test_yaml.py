@@ -21,10 +21,23 @@ def value(text: str):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2e-4", 2e-4), ("1e-3", 1e-3), ("1E3", 1000.0), ("-.5", -0.5), ("5.", 5.0), ("+1.5e+2", 150.0), ("3", 3), ("-7", -7),
-        ("010", 10), ("true", True), ("false", False), ("null", None), ("~", None), ("", None), (".inf", math.inf),
+        ("2e-4", 2e-4),
+        ("1e-3", 1e-3),
+        ("1E3", 1000.0),
+        ("-.5", -0.5),
+        ("5.", 5.0),
+        ("+1.5e+2", 150.0),
+        ("3", 3),
+        ("-7", -7),
+        ("010", 10),
+        ("true", True),
+        ("false", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        (".inf", math.inf),
     ],
-)  # fmt: skip
+)
 def test_plain_scalars_are_those_of_yaml_1_2(text, expected):
     found = value(text)
     assert found == expected
@@ -32,7 +45,8 @@ def test_plain_scalars_are_those_of_yaml_1_2(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["yes", "no", "on", "off", "True", "NULL", "0o17", "0x1f", "1_000", "12:30", "2024-01-01", "1e", "e5", "50%", "="]
+    "text",
+    ["yes", "no", "on", "off", "True", "NULL", "0o17", "0x1f", "1_000", "12:30", "2024-01-01", "1e", "e5", "50%", "="],
 )
 def test_what_yaml_1_1_would_convert_stays_text(text):
     assert value(text) == text
@@ -54,8 +68,14 @@ def test_every_key_and_value_keeps_line_and_column():
 
 FORM = [
     ("a: 1\na: 2\n", "a.yaml:2:1: a: duplicate key (first on line 1); remove one of the two"),
-    ("loss: &x hinge\n", "a.yaml:1:7: loss: anchors and aliases (&x) are not part of recipes; write the value out, or use extends"),
-    ("loss: *x\n", "a.yaml:1:7: loss: anchors and aliases (*x) are not part of recipes; write the value out, or use extends"),
+    (
+        "loss: &x hinge\n",
+        "a.yaml:1:7: loss: anchors and aliases (&x) are not part of recipes; write the value out, or use extends",
+    ),
+    (
+        "loss: *x\n",
+        "a.yaml:1:7: loss: anchors and aliases (*x) are not part of recipes; write the value out, or use extends",
+    ),
     (
         "loss: !!python/object/apply:os.system [echo hacked]\n",
         'a.yaml:1:7: loss: tags ("tag:yaml.org,2002:python/object/apply:os.system") are not part of recipes; '
@@ -68,13 +88,19 @@ FORM = [
     ("<<: {a: 1}\n", "a.yaml:1:1: merge keys (<<) are not part of recipes; use extends"),
     ("a: 1\n---\nb: 2\n", "a.yaml:2:1: a second document; a recipe is one document, so remove the ---"),
     ("a:\n\tb: 1\n", "a.yaml:2:1: a tab in the indentation; use spaces"),
-    ("a:\n  \tb: 1\n\tc: 2\n", "a.yaml:2:3: a tab in the indentation; use spaces\na.yaml:3:1: a tab in the indentation; use spaces"),
+    (
+        "a:\n  \tb: 1\n\tc: 2\n",
+        "a.yaml:2:3: a tab in the indentation; use spaces\na.yaml:3:1: a tab in the indentation; use spaces",
+    ),
     ("a: [1,\n", 'a.yaml:2:1: the text ends in the middle of a value; a "]" or "}" may be missing'),
     ("a: [1\n", 'a.yaml:1:4: a "," or "]" is missing in the list that was opened with "["'),
     ("a: {b: 1\nc: 2\n", 'a.yaml:1:4: a "," or "}" is missing in the mapping that was opened with "{"'),
     ('a: "x\n', "a.yaml:1:4: a quotation mark is opened here and never closed"),
     ("a: b: c\n", 'a.yaml:1:5: a ":" is not expected here; write one key a line, and quote text that contains ": "'),
-    ("a: 1\n  b: 2\n", 'a.yaml:2:4: a ":" is not expected here; write one key a line, and quote text that contains ": "'),
+    (
+        "a: 1\n  b: 2\n",
+        'a.yaml:2:4: a ":" is not expected here; write one key a line, and quote text that contains ": "',
+    ),
     (
         "a:\n    b: 1\n  c: 2\n",
         "a.yaml:3:3: this line's indentation fits no line above; align the keys of one mapping, and indent with spaces",
@@ -85,7 +111,10 @@ FORM = [
     ("true: 1\n", "a.yaml:1:1: a key must be text, got true; put it in quotes if it is a name"),
     ("a: x\x07y\n", "a.yaml:1:5: control character U+0007; remove it, if this is a text file at all"),
     (b"\xff\xfea\0", "a.yaml:1:1: is UTF-16 text; save it as UTF-8"),
-    (b"a: 1\nb: caf\xe9\n", "a.yaml:2:7: byte 0xe9 is not UTF-8; save the file as UTF-8, if it is a recipe and not a binary file"),
+    (
+        b"a: 1\nb: caf\xe9\n",
+        "a.yaml:2:7: byte 0xe9 is not UTF-8; save the file as UTF-8, if it is a recipe and not a binary file",
+    ),
     (b"PK\x03\x04\0\0\0", "a.yaml: is a binary file, not a recipe"),
     ("", "a.yaml:1:1: is empty; a recipe needs at least variant: and dataset:"),
     ("# only a comment\n", "a.yaml:1:1: is empty; a recipe needs at least variant: and dataset:"),
@@ -108,7 +137,11 @@ def test_a_tag_runs_no_code(problems, tmp_path):
 
 
 def test_several_mistakes_of_form_are_reported_at_once(problems):
-    assert [p.split(": ")[0] for p in problems("a: &x 1\nb: !y 2\na: 3\n")] == ["a.yaml:1:4", "a.yaml:2:4", "a.yaml:3:1"]
+    assert [p.split(": ")[0] for p in problems("a: &x 1\nb: !y 2\na: 3\n")] == [
+        "a.yaml:1:4",
+        "a.yaml:2:4",
+        "a.yaml:3:1",
+    ]
 
 
 def test_a_directory_and_a_missing_file_are_refused(catalog, tmp_path, monkeypatch):
@@ -131,11 +164,55 @@ def test_windows_line_ends_and_a_byte_order_mark_are_read(load):
 
 
 VALUES = [
-    2e-4, 1e-5, 1e22, 1.0, 0.1 + 0.2, -0.0, 3, -7, True, False, None, "", "x", "yes", "1e-3", "true", "null", "~", "- x", "a: b", "a #b",
-    "50%", "2 epochs", "%", "@x", "'", '"', "\\", "line\nbreak", "tab\t", "é", "\x7f\u2028\ufeff", "[x]", "{x}", "#", "<<", "---",
-    "0o17", " x ", "x:", ":",
-    "...", [], {}, [1, [2, []]], [{}, {"a": []}], {"a": {"b": [1, {"c": None, 3: "d"}]}}, [{"a": {}, "b": [{"c": 1}]}],
-]  # fmt: skip
+    2e-4,
+    1e-5,
+    1e22,
+    1.0,
+    0.1 + 0.2,
+    -0.0,
+    3,
+    -7,
+    True,
+    False,
+    None,
+    "",
+    "x",
+    "yes",
+    "1e-3",
+    "true",
+    "null",
+    "~",
+    "- x",
+    "a: b",
+    "a #b",
+    "50%",
+    "2 epochs",
+    "%",
+    "@x",
+    "'",
+    '"',
+    "\\",
+    "line\nbreak",
+    "tab\t",
+    "é",
+    "\x7f\u2028\ufeff",
+    "[x]",
+    "{x}",
+    "#",
+    "<<",
+    "---",
+    "0o17",
+    " x ",
+    "x:",
+    ":",
+    "...",
+    [],
+    {},
+    [1, [2, []]],
+    [{}, {"a": []}],
+    {"a": {"b": [1, {"c": None, 3: "d"}]}},
+    [{"a": {}, "b": [{"c": 1}]}],
+]
 
 
 @pytest.mark.parametrize("data", VALUES, ids=repr)
@@ -151,11 +228,57 @@ def test_dump_writes_keys_that_need_quotes():
     assert read_text(dump(data), Origin("f", 1, 1)).plain() == data
 
 
-ALPHABET = ["variant", "toy", "dataset", "digits", "tricks", "loss", "wasserstein", "clip", "players", "train", "without", "extends",
-            ": ", ":", "- ", "\n", "\n  ",
-            "\n    ", "{", "}", "[", "]", ", ", "&a", "*a", "!t", "!!str", "|", ">", "'", '"', "\\x", "#", "%", "---", "...",
-            "? ", "<<", "1", "2e-4", "true", "\t",
-            "~", "\0", "é", "\u2028", "\r", "@", "`"]  # fmt: skip
+ALPHABET = [
+    "variant",
+    "toy",
+    "dataset",
+    "digits",
+    "tricks",
+    "loss",
+    "wasserstein",
+    "clip",
+    "players",
+    "train",
+    "without",
+    "extends",
+    ": ",
+    ":",
+    "- ",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    "&a",
+    "*a",
+    "!t",
+    "!!str",
+    "|",
+    ">",
+    "'",
+    '"',
+    "\\x",
+    "#",
+    "%",
+    "---",
+    "...",
+    "? ",
+    "<<",
+    "1",
+    "2e-4",
+    "true",
+    "\t",
+    "~",
+    "\0",
+    "é",
+    "\u2028",
+    "\r",
+    "@",
+    "`",
+]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -25,7 +25,9 @@ def no_download(monkeypatch):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_images_are_checked_before_they_are_here(name):
-    recipe = load_recipe({"variant": "dcgan", "dataset": {name: {"size": 32}}, "train": {"device": "cpu"}}, catalog=Catalog())
+    recipe = load_recipe(
+        {"variant": "dcgan", "dataset": {name: {"size": 32}}, "train": {"device": "cpu"}}, catalog=Catalog()
+    )
     experiment, networks = check(recipe)
     assert (experiment.clock.dataset, experiment.dataset.spaces["x"].shape[0]) == PUBLISHED[name]
     assert len(networks) == 2
@@ -33,7 +35,8 @@ def test_published_images_are_checked_before_they_are_here(name):
 
 def test_selected_classes_are_announced():
     recipe = load_recipe(
-        {"variant": "dcgan", "dataset": {"mnist": {"size": 32, "classes": ["3", "7"]}}, "train": {"device": "cpu"}}, catalog=Catalog()
+        {"variant": "dcgan", "dataset": {"mnist": {"size": 32, "classes": ["3", "7"]}}, "train": {"device": "cpu"}},
+        catalog=Catalog(),
     )
     experiment, _ = check(recipe)
     assert (experiment.clock.dataset, experiment.dataset.classes) == (12_000, ["3", "7"])
@@ -50,24 +53,39 @@ def test_selected_classes_are_announced():
 def test_what_is_made_of_other_pictures_is_checked_before_those_are_here(dataset, items, shape, classes):
     networks = {"generator": "mlp", "discriminator": "mlp"}
     variant = "cogan" if "paired-digits" in dataset else "gan"
-    experiment, _ = check(load_recipe({"variant": variant, "dataset": dataset, **networks, "train": {"device": "cpu"}}, catalog=Catalog()))
+    experiment, _ = check(
+        load_recipe({"variant": variant, "dataset": dataset, **networks, "train": {"device": "cpu"}}, catalog=Catalog())
+    )
     spaces = experiment.dataset.spaces
-    assert (len(experiment.dataset), spaces["a" if variant == "cogan" else "x"].shape, spaces["label"].classes) == (items, shape, classes)
+    assert (len(experiment.dataset), spaces["a" if variant == "cogan" else "x"].shape, spaces["label"].classes) == (
+        items,
+        shape,
+        classes,
+    )
     assert len(experiment.dataset.classes) == classes
 
 
 def test_hidden_pairs_are_announced_too():
     """What the built data set provides is known before: this evaluator needs it."""
     recipe = {
-        "variant": "pix2pix", "dataset": {"paired-digits": {"images": "mnist", "size": 16}}, "generator": {"unet": {"width": 2}},
-        "discriminator": {"patchgan": {"layers": 1, "width": 2}}, "evaluators": ["hidden-pairs"], "train": {"device": "cpu"},
-    }  # fmt: skip
+        "variant": "pix2pix",
+        "dataset": {"paired-digits": {"images": "mnist", "size": 16}},
+        "generator": {"unet": {"width": 2}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 2}},
+        "evaluators": ["hidden-pairs"],
+        "train": {"device": "cpu"},
+    }
     experiment, _ = check(load_recipe(recipe, catalog=Catalog()))
     assert isinstance(experiment.dataset, Announced)
 
 
 def test_pictures_of_another_kind_are_refused_before_they_are_downloaded():
-    recipe = {"variant": "gan", "dataset": {"stacked-digits": {"images": "cifar10"}}, "generator": "mlp", "discriminator": "mlp"}
+    recipe = {
+        "variant": "gan",
+        "dataset": {"stacked-digits": {"images": "cifar10"}},
+        "generator": "mlp",
+        "discriminator": "mlp",
+    }
     with pytest.raises(DataError, match="grey images `x` with one `label` each are wanted"):
         check(load_recipe(recipe, catalog=Catalog()))
 
@@ -93,7 +111,12 @@ def test_what_is_announced_is_what_is_then_there(dataset, published, here, tmp_p
 
 def resolve(dataset):
     """The data set's part of a recipe."""
-    recipe = {"variant": "cogan" if "paired-digits" in dataset else "gan", "dataset": dataset, "generator": "mlp", "discriminator": "mlp"}
+    recipe = {
+        "variant": "cogan" if "paired-digits" in dataset else "gan",
+        "dataset": dataset,
+        "generator": "mlp",
+        "discriminator": "mlp",
+    }
     return load_recipe(recipe, catalog=Catalog()).dataset
 
 
@@ -103,7 +126,9 @@ def write_idx(folder, count):
     for part in ("train", "t10k"):
         images = draws.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, count, 28, 28) + images.tobytes())
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, count) + (np.arange(count) % 10).astype(np.uint8).tobytes())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 2049, count) + (np.arange(count) % 10).astype(np.uint8).tobytes()
+        )
 
 
 def test_the_reference_cyclegan_is_exact_to_the_parameter():

@@ -36,7 +36,10 @@ def everything(data):
 
 def opened(part, folder):
     """The train split of a data set written as in a recipe."""
-    recipe = load_recipe({"variant": "gan", "dataset": part, "generator": "mlp", "discriminator": "mlp", "train": {"device": "cpu"}}, catalog=Catalog())
+    recipe = load_recipe(
+        {"variant": "gan", "dataset": part, "generator": "mlp", "discriminator": "mlp", "train": {"device": "cpu"}},
+        catalog=Catalog(),
+    )
     return datasets_of_part(recipe.dataset, folder)("train"), recipe
 
 
@@ -64,7 +67,9 @@ def test_styles_that_go_together_are_applied_with_the_inversion_last():
     assert (int(outline[0, 0, 4, 4]), int((outline == 200).sum())) == (0, 8)
     stroke = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
     stroke[0, 0, :, 4] = 200
-    centre = (styled(stroke, ["slanted"])[0, 0].double() * torch.arange(9)).sum(1) / styled(stroke, ["slanted"])[0, 0].double().sum(1)
+    centre = (styled(stroke, ["slanted"])[0, 0].double() * torch.arange(9)).sum(1) / styled(stroke, ["slanted"])[
+        0, 0
+    ].double().sum(1)
     assert float(centre[2] - centre[6]) == pytest.approx(4 * np.tan(np.radians(25)), abs=0.2)
 
 
@@ -88,7 +93,10 @@ def test_even_and_odd_scans_are_different_ones(files):
 
 @pytest.mark.parametrize(
     ("parameters", "why"),
-    [({"styles": ["bold", "bold"]}, "named twice"), ({"styles": ["plain", "bold"], "attributes": True}, "plain is a picture without any attribute")],
+    [
+        ({"styles": ["bold", "bold"]}, "named twice"),
+        ({"styles": ["plain", "bold"], "attributes": True}, "plain is a picture without any attribute"),
+    ],
 )
 def test_styles_that_make_no_sense_are_refused(files, parameters, why):
     with pytest.raises(DataError, match=why):
@@ -123,7 +131,9 @@ def number_of(x):
 
 
 def test_attributes_are_read_by_name_in_the_order_asked_for(listed, files):
-    data = Attributes(files, "train", root="faces", attributes=["Male", "Smiling"], held_out=3, size=8, crop=16, flip=False)
+    data = Attributes(
+        files, "train", root="faces", attributes=["Male", "Smiling"], held_out=3, size=8, crop=16, flip=False
+    )
     batch = data.batch(torch.arange(9), ItemDraws((), np.asarray(0), np.arange(9)))
     number = number_of(batch["x"].float())
     assert len(data) == 9
@@ -132,7 +142,9 @@ def test_attributes_are_read_by_name_in_the_order_asked_for(listed, files):
 
 
 def test_held_out_pictures_are_chosen_by_a_key_and_are_in_no_other_split(listed, files):
-    splits = [Attributes(files, split, root="faces", attributes=NAMES, held_out=5, size=8) for split in ("train", "test")]
+    splits = [
+        Attributes(files, split, root="faces", attributes=NAMES, held_out=5, size=8) for split in ("train", "test")
+    ]
     names = [[path.name for path in data.pictures.paths] for data in splits]
     assert (len(names[0]), len(names[1])) == (7, 5)
     assert sorted(names[0] + names[1]) == [f"{number:06}.png" for number in range(12)]
@@ -142,7 +154,10 @@ def test_held_out_pictures_are_chosen_by_a_key_and_are_in_no_other_split(listed,
 def test_a_partition_file_says_which_split_a_picture_is_of(listed, files):
     parts = [0, 0, 2, 1, 0, 2, 0, 0, 0, 0, 1, 2]
     (listed / "parts.txt").write_text("".join(f"{number:06}.png {part}\n" for number, part in enumerate(parts)))
-    train, test = (Attributes(files, split, root="faces", attributes=NAMES, partition="parts.txt", size=8) for split in ("train", "test"))
+    train, test = (
+        Attributes(files, split, root="faces", attributes=NAMES, partition="parts.txt", size=8)
+        for split in ("train", "test")
+    )
     assert [int(path.stem) for path in test.pictures.paths] == [2, 5, 11]
     assert [int(path.stem) for path in train.pictures.paths] == [0, 1, 4, 6, 7, 8, 9]
 
@@ -159,7 +174,11 @@ def test_the_square_is_cut_from_the_middle_before_it_is_scaled():
 @pytest.mark.parametrize(
     ("text", "parameters", "why"),
     [
-        ("12\nSmiling Young Male\n000000.png 1 1\n", {}, r"list_attr_celeba.txt:3: 000000.png needs 1 or -1 for each of the 3"),
+        (
+            "12\nSmiling Young Male\n000000.png 1 1\n",
+            {},
+            r"list_attr_celeba.txt:3: 000000.png needs 1 or -1 for each of the 3",
+        ),
         ("9\nSmiling Young Male\n000000.png 1 1 1\n", {}, "it lists 1 pictures, and its first line says 9"),
         ("", {}, "is empty"),
         ("12\n", {}, "ends before the names of the attributes"),
@@ -200,39 +219,59 @@ def celeba(tmp_path, monkeypatch):
         path.rename(path.with_suffix(".jpg"))
     names = [row.split()[0] for row in rows]
     (base / "list_attr_celeba.txt").write_text("\n".join(["12", " ".join(NAMES) + " ", *rows]) + "\n")
-    (base / "list_eval_partition.txt").write_text("".join(f"{name} {min(number // 4, 2)}\n" for number, name in enumerate(names)))
+    (base / "list_eval_partition.txt").write_text(
+        "".join(f"{name} {min(number // 4, 2)}\n" for number, name in enumerate(names))
+    )
     (base / "identity_CelebA.txt").write_text("".join(f"{name} 1\n" for name in names))
     for kind, count in (("bbox_celeba", 4), ("landmarks_align_celeba", 10)):
-        (base / f"list_{kind}.txt").write_text("\n".join(["12", "a " * count, *(" ".join([name] + ["1"] * count) for name in names)]) + "\n")
-    monkeypatch.setattr(datasets.celeba, "check_integrity", lambda path, md5=None: base.exists() and (base / path.rpartition("/")[2]).exists())
+        (base / f"list_{kind}.txt").write_text(
+            "\n".join(["12", "a " * count, *(" ".join([name] + ["1"] * count) for name in names)]) + "\n"
+        )
+    monkeypatch.setattr(
+        datasets.celeba,
+        "check_integrity",
+        lambda path, md5=None: base.exists() and (base / path.rpartition("/")[2]).exists(),
+    )
     return base
 
 
 def test_celeba_is_read_through_torchvision_with_its_own_splits(celeba, files):
-    train, test = (CelebA(files, split, root="data", attributes=["Male", "Young"], size=8, flip=False) for split in ("train", "test"))
+    train, test = (
+        CelebA(files, split, root="data", attributes=["Male", "Young"], size=8, flip=False)
+        for split in ("train", "test")
+    )
     assert [int(path.stem) for path in train.pictures.paths] == [0, 1, 2, 3]
     assert [int(path.stem) for path in test.pictures.paths] == [8, 9, 10, 11]
     batch = test.batch(torch.arange(4), ItemDraws((), np.asarray(0), np.arange(4)))
     assert batch["x"].shape == (4, 3, 8, 8)
-    assert torch.equal(batch["attributes"], torch.stack([torch.arange(8, 12) >> 2 & 1, torch.arange(8, 12) >> 1 & 1], 1))
+    assert torch.equal(
+        batch["attributes"], torch.stack([torch.arange(8, 12) >> 2 & 1, torch.arange(8, 12) >> 1 & 1], 1)
+    )
     held = [CelebA(files, split, root="data", attributes=["Male"], size=8, held_out=2) for split in ("train", "test")]
     assert [len(data) for data in held] == [10, 2]
 
 
 def test_celeba_says_what_is_missing_and_how_to_get_it(files, monkeypatch):
-    with pytest.raises(DataError, match=r"has to hold img_align_celeba and the five published lists.*use the data set `attributes`"):
+    with pytest.raises(
+        DataError, match=r"has to hold img_align_celeba and the five published lists.*use the data set `attributes`"
+    ):
         CelebA(files, "train", root="nowhere")
 
     def fails(*args, **kwargs):
         raise RuntimeError("To download files from GDrive, 'gdown' is required.")
 
     monkeypatch.setattr("torchvision.datasets.celeba.download_file_from_google_drive", fails)
-    with pytest.raises(DataError, match=r"could not be downloaded \(To download files from GDrive, 'gdown' is required.\). Get img_align_celeba.zip"):
+    with pytest.raises(
+        DataError,
+        match=r"could not be downloaded \(To download files from GDrive, 'gdown' is required.\). Get img_align_celeba.zip",
+    ):
         CelebA(files, "train")
 
 
 def test_celeba_announces_itself_before_a_download():
-    said = CelebA.announced("train", root=None, attributes=["Male", "Young"], held_out=None, size=128, crop=178, flip=True)
+    said = CelebA.announced(
+        "train", root=None, attributes=["Male", "Young"], held_out=None, size=128, crop=178, flip=True
+    )
     assert (len(said), said.spaces["attributes"].shape) == (162_770, (2,))
     assert len(CelebA.announced("train", root=None, attributes=["Male"], held_out=1999, size=128)) == 200_600
     with pytest.raises(DataError, match="300000 of 202599 pictures held out for tests leave none to train on"):
@@ -255,7 +294,10 @@ def test_every_item_of_every_set_comes_once_with_its_own_labels_and_zeros_for_th
     assert list(found) == ["x", "source", "attributes_shapes", "label_tones"]
     n = len(shapes)
     assert torch.equal(found["source"], torch.tensor([0] * n + [1] * len(tones)))
-    assert torch.equal(found["attributes_shapes"], torch.cat([shapes.tensors["attributes"], torch.zeros(len(tones), 2, dtype=torch.int64)]))
+    assert torch.equal(
+        found["attributes_shapes"],
+        torch.cat([shapes.tensors["attributes"], torch.zeros(len(tones), 2, dtype=torch.int64)]),
+    )
     assert torch.equal(found["label_tones"], torch.cat([torch.zeros(n, dtype=torch.int64), tones.tensors["label"]]))
     assert torch.equal(found["x"], torch.cat([everything(shapes)["x"], everything(tones)["x"]]))
     assert data.known_rows == {"attributes_shapes": range(n), "label_tones": range(n, n + len(tones))}
@@ -269,7 +311,9 @@ def test_the_first_items_of_the_test_split_are_of_all_sets_in_their_proportions(
     found, share = everything(sets("test")), len(tones) / (len(shapes) + len(tones))
     for first in (10, 100, 300):
         assert abs(int(found["source"][:first].sum()) - first * share) <= 1
-    for number, (part, entry, own) in enumerate(((shapes, "attributes_shapes", "attributes"), (tones, "label_tones", "label"))):
+    for number, (part, entry, own) in enumerate(
+        ((shapes, "attributes_shapes", "attributes"), (tones, "label_tones", "label"))
+    ):
         mine = found["source"] == number  # each item once, in its set's order, with its own labels
         assert torch.equal(found["x"][mine], everything(part)["x"])
         assert torch.equal(found[entry][mine], part.tensors[own])
@@ -290,7 +334,9 @@ def test_the_classes_of_a_set_are_no_names_of_its_columns(files):
     shapes, tones = (StyledDigits(files, "train", **parts["styled-digits"]) for parts in TWO.values())
     del shapes.label_names, tones.label_names
     assert shapes.classes == ["no", "yes"]
-    assert Multi(files, "train", sets={"shapes": Ready(shapes), "tones": Ready(tones)}).label_names == {"label_tones": ["plain", "inverted"]}
+    assert Multi(files, "train", sets={"shapes": Ready(shapes), "tones": Ready(tones)}).label_names == {
+        "label_tones": ["plain", "inverted"]
+    }
 
 
 def test_a_batch_mixes_the_sets_in_its_own_order(files):
@@ -315,7 +361,10 @@ def test_balanced_sets_come_round_as_often_as_the_largest(files):
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        ({"styled-digits": {"size": 16}}, "the sets' x differ: shapes has image of shape .1, 8, 8., tones has image of shape .1, 16, 16."),
+        (
+            {"styled-digits": {"size": 16}},
+            "the sets' x differ: shapes has image of shape .1, 8, 8., tones has image of shape .1, 16, 16.",
+        ),
         ({"restyled-digits": {"size": 8}}, "the set tones has to have x and one entry of labels; it has a, b"),
     ],
 )
@@ -333,7 +382,10 @@ def test_a_mistake_in_a_nested_set_is_reported_at_its_place(files):
 
 def test_sets_announce_themselves_together_or_not_at_all():
     def announced(sets):
-        part = load_recipe({"variant": "gan", "dataset": {"multi": {"sets": sets}}, "generator": "mlp", "discriminator": "mlp"}, catalog=Catalog()).dataset
+        part = load_recipe(
+            {"variant": "gan", "dataset": {"multi": {"sets": sets}}, "generator": "mlp", "discriminator": "mlp"},
+            catalog=Catalog(),
+        ).dataset
         return part.component.factory.announced("train", **part.parameters)
 
     said = announced({"faces": {"celeba": {"size": 32}}, "things": {"cifar10": {"size": 32}}})
@@ -359,7 +411,10 @@ def test_lsun_names_the_database_that_is_not_there(files):
 def test_lsun_reads_pictures_of_several_classes_and_keeps_the_keys(files, tmp_path):
     lmdb = pytest.importorskip("lmdb")
     for start, name in ((0, "bedroom"), (100, "tower")):
-        with lmdb.open(str(tmp_path / f"{name}_train_lmdb"), map_size=1 << 20) as database, database.begin(write=True) as transaction:
+        with (
+            lmdb.open(str(tmp_path / f"{name}_train_lmdb"), map_size=1 << 20) as database,
+            database.begin(write=True) as transaction,
+        ):
             for number in range(3):
                 picture = tmp_path / "one.png"
                 Image.new("RGB", (12, 10), (start + number,) * 3).save(picture)

@@ -92,7 +92,9 @@ def test_the_exif_orientation_is_applied(tmp_path):
     assert turned.getpixel((1, 0)) == (255, 0, 0)
 
 
-@pytest.mark.parametrize("image", [Image.fromarray(np.full((4, 4), 0.5, np.float32)), Image.fromarray(np.full((4, 4), 70000, np.int32))])
+@pytest.mark.parametrize(
+    "image", [Image.fromarray(np.full((4, 4), 0.5, np.float32)), Image.fromarray(np.full((4, 4), 70000, np.int32))]
+)
 def test_values_without_a_known_range_are_refused_by_name(tmp_path, image):
     with pytest.raises(DataError, match=r"a\.tiff.*no known range.*8 or 16 bits"):
         read_picture(save(tmp_path / "a.tiff", image), 3)
@@ -107,7 +109,9 @@ def test_a_truncated_picture_is_refused_by_name(tmp_path, suffix):
         read_picture(path, 3)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"\xff\xd8\xff\xe0" + b"x" * 30])
+@pytest.mark.parametrize(
+    "content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"\xff\xd8\xff\xe0" + b"x" * 30]
+)
 def test_a_corrupt_picture_is_refused_by_name(tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)
     with pytest.raises(DataError, match=r"bad\.png: cannot be read as a picture"):
@@ -159,7 +163,9 @@ def test_random_crops_take_every_place_and_flips_half():
     many = np.arange(400)
     cut = fit.cut([picture] * 400, draws(many), "x")
     corners = {(int(c[0, 0, 0]), int(c[0, 0, -1])) for c in cut}
-    assert corners == {(6 * t + left + 3 * f, 6 * t + left + 3 * (1 - f)) for t in range(3) for left in range(3) for f in (0, 1)}
+    assert corners == {
+        (6 * t + left + 3 * f, 6 * t + left + 3 * (1 - f)) for t in range(3) for left in range(3) for f in (0, 1)
+    }
     mirrored = (cut[:, 0, 0, 0] > cut[:, 0, 0, 1]).float().mean().item()
     assert mirrored == pytest.approx(0.5, abs=0.1)
     assert torch.equal(fit.cut([picture], draws([7]), "x")[0], cut[7])
@@ -193,7 +199,9 @@ def test_without_a_test_folder_a_fixed_fraction_is_held_out(files, tmp_path):
     assert (len(train), len(test)) == (15, 5)
     assert not {*train.pictures.paths} & {*test.pictures.paths}
     save(tmp_path / "zoo" / "cat" / "new.png")
-    assert len({*ImageFolder(files, "test", root="zoo", test_fraction=0.25).pictures.paths} & {*test.pictures.paths}) >= 4
+    assert (
+        len({*ImageFolder(files, "test", root="zoo", test_fraction=0.25).pictures.paths} & {*test.pictures.paths}) >= 4
+    )
 
 
 @pytest.mark.parametrize("held_out", ["test", "val"])
@@ -252,7 +260,9 @@ def test_a_link_to_a_folder_above_ends(files, tmp_path):
 
 def test_pictures_kept_in_memory_are_the_same(files, tmp_path):
     animals(tmp_path)
-    streamed, kept = (ImageFolder(files, "train", root="zoo", size=8, flip=True, in_memory=memory) for memory in (False, True))
+    streamed, kept = (
+        ImageFolder(files, "train", root="zoo", size=8, flip=True, in_memory=memory) for memory in (False, True)
+    )
     assert kept.in_memory
     for step in (0, 4, 30):
         readers = [Reader(data, (1,), batch_rows=4) for data in (streamed, kept)]
@@ -317,7 +327,10 @@ def test_an_epoch_is_as_long_as_the_larger_folder_and_b_is_random(files, tmp_pat
     data = UnpairedFolders(files, "train", root="set", size=8, load_size=9)
     assert (len(data), data.sizes) == (5, {"a": 3, "b": 5})
     many = list(range(5)) * 40
-    red = {name: x[:, 0, 0, 0] for name, x in data.batch(torch.tensor(many), ItemDraws((0,), np.arange(200) // 5, np.array(many))).items()}
+    red = {
+        name: x[:, 0, 0, 0]
+        for name, x in data.batch(torch.tensor(many), ItemDraws((0,), np.arange(200) // 5, np.array(many))).items()
+    }
     assert red["a"].tolist() == [i % 3 for i in many]
     assert set(red["b"].tolist()) == {100, 101, 102, 103, 104}
     assert batch(data, [0])["a"].shape == (1, 3, 8, 8)
@@ -325,7 +338,10 @@ def test_an_epoch_is_as_long_as_the_larger_folder_and_b_is_random(files, tmp_pat
 
 def test_unpaired_test_pictures_come_in_order(files, tmp_path):
     unpaired(tmp_path / "set")
-    red = {name: x[:, 0, 0, 0].tolist() for name, x in batch(UnpairedFolders(files, "test", root="set", size=8, load_size=9), range(5)).items()}
+    red = {
+        name: x[:, 0, 0, 0].tolist()
+        for name, x in batch(UnpairedFolders(files, "test", root="set", size=8, load_size=9), range(5)).items()
+    }
     assert red == {"a": [0, 1, 2, 0, 1], "b": [100, 101, 102, 103, 104]}
 
 

@@ -33,7 +33,9 @@ def write_mnist(folder, *, zipped, count=20):
         images = np.random.default_rng(seed).integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = np.arange(count, dtype=np.uint8) % 10
         for name, array in ((f"{part}-images-idx3-ubyte", images), (f"{part}-labels-idx1-ubyte", labels)):
-            (folder / (f"{name}.gz" if zipped else name)).write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
+            (folder / (f"{name}.gz" if zipped else name)).write_bytes(
+                gzip.compress(idx(array)) if zipped else idx(array)
+            )
 
 
 @pytest.mark.parametrize("place", ["mnist", "mnist/raw", "mnist/MNIST/raw"])
@@ -64,7 +66,9 @@ def test_offline_the_error_names_all_four_files_and_their_place(files, tmp_path,
     assert str(tmp_path / "cache" / "MNIST" / "raw") in str(caught.value)
 
 
-@pytest.mark.parametrize("spoil", [lambda raw: raw[:-5], lambda raw: b"\x1f\x8b" + raw, lambda raw: b"", lambda raw: b"\0\0\x0d" + raw[3:]])
+@pytest.mark.parametrize(
+    "spoil", [lambda raw: raw[:-5], lambda raw: b"\x1f\x8b" + raw, lambda raw: b"", lambda raw: b"\0\0\x0d" + raw[3:]]
+)
 def test_a_broken_idx_file_is_named(files, tmp_path, spoil):
     write_mnist(tmp_path / "mnist", zipped=False)
     path = tmp_path / "mnist" / "train-images-idx3-ubyte"
@@ -89,12 +93,19 @@ def cifar(tmp_path, monkeypatch):
         return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
 
     def some(seed):
-        return {"data": np.random.default_rng(seed).integers(0, 256, (10, 3072), dtype=np.uint8), "labels": list(range(10))}
+        return {
+            "data": np.random.default_rng(seed).integers(0, 256, (10, 3072), dtype=np.uint8),
+            "labels": list(range(10)),
+        }
 
     published = torchvision.datasets.CIFAR10
     monkeypatch.setattr(published, "train_list", [write("data_batch_1", some(0)), write("data_batch_2", some(1))])
     monkeypatch.setattr(published, "test_list", [write("test_batch", some(2))])
-    monkeypatch.setattr(published, "meta", {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", {"label_names": NAMES})[1]})
+    monkeypatch.setattr(
+        published,
+        "meta",
+        {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", {"label_names": NAMES})[1]},
+    )
     return folder
 
 

@@ -23,7 +23,9 @@ def items(data, indices):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_channel_c_of_item_i_is_the_scan_that_the_key_draws(split):
-    """Channel c takes scan floor(u n) of the split's n scans; u belongs to the key, the index i and the purpose "channel c" alone."""
+    """Channel c takes scan floor(u n) of the split's n scans; u belongs to the key, the index i and the purpose
+    "channel c" alone.
+    """
     data = StackedDigits(FILES, split, count=50)
     scans, digit = load_scans(split)
     batch = items(data, [7, 49, 0])
@@ -47,15 +49,17 @@ def test_it_is_as_large_as_pacgans_and_of_a_thousand_classes():
 
 
 def test_all_thousand_classes_come_about_equally_often():
-    """The reverse KL to uniform of 128,000 even draws is 999 / 256,000 = 0.0039 in the mean. The scans' own shares, 87 to 91 of 899
-    a digit, add three times the KL of one digit's."""
+    """The reverse KL to uniform of 128,000 even draws is 999 / 256,000 = 0.0039 in the mean. The scans' own shares, 87
+    to 91 of 899 a digit, add three times the KL of one digit's."""
     data = StackedDigits(FILES, "train")
     share = data.tensors["label"].bincount(minlength=1000).double() / len(data)
     assert share.min() > 0
     of_digit = load_scans("train")[1].bincount().double() / 899
     expected = 999 / 256_000 + 3 * float((of_digit * (of_digit * 10).log()).sum())
     found = float((share * (share * 1000).log()).sum())
-    assert found == pytest.approx(expected, rel=0.15)  # 999 degrees of freedom: relative deviation sqrt(2 / 999) = 0.045
+    assert found == pytest.approx(
+        expected, rel=0.15
+    )  # 999 degrees of freedom: relative deviation sqrt(2 / 999) = 0.045
 
 
 def test_the_three_digits_of_a_picture_are_independent():
@@ -92,9 +96,15 @@ def test_pictures_of_another_size_are_the_resized_scans():
 
 
 def test_the_fingerprint_knows_split_count_and_size():
-    marks = [StackedDigits(FILES, *args, **more).fingerprint() for args, more in (
-        (("train",), {"count": 9}), (("test",), {"count": 9}), (("train",), {"count": 10}), (("train",), {"count": 9, "size": 16}),
-    )]  # fmt: skip
+    marks = [
+        StackedDigits(FILES, *args, **more).fingerprint()
+        for args, more in (
+            (("train",), {"count": 9}),
+            (("test",), {"count": 9}),
+            (("train",), {"count": 10}),
+            (("train",), {"count": 9, "size": 16}),
+        )
+    ]
     assert len(set(marks)) == 4
     assert marks[0] == StackedDigits(FILES, "train", count=9).fingerprint()
 
@@ -112,7 +122,10 @@ def test_another_split_is_refused():
 
 
 def test_digits_of_another_data_set_are_stacked_in_the_same_way(make_run):
-    """The scans by the way of the data set ``digits``: the same pictures and labels as without it. The fingerprint follows the pictures."""
+    """The scans by the way of the data set ``digits``: the same pictures and labels as without it.
+
+    The fingerprint follows the pictures.
+    """
     recipe = {"variant": "gan", "generator": "mlp", "discriminator": "mlp", "train": {"device": "cpu"}}
     mine, others = (
         make_run({**recipe, "dataset": {"stacked-digits": {"count": 64, **more}}}).experiment.dataset
@@ -149,8 +162,15 @@ def test_labels_that_belong_to_another_entry_are_not_taken(make_run):
     assert torch.equal(data.tensors["label"], StackedDigits(FILES, "train", count=64).tensors["label"])
 
 
-@pytest.mark.parametrize("images", ["ring", "stacked-digits", {"styled-digits": {"attributes": True, "styles": ["bold"]}}])
+@pytest.mark.parametrize(
+    "images", ["ring", "stacked-digits", {"styled-digits": {"attributes": True, "styles": ["bold"]}}]
+)
 def test_what_has_no_grey_pictures_with_one_label_is_refused(make_run, images):
-    recipe = {"variant": "gan", "generator": "mlp", "discriminator": "mlp", "dataset": {"stacked-digits": {"images": images}}}
+    recipe = {
+        "variant": "gan",
+        "generator": "mlp",
+        "discriminator": "mlp",
+        "dataset": {"stacked-digits": {"images": images}},
+    }
     with pytest.raises(UserError, match="grey images `x` with one `label` each are wanted, such as those of mnist"):
         make_run(recipe)

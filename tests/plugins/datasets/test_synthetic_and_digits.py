@@ -33,7 +33,9 @@ def test_batches_are_what_the_spaces_declare(make):
         assert set(batch) == set(data.spaces)
         for name, space in data.spaces.items():
             assert batch[name].shape == (3, *space.shape)
-            assert batch[name].dtype == {"image": torch.uint8, "labels": torch.int64, "points": torch.float32}[space.kind]
+            assert (
+                batch[name].dtype == {"image": torch.uint8, "labels": torch.int64, "points": torch.float32}[space.kind]
+            )
 
 
 @pytest.mark.parametrize("make", EVERY)
@@ -51,7 +53,9 @@ def test_another_split_is_refused(make):
 def test_the_ring_has_as_many_distinct_modes_as_it_says():
     """Angles 0, 45, ... 315 degrees: the end of the circle is not a mode of its own."""
     ring = Ring(FILES, "train", count=8000)
-    torch.testing.assert_close(ring.centres[:3], torch.tensor([[1.0, 0.0], [math.sqrt(0.5), math.sqrt(0.5)], [0.0, 1.0]]))
+    torch.testing.assert_close(
+        ring.centres[:3], torch.tensor([[1.0, 0.0], [math.sqrt(0.5), math.sqrt(0.5)], [0.0, 1.0]])
+    )
     assert torch.pdist(ring.centres).min() > 0.7
     assert ring.sd == 0.01
     assert ring.provides == {"modes"}
@@ -119,7 +123,9 @@ def test_a_limit_keeps_some_training_pictures_evenly_spread_and_all_test_picture
     """Of 899 pictures every 17.98th: the second is number 17, the last number 49 * 899 // 50 = 881."""
     some, whole = (Digits(FILES, "train", size=8, limit=limit) for limit in (50, None))
     assert len(some) == 50
-    assert [torch.equal(some.tensors["x"][i], whole.tensors["x"][j]) for i, j in ((0, 0), (1, 17), (49, 881))] == [True] * 3
+    assert [torch.equal(some.tensors["x"][i], whole.tensors["x"][j]) for i, j in ((0, 0), (1, 17), (49, 881))] == [
+        True
+    ] * 3
     assert torch.equal(some.tensors["label"][[1, 49]], whole.tensors["label"][[17, 881]])
     assert len(Digits(FILES, "test", size=8, limit=50)) == 898
     assert len(Digits(FILES, "train", size=8, limit=5000)) == 899
@@ -131,7 +137,9 @@ def test_too_few_digits_for_a_batch_are_refused():
 
 
 def test_restyling_inverts_shears_and_thickens_by_hand():
-    """A vertical line of one pixel, 32 high: three pixels wide, dark on white, moved right at the top by about 15.5 tan 15 degrees."""
+    """A vertical line of one pixel, 32 high: three pixels wide, dark on white, moved right at the top by about 15.5 tan
+    15 degrees.
+    """
     x = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
     x[..., 16] = 255
     y = 255 - restyled(x)[0, 0].double()

@@ -58,10 +58,16 @@ PLUGINS = {"generator.painter": Painter, "features.reader": Reader}
 
 def scores_of(make_run, dataset, wrong=-1, features="reader", **changes):
     recipe = {
-        "variant": "stargan", "dataset": dataset, "generator": {"painter": {"wrong": wrong}}, "discriminator": {"stargan": {"width": 4}},
-        "loss": "non-saturating", "evaluators": [{"attribute-accuracy": {"features": features}}], "without": QUIET,
-        "train": {"steps": 1, "batch_size": 4, "device": "cpu"}, **changes,
-    }  # fmt: skip
+        "variant": "stargan",
+        "dataset": dataset,
+        "generator": {"painter": {"wrong": wrong}},
+        "discriminator": {"stargan": {"width": 4}},
+        "loss": "non-saturating",
+        "evaluators": [{"attribute-accuracy": {"features": features}}],
+        "without": QUIET,
+        "train": {"steps": 1, "batch_size": 4, "device": "cpu"},
+        **changes,
+    }
     run = make_run(recipe, plugins=PLUGINS)
     run.step = run.steps
     with settings_of_torch(run.recipe):
@@ -101,7 +107,11 @@ def test_real_items_are_scored_where_their_labels_are_known(make_run):
 
 
 def test_a_name_that_two_sets_have_gets_that_of_its_entry(make_run):
-    both = {"multi": {"sets": {"a": SHAPES, "b": {"styled-digits": {**TONES["styled-digits"], "styles": ["plain", "bold"]}}}}}
+    both = {
+        "multi": {
+            "sets": {"a": SHAPES, "b": {"styled-digits": {**TONES["styled-digits"], "styles": ["plain", "bold"]}}}
+        }
+    }
     _, found = scores_of(make_run, both)
     assert {"attributes_a.bold", "label_b.bold", "slanted", "plain"} <= set(found)
 
@@ -122,7 +132,13 @@ def test_a_classifier_is_trained_on_the_items_that_know_its_answer(make_run):
 
 def test_what_cannot_be_scored_is_refused_before_training(make_run):
     with pytest.raises(RefusedError, match="this variant asks for none that the data have"):
-        scores_of(make_run, {"digits": {"size": 8}}, variant={"dcgan": {"latent": 4}}, generator={"dcgan": {"width": 4}}, without=QUIET[:-1])
+        scores_of(
+            make_run,
+            {"digits": {"size": 8}},
+            variant={"dcgan": {"latent": 4}},
+            generator={"dcgan": {"width": 4}},
+            without=QUIET[:-1],
+        )
     with pytest.raises(RefusedError, match="the features pixels do not classify"):
         scores_of(make_run, TONES, features="pixels")
 
@@ -132,9 +148,17 @@ def test_a_run_on_several_sets_trains_a_classifier_for_each_question_before_it_b
     from ganrun import api
 
     recipe = {
-        "variant": "stargan", "dataset": MULTI, "generator": {"stargan": {"blocks": 1, "width": 4}}, "discriminator": {"stargan": {"width": 4}},
-        "evaluators": [{"attribute-accuracy": {"features": {"classifier": {"steps": 2}}}}], "without": QUIET[:-1],
+        "variant": "stargan",
+        "dataset": MULTI,
+        "generator": {"stargan": {"blocks": 1, "width": 4}},
+        "discriminator": {"stargan": {"width": 4}},
+        "evaluators": [{"attribute-accuracy": {"features": {"classifier": {"steps": 2}}}}],
+        "without": QUIET[:-1],
         "train": {"steps": 1, "batch_size": 8, "device": "cpu"},
-    }  # fmt: skip
+    }
     scores = api.run(recipe, output=tmp_path / "run").scores
-    assert {"attribute-accuracy[classifier].accuracy", "attribute-accuracy[classifier].bold", "attribute-accuracy[classifier].inverted"} <= scores.keys()
+    assert {
+        "attribute-accuracy[classifier].accuracy",
+        "attribute-accuracy[classifier].bold",
+        "attribute-accuracy[classifier].inverted",
+    } <= scores.keys()

@@ -43,7 +43,12 @@ def test_equal_shares_are_at_distance_0_whatever_the_numbers_of_samples():
 
 def test_a_collapsed_generator_has_one_class_and_a_kl_of_log_k():
     found = values(labels(*[5] * 8), labels(0, 0, 100), 8)
-    assert found == {"classes": 1, "classes-with-20": 1, "kl": pytest.approx(math.log(8)), "total-variation": pytest.approx(7 / 8)}
+    assert found == {
+        "classes": 1,
+        "classes-with-20": 1,
+        "kl": pytest.approx(math.log(8)),
+        "total-variation": pytest.approx(7 / 8),
+    }
 
 
 def test_enough_is_what_the_caller_says():
@@ -58,7 +63,9 @@ def test_a_class_that_no_real_sample_has_makes_kl_infinite_and_total_variation_a
 
 
 def test_more_classes_than_samples():
-    """1,000 classes, 30 fakes all of different ones against even real ones: KL = log(1000 / 30), and 970/1000 is missing."""
+    """1,000 classes, 30 fakes all of different ones against even real ones: KL = log(1000 / 30), and 970/1000 is
+    missing.
+    """
     found = class_share(torch.arange(1000), torch.arange(0, 990, 33), 1000)
     assert found["classes"].value == 30
     assert found["classes-with-20"].value == 0
@@ -92,7 +99,9 @@ def test_the_intervals_cover_the_mean_of_other_sets_of_samples(k):
     random = np.random.default_rng(0)
     shares = np.linspace(1, 3, k) / np.linspace(1, 3, k).sum()
     real = labels(*[1] * k)
-    found = [class_share(real, torch.from_numpy(random.choice(k, 500, p=shares)), k, seed=number) for number in range(60)]
+    found = [
+        class_share(real, torch.from_numpy(random.choice(k, 500, p=shares)), k, seed=number) for number in range(60)
+    ]
     for name in ("kl", "total-variation"):
         expected = np.mean([scores[name].value for scores in found])
         covered = np.mean([scores[name].low <= expected <= scores[name].high for scores in found])
@@ -132,7 +141,11 @@ def test_sets_that_cannot_be_scored_are_refused(real, fake, message):
 @pytest.fixture
 def digits(tiny):
     def recipe(*evaluators, **changes):
-        base = {"variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 16}}, "evaluators": list(evaluators)}
+        base = {
+            "variant": {"dcgan": {"latent": 4}},
+            "dataset": {"digits": {"size": 16}},
+            "evaluators": list(evaluators),
+        }
         return tiny(**{**base, **changes})
 
     return recipe
@@ -144,7 +157,9 @@ def scores(run):
 
 
 class Asking(DCGAN):
-    """A DCGAN that is asked for digits and answers with the mean image of the next digit for every 4th sample, else of the right one."""
+    """A DCGAN that is asked for digits and answers with the mean image of the next digit for every 4th sample, else of
+    the right one.
+    """
 
     means = None
 

@@ -37,9 +37,11 @@ def test_a_point_on_the_surface_is_inside():
 
 @pytest.mark.parametrize(("n", "m", "k"), [(400, 400, 5), (400, 400, 1), (300, 600, 3)])
 def test_an_exact_generator_scores_what_the_docstring_says(n, m, k):
-    """Among all n + m points but the one in the middle, the k nearest are all real with probability (n-1)...(n-k) / ((n+m-1)...(n+m-k)).
+    """Among all n + m points but the one in the middle, the k nearest are all real with probability (n-1)...(n-k) /
+    ((n+m-1)...(n+m-k)).
 
-    Each of n balls holds a given sample with probability k / n (it is among the k nearest of n points), so density is n (k / n) / k = 1.
+    Each of n balls holds a given sample with probability k / n (it is among the k nearest of n points), so density is n
+    (k / n) / k = 1.
     """
     missed = math.prod((n - i) / (n + m - i) for i in range(1, k + 1))
     found = [values(normal(n, 3, 2 * seed), normal(m, 3, 2 * seed + 1), k) for seed in range(20)]

@@ -52,8 +52,9 @@ def test_too_few_samples_for_a_pair_are_refused(n, classes):
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says_which_pairs_that_share_samples_do_not():
-    """|x - y| of two standard normal numbers has mean 2 / sqrt(pi). Of 400 sets of 60 samples, 30 disjoint pairs each, about 95% of
-    the intervals hold it (two standard errors of that share are 2%); the 1770 pairs there are in all would claim far too much."""
+    """|x - y| of two standard normal numbers has mean 2 / sqrt(pi). Of 400 sets of 60 samples, 30 disjoint pairs each,
+    about 95% of the intervals hold it (two standard errors of that share are 2%); the 1770 pairs there are in all would
+    claim far too much."""
     truth, all_pairs = 2 / math.sqrt(math.pi), torch.combinations(torch.arange(60))
     held = {"disjoint": 0, "all": 0}
     for seed in range(400):
@@ -88,7 +89,9 @@ def test_features_that_are_not_finite_or_not_rows_are_refused():
 def test_the_ratio_divides_value_and_interval_by_the_real_value():
     got = ratio(Score(2.0, 1.0, 3.0, "m", 200), Score(4.0, 3.9, 4.1))
     assert got == Score(0.5, 0.25, 0.75, "m", 200)
-    assert math.isnan(ratio(Score(2.0, 1.0, 3.0), Score(0.0)).value), "real samples that are all alike have no diversity to compare with"
+    assert math.isnan(ratio(Score(2.0, 1.0, 3.0), Score(0.0)).value), (
+        "real samples that are all alike have no diversity to compare with"
+    )
     assert math.isnan(ratio(Score(math.nan), Score(1.0)).value)
 
 
@@ -103,22 +106,39 @@ def test_equal_images_have_an_ms_ssim_of_1():
 
 @pytest.mark.parametrize(("side", "power"), [(8, 1.0), (32, 0.2856 / (0.0448 + 0.2856)), (176, 0.1333)])
 def test_constant_images_differ_in_luminance_alone_at_the_coarsest_scale(side, power):
-    """Of 0.2 and 0.6, C1 = 1e-4: ((0.24 + C1) / (0.4 + C1)) to the power of the last scale; contrast and structure are C2 / C2."""
+    """Of 0.2 and 0.6, C1 = 1e-4: ((0.24 + C1) / (0.4 + C1)) to the power of the last scale; contrast and structure are
+    C2 / C2.
+    """
     x, y = (torch.full((1, 1, side, side), value, dtype=torch.float64) for value in (0.2, 0.6))
     assert float(ms_ssim(x, y, data_range=1.0)) == pytest.approx(((0.24 + 1e-4) / (0.4 + 1e-4)) ** power, rel=1e-9)
 
 
 def test_two_scales_are_the_weighted_product_of_their_means():
-    """32 pixels: contrast and structure of the whole, and SSIM of the 2 x 2 means, with powers in the ratio 0.0448 to 0.2856."""
+    """32 pixels: contrast and structure of the whole, and SSIM of the 2 x 2 means, with powers in the ratio 0.0448 to
+    0.2856.
+    """
     x, y = images(2, 1, 32, 32), (images(2, 1, 32, 32) * 0.8 + images(2, 1, 32, 32, seed=1) * 0.2)
     half = [z.reshape(2, 1, 16, 2, 16, 2).mean((3, 5)) for z in (x, y)]
     first, second = _ssim._compare(x, y, 1.0)[1][:, 0], ssim(*half, data_range=1.0)
     total = 0.0448 + 0.2856
-    assert torch.allclose(ms_ssim(x, y, data_range=1.0), first ** (0.0448 / total) * second ** (0.2856 / total), rtol=1e-12)
+    assert torch.allclose(
+        ms_ssim(x, y, data_range=1.0), first ** (0.0448 / total) * second ** (0.2856 / total), rtol=1e-12
+    )
 
 
 def test_the_papers_five_scales_are_taken_from_176_pixels_on():
-    assert [scales(side, 300) for side in (4, 21, 22, 32, 44, 88, 128, 175, 176, 1024)] == [1, 1, 2, 2, 3, 4, 4, 4, 5, 5]
+    assert [scales(side, 300) for side in (4, 21, 22, 32, 44, 88, 128, 175, 176, 1024)] == [
+        1,
+        1,
+        2,
+        2,
+        3,
+        4,
+        4,
+        4,
+        5,
+        5,
+    ]
     assert [window(side, 300) for side in (1, 2, 3, 8, 10, 11, 12)] == [1, 1, 3, 7, 9, 11, 11]
     assert conditions(32, 40, several=True) == "2 of 5 scales"
     assert conditions(8, 8, several=True) == "1 of 5 scales and a window of 7 pixels"
@@ -151,7 +171,11 @@ def digits(tiny, make_run):
 
     def make(**parameters):
         networks = {"mlp": {"widths": [16], "norm": "none"}}
-        recipe = tiny(dataset={"digits": {"size": 16}}, generator=networks, evaluators=[{"diversity": {"features": "pixels", **parameters}}])
+        recipe = tiny(
+            dataset={"digits": {"size": 16}},
+            generator=networks,
+            evaluators=[{"diversity": {"features": "pixels", **parameters}}],
+        )
         return make_run(recipe)
 
     return make
@@ -166,7 +190,9 @@ def with_fakes(run, fakes):
     """The run, whose generator makes exactly these samples (n, C, H, W)."""
     run.evaluation.fakes = lambda name=None, n=None: fakes
     real = run.evaluation.features_of
-    run.evaluation.features_of = lambda part, which, *rest: fakes.flatten(1) if which == "fake" else real(part, which, *rest)
+    run.evaluation.features_of = lambda part, which, *rest: (
+        fakes.flatten(1) if which == "fake" else real(part, which, *rest)
+    )
     return run
 
 
@@ -179,7 +205,9 @@ def test_the_scores_are_named_after_their_features_and_equal_the_functions(digit
     pairs = disjoint_pairs(100, 5000, run.evaluation.seed)
     assert got["[pixels].distance"].value == pytest.approx(float(distances(fakes.flatten(1), pairs).mean()))
     assert got["ms-ssim"].value == pytest.approx(float(similarities(fakes, pairs).mean()))
-    assert got["[pixels].ratio"].value == pytest.approx(got["[pixels].distance"].value / got["[pixels].distance-of-real"].value)
+    assert got["[pixels].ratio"].value == pytest.approx(
+        got["[pixels].distance"].value / got["[pixels].distance-of-real"].value
+    )
     assert all(score.low < score.value < score.high and score.enough == 200 for score in got.values())
     assert got["ms-ssim"].method.endswith("; pairs; 1 of 5 scales")
 
@@ -197,7 +225,9 @@ def test_a_generator_as_diverse_as_the_data_has_a_ratio_of_1_and_a_collapsed_one
 
 
 def test_pairs_are_within_a_class_if_the_classes_of_real_and_fake_samples_are_known(digits):
-    """Digits of one class are more alike than digits of any two: real pairs stay within a class only if those of fakes do, too."""
+    """Digits of one class are more alike than digits of any two: real pairs stay within a class only if those of fakes
+    do, too.
+    """
     run = digits()
     train, labels = run.evaluation.real("x", "train", 200), run.evaluation.labels("x", "train", 200)
     over_all = scores_of(with_fakes(run, train))
@@ -233,7 +263,11 @@ def test_another_output_is_named_in_every_score(small_cyclegan, make_run):
 
 @pytest.mark.parametrize(
     ("parameters", "why"),
-    [({"features": None}, "nothing to measure in points"), ({}, "a classifier looks at images"), ({"of": "b"}, "no output 'b'")],
+    [
+        ({"features": None}, "nothing to measure in points"),
+        ({}, "a classifier looks at images"),
+        ({"of": "b"}, "no output 'b'"),
+    ],
 )
 def test_what_could_not_be_scored_is_refused_before_training(tiny, make_run, parameters, why):
     with pytest.raises(RefusedError, match=f"evaluator diversity: .*{why}"):

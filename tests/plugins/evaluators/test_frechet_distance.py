@@ -60,7 +60,10 @@ def test_the_nuclear_norm_equals_the_eigenvalues(n1, n2):
     """For all numbers of samples, fewer and more than the 32 features."""
     a, b = normal(n1, 32), 2 * normal(n2, 32, seed=1)
     one, other = Statistics.of(a), Statistics.of(b)
-    shift, spread = float((one.mean - other.mean).square().sum()), float(one.covariance.trace() + other.covariance.trace())
+    shift, spread = (
+        float((one.mean - other.mean).square().sum()),
+        float(one.covariance.trace() + other.covariance.trace()),
+    )
     nuclear = shift + spread - 2 * float(module._nuclear(module._centred(a), module._centred(b)))
     assert nuclear == pytest.approx(distance_between(one, other), rel=1e-6)
 
@@ -138,7 +141,9 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):
 
 
 def test_points_are_refused_by_the_classifier_before_training(tiny, make_run):
-    with pytest.raises(RefusedError, match=r"evaluator frechet-distance: a classifier looks at images.*\n.*features: pixels"):
+    with pytest.raises(
+        RefusedError, match=r"evaluator frechet-distance: a classifier looks at images.*\n.*features: pixels"
+    ):
         make_run(tiny(evaluators=["frechet-distance"]))
 
 

@@ -53,12 +53,14 @@ def test_errors_worked_by_hand():
 
 
 def test_intervals_worked_by_hand():
-    """Two pairs with errors 1 and 3 throughout. l1: 2, deviation sqrt 2, so 1.96 standard errors are 1.96. rmse: the root of 5, and
-    of the ends of 5 +- 1.96 * 4 (squares 1 and 9, deviation 4 sqrt 2), the lower one cut off at 0."""
+    """Two pairs with errors 1 and 3 throughout. l1: 2, deviation sqrt 2, so 1.96 standard errors are 1.96. rmse: the
+    root of 5, and of the ends of 5 +- 1.96 * 4 (squares 1 and 9, deviation 4 sqrt 2), the lower one cut off at 0."""
     got = errors(torch.tensor([[1.0, -1.0], [3.0, 3.0]]), torch.zeros(2, 2))
     z = 1.959963984540054
     assert (got["l1"].value, got["l1"].low, got["l1"].high) == pytest.approx((2, 2 - z, 2 + z))
-    assert (got["rmse"].value, got["rmse"].low, got["rmse"].high) == pytest.approx((math.sqrt(5), 0, math.sqrt(5 + 4 * z)))
+    assert (got["rmse"].value, got["rmse"].low, got["rmse"].high) == pytest.approx(
+        (math.sqrt(5), 0, math.sqrt(5 + 4 * z))
+    )
 
 
 def test_the_interval_of_the_root_agrees_with_the_jackknife():
@@ -117,7 +119,9 @@ def test_doing_nothing_equals_its_baseline(translation, make_run):
 
 
 def test_the_mean_image_baseline_is_of_the_train_split(translation, make_run):
-    """It has the smallest squared error that one answer for all can have, nearly: the test split's mean is a little different."""
+    """It has the smallest squared error that one answer for all can have, nearly: the test split's mean is a little
+    different.
+    """
     run = make_run(translation({"hidden-pairs": {"features": None}}))
     a, _ = run.dataset("train").labelled("a")
     mean = (a.double() / 127.5 - 1).mean(0)

@@ -49,7 +49,10 @@ def test_two_samples_worked_by_hand():
 
 
 def test_the_value_is_the_mean_of_the_scores_of_splits():
-    """Unshuffled, in 2 splits: one class (score 1), then three evenly (score 3), together 2. In one split: (1/2 + 1/6, 1/6, 1/6)."""
+    """Unshuffled, in 2 splits: one class (score 1), then three evenly (score 3), together 2.
+
+    In one split: (1/2 + 1/6, 1/6, 1/6).
+    """
     x = certain([0] * 6 + [0, 1, 2] * 2, 3)
     assert inception_score(x, splits=2, shuffle=None).value == pytest.approx(2, rel=1e-12)
     together = -(2 / 3 * math.log(2 / 3) + 2 * (1 / 6) * math.log(1 / 6))
@@ -111,7 +114,9 @@ def test_without_splits_the_interval_is_that_of_a_jackknife():
     x = drawn(2000, 10)
     ours = inception_score(x, splits=1)
     other = jackknife(lambda rows: inception_score(x[rows], splits=1).value, len(x), groups=20)
-    assert ours.high - ours.low == pytest.approx(other.high - other.low, rel=0.35)  # 20 groups know their spread to a sixth
+    assert ours.high - ours.low == pytest.approx(
+        other.high - other.low, rel=0.35
+    )  # 20 groups know their spread to a sixth
 
 
 def test_one_sample_a_split_has_a_score_of_1_and_no_interval():
@@ -140,7 +145,9 @@ def test_values_that_are_not_finite_are_refused_and_counted():
 
 
 def test_it_takes_5_samples_a_split_for_each_class_and_never_more_than_the_paper_has():
-    """With certain samples the score is (K - 1) / (2 m) too low in its logarithm: 0.09 for 10 classes and 50 samples a split."""
+    """With certain samples the score is (K - 1) / (2 m) too low in its logarithm: 0.09 for 10 classes and 50 samples a
+    split.
+    """
     assert inception_score(torch.zeros(20, 10)).enough == 500
     assert inception_score(torch.zeros(20, 1008)).enough == 50_000
     random = np.random.default_rng(1)
@@ -172,9 +179,13 @@ def test_the_score_is_named_after_its_classifier_and_equals_the_function(digits,
     extract = run.evaluation.features(run.evaluators[0][1].features)
     x = run.evaluation.fakes(n=60)
     assert set(found) == {"inception-score[classifier]", "inception-score[classifier].of-real"}
-    assert found["inception-score[classifier]"] == pytest.approx(inception_score(extract.logits(x), splits=3).value, rel=1e-5)
+    assert found["inception-score[classifier]"] == pytest.approx(
+        inception_score(extract.logits(x), splits=3).value, rel=1e-5
+    )
     real = run.evaluation.real()[:60]
-    assert found["inception-score[classifier].of-real"] == pytest.approx(inception_score(extract.logits(real), splits=3).value, rel=1e-5)
+    assert found["inception-score[classifier].of-real"] == pytest.approx(
+        inception_score(extract.logits(real), splits=3).value, rel=1e-5
+    )
     assert found["inception-score[classifier].of-real"] > 4 > found["inception-score[classifier]"]
 
 
@@ -206,5 +217,7 @@ def test_fewer_samples_than_splits_end_with_a_message(digits, make_run):
 
 
 def test_features_that_do_not_classify_are_refused_before_training(digits, make_run):
-    with pytest.raises(RefusedError, match=r"evaluator inception-score: .*pixels do not classify\n.*features: classifier"):
+    with pytest.raises(
+        RefusedError, match=r"evaluator inception-score: .*pixels do not classify\n.*features: classifier"
+    ):
         make_run(digits({"inception-score": {"features": "pixels"}}))

@@ -49,8 +49,8 @@ def test_a_generator_that_jumps_from_one_sample_to_another_is_straight_and_as_un
 def test_two_paths_worked_by_hand():
     """Ways of 2 and 3, straight lines of 2 and 1: length 5/3. Jumps of 1 and 2 / 1.5: their mean is 7/6.
 
-    Delta method: the residuals 2 - 5/3 * 2 and 3 - 5/3 are -4/3 and 4/3, over the mean line of 1.5 they are -8/9 and 8/9; the standard
-    error of the mean of two such numbers is 8/9.
+    Delta method: the residuals 2 - 5/3 * 2 and 3 - 5/3 are -4/3 and 4/3, over the mean line of 1.5 they are -8/9 and
+    8/9; the standard error of the mean of two such numbers is 8/9.
     """
     paths = torch.cat([path((0.0,), (1.0,), (2.0,)), path((0.0,), (2.0,), (1.0,))])
     got = length(paths)
@@ -126,7 +126,9 @@ def known(tiny, make_run):
 
     def make(sampler="uniform", points=16, **parameters):
         evaluators = [{"interpolation-smoothness": {"features": "pixels", "points": points}}]
-        recipe = tiny(variant={"gan": {"latent": 2}}, sampler=sampler, generator={"known": parameters}, evaluators=evaluators)
+        recipe = tiny(
+            variant={"gan": {"latent": 2}}, sampler=sampler, generator={"known": parameters}, evaluators=evaluators
+        )
         return make_run(recipe, {"generator.known": Known})
 
     return make
@@ -144,7 +146,9 @@ def test_a_linear_generator_scores_1_and_1_on_straight_lines(known):
 
 
 def test_between_latents_on_a_circle_the_way_is_an_arc_and_so_is_what_a_linear_generator_makes(known):
-    """Angles are uniform in [0, pi]: arcs are pi / 2 long on average, chords 2 sin(angle / 2) are 4 / pi, so 1.234 together."""
+    """Angles are uniform in [0, pi]: arcs are pi / 2 long on average, chords 2 sin(angle / 2) are 4 / pi, so 1.234
+    together.
+    """
     got = scores_of(known(sampler="spherical"))
     assert got["[pixels].length"].low < math.pi**2 / 8 < got["[pixels].length"].high
     assert got["[pixels].length"].low > 1.01

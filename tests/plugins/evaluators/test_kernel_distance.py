@@ -30,13 +30,18 @@ def test_two_sets_of_two_numbers_worked_by_hand():
 
 
 def test_the_product_is_divided_by_the_number_of_features():
-    """d = 2: x = (2, 0) twice, y = (0, 2) twice. k(x, x) = (4 / 2 + 1)^3 = 27, as k(y, y); across 1: (54 + 54) / 2 - 2."""
+    """d = 2: x = (2, 0) twice, y = (0, 2) twice.
+
+    k(x, x) = (4 / 2 + 1)^3 = 27, as k(y, y); across 1: (54 + 54) / 2 - 2.
+    """
     x, y = torch.tensor([[2.0, 0.0]]).expand(2, 2), torch.tensor([[0.0, 2.0]]).expand(2, 2)
     assert squared_discrepancy(x, y) == pytest.approx(52)
 
 
 def test_pairs_across_keep_their_diagonal():
-    """x = y = 0, 1: within (1 + 1) / 2 + nothing else; across (1 + 1 + 1 + 8) / 4: 1 + 1 - 2 * 11 / 4 = -3.5, not the u-statistic's 0."""
+    """x = y = 0, 1: within (1 + 1) / 2 + nothing else; across (1 + 1 + 1 + 8) / 4: 1 + 1 - 2 * 11 / 4 = -3.5, not the
+    u-statistic's 0.
+    """
     assert squared_discrepancy(column(0, 1), column(0, 1)) == pytest.approx(-3.5)
 
 
@@ -55,7 +60,12 @@ def test_it_agrees_with_torch_fidelity_on_the_same_subsets(dtype, rel):
     """Features as a network ends with them: none below 0. Its mean and its deviation between subsets."""
     oracle = pytest.importorskip("torch_fidelity.metric_kid").kid_features_to_metric
     real, fake = normal(700, 128, dtype=dtype).relu(), 1.1 * normal(600, 128, seed=1, dtype=dtype).relu()
-    kernel = {"kid_kernel": "poly", "kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None, "kid_kernel_poly_coef0": 1}
+    kernel = {
+        "kid_kernel": "poly",
+        "kid_kernel_poly_degree": 3,
+        "kid_kernel_poly_gamma": None,
+        "kid_kernel_poly_coef0": 1,
+    }
     want = oracle(real, fake, kid_subsets=10, kid_subset_size=300, rng_seed=2020, verbose=False, **kernel)
     values = distances_of_subsets(real, fake, subsets_of_the_oracle(700, 600, 10, 300))
     assert np.mean(values) == pytest.approx(want["kernel_inception_distance_mean"], rel=rel)
@@ -96,9 +106,13 @@ def test_a_larger_shift_is_a_larger_distance_and_none_is_about_0():
 
 
 def test_subsets_are_as_large_as_the_smaller_set_and_say_so():
-    """30 of 200 real samples with all 30 fakes: what varies is the real half alone, so fakes are left out for the interval."""
+    """30 of 200 real samples with all 30 fakes: what varies is the real half alone, so fakes are left out for the
+    interval.
+    """
     score = kernel_distance(normal(200, 4), normal(30, 4, seed=1), subsets=20)
-    assert score.method == "20 subsets of 30 (1000 asked for, the smaller set has 30); jackknife over 10 groups of samples"
+    assert (
+        score.method == "20 subsets of 30 (1000 asked for, the smaller set has 30); jackknife over 10 groups of samples"
+    )
     assert (score.enough, score.low < score.value < score.high) == (1000, True)
     both = kernel_distance(normal(30, 4), normal(30, 4, seed=1), subsets=20)
     assert both.method.startswith("1 subset of 30 (")
@@ -151,7 +165,9 @@ def score_of(run):
 
 def test_the_score_is_named_after_its_features_and_equals_the_function(tiny, make_run):
     run = make_run(tiny(evaluators=[{"kernel-distance": {"features": "pixels", "size": 100, "subsets": 10}}]))
-    want = kernel_distance(run.evaluation.real("x", "test"), run.evaluation.fakes(), size=100, subsets=10, seed=run.evaluation.seed)
+    want = kernel_distance(
+        run.evaluation.real("x", "test"), run.evaluation.fakes(), size=100, subsets=10, seed=run.evaluation.seed
+    )
     assert score_of(run) == {"[pixels]": want}
     assert want.called == "", "it is KID on Inception features alone"
 
@@ -171,5 +187,7 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):
 
 
 def test_points_are_refused_by_the_classifier_before_training(tiny, make_run):
-    with pytest.raises(RefusedError, match=r"evaluator kernel-distance: a classifier looks at images.*\n.*features: pixels"):
+    with pytest.raises(
+        RefusedError, match=r"evaluator kernel-distance: a classifier looks at images.*\n.*features: pixels"
+    ):
         make_run(tiny(evaluators=["kernel-distance"]))

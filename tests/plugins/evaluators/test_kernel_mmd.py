@@ -28,7 +28,9 @@ def direct(real, fake, sigma, biased):
 
 
 def test_two_point_masses_worked_by_hand():
-    """All real at one place, all fakes 2 from it, sigma 2: 1 + 1 - 2 exp(-4 / 8), of either estimate; the biased one is a root."""
+    """All real at one place, all fakes 2 from it, sigma 2: 1 + 1 - 2 exp(-4 / 8), of either estimate; the biased one is
+    a root.
+    """
     real = torch.full((5, 2), 7.0)
     fake = real + torch.tensor([0.0, 2.0])
     square = 2 - 2 * math.exp(-0.5)
@@ -64,8 +66,12 @@ def test_the_mean_rule_is_that_of_the_paper_s_code():
     """The kernel is exp(-d^2 / (2 s)), s the mean of the whole matrix of squared real distances, and the root is taken."""
     real, fake = normal(40, 3), normal(30, 3, seed=1) + 0.4
     s = float((torch.cdist(real, real) ** 2).mean())
-    assert kernel_mmd(real, fake).value == pytest.approx(math.sqrt(direct(real, fake, math.sqrt(s), biased=True)), rel=1e-9)
-    assert kernel_mmd(real, fake, scale=2.0).value == pytest.approx(math.sqrt(direct(real, fake, 2 * math.sqrt(s), biased=True)), rel=1e-9)
+    assert kernel_mmd(real, fake).value == pytest.approx(
+        math.sqrt(direct(real, fake, math.sqrt(s), biased=True)), rel=1e-9
+    )
+    assert kernel_mmd(real, fake, scale=2.0).value == pytest.approx(
+        math.sqrt(direct(real, fake, 2 * math.sqrt(s), biased=True)), rel=1e-9
+    )
 
 
 def test_the_median_is_of_at_most_2000_rows_from_all_over_the_set(monkeypatch):
@@ -144,7 +150,9 @@ def test_what_is_reported_and_the_rule_stand_in_the_method():
     real, fake = normal(30, 2), normal(30, 2, seed=1)
     assert kernel_mmd(real, fake).method.startswith("square root of the biased estimate, Gaussian kernel of sigma ")
     other = kernel_mmd(real, fake, bandwidth=1.5, scale=2.0, estimate="unbiased").method
-    assert other == "unbiased estimate of the square, Gaussian kernel of sigma 3 (given, scale 2); jackknife over samples"
+    assert (
+        other == "unbiased estimate of the square, Gaussian kernel of sigma 3 (given, scale 2); jackknife over samples"
+    )
 
 
 def test_constant_features_have_no_bandwidth_and_say_what_to_do():

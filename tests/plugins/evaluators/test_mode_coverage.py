@@ -123,7 +123,9 @@ def test_the_interval_of_reverse_kl_covers_the_mean_of_other_sets_of_samples():
     """Of an exact generator of 25 modes and of one that prefers some, 1,000 good samples each."""
     random = np.random.default_rng(0)
     for shares in (np.full(25, 1 / 25), np.linspace(1, 5, 25) / np.linspace(1, 5, 25).sum()):
-        found = [coverage(torch.from_numpy(random.multinomial(1000, shares)), 1100, seed=i)["reverse-kl"] for i in range(60)]
+        found = [
+            coverage(torch.from_numpy(random.multinomial(1000, shares)), 1100, seed=i)["reverse-kl"] for i in range(60)
+        ]
         expected = np.mean([score.value for score in found])
         assert np.mean([score.low <= expected <= score.high for score in found]) >= 0.85
 
@@ -131,5 +133,8 @@ def test_the_interval_of_reverse_kl_covers_the_mean_of_other_sets_of_samples():
 def test_fewer_samples_than_the_papers_took_are_too_few_for_counts_of_modes():
     scores = coverage(torch.tensor([10] * 25), 300)
     assert {name: score.enough for name, score in scores.items()} == {
-        "modes": 2500, "modes-with-20": 2500, "percent-within": 0, "reverse-kl": 250,
-    }  # fmt: skip
+        "modes": 2500,
+        "modes-with-20": 2500,
+        "percent-within": 0,
+        "reverse-kl": 250,
+    }

@@ -37,7 +37,9 @@ def test_both_forms_are_computed_as_printed(form):
 
 
 def test_worked_by_hand():
-    """Fakes of classes 0, 0, 1 and real ones of 0, 1: E KL = 2/3 log 3/2 + 1/3 log 3 = H, KL(p_g || p_r) = log 2 - H, so exp(2 H) / 2."""
+    """Fakes of classes 0, 0, 1 and real ones of 0, 1: E KL = 2/3 log 3/2 + 1/3 log 3 = H, KL(p_g || p_r) = log 2 - H,
+    so exp(2 H) / 2.
+    """
     h = 2 / 3 * math.log(3 / 2) + 1 / 3 * math.log(3)
     assert mode_score(certain([0, 1], 2), certain([0, 0, 1], 2)).value == pytest.approx(math.exp(2 * h) / 2, rel=1e-12)
 
@@ -60,11 +62,15 @@ def test_the_form_of_xu_is_the_inception_score_only_if_the_classes_agree():
 
 def test_the_default_is_the_form_that_sees_real_data():
     fake = drawn(80, 5)
-    assert mode_score(drawn(60, 5, seed=1), fake).value != pytest.approx(mode_score(drawn(60, 5, seed=1, tilt=2.0), fake).value, rel=0.1)
+    assert mode_score(drawn(60, 5, seed=1), fake).value != pytest.approx(
+        mode_score(drawn(60, 5, seed=1, tilt=2.0), fake).value, rel=0.1
+    )
 
 
 def test_uneven_classes_are_scored_best_in_proportion_to_the_square_root_of_their_shares():
-    """Real shares 0.9 and 0.1, certain fakes: log score = -2 sum p log p + sum p log r, largest at p ~ sqrt r, 3/4 and 1/4."""
+    """Real shares 0.9 and 0.1, certain fakes: log score = -2 sum p log p + sum p log r, largest at p ~ sqrt r, 3/4 and
+    1/4.
+    """
     real = certain([0] * 9 + [1], 2)
     values = {ones: mode_score(real, certain([0] * (80 - ones) + [1] * ones, 2)).value for ones in (8, 16, 20, 24, 40)}
     assert max(values, key=values.get) == 20
@@ -82,7 +88,9 @@ def test_a_class_that_no_real_sample_has_costs_a_factor_of_1e_20_to_its_share_an
 
 
 def test_the_interval_covers_the_mean_of_other_sets_of_samples():
-    """The influence of p_g is in it: left out, the interval of fakes whose classes differ from the data's would be far too narrow."""
+    """The influence of p_g is in it: left out, the interval of fakes whose classes differ from the data's would be far
+    too narrow.
+    """
     random = np.random.default_rng(0)
     real, centres = drawn(400, 5), drawn(5, 5, seed=3) * 1.5
     found = []
@@ -128,10 +136,15 @@ def scores(run):
 
 
 def test_the_scores_of_a_run_equal_the_function(digits, make_run):
-    run = make_run(digits({"mode-score": {"samples": 60}}, {"mode-score": {"samples": 60, "form": "che", "split": "train"}}))
+    run = make_run(
+        digits({"mode-score": {"samples": 60}}, {"mode-score": {"samples": 60, "form": "che", "split": "train"}})
+    )
     found = scores(run)
     part = run.evaluators[0][1].features
-    fake, test, train = (run.evaluation.logits_of(part, *what) for what in (("fake", None, "test", 60), ("real",), ("real", None, "train")))
+    fake, test, train = (
+        run.evaluation.logits_of(part, *what)
+        for what in (("fake", None, "test", 60), ("real",), ("real", None, "train"))
+    )
     assert found == {
         "mode-score[classifier]": pytest.approx(mode_score(test, fake).value),
         "mode-score[classifier].of-real": pytest.approx(inception_score(test, splits=1).value),

@@ -39,19 +39,26 @@ def test_points_worked_by_hand_on_a_line():
     """
     found = values(line(0.0, 10.0, 11.0), line(6.0, 20.0, 21.0), line(0.1, 10.25, 5.5, 19.0))
     assert found == {
-        "memorised": 0.5, "distance-ratio": pytest.approx(2.375 / 9), "authenticity": 0.5, "authenticity-of-held-out": 1,
-    }  # fmt: skip
+        "memorised": 0.5,
+        "distance-ratio": pytest.approx(2.375 / 9),
+        "authenticity": 0.5,
+        "authenticity-of-held-out": 1,
+    }
 
 
 def test_the_share_is_corrected_for_how_many_items_either_set_has():
-    """3 of 4 samples are nearest to one of 3 training items, 1 to the one held-out item: 1/4 an item each, which is 0.5."""
+    """3 of 4 samples are nearest to one of 3 training items, 1 to the one held-out item: 1/4 an item each, which is
+    0.5.
+    """
     assert values(line(0.0, 10.0, 20.0), line(30.0), line(1.0, 11.0, 21.0, 31.0))["memorised"] == pytest.approx(0.5)
     two_and_two = line(1.0, 11.0, 31.0, 32.0)  # (2/4 / 3) / (2/4 / 3 + 2/4) = 1/4
     assert values(line(0.0, 10.0, 20.0), line(30.0), two_and_two)["memorised"] == pytest.approx(0.25)
 
 
 def test_ties_are_half_and_a_copy_of_a_repeated_item_is_a_copy():
-    """A sample in the middle of a training and a held-out item; and one on a training item that occurs twice (nearest other at 0)."""
+    """A sample in the middle of a training and a held-out item; and one on a training item that occurs twice (nearest
+    other at 0).
+    """
     found = values(line(0.0, 0.0), line(4.0, 9.0), line(2.0))
     assert found["memorised"] == 0.5
     assert values(line(0.0, 0.0, 7.0), line(4.0), line(0.0))["authenticity"] == 0
@@ -66,7 +73,9 @@ def test_an_honest_generator_scores_one_half_and_a_ratio_of_1(n, m):
     score = found["memorised"]
     assert score.low < 0.5 < score.high
     assert score.high - score.low < 0.2
-    assert found["distance-ratio"].value == pytest.approx(1, abs=0.12)  # 250 held-out items leave the median they give known to 5%
+    assert found["distance-ratio"].value == pytest.approx(
+        1, abs=0.12
+    )  # 250 held-out items leave the median they give known to 5%
     assert found["authenticity"].value == pytest.approx(found["authenticity-of-held-out"].value, abs=0.12)
 
 
@@ -99,16 +108,23 @@ def test_samples_off_the_data_are_no_copies():
 
 
 def test_a_collapsed_generator_leaves_memorisation_open():
-    """All samples have one nearest item, which is in the one set or in the other: the interval knows that it is one trial."""
+    """All samples have one nearest item, which is in the one set or in the other: the interval knows that it is one
+    trial.
+    """
     for seed in range(4):
-        score = nearest_neighbours(normal(200, 4), normal(200, 4, 1), normal(1, 4, 2 + seed).expand(500, 4))["memorised"]
+        score = nearest_neighbours(normal(200, 4), normal(200, 4, 1), normal(1, 4, 2 + seed).expand(500, 4))[
+            "memorised"
+        ]
         assert score.value in (0, 1)
         assert score.low < 0.5 < score.high
 
 
 @pytest.mark.parametrize(("d", "copies"), [(1, 2 / 3), (2, 0.6215)])
 def test_authenticity_of_an_exact_generator_is_the_chance_of_not_being_each_others_nearest(d, copies):
-    """6 pi / (8 pi + 3 sqrt 3) = 0.6215 in the plane. The mean of 12 draws, whose standard errors are about 0.006; held-out items alike."""
+    """6 pi / (8 pi + 3 sqrt 3) = 0.6215 in the plane.
+
+    The mean of 12 draws, whose standard errors are about 0.006; held-out items alike.
+    """
     draws = [torch.rand(3000, d, generator=torch.Generator().manual_seed(seed)) for seed in range(12)]
     found = [values(x[:1000], x[1000:2000], x[2000:]) for x in draws]
     for name in ("authenticity", "authenticity-of-held-out"):
@@ -134,16 +150,21 @@ def test_the_interval_of_an_honest_generator_holds_one_half_mostly():
     """Over 40 draws of all three sets, 1/2 is missed by 95% intervals at most 6 times."""
     missed = 0
     for seed in range(40):
-        score = nearest_neighbours(normal(150, 3, 3 * seed), normal(100, 3, 3 * seed + 1), normal(400, 3, 3 * seed + 2))["memorised"]
+        score = nearest_neighbours(
+            normal(150, 3, 3 * seed), normal(100, 3, 3 * seed + 1), normal(400, 3, 3 * seed + 2)
+        )["memorised"]
         missed += not score.low <= 0.5 <= score.high
     assert missed <= 6
 
 
-@pytest.mark.parametrize(("train", "held_out", "fake", "told"), [
-    (1, 5, 5, "the train set has 1 samples, and another training item needs at least 2"),
-    (5, 0, 5, "the held_out set has 0 samples"),
-    (5, 5, 0, "the fake set has 0 samples"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("train", "held_out", "fake", "told"),
+    [
+        (1, 5, 5, "the train set has 1 samples, and another training item needs at least 2"),
+        (5, 0, 5, "the held_out set has 0 samples"),
+        (5, 5, 0, "the fake set has 0 samples"),
+    ],
+)
 def test_too_few_samples_are_refused(train, held_out, fake, told):
     with pytest.raises(UserError, match=f"^nearest-neighbours: {told}"):
         nearest_neighbours(normal(train, 2), normal(held_out, 2), normal(fake, 2))
@@ -162,12 +183,23 @@ def test_values_that_are_not_finite_and_unequal_features_are_refused():
 
 
 def test_the_picture_has_a_row_for_each_sample():
-    """Sample, two training items, held-out item, each of one grey; 2 pixels between pictures, 12 between the three groups."""
+    """Sample, two training items, held-out item, each of one grey; 2 pixels between pictures, 12 between the three
+    groups.
+    """
     fake, held = (torch.full((2, 1, 4, 4), grey) for grey in (-1.0, 1.0))
     train = torch.tensor([[-0.5, 0.0], [0.5, 0.75]])[:, :, None, None, None].expand(2, 2, 1, 4, 4)
     picture = np.asarray(sheet(fake, train, held))[:, :, 0]
     assert picture.shape == (4 + 2 + 4, 4 + 12 + (4 + 2 + 4) + 12 + 4)
-    assert [int(picture[row, column]) for row in (1, 7) for column in (1, 17, 23, 39)] == [0, 64, 128, 255, 0, 191, 223, 255]
+    assert [int(picture[row, column]) for row in (1, 7) for column in (1, 17, 23, 39)] == [
+        0,
+        64,
+        128,
+        255,
+        0,
+        191,
+        223,
+        255,
+    ]
 
 
 @pytest.fixture
@@ -175,12 +207,19 @@ def digits(tiny, make_run, tmp_path):
     """A run on scans of 8 pixels that keeps its pictures, with a generator that copies training items 30, 31, ..."""
 
     def make(**parameters):
-        run = make_run(tiny(dataset={"digits": {"size": 8}}, evaluators=[{"nearest-neighbours": {"features": "pixels", **parameters}}]))
+        run = make_run(
+            tiny(
+                dataset={"digits": {"size": 8}},
+                evaluators=[{"nearest-neighbours": {"features": "pixels", **parameters}}],
+            )
+        )
         run.evaluation.folder = tmp_path
         copied = run.evaluation.real(split="train")[30:94]
         run.evaluation.fakes = lambda name=None, n=None: copied
         of = run.evaluation.features_of
-        run.evaluation.features_of = lambda part, which, *rest: of(part, which, *rest) if which == "real" else copied.flatten(1)
+        run.evaluation.features_of = lambda part, which, *rest: (
+            of(part, which, *rest) if which == "real" else copied.flatten(1)
+        )
         return run, tmp_path / "evaluations"
 
     return make

@@ -22,7 +22,11 @@ def line(*points):
 
 
 def three(accuracy, real, fake):
-    return {"accuracy": pytest.approx(accuracy), "accuracy-of-real": pytest.approx(real), "accuracy-of-fake": pytest.approx(fake)}
+    return {
+        "accuracy": pytest.approx(accuracy),
+        "accuracy-of-real": pytest.approx(real),
+        "accuracy-of-fake": pytest.approx(fake),
+    }
 
 
 def test_points_worked_by_hand_on_a_line():
@@ -34,7 +38,8 @@ def test_points_worked_by_hand_on_a_line():
 
 
 def test_a_tie_between_a_real_and_a_made_sample_is_half_a_hit():
-    """Real -1, 3, fake 1, 8. -1 is at 4 and 2: miss. 3 is at 4 and 2: miss. 1 is at 2 from real and 7 from fake: miss. 8: 5 and 7: miss.
+    """Real -1, 3, fake 1, 8. -1 is at 4 and 2: miss. 3 is at 4 and 2: miss. 1 is at 2 from real and 7 from fake: miss.
+    8: 5 and 7: miss.
 
     With the fake 8 moved to 3 + 2 = 5: 3 is at 2 from 1 and 5, both fakes: miss. 5 is at 2 from real and 4: miss.
     Real 0, 2, fake 4, 20: 2 is at 2 from both: half. 0: hit. 4: 2 from real: miss. 20: 16 from fake, 18 from real: hit.
@@ -53,7 +58,10 @@ def test_copies_of_the_real_set_score_0(d):
 
 @pytest.mark.parametrize("d", [1, 200])
 def test_where_every_sample_is_repeated_on_its_own_side_copies_tie(d):
-    """Two of each on either side: at distance 0 there is one of the own kind and two of the other. Ties are half a hit each."""
+    """Two of each on either side: at distance 0 there is one of the own kind and two of the other.
+
+    Ties are half a hit each.
+    """
     x = normal(50, d).repeat(2, 1)
     assert values(x, x) == three(0.5, 0.5, 0.5)
 
@@ -80,11 +88,15 @@ def test_samples_unlike_the_data_score_1():
 
 
 def test_a_collapse_shows_in_the_two_accuracies_apart():
-    """Samples at one of two modes: they have each other, and the real ones there are among them; the other mode's have each other."""
+    """Samples at one of two modes: they have each other, and the real ones there are among them; the other mode's have
+    each other.
+    """
     real = normal(400, 2) * 0.1
     real[200:] += 10
     found = values(real, 0.1 * normal(400, 2, 1))
-    assert found["accuracy-of-real"] == pytest.approx(0.5 + 0.5 * 1 / 3, abs=0.06)  # 199 of 599 others near mode 0 are real
+    assert found["accuracy-of-real"] == pytest.approx(
+        0.5 + 0.5 * 1 / 3, abs=0.06
+    )  # 199 of 599 others near mode 0 are real
     assert found["accuracy-of-fake"] == pytest.approx(2 / 3, abs=0.06)
 
 
@@ -106,7 +118,9 @@ def test_the_larger_set_is_cut_to_the_smaller_by_a_key():
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (0.7, 0.5)])
 def test_intervals_hold_what_other_samples_score(scale, shift):
     """Mutual nearest neighbours hit together, so that independent trials would claim a fifth too little."""
-    found = [one_nearest_neighbour(normal(250, 2, 1000 + seed), scale * normal(250, 2, seed) + shift) for seed in range(80)]
+    found = [
+        one_nearest_neighbour(normal(250, 2, 1000 + seed), scale * normal(250, 2, seed) + shift) for seed in range(80)
+    ]
     for name in found[0]:
         spread = float(torch.tensor([score[name].value for score in found]).std())
         claimed = sum(score[name].high - score[name].low for score in found) / len(found) / 2 / 1.96

@@ -13,7 +13,9 @@ SMALL = {"optimal-discriminator": {"cells": 10, "samples": 200}}
 
 
 def test_shares_by_hand():
-    """Four points in four cells of [0, 4]; what lies outside counts to the nearest cell; in the plane the second axis is counted fastest."""
+    """Four points in four cells of [0, 4]; what lies outside counts to the nearest cell; in the plane the second axis
+    is counted fastest.
+    """
     box = torch.tensor([0.0]), torch.tensor([4.0])
     assert shares(torch.tensor([[0.5], [0.9], [3.5], [9.0]]), *box, 4).tolist() == [0.5, 0, 0, 0.5]
     plane = torch.zeros(2), torch.full((2,), 2.0)
@@ -47,7 +49,13 @@ def test_a_discriminator_that_says_one_half_everywhere_has_the_value_minus_log_4
 
 
 def test_a_discriminator_that_tells_fakes_surely_leaves_the_saturating_loss_no_slope(tiny, make_run):
-    run = make_run(tiny(dataset={"line": {"centres": [50.0], "count": 400}}, discriminator={"mlp": {"widths": []}}, evaluators=[SMALL]))
+    run = make_run(
+        tiny(
+            dataset={"line": {"centres": [50.0], "count": 400}},
+            discriminator={"mlp": {"widths": []}},
+            evaluators=[SMALL],
+        )
+    )
     with torch.no_grad():
         run.engine.modules["discriminator"].output.weight.fill_(1.0)
         run.engine.modules["discriminator"].output.bias.fill_(-25.0)
@@ -74,7 +82,9 @@ def test_the_pictures_are_kept_with_the_run(tiny, tmp_path):
 
     for name, data in (("curves", "line"), ("surface", "ring")):
         api.run(tiny(dataset={data: {"count": 400}}, evaluators=[SMALL], train={"steps": 1}), output=tmp_path / data)
-        assert [path.name for path in (tmp_path / data / "evaluations").iterdir()] == [f"optimal-discriminator-{name}-0000001.png"]
+        assert [path.name for path in (tmp_path / data / "evaluations").iterdir()] == [
+            f"optimal-discriminator-{name}-0000001.png"
+        ]
 
 
 def test_a_surface_is_red_where_values_are_above_the_middle_and_rows_go_upwards():

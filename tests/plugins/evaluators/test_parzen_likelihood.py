@@ -24,7 +24,9 @@ def test_one_fake_is_a_gaussian_around_it():
 
 
 def test_two_fakes_are_half_of_each():
-    """A test sample on one of two fakes that are 2 apart, sigma 1, one dimension: log((1 + exp(-2)) / 2) - log(2 pi) / 2."""
+    """A test sample on one of two fakes that are 2 apart, sigma 1, one dimension: log((1 + exp(-2)) / 2) - log(2 pi) /
+    2.
+    """
     score = parzen_likelihood(torch.tensor([[0.0]]), torch.tensor([[0.0], [2.0]]), 1.0)
     assert score.value == pytest.approx(math.log((1 + math.exp(-2)) / 2) - math.log(2 * math.pi) / 2, rel=1e-12)
 
@@ -46,7 +48,9 @@ def test_it_is_a_density():
 
 
 def test_the_interval_is_1_96_standard_errors_over_test_samples():
-    """Four samples at 0, 0, 2, 2 of one fake at 0, sigma 1: values c, c, c - 2, c - 2, whose deviation (n - 1) is sqrt(4/3)."""
+    """Four samples at 0, 0, 2, 2 of one fake at 0, sigma 1: values c, c, c - 2, c - 2, whose deviation (n - 1) is
+    sqrt(4/3).
+    """
     score = parzen_likelihood(torch.tensor([[0.0], [0.0], [2.0], [2.0]]), torch.tensor([[0.0]]), 1.0)
     assert score.value == pytest.approx(-1 - math.log(2 * math.pi) / 2)
     assert (score.high - score.low) / 2 == pytest.approx(1.96 * math.sqrt(4 / 3) / 2, rel=1e-4)
@@ -108,10 +112,14 @@ def test_images_are_scored_in_pixels_from_0_to_1_and_points_as_they_are():
 
 def test_samples_are_flattened():
     x, fake = drawn(4, 12).reshape(4, 3, 2, 2), drawn(5, 12, seed=1).reshape(5, 3, 2, 2)
-    assert parzen_likelihood(x, fake, 0.5).value == pytest.approx(parzen_likelihood(x.flatten(1), fake.flatten(1), 0.5).value)
+    assert parzen_likelihood(x, fake, 0.5).value == pytest.approx(
+        parzen_likelihood(x.flatten(1), fake.flatten(1), 0.5).value
+    )
 
 
-@pytest.mark.parametrize("call", [lambda real, fake: parzen_likelihood(real, fake, 0.5), lambda real, fake: best_sigma(real, fake, [0.5])])
+@pytest.mark.parametrize(
+    "call", [lambda real, fake: parzen_likelihood(real, fake, 0.5), lambda real, fake: best_sigma(real, fake, [0.5])]
+)
 def test_sets_that_cannot_be_scored_are_refused(call):
     x = torch.zeros(4, 3)
     bad = torch.where(torch.arange(4)[:, None] == 2, math.inf, x)
@@ -171,10 +179,14 @@ def test_it_takes_10_000_fakes_unless_told_otherwise(tiny, make_run):
 
 def test_translations_are_as_many_as_there_are_items_and_named_after_their_output(make_run):
     recipe = {
-        "variant": "cyclegan", "dataset": {"restyled-digits": {"size": 8}}, "generator": {"mlp": {"widths": [8]}},
-        "discriminator": {"mlp": {"widths": [8]}}, "evaluators": [{"parzen-likelihood": {"of": "a", "test": 20, "validation": 20}}],
-        "without": ["progress", "samples", "metrics-log", "checkpoints", "replay-buffer"], "train": {"steps": 2, "batch_size": 4, "device": "cpu"},
-    }  # fmt: skip
+        "variant": "cyclegan",
+        "dataset": {"restyled-digits": {"size": 8}},
+        "generator": {"mlp": {"widths": [8]}},
+        "discriminator": {"mlp": {"widths": [8]}},
+        "evaluators": [{"parzen-likelihood": {"of": "a", "test": 20, "validation": 20}}],
+        "without": ["progress", "samples", "metrics-log", "checkpoints", "replay-buffer"],
+        "train": {"steps": 2, "batch_size": 4, "device": "cpu"},
+    }
     run = make_run(recipe)
     found = scores(run)
     assert set(found) == {"parzen-likelihood.a", "parzen-likelihood.a.sigma"}
@@ -189,5 +201,7 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):
 
 
 def test_candidates_that_end_before_they_begin_are_refused_before_training(tiny, make_run):
-    with pytest.raises(RefusedError, match=r"evaluator parzen-likelihood: no window is from 0.1 to 0.01 wide\n.*largest: 0.1"):
+    with pytest.raises(
+        RefusedError, match=r"evaluator parzen-likelihood: no window is from 0.1 to 0.01 wide\n.*largest: 0.1"
+    ):
         make_run(tiny(evaluators=[{"parzen-likelihood": {"largest": 0.01}}]))

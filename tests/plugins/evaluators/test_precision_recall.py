@@ -25,7 +25,9 @@ def directly(x, y):
 
 
 def hard_cases():
-    """Sets on which |x|^2 + |y|^2 - 2 x.y in float32 says nothing about who is near: 5 far clusters, a far offset, few distinct points."""
+    """Sets on which |x|^2 + |y|^2 - 2 x.y in float32 says nothing about who is near: 5 far clusters, a far offset, few
+    distinct points.
+    """
     far = 1e4 * normal(5, 96)
     pick = torch.arange(400) % 5
     yield "clusters", far[pick] + 0.01 * normal(400, 96, 1), far[pick[:300]] + 0.01 * normal(300, 96, 2)
@@ -39,7 +41,8 @@ def hard_cases():
 
 
 def test_points_worked_by_hand_on_a_line():
-    """k = 1. Real 0, 1, 10: balls [-1, 1], [0, 2], [1, 19]. Fakes 1.5, 30, 33, -2: balls [-2, 5], [27, 33], [30, 36], [-5.5, 1.5].
+    """k = 1. Real 0, 1, 10: balls [-1, 1], [0, 2], [1, 19]. Fakes 1.5, 30, 33, -2: balls [-2, 5], [27, 33], [30, 36],
+    [-5.5, 1.5].
 
     Of the fakes 1.5 alone is in a real ball: precision 1/4. Of the real points 0 and 1 are in fake balls: recall 2/3.
     """
@@ -180,7 +183,9 @@ def test_radii_are_kept_for_the_set_asked_for_last(monkeypatch):
 
 
 def test_intervals_hold_what_other_samples_score():
-    """95% intervals of one set of fakes against the spread over 40 others: not half as wide as the spread, nor three times."""
+    """95% intervals of one set of fakes against the spread over 40 others: not half as wide as the spread, nor three
+    times.
+    """
     real = normal(300, 8, 99)
     found = [precision_recall(real, 0.7 * normal(300, 8, seed) + 0.5) for seed in range(40)]
     for name in ("precision", "recall"):
@@ -203,7 +208,9 @@ def test_intervals_keep_a_width_at_0_and_1_and_stay_shares():
 
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_too_few_samples_for_k_are_refused(n):
-    with pytest.raises(UserError, match=rf"^precision-recall: the fake set has {n} samples.*k = 3.*at least 4; ask for more"):
+    with pytest.raises(
+        UserError, match=rf"^precision-recall: the fake set has {n} samples.*k = 3.*at least 4; ask for more"
+    ):
         precision_recall(normal(9, 2), normal(n, 2))
     assert set(values(normal(4, 2), normal(4, 2, 1))) == {"precision", "recall"}
 
@@ -236,7 +243,9 @@ def scores(run):
 
 
 def test_a_run_scores_its_samples_as_the_function_does(tiny, make_run):
-    run = make_run(tiny(evaluators=[{"precision-recall": {"features": "pixels", "k": 4, "split": "train", "samples": 100}}]))
+    run = make_run(
+        tiny(evaluators=[{"precision-recall": {"features": "pixels", "k": 4, "split": "train", "samples": 100}}])
+    )
     want = values(run.evaluation.real(split="train"), run.evaluation.fakes(n=100), k=4)
     for _ in range(2):  # the second time with radii that were kept
         assert scores(run) == {f"precision-recall[pixels].{name}": value for name, value in want.items()}

@@ -32,7 +32,10 @@ def loop_ssim(x, y, data_range):
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     side = min(11, *x.shape)
     side -= 1 - side % 2
-    bell = [[math.exp(-((i - side // 2) ** 2 + (j - side // 2) ** 2) / (2 * 1.5**2)) for j in range(side)] for i in range(side)]
+    bell = [
+        [math.exp(-((i - side // 2) ** 2 + (j - side // 2) ** 2) / (2 * 1.5**2)) for j in range(side)]
+        for i in range(side)
+    ]
     weights = torch.tensor(bell, dtype=torch.float64)
     weights /= weights.sum()
     found = []
@@ -40,7 +43,11 @@ def loop_ssim(x, y, data_range):
         for j in range(x.shape[1] - side + 1):
             a, b = x[i : i + side, j : j + side], y[i : i + side, j : j + side]
             ma, mb = (weights * a).sum(), (weights * b).sum()
-            va, vb, c = (weights * (a - ma) ** 2).sum(), (weights * (b - mb) ** 2).sum(), (weights * (a - ma) * (b - mb)).sum()
+            va, vb, c = (
+                (weights * (a - ma) ** 2).sum(),
+                (weights * (b - mb) ** 2).sum(),
+                (weights * (a - ma) * (b - mb)).sum(),
+            )
             found.append((2 * ma * mb + c1) * (2 * c + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2)))
     return float(torch.stack(found).mean())
 
@@ -79,7 +86,9 @@ def test_images_are_scored_one_by_one_whatever_the_blocks(monkeypatch):
     assert torch.allclose(ssim(x[3:4], y[3:4], data_range=1.0), whole[3:4], rtol=1e-12)
 
 
-@pytest.mark.parametrize(("x", "y"), [((0, 1, 8, 8), (0, 1, 8, 8)), ((1, 1, 8, 8), (1, 1, 8, 9)), ((1, 8, 8), (1, 8, 8))])
+@pytest.mark.parametrize(
+    ("x", "y"), [((0, 1, 8, 8), (0, 1, 8, 8)), ((1, 1, 8, 8), (1, 1, 8, 9)), ((1, 8, 8), (1, 8, 8))]
+)
 def test_ssim_refuses_what_are_no_pairs_of_images(x, y):
     with pytest.raises(UserError, match="ssim: it compares two equally many images"):
         ssim(torch.zeros(x), torch.zeros(y), data_range=1.0)
@@ -95,7 +104,14 @@ def test_ssim_refuses_values_that_are_not_finite():
 
 @pytest.mark.parametrize(
     ("colour", "want"),
-    [((255, 255, 255), 235), ((0, 0, 0), 16), ((255, 0, 0), 81.481), ((0, 255, 0), 144.553), ((0, 0, 255), 40.966), ((51, 51, 51), 16 + 219 / 5)],
+    [
+        ((255, 255, 255), 235),
+        ((0, 0, 0), 16),
+        ((255, 0, 0), 81.481),
+        ((0, 255, 0), 144.553),
+        ((0, 0, 255), 40.966),
+        ((51, 51, 51), 16 + 219 / 5),
+    ],
 )
 def test_luminance_of_colours_by_hand(colour, want):
     x = torch.tensor(colour).view(1, 3, 1, 1).expand(1, 3, 2, 2)
@@ -139,7 +155,9 @@ def test_images_are_rounded_to_256_levels_and_clipped_first():
 
 
 def test_the_border_is_not_looked_at():
-    """One pixel is wrong, the fourth from the edge: it counts with a border of 3, of 18 x 18 pixels, and not with one of 4."""
+    """One pixel is wrong, the fourth from the edge: it counts with a border of 3, of 18 x 18 pixels, and not with one
+    of 4.
+    """
     truth = levels(100, 1, 24, 24)
     made = truth.clone()
     made[0, 0, 3, 12] = 110 / 127.5 - 1
@@ -174,8 +192,14 @@ def test_equal_pairs_are_left_out_of_the_mean_and_counted():
     assert (got.value, got.low, got.method) == (math.inf, None, "all 2 pairs are equal")
 
 
-@pytest.mark.parametrize(("made", "truth", "why"), [((0, 1, 12, 12), (0, 1, 12, 12), "equally many"), ((1, 1, 12, 12), (1, 1, 12, 16), "of one size"),
-                                                   ((1, 1, 8, 12), (1, 1, 8, 12), "border of 4 leaves nothing of 8 x 12.*border: 0")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("made", "truth", "why"),
+    [
+        ((0, 1, 12, 12), (0, 1, 12, 12), "equally many"),
+        ((1, 1, 12, 12), (1, 1, 12, 16), "of one size"),
+        ((1, 1, 8, 12), (1, 1, 8, 12), "border of 4 leaves nothing of 8 x 12.*border: 0"),
+    ],
+)
 def test_degenerate_pairs_are_refused(made, truth, why):
     with pytest.raises(UserError, match=f"psnr-ssim: .*{why}"):
         fidelity(torch.zeros(made), torch.zeros(truth))
@@ -197,13 +221,17 @@ def scores_of(run, samples=6):
 @pytest.fixture
 def translating(small_cyclegan, make_run):
     def make(**parameters):
-        return make_run(small_cyclegan(dataset={"restyled-digits": {"size": 16}}, evaluators=[{"psnr-ssim": parameters}]))
+        return make_run(
+            small_cyclegan(dataset={"restyled-digits": {"size": 16}}, evaluators=[{"psnr-ssim": parameters}])
+        )
 
     return make
 
 
 def test_every_kind_of_pair_is_scored_under_its_name(translating):
-    """The way there and back, which the variant pairs, and the hidden pairs of the data; of images that the networks made."""
+    """The way there and back, which the variant pairs, and the hidden pairs of the data; of images that the networks
+    made.
+    """
     run = translating()
     got = scores_of(run)
     names = ("rec_a", "rec_b", "a-to-b", "b-to-a")
@@ -236,12 +264,17 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(translating):
 
 
 def test_without_pairs_it_is_refused_before_training(tiny, make_run):
-    with pytest.raises(RefusedError, match=r"evaluator psnr-ssim: .*neither this variant nor this data set has such pairs"):
+    with pytest.raises(
+        RefusedError, match=r"evaluator psnr-ssim: .*neither this variant nor this data set has such pairs"
+    ):
         make_run(tiny(dataset={"digits": {"size": 16}}, evaluators=["psnr-ssim"]))
 
 
 def test_hidden_pairs_of_samples_from_latents_are_refused_before_training(tiny, make_run):
-    """A sample from a latent answers no item, so there is nothing that it ought to equal: its PSNR against any is chance."""
+    """A sample from a latent answers no item, so there is nothing that it ought to equal: its PSNR against any is
+    chance.
+    """
+
     class Hiding(Digits):
         provides = frozenset({"hidden-pairs"})
 
@@ -255,7 +288,9 @@ def test_hidden_pairs_of_samples_from_latents_are_refused_before_training(tiny, 
 
 def test_a_border_that_leaves_nothing_is_refused_before_training(small_cyclegan, make_run):
     """Of pictures of 8 pixels, 4 on every side are all."""
-    with pytest.raises(RefusedError, match=r"evaluator psnr-ssim: a border of 4 pixels on every side leaves nothing of .*\n.*border: 0"):
+    with pytest.raises(
+        RefusedError, match=r"evaluator psnr-ssim: a border of 4 pixels on every side leaves nothing of .*\n.*border: 0"
+    ):
         make_run(small_cyclegan(evaluators=["psnr-ssim"]))
     make_run(small_cyclegan(evaluators=[{"psnr-ssim": {"border": 3}}]))
 

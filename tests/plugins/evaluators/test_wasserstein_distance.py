@@ -10,7 +10,12 @@ import torch
 import ganrun_plugins.evaluators.wasserstein_distance as module
 from ganrun.errors import UserError
 from ganrun.training.build import RefusedError
-from ganrun_plugins.evaluators.wasserstein_distance import along_lines, potentials, sliced_distance, wasserstein_distance
+from ganrun_plugins.evaluators.wasserstein_distance import (
+    along_lines,
+    potentials,
+    sliced_distance,
+    wasserstein_distance,
+)
 
 POWERS = pytest.mark.parametrize("power", [1, 2])
 
@@ -27,7 +32,10 @@ def column(*numbers):
 
 
 def test_two_pairs_worked_by_hand():
-    """Real (0, 0), (4, 0); fakes (4, 3), (0, 4). Straight up: (3 + 4) / 2 = 3.5; crosswise would be (5 + sqrt 32) / 2."""
+    """Real (0, 0), (4, 0); fakes (4, 3), (0, 4).
+
+    Straight up: (3 + 4) / 2 = 3.5; crosswise would be (5 + sqrt 32) / 2.
+    """
     real, fake = torch.tensor([[0.0, 0.0], [4.0, 0.0]]), torch.tensor([[4.0, 3.0], [0.0, 4.0]])
     assert wasserstein_distance(real, fake).value == pytest.approx(3.5)
     assert wasserstein_distance(real, fake, power=2).value == pytest.approx(math.sqrt((9 + 16) / 2))
@@ -44,7 +52,9 @@ def test_it_is_the_best_of_all_pairings(power):
 def test_it_agrees_with_the_linear_program_of_scipy():
     stats = pytest.importorskip("scipy.stats")
     real, fake = normal(20, 3), normal(20, 3, seed=1) + 0.5
-    assert wasserstein_distance(real, fake).value == pytest.approx(stats.wasserstein_distance_nd(real.numpy(), fake.numpy()), rel=1e-7)
+    assert wasserstein_distance(real, fake).value == pytest.approx(
+        stats.wasserstein_distance_nd(real.numpy(), fake.numpy()), rel=1e-7
+    )
 
 
 @POWERS
@@ -89,8 +99,8 @@ def test_more_pairs_than_are_held_are_refused(monkeypatch):
 def test_potentials_worked_by_hand():
     """Pairs cost 1 and 2, crosswise it is 0 and 5.
 
-    u_1 + v_1 = 1, u_2 + v_2 = 2, u_1 + v_2 <= 0, u_2 + v_1 <= 5. From v = 0, 0: u_1 = 1 is too much for the third, so v_1 = 1,
-    u_1 = 0; the last then is 2 + 1 <= 5.
+    u_1 + v_1 = 1, u_2 + v_2 = 2, u_1 + v_2 <= 0, u_2 + v_1 <= 5. From v = 0, 0: u_1 = 1 is too much for the third, so
+    v_1 = 1, u_1 = 0; the last then is 2 + 1 <= 5.
     """
     cost = np.array([[1.0, 0.0], [5.0, 2.0]])
     assert potentials(cost, np.array([0, 1])) == pytest.approx([1, 0])
@@ -125,7 +135,9 @@ def test_an_interval_is_as_wide_as_other_fakes_make_it(distance, d, spread, shif
     """The half width against 1.96 deviations of the value over 60 sets of 100 fakes. Real samples are held fixed."""
     real, centre = normal(100, d), shift * torch.eye(d, dtype=torch.float64)[0]
     more = {"projections": 32} if distance is sliced_distance else {}
-    scores = [distance(real, spread * normal(100, d, seed=seed + 10) + centre, power=power, **more) for seed in range(60)]
+    scores = [
+        distance(real, spread * normal(100, d, seed=seed + 10) + centre, power=power, **more) for seed in range(60)
+    ]
     deviation = float(np.std([score.value for score in scores], ddof=1))
     half = float(np.mean([(score.high - score.low) / 2 for score in scores]))
     assert 0.7 < half / (1.96 * deviation) < 1.4
@@ -163,7 +175,10 @@ def test_in_one_dimension_it_equals_the_assignment_and_so_does_its_error(power):
 
 @POWERS
 def test_a_shift_is_seen_along_each_direction(power):
-    """A projection of v is t . v long: the mean over all directions in the plane is 2 / pi |v|, the mean square |v|^2 / 2."""
+    """A projection of v is t .
+
+    v long: the mean over all directions in the plane is 2 / pi |v|, the mean square |v|^2 / 2.
+    """
     real = normal(30, 2)
     want = 2 / math.pi * 5 if power == 1 else 5 / math.sqrt(2)
     shifted = real.flip(0) + torch.tensor([3.0, 4.0])
@@ -194,7 +209,9 @@ def test_directions_are_chosen_by_the_seed_alone_and_samples_may_be_in_any_order
     assert torch.equal(state, torch.get_rng_state())
     assert found[0] == found[1]
     assert found[0].value != found[2].value
-    assert sliced_distance(real.flip(0), fake.roll(3, 0), projections=8).value == pytest.approx(found[0].value, rel=1e-12)
+    assert sliced_distance(real.flip(0), fake.roll(3, 0), projections=8).value == pytest.approx(
+        found[0].value, rel=1e-12
+    )
 
 
 @POWERS
@@ -207,7 +224,10 @@ def test_the_potential_is_how_the_cost_changes_with_the_mass_of_a_sample(n1, pow
     for j in range(12):
         heavier = torch.cat([y.repeat(1, 1000), y[:, j : j + 1].expand(1, 10)], 1)
         lighter = torch.cat([y.repeat(1, 999), y[:, :j], y[:, j + 1 :]], 1)
-        steps = [float((along_lines(x, some, power)[0] - base) / share) for some, share in ((heavier, 10 / 12_010), (lighter, -1 / 11_999))]
+        steps = [
+            float((along_lines(x, some, power)[0] - base) / share)
+            for some, share in ((heavier, 10 / 12_010), (lighter, -1 / 11_999))
+        ]
         low, high = sorted(steps)  # on either side of a kink, where steps coincide
         assert low - 0.02 < float(fields[0, j]) < high + 0.02
 
@@ -222,7 +242,9 @@ def test_degenerate_sets(distance):
     assert (score.value, score.low, score.high) == (0, 0, 0)
     assert distance(constant[:5], normal(5, 3)).low is None, "too few for an interval"
     for n in (0, 1):
-        with pytest.raises(UserError, match=rf"wasserstein-distance: the real set has {n} samples.*at least 2.*more samples"):
+        with pytest.raises(
+            UserError, match=rf"wasserstein-distance: the real set has {n} samples.*at least 2.*more samples"
+        ):
             distance(torch.zeros(n, 3), torch.zeros(5, 3))
     with pytest.raises(UserError, match=r"3 \(real\) and 4 \(fake\) features"):
         distance(torch.zeros(5, 3), torch.zeros(5, 4))
@@ -248,7 +270,11 @@ def test_few_samples_are_assigned_and_more_are_sliced_under_another_name(tiny, m
         run.evaluation.samples = 100
         sets = run.evaluation.real("x", "test"), run.evaluation.fakes(n=100)
         options = {"power": power, "seed": run.evaluation.seed}
-        want = sliced_distance(*sets, projections=16, **options) if "sliced" in key else wasserstein_distance(*sets, **options)
+        want = (
+            sliced_distance(*sets, projections=16, **options)
+            if "sliced" in key
+            else wasserstein_distance(*sets, **options)
+        )
         assert score_of(run) == {key: want}
 
 
@@ -266,5 +292,7 @@ def test_an_assignment_of_more_samples_than_are_held_cannot_be_asked_for(tiny, m
 
 
 def test_points_are_refused_by_the_classifier_before_training(tiny, make_run):
-    with pytest.raises(RefusedError, match=r"evaluator wasserstein-distance: a classifier looks at images.*\n.*features: pixels"):
+    with pytest.raises(
+        RefusedError, match=r"evaluator wasserstein-distance: a classifier looks at images.*\n.*features: pixels"
+    ):
         make_run(tiny(evaluators=["wasserstein-distance"]))

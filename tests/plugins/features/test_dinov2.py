@@ -23,18 +23,33 @@ def context(cache, shape=(3, 42, 42), kind="image"):
 def random_state(*, width=128, depth=2, positions=10, hidden=96, gated=False):
     """Weights by their published names; positions: one of the class token and those of 3 x 3 patches."""
     shapes = {
-        "cls_token": (1, 1, width), "pos_embed": (1, positions, width), "mask_token": (1, width), "norm.weight": (width,), "norm.bias": (width,),
-        "patch_embed.proj.weight": (width, 3, 14, 14), "patch_embed.proj.bias": (width,),
-    }  # fmt: skip
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, positions, width),
+        "mask_token": (1, width),
+        "norm.weight": (width,),
+        "norm.bias": (width,),
+        "patch_embed.proj.weight": (width, 3, 14, 14),
+        "patch_embed.proj.bias": (width,),
+    }
     first, second = ("w12", "w3") if gated else ("fc1", "fc2")
     for block in range(depth):
-        layers = {"attn.qkv": (3 * width, width), "attn.proj": (width, width), f"mlp.{first}": (hidden * (2 if gated else 1), width), f"mlp.{second}": (width, hidden)}
+        layers = {
+            "attn.qkv": (3 * width, width),
+            "attn.proj": (width, width),
+            f"mlp.{first}": (hidden * (2 if gated else 1), width),
+            f"mlp.{second}": (width, hidden),
+        }
         for name, shape in layers.items():
             shapes |= {f"blocks.{block}.{name}.weight": shape, f"blocks.{block}.{name}.bias": shape[:1]}
-        shapes |= {f"blocks.{block}.{norm}.{kind}": (width,) for norm in ("norm1", "norm2") for kind in ("weight", "bias")}
+        shapes |= {
+            f"blocks.{block}.{norm}.{kind}": (width,) for norm in ("norm1", "norm2") for kind in ("weight", "bias")
+        }
         shapes |= {f"blocks.{block}.{scale}.gamma": (width,) for scale in ("ls1", "ls2")}
     draws = torch.Generator().manual_seed(0)
-    return {name: torch.randn(shape, generator=draws) / math.sqrt(math.prod(shape[1:]) or 1) for name, shape in shapes.items()}
+    return {
+        name: torch.randn(shape, generator=draws) / math.sqrt(math.prod(shape[1:]) or 1)
+        for name, shape in shapes.items()
+    }
 
 
 def saved(path, state):
@@ -53,15 +68,30 @@ def normalised(levels):
 
 
 def encoder(state, block, width=128):
-    """torch's layer with the weights of a block. It scales nothing, so gamma is worked into what it scales: g * (W h + b) = (g W) h + g b."""
+    """torch's layer with the weights of a block.
+
+    It scales nothing, so gamma is worked into what it scales: g * (W h + b) = (g W) h + g b.
+    """
     hidden = state[f"blocks.{block}.mlp.fc1.weight"].shape[0]
     layer = nn.TransformerEncoderLayer(width, width // 64, hidden, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True)
-    own = {name.removeprefix(f"blocks.{block}."): value for name, value in state.items() if name.startswith(f"blocks.{block}.")}
-    names = {"attn.qkv": "self_attn.in_proj_", "attn.proj": "self_attn.out_proj.", "mlp.fc1": "linear1.", "mlp.fc2": "linear2."}
+    own = {
+        name.removeprefix(f"blocks.{block}."): value
+        for name, value in state.items()
+        if name.startswith(f"blocks.{block}.")
+    }
+    names = {
+        "attn.qkv": "self_attn.in_proj_",
+        "attn.proj": "self_attn.out_proj.",
+        "mlp.fc1": "linear1.",
+        "mlp.fc2": "linear2.",
+    }
     mapped = {f"{there}{kind}": own[f"{here}.{kind}"] for here, there in names.items() for kind in ("weight", "bias")}
     mapped |= {f"{norm}.{kind}": own[f"{norm}.{kind}"] for norm in ("norm1", "norm2") for kind in ("weight", "bias")}
     for there, gamma in (("self_attn.out_proj", own["ls1.gamma"]), ("linear2", own["ls2.gamma"])):
-        mapped |= {f"{there}.weight": gamma[:, None] * mapped[f"{there}.weight"], f"{there}.bias": gamma * mapped[f"{there}.bias"]}
+        mapped |= {
+            f"{there}.weight": gamma[:, None] * mapped[f"{there}.weight"],
+            f"{there}.bias": gamma * mapped[f"{there}.bias"],
+        }
     layer.load_state_dict(mapped)
     return layer
 
@@ -97,7 +127,9 @@ def keys(distance):
 
 
 def test_positions_for_another_number_of_patches_are_interpolated_as_the_authors_do(tmp_path):
-    """From 3 x 3 to 2 x 2, position i is at (i + 1/2) * 3 / 2.1 - 1/2, not * 3 / 2; beyond the border the last is repeated."""
+    """From 3 x 3 to 2 x 2, position i is at (i + 1/2) * 3 / 2.1 - 1/2, not * 3 / 2; beyond the border the last is
+    repeated.
+    """
     state = random_state()
     grid = state["pos_embed"][0, 1:].reshape(3, 3, -1)
     matrix = torch.zeros(2, 3)
@@ -178,7 +210,9 @@ def test_what_cannot_be_served_is_said(tmp_path, change, side, said):
 
 def test_a_file_of_something_else_is_named(tmp_path):
     path = saved(tmp_path / "w.pth", nn.Linear(2, 2).state_dict())
-    with pytest.raises(DataError, match=r"w\.pth is not of a DINOv2 network, as published by its authors: it lacks 'blocks\.0"):
+    with pytest.raises(
+        DataError, match=r"w\.pth is not of a DINOv2 network, as published by its authors: it lacks 'blocks\.0"
+    ):
         DinoV2(context(tmp_path), weights=path)(torch.zeros(1, 3, 42, 42))
     with pytest.raises(DataError, match="there is no file"):
         DinoV2(context(tmp_path), weights=str(tmp_path / "nothing.pth"))

@@ -99,7 +99,10 @@ def test_features_are_64_float32_numbers_a_picture(files, tmp_path):
 
 
 def test_the_classifiers_gradient_is_that_of_its_network_at_the_rounded_picture(files, tmp_path):
-    """Rounding alone would have no gradient. (x + 1) * 127.5 and its inverse cancel; pixels beyond [-1, 1] are cut and have none."""
+    """Rounding alone would have no gradient.
+
+    (x + 1) * 127.5 and its inverse cancel; pixels beyond [-1, 1] are cut and have none.
+    """
     data = Digits(files, "test")
     extract = Classifier(context(data, tmp_path))
     x = (pictures(data)[:5] * 0.9).requires_grad_()

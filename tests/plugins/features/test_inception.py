@@ -69,7 +69,9 @@ def test_features_and_logits_are_torch_fidelitys(weights, tmp_path):
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     path, digest = weights
-    oracle = FeatureExtractorInceptionV3("oracle", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path))
+    oracle = FeatureExtractorInceptionV3(
+        "oracle", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
+    )
     draws = torch.Generator().manual_seed(1)
     for shape in ((3, 32, 32), (3, 299, 299), (3, 360, 200)):
         levels = torch.randint(0, 256, (1, *shape), generator=draws).to(torch.uint8)
@@ -92,7 +94,10 @@ def test_the_network_with_random_weights_keeps_the_contract_of_features(weights)
 
 
 def test_resizing_takes_pixels_where_tensorflow_1_took_them():
-    """4 pixels from 2: at 0, 0.5, 1, 1.5; there is none after the last, so it stays 3. Half-pixel centres would give 1, 1.5, 2.5, 3."""
+    """4 pixels from 2: at 0, 0.5, 1, 1.5; there is none after the last, so it stays 3.
+
+    Half-pixel centres would give 1, 1.5, 2.5, 3.
+    """
     row = torch.tensor([1.0, 3.0]).reshape(1, 1, 1, 2)
     assert networks.along(row, 3, 4).flatten().tolist() == [1, 2, 3, 3]
     assert networks.scaled(row, 2).tolist() == [[[[1, 3], [1, 3]]]]
@@ -123,7 +128,9 @@ def test_pictures_are_grey_or_coloured(tmp_path, weights):
 
 
 def test_a_gradient_reaches_the_pictures_as_if_nothing_had_been_rounded(tmp_path, weights):
-    """At pictures that are whole levels already, rounding and its absence have one gradient: that of the network, times 127.5."""
+    """At pictures that are whole levels already, rounding and its absence have one gradient: that of the network, times
+    127.5.
+    """
     extract = Inception(context(tmp_path, (3, 16, 16)), weights=str(weights[0]))
     levels = torch.randint(1, 255, (1, 3, 16, 16), generator=torch.Generator().manual_seed(0)).float()
     x = (levels / 127.5 - 1).requires_grad_()
@@ -144,7 +151,9 @@ def small(path, **tensors):
 
 
 def test_nothing_is_read_before_the_first_call(tmp_path, elsewhere, monkeypatch):
-    monkeypatch.setattr(inception, "THE", files.Published(inception.THE.names, "http://127.0.0.1:9/none", inception.THE.sha256))
+    monkeypatch.setattr(
+        inception, "THE", files.Published(inception.THE.names, "http://127.0.0.1:9/none", inception.THE.sha256)
+    )
     extract = Inception(context(elsewhere[1]))
     assert extract.size == 2048
     assert "299 x 299" in extract.preprocessing
@@ -173,7 +182,9 @@ def test_a_damaged_published_file_is_not_used(elsewhere):
     small(path)
     extract = Inception(context(elsewhere[1]))
     for use in (extract.fingerprint, lambda: extract(torch.zeros(1, 3, 32, 32)), lambda: extract.called):
-        with pytest.raises(DataError, match="is not the file it should be: its SHA-256 is .*, and not 6726825d0af5f729"):
+        with pytest.raises(
+            DataError, match="is not the file it should be: its SHA-256 is .*, and not 6726825d0af5f729"
+        ):
             use()
 
 
@@ -250,7 +261,10 @@ def test_a_file_of_something_else_is_named(tmp_path):
         (b"<html>not found</html>", "holds no weights"),
         ({"state_dict": {"fc.bias": torch.zeros(1008)}}, "holds state_dict; save the state dict alone"),
         (torch.zeros(3), "holds Tensor"),
-        ({"fc.bias": torch.zeros(1000), "AuxLogits.weight": torch.zeros(1)}, r"it lacks Conv2d_1a_3x3\.conv\.weight.*besides AuxLogits.*shape have fc\.bias"),
+        (
+            {"fc.bias": torch.zeros(1000), "AuxLogits.weight": torch.zeros(1)},
+            r"it lacks Conv2d_1a_3x3\.conv\.weight.*besides AuxLogits.*shape have fc\.bias",
+        ),
     ]:
         if isinstance(content, bytes):
             path.write_bytes(content)
@@ -262,8 +276,16 @@ def test_a_file_of_something_else_is_named(tmp_path):
 
 def test_the_file_may_be_of_an_old_torch_and_lack_counts(tmp_path):
     """The published file was written before torch's files were archives; BatchNorm's counts decide nothing."""
-    state = {name: value for name, value in torch.nn.Sequential(torch.nn.BatchNorm2d(2)).state_dict().items() if "num_batches" not in name}
-    torch.save({name: value.double() + 2 for name, value in state.items()}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    state = {
+        name: value
+        for name, value in torch.nn.Sequential(torch.nn.BatchNorm2d(2)).state_dict().items()
+        if "num_batches" not in name
+    }
+    torch.save(
+        {name: value.double() + 2 for name, value in state.items()},
+        tmp_path / "old.pth",
+        _use_new_zipfile_serialization=False,
+    )
     weights = files.own("test", tmp_path / "old.pth", None)
     network = files.filled(torch.nn.Sequential(torch.nn.BatchNorm2d(2, device="meta")), weights, weights.read())
     assert network[0].weight.tolist() == [3, 3]

@@ -34,7 +34,9 @@ def test_points_are_refused():
 
 
 def test_weights_depend_on_the_seed_alone():
-    """Not on torch's generator, nor on its default type; the first numbers are written down, so that no version changes them unseen."""
+    """Not on torch's generator, nor on its default type; the first numbers are written down, so that no version changes
+    them unseen.
+    """
     first = RandomConv(context())
     torch.manual_seed(7)
     torch.set_default_dtype(torch.float64)
@@ -48,11 +50,15 @@ def test_weights_depend_on_the_seed_alone():
     assert first.fingerprint() == second.fingerprint()
     assert len({RandomConv(context(), seed=seed).fingerprint() for seed in range(3)}) == 3
     assert len({RandomConv(context(), width=width).fingerprint() for width in (64, 128)}) == 2
-    torch.testing.assert_close(first.weights[0].flatten()[:3], torch.tensor([0.2962793707847595, 0.32840123772621155, -0.2796768248081207]))
+    torch.testing.assert_close(
+        first.weights[0].flatten()[:3], torch.tensor([0.2962793707847595, 0.32840123772621155, -0.2796768248081207])
+    )
 
 
 def test_one_layer_is_a_convolution_its_mean_and_its_maximum():
-    """On a white 4 x 4 picture, stride 1: inside, the kernel's sum; in a corner, that of the 2 x 2 weights that lie within."""
+    """On a white 4 x 4 picture, stride 1: inside, the kernel's sum; in a corner, that of the 2 x 2 weights that lie
+    within.
+    """
     extract = RandomConv(context((1, 4, 4)), layers=1, width=1)
     kernel = extract.weights[0][0, 0]
     sums = torch.empty(4, 4)
@@ -72,7 +78,9 @@ def test_halving_ends_at_four_pixels():
 
 
 def test_numbers_keep_their_size_from_layer_to_layer():
-    """He's variance: of normal pictures the mean square stays 1 after each layer, within the luck of one draw of weights."""
+    """He's variance: of normal pictures the mean square stays 1 after each layer, within the luck of one draw of
+    weights.
+    """
     extract = RandomConv(context((3, 64, 64)), width=256)
     x = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     for weight in extract.weights:

@@ -56,7 +56,9 @@ def prepared(levels, mean=MEAN[0], deviation=DEVIATION[0]):
 def test_features_are_the_input_of_the_last_linear_layer_and_logits_its_output(tmp_path):
     """Pictures of the network's own size, so that nothing is resized; resnet18's head is ``fc``, of 512 numbers."""
     network = saved(tmp_path / "w.pth")
-    extract = Torchvision(context(tmp_path, (3, 64, 64)), model="resnet18", weights=str(tmp_path / "w.pth"), resize=64, crop=64)
+    extract = Torchvision(
+        context(tmp_path, (3, 64, 64)), model="resnet18", weights=str(tmp_path / "w.pth"), resize=64, crop=64
+    )
     levels = pictures(2, 3, 64, 64)
     x = levels.float() / 127.5 - 1
     with torch.no_grad():
@@ -70,7 +72,13 @@ def test_features_are_the_input_of_the_last_linear_layer_and_logits_its_output(t
 
 @pytest.mark.parametrize(
     ("model", "name", "size"),
-    [("vgg11", "classifier.6", 4096), ("vit_b_16", "heads.head", 768), ("convnext_tiny", "classifier.2", 768), ("googlenet", "fc", 1024), ("regnet_y_400mf", "fc", 440)],
+    [
+        ("vgg11", "classifier.6", 4096),
+        ("vit_b_16", "heads.head", 768),
+        ("convnext_tiny", "classifier.2", 768),
+        ("googlenet", "fc", 1024),
+        ("regnet_y_400mf", "fc", 440),
+    ],
 )
 def test_the_last_linear_layer_is_found_in_any_classifier(model, name, size):
     """Also where networks end in several linear layers, have others on the way, or calculate with tensors."""
@@ -80,7 +88,9 @@ def test_the_last_linear_layer_is_found_in_any_classifier(model, name, size):
 
 def test_a_vision_transformer_is_served_at_the_size_it_has_positions_for(tmp_path, monkeypatch):
     """A small one takes the place of vit_b_16: its features are the class token, flattened already."""
-    small = torchvision.models.VisionTransformer(image_size=32, patch_size=16, num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8).eval()
+    small = torchvision.models.VisionTransformer(
+        image_size=32, patch_size=16, num_layers=1, num_heads=1, hidden_dim=8, mlp_dim=8
+    ).eval()
 
     def get_model(name, weights, image_size=224, **settings):
         return torchvision.models.VisionTransformer(
@@ -90,16 +100,22 @@ def test_a_vision_transformer_is_served_at_the_size_it_has_positions_for(tmp_pat
     torch.nn.init.normal_(small.heads.head.weight)  # torchvision begins with zeros
     torch.save(small.state_dict(), tmp_path / "w.pth")
     monkeypatch.setattr(torchvision.models, "get_model", get_model)
-    extract = Torchvision(context(tmp_path, (3, 32, 32)), model="vit_b_16", weights=str(tmp_path / "w.pth"), resize=32, crop=32)
+    extract = Torchvision(
+        context(tmp_path, (3, 32, 32)), model="vit_b_16", weights=str(tmp_path / "w.pth"), resize=32, crop=32
+    )
     levels = pictures(2, 3, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(extract.logits(levels.float() / 127.5 - 1), small(prepared(levels)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            extract.logits(levels.float() / 127.5 - 1), small(prepared(levels)), rtol=1e-4, atol=1e-5
+        )
     assert extract.size == 8
 
 
 def test_a_network_of_ones_own_may_have_other_classes(tmp_path):
     saved(tmp_path / "w.pth", "shufflenet_v2_x0_5", num_classes=7)
-    extract = Torchvision(context(tmp_path), model="shufflenet_v2_x0_5", weights=str(tmp_path / "w.pth"), resize=64, crop=64)
+    extract = Torchvision(
+        context(tmp_path), model="shufflenet_v2_x0_5", weights=str(tmp_path / "w.pth"), resize=64, crop=64
+    )
     assert extract.logits(torch.zeros(2, 3, 40, 40)).shape == (2, 7)
 
 
@@ -116,7 +132,9 @@ def test_the_network_is_built_without_touching_torchs_generator():
 @pytest.mark.parametrize(("model", "mode"), [("resnet18", "bilinear"), ("efficientnet_b0", "bicubic")])
 @pytest.mark.parametrize("shape", [(40, 56), (400, 300)])
 def test_pictures_are_prepared_as_torchvision_prepares_pillows(tmp_path, hub, model, mode, shape):
-    """By its own transforms on PIL pictures; they calculate in integers, so a level may be one off, which is 1 / (255 * 0.225)."""
+    """By its own transforms on PIL pictures; they calculate in integers, so a level may be one off, which is 1 / (255 *
+    0.225).
+    """
     weights = torchvision.models.get_model_weights(model).IMAGENET1K_V1
     hub.mkdir(parents=True)
     (hub / weights.url.rpartition("/")[2]).touch()
@@ -132,7 +150,9 @@ def test_pictures_are_prepared_as_torchvision_prepares_pillows(tmp_path, hub, mo
 
 def test_resize_and_crop_may_be_chosen(tmp_path):
     saved(tmp_path / "w.pth", "shufflenet_v2_x0_5")
-    extract = Torchvision(context(tmp_path), model="shufflenet_v2_x0_5", weights=str(tmp_path / "w.pth"), resize=48, crop=32)
+    extract = Torchvision(
+        context(tmp_path), model="shufflenet_v2_x0_5", weights=str(tmp_path / "w.pth"), resize=48, crop=32
+    )
     assert extract._prepared(torch.zeros(1, 3, 40, 60)).shape == (1, 3, 32, 32)
     assert "shorter side 48" in extract.preprocessing
     assert "32 x 32" in extract.preprocessing
@@ -177,14 +197,18 @@ def test_published_weights_that_are_not_there_are_named_with_the_way_to_get_them
         Torchvision(context(tmp_path), model="resnet18", weights="IMAGENET1K_V1")
     said = str(caught.value)
     assert "IMAGENET1K_V1 of resnet18 are not on this machine" in said
-    assert "load_state_dict_from_url('https://download.pytorch.org/models/resnet18-f37072fd.pth', check_hash=True)" in said
+    assert (
+        "load_state_dict_from_url('https://download.pytorch.org/models/resnet18-f37072fd.pth', check_hash=True)" in said
+    )
     assert str(hub / "resnet18-f37072fd.pth") in said
 
 
 def test_a_slip_in_a_name_is_answered_with_what_there_is(tmp_path):
     with pytest.raises(UserError, match="did you mean resnet18"):
         Torchvision(context(tmp_path), model="resnet81")
-    with pytest.raises(DataError, match="there is no file .*IMAGENET_V1; published weights of resnet18 are called IMAGENET1K_V1"):
+    with pytest.raises(
+        DataError, match="there is no file .*IMAGENET_V1; published weights of resnet18 are called IMAGENET1K_V1"
+    ):
         Torchvision(context(tmp_path), model="resnet18", weights="IMAGENET_V1")
 
 
@@ -204,9 +228,16 @@ def test_the_old_names_of_densenet_are_known(tmp_path):
     network = saved(tmp_path / "new.pth", "densenet121", num_classes=3)
     state = network.state_dict()
     old = {name: value for name, value in state.items() if "denselayer" not in name}
-    old |= {name.replace(".norm", ".norm.").replace(".conv", ".conv."): value for name, value in state.items() if "denselayer" in name}
+    old |= {
+        name.replace(".norm", ".norm.").replace(".conv", ".conv."): value
+        for name, value in state.items()
+        if "denselayer" in name
+    }
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
     torch.save(old, tmp_path / "old.pth")
-    extracts = [Torchvision(context(tmp_path), model="densenet121", weights=str(tmp_path / name), resize=32, crop=32) for name in ("new.pth", "old.pth")]
+    extracts = [
+        Torchvision(context(tmp_path), model="densenet121", weights=str(tmp_path / name), resize=32, crop=32)
+        for name in ("new.pth", "old.pth")
+    ]
     x = torch.zeros(1, 3, 40, 40)
     assert torch.equal(*(extract(x) for extract in extracts))

@@ -48,11 +48,15 @@ def train(tmp_path, tiny, plugin_module):
 
     def train(scores=(), observers=(), steps=10, resume=False, **settings):
         evaluator = type("ScriptedHere", (Scripted,), {"scores": list(scores)})
-        plugins = plugin_module({"evaluator.scripted": evaluator, "observer.stop-at": StopAt, "observer.fail-at": FailAt})
+        plugins = plugin_module(
+            {"evaluator.scripted": evaluator, "observer.stop-at": StopAt, "observer.fail-at": FailAt}
+        )
         recipe = tiny(
-            observers=[*observers, "checkpoints"], checkpoint=settings, train={"steps": steps},
+            observers=[*observers, "checkpoints"],
+            checkpoint=settings,
+            train={"steps": steps},
             evaluators=[{"scripted": {"every": 2}}] if scores else [],
-        )  # fmt: skip
+        )
         return api.run(recipe, output=tmp_path / "run", plugins=[plugins], resume=resume, force=resume)
 
     return train
@@ -75,7 +79,9 @@ def test_the_last_step_is_saved_though_none_was_due(train, tmp_path):
 def test_the_last_step_is_saved_once(train, tmp_path, monkeypatch):
     written = []
     real = checkpoint.write
-    monkeypatch.setattr(checkpoint, "write", lambda folder, step, state: written.append(step) or real(folder, step, state))
+    monkeypatch.setattr(
+        checkpoint, "write", lambda folder, step, state: written.append(step) or real(folder, step, state)
+    )
     train(every=5)
     assert written == [5, 10]
 
@@ -114,7 +120,12 @@ def test_the_best_is_saved_when_it_is_seen_kept_and_named(train, tmp_path, mode,
 
 
 def test_a_score_that_is_not_finite_is_never_the_best(train, tmp_path):
-    train(scores=[float("nan"), float("-inf"), 2.0, 3.0, 4.0], every=100, keep=1, best={"evaluator": "scripted.distance", "mode": "min"})
+    train(
+        scores=[float("nan"), float("-inf"), 2.0, 3.0, 4.0],
+        every=100,
+        keep=1,
+        best={"evaluator": "scripted.distance", "mode": "min"},
+    )
     assert json.loads((tmp_path / "run/checkpoints/best.json").read_text())["step"] == 6
 
 

@@ -19,17 +19,32 @@ from ganrun_plugins.observers._findings import (
     oscillating,
     plateau,
     rhythm,
-)  # fmt: skip
+)
 
 EVERY = 100
 FACTS = Facts(every=EVERY, learners=frozenset({"generator"}))
 LIMITS = Limits()
 WELL = {
-    "gradient:generator": 10.0, "update:generator": 0.004, "weights:generator": 20.0, "broken:generator": 0.0, "pull:game": 0.8,
-    "gradient:discriminator": 5.0, "update:discriminator": 0.002, "weights:discriminator": 20.0, "auc:game": 0.9, "margin:game": 2.0,
-    "close10:x": 0.1, "close25:x": 0.3, "close50:x": 0.6, "spread:x": 0.9, "broken:x": 0.0, "drift:x": 0.2, "path0:x": 0.1,
-    "gap:game": 0.0, "memory:game": 0.5,
-}  # fmt: skip
+    "gradient:generator": 10.0,
+    "update:generator": 0.004,
+    "weights:generator": 20.0,
+    "broken:generator": 0.0,
+    "pull:game": 0.8,
+    "gradient:discriminator": 5.0,
+    "update:discriminator": 0.002,
+    "weights:discriminator": 20.0,
+    "auc:game": 0.9,
+    "margin:game": 2.0,
+    "close10:x": 0.1,
+    "close25:x": 0.3,
+    "close50:x": 0.6,
+    "spread:x": 0.9,
+    "broken:x": 0.0,
+    "drift:x": 0.2,
+    "path0:x": 0.1,
+    "gap:game": 0.0,
+    "memory:game": 0.5,
+}
 
 
 def history(*changes, well=10):
@@ -109,7 +124,9 @@ def test_an_untrained_generator_has_not_collapsed_but_one_that_was_varied_has():
     alike = {"close25:x": 1.0}
     assert names([Look(20 * n, {**WELL, **alike}) for n in range(1, 20)]) == [], "380 steps of warming up"
     assert names([Look(100 * n, {**WELL, **alike}) for n in range(1, 8)]) == [], "seven looks"
-    assert names([Look(100 * n, {**WELL, **alike}) for n in range(1, 12)]) == ["mode-collapse"], "four looks from the eighth on"
+    assert names([Look(100 * n, {**WELL, **alike}) for n in range(1, 12)]) == ["mode-collapse"], (
+        "four looks from the eighth on"
+    )
     varied = [Look(10 * n, {**WELL, **(alike if n > 3 else {})}) for n in range(1, 8)]
     assert names(varied) == ["mode-collapse"], "it was varied at step 30, so that 70 is not too early"
 
@@ -122,7 +139,10 @@ def test_a_vanished_gradient_is_compared_with_the_first_looks():
 
 def test_augmentation_that_does_nothing_is_dead_where_the_discriminator_overfits():
     overfits = {"memory:game": 0.9, "gap:game": 0.5, "kept:game": 1.0}
-    assert set(names(history(*[{**overfits, "augmented:game": 0.0}] * 4))) == {"overfitting-discriminator", "dead-augmentation"}
+    assert set(names(history(*[{**overfits, "augmented:game": 0.0}] * 4))) == {
+        "overfitting-discriminator",
+        "dead-augmentation",
+    }
     assert names(history(*[{**overfits, "augmented:game": 0.3}] * 4)) == ["overfitting-discriminator"]
 
 
@@ -174,7 +194,9 @@ def test_noise_and_random_walks_do_not_oscillate():
     for steps in (random.standard_normal((60, 40)), 0.3 * random.standard_normal((60, 40)).cumsum(1)):
         for series in steps:
             looks = [Look(EVERY * (n + 1), {"path0:x": place}) for n, place in enumerate(series)]
-            assert all(lasting("", oscillating, LIMITS.oscillating, looks[:n], FACTS, LIMITS) is None for n in range(26, 41))
+            assert all(
+                lasting("", oscillating, LIMITS.oscillating, looks[:n], FACTS, LIMITS) is None for n in range(26, 41)
+            )
 
 
 def test_irregular_first_looks_are_no_part_of_a_rhythm():
@@ -192,9 +214,14 @@ def finding(name, since):
 
 def test_explosion_explains_all_that_follows_and_a_plateau_is_not_its_doing():
     worst = {
-        "update:generator": 0.05, "auc:game": 1.0, "pull:game": 0.0, "close25:x": 1.0,
-        "memory:game": 1.0, "gap:game": 1.0, "kept:game": 0.0,
-    }  # fmt: skip
+        "update:generator": 0.05,
+        "auc:game": 1.0,
+        "pull:game": 0.0,
+        "close25:x": 1.0,
+        "memory:game": 1.0,
+        "gap:game": 1.0,
+        "kept:game": 0.0,
+    }
     assert names(history(*[worst] * 5)) == ["exploding"]
     assert not explains(finding("exploding", 1), finding("plateau", 2))
 
@@ -209,7 +236,9 @@ def test_of_two_that_explain_each_other_the_earlier_is_the_cause():
     both = [{**collapse, **saturation}] * 5
     assert names(history(*[collapse] * 3, *both)) == ["mode-collapse"]
     assert names(history(*[saturation] * 3, *both)) == ["saturated-discriminator"]
-    assert explains(finding("saturated-discriminator", 5), finding("mode-collapse", 5)), "together: in the order of the names"
+    assert explains(finding("saturated-discriminator", 5), finding("mode-collapse", 5)), (
+        "together: in the order of the names"
+    )
     assert not explains(finding("mode-collapse", 5), finding("saturated-discriminator", 5))
 
 
@@ -227,13 +256,15 @@ def scores(*values):
 
 
 def test_a_score_that_no_longer_gets_better_is_a_plateau():
-    """Best before: 10. The last three, 11, 10.5, 11, change by 1 (from 10), 0.5, 0.5: the median, 0.5, stands for 0.52 of noise.
-    Their best, 10.5, is not below 10 - 0.52."""
+    """Best before: 10. The last three, 11, 10.5, 11, change by 1 (from 10), 0.5, 0.5: the median, 0.5, stands for 0.52
+    of noise. Their best, 10.5, is not below 10 - 0.52."""
     facts = Facts(patience=3)
     found = plateau(scores(50, 20, 10, 11, 10.5, 11), facts)
     assert (found.name, found.since, found.good) == ("plateau", 400, 300)
     assert found.evidence.numbers["noise"] == pytest.approx(0.5 / (0.6745 * math.sqrt(2)))
-    assert plateau(scores(50, 20, 10, 11, 9, 11), facts) is not None, "9 is within the noise: changes 1, 2, 2 stand for 2.1"
+    assert plateau(scores(50, 20, 10, 11, 9, 11), facts) is not None, (
+        "9 is within the noise: changes 1, 2, 2 stand for 2.1"
+    )
     assert plateau(scores(50, 20, 10, 9, 8, 7), facts) is None, "changes of 1 stand for 1.05, and 7 is 3 below"
 
 

@@ -18,9 +18,11 @@ from ganrun_plugins.observers._vitals import Bench
 from ganrun_plugins.observers.health import Health
 
 IMAGES = {
-    "variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 8}},
-    "generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4}},
-}  # fmt: skip
+    "variant": {"dcgan": {"latent": 4}},
+    "dataset": {"digits": {"size": 8}},
+    "generator": {"dcgan": {"width": 4}},
+    "discriminator": {"dcgan": {"width": 4}},
+}
 
 
 # --- runs -------------------------------------------------------------------------------------------------------
@@ -72,7 +74,9 @@ def train(tmp_path, tiny, plugin_module):
     def train(steps=10, folder="run", resume=False, **changes):
         parameters = {"every": 2, "samples": 8, **changes.pop("health", {})}
         settings = {"steps": steps, **changes.pop("train", {})}
-        recipe = tiny(observers=["checkpoints", {"health": parameters}], train=settings, **{"checkpoint": {"every": 4}, **changes})
+        recipe = tiny(
+            observers=["checkpoints", {"health": parameters}], train=settings, **{"checkpoint": {"every": 4}, **changes}
+        )
         return api.run(recipe, output=tmp_path / folder, resume=resume, plugins=[plugin_module(PLUGINS)])
 
     return train
@@ -82,7 +86,11 @@ def train(tmp_path, tiny, plugin_module):
 def read(tmp_path):
     def read(folder="run"):
         path = tmp_path / folder / "health.jsonl"
-        found = [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()] if path.exists() else []
+        found = (
+            [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
+            if path.exists()
+            else []
+        )
         return [{key: value for key, value in line.items() if key != "time"} for line in found]
 
     return read
@@ -99,7 +107,12 @@ def looked_at(run) -> bool:
 
 def test_it_looks_on_its_stride_and_at_the_beginning(train):
     assert [look.step for look in doctor(train(steps=10, health={"every": 4})).history] == [1, 4, 8]
-    assert [look.step for look in doctor(train(folder="other", steps=50, health={"every": 20})).history] == [1, 2, 20, 40]
+    assert [look.step for look in doctor(train(folder="other", steps=50, health={"every": 20})).history] == [
+        1,
+        2,
+        20,
+        40,
+    ]
 
 
 def test_by_default_it_looks_seldom_where_batches_are_small(train):
@@ -113,13 +126,17 @@ def test_a_look_holds_the_step_and_the_samples(train):
     both = ("generator", "discriminator")
     wanted = {f"{quantity}:{player}" for quantity in ("gradient", "update", "weights", "broken") for player in both}
     wanted |= {f"{quantity}:adversarial" for quantity in ("auc", "margin", "pull", "gap", "memory")}
-    wanted |= {f"{quantity}:x" for quantity in ("close10", "close25", "close50", "spread", "broken", "drift", "path0", "path1")}
+    wanted |= {
+        f"{quantity}:x" for quantity in ("close10", "close25", "close50", "spread", "broken", "drift", "path0", "path1")
+    }
     assert set(look.values) == wanted
     assert all(math.isfinite(value) for value in look.values.values())
 
 
 def test_an_update_that_is_measured_is_the_one_that_was_made(train):
-    """Plain descent with rate 0.1: |change| / |weights before| = 0.1 |gradient| / |weights before|, and the weights after are |w|."""
+    """Plain descent with rate 0.1: |change| / |weights before| = 0.1 |gradient| / |weights before|, and the weights
+    after are |w|.
+    """
     sgd = {name: {"optimizer": {"sgd": {"lr": 0.1}}} for name in ("generator", "discriminator")}
     run = train(steps=1, players=sgd)
     values = doctor(run).history[0].values
@@ -143,7 +160,9 @@ PRECISE = [{"train": {"precision": precision}} for precision in ("bfloat16", "fl
 def test_it_changes_no_bit_of_training(train, tiny, changes, tmp_path):
     watched = train(steps=6, **changes)
     train_keys = {"steps": 6, **changes.get("train", {})}
-    alone = api.run(tiny(train=train_keys, **{k: v for k, v in changes.items() if k != "train"}), output=tmp_path / "alone")
+    alone = api.run(
+        tiny(train=train_keys, **{k: v for k, v in changes.items() if k != "train"}), output=tmp_path / "alone"
+    )
     for name, network in alone.experiment.modules.items():
         for key, value in network.state_dict().items():
             assert torch.equal(value, watched.experiment.modules[name].state_dict()[key]), f"{name}.{key}"
@@ -151,7 +170,9 @@ def test_it_changes_no_bit_of_training(train, tiny, changes, tmp_path):
     assert len(doctor(watched).history) == 4
 
 
-def test_two_discriminators_that_see_pairs_of_domains_are_looked_at_apart(train, small_cyclegan, tmp_path, plugin_module):
+def test_two_discriminators_that_see_pairs_of_domains_are_looked_at_apart(
+    train, small_cyclegan, tmp_path, plugin_module
+):
     recipe = small_cyclegan(observers=[{"health": {"every": 2, "samples": 8}}], train={"steps": 2})
     values = doctor(api.run(recipe, output=tmp_path / "run")).history[-1].values
     assert {"auc:a", "auc:b", "gap:a", "gap:b", "memory:a", "close10:a", "close10:b", "pull:a", "pull:b"} <= set(values)
@@ -210,9 +231,15 @@ def test_remedies_are_tricks_that_declare_the_problem_and_fit(train, read, monke
 
 def test_what_went_away_is_written_and_stated_anew_when_it_comes_back(train, read, monkeypatch, capsys):
     found = {4: 4, 6: 4, 10: 10}
-    monkeypatch.setattr(module, "findings", lambda history, *rest: [
-        Finding("oscillation", Evidence("it turns", {"period": 3.0}), found[history[-1].step], 2)
-    ] if history[-1].step in found else [])  # fmt: skip
+    monkeypatch.setattr(
+        module,
+        "findings",
+        lambda history, *rest: (
+            [Finding("oscillation", Evidence("it turns", {"period": 3.0}), found[history[-1].step], 2)]
+            if history[-1].step in found
+            else []
+        ),
+    )
     run = train(steps=12)
     told = [(line["step"], line.get("finding", ""), line.get("gone", "")) for line in read()]
     assert told == [(4, "oscillation", ""), (8, "", "oscillation"), (10, "oscillation", ""), (12, "", "oscillation")]
@@ -232,7 +259,9 @@ def test_the_policy_stop_ends_the_run(train, read, capsys):
 
 
 def test_the_policy_rollback_goes_to_a_checkpoint_from_before_the_trouble(train, read, capsys):
-    """It breaks at step 7 of the first attempt and is seen at 8; the last look that was well is that of 6, the checkpoint of 4."""
+    """It breaks at step 7 of the first attempt and is seen at 8; the last look that was well is that of 6, the
+    checkpoint of 4.
+    """
     run = train(steps=12, tricks=[{"breaks": {"at": 7}}], health={"policy": "rollback"})
     assert (run.step, run.attempt) == (12, 1)
     (back,) = run.rollbacks
@@ -289,7 +318,12 @@ def test_a_part_that_cannot_be_looked_at_ends_the_doctor_and_not_the_run(train, 
     monkeypatch.setattr(Bench, "look", fail)
     run = train(steps=6)
     assert run.step == 6
-    assert capsys.readouterr().out.count("health: this run cannot be looked at, and is not from here on (RuntimeError: no latents)") == 1
+    assert (
+        capsys.readouterr().out.count(
+            "health: this run cannot be looked at, and is not from here on (RuntimeError: no latents)"
+        )
+        == 1
+    )
     assert doctor(run).history == []
 
 

@@ -20,7 +20,10 @@ def train(tmp_path, tiny, plugin_module):
         observers = [{"metrics-log": {"every": every}}, "checkpoints"]
         recipe = tiny(observers=observers, train={"steps": steps}, evaluators=list(evaluators), **changes)
         api.run(recipe, output=tmp_path / "run", resume=resume, plugins=[plugin_module({"evaluator.score": Score})])
-        return [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+        return [
+            json.loads(line, parse_constant=pytest.fail)
+            for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+        ]
 
     return train
 

@@ -48,7 +48,14 @@ def train(tmp_path, tiny, plugin_module, capsys):
     """Train with progress, and return what it printed, line by line."""
 
     def train(steps=5, observers=("checkpoints",), resume=False, **changes):
-        plugins = plugin_module({"observer.stop-at": StopAt, "observer.fail-at": FailAt, "observer.go-back-at": GoBackAt, "evaluator.score": Score})
+        plugins = plugin_module(
+            {
+                "observer.stop-at": StopAt,
+                "observer.fail-at": FailAt,
+                "observer.go-back-at": GoBackAt,
+                "evaluator.score": Score,
+            }
+        )
         recipe = tiny(observers=[{"progress": {"seconds": 1e6}}, *observers], train={"steps": steps}, **changes)
         with contextlib.suppress(ZeroDivisionError):
             api.run(recipe, output=tmp_path / "run", plugins=[plugins], resume=resume, force=resume)
@@ -70,9 +77,12 @@ def test_the_end_says_where_everything_is(train, tmp_path):
     assert lines[2].endswith("score.distance 1.25  " + str(tmp_path / "run/samples/step-0000005.png"))
     tail = [line.strip().replace(str(tmp_path), "") for line in lines[4:]]
     assert tail == [
-        "score.distance: 1.25", "score.detail: 3", "newest picture: /run/samples/step-0000005.png",
-        "newest checkpoint: /run/checkpoints/step-0000005", "metrics: /run/metrics.jsonl",
-    ]  # fmt: skip
+        "score.distance: 1.25",
+        "score.detail: 3",
+        "newest picture: /run/samples/step-0000005.png",
+        "newest checkpoint: /run/checkpoints/step-0000005",
+        "metrics: /run/metrics.jsonl",
+    ]
 
 
 def test_an_interrupted_run_says_how_to_go_on_after_its_last_step_was_saved(train, tmp_path):
@@ -94,8 +104,11 @@ def test_a_failed_run_says_where_it_can_go_on(train):
 def test_a_step_back_is_told_and_the_speed_measured_anew(train):
     lines = train(observers=[{"go-back-at": {"step": 4}}, "checkpoints"], checkpoint={"every": 2})
     assert [line.partition("  ")[0] for line in lines[1:5]] == [
-        "step 1/5", "rolled back from step 4 to 2: a whim; attempt 1", "step 3/5", "step 5/5",
-    ]  # fmt: skip
+        "step 1/5",
+        "rolled back from step 4 to 2: a whim; attempt 1",
+        "step 3/5",
+        "step 5/5",
+    ]
     assert "steps/s" not in lines[3], "the time before it does not count"
 
 
@@ -107,7 +120,7 @@ def test_a_run_without_checkpoints_says_that_it_cannot_go_on(train):
 def test_resuming_names_the_plugin_files(tmp_path, tiny, capsys):
     plugin = tmp_path / "my plugin.py"
     plugin.write_text(
-        "from ganrun import Component, hookimpl\nfrom ganrun_plugins.losses.minimax import Minimax\n"
+        "from ganrun.plugin import Component, hookimpl\nfrom ganrun_plugins.losses.minimax import Minimax\n"
         "@hookimpl\ndef ganrun_components():\n    yield Component('loss', 'mine', Minimax)\n"
         "class Stop:\n    @hookimpl\n    def step_end(self, run):\n        run.stop('interrupted')\n"
         "@hookimpl\ndef ganrun_components():\n    yield Component('loss', 'mine', Minimax)\n    yield Component('observer', 'stop', Stop)\n"
@@ -163,4 +176,4 @@ def test_several_processes_go_on_with_torchrun(train, tmp_path, make_run, tiny):
     run.processes.world = 2
     assert progress.resume_command(run) == (
         f"ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m ganrun recipe {tmp_path / 'run'} --resume"
-    )  # fmt: skip
+    )

@@ -22,8 +22,12 @@ class Newest:
 @pytest.fixture
 def train(tmp_path, tiny, plugin_module):
     def train(steps=6, resume=False, changes=None, plugins=None, observers=(), **parameters):
-        recipe = tiny(observers=[{"samples": parameters}, *observers, "checkpoints"], train={"steps": steps}, **(changes or {}))
-        return api.run(recipe, output=tmp_path / "run", resume=resume, plugins=[plugin_module(plugins)] if plugins else [])
+        recipe = tiny(
+            observers=[{"samples": parameters}, *observers, "checkpoints"], train={"steps": steps}, **(changes or {})
+        )
+        return api.run(
+            recipe, output=tmp_path / "run", resume=resume, plugins=[plugin_module(plugins)] if plugins else []
+        )
 
     return train
 
@@ -32,10 +36,7 @@ def names(tmp_path):
     return sorted(path.name for path in (tmp_path / "run/samples").iterdir())
 
 
-IMAGES = {
-    "dataset": {"digits": {"size": 8}},
-    "generator": {"mlp": {"widths": [8], "norm": "none"}},
-}
+IMAGES = {"dataset": {"digits": {"size": 8}}, "generator": {"mlp": {"widths": [8], "norm": "none"}}}
 TRANSLATION = {
     "variant": "cyclegan",
     "dataset": {"restyled-digits": {"size": 8}},

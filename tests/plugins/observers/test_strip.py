@@ -12,7 +12,9 @@ IMAGES = {"dataset": {"digits": {"size": 8}}, "generator": {"mlp": {"widths": [8
 @pytest.fixture
 def train(tmp_path, tiny):
     def train(steps, resume=False, changes=IMAGES, **parameters):
-        recipe = tiny(observers=[{"strip": parameters}, "checkpoints"], checkpoint={"every": 2}, train={"steps": steps}, **changes)
+        recipe = tiny(
+            observers=[{"strip": parameters}, "checkpoints"], checkpoint={"every": 2}, train={"steps": steps}, **changes
+        )
         api.run(recipe, output=tmp_path / "run", resume=resume)
         return sorted(path.name for path in (tmp_path / "run/strip").iterdir())
 
@@ -21,7 +23,10 @@ def train(tmp_path, tiny):
 
 def test_a_strip_has_a_column_for_each_moment_and_one_for_the_end(train, tmp_path):
     assert train(5, at=[1, "80%"], rows=3) == ["step-0000001.png", "step-0000004.png", "step-0000005.png"]
-    with Image.open(tmp_path / "run/strip.png") as picture, Image.open(tmp_path / "run/strip/step-0000004.png") as column:
+    with (
+        Image.open(tmp_path / "run/strip.png") as picture,
+        Image.open(tmp_path / "run/strip/step-0000004.png") as column,
+    ):
         assert picture.size == (3 * 8 + 2 * 2, 3 * 8 + 2 * 2)
         assert column.size == (8, 28)
         assert picture.crop((10, 0, 18, 28)).tobytes() == column.convert("RGB").tobytes(), "the second column"
@@ -55,7 +60,10 @@ def test_moments_after_the_end_are_warned_of(tiny, make_run):
 def test_a_translation_begins_with_its_inputs(train, tmp_path, small_cyclegan):
     recipe = {**small_cyclegan(), "observers": [{"strip": {"at": [1], "rows": 2}}]}
     api.run({**recipe, "train": {**recipe["train"], "steps": 1}}, output=tmp_path / "cycle")
-    with Image.open(tmp_path / "cycle/strip.png") as picture, Image.open(tmp_path / "cycle/strip/step-0000001.png") as column:
+    with (
+        Image.open(tmp_path / "cycle/strip.png") as picture,
+        Image.open(tmp_path / "cycle/strip/step-0000001.png") as column,
+    ):
         assert picture.width == 2 * column.width + 2
 
 

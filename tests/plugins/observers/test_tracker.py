@@ -49,16 +49,23 @@ def test_a_tracker_gets_terms_rates_scores_and_pictures(monkeypatch, tiny, tmp_p
     monkeypatch.setattr(tracker, "_available", lambda: {"mine"})
     recipe = tiny(
         observers=[{"samples": {"every": 2, "points": 5}}, {"tracker": {"name": "mine", "every": 2, "project": "p"}}],
-        evaluators=[{"score": {"every": 3}}], train={"steps": 4},
-    )  # fmt: skip
+        evaluators=[{"score": {"every": 3}}],
+        train={"steps": 4},
+    )
     api.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"evaluator.score": Score})])
     terms = ["discriminator/adversarial.fake", "discriminator/adversarial.real", "generator/adversarial.fake"]
     usual = sorted([*terms, "rate/discriminator", "rate/generator"])
     assert told == [
-        ("new", "p", "tracker"), "start", ("configuration", 4),
-        ("log", 2, usual), ("images", 2, (480, 480)), ("log", 3, sorted([*usual, "score.distance"])),
-        ("log", 4, sorted([*usual, "score.distance"])), ("images", 4, (480, 480)), "finish",
-    ]  # fmt: skip
+        ("new", "p", "tracker"),
+        "start",
+        ("configuration", 4),
+        ("log", 2, usual),
+        ("images", 2, (480, 480)),
+        ("log", 3, sorted([*usual, "score.distance"])),
+        ("log", 4, sorted([*usual, "score.distance"])),
+        ("images", 4, (480, 480)),
+        "finish",
+    ]
 
 
 def test_tensorboard_gets_scalars_and_the_picture(tiny, tmp_path):
@@ -72,7 +79,9 @@ def test_tensorboard_gets_scalars_and_the_picture(tiny, tmp_path):
 
 def test_a_resumed_tensorboard_shows_each_step_once(tiny, tmp_path):
     def recipe(steps):
-        return tiny(observers=[{"tensorboard": {"every": 1}}, "checkpoints"], train={"steps": steps}, checkpoint={"every": 2})
+        return tiny(
+            observers=[{"tensorboard": {"every": 1}}, "checkpoints"], train={"steps": steps}, checkpoint={"every": 2}
+        )
 
     api.run(recipe(3), output=tmp_path / "run")
     (last,) = (tmp_path / "run/checkpoints").glob("step-0000003")
@@ -106,13 +115,38 @@ def test_a_tracker_begins_anew_after_a_step_back(monkeypatch, tiny, tmp_path, pl
     told = []
     monkeypatch.setattr(tracker, "_known", lambda: {"mine": recording(told)})
     monkeypatch.setattr(tracker, "_available", lambda: {"mine"})
-    observers = [{"samples": {"every": 2, "points": 5}}, {"tracker": {"name": "mine", "every": 2}}, "checkpoints", "go-back"]
-    recipe = tiny(observers=observers, train={"steps": 6}, checkpoint={"every": 2}, evaluators=[{"score": {"every": 5}}])
-    api.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"evaluator.score": Score, "observer.go-back": GoBack})])
+    observers = [
+        {"samples": {"every": 2, "points": 5}},
+        {"tracker": {"name": "mine", "every": 2}},
+        "checkpoints",
+        "go-back",
+    ]
+    recipe = tiny(
+        observers=observers, train={"steps": 6}, checkpoint={"every": 2}, evaluators=[{"score": {"every": 5}}]
+    )
+    api.run(
+        recipe, output=tmp_path / "run", plugins=[plugin_module({"evaluator.score": Score, "observer.go-back": GoBack})]
+    )
     assert [entry if isinstance(entry, str) else entry[:2] for entry in told] == [
-        ("new", "ganrun"), "start", ("configuration", 6), ("log", 2), ("images", 2), ("log", 4), ("images", 4), ("log", 5), "finish",
-        ("new", "ganrun"), "start", ("configuration", 6), ("log", 4), ("images", 4), ("log", 5), ("log", 6), ("images", 6), "finish",
-    ]  # fmt: skip
+        ("new", "ganrun"),
+        "start",
+        ("configuration", 6),
+        ("log", 2),
+        ("images", 2),
+        ("log", 4),
+        ("images", 4),
+        ("log", 5),
+        "finish",
+        ("new", "ganrun"),
+        "start",
+        ("configuration", 6),
+        ("log", 4),
+        ("images", 4),
+        ("log", 5),
+        ("log", 6),
+        ("images", 6),
+        "finish",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,18 @@ from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun_plugins.losses.minimax import Minimax
 from ganrun_plugins.losses.non_saturating import NonSaturating
 from ganrun_plugins.losses.wasserstein import Wasserstein
-from ganrun_plugins.observers._vitals import Reference, auc, axes, gap, kept, of_gradients, pull, relative_update, thinned, thumbnail
+from ganrun_plugins.observers._vitals import (
+    Reference,
+    auc,
+    axes,
+    gap,
+    kept,
+    of_gradients,
+    pull,
+    relative_update,
+    thinned,
+    thumbnail,
+)
 
 
 def test_auc_counts_pairs_in_which_the_real_score_is_higher():
@@ -22,7 +33,9 @@ def test_auc_counts_pairs_in_which_the_real_score_is_higher():
 
 
 def test_an_update_is_relative_to_the_weights_before_it():
-    """(3, 4) has norm 5; it moved by (0.3, 0.4) of norm 0.5, and the other tensor not at all: |w| = sqrt(25 + 144) = 13."""
+    """(3, 4) has norm 5; it moved by (0.3, 0.4) of norm 0.5, and the other tensor not at all: |w| = sqrt(25 + 144) =
+    13.
+    """
     before, after = [torch.tensor([3.0, 4.0]), torch.tensor([12.0])], [torch.tensor([3.3, 4.4]), torch.tensor([12.0])]
     assert relative_update(before, after).item() == pytest.approx(0.5 / 13)
     assert relative_update([torch.zeros(2)], [torch.ones(2)]).item() == 1.0
@@ -33,11 +46,15 @@ def test_an_update_is_relative_to_the_weights_before_it():
 def test_the_gap_is_the_way_of_held_out_samples_from_train_samples_to_fakes():
     """Means 3, 2 and -1: (3 - 2) / (3 + 1)."""
     assert gap(torch.tensor([2.0, 4.0]), torch.tensor([2.0, 2.0]), torch.tensor([-1.0])).item() == pytest.approx(0.25)
-    assert gap(torch.ones(2), torch.zeros(2), torch.full((2,), 5.0)).item() == 0.0, "fakes score higher than real samples"
+    assert gap(torch.ones(2), torch.zeros(2), torch.full((2,), 5.0)).item() == 0.0, (
+        "fakes score higher than real samples"
+    )
 
 
 def test_what_augmentation_keeps_is_its_covariance_with_itself():
-    """The identity keeps all, half the contrast a quarter, a shift of all samples everything, and noise of its own nothing."""
+    """The identity keeps all, half the contrast a quarter, a shift of all samples everything, and noise of its own
+    nothing.
+    """
     x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
     noise = [torch.randn(4000, 3, generator=torch.Generator().manual_seed(n)) for n in (1, 2)]
     assert kept(x, x, x).item() == pytest.approx(1)
@@ -48,8 +65,9 @@ def test_what_augmentation_keeps_is_its_covariance_with_itself():
 
 
 def test_pairs_of_samples_are_compared_with_pairs_of_real_ones():
-    """Real samples at 0, 1, ..., 40: 820 pairs, of which 41 - d are d apart. Closer than 3: 40 + 39 = 79, so that the nearest tenth
-    (82) ends at 3. Samples at 0, 0, 5, 40 have pairs 0, 5, 5, 40, 40, 35, of which one in six is that close."""
+    """Real samples at 0, 1, ..., 40: 820 pairs, of which 41 - d are d apart. Closer than 3: 40 + 39 = 79, so that the
+    nearest tenth (82) ends at 3. Samples at 0, 0, 5, 40 have pairs 0, 5, 5, 40, 40, 35, of which one in six is that
+    close."""
     reference = Reference(torch.arange(41.0)[:, None])
     assert reference.radii[0].item() == pytest.approx(3)
     found = reference.compare(torch.tensor([[0.0], [0.0], [5.0], [40.0]]), None)
@@ -58,7 +76,10 @@ def test_pairs_of_samples_are_compared_with_pairs_of_real_ones():
 
 
 def test_spread_drift_and_path_are_in_deviations_of_the_data():
-    """Real samples -1 and 1 (deviation 1, mean 0). Samples 2 and 4: deviation 1, mean 3; moved from 1 and 4 by 1 and 0."""
+    """Real samples -1 and 1 (deviation 1, mean 0).
+
+    Samples 2 and 4: deviation 1, mean 3; moved from 1 and 4 by 1 and 0.
+    """
     reference = Reference(torch.tensor([[-1.0], [1.0]]))
     found = reference.compare(torch.tensor([[2.0], [4.0]]), torch.tensor([[1.0], [4.0]]))
     assert found["spread"].item() == pytest.approx(1)

@@ -17,11 +17,17 @@ class LatentNoise:
     """Adds noise to every latent that the variant drew."""
 
     strength = "sigma"
-    needs = {"latent": Because("there is no latent to add noise to", "take a variant that starts from a latent, or leave the trick out")}
+    needs = {
+        "latent": Because(
+            "there is no latent to add noise to", "take a variant that starts from a latent, or leave the trick out"
+        )
+    }
 
     def __init__(
-        self, *, sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation of the noise")] = Scheduled(0.1),
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation of the noise")] = Scheduled(0.1),
+    ) -> None:
         self.sigma = Scheduled(sigma)
 
     @hookimpl
