@@ -1,0 +1,56 @@
+"""Who may import whom: the floors of the core, and plugins that use the front door alone."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLUGINS = sorted((ROOT / "plugins/ganrun_plugins").rglob("*.py"))
+DOORS = {"ganrun.plugin", "ganrun.plugin.data", "ganrun.plugin.evaluation"}
+
+
+def imports(path):
+    """(module, line, whether it is for types only) of every import of a file, lazy ones too."""
+    tree = ast.parse(path.read_text())
+    guarded = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module, node.lineno, id(node) in guarded
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno, id(node) in guarded
+
+
+def test_imports_go_down_the_floors():
+    code = "import sys; from importlinter.cli import lint_imports_command as command; sys.argv[1:] = []; command()"
+    paths = os.pathsep.join([str(ROOT / "core"), str(ROOT / "plugins")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_imports_that_go_up_are_for_types_only():
+    """The layers contract leaves out what pyproject.toml lists; each of these has to stand under TYPE_CHECKING."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    for line in contracts[0]["ignore_imports"]:
+        importer, imported = line.split(" -> ")
+        file = ROOT / "core" / (importer.replace(".", "/") + ".py")
+        found = [for_types for module, _, for_types in imports(file) if module == imported]
+        assert found and all(found), line
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_plugin_imports_nothing_of_ganrun_but_the_front_door(path):
+    other = [f"{path}:{line} {module}" for module, line, _ in imports(path) if module.split(".")[0] == "ganrun"]
+    assert [text for text in other if text.rpartition(" ")[2] not in DOORS] == []
