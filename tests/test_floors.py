@@ -47,7 +47,8 @@ def test_the_imports_that_go_up_are_for_types_only():
         importer, imported = line.split(" -> ")
         file = ROOT / "core" / (importer.replace(".", "/") + ".py")
         found = [for_types for module, _, for_types in imports(file) if module == imported]
-        assert found and all(found), line
+        assert found, line
+        assert all(found), line
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: "/".join(path.parts[-2:]))
