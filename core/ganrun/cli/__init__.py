@@ -32,6 +32,7 @@ COMMANDS = {
     "translate": "ganrun.cli.translate",
     "diff": "ganrun.cli.diff",
     "import-weights": "ganrun.cli.import_weights",
+    "new": "ganrun.cli.new",
 }
 
 
