@@ -90,13 +90,11 @@ def prepare(hint: Any) -> Any:
         return Annotated[hint, Strict(False)]
     if origin is Annotated:
         kind = next((mark.kind for mark in arguments[1:] if isinstance(mark, PartOf)), None)
-        if kind and Part in (
-            members := get_args(arguments[0])
-        ):  # Annotated[Part | None, PartOf(kind)]: only the part is of a kind
-            marked = (Annotated[Part, PartOf(kind)] if member is Part else member for member in members)
-            return Annotated[
-                (prepare(Union[tuple(marked)]), *(mark for mark in arguments[1:] if not isinstance(mark, PartOf)))
-            ]
+        members = get_args(arguments[0])
+        if kind and Part in members:  # Annotated[Part | None, PartOf(kind)]: only the part is of a kind
+            marked = tuple(Annotated[Part, PartOf(kind)] if member is Part else member for member in members)
+            others = (mark for mark in arguments[1:] if not isinstance(mark, PartOf))
+            return Annotated[(prepare(Union[marked]), *others)]  # noqa: UP007
         extra = [WithJsonSchema({"x-part": kind})] if kind else []
         inner = arguments[0] if kind else prepare(arguments[0])
         return Annotated[(inner, *arguments[1:], *extra)]
