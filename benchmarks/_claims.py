@@ -76,7 +76,8 @@ CLAIMS = {
         {"cgan, linear label map": Row("cgan_glyphs")},
     ),
     "sgan": Claim(
-        "Test accuracy with few labels, beside the same network trained on the labels alone. Digits have 899 training pictures: 1000 labels are all of them.",
+        "Test accuracy with few labels, beside the same network trained on the labels alone. "
+        "Digits have 899 training pictures: 1000 labels are all of them.",
         {"accuracy": 3},
         {
             **{name: row for labels in (25, 50, 100, 1000) for name, row in semi_supervised(labels).items()},
@@ -102,7 +103,8 @@ CLAIMS = {
         {"discogan": Row("discogan_restyled_digits", ("train.steps=1500",))},
     ),
     "cyclegan": Claim(
-        "The lecture's ablation, scored on the true pairs; and a classifier trained on translated digits, tested on real ones of the target.",
+        "The lecture's ablation, scored on the true pairs; and a classifier trained on translated digits, "
+        "tested on real ones of the target.",
         {
             **HIDDEN,
             "domain-adaptation.a-to-b.adapted": 3,
@@ -169,7 +171,8 @@ CLAIMS = {
         {"cogan": Row("cogan_digits", ("train.steps=2000",))},
     ),
     "encoders": Claim(
-        "Accuracy of the nearest neighbour by encodings, beside an untrained encoder's and by pixels; the PSNR of reconstructions.",
+        "Accuracy of the nearest neighbour by encodings, beside an untrained encoder's and by pixels; "
+        "the PSNR of reconstructions.",
         ENCODED,
         {name: Row(f"{name}_digits") for name in ("autoencoder", "vae", "aae", "bigan", "ali", "vaegan")},
     ),

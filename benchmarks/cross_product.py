@@ -61,10 +61,12 @@ def main() -> None:
             print(f"failed: {variant} + {loss} + {trick}: {problem}", flush=True)
     total = sum(counts.values())
     print(
-        f"{total} of {len(triples)} combinations of {len(variants)} variants, {len(cover.losses)} losses and {len(cover.tricks)} tricks:"
+        f"{total} of {len(triples)} combinations of {len(variants)} variants, {len(cover.losses)} losses and "
+        f"{len(cover.tricks)} tricks:"
     )
     print(
-        f"{counts['trained']} trained {STEPS} steps, {counts['refused']} refused ({counts['refused'] / total:.1%}), {counts['failed']} failed"
+        f"{counts['trained']} trained {STEPS} steps, {counts['refused']} refused ({counts['refused'] / total:.1%}), "
+        f"{counts['failed']} failed"
     )
     print(f"{time.perf_counter() - started:.0f} seconds")
 

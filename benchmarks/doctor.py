@@ -177,7 +177,8 @@ def table(results: list[dict[str, Any]]) -> str:
         span = f"{median(steps):.0f} ({min(steps)} to {max(steps)})" if steps else ""
         others = sorted({f["finding"] for r in mine for f in r["found"]} - {mine[0]["expected"]})
         rows.append(
-            f"| {name} | {mine[0]['expected'] or 'nothing'} | {len(mine)} | {len(hits)} | {span} | {', '.join(others)} |"
+            f"| {name} | {mine[0]['expected'] or 'nothing'} | {len(mine)} | {len(hits)} | {span} | "
+            f"{', '.join(others)} |"
         )
     return "\n".join(rows)
 

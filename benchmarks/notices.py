@@ -431,7 +431,8 @@ def main() -> None:
         looks.append(look(of, arguments.changes, evaluators, kept, catalog))
     n = looks[0].of.n
     print(
-        f"{arguments.data}, {n} samples of {SIDE} x {SIDE}, {n} pictures in the test and in the train split; {len(looks)} splits.\n"
+        f"{arguments.data}, {n} samples of {SIDE} x {SIDE}, {n} pictures in the test and in the train split; "
+        f"{len(looks)} splits.\n"
     )
     print(tables(looks, arguments.changes))
 

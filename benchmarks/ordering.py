@@ -115,7 +115,8 @@ def table(found: dict[str, list[dict[str, float]]]) -> str:
         kl = [score["reverse-kl"] for score in by_seed]
         minutes = statistics.mean(score["cpu-minutes"] for score in by_seed)
         lines.append(
-            f"| {row} | {modes} | {within} | {statistics.median(kl):.3f} | {', '.join(f'{value:.3f}' for value in kl)} | {minutes:.1f} |"
+            f"| {row} | {modes} | {within} | {statistics.median(kl):.3f} | "
+            f"{', '.join(f'{value:.3f}' for value in kl)} | {minutes:.1f} |"
         )
     return "\n".join(lines)
 

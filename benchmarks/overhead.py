@@ -178,7 +178,8 @@ def formats() -> None:
     loops = {str(last): EngineLoop(make_run("dcgan", 32, channels_last=last)) for last in (False, True)}
     seconds = rates(loops, 4, 10)
     print(
-        f"dcgan (width 32), channels_last: {1000 * seconds['True']:.2f} ms a step, contiguous {1000 * seconds['False']:.2f}"
+        f"dcgan (width 32), channels_last: {1000 * seconds['True']:.2f} ms a step, "
+        f"contiguous {1000 * seconds['False']:.2f}"
     )
 
 
@@ -200,7 +201,8 @@ def compare(variant: str, width: int, blocks: int, steps: int) -> None:
     print(f"{variant} (width {width}): weights after 20 steps bit-identical to the loop by hand: {same}")
     print("  ms a step: " + ", ".join(f"{name} {1000 * value:.2f}" for name, value in seconds.items()))
     print(
-        f"  rate of the engine / best loop {seconds['best'] / seconds['engine']:.3f}, / usual loop {seconds['usual'] / seconds['engine']:.3f}"
+        f"  rate of the engine / best loop {seconds['best'] / seconds['engine']:.3f}, / usual loop "
+        f" {seconds['usual'] / seconds['engine']:.3f}"
     )
 
 
@@ -263,7 +265,8 @@ def checkpoints() -> None:
         size = sum(file.stat().st_size for file in path.iterdir())
         read = fastest(lambda: checkpoint.read(path), 3)
     print(
-        f"checkpoint of dcgan (width 32), {size / 1e6:.1f} MB: written in {1000 * seconds:.0f} ms, read and verified in {1000 * read:.0f} ms"
+        f"checkpoint of dcgan (width 32), {size / 1e6:.1f} MB: written in {1000 * seconds:.0f} ms, "
+        f"read and verified in {1000 * read:.0f} ms"
     )
 
 

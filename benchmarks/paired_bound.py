@@ -66,7 +66,8 @@ def main() -> None:
     for name in found[0]:
         values = [scores[name] for scores in found]
         print(
-            f"{name}: {mean(values):.4f} +- {stdev(values) if len(values) > 1 else 0:.4f}  ({', '.join(f'{v:.4f}' for v in values)})"
+            f"{name}: {mean(values):.4f} +- {stdev(values) if len(values) > 1 else 0:.4f}  "
+            f"({', '.join(f'{v:.4f}' for v in values)})"
         )
 
 

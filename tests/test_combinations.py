@@ -186,7 +186,8 @@ def test_each_trick_and_each_loss_trains_and_resumes_in_a_combination(cover, cap
     assert not tried(chosen)
     with capsys.disabled():
         print(
-            f"\n{len(chosen.members)} runs hold all {len(held)} tricks and {len(cover.losses)} losses; {time.perf_counter() - started:.0f} s"
+            f"\n{len(chosen.members)} runs hold all {len(held)} tricks and {len(cover.losses)} losses; "
+            f"{time.perf_counter() - started:.0f} s"
         )
 
 
@@ -213,7 +214,8 @@ def test_every_pair_trains_and_resumes_or_is_refused_for_a_declared_reason(capsy
     share = len(cover.refused) / len(cover.wanted())
     with capsys.disabled():
         print(
-            f"\n{len(cover.wanted())} pairs in {len(cover.members)} runs; {len(cover.refused)} pairs refused ({share:.1%}); ",
+            f"\n{len(cover.wanted())} pairs in {len(cover.members)} runs; "
+            f"{len(cover.refused)} pairs refused ({share:.1%}); ",
             end="",
         )
         print(f"built in {built:.0f} s, run in {time.perf_counter() - started - built:.0f} s")

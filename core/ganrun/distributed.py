@@ -41,7 +41,8 @@ class Processes:
         except (ValueError, RuntimeError) as error:
             if int(os.environ.get("WORLD_SIZE", "1")) > 1:
                 raise UserError(
-                    f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes did not find each other: {error}\n{START}"
+                    f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes did not find each other: {error}\n"
+                    f"{START}"
                 ) from error
             raise UserError(f"train.precision: {precision} does not work on this device: {error}") from error
         self.device: torch.device = self.accelerator.device
@@ -57,8 +58,8 @@ class Processes:
         announced = int(os.environ.get("WORLD_SIZE", "1"))
         if announced != self.world:
             raise UserError(
-                f"WORLD_SIZE is {announced}, but Accelerate started {self.world} process(es): they would train apart and write one folder. "
-                f"{START}"
+                f"WORLD_SIZE is {announced}, but Accelerate started {self.world} process(es): "
+                f"they would train apart and write one folder. {START}"
             )
 
     @property

@@ -60,7 +60,7 @@ class Draws:
         return count
 
     def forward_seed(self) -> int:
-        """A seed for the next forward of this turn, another one in each process: torch's own generator serves dropout."""
+        """A seed of torch's own generator (dropout) for the next forward of this turn, another one in each process."""
         if not self._forwards:
             self._forwards = stable_hash(*self.key, self.part, "forward")
         self._forwards = (self._forwards + _STEP) % 2**63

@@ -55,7 +55,8 @@ class Duration:
         match = _DURATION.match(value) if isinstance(value, str) else None
         if match is None:
             raise ValueError(
-                f"{value!r} is not a duration; write a number of steps (500), '3 epochs', '40 kimg', '500 images' or '50%'"
+                f"{value!r} is not a duration; write a number of steps (500), '3 epochs', '40 kimg', "
+                "'500 images' or '50%'"
             )
         unit = match.group(2) or ""
         return cls(float(match.group(1)), _UNITS.get(unit, unit))

@@ -159,7 +159,11 @@ def test_a_missing_file_names_the_servers_answer(serve, path):
 
 def test_of_several_processes_one_downloads_and_the_others_wait(serve, path):
     server = serve()
-    code = f"from ganrun.data.download import fetch; from pathlib import Path\nfetch({server.url!r}, Path({str(path)!r}), size={len(BODY)}, sha256={SHA!r})"
+    code = (
+        "from pathlib import Path\n"
+        "from ganrun.data.download import fetch\n"
+        f"fetch({server.url!r}, Path({str(path)!r}), size={len(BODY)}, sha256={SHA!r})"
+    )
     processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) for _ in range(3)]
     assert [process.wait(30) for process in processes] == [0, 0, 0]
     assert server.requests == [None]

@@ -252,7 +252,8 @@ class Catalog:
         ]
         if not calls:
             raise PluginError(
-                "no components: write a function ganrun_components, marked @hookimpl, that yields Component(kind, name, factory)"
+                "no components: write a function ganrun_components, marked @hookimpl, "
+                "that yields Component(kind, name, factory)"
             )
         yielded: Any = calls[0]()
         components: tuple[Component, ...] = tuple(yielded or ())
@@ -262,7 +263,8 @@ class Catalog:
             problem = _bad_name(component.kind, component.name)
             if problem or not callable(component.factory):
                 raise PluginError(
-                    f"ganrun_components yields a wrong Component: {problem or f'{component.factory!r} cannot be called'}"
+                    "ganrun_components yields a wrong Component: "
+                    f"{problem or f'{component.factory!r} cannot be called'}"
                 )
         return components
 
@@ -300,7 +302,8 @@ class Catalog:
         """Give a name to an uninstalled module. Raises :class:`PluginError` if it is taken."""
         if qualified in self._uninstalled:
             raise PluginError(
-                f"{qualified} is yielded by both {self._uninstalled[qualified].where} and {given.where}; rename one of them"
+                f"{qualified} is yielded by both {self._uninstalled[qualified].where} and {given.where}; "
+                "rename one of them"
             )
         if qualified in self._installed and qualified not in self.disabled:
             origin = self._installed[qualified][0].origin
@@ -317,7 +320,10 @@ class Catalog:
         others = [other for other in KINDS if name in self.names(other)]
         if others:
             elsewhere = " and ".join(f"{'an' if other[0] in 'aeiou' else 'a'} {other}" for other in others)
-            return f'no {kind} is called "{name}", but {elsewhere} is; `ganrun list-plugins --kind {kind}` lists what there is'
+            return (
+                f'no {kind} is called "{name}", but {elsewhere} is; '
+                f"`ganrun list-plugins --kind {kind}` lists what there is"
+            )
         near = _nearest(name, self.names(kind))
         return f'no {kind} is called "{name}"{near}; `ganrun list-plugins --kind {kind}` lists what is installed'
 

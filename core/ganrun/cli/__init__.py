@@ -37,7 +37,7 @@ COMMANDS = {
 
 
 def _leave_absent_values(parameters: list[Any]) -> list[Any]:
-    """Keep typer from converting what was not given: it imports pydantic for it, longer than all of list-plugins takes."""
+    """Keep typer from converting what was not given: it imports pydantic for that, slower than a listing."""
     for parameter in parameters:
         if "process_value" not in vars(parameter):
             parameter.process_value = partial(_process_value, parameter, parameter.process_value)

@@ -54,11 +54,13 @@ def command(
         counts, table = shares(found), pairs(found)
         refused = sum(result == "refused" for result in table.values())
         print(
-            f"\n{len(found)} combinations: {counts['works']} work, {counts['warns']} warn, {counts['refused']} are refused"
+            f"\n{len(found)} combinations: {counts['works']} work, {counts['warns']} warn, "
+            f"{counts['refused']} are refused"
         )
         if table:
             print(
-                f"{refused} of {len(table)} pairs of trick and loss are refused with every variant ({refused / len(table):.1%})"
+                f"{refused} of {len(table)} pairs of trick and loss are refused with every variant "
+                f"({refused / len(table):.1%})"
             )
 
 

@@ -1,4 +1,4 @@
-"""``ganrun import-weights``: networks trained with the reference code, as a run to sample, translate, evaluate or start from."""
+"""``ganrun import-weights``: networks trained with the reference code, as a run to sample, evaluate or start from."""
 
 from __future__ import annotations
 

@@ -33,7 +33,10 @@ def check(recipe: Recipe) -> Rows:
 def headline(recipe: Recipe, experiment: Experiment) -> str:
     """What is trained on what, how long."""
     clock = experiment.clock
-    return f"{recipe.variant.name} on {recipe.dataset.name} ({clock.dataset:,} items), {clock.total:,} steps of {clock.batch} sample{'s' if clock.batch > 1 else ''}"
+    return (
+        f"{recipe.variant.name} on {recipe.dataset.name} ({clock.dataset:,} items), "
+        f"{clock.total:,} steps of {clock.batch} sample{'s' if clock.batch > 1 else ''}"
+    )
 
 
 def _phase(phase: Phase) -> str:

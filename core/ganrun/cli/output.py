@@ -20,7 +20,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _fits(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a terminal has room for all columns but the last, and a few words of that: else a table would cut names."""
+    """Whether a terminal has room for all columns but the last, and some of that; else a table would shorten names."""
     from rich.console import Console
 
     widths = [max((len(cell) for cell in column), default=0) + 3 for column in zip(*rows)]

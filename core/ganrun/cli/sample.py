@@ -77,7 +77,8 @@ def command(
     ways = [name for name, on in asked.items() if on]
     if mixed and (ways or output is not None):
         raise UserError(
-            f"--mixed-with-real makes one blind grid; leave out {' and '.join([*ways, *(['--output'] if output else [])])}"
+            "--mixed-with-real makes one blind grid; "
+            f"leave out {' and '.join([*ways, *(['--output'] if output else [])])}"
         )
     if len(ways) > 1:
         raise UserError(f"{' and '.join(ways)} each make a picture of their own; give one of them")
@@ -127,7 +128,8 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
     held = trained.dataset("test")
     if count < 2 or count % 2 or count // 2 > len(held):
         raise UserError(
-            f"--count {count}: half of the samples are held-out real ones, of which there are {len(held)}; give an even number up to {2 * len(held)}"
+            f"--count {count}: half of the samples are held-out real ones, of which there are {len(held)}; "
+            f"give an even number up to {2 * len(held)}"
         )
     key = (trained.folder.absolute().name, trained.step, seed)  # who has seen one key knows no other
     chosen = permutation(len(held), "blind test", *key)[: count // 2]

@@ -29,7 +29,10 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Labels the translations are to have: label=3, label=bold, attributes=1,0,1. Drawn by default. Can be repeated.",
+            help=(
+                "Labels the translations are to have: label=3, label=bold, attributes=1,0,1. "
+                "Drawn by default. Can be repeated."
+            ),
         ),
     ] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
@@ -58,7 +61,8 @@ def command(
     there = [place for file in files if (place := target / file.relative_to(source)).exists()]
     if there and not overwrite:
         raise UserError(
-            f"{there[0]} is there already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; give another OUT, or add --overwrite"
+            f"{there[0]} is there already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; "
+            "give another OUT, or add --overwrite"
         )
     trained = load(run, checkpoint, plugins=plugin or ())
     wanted, start = trained.direction(to)

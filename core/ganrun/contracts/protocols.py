@@ -4,7 +4,9 @@ These are typing protocols: a plugin need not inherit from anything. Constructor
 parameters are handed in by the core; keyword-only parameters, typed and bounded, are what a recipe may set::
 
     class Wasserstein:
-        def __init__(self, *, drift: Annotated[float, Field(ge=0, description="weight of the squared logit")] = 0.0): ...
+        def __init__(
+            self, *, drift: Annotated[float, Field(ge=0, description="weight of the squared logit")] = 0.0
+        ) -> None: ...
 
 Every kind may declare capabilities as class attributes (or set them in the constructor):
 ``provides`` (a set of names), ``needs`` and ``refuses`` (name -> :class:`Because`: refused without, or with, it),

@@ -56,7 +56,8 @@ def read_picture(path: Path, channels: int) -> Image.Image:
                 return _converted(ImageOps.exif_transpose(opened), channels, path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(
-            f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb. Make the picture smaller"
+            f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb. "
+            "Make the picture smaller"
         ) from None
     except FileNotFoundError:
         raise DataError(f"{path}: the file is gone since the folder was read") from None

@@ -48,8 +48,8 @@ class PictureFolder:
         for path, (size, _) in facts.items():
             if side is None and size != (width, height):
                 raise DataError(
-                    f"{root}: pictures of several sizes: {first.name} has {width} x {height} pixels, {path.name} has {size[0]} x {size[1]}; "
-                    "add --size N to scale them all"
+                    f"{root}: pictures of several sizes: {first.name} has {width} x {height} pixels, "
+                    f"{path.name} has {size[0]} x {size[1]}; add --size N to scale them all"
                 )
         self.spaces: Mapping[str, Space] = {"x": Space("image", (self.channels, side or height, side or width))}
         self.names = [_name(path, root) for path in self.paths]
@@ -86,7 +86,8 @@ def folder_splits(root: Path, *, side: int | None = None, channels: int | None =
     def dataset(split: str) -> Dataset:
         if split == "train" and not both:
             raise DataError(
-                f"{root}: this score compares with a train and a test split; give a folder that has subfolders train and test"
+                f"{root}: this score compares with a train and a test split; "
+                "give a folder that has subfolders train and test"
             )
         if split not in kept:
             kept[split] = PictureFolder(root / split if both else root, side=side, channels=channels)

@@ -108,7 +108,8 @@ class Reader:
         if len(dataset) < batch_rows:
             raise DataError(
                 f"the data set has {len(dataset)} items, fewer than one batch of {batch_rows}; "
-                f"set train.batch_size so that a batch of all processes holds at most {len(dataset)}, or select more data"
+                "set train.batch_size so that a batch of all processes holds at most "
+                f"{len(dataset)}, or select more data"
             )
         self.dataset = dataset
         self.key = key

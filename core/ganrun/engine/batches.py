@@ -46,7 +46,8 @@ class Readers:
         """The real batch of a turn: this process's rows, name -> (rows, ...). Raises ValueError outside training."""
         if not turn.player:
             raise ValueError(
-                f"samples of this variant are made from real items; pass real={{...}} with {', '.join(self.experiment.dataset.spaces)}"
+                "samples of this variant are made from real items; "
+                f"pass real={{...}} with {', '.join(self.experiment.dataset.spaces)}"
             )
         name = "step" if self.description.shared_batch else turn.phase.name
         rows = turn.batch_size if self.description.conditional else turn.rows

@@ -80,7 +80,7 @@ class Engine:
         self.readers.step_ended()
 
     def moves(self, step: int) -> Iterator[list[tuple[Phase, int]]]:
-        """The due phases in order; neighbours with one ``together`` name are one move, repeats are moves of their own."""
+        """The due phases in order: neighbours of one ``together`` are one move, repeats are moves of their own."""
         group: list[Phase] = []
         for phase in [phase for phase in self.experiment.phases if phase.due(step)]:
             if group and not (phase.together and phase.together == group[0].together):
@@ -177,7 +177,8 @@ class Engine:
         """
         if not turn.terms:
             raise RuntimeError(
-                f"phase {turn.phase.name} has no term: the variant, the loss and the tricks gave {turn.player} nothing to minimise"
+                f"phase {turn.phase.name} has no term: "
+                f"the variant, the loss and the tricks gave {turn.player} nothing to minimise"
             )
         values = [
             t.value if isinstance(t.weight, int | float) and t.weight == 1 else t.weight * t.value

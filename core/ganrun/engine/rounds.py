@@ -91,7 +91,7 @@ def discriminator_loss(turn: Turn, round: Round, overrides: Mapping[str, Tensor]
 
 
 def mean(values: Tensor, stream: Stream) -> Tensor:
-    """(B, ...) -> scalar: the weighted sum over samples, each the mean of its patches, divided by the number of rows."""
+    """(B, ...) -> scalar: the weighted sum over samples, each the mean of its patches, divided by the rows."""
     assert stream.output is not None
     per_sample = values.flatten(1).mean(1) if values.dim() > 1 else values  # (B,)
     weight = stream.output.weight

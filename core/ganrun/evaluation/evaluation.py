@@ -295,7 +295,7 @@ class Evaluation:
         return self._statistics[key]
 
     def called(self, part: Part, evaluator: str, name: str | None = None) -> str:
-        """What the field calls an evaluator's score on these features, such as FID; empty if it has no name of its own."""
+        """What the field calls an evaluator's score on these features, such as FID; empty if it has no such name."""
         return str(getattr(self.features(part, name), "called", {}).get(evaluator, ""))
 
     def draw(self, name: str, picture: Image.Image) -> Path | None:
@@ -403,7 +403,7 @@ class Evaluation:
         return count
 
     def _kept_under(self, part: Part, name: str, split: str, n: int) -> dict[str, Any] | None:
-        """The key of real features on disk, None if the data have no fingerprint or reading costs more than computing."""
+        """The key of real features on disk; None without a fingerprint of the data, or if computing is faster."""
         extract, data = self.features(part, name), self.dataset(split)
         if not getattr(extract, "keep", True) or not hasattr(data, "fingerprint"):
             return None

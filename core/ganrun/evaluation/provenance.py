@@ -33,7 +33,7 @@ class Measured:
 
     @property
     def kind(self) -> str:
-        """Equal for scores that may stand in one column: what was measured, on which data, how and on how many samples."""
+        """Equal for scores that may stand in one column: what was measured, on which data, how, on how many samples."""
         return json.dumps(self.provenance["alike"], sort_keys=True)
 
 

@@ -89,7 +89,7 @@ class Generated:
         return torch.cat(drawn)
 
     def between(self, pairs: int, points: int) -> Tensor | None:
-        """(pairs, points, *shape) samples of latents on the way between two; None if no latent has anything in between."""
+        """(pairs, points, *shape): samples of latents between two ends; None if no latent has anything in between."""
         if self.description.conditional:
             return None
         ends = self.studio.latents(2 * pairs, self.seed)
@@ -122,7 +122,8 @@ class Stored:
         """The first n samples. Raises UserError if there are fewer."""
         if n > len(self.dataset):
             raise UserError(
-                f"{self.where} holds {len(self.dataset)} pictures, fewer than the {n} to be scored; ask for at most as many"
+                f"{self.where} holds {len(self.dataset)} pictures, fewer than the {n} to be scored; "
+                "ask for at most as many"
             )
         for rows in chunks(n, CHUNK, part, parts):
             (items,) = read_items(self.dataset, range(rows.start, rows.stop), rows=CHUNK, key=KEY)

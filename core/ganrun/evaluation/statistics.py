@@ -31,7 +31,8 @@ class Statistics:
         n = len(x) if rows is None else len(rows)
         if x.ndim != 2 or n == 0:
             raise UserError(
-                f"features have to be (samples, features) with at least one sample, and these are {tuple(x.shape)}; ask for more samples"
+                f"features have to be (samples, features) with at least one sample, and these are {tuple(x.shape)}; "
+                "ask for more samples"
             )
         blocks = range(0, n, BLOCK)
 
@@ -44,7 +45,8 @@ class Statistics:
         if not bool(mean.isfinite().all()):
             bad = not_finite(x if rows is None else x[rows])
             raise UserError(
-                f"{bad} of the {n} samples have features that are not finite numbers; mend the samples, or the training that made them"
+                f"{bad} of the {n} samples have features that are not finite numbers; "
+                "mend the samples, or the training that made them"
             )
         scatter = torch.zeros(x.shape[1], x.shape[1], dtype=torch.float64)
         for start in blocks:

@@ -83,7 +83,7 @@ def provided_by(experiment: Experiment) -> dict[str, list[Any]]:
 
 
 def settings_of(experiment: Experiment) -> Iterator[str]:
-    """What the recipe's settings and the description mean for parts that mix the samples of a batch, or compare images."""
+    """Capabilities of the recipe's settings and the description, for parts that mix a batch or compare images."""
     train, description = experiment.recipe.train, experiment.description
     if train.accumulate > 1:
         yield "accumulated"

@@ -62,7 +62,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 f"{path} is no file of weights, perhaps a web page saved under that name; download it again"
             ) from error
         raise UserError(
-            f"{path} holds more than tensors, and opening it would run code from it; where it was made, save `network.state_dict()` alone"
+            f"{path} holds more than tensors, and opening it would run code from it; "
+            "where it was made, save `network.state_dict()` alone"
         ) from error
     except Exception as error:  # torch and safetensors have many ways to say that a file is none of theirs
         raise UserError(f"{path} is no file of weights: {' '.join(str(error).split())[:200]}") from error

@@ -67,7 +67,8 @@ def recipe_of(
         if not missing:
             raise
         raise UserError(
-            f"{error}\n{folder} was trained with {', '.join(sorted(missing))}, which is not installed; add --plugin FILE"
+            f"{error}\n{folder} was trained with {', '.join(sorted(missing))}, "
+            "which is not installed; add --plugin FILE"
         ) from error
     if not to_train:
         recipe = dataclasses.replace(recipe, observers=[], evaluators=[])
@@ -325,7 +326,8 @@ class Trained:
         latents = self.latents(max(numbers) + 1, seed)
         if not any(z.is_floating_point() for z in latents.values()) or self.experiment.description.conditional:
             raise UserError(
-                f"{self.folder}: {self.recipe.variant.name} makes samples of real items, so there are no latents to calculate with"
+                f"{self.folder}: {self.recipe.variant.name} makes samples of real items, "
+                "so there are no latents to calculate with"
             )
         return latents
 

@@ -1,4 +1,4 @@
-"""What can be known before a long run: ``--check`` builds on torch's meta device, ``--dry-run`` tries everything once."""
+"""Checks before a long run: ``--check`` builds on torch's meta device, ``--dry-run`` tries everything once."""
 
 from __future__ import annotations
 

@@ -149,7 +149,10 @@ def part(node: Node, kind: str, problems: list[Problem]) -> Node | None:
     if others and first.empty:
         stray = ", ".join(f'"{key}"' for key, _ in others)
         verb, them = ("stands", "it") if len(others) == 1 else ("stand", "them")
-        message = f'{stray} {verb} beside "{name}", not below it; to make {them} part of "{name}", indent {them} further than "{name}"'
+        message = (
+            f'{stray} {verb} beside "{name}", not below it; to make {them} part of "{name}", '
+            f'indent {them} further than "{name}"'
+        )
         problems.append(others[0][1].problem(message, at_key=True))
         given = dict(others)  # read it as it was meant, to find the other mistakes
     elif others:

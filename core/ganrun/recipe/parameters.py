@@ -80,7 +80,7 @@ def parameter_model(factory: Any) -> type[BaseModel]:
 
 
 def prepare(hint: Any) -> Any:
-    """The type with YAML's forms allowed where strict pydantic refuses them: lists for tuples and sets, text for paths."""
+    """The type, with YAML's forms where strict pydantic refuses them: lists for tuples and sets, text for paths."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Duration:
         return DurationField

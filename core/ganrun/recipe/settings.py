@@ -33,7 +33,8 @@ def _absolute(value: Duration) -> Duration:
 def _untimed(value: Duration) -> Duration:
     if value.unit == "minutes":
         raise ValueError(
-            f"expected steps, epochs, images, kimg or percent, got {value}: minutes would change the result with the machine"
+            f"expected steps, epochs, images, kimg or percent, got {value}: "
+            "minutes would change the result with the machine"
         )
     return _positive(value)
 

@@ -142,5 +142,6 @@ def find_recipe(name_or_path: str | Path) -> Path:
             [Problem(text, 0, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}")]
         ) from error
     near = nearest(text, names) or nearest(path.stem, shipped)
-    message = f"no such file or run, and no recipe of this name is shipped{near or '; `ganrun list-recipes` shows those that are'}"
+    hint = near or "; `ganrun list-recipes` shows those that are"
+    message = f"no such file or run, and no recipe of this name is shipped{hint}"
     raise RecipeError([Problem(text, 0, 0, "", message)])

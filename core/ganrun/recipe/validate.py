@@ -181,7 +181,7 @@ def _below(path: str, wrong: set[str]) -> bool:
 
 @dataclass(frozen=True)
 class _Found:
-    """One error of pydantic: at which node, below it which keys that are not there, and whether in a branch of a union."""
+    """One error of pydantic: at which node, which keys below it are missing, and whether in a branch of a union."""
 
     error: Mapping[str, Any]
     node: Node

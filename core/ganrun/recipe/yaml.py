@@ -83,7 +83,10 @@ def read_file(path: Path, label: str) -> Node:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", "replace")
-        message = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8, if it is a recipe and not a binary file"
+        message = (
+            f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8, "
+            "if it is a recipe and not a binary file"
+        )
         raise refuse(message, *_position(before)) from error
     root = read_text(text, Origin(label, 1, 1))
     if root.empty:
@@ -194,7 +197,8 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
             self.refuse(
-                f"anchors and aliases ({sign}{event.anchor}) are not part of recipes; write the value out, or use extends",
+                f"anchors and aliases ({sign}{event.anchor}) are not part of recipes; "
+                "write the value out, or use extends",
                 at,
                 path,
             )

@@ -157,7 +157,7 @@ class Studio:
             return {name: found.detach().float().cpu() for name, found in self.engine.variant.infer(turn).items()}
 
     def weights(self) -> dict[str, str]:
-        """Name of each generator -> the weights that it samples with: ``trained``, or what a trick put in their place."""
+        """Name of each generator -> the weights it samples with: ``trained``, or what a trick put in their place."""
         sampling = Sampling(dict(self.engine.modules))
         self.engine.hooks.sampling(sampling=sampling)
         named = {}

@@ -127,7 +127,7 @@ class Cover:
                 yield Base(variant, loss, found)
 
     def _dressed(self, recipe: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """A stage with batch normalisation in its generators, if they take it: some tricks replace it; then as it is."""
+        """The stage with batch normalisation in its generators, if they take it (tricks replace it); then as it is."""
         name = next(iter(recipe["generator"]))
         for generator in BATCH_NORM:
             if name in generator:

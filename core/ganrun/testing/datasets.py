@@ -1,4 +1,4 @@
-"""What a data set has to keep. One that has to be downloaded says ``offline = False``: what needs its files is left out."""
+"""What a data set has to keep; with ``offline = False`` (it is downloaded), what needs its files is left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a feature extractor has to keep. One that has to download its weights says ``offline = False``: what needs them is left out."""
+"""What a feature extractor has to keep; with ``offline = False``, what needs downloaded weights is left out."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ def check_targets_are_used(plugin: Plugin) -> None:
 
 @when(provides("per-sample-generator"))
 def check_generator_judges_each_sample_alone(plugin: Plugin) -> None:
-    """As "per-sample-generator" promises: a sample's value depends on its own logits, and on those of its pair at most."""
+    """As "per-sample-generator" promises, a sample's value depends on no logits but its own and those of its pair."""
     loss = plugin.part.make()
     round = round_of(loss, "generator", shapes_of(loss)[1])
     for value in values_of(loss, round).values():
@@ -296,7 +296,8 @@ def check_larger_is_more_real(plugin: Plugin) -> None:
             stream.output = DiscriminatorOutput(stream.logits.detach() - 1e-3 * (0 if grad is None else grad))
         after = gap_of(loss, round)
         assert after > before, (
-            f"logits {shape}: the discriminator learns, and real samples' scores fall below fakes'; is the score's sign right?"
+            f"logits {shape}: the discriminator learns, and real samples' scores fall below fakes'; "
+            "is the score's sign right?"
         )
 
 

@@ -83,7 +83,7 @@ class Plugin:
     # --- recipes with it ------------------------------------------------------------------------------------------
 
     def put(self, recipe: Mapping[str, Any], *, times: int = 1, **changes: Any) -> dict[str, Any]:
-        """A recipe with the plugin in it, ``times`` times where it is part of a list; ``changes`` are its parameters."""
+        """A recipe with the plugin in it, ``times`` times where it is in a list; ``changes`` are its parameters."""
         part = {self.name: {**self.example.parameters, **changes}}
         found = dict(recipe)
         for _ in range(times):

@@ -64,7 +64,8 @@ def _hooks(component: Component) -> list[str]:
         if name in called_by_core and name in events:
             if marked:
                 found.append(
-                    f"{where}: the core calls this method of a {component.kind} itself; take @hookimpl away, or it runs twice"
+                    f"{where}: the core calls this method of a {component.kind} itself; "
+                    "take @hookimpl away, or it runs twice"
                 )
         elif name in events and not marked:
             found.append(
@@ -106,7 +107,8 @@ def _parameters(component: Component) -> list[str]:
             found.append(f"{factory.__name__}: *args and **kwargs hide parameters from recipes; name each")
         elif parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in hints:
             found.append(
-                f"{factory.__name__}: parameter {parameter.name} has no type; give it one, such as {parameter.name}: float = 1.0"
+                f"{factory.__name__}: parameter {parameter.name} has no type; "
+                f"give it one, such as {parameter.name}: float = 1.0"
             )
     return found or _model(factory)
 

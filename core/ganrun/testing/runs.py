@@ -126,7 +126,8 @@ def assert_resumes(plugin: Plugin, recipe: Mapping[str, Any], before: int, after
     steps(straight, after)
     different = first_difference(whole, weights(straight)) or first_difference(made, samples(straight))
     assert not different, (
-        f"gone back to step {before}, {different} is not what it was; does load_state_dict put back a state into an object in use?"
+        f"gone back to step {before}, {different} is not what it was; "
+        "does load_state_dict put back a state into an object in use?"
     )
 
 

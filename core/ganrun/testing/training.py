@@ -69,7 +69,8 @@ def check_float64(plugin: Plugin) -> None:
     for phase, terms in run.engine.terms.items():
         wrong = [name for name, value in terms.items() if value.dtype != torch.float64]
         assert not wrong, (
-            f"{phase}: the term {wrong[0]} is {terms[wrong[0]].dtype}; do not name a number format, take that of the input"
+            f"{phase}: the term {wrong[0]} is {terms[wrong[0]].dtype}; do not name a number format, "
+            "take that of the input"
         )
     assert all(value.dtype == torch.float64 for value in weights(run).values() if value.is_floating_point())
 

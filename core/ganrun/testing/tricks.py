@@ -62,7 +62,7 @@ def off(plugin: Plugin) -> dict[str, Any]:
 
 
 def check_strength_is_declared(plugin: Plugin) -> None:
-    """``strength`` names a parameter, or is empty; then ``restructures`` says what the trick does to batch or schedule."""
+    """``strength`` names a parameter or is empty; then ``restructures`` says what changes in batch or schedule."""
     missing = 'no strength: name the parameter that turns the trick off at 0 (or at neutral), or write strength = ""'
     assert hasattr(plugin.factory, "strength"), missing
     names = parameters.fields_of(parameters.parameter_model(plugin.factory))
@@ -85,7 +85,7 @@ def check_strength_zero_changes_nothing(plugin: Plugin) -> None:
 
 @when(has_structured_run)
 def check_strength_zero_is_the_run_of_that_structure(plugin: Plugin) -> None:
-    """Turned off, a trick that restructures the run leaves it as it is with its structural events alone, bit for bit."""
+    """Turned off, a trick that restructures the run equals its structural events alone, bit for bit."""
     with_it = trained(plugin, off(plugin), STEPS)
     recipe = plugin.load(off(plugin))
     part = recipe.tricks[-1]

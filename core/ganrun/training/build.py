@@ -113,7 +113,10 @@ def check_size(experiment: Experiment) -> list[Refused]:
     clock = experiment.clock
     if clock.dataset >= clock.batch:
         return []
-    why = f"it has {clock.dataset} training items, fewer than the {clock.batch} of one step (batch_size x accumulate x processes)"
+    why = (
+        f"it has {clock.dataset} training items, fewer than the {clock.batch} of one step "
+        "(batch_size x accumulate x processes)"
+    )
     return [Refused(label(experiment.recipe.dataset), why, f"--set train.batch_size={max(1, clock.dataset)} or less")]
 
 
@@ -138,7 +141,10 @@ def check_loss(experiment: Experiment) -> list[Refused]:
     wanted = getattr(loss, "logits", 1)
     if made is None or wanted == 1:
         return []
-    why = f"it compares {wanted} logits a sample, and the game {made.name!r} makes one logit of all that the discriminator returns"
+    why = (
+        f"it compares {wanted} logits a sample, "
+        f"and the game {made.name!r} makes one logit of all that the discriminator returns"
+    )
     return [Refused(label(experiment.recipe.loss), why, "a loss on one logit, such as non-saturating")]
 
 
@@ -168,7 +174,10 @@ def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
         for verb, space in (("takes", interface.takes), ("makes", interface.makes)):
             served = getattr(factory, verb, None)
             if space is not None and served is not None and space.kind not in served:
-                why = f"as {name} it would have to {verb.rstrip('s')} {space}, but what it {verb} is {' or '.join(sorted(served))}"
+                why = (
+                    f"as {name} it would have to {verb.rstrip('s')} {space}, "
+                    f"but what it {verb} is {' or '.join(sorted(served))}"
+                )
                 refusals.append(Refused(label(part), why, f"ganrun list-plugins --kind {network.kind}"))
                 break
         else:
@@ -257,7 +266,10 @@ def check_batch_statistics(experiment: Experiment) -> list[Refused]:
                 Refused(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate")
             )
         if train.batch_size // network.interface.pack == 1 and _normalises_single_numbers(module, network.interface):
-            why = "a forward of it sees one row, in which BatchNorm finds one number a channel: minus its own mean that is 0, always"
+            why = (
+                "a forward of it sees one row, in which BatchNorm finds one number a channel: "
+                "minus its own mean that is 0, always"
+            )
             refusals.append(
                 Refused(f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`")
             )

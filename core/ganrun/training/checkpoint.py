@@ -51,7 +51,8 @@ def flatten(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
     if tree is None or isinstance(tree, bool | int | float | str):
         return tree
     raise TypeError(
-        f"{path or 'the state'} holds a {type(tree).__name__}, which a checkpoint cannot keep; use tensors, numbers and strings"
+        f"{path or 'the state'} holds a {type(tree).__name__}, which a checkpoint cannot keep; "
+        "use tensors, numbers and strings"
     )
 
 

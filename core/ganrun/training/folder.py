@@ -85,13 +85,15 @@ class Folder:
         """Refuse to start over a run, to resume none, or to resume another experiment."""
         if not self.holds_run and (self.path / "recipe.yaml").exists():
             raise UserError(
-                f"{self.path / 'recipe.yaml'} is no run's, and a run here would write over it; give another --output folder"
+                f"{self.path / 'recipe.yaml'} is no run's, and a run here would write over it; "
+                "give another --output folder"
             )
         if resume and not self.holds_run:
             raise UserError(f"{self.path} holds no run to resume; leave out --resume to start one")
         if self.holds_run and not (resume or overwrite):
             raise UserError(
-                f"{self.path} holds a run; go on with it with --resume, replace it with --overwrite, or give another --output"
+                f"{self.path} holds a run; go on with it with --resume, replace it with --overwrite, "
+                "or give another --output"
             )
         if resume and not force:
             check_plugins(self.path, recipe, catalog)
@@ -100,8 +102,9 @@ class Folder:
             if changed:
                 listed = "\n  ".join(changed)
                 raise UserError(
-                    f"{self.path} was started from another recipe; --resume accepts a longer train.steps and nothing else:\n  {listed}\n"
-                    "go back to that recipe, start anew with another --output, or add --force to go on all the same"
+                    f"{self.path} was started from another recipe; --resume accepts a longer train.steps and nothing "
+                    f"else:\n  {listed}\ngo back to that recipe, start anew with another --output, "
+                    "or add --force to go on all the same"
                 )
 
     def prepare(self, run: Run, *, resume: bool, overwrite: bool) -> None:

@@ -214,8 +214,9 @@ class Run:
         """Go back to the moment of a state. Raises CheckpointError if it is of another experiment."""
         if state["world"] != self.processes.world:
             raise checkpoint.CheckpointError(
-                f"this run was trained by {state['world']} process(es) and cannot be resumed by {self.processes.world}: pools of samples "
-                f"and the order of data belong to each process; start {state['world']} process(es)"
+                f"this run was trained by {state['world']} process(es) and cannot be resumed by "
+                f"{self.processes.world}: pools of samples and the order of data belong to each process; "
+                f"start {state['world']} process(es)"
             )
         load_modules(self.experiment, state["modules"])
         for name, buffers in (state["buffers"][self.processes.rank] if state["buffers"] else {}).items():
@@ -287,8 +288,8 @@ def go_on(run: Run, folder: Path, *, force: bool) -> None:
     _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
     if run.steps < state["steps"] and not force:
         raise UserError(
-            f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; --resume accepts a longer train.steps, "
-            "not a shorter one: add --force to go on all the same"
+            f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; "
+            "--resume accepts a longer train.steps, not a shorter one: add --force to go on all the same"
         )
     run.load_state_dict(state)
     run.resumed_from = step

@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def signals(stop: Callable[[str], None], *, speak: bool = True) -> Iterator[None]:
-    """The first Ctrl-C, SIGTERM or SIGHUP (a closed terminal) asks to stop after the step; a second one ends at once."""
+    """The first Ctrl-C, SIGTERM or SIGHUP (a closed terminal) stops after the step; a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -79,7 +79,7 @@ class Refusal(ValueError):
 
 @dataclass(frozen=True)
 class DataFiles:
-    """Where a data set finds files: ``base`` resolves relative paths (the recipe's folder), ``cache`` keeps downloads."""
+    """Where a data set finds files: relative paths start at ``base``, the recipe's folder, ``cache`` has downloads."""
 
     base: Path
     cache: Path

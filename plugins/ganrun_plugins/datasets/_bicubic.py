@@ -23,5 +23,6 @@ def check_factor(size: int, factor: int) -> None:
     """DataError if a side of ``size`` pixels is no whole number of times ``factor``."""
     if size % factor:
         raise DataError(
-            f"size {size} is no multiple of the factor {factor}; take {size - size % factor} or {size - size % factor + factor}"
+            f"size {size} is no multiple of the factor {factor}; "
+            f"take {size - size % factor} or {size - size % factor + factor}"
         )

@@ -72,7 +72,8 @@ class IdxImages(InMemory):
             or int(label.max()) >= len(names)
         ):
             raise DataError(
-                f"{base}: the files of the {split} split hold {tuple(images.shape)} images and {tuple(label.shape)} labels, not one each"
+                f"{base}: the files of the {split} split hold {tuple(images.shape)} images and {tuple(label.shape)} "
+                "labels, not one each"
             )
         chosen = selected_classes(names, classes)
         number = torch.full((len(names),), -1)

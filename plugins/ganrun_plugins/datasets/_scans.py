@@ -1,4 +1,4 @@
-"""The digits that other data sets are made of: scikit-learn's scans, or the grey images of another labelled data set."""
+"""What other data sets' digits are: scikit-learn's scans, or the grey images of another labelled data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from ganrun_plugins.datasets.digits import NAMES, SUBJECT, load_scans
 Images = Annotated[
     Annotated[Part, PartOf("dataset")] | None,
     Field(
-        description="a data set whose grey images `x` with a `label` take the place of the digits; null: the scans of `digits`"
+        description=(
+            "a data set whose grey images `x` with a `label` take the place of the digits; null: the scans of `digits`"
+        )
     ),
 ]
 

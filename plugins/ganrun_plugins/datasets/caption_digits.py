@@ -1,4 +1,4 @@
-"""Texts and images that can be tried offline, and measured: digits in four styles, and captions such as "a bold slanted seven".
+"""Captions that can be tried offline: digits in four styles, and texts such as "a bold slanted seven".
 
 Every scan of scikit-learn's digits (see ``digits``) is drawn in all styles: thin or bold (strokes grow by a 16th of the
 side in each direction), upright or slanted (rows move sideways, those at the top to the right, as in an angle of 25

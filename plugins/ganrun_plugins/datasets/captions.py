@@ -62,7 +62,9 @@ class Captions:
         unseen: Annotated[
             bool,
             Field(
-                description="split by first-level folders, so that test pictures are of folders that training never sees"
+                description=(
+                    "split by first-level folders, so that test pictures are of folders that training never sees"
+                )
             ),
         ] = False,
     ) -> None:
@@ -71,7 +73,8 @@ class Captions:
         load = load_size or round(size * 76 / 64)
         if load < size:
             raise DataError(
-                f"captions: load_size {load} is smaller than size {size}, so that no crop fits; set it to at least {size}"
+                f"captions: load_size {load} is smaller than size {size}, so that no crop fits; "
+                f"set it to at least {size}"
             )
         base = files.path(root)
         found = read_captions(base, base / file)
@@ -115,7 +118,8 @@ def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{file}: the captions cannot be read ({error}); each of its lines is a picture's path, a tab and a caption, in UTF-8"
+            f"{file}: the captions cannot be read ({error}); each of its lines is a picture's path, "
+            "a tab and a caption, in UTF-8"
         ) from None
     found: dict[str, list[str]] = {}
     for number, line in enumerate(lines, 1):

@@ -1,4 +1,4 @@
-"""Faces of celebrities with forty yes-no attributes: 202,599 aligned pictures, 178 x 218, through torchvision (1.4 GB on first use).
+"""Faces of celebrities with forty yes-no attributes: 202,599 pictures, 178 x 218 (CelebA; 1.4 GB).
 
 Liu et al., "Deep Learning Face Attributes in the Wild" (2015). torchvision gets the files from the authors' Google
 Drive, which needs the package ``gdown`` and refuses when too many have asked before; it checks the MD5 sums of the
@@ -96,9 +96,10 @@ def _opened(base: Path, split: str, *, download: bool) -> Any:
         cause = " ".join(str(error).split()) or type(error).__name__
         if download:
             raise DataError(
-                f"celeba could not be downloaded ({cause}). Get img_align_celeba.zip and the five lists from the authors' page "
-                f"(mmlab.ie.cuhk.edu.hk/projects/CelebA.html), put them, unpacked, into {base / 'celeba'}, and try again; "
-                "with the pictures and list_attr_celeba.txt alone, use the data set `attributes`"
+                f"celeba could not be downloaded ({cause}). Get img_align_celeba.zip and the five lists from the "
+                "authors' page (mmlab.ie.cuhk.edu.hk/projects/CelebA.html), put them, unpacked, "
+                f"into {base / 'celeba'}, and try again; with the pictures and list_attr_celeba.txt alone, "
+                "use the data set `attributes`"
             ) from error
         raise DataError(
             f"{base / 'celeba'}: it has to hold img_align_celeba and the five published lists, unchanged ({cause}); "

@@ -33,7 +33,9 @@ class ImageFolder:
         crop: Annotated[
             Literal["centre", "random", "stretch"],
             Field(
-                description="square from the middle, or from a random place (in training), or the whole picture stretched"
+                description=(
+                    "square from the middle, or from a random place (in training), or the whole picture stretched"
+                )
             ),
         ] = "centre",
         load_size: Annotated[
@@ -52,7 +54,8 @@ class ImageFolder:
             raise DataError(f"image-folder: load_size {load} is smaller than size {size}, so that no crop fits")
         if in_memory and crop == "random":
             raise DataError(
-                "image-folder: in_memory keeps pictures of one shape, which a random crop does not start from; set crop: centre"
+                "image-folder: in_memory keeps pictures of one shape, which a random crop does not start from; "
+                "set crop: centre"
             )
         base, paths = _paths(files.path(root), split, test_fraction)
         names = _class_names(files.path(root), base) if labels else []
@@ -125,7 +128,7 @@ def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, list[Pat
 
 
 def _mixed(base: Path) -> list[Path]:
-    """All pictures, in an order that depends on their names alone and mixes the classes: the first n are a fair sample."""
+    """All pictures, mixed in an order of their names alone: the first n are a fair sample of the classes."""
     return sorted(find_pictures(base), key=lambda path: stable_hash("image-folder", path.relative_to(base).as_posix()))
 
 
@@ -140,7 +143,8 @@ def _class_names(root: Path, base: Path) -> list[str]:
     names = sorted({parts[0] for parts in firsts if len(parts) > 1})
     if names and any(len(parts) == 1 for parts in firsts):
         raise DataError(
-            f"{source}: pictures both in the folder and in its subfolders, so that labels are unclear; set labels: false to ignore folders"
+            f"{source}: pictures both in the folder and in its subfolders, so that labels are unclear; "
+            "set labels: false to ignore folders"
         )
     extra = (
         sorted({p.relative_to(base).parts[0] for p in find_pictures(base)} - set(names))

@@ -1,4 +1,4 @@
-"""Points on a line, from a mixture of Gaussians: the smallest data there are, whose density can be drawn beside the generator's.
+"""Points on a line from a mixture of Gaussians: data whose density can be drawn beside the generator's.
 
 Goodfellow et al., "Generative Adversarial Nets" (2014), figure 1, shows one Gaussian on a line, the generator's
 samples, and the discriminator between them. All centres are equally likely.

@@ -119,7 +119,9 @@ class LSUN:
             str,
             Field(
                 min_length=1,
-                description="the folder of the databases, such as bedroom_train_lmdb; a relative path starts at the recipe",
+                description=(
+                    "the folder of the databases, such as bedroom_train_lmdb; a relative path starts at the recipe"
+                ),
             ),
         ],
         classes: Annotated[Sequence[Scene], Field(min_length=1, description="the scenes to keep")] = ("bedroom",),

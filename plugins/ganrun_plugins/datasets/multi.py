@@ -1,4 +1,4 @@
-"""Several sets of images as one, each with its own labels: an item knows those of its set, and zeros stand for the others.
+"""Several sets of images as one: an item has the labels of its own set, and zeros for those of the others.
 
 Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation" (2018),
 section 3.3, where CelebA knows hair colour, gender and age, and RaFD facial expressions. ``source`` says which set an

@@ -66,7 +66,7 @@ class PairedDigits(InMemory):
     def announced(
         cls, split: str, *, size: int, classes: list[str | int] | None, limit: int | None, images: Part | None
     ) -> Announced | None:
-        """Spaces and length before the download of ``images``, if they can tell; of some classes as if all had as many."""
+        """Spaces and length before ``images`` are downloaded, if known; of some classes as if all had as many."""
         found = announced(images, split)
         if found is None:
             return None

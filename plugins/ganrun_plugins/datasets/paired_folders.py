@@ -72,7 +72,9 @@ class PairedFolders:
             str,
             Field(
                 min_length=1,
-                description="the folder of train and test, or of trainA, trainB, ...; a relative path starts at the recipe",
+                description=(
+                    "the folder of train and test, or of trainA, trainB, ...; a relative path starts at the recipe"
+                ),
             ),
         ],
         size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
@@ -140,7 +142,8 @@ def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
     if not apart:
         if not (base / split).is_dir():
             raise DataError(
-                f"{base}: it holds no folder {split}, and no trainA; it has to hold train and test, or trainA, trainB, testA and testB"
+                f"{base}: it holds no folder {split}, and no trainA; it has to hold train and test, or trainA, "
+                "trainB, testA and testB"
             )
         return find_pictures(base / split), None
     first, second = (named(base / f"{split}{domain}") for domain in "AB")
@@ -148,7 +151,8 @@ def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
     if alone:
         where = split + ("A" if alone[0] in first else "B")
         raise DataError(
-            f"{base}: {len(alone)} pictures have no partner, the first is {alone[0]} in {where}; a pair has one name in both folders"
+            f"{base}: {len(alone)} pictures have no partner, the first is {alone[0]} in {where}; "
+            "a pair has one name in both folders"
         )
     return list(first.values()), [second[name] for name in first]
 
@@ -160,7 +164,8 @@ def named(folder: Path) -> dict[str, Path]:
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise DataError(
-                f"{folder}: {found[name].name} and {path.name} have one name, so that it is open which is the partner; remove one"
+                f"{folder}: {found[name].name} and {path.name} have one name, so that it is open which is the partner; "
+                "remove one"
             )
         found[name] = path
     return found

@@ -32,7 +32,7 @@ def restyled(digits: Tensor, angle: float = 15.0) -> Tensor:
 
 
 def thickened(digits: Tensor) -> Tensor:
-    """Strokes, bright on dark, that grow by 1/32 of the side in each direction: (N, 1, S, S) floats -> the same shape."""
+    """(N, 1, S, S) floats -> the same shape: strokes, bright on dark, grow by 1/32 of the side in each direction."""
     reach = max(1, round(digits.shape[-1] / 32))
     return F.max_pool2d(digits, 2 * reach + 1, stride=1, padding=reach)
 
@@ -75,7 +75,7 @@ class RestyledDigits(InMemory):
         return max(self.sizes.values())
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,): picture i of A (counted round) and, in training, a random picture of B; in tests, picture i of B."""
+        """Items (B,): picture i of A (counted round) with a random picture of B in training, picture i in tests."""
         indices = indices.to(self.device)
         of_b = (
             torch.from_numpy(draws.integers("b", self.sizes["b"])).to(self.device)

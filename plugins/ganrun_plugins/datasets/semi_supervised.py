@@ -23,7 +23,7 @@ from ganrun.plugin.data import Announced, DataError, DataFiles, ItemDraws, Movab
 
 
 def balanced_order(label: Tensor, classes: int, seed: int) -> Tensor:
-    """Labels (N,) -> an order of 0..N-1, (N,): one item of each class, then another of each, as long as there are any."""
+    """Labels (N,) -> an order of 0..N-1, (N,): one item of each class, then another of each, while there are any."""
     shuffled = torch.from_numpy(permutation(len(label), "semi-supervised", seed))
     round_of = torch.empty_like(label)
     for number in range(classes):
@@ -116,7 +116,8 @@ def spaces_of(spaces: Any, name: str) -> dict[str, Space]:
     label = spaces.get("label")
     if "x" not in spaces or label is None or label.kind != "labels" or label.shape:
         raise DataError(
-            f"semi-supervised: {name} has the entries {', '.join(sorted(spaces))}; x and label are wanted, one class each"
+            f"semi-supervised: {name} has the entries {', '.join(sorted(spaces))}; "
+            "x and label are wanted, one class each"
         )
     return {"x": spaces["x"], "labelled": spaces["x"], "label": label}
 

@@ -85,7 +85,8 @@ def numbers(names: Sequence[str]) -> list[str]:
     """
     if len(names) > 100:
         raise DataError(
-            f"stacked-digits: {len(names)} classes make {len(names) ** CHANNELS:,} of three; take `images` of at most 100 classes"
+            f"stacked-digits: {len(names)} classes make {len(names) ** CHANNELS:,} of three; "
+            "take `images` of at most 100 classes"
         )
     between = "" if all(len(name) == 1 for name in names) else "-"
     return [between.join(digits) for digits in itertools.product(names, repeat=CHANNELS)]

@@ -1,4 +1,4 @@
-"""The other unpaired sets of the CycleGAN paper, each downloaded once from the authors' server: apples and oranges, seasons, painters, ...
+"""The other unpaired sets of the CycleGAN paper, downloaded once: apples and oranges, seasons, painters.
 
 Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (2017). Sizes in bytes,
 SHA-256 and numbers of pictures are those that TensorFlow Datasets recorded (cycle_gan 3.0.0); ``horse2zebra`` is a file

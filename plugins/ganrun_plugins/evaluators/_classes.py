@@ -1,4 +1,4 @@
-"""What evaluators of class probabilities and of class counts share: mean probabilities, divergences, and intervals of counts."""
+"""What evaluators of classes share: mean probabilities, divergences, and intervals of counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def checked_logits(name: str, logits: Tensor, what: str) -> Tensor:
     bad = not_finite(logits)
     if bad:
         raise UserError(
-            f"{name}: {bad} of the {len(logits)} samples of {what} have logits that are not finite numbers; leave them out"
+            f"{name}: {bad} of the {len(logits)} samples of {what} have logits that are not finite numbers; "
+            "leave them out"
         )
     return logits.detach().cpu()
 
@@ -36,7 +37,8 @@ def check_classes(name: str, real: Tensor, fake: Tensor) -> None:
     """UserError if two sets of logits are of different classifiers."""
     if real.shape[1] != fake.shape[1]:
         raise UserError(
-            f"{name}: the sets have logits of {real.shape[1]} and {fake.shape[1]} classes; take both from one classifier"
+            f"{name}: the sets have logits of {real.shape[1]} and {fake.shape[1]} classes; "
+            "take both from one classifier"
         )
 
 

@@ -66,7 +66,7 @@ def radii(x: Tensor, k: int) -> Tensor:
 
 
 class Radii:
-    """``radii``, remembering the last answer: real features mostly are the same ones from one evaluation to the next."""
+    """``radii``, remembering the last answer: real features seldom change from one evaluation to the next."""
 
     def __init__(self) -> None:
         self._of: tuple[weakref.ref[Tensor], int] | None = None
@@ -93,7 +93,7 @@ class Held(NamedTuple):
 
 
 def balls(points: Tensor, centres: Tensor, squared: Tensor) -> Held:
-    """How ``points`` (n, d) lie in balls around ``centres`` (m, d) with squared radii (m,) float64, surfaces included."""
+    """How ``points`` (n, d) lie in closed balls around ``centres`` (m, d), with squared radii (m,) float64."""
     (found,) = _held(points, centres, [squared], [])
     return found
 

@@ -19,7 +19,8 @@ def checked(plugin: str, need: int, why: str, **sets: Tensor) -> list[Tensor]:
     for name, x in sets.items():
         if x.ndim != 2 or x.shape[1] == 0:
             raise UserError(
-                f"{plugin}: the {name} set has the shape {tuple(x.shape)}, and not (samples, features); flatten its features"
+                f"{plugin}: the {name} set has the shape {tuple(x.shape)}, and not (samples, features); "
+                "flatten its features"
             )
         if len(x) < need:
             raise UserError(
@@ -30,7 +31,8 @@ def checked(plugin: str, need: int, why: str, **sets: Tensor) -> list[Tensor]:
         bad = not_finite(x)
         if bad:
             raise UserError(
-                f"{plugin}: {bad} of the {len(x)} samples of the {name} set have features that are not finite; leave them out"
+                f"{plugin}: {bad} of the {len(x)} samples of the {name} set have features that are not finite; "
+                "leave them out"
             )
         found.append(x)
     sizes = {name: x.shape[1] for name, x in sets.items()}

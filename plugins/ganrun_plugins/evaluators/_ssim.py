@@ -1,4 +1,4 @@
-"""Structural similarity of two images, at one scale and at several: what ``diversity`` and ``psnr-ssim`` have in common.
+"""Structural similarity of two images, at one scale and at several; ``diversity`` and ``psnr-ssim`` use it.
 
 SSIM: Wang, Bovik, Sheikh and Simoncelli, "Image quality assessment: from error visibility to structural similarity"
 (2004). With means m, variances v and the covariance c of two images under a Gaussian window (11 x 11, standard

@@ -1,4 +1,4 @@
-"""How often the networks infer the right class of real test items: classes they were taught, or codes they found themselves.
+"""How often the networks infer the right class of real test items, by classes or codes of their own.
 
 Taught classes (Odena, "Semi-Supervised Learning with Generative Adversarial Networks", 2016): the share of test items
 whose most likely class is their label. Codes (Chen et al., "InfoGAN", 2016, who give its complement, an error of 5 % on

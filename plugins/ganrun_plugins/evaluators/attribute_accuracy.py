@@ -1,4 +1,4 @@
-"""How often translations, or samples, have what was asked for: each attribute, or each domain, recognised by a classifier of its own.
+"""How often translations, or samples, have the attributes or the domain that was asked for.
 
 Choi et al., "StarGAN" (2018), section 5.4, report the error of a classifier of facial expressions, trained on the real
 pictures, on translations into them. Here every yes-no attribute has a classifier with two answers and every entry of
@@ -120,7 +120,8 @@ class AttributeAccuracy:
         asked = questions(experiment.dataset, experiment.description.codes)
         if not asked:
             raise Refusal(
-                "it compares samples with the labels they were asked to have, and this variant asks for none that the data have",
+                "it compares samples with the labels they were asked to have, and this variant asks for "
+                "none that the data have",
                 "a variant such as stargan, on data with labels",
             )
         context = context_of(experiment, experiment.description.outputs[0])

@@ -1,4 +1,4 @@
-"""Whether samples show what their captions ask for: the share that is recognised as the number, as the style, and as both.
+"""How often samples show what their captions ask for: the number, the style, and both.
 
 For images of texts there is no single class to be right about. Where the data know what each caption means, aspect by
 aspect (``meanings()``), one classifier is trained for each aspect on real images, as the features ``classifier`` do it,
@@ -112,7 +112,8 @@ class CaptionMatch:
         held: Any = evaluation.dataset("test")
         if evaluation.studio is None or not hasattr(held, "meanings"):
             raise UserError(
-                "caption-match: it scores images made of the captions of test items; evaluate a run on data such as caption-digits"
+                "caption-match: it scores images made of the captions of test items; "
+                "evaluate a run on data such as caption-digits"
             )
         name = evaluation.output
         made = evaluation.fakes()  # of the captions of the first test items

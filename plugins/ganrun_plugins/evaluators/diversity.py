@@ -56,7 +56,8 @@ def disjoint_pairs(n: int, most: int, seed: int = 0, *, classes: Tensor | None =
         pairs = pairs[torch.randperm(len(pairs), generator=generator)]  # so that the first ones are of all classes
     if not len(pairs):
         raise UserError(
-            f"diversity: a pair takes two samples{'' if classes is None else ' of a class'}, and there are {n}; ask for more samples"
+            f"diversity: a pair takes two samples{'' if classes is None else ' of a class'}, and there are {n}; "
+            "ask for more samples"
         )
     return pairs[:most]
 

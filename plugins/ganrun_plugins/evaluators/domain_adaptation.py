@@ -1,4 +1,4 @@
-"""Whether translations can stand for labelled data: a classifier is trained on translated images and tested on real ones of the target.
+"""Whether translations replace labelled data: a classifier trained on them, tested on real target images.
 
 Unsupervised domain adaptation by translation (Liu and Tuzel, "Coupled generative adversarial networks", 2016, section
 4; Bousmalis et al., "Unsupervised pixel-level domain adaptation with generative adversarial networks", 2017): the
@@ -7,7 +7,7 @@ labels, and train a small classifier; its accuracy on the target's real test ima
 same network and training stand beside it:
 
     source-only    trained on the source's images as they are: what it is worth to do nothing
-    oracle         trained on the target's own training images with their labels, which the task withholds: what there is to reach
+    oracle         trained on the target's own training images and labels, which the task withholds: the upper bound
 
 The network and its training are those of the features ``classifier`` (small shifts and noise, no mirroring), with fewer
 steps, at the images' own size up to 32 pixels. What is drawn depends on the direction, on which of the three it is, and
@@ -78,7 +78,8 @@ class DomainAdaptation:
         others = [name for name, space in spaces.items() if name != target and space.kind != "labels"]
         if len(others) != 1:
             raise Refusal(
-                f"it translates from one other domain, and beside {target!r} the data have {', '.join(others) or 'none'}",
+                f"it translates from one other domain, and beside {target!r} the data have "
+                f"{', '.join(others) or 'none'}",
                 "data of two domains",
             )
         return others[0], target
@@ -87,7 +88,8 @@ class DomainAdaptation:
         held: Any = evaluation.dataset("test")
         if evaluation.studio is None or not hasattr(held, "labelled"):
             raise UserError(
-                "domain-adaptation: it translates labelled images of two domains; evaluate a run on data such as restyled-digits"
+                "domain-adaptation: it translates labelled images of two domains; "
+                "evaluate a run on data such as restyled-digits"
             )
         train: Any = evaluation.dataset("train")
         source, target = self._direction(held.spaces, self.of or evaluation.output)

@@ -1,4 +1,4 @@
-"""How much encodings say of classes: the accuracy of a nearest-neighbour classifier of real test items by their encodings.
+"""How much encodings say of classes: the accuracy of a nearest-neighbour classifier by encodings.
 
 Donahue et al., "Adversarial Feature Learning" (2017), section 4.1: each test item is given the class of the training
 item whose encoding is nearest to its own, in Euclidean distance. No label is used in training, so the accuracy is about

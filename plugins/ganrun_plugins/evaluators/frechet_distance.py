@@ -1,4 +1,4 @@
-"""Frechet distance between the Gaussians that fit the features of samples and of real data: FID, on Inception's features.
+"""Frechet distance between Gaussians fitted to features of samples and of real data (FID on Inception's).
 
 Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium" (2017), after Dowson
 and Landau (1982): |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2)), covariances with n - 1. The paper's FID
@@ -55,7 +55,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
         _check(x, what)
     if real.shape[1] != fake.shape[1]:
         raise UserError(
-            f"frechet-distance: the sets have {real.shape[1]} and {fake.shape[1]} features; take both from one feature space"
+            f"frechet-distance: the sets have {real.shape[1]} and {fake.shape[1]} features; "
+            "take both from one feature space"
         )
     if min(len(real), len(fake)) > real.shape[1]:
         return distance_between(Statistics.of(real), Statistics.of(fake))
@@ -157,7 +158,10 @@ class FrechetDistance:
         floor: Annotated[
             Literal["splits", "halves"] | None,
             Field(
-                description="also score real samples: the test split against the train split, or one half of the test split against the other"
+                description=(
+                    "also score real samples: the test split against the train split, "
+                    "or one half of the test split against the other"
+                )
             ),
         ] = None,
     ) -> None:
@@ -221,7 +225,8 @@ class FrechetDistance:
         for key, value in here.items():
             if about.get(key) != value:
                 raise UserError(
-                    f"frechet-distance: {path} has {key} {about.get(key)}, and the samples have {value}; write a reference that fits"
+                    f"frechet-distance: {path} has {key} {about.get(key)}, and the samples have {value}; "
+                    "write a reference that fits"
                 )
         evaluation.used.real_samples(about["split"], about["rows"], about["data"])
         return Statistics.from_tensors(read_tensors(path))

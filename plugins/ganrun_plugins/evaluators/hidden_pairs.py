@@ -102,8 +102,8 @@ class HiddenPairs:
         held: Any = evaluation.dataset("test")
         if evaluation.studio is None or not hasattr(held, "hidden_pairs"):
             raise UserError(
-                "hidden-pairs: it translates the test items of a data set that hides their true counterparts; evaluate a run on such data, "
-                "or score two folders with files of the same names by psnr-ssim"
+                "hidden-pairs: it translates the test items of a data set that hides their true counterparts; "
+                "evaluate a run on such data, or score two folders with files of the same names by psnr-ssim"
             )
         pairs = {name: value[: evaluation.samples] for name, value in prepared(held.hidden_pairs(), "cpu").items()}
         label = pairs.pop("label", None)

@@ -58,7 +58,8 @@ def inception_score(logits: Tensor, *, splits: int = 10, shuffle: int | None = S
     n = len(x)
     if n < splits:
         raise UserError(
-            f"inception-score: {n} samples cannot be parted into {splits} splits; ask for more samples, or for fewer splits"
+            f"inception-score: {n} samples cannot be parted into {splits} splits; "
+            "ask for more samples, or for fewer splits"
         )
     order = np.arange(n) if shuffle is None else np.random.RandomState(shuffle).permutation(n)
     parts = [x[order[i * n // splits : (i + 1) * n // splits]] for i in range(splits)]

@@ -75,7 +75,8 @@ def steps(paths: Tensor) -> Tensor:
     """
     if paths.dim() != 3 or not len(paths) or paths.shape[1] < 3:
         raise UserError(
-            f"interpolation-smoothness: it needs paths (P, T, d) of at least 3 points, and got {tuple(paths.shape)}; set points: 16"
+            "interpolation-smoothness: it needs paths (P, T, d) of at least 3 points, "
+            f"and got {tuple(paths.shape)}; set points: 16"
         )
     if not bool(paths.isfinite().all()):
         raise UserError("interpolation-smoothness: some features are not finite numbers; leave those paths out")
@@ -122,8 +123,8 @@ class InterpolationSmoothness:
         samples = evaluation.between(self.pairs, self.points)  # (P, T, *shape)
         if samples is None:
             raise UserError(
-                "interpolation-smoothness: there is no way from one sample to another without a generator that starts from "
-                "continuous latents; score a run of such a variant, or leave this evaluator out"
+                "interpolation-smoothness: there is no way from one sample to another without a generator that starts "
+                "from continuous latents; score a run of such a variant, or leave this evaluator out"
             )
         name = bracket(self.features, None)
         paths = self._features(evaluation, samples)

@@ -1,4 +1,4 @@
-"""Squared maximum mean discrepancy of features with a cubic kernel, the mean over random subsets: KID on Inception features.
+"""Squared maximum mean discrepancy of features with a cubic kernel, over subsets (KID on Inception's).
 
 Binkowski et al., "Demystifying MMD GANs" (2018), after Gretton et al., "A kernel two-sample test" (2012). With the
 kernel k(x, y) = (x.y / d + 1)^3 of d features, and m samples in either subset: (sum of k(x, x') over x != x' + sum of

@@ -1,9 +1,9 @@
-"""The theory of the first GAN on points one can draw: p, q, the best discriminator, and how near the trained one is to it.
+"""The theory of the first GAN, on points: p, q, the best discriminator, and how near the trained one is.
 
 Goodfellow et al., "Generative Adversarial Nets" (2014), section 4: for data of density p and a generator of density q
 the best discriminator is D*(x) = p(x) / (p(x) + q(x)), and the value of the game is then
 
-    V(D*) = E_p log D* + E_q log(1 - D*) = -log 4 + 2 JSD(p, q),    from -log 4, if q = p, up to 0, if they share nothing
+    V(D*) = E_p log D* + E_q log(1 - D*) = -log 4 + 2 JSD(p, q),    from -log 4 (q = p) up to 0 (they share nothing)
 
 Densities are shares of samples in equal cells (a histogram), so that everything is in closed form there: JSD in nats,
 D* in each cell. On n samples of each the JSD of equal densities comes out at about (cells that hold samples - 1) / (4

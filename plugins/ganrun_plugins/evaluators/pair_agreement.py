@@ -1,4 +1,4 @@
-"""How often two outputs made of one latent are recognised as the same class: whether coupled domains show the same thing.
+"""How often two outputs made of one latent are recognised as the same class, as coupled domains ought to be.
 
 Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 4, count pairs whose two images agree; there
 the second image is a function of the first, here a classifier reads both. With p_k and q_k the shares of class k among
@@ -100,7 +100,8 @@ class PairAgreement:
         )  # (n, K) each, row by row of one latent
         if one.shape[1] != other.shape[1]:
             raise UserError(
-                f"pair-agreement: {names[0]} and {names[1]} are read as one of {one.shape[1]} and {other.shape[1]} classes"
+                f"pair-agreement: {names[0]} and {names[1]} are read as one of {one.shape[1]} and "
+                f"{other.shape[1]} classes"
             )
         scores = agreement(one.argmax(1), other.argmax(1), one.shape[1])
         if not_finite(one) or not_finite(other):
@@ -114,7 +115,7 @@ class PairAgreement:
         return {f"[{self.features.name}].{name}": score for name, score in scores.items()}
 
     def _accuracy(self, evaluation: Evaluation, name: str) -> Score | None:
-        """The share of real test samples of an output that the classifier reads as what they are; None without labels."""
+        """The share of an output's real test samples that the classifier reads as their label; None without labels."""
         extract: Any = evaluation.features(self.features, name)
         held: Any = evaluation.dataset("test")
         if not hasattr(extract, "classify"):  # its classes are not the data's

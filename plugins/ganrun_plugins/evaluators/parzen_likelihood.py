@@ -1,4 +1,4 @@
-"""Parzen-window log-likelihood: test samples under a mixture of Gaussians, one around each fake, as the papers of 2014 report it.
+"""Parzen-window log-likelihood of test samples, under a mixture of Gaussians around the fakes (2014).
 
 Breuleux et al., "Quickly generating representative samples from an RBM-derived process" (2011), in the protocol of
 Goodfellow et al., "Generative adversarial nets" (2014): log p(x) = log (1/n) sum_i N(x; fake_i, sigma^2 I), in nats,

@@ -1,4 +1,4 @@
-"""How many samples look real, and how much of the real data the samples reach: precision and recall by nearest neighbours.
+"""How many samples look real, and how much of the real data they reach, by nearest neighbours.
 
 Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models" (2019). Each set of features
 is taken for the union of balls around its points, each ball reaching to the point's k-th nearest neighbour in the same

@@ -1,4 +1,4 @@
-"""How close images are to what they ought to equal: peak signal-to-noise ratio and SSIM, as super-resolution papers report them.
+"""How close images are to what they ought to equal: peak signal-to-noise ratio and SSIM.
 
 Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network" (2017): both on the
 luminance channel, 4 pixels cropped on every side. PSNR = 20 log10(255 / rmse) in dB, on images of 256 levels, and its
@@ -69,7 +69,8 @@ def fidelity(made: Tensor, truth: Tensor, *, channel: str = "y", border: int = 4
     """
     if made.shape != truth.shape or made.dim() != 4 or not made.numel():
         raise UserError(
-            f"psnr-ssim: it compares equally many images of one size, and got {tuple(made.shape)} and {tuple(truth.shape)}"
+            f"psnr-ssim: it compares equally many images of one size, and got {tuple(made.shape)} and "
+            f"{tuple(truth.shape)}"
         )
     if not bool(made.isfinite().all() & truth.isfinite().all()):
         raise UserError("psnr-ssim: some pixels are not finite numbers; leave those images out")
@@ -114,7 +115,8 @@ class PsnrSsim:
 
     needs = {
         "pairs|hidden-pairs": Because(
-            "it compares images with what they ought to equal, and neither this variant nor this data set has such pairs",
+            "it compares images with what they ought to equal, and neither this variant nor this "
+            "data set has such pairs",
             "variant: cyclegan, dataset: restyled-digits, or an evaluator of sets such as frechet-distance",
         )
     }
@@ -136,7 +138,10 @@ class PsnrSsim:
         description = experiment.description
         hidden = hasattr(experiment.dataset, "hidden_pairs")
         if hidden and not (description.conditional or description.pairs):
-            why = "the hidden pairs are true answers to given images, and this variant makes samples from latents, which answer none"
+            why = (
+                "the hidden pairs are true answers to given images, and this variant makes samples from "
+                "latents, which answer none"
+            )
             raise Refusal(why, "a variant that translates, or an evaluator of sets such as frechet-distance")
         entries = {*description.pairs.values(), *(description.outputs if hidden else ())}
         if not entries:
@@ -161,8 +166,8 @@ class PsnrSsim:
                 scores |= {f"{name}.{key}": score for key, score in self._pair(made, truth).items()}
         if not scores:
             raise UserError(
-                "psnr-ssim: there are no pairs of images that ought to be equal; give two folders with files of the same names, "
-                "or a data set with hidden pairs"
+                "psnr-ssim: there are no pairs of images that ought to be equal; "
+                "give two folders with files of the same names, or a data set with hidden pairs"
             )
         return scores
 

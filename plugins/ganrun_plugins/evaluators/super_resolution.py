@@ -1,4 +1,4 @@
-"""Super-resolution beside the bicubic filter: PSNR and SSIM of the plain enlargement, and how far the generator is above it.
+"""Super-resolution beside the bicubic filter: PSNR and SSIM of both, and how far the generator is above.
 
 Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network" (2016), table 2,
 gives bicubic

@@ -61,7 +61,8 @@ def wasserstein_distance(real: Tensor, fake: Tensor, *, power: Power = 1, seed: 
     m = min(len(real), len(fake))
     if m > LARGEST:
         raise UserError(
-            f"wasserstein-distance: both sets have more than {LARGEST} samples, too many to assign; slice it, or ask for fewer"
+            f"wasserstein-distance: both sets have more than {LARGEST} samples, too many to assign; "
+            "slice it, or ask for fewer"
         )
     centre = real.mean(0).double()  # distances are the same about any point, and rounded least about a near one
     x, y = (

@@ -194,7 +194,7 @@ class InceptionNetwork(nn.Module):
         return found
 
     def forward(self, levels: Tensor) -> Tensor:
-        """(B, 3, H, W) -> logits (B, 1008) without the bias, as the Inception score has taken them from the beginning."""
+        """(B, 3, H, W) -> logits (B, 1008) without the bias, as the Inception score has always taken them."""
         return F.linear(self.features(levels), self.fc.weight)
 
 

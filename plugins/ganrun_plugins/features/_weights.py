@@ -1,4 +1,4 @@
-"""What features with weights from a file share: finding and checking the file, and running a frozen network on pictures."""
+"""What features with weights from a file share: finding and checking the file, running a frozen network."""
 
 from __future__ import annotations
 
@@ -78,8 +78,9 @@ class Weights:
             found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # mypy wants more than it takes
         if self._expected is not None and not found.startswith(self._expected.lower()):
             raise DataError(
-                f"{self.who}: {self.path} is not the file it should be: its SHA-256 is {found}, and not {self._expected}"
-                f"{'...' if len(self._expected) < 64 else ''}; delete it and get it again, or set `weights` and `sha256`"
+                f"{self.who}: {self.path} is not the file it should be: its SHA-256 is {found}, "
+                f"and not {self._expected}{'...' if len(self._expected) < 64 else ''}; delete it and get it again, "
+                "or set `weights` and `sha256`"
             )
         return found
 
@@ -97,7 +98,8 @@ class Weights:
         if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
             inner = ", ".join(str(key) for key in state)[:100] if isinstance(state, Mapping) else type(state).__name__
             raise DataError(
-                f"{self.who}: {self.path} is no state dict, name -> tensor, but holds {inner}; save the state dict alone"
+                f"{self.who}: {self.path} is no state dict, name -> tensor, but holds {inner}; "
+                "save the state dict alone"
             )
         return state
 
@@ -178,7 +180,8 @@ def check_pictures(who: str, context: FeatureContext) -> None:
         raise Refusal(f"{who} looks at images, and {context.name} is {context.space}", "features: pixels")
     if context.space.shape[0] not in (1, 3):
         raise Refusal(
-            f"{who} looks at pictures with 3 channels, and {context.name} has {context.space.shape[0]}; only grey ones can be repeated",
+            f"{who} looks at pictures with 3 channels, and {context.name} has {context.space.shape[0]}; "
+            "only grey ones can be repeated",
             "features: random-conv, or pixels",
         )
 

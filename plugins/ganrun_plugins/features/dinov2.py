@@ -1,4 +1,4 @@
-"""The class token of a DINOv2 vision transformer, with weights from a given file: ViT-S, B, L or g with patches of 14 pixels.
+"""The class token of a DINOv2 vision transformer (ViT-S, B, L or g), with weights from a given file.
 
 Oquab et al., "DINOv2: Learning robust visual features without supervision", 2023. Stein et al., "Exposing flaws of
 generative model evaluation metrics and their unfair treatment of diffusion models", 2023, find that people agree with
@@ -62,7 +62,10 @@ class DinoV2:
         self.device = context.device
         self.side = side
         self.weights = files.own(WHO, context.path(weights), sha256)
-        self.preprocessing = f"rounded to 256 levels; grey repeated; {side} x {side} (bicubic, antialiased, rounded); (level / 255 - {MEAN}) / {DEVIATION}"
+        self.preprocessing = (
+            f"rounded to 256 levels; grey repeated; {side} x {side} (bicubic, antialiased, rounded); "
+            f"(level / 255 - {MEAN}) / {DEVIATION}"
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         return files.run_on(x, self.device, lambda levels: self.network(self._prepared(levels)))
@@ -84,7 +87,8 @@ class DinoV2:
             empty = transformer(self.weights, state)
         if self.side % empty.patch:
             raise DataError(
-                f"{WHO}: side: {self.side} is no multiple of the {empty.patch} pixels of a patch; {self.side // empty.patch * empty.patch or empty.patch} is"
+                f"{WHO}: side: {self.side} is no multiple of the {empty.patch} pixels of a patch; "
+                f"{self.side // empty.patch * empty.patch or empty.patch} is"
             )
         return files.filled(empty, self.weights, state).to(self.device)
 
@@ -184,7 +188,8 @@ def transformer(weights: files.Weights, state: Mapping[str, Tensor]) -> VisionTr
     """The network that a state dict is of. DataError if it is of none that is served here."""
     if "register_tokens" in state:
         raise DataError(
-            f"{WHO}: {weights.path} is of a network with register tokens; take the file without: dinov2_vit?14_pretrain.pth"
+            f"{WHO}: {weights.path} is of a network with register tokens; take the file without: "
+            "dinov2_vit?14_pretrain.pth"
         )
     try:
         gated = "blocks.0.mlp.w12.weight" in state

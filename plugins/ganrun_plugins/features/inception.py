@@ -1,4 +1,4 @@
-"""The 2048 features and 1008 logits of the Inception network of 2015: the one that FID, KID and the Inception score stand for.
+"""The 2048 features and 1008 logits of the Inception network that FID, KID and the Inception score use.
 
 Salimans et al., "Improved techniques for training GANs", 2016, took its logits; Heusel et al., "GANs trained by a two
 time-scale update rule converge to a local Nash equilibrium", 2017, its last averages. Published numbers compare only if
@@ -51,7 +51,8 @@ class Inception:
     offline: ClassVar[bool] = False
     size = networks.InceptionNetwork.size
     preprocessing: ClassVar[str] = (
-        f"rounded to 256 levels; grey repeated; {networks.SIDE} x {networks.SIDE} as TensorFlow 1 does (bilinear, no antialiasing); (level - 128) / 128"
+        f"rounded to 256 levels; grey repeated; {networks.SIDE} x {networks.SIDE} "
+        "as TensorFlow 1 does (bilinear, no antialiasing); (level - 128) / 128"
     )
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The features of a small convolutional network that was never trained: weights drawn from a fixed seed, the same everywhere.
+"""The features of a small convolutional network with random weights, drawn from a fixed seed.
 
 Needs no file and no labels. Xu et al., "An empirical study on evaluation metrics of generative adversarial networks",
 2018, find features of random weights usable, if weaker than those of trained ones; Naeem et al., "Reliable fidelity and

@@ -72,7 +72,9 @@ class Torchvision:
         layer: Annotated[
             str | None,
             Field(
-                description="whose output the features are, such as features.35; null: the input of the last linear layer"
+                description=(
+                    "whose output the features are, such as features.35; null: the input of the last linear layer"
+                )
             ),
         ] = None,
     ) -> None:
@@ -198,7 +200,8 @@ def last_linear(model: str, network: nn.Module) -> tuple[str, nn.Linear]:
     found = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not found:
         raise UserError(
-            f"{WHO}: {model} ends in no linear layer, so it has no last hidden layer; take another model, such as resnet50"
+            f"{WHO}: {model} ends in no linear layer, so it has no last hidden layer; "
+            "take another model, such as resnet50"
         )
     return found[-1]
 

@@ -35,7 +35,8 @@ class BEGAN:
     provides = frozenset({"per-sample-generator", "logit:energy"})
     needs: ClassVar[dict[str, Because]] = {
         "discriminator:energy": Because(
-            "it keeps the logits of fakes at a share gamma of those of real samples, which says something of energies, that have a zero",
+            "it keeps the logits of fakes at a share gamma of those of real samples, "
+            "which says something of energies, that have a zero",
             "discriminator: autoencoder",
         )
     }

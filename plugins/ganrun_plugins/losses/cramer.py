@@ -35,7 +35,8 @@ class Cramer:
     provides = frozenset({"batch-coupled", "logit:unbounded"})
     refuses: ClassVar[dict[str, Because]] = {
         "single-sample": Because(
-            "f compares a fake with another one of its batch; in a batch of one that is itself, at distance 0, and f(x_g) is -|h(x_g)|",
+            "f compares a fake with another one of its batch; in a batch of one that is itself, at distance 0, "
+            "and f(x_g) is -|h(x_g)|",
             "a batch size of 2 or more",
         )
     }
@@ -82,7 +83,7 @@ def potential(round: Round, h: Tensor) -> Tensor:
 
 
 def norm(v: Tensor) -> Tensor:
-    """The Euclidean norm over axis 1, (B, K, ...) -> (B, ...), whose gradient at the zero vector is zero, of any order."""
+    """(B, K, ...) -> (B, ...): the Euclidean norm over axis 1; at the zero vector all its derivatives are zero."""
     square = v.square().sum(1)
     is_zero = square == 0
     return torch.where(is_zero, 0.0, torch.where(is_zero, 1.0, square).sqrt())

@@ -1,4 +1,4 @@
-"""The log-ratio loss: cross-entropy for the discriminator, and the generator minimises -l, the log ratio of fake to real density.
+"""Log-ratio loss: cross-entropy for the discriminator; the generator minimises log(fake density / real density).
 
 Papers: Sønderby et al., "Amortised MAP Inference for Image Super-resolution" (2017); Srivastava et al., "VEEGAN:
 Reducing Mode Collapse in GANs using Implicit Variational Learning" (2017), algorithm 1. With l the logit and D =

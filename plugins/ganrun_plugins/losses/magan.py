@@ -97,7 +97,8 @@ class MAGAN:
     provides = frozenset({"per-sample-generator", "logit:energy"})
     needs: ClassVar[dict[str, Because]] = {
         "discriminator:energy": Because(
-            "its margin is the mean logit of real samples, and falls for ever unless logits are energies, which have a floor at 0",
+            "its margin is the mean logit of real samples, and falls for ever unless logits are energies, "
+            "which have a floor at 0",
             "discriminator: autoencoder",
         )
     }

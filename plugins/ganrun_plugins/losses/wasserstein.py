@@ -34,7 +34,8 @@ class Wasserstein:
     provides = frozenset({"per-sample-generator", "logit:unbounded"})
     wants: ClassVar[dict[str, Because]] = {
         "slope-bounded": Because(
-            "the discriminator's loss is a distance only if its slopes are bounded; nothing bounds them here, so it falls for ever",
+            "the discriminator's loss is a distance only if its slopes are bounded; nothing bounds them here, "
+            "so it falls for ever",
             "a trick such as gradient-penalty, spectral-norm or weight-clipping",
         )
     }

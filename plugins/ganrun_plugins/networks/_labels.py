@@ -1,4 +1,4 @@
-"""How labels enter a network: one-hot, as an embedding, through a linear map, or as a projection onto the discriminator's features.
+"""How labels enter a network: one-hot, as an embedding, through a linear map, or as a projection.
 
 one-hot (Mirza and Osindero, "Conditional Generative Adversarial Nets", 2014): K columns, or K constant planes beside an
 image.
@@ -50,7 +50,9 @@ LabelSize = Annotated[int, Field(ge=1, description="numbers that embedding and l
 PlanesField = Annotated[
     Planes,
     Field(
-        description="beside an image, embedding's numbers are constant planes; learned: label_size planes, every pixel learned"
+        description=(
+            "beside an image, embedding's numbers are constant planes; learned: label_size planes, every pixel learned"
+        )
     ),
 ]
 

@@ -1,11 +1,13 @@
-"""AC-GAN's networks for CIFAR-10, for images of sides divisible by 8; dropout behind each of the discriminator's convolutions.
+"""AC-GAN's networks for CIFAR-10, for sides divisible by 8; dropout after each convolution of the discriminator.
 
 Paper: Odena, Olah and Shlens, "Conditional Image Synthesis with Auxiliary Classifier GANs" (2017), appendix, the table
 for CIFAR-10. For images of S x S pixels, with widths 96 and 16:
 
-    generator      vector - FC 384 x S/8 x S/8 - up 192 - up 96 - up image, tanh;      ReLU after all but the last, BatchNorm after 192, 96
-    discriminator  image - down 16 - 32 - down 64 - 128 - down 256 - 512 - FC logits;  LeakyReLU 0.2 and dropout 0.5 after all but the last,
-    heads          the 512 x S/8 x S/8 numbers - FC of each head                       BatchNorm after 32 to 512
+    generator      vector - FC 384 x S/8 x S/8 - up 192 - up 96 - up image, tanh
+                   ReLU after all but the last, BatchNorm after 192 and 96
+    discriminator  image - down 16 - 32 - down 64 - 128 - down 256 - 512 - FC logits
+                   LeakyReLU 0.2 and dropout 0.5 after all but the last, BatchNorm after 32 to 512
+    heads          the 512 x S/8 x S/8 numbers - FC of each head
 
 Up are transposed convolutions of 5 x 5 pixels with stride 2; down, and the numbers alone, are convolutions of 3 x 3
 with stride 2, and 1. Layers have a bias unless BatchNorm follows, which would subtract it. At 32 pixels, with 110

@@ -146,7 +146,8 @@ class AutoencoderDiscriminator(nn.Module):
     provides: ClassVar[frozenset[str]] = frozenset({"energy", "features"})
     needs: ClassVar[dict[str, Because]] = {
         "logit:energy": Because(
-            "an error is never negative and is lowered on real samples, while this loss raises the logits of real samples above the fakes'",
+            "an error is never negative and is lowered on real samples, while this loss raises the logits of real "
+            "samples above the fakes'",
             "loss: ebgan, began or magan, or a discriminator without an energy",
         )
     }

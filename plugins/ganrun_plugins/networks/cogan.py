@@ -1,4 +1,4 @@
-"""CoGAN's networks: one generator and one discriminator for several domains, which share the layers that carry the meaning.
+"""CoGAN's networks: one generator and one discriminator for several domains, which share their semantic layers.
 
 Paper: Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 3, and the layers of the authors' code
 for MNIST and its edges, whose shape they have at 28 pixels. The domain of a sample is a label that both networks are
@@ -105,7 +105,10 @@ class CoGANGenerator(nn.Module):
             raise Refusal(why, "a generator that takes images")
         channels, *side = interface.makes.shape
         if min(side) < 4:
-            why = f"the last layer of generator cogan adds 3 pixels to each side, and the images are {side[0]} x {side[1]}"
+            why = (
+                "the last layer of generator cogan adds 3 pixels to each side, "
+                f"and the images are {side[0]} x {side[1]}"
+            )
             raise Refusal(why, "images of 4 pixels or more")
         self.domains = Domains(interface.given)
         self.rest = self.domains.rest
@@ -162,7 +165,8 @@ class CoGANDiscriminator(nn.Module):
         left = [((length - 4) // 2 - 4) // 2 for length in side]
         if min(left) < 1:
             raise Refusal(
-                f"two convolutions of 5 x 5 without a border, each followed by pooling, leave no pixel of {side[0]} x {side[1]}",
+                "two convolutions of 5 x 5 without a border, each followed by pooling, "
+                f"leave no pixel of {side[0]} x {side[1]}",
                 "images of 16 pixels or more, or discriminator: dcgan",
             )
         self.domains = Domains(interface.given)

@@ -38,7 +38,8 @@ def halvings(image: Space, network: str) -> int:
     height, width = image.shape[1:]
     if height != width or height < 8 or height & (height - 1):
         raise Refusal(
-            f"{network} halves a square image down to 4 x 4, so its side must be a power of two from 8 up; this is {height} x {width}",
+            f"{network} halves a square image down to 4 x 4, so its side must be a power of two from 8 up; "
+            f"this is {height} x {width}",
             "resize the data to 8, 16, 32, 64, ... pixels",
         )
     return height.bit_length() - 3

@@ -46,7 +46,8 @@ class DiscoGANGenerator(nn.Module):
         assert interface.makes is not None, "a generator is told what it makes"
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
             raise Refusal(
-                f"generator discogan keeps the size of an image; it takes {interface.takes} and is to make {interface.makes}",
+                "generator discogan keeps the size of an image; "
+                f"it takes {interface.takes} and is to make {interface.makes}",
                 "resize both domains to one size",
             )
         steps = halvings(interface.takes, "generator discogan")

@@ -1,11 +1,13 @@
-"""InfoGAN's networks for MNIST, for images of any side divisible by 4; the discriminator's heads share a layer of their own.
+"""InfoGAN's networks for MNIST, for sides divisible by 4; the discriminator's heads share a layer of their own.
 
 Paper: Chen et al., "InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial
 Nets" (2016), appendix C.1, with the details of the authors' code. For images of S x S pixels and width 64:
 
-    generator      vector - FC 1024 - FC 128 x S/4 x S/4 - up 64 - up image, tanh;    BatchNorm and ReLU after all but the last
-    discriminator  image - down 64 - down 128 - FC 1024 - FC logits;                  LeakyReLU 0.01 after all but the last,
-    heads          the 1024 numbers - FC 128 - FC of each head                        BatchNorm after all but the first and the last
+    generator      vector - FC 1024 - FC 128 x S/4 x S/4 - up 64 - up image, tanh
+                   BatchNorm and ReLU after all but the last
+    discriminator  image - down 64 - down 128 - FC 1024 - FC logits
+                   LeakyReLU 0.01 after all but the last, BatchNorm after all but the first and the last
+    heads          the 1024 numbers - FC 128 - FC of each head, likewise
 
 Up and down are convolutions of 4 x 4 pixels with stride 2. Every layer has a bias, as in the authors' code, although it
 cancels in front of BatchNorm. At 28 x 28, with 74 numbers in and heads of 14 numbers out, there are 6,652,481
@@ -48,7 +50,7 @@ def quarter(image: Space, network: str) -> tuple[int, int]:
 
 
 def norm_layer(norm: Norm, width: int, *, flat: bool) -> list[nn.Module]:
-    """The normalisation behind a layer, of (B, width) if flat, else of (B, width, H, W), as a list of no or one module."""
+    """The normalisation behind a layer of (B, width) if flat, else of (B, width, H, W): a list of no or one module."""
     if norm == "none":
         return []
     return [nn.BatchNorm1d(width) if flat else nn.BatchNorm2d(width)]

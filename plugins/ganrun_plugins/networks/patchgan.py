@@ -49,7 +49,8 @@ class PatchGAN(nn.Module):
         channels, *side = interface.takes.shape
         if min(side) < 3 * 2**layers:
             raise Refusal(
-                f"discriminator patchgan with {layers} layers needs images of at least {3 * 2**layers} pixels a side; this is {side[0]} x {side[1]}",
+                f"discriminator patchgan with {layers} layers needs images of at least {3 * 2**layers} pixels a side; "
+                f"this is {side[0]} x {side[1]}",
                 "set its `layers` lower, or take larger images",
             )
         self.given = interface.given

@@ -51,7 +51,7 @@ Widest = Annotated[int, Field(ge=1, description="most channels of a level")]
 
 
 class EqualisedConv2d(nn.Conv2d):
-    """A convolution of stride 1 whose weights, N(0, 1) at the start, are multiplied by gain / sqrt(fan-in) when used."""
+    """A convolution of stride 1 whose weights, N(0, 1) at first, are multiplied by gain / sqrt(fan-in) when used."""
 
     def __init__(self, before: int, after: int, kernel: int, padding: int = 0, *, gain: float = GAIN) -> None:
         super().__init__(before, after, kernel, padding=padding)

@@ -1,9 +1,9 @@
-"""R3GAN's networks: residual blocks of grouped convolutions without normalisation, the discriminator the generator's mirror image.
+"""R3GAN's networks: residual blocks of grouped convolutions, without normalisation, alike in both networks.
 
 Paper: Huang, Gokaslan, Kuleshov and Tompkin, "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024),
 section 4. One stage for each side from 4 on. A block adds to its input
 
-    1 x 1 -> bias, LeakyReLU -> grouped 3 x 3 -> bias, LeakyReLU -> 1 x 1        (inside ``expansion`` times as many channels)
+    1 x 1 -> bias, LeakyReLU -> grouped 3 x 3 -> bias, LeakyReLU -> 1 x 1    (inside ``expansion`` times the channels)
 
 and nothing else: no normalisation, no activation behind the sum. With L blocks in all, the first two convolutions start
 from N(0, (gain L^(-1/4))^2 / fan-in), gain^2 = 2 / 1.04, and the last from 0 (Zhang, Dauphin and Ma, "Fixup
@@ -57,7 +57,8 @@ class Shape:
         height, breadth = image.shape[1:]
         if height != breadth or height < 4 or height & (height - 1):
             raise Refusal(
-                f"{network} doubles a square of 4 x 4, so its side must be a power of two from 4 up; this is {height} x {breadth}",
+                f"{network} doubles a square of 4 x 4, so its side must be a power of two from 4 up; "
+                f"this is {height} x {breadth}",
                 "resize the data to 8, 16, 32, 64, ... pixels",
             )
         shrinks = [max(1, 4 * 2**stage // wide) for stage in range(height.bit_length() - 2)]

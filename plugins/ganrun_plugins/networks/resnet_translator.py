@@ -69,12 +69,14 @@ class ResnetTranslator(nn.Module):
         channels, *side = interface.takes.shape
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
             raise Refusal(
-                f"generator resnet-translator keeps the size of an image; it takes {interface.takes} and is to make {interface.makes}",
+                "generator resnet-translator keeps the size of an image; "
+                f"it takes {interface.takes} and is to make {interface.makes}",
                 "resize both domains to one size",
             )
         if any(length % 4 or length < 8 for length in side):
             raise Refusal(
-                f"generator resnet-translator halves an image twice, so its sides must be multiples of 4 from 8 up; this is {side[0]} x {side[1]}",
+                "generator resnet-translator halves an image twice, so its sides must be multiples of 4 from 8 up; "
+                f"this is {side[0]} x {side[1]}",
                 "resize or crop the data",
             )
         self.given = interface.given

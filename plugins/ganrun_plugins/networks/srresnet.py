@@ -1,4 +1,4 @@
-"""SRGAN's networks: SRResNet, which enlarges an image by residual blocks and pixel shuffling, and a discriminator of large images.
+"""SRGAN's networks: SRResNet (residual blocks, pixel shuffling), and a discriminator of large images.
 
 Paper: Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016),
 figure 4.
@@ -102,7 +102,8 @@ def doublings(small: list[int], large: tuple[int, ...]) -> int:
     factor = large[0] // small[0]
     if factor < 1 or factor & (factor - 1) or [factor * side for side in small] != list(large):
         raise Refusal(
-            f"generator srresnet doubles both sides of an image some times; from {small[0]} x {small[1]} to {large[0]} x {large[1]} there is no such way",
+            "generator srresnet doubles both sides of an image some times; "
+            f"from {small[0]} x {small[1]} to {large[0]} x {large[1]} there is no such way",
             "a factor of 1, 2, 4 or 8 between both entries of the data",
         )
     return factor.bit_length() - 1

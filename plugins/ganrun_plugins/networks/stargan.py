@@ -1,4 +1,4 @@
-"""StarGAN's generator, which is told its target by constant planes, and its discriminator with a second head that names the domain.
+"""StarGAN's networks: a generator told its target by label planes, a discriminator that also names the domain.
 
 Paper: Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation"
 (2018), appendix 7.2 (tables 4 and 5). Generator: a 7x7 convolution, two of stride 2 (4x4), 6 residual blocks of 256
@@ -71,12 +71,14 @@ class StarGANGenerator(nn.Module):
         channels, *side = interface.takes.shape
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
             raise Refusal(
-                f"generator stargan keeps the size of an image; it takes {interface.takes} and is to make {interface.makes}",
+                "generator stargan keeps the size of an image; "
+                f"it takes {interface.takes} and is to make {interface.makes}",
                 "resize both to one size",
             )
         if any(length % 4 or length < 8 for length in side):
             raise Refusal(
-                f"generator stargan halves an image twice, so its sides must be multiples of 4 from 8 up; this is {side[0]} x {side[1]}",
+                "generator stargan halves an image twice, so its sides must be multiples of 4 from 8 up; "
+                f"this is {side[0]} x {side[1]}",
                 "resize or crop the data",
             )
         self.given = interface.given
@@ -115,7 +117,9 @@ class StarGANDiscriminator(nn.Module):
             int | None,
             Field(
                 ge=1,
-                description="convolutions of stride 2; null: down to 2 pixels, at most 6, which are the paper's for 128 pixels",
+                description=(
+                    "convolutions of stride 2; null: down to 2 pixels, at most 6, which are the paper's for 128 pixels"
+                ),
             ),
         ] = None,
         width: Annotated[
@@ -127,8 +131,8 @@ class StarGANDiscriminator(nn.Module):
         count = min(halvings(side), MOST) if layers is None else layers
         if count < 1 or any(length % 2**count for length in side):
             raise Refusal(
-                f"discriminator stargan halves an image {max(count, 1)} times, so its sides must be multiples of {2 ** max(count, 1)}; "
-                f"this is {side[0]} x {side[1]}",
+                f"discriminator stargan halves an image {max(count, 1)} times, so its sides must be multiples of "
+                f"{2 ** max(count, 1)}; this is {side[0]} x {side[1]}",
                 "set its `layers` lower, or resize the data",
             )
         self.given = interface.given

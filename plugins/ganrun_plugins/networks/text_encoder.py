@@ -1,4 +1,4 @@
-"""The two encoders of a joint embedding: one of texts and one of images, whose vectors are large along one direction if they match.
+"""Encoders of texts and of images into one space, where vectors of a matching pair point the same way.
 
 Paper: Reed et al., "Learning Deep Representations of Fine-Grained Visual Descriptions" (2016), sections 3 and 4. A text
 is word numbers; 0 is no word, and fills up what is left of its length. Words have vectors, ``words: gru`` runs a gated

@@ -1,4 +1,4 @@
-"""U-Net, the generator of pix2pix: an image is halved down to one pixel and back up, each size joined to its like on the way back.
+"""U-Net, the generator of pix2pix: an image is halved down to one pixel and back up, with skip connections.
 
 Paper: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional Adversarial Networks" (2016), section
 3.2 and appendix 6.1.1. Down: 4x4 convolutions of stride 2 with LeakyReLU 0.2 before and a normalisation behind all but
@@ -115,19 +115,21 @@ class UNet(nn.Module):
         channels, height, length = interface.takes.shape
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
             raise Refusal(
-                f"generator unet keeps the size of an image; it takes {interface.takes} and is to make {interface.makes}",
+                "generator unet keeps the size of an image; "
+                f"it takes {interface.takes} and is to make {interface.makes}",
                 "resize both domains to one size",
             )
         if depth is None and (height != length or height < 8 or height & (height - 1)):
             raise Refusal(
-                f"generator unet halves a square image down to one pixel, so its side must be a power of two from 8 up; this is {height} x {length}",
+                "generator unet halves a square image down to one pixel, so its side must be a power of two from 8 "
+                f"up; this is {height} x {length}",
                 "resize the data to 8, 16, 32, 64, ... pixels, or set its `depth`",
             )
         depth = depth or height.bit_length() - 1
         if height % 2**depth or length % 2**depth:
             raise Refusal(
-                f"generator unet of depth {depth} halves an image {depth} times, so its sides must be multiples of {2**depth}; "
-                f"this is {height} x {length}",
+                f"generator unet of depth {depth} halves an image {depth} times, so its sides must be multiples of "
+                f"{2**depth}; this is {height} x {length}",
                 "a smaller `depth`, or other sides",
             )
         self.given = interface.given

@@ -252,7 +252,10 @@ def memorised(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence
     for game, share in memory.items():
         if share >= limits.memory and gaps[game] >= limits.gap:
             which = f" in game {game}" if len(memory) > 1 else ""
-            sentence = f"the discriminator scores training samples above held-out ones in {100 * share:.0f}% of pairs{which}, and held-out "
+            sentence = (
+                f"the discriminator scores training samples above held-out ones in {100 * share:.0f}% of "
+                f"pairs{which}, and held-out "
+            )
             share_of_way = f"samples lie {100 * gaps[game]:.0f}% of the way down to fakes"
             return Evidence(sentence + share_of_way, {"memory": share, "gap": gaps[game]})
     return None
@@ -290,7 +293,10 @@ def collapsed(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence
             continue
         once = any(earlier.of("close25").get(output, 1.0) <= limits.varied for earlier in history)
         if once or (look.step >= limits.warm_steps and len(history) >= limits.warm_looks):
-            sentence = f"{100 * share:.0f}% of pairs of samples are closer to each other than the nearest 25% of pairs of real samples"
+            sentence = (
+                f"{100 * share:.0f}% of pairs of samples are closer to each other than the nearest 25% of "
+                "pairs of real samples"
+            )
             return Evidence(sentence, {"close": share, "spread": look.of("spread").get(output, math.nan)})
     return None
 
@@ -307,7 +313,10 @@ def oscillating(history: Sequence[Look], facts: Facts, limits: Limits) -> Eviden
             found = rhythm(series, limits.periods)
             if found is not None and found.share >= limits.rhythm and found.amplitude >= limits.amplitude:
                 period = found.period * facts.every
-                sentence = f"the samples' mean goes {found.amplitude:.2f} of the data's deviation to either side, every {period:.0f} steps"
+                sentence = (
+                    f"the samples' mean goes {found.amplitude:.2f} of the data's deviation to either side, "
+                    f"every {period:.0f} steps"
+                )
                 return Evidence(sentence, {"period": period, "amplitude": found.amplitude, "share": found.share})
     return None
 

@@ -3,14 +3,19 @@
 A measurement is a tensor () on the device under a name ``quantity:subject``; all of a look are read at once. Looking
 draws from keys of its own, changes no buffer, mode or gradient, and leaves torch's global generator as it was.
 
-    of a turn     gradient:PLAYER  norm of the gradient that is applied        update:PLAYER  |new - old| / |old| of the weights
-                  weights:PLAYER   norm of the weights                         broken:PHASE   terms that are not finite
-                  auc:GAME         P(score of a real sample > of a fake)       margin:GAME    mean score of real samples minus fakes
+    of a turn     gradient:PLAYER  norm of the gradient that is applied
+                  update:PLAYER    |new - old| / |old| of the weights
+                  weights:PLAYER   norm of the weights
+                  broken:PHASE     terms that are not finite
+                  auc:GAME         P(score of a real sample > of a fake)
+                  margin:GAME      mean score of real samples minus fakes
                   pull:GAME        mean |d value / d logit| of the generator's side, by fakes
-    of samples    close10:OUTPUT   share of pairs closer than the nearest 10% of pairs of real ones; close25 and close50 likewise
-                  spread:OUTPUT    deviation of the samples, 1 is the data's   drift:OUTPUT   distance since the last look, in the
-                  path0:OUTPUT     mean on an axis of the data, in deviations                 data's deviation
-    of scores     gap:GAME         (train - held out) / (train - fake), mean scores; 0 without overfitting, 1 if held out counts as fake
+    of samples    close10:OUTPUT   share of pairs closer than the nearest 10% of pairs of real ones; close25 and 50 too
+                  spread:OUTPUT    deviation of the samples, 1 is the data's
+                  drift:OUTPUT     distance since the last look, in the data's deviation
+                  path0:OUTPUT     mean on an axis of the data, in deviations
+    of scores     gap:GAME         (train - held out) / (train - fake), mean scores; 0 without overfitting,
+                                   1 if held out counts as fake
                   memory:GAME      P(score of a train sample > of a held-out one)
     of a part     augmented:GAME   distance that augmentation moves a real sample, in the data's deviation
                   kept:GAME        share of the variance between samples that survives it

@@ -88,7 +88,10 @@ class Health:
         """Refuse to wait for a score that nobody computes."""
         there = [evaluator.part.name for evaluator in experiment.recipe.evaluators]
         if self.plateau is not None and re.split(r"[.\[]", self.plateau)[0] not in there:
-            why = f"it waits for a plateau of {self.plateau!r}, and the recipe's evaluators are: {', '.join(there) or 'none'}"
+            why = (
+                f"it waits for a plateau of {self.plateau!r}, and the recipe's evaluators are: "
+                f"{', '.join(there) or 'none'}"
+            )
             raise Refusal(why, "add it to evaluators")
 
     # --- the run ------------------------------------------------------------------------------------------------
@@ -158,7 +161,7 @@ class Health:
         self._report(run)
 
     def _tried(self, measure: Callable[[], Found]) -> Found | None:
-        """What was measured, None if it failed: a stranger's part that cannot stand being looked at must not end a run."""
+        """What was measured, or None if it failed: a part of another author that fails here must not end the run."""
         try:
             return measure()
         except Exception as error:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from ganrun.plugin import Experiment
 
 DETERMINISTIC = Because(
-    "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ for one and the same sample",
+    "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ for "
+    "one and the same sample",
     "a discriminator without dropout and noise",
 )
 ALONE = Because(
-    "the first opinion is from a batch of real samples and fakes, the second from a batch of its own: a discriminator that looks at its "
-    "whole batch, by BatchNorm or by statistics, gives two opinions even of one and the same sample",
+    "the first opinion is from a batch of real samples and fakes, the second from a batch of its own: "
+    "a discriminator that looks at its whole batch, by BatchNorm or by statistics, "
+    "gives two opinions even of one and the same sample",
     "train.batches: separate, or a discriminator that judges each sample alone",
 )
 NEEDS_A_GAME = Because("there is no discriminator whose opinions could be made consistent", "a variant with a game")
@@ -104,7 +106,7 @@ def output_of(stream: Stream) -> DiscriminatorOutput:
 
 
 def distance(one: DiscriminatorOutput, other: DiscriminatorOutput, *, heads: bool) -> Tensor:
-    """(B,): the squared distance of two outputs of the same samples; with ``heads`` that of each extra head is added."""
+    """(B,): the squared distance of two outputs of the same samples, with ``heads`` plus that of each extra head."""
     found = squared(one.logits, other.logits)
     for name in one.heads if heads else ():
         found = found + squared(one.heads[name], other.heads[name])

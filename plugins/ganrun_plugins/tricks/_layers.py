@@ -1,4 +1,4 @@
-"""What the tricks that change networks share: a network run once on torch's meta device, layers found in it, exchanged, added to."""
+"""What tricks that change networks share: a trial run on the meta device, layers found, replaced and added."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _variables(output: Tensor) -> Iterator[Tensor]:
 
 
 def weighted(network: nn.Module) -> dict[str, nn.Module]:
-    """Layers with a ``weight`` of two axes or more: linear, convolution and embedding layers, and strangers like them."""
+    """Layers with a ``weight`` of two axes or more: linear, convolution and embedding layers, and others like them."""
     found = {}
     for name, module in network.named_modules():
         if isinstance(module, nn.LayerNorm | parametrize.ParametrizationList):

@@ -34,8 +34,9 @@ GAME: dict[str, Because] = {
 }
 BATCH_STATISTICS: dict[str, Because] = {
     "discriminator:batch-statistics": Because(
-        "each logit depends on every sample of the batch through the batch's mean and variance, so the gradient of the summed logits "
-        "at one sample holds parts of all other samples' logits: it is not the slope of the discriminator at that sample",
+        "each logit depends on every sample of the batch through the batch's mean and variance, "
+        "so the gradient of the summed logits at one sample holds parts of all other samples' logits: "
+        "it is not the slope of the discriminator at that sample",
         "a discriminator with norm: none or layer",
     )
 }
@@ -45,8 +46,9 @@ PULLS_APART: dict[str, Because] = {
     )
 }
 CLIPPED = Because(
-    "clipping bounds the slope already, by the steepest discriminator whose weights fit into its box: where that is flatter than the "
-    "target no weights meet the penalty, which then drives each of them into the wall of the box",
+    "clipping bounds the slope already, by the steepest discriminator whose weights fit into its box: "
+    "where that is flatter than the target no weights meet the penalty, which then drives each of them "
+    "into the wall of the box",
     "one of the two: both are there to bound the slope",
 )
 LAZY = Because(

@@ -5,7 +5,8 @@ Paper: Karras, Aittala, Hellsten, Laine, Lehtinen and Aila, "Training Generative
 shifts, geometry and colour changes (``_ada_pipeline.py``), each with probability p per sample. As long as p is clearly
 below 1, the generator is not led to imitate augmented samples. p follows how sure the discriminator is of real samples:
 
-    r = E[sign(score(real))],   every ``interval`` turns of the discriminator:  p <- p + sign(r - target) * images / (1000 * kimg)
+    r = E[sign(score(real))]
+    p <- p + sign(r - target) * images / (1000 * kimg)    every ``interval`` turns of the discriminator,
 
 with the images of those turns in all processes, so that p needs ``kimg`` thousand images from 0 to 1; p stays in [0,
 limit]. Each game has a p of its own. Where a loss only compares real samples with fakes, a score has no zero, and the
@@ -34,7 +35,8 @@ IMAGES = Because(
     "flips, turns and colours mean nothing for what is no image", "a data set of images, or instance-noise"
 )
 SCORES = Because(
-    "no score of this loss means undecided and scores are not compared either, so the sign says nothing about how sure the discriminator is",
+    "no score of this loss means undecided and scores are not compared either, so the sign says nothing about how "
+    "sure the discriminator is",
     "diff-augment, or target: null, which leaves p at its limit",
 )
 

@@ -36,7 +36,8 @@ class BalancedConsistency:
     needs: ClassVar[dict[str, Because]] = {"game": NEEDS_A_GAME}
     refuses: ClassVar[dict[str, Because]] = {
         "consistency": Because(
-            "this form contains the other's term: real samples would be counted twice, and the balance with the fakes is lost",
+            "this form contains the other's term: real samples would be counted twice, "
+            "and the balance with the fakes is lost",
             "one of the two forms of consistency",
         )
     }

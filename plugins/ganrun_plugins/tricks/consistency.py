@@ -39,7 +39,8 @@ class Consistency:
     needs: ClassVar[dict[str, Because]] = {"game": NEEDS_A_GAME}
     refuses: ClassVar[dict[str, Because]] = {
         "balanced-consistency": Because(
-            "the balanced form contains this term: real samples would be counted twice, and its balance with the fakes is lost",
+            "the balanced form contains this term: real samples would be counted twice, "
+            "and its balance with the fakes is lost",
             "one of the two forms of consistency",
         )
     }

@@ -3,8 +3,9 @@
 Paper: Zhao, Liu, Lin, Zhu and Han, "Differentiable Augmentation for Data-Efficient GAN Training" (2020). For images in
 [-1, 1], drawn per sample and anew for every call of a discriminator, on both sides' turns:
 
-    color        brightness x + U(-0.5, 0.5); then saturation: the distance from the mean over channels times U(0, 2); then
-                 contrast: the distance from the mean over the image times U(0.5, 1.5)
+    color        brightness: x + U(-0.5, 0.5);
+                 then saturation: the distance from the mean over channels times U(0, 2);
+                 then contrast: the distance from the mean over the image times U(0.5, 1.5)
     translation  by up to 1/8 of each side, in whole pixels, zeros where nothing was
     cutout       a box of half of each side, centred anywhere in the image, is set to zero
 

@@ -1,4 +1,4 @@
-"""Generator dropout: hidden activations of the generators are dropped at random, in training and, if asked, when sampling.
+"""Generator dropout: hidden activations of the generators are dropped at random, also in sampling if asked.
 
 Papers: Srivastava et al., "Dropout" (2014); as the noise of a generator without a latent: Isola et al., "Image-to-Image
 Translation with Conditional Adversarial Networks" (2016), section 3.2, where it stays on at test time
@@ -73,7 +73,8 @@ class GeneratorDropout:
             )
             if not added:
                 raise Refusal(
-                    f"no hidden activation was found in {name} ({type(network).__name__}), so there is nothing that could be dropped",
+                    f"no hidden activation was found in {name} ({type(network).__name__}), "
+                    "so there is nothing that could be dropped",
                     "write its activations as modules (nn.ReLU() rather than F.relu), or take another generator",
                 )
             self.dropouts += added

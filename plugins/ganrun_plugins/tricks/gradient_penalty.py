@@ -1,4 +1,4 @@
-"""Gradient penalty: between real samples and fakes the discriminator's slope is pulled to norm 1 (or kept from exceeding it).
+"""Gradient penalty: between real samples and fakes the discriminator's slope is pulled to norm 1.
 
 Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), equation 3; ``one_sided: true`` is LP of
 Petzka et al., "On the regularization of Wasserstein GANs" (2017). With x' = x + e (G(z) - x), e from U(0, 1) for each

@@ -1,4 +1,4 @@
-"""Historical averaging: a player's weights are pulled to the mean of all the weights it has had, which stills oscillation.
+"""Historical averaging: a player's weights are pulled to their mean so far, against oscillation.
 
 Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.3: each player minimises, besides its
 own cost,

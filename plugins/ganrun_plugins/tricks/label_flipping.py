@@ -43,8 +43,8 @@ class LabelFlipping:
     }
     warns: ClassVar[dict[str, Because]] = {
         "logit:relative": Because(
-            "this loss compares real samples with fakes: a flipped target asks for the opposite order, and of one sample alone it pulls "
-            "against the other half of the same comparison",
+            "this loss compares real samples with fakes: a flipped target asks for the opposite order, "
+            "and of one sample alone it pulls against the other half of the same comparison",
             "which: both, which flips the two of a pair together; or leave label-flipping out",
         )
     }

@@ -21,8 +21,9 @@ from ganrun.plugin import Because, Component, Round, Scheduled, Turn, hookimpl
 
 Range = tuple[float, float]
 TWO_SIDED = Because(
-    "where there are no real samples the optimal discriminator answers the target of fakes: unless that is the loss's own, it thinks better "
-    "of frequent errors of the generator than of places where no sample ever is, so there is less to drive them out",
+    "where there are no real samples the optimal discriminator answers the target of fakes: "
+    "unless that is the loss's own, it thinks better of frequent errors of the generator than of places where no "
+    "sample ever is, so there is less to drive them out",
     "leave `fake` to the loss",
 )
 

@@ -30,7 +30,7 @@ from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, distance
 
 
 class LatentConsistency:
-    """Adds the difference that a small step of the latent makes: to the discriminator's terms, and off the generator's."""
+    """Adds the effect of a small latent step to the discriminator's terms, and subtracts it from the generator's."""
 
     strength: ClassVar[str] = "weight"
     provides = frozenset({"latent-response"})

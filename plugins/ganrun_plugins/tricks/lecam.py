@@ -36,7 +36,8 @@ class LeCam:
     needs: ClassVar[dict[str, Because]] = {
         "game": Because("there are no scores whose running means could be kept", "a variant with a game"),
         "logit:signed": Because(
-            "running means of scores anchor them only if the scores have an origin: a shift of all scores, or an energy, means nothing to them",
+            "running means of scores anchor them only if the scores have an origin: a shift of all scores, "
+            "or an energy, means nothing to them",
             "a loss with signed logits, such as non-saturating, hinge or least-squares",
         ),
     }

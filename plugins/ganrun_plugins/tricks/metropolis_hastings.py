@@ -1,4 +1,4 @@
-"""Metropolis-Hastings sampling (MH-GAN): outside training, samples are accepted or rejected by what the discriminator makes of them.
+"""Metropolis-Hastings sampling (MH-GAN): the discriminator accepts or rejects samples outside training.
 
 Paper: Turner, Hung, Frank, Saatci and Yosinski, "Metropolis-Hastings Generative Adversarial Networks" (2019), algorithm
 1. With D(x) the probability that x is real, a chain moves from x to a proposal x' of the generator with probability
@@ -90,7 +90,8 @@ class MetropolisHastings:
             "a variant with latents, such as dcgan",
         ),
         "logit:signed": Because(
-            "the discriminator's opinion has no point at which it is undecided, so it says nothing of how likely real samples are",
+            "the discriminator's opinion has no point at which it is undecided, "
+            "so it says nothing of how likely real samples are",
             "a loss such as non-saturating",
         ),
     }
@@ -156,7 +157,7 @@ class MetropolisHastings:
         return torch.cat(found)
 
     def _of_held_out(self, turn: Turn) -> tuple[Tensor, Tensor]:
-        """Scores of held-out real samples and of as many fakes, which do not depend on how many samples are asked for."""
+        """Scores of held-out real samples and of as many fakes, the same however many samples are asked for."""
         held: Dataset = self.dataset("test")
         count, real, fake = min(self.held_out, len(held)), [], []
         for number, items in enumerate(

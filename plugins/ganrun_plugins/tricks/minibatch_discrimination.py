@@ -77,8 +77,8 @@ class MinibatchDiscrimination(Strength):
             "a larger train.batch_size with a smaller train.accumulate",
         ),
         "gradient-penalised": Because(
-            "the logit of a sample depends on the others of its batch, and a penalty takes the gradient of the sum of all logits: at one "
-            "sample that is not the gradient of its own logit",
+            "the logit of a sample depends on the others of its batch, and a penalty takes the gradient of the sum of "
+            "all logits: at one sample that is not the gradient of its own logit",
             "another remedy for a lack of variety, such as more samples a logit (packing)",
         ),
     }

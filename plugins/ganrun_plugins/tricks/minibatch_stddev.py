@@ -66,13 +66,15 @@ class MinibatchStddev(Strength):
     }
     refuses: ClassVar[dict[str, Because]] = {
         "single-sample": Because(
-            "a discriminator sees one sample at a time, whose standard deviation over the group is 0 whatever it looks like",
+            "a discriminator sees one sample at a time, whose standard deviation over the group is 0 "
+            "whatever it looks like",
             "train.batch_size of at least two packs",
         )
     }
     warns: ClassVar[dict[str, Because]] = {
         "joint-batches": Because(
-            "real samples and fakes share a forward, so a group mixes both and its standard deviation says little of either",
+            "real samples and fakes share a forward, so a group mixes both and its standard deviation "
+            "says little of either",
             "train.batches: separate",
         ),
         "accumulated": Because(

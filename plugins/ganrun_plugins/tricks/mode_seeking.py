@@ -47,7 +47,8 @@ class ModeSeeking:
     }
     warns: ClassVar[dict[str, Because]] = {
         "generator:dropout": Because(
-            "dropout sets the samples of a pair apart whatever their latents are, so the generator may go on ignoring them",
+            "dropout sets the samples of a pair apart whatever their latents are, "
+            "so the generator may go on ignoring them",
             "a generator without dropout",
         )
     }

@@ -120,7 +120,8 @@ class NormSwap:
         if self.to == "instance":
             if positions == 1:
                 raise Refusal(
-                    f"{name} normalises {shape[1:]}: a channel of a sample is one number, which minus its own mean is 0, always",
+                    f"{name} normalises {shape[1:]}: a channel of a sample is one number, "
+                    "which minus its own mean is 0, always",
                     "to: layer or group, which take the mean over channels",
                 )
             new: nn.Module = INSTANCE[len(shape) - 2](channels, eps=old.eps)

@@ -1,4 +1,4 @@
-"""Orthogonal regularisation: the rows of every weight matrix are pushed towards right angles, without fixing their lengths.
+"""Orthogonal regularisation: the rows of every weight matrix are pushed towards right angles.
 
 Papers: Brock et al., "Neural Photo Editing with Introspective Adversarial Networks" (2016); without the diagonal:
 Brock, Donahue and Simonyan, "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (BigGAN, 2018),

@@ -41,7 +41,8 @@ class Perceptual:
     remedies: ClassVar[frozenset[str]] = frozenset()
     needs: ClassVar[dict[str, Because]] = {
         "pairs": Because(
-            "no sample of this variant ought to equal a certain real one, so there is nothing to compare its features with",
+            "no sample of this variant ought to equal a certain real one, "
+            "so there is nothing to compare its features with",
             "a variant that gives an image back, such as cyclegan",
         )
     }

@@ -61,7 +61,8 @@ class ReplayBuffer:
     }
     refuses: ClassVar[dict[str, Because]] = {
         "discriminator-sees-latent": Because(
-            "the discriminator judges pairs of a sample and its latent, and an encoder's or generator's loss relates each pair to this step's latents",
+            "the discriminator judges pairs of a sample and its latent, and an encoder's or generator's loss relates "
+            "each pair to this step's latents",
             "leave replay-buffer out",
         )
     }

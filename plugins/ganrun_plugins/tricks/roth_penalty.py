@@ -38,8 +38,10 @@ class RothPenalty(Penalty):
     needs = {
         **GAME,
         "logit:probability": Because(
-            "its weights are the probabilities D(x) that a sample is real, and the sigmoid of this loss's logit is none",
-            "a loss whose discriminator estimates a probability, such as non-saturating; or r1 and r2, which have no such weights",
+            "its weights are the probabilities D(x) that a sample is real, "
+            "and the sigmoid of this loss's logit is none",
+            "a loss whose discriminator estimates a probability, such as non-saturating; "
+            "or r1 and r2, which have no such weights",
         ),
     }
     warns = PULLS_APART

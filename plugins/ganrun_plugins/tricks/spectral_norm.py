@@ -101,14 +101,15 @@ class SpectralNorm(Strength):
     provides: ClassVar[frozenset[str]] = frozenset({"slope-bounded", "spectrally-normalised"})
     refuses: ClassVar[dict[str, Because]] = {
         "clipped": Because(
-            "clipping bounds the numbers of a weight, and this weight is divided by its largest singular value in every forward: its scale "
-            "has no effect, so what is left of the clipping is a distortion of its direction",
+            "clipping bounds the numbers of a weight, and this weight is divided by its largest singular value in "
+            "every forward: its scale has no effect, so what is left of the clipping is a distortion of its direction",
             "one of the two: both bound the discriminator's slope",
         )
     }
     warns: ClassVar[dict[str, Because]] = {
         "weight-normalised": Because(
-            "weights are normalised twice: the learned length of weight normalisation is divided out again by the largest singular value",
+            "weights are normalised twice: the learned length of weight normalisation is divided out again by the "
+            "largest singular value",
             "one of the two, or different `networks` for them",
         )
     }

@@ -35,7 +35,8 @@ class TopK:
     needs: ClassVar[dict[str, Because]] = {
         "game": Because("there are no scores by which fakes could be picked", "a variant with a game"),
         "per-sample-generator": Because(
-            "the loss's value of a fake depends on the other fakes of the batch, so those left out would count all the same",
+            "the loss's value of a fake depends on the other fakes of the batch, "
+            "so those left out would count all the same",
             "a loss whose generator judges each sample alone, such as non-saturating or hinge",
         ),
     }

@@ -1,4 +1,4 @@
-"""Total variation: the generator pays for differences between neighbouring pixels, so that its pictures have less noise.
+"""Total variation: the generator pays for differences between neighbouring pixels, against noise.
 
 Paper: Rudin, Osher and Fatemi, "Nonlinear total variation based noise removal algorithms" (1992). With the differences
 of a pixel to its neighbours below and on the right, dy and dx, 0 beyond the border,

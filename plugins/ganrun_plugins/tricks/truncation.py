@@ -38,8 +38,8 @@ class Truncation:
             "samples are not made from latents, so nothing could be truncated", "a variant with latents, such as dcgan"
         ),
         "latent:normal|latent:truncated-normal": Because(
-            "what exceeds the limit is drawn again from a normal distribution, and these latents are not normal: samples would be made "
-            "from latents that the generator was never trained with",
+            "what exceeds the limit is drawn again from a normal distribution, and these latents are not normal: "
+            "samples would be made from latents that the generator was never trained with",
             "sampler: normal",
         ),
     }

@@ -1,4 +1,4 @@
-"""Unrolling: the generator plays against the discriminator as it will be some steps later, and learns from how it gets there.
+"""Unrolling: the generator plays against the discriminator some steps ahead, and differentiates those steps.
 
 Paper: Metz et al., "Unrolled Generative Adversarial Networks" (2016), section 2.2. In the generator's turns, with T the
 discriminator's weights now, L its loss on the samples of this turn, and opt one step of its optimiser:
@@ -82,7 +82,8 @@ class Unrolling:
         for game in experiment.games:
             if game.against and not hasattr(experiment.optimizers[game.player], "differentiable_step"):
                 raise Refusal(
-                    f"the optimiser of player {game.player} offers no differentiable step, so there is no gradient through its steps",
+                    f"the optimiser of player {game.player} offers no differentiable step, "
+                    "so there is no gradient through its steps",
                     f"players.{game.player}.optimizer: adam, adamax, rmsprop or sgd",
                 )
 

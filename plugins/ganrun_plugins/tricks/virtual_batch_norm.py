@@ -1,10 +1,11 @@
-"""Virtual batch normalisation: BatchNorm with statistics of a fixed reference batch and the sample itself, of no other sample.
+"""Virtual batch normalisation: statistics of a fixed reference batch and of the sample itself alone.
 
 Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.5. A reference batch of n samples,
 chosen once, is normalised by its own statistics; any other sample by those of the reference batch and the sample
 together:
 
-    mean = n/(n+1) mean_ref + 1/(n+1) mean_i,    likewise the mean square,    y_i = scale (x_i - mean) / sqrt(var + eps) + shift
+    mean = n/(n+1) mean_ref + 1/(n+1) mean_i,    likewise the mean square,
+    y_i  = scale (x_i - mean) / sqrt(var + eps) + shift
 
 with means over positions, too. As there, it is for generators unless ``networks`` says otherwise: each forward runs the
 reference batch with the samples, so with a reference as large as the batch it costs twice as much.
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from ganrun.plugin import Experiment
 
 COUPLED = Because(
-    "the reference rows go through a discriminator with the samples, so a statistic over the rows of a forward mixes both",
+    "the reference rows go through a discriminator with the samples, so a statistic over the rows of "
+    "a forward mixes both",
     "networks: generators",
 )
 

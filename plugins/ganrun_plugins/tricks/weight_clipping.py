@@ -37,8 +37,8 @@ class WeightClipping:
     }
     warns: ClassVar[dict[str, Because]] = {
         "discriminator:parametrised": Because(
-            "weights of the discriminator are computed from other tensors, and those are clipped: a weight that is divided by its own "
-            "size, as by spectral normalisation, is not bounded by that",
+            "weights of the discriminator are computed from other tensors, and those are clipped: "
+            "a weight that is divided by its own size, as by spectral normalisation, is not bounded by that",
             "leave one of the two out",
         )
     }

@@ -1,4 +1,4 @@
-"""What the variants with an encoder share: Gaussian encodings, errors of reconstruction, and what is made outside training.
+"""What variants with an encoder share: Gaussian encodings, reconstruction errors, what is made outside training.
 
 A stochastic encoder returns 2 Z numbers a sample, the means of Z independent normal distributions and the logarithms of
 their variances.
@@ -28,7 +28,8 @@ def entry(spaces: Mapping[str, Space]) -> Space:
     """The space of the entry ``x``. Raises Refusal if the data have none."""
     if "x" not in spaces:
         raise Refusal(
-            f"this variant encodes the entry 'x' of the data, and the data set has {', '.join(sorted(spaces)) or 'no entry'}",
+            "this variant encodes the entry 'x' of the data, "
+            f"and the data set has {', '.join(sorted(spaces)) or 'no entry'}",
             "take a data set of single samples, such as digits",
         )
     return spaces["x"]

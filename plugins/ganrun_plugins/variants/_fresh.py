@@ -1,4 +1,4 @@
-"""What several variants share: latents of its own for every turn, and more fakes for the generator than for the discriminator."""
+"""What several variants share: fresh latents for every turn, and more fakes for the generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What translations both ways between two domains have in common: a -> b and b -> a, judged by a discriminator each, and the way back."""
+"""What translations a -> b and b -> a share: a discriminator each, and the way back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An adversarial autoencoder: a discriminator of latents pulls the encodings of the data to a prior, from which samples are then made.
+"""Adversarial autoencoder: a discriminator of latents pulls the encodings of the data to a prior.
 
 Paper: Makhzani et al., "Adversarial Autoencoders" (2015). Each step has two parts. Reconstruction: encoder E and
 generator G (the decoder) minimise the error of G(E(x)). Regularisation: a discriminator of latents tells draws z of the
@@ -54,8 +54,8 @@ class AAE:
     provides = frozenset({"latent"})
     refuses: ClassVar[dict[str, Because]] = {
         "latent-response": Because(
-            "its discriminator judges latents and no sample, and its game is played against the encoder, in whose turns no sample is made "
-            "from a latent: there is no sample of a latent to compare or to judge",
+            "its discriminator judges latents and no sample, and its game is played against the encoder, "
+            "in whose turns no sample is made from a latent: there is no sample of a latent to compare or to judge",
             "a variant whose generator plays the game, such as vaegan or bigan",
         )
     }

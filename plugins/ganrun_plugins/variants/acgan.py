@@ -55,7 +55,8 @@ class ACGAN(CGAN):
 
     refuses: ClassVar[dict[str, Because]] = {
         "packed": Because(
-            "the discriminator names the class of each sample, and a pack of several has one output for all of their classes",
+            "the discriminator names the class of each sample, and a pack of several has one output for "
+            "all of their classes",
             "variant: cgan, whose discriminator is given the labels of a pack",
         )
     }

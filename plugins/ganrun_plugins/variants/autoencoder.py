@@ -1,9 +1,11 @@
-"""An autoencoder: an image is encoded as a few numbers and decoded again. No game: the baseline beside GANs with an encoder.
+"""An autoencoder: no game, the baseline of GANs with an encoder; an image is encoded and decoded again.
 
 Paper: Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks" (2006). With encoder E and
 generator G (the decoder),
 
-    minimise  mean over numbers of |x - G(E(x))|^2        (``squared``; ``l1``: the absolute difference; ``cross-entropy``: of grey values)
+    minimise  mean over numbers of |x - G(E(x))|^2
+
+(``squared``; ``l1``: the absolute difference; ``cross-entropy``: of grey values).
 
 There is no prior of encodings, so nothing can be sampled: what is made, inside and outside training, is the
 reconstruction of a real item, and evaluators compare reconstructions of test items with the data. ``vae`` and ``aae``

@@ -1,4 +1,4 @@
-"""BiGAN: an encoder learns the inverse of the generator, because the discriminator sees samples together with their latents.
+"""BiGAN: an encoder learns the generator's inverse, since the discriminator sees samples with their latents.
 
 Paper: Donahue, Krähenbühl and Darrell, "Adversarial Feature Learning" (2017), section 3. The discriminator tells pairs
 (x, E(x)) of a real sample and its encoding from pairs (G(z), z). With l the logit,

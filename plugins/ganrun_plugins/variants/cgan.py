@@ -33,7 +33,8 @@ def labels_of(spaces: Mapping[str, Space]) -> Space:
     space = spaces.get(LABEL)
     if space is None or space.kind != "labels":
         raise Refusal(
-            f"this variant learns from labels, the entry '{LABEL}' of the data; the data set has {', '.join(sorted(spaces)) or 'none'}",
+            f"this variant learns from labels, the entry '{LABEL}' of the data; "
+            f"the data set has {', '.join(sorted(spaces)) or 'none'}",
             "take a data set with labels, or variant: gan",
         )
     return space

@@ -69,7 +69,8 @@ class CoGAN:
         """For data with entries ``a`` and ``b`` of one shape: they need not be pairs."""
         if not set(DOMAINS) <= set(spaces):
             raise Refusal(
-                f"this variant couples the entries 'a' and 'b' of the data, and the data set has {', '.join(sorted(spaces)) or 'none'}",
+                "this variant couples the entries 'a' and 'b' of the data, "
+                f"and the data set has {', '.join(sorted(spaces)) or 'none'}",
                 "take a data set of two domains, such as restyled-digits",
             )
         a, b = spaces["a"], spaces["b"]

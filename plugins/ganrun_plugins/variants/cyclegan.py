@@ -87,14 +87,16 @@ class CycleGAN(TwoWay):
         """For data with entries ``a`` and ``b``: images, of equal channels if the identity term is wanted."""
         if not {"a", "b"} <= set(spaces):
             raise Refusal(
-                f"this variant translates between the entries 'a' and 'b' of the data, and the data set has {', '.join(sorted(spaces))}",
+                "this variant translates between the entries 'a' and 'b' of the data, "
+                f"and the data set has {', '.join(sorted(spaces))}",
                 "take a data set of two domains, such as unpaired-folders",
             )
         a, b = spaces["a"], spaces["b"]
         weight: dict[str, float | Scheduled] = {"discriminator": 0.5, "generator": self.adversarial}
         if self.identity > 0 and a.shape != b.shape:
             raise Refusal(
-                f"the identity term asks a generator of one domain to keep images of the other, but the domains are {a} and {b}",
+                "the identity term asks a generator of one domain to keep images of the other, "
+                f"but the domains are {a} and {b}",
                 "set the variant's identity: 0",
             )
         return Description(

@@ -114,7 +114,8 @@ class DiscoGAN(TwoWay):
         """For data with entries ``a`` and ``b``: images."""
         if not {"a", "b"} <= set(spaces):
             raise Refusal(
-                f"this variant translates between the entries 'a' and 'b' of the data, and the data set has {', '.join(sorted(spaces)) or 'none'}",
+                "this variant translates between the entries 'a' and 'b' of the data, "
+                f"and the data set has {', '.join(sorted(spaces)) or 'none'}",
                 "take a data set of two domains, such as unpaired-folders",
             )
         a, b = spaces["a"], spaces["b"]

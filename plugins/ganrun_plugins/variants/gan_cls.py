@@ -110,7 +110,8 @@ class GANCLS:
         text = spaces.get("text")
         if "x" not in spaces or text is None or (text.kind, len(text.shape)) not in (("labels", 1), ("latent", 1)):
             raise Refusal(
-                f"this variant makes 'x' of 'text', word numbers or an embedding, and the data set has {', '.join(sorted(spaces)) or 'no entries'}",
+                "this variant makes 'x' of 'text', word numbers or an embedding, "
+                f"and the data set has {', '.join(sorted(spaces)) or 'no entries'}",
                 "a data set of images and texts, such as caption-digits",
             )
         x, words = spaces["x"], text.kind == "labels"

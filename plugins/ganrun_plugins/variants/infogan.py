@@ -16,9 +16,12 @@ Public code disagrees about whose Q is and in whose terms L stands, so both are 
 holds Q, which is the submodule ``discriminator.heads``; ``information`` is whose turns have the term:
 
     owner discriminator, information both       the authors' code, by which the paper's figures were made: the default
-    owner generator,     information generator  StudioGAN: Q is frozen in the discriminator's turn; the paper's min over G and Q, literally
-    owner third,         information owner      PyTorch-GAN: a third player holds G, the trunk and Q, and minimises the term alone
-    owner discriminator, information owner      no InfoGAN but the paper's figure 1: a GAN whose codes are read, and nobody asks for them
+    owner generator,     information generator  StudioGAN: Q is frozen in the discriminator's turn; literally the
+                                                paper's min over G and Q
+    owner third,         information owner      PyTorch-GAN: a third player holds G, the trunk and Q, and minimises the
+                                                term alone
+    owner discriminator, information owner      no InfoGAN but the paper's figure 1: a GAN whose codes are read, and
+                                                nobody asks for them
 
 ``third`` needs an optimiser of its own, ``players: {information: {optimizer: ...}}``, and every turn has fakes of its
 own then. In the other cases the generator learns from the fakes that the discriminator has just seen.
@@ -127,8 +130,8 @@ class InfoGAN:
         if self.owner not in self.informed:
             whose = "a third player" if owner == "third" else f"the {owner}"
             raise Refusal(
-                f"Q belongs to {whose}, in whose turns nothing depends on Q's parameters with information: {information}: they would stay "
-                "what they were at the start",
+                f"Q belongs to {whose}, in whose turns nothing depends on Q's parameters with information: "
+                f"{information}: they would stay what they were at the start",
                 "information: owner" if owner == "third" else "information: both, or owner: generator",
             )
 

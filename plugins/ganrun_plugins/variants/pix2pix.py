@@ -96,7 +96,8 @@ class Pix2pix:
         """For data with entries ``a`` and ``b`` that are pairs of images, row by row."""
         if not {"a", "b"} <= set(spaces):
             raise Refusal(
-                f"this variant learns from pairs, the entries 'a' and 'b' of the data, and the data set has {', '.join(sorted(spaces)) or 'none'}",
+                "this variant learns from pairs, the entries 'a' and 'b' of the data, "
+                f"and the data set has {', '.join(sorted(spaces)) or 'none'}",
                 "take a data set of pairs, such as paired-folders or paired-digits",
             )
         given, made = spaces[self.source], spaces[self.target]

@@ -1,10 +1,11 @@
-"""Progressive growing: training begins with pictures of 4 x 4 pixels, and levels of twice the side are faded in one by one.
+"""Progressive growing: training begins at 4 x 4 pixels, and levels of twice the side are faded in.
 
 Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018), section 2,
 appendix A. Each level is trained for ``stage`` real images, then the next is faded in over ``fade`` images, and so on
 to the full side:
 
-    grown(n) = j + max(0, m - stage) / fade,   j, m = quotient and remainder of n by (stage + fade),   at most the number of levels
+    grown(n) = j + max(0, m - stage) / fade,   at most the number of levels,
+    j, m     = quotient and remainder of n by (stage + fade)
 
 While a level fades in by a, real images are mixed, too: (1 - a) x at the level below + a x at the new level, where x at
 a level is x averaged down to it and its pixels repeated. Wherever grown passes a whole number, and where it leaves one

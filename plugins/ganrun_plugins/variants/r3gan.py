@@ -1,4 +1,4 @@
-"""R3GAN: the relativistic loss of pairs with two zero-centred penalties, on plain residual networks, everything on a cosine.
+"""R3GAN: the relativistic loss of pairs, two zero-centred penalties, plain residual networks, cosine schedules.
 
 Paper: Huang, Gokaslan, Kuleshov and Tompkin, "The GAN is dead; long live the GAN! A Modern Baseline GAN" (2024). The
 discriminator minimises

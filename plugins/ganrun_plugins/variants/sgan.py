@@ -78,7 +78,8 @@ class SGAN(GAN):
             "a pack of several images has one row of class logits and several labels", "leave packing out"
         ),
         "logit:energy": Because(
-            "the game's logit is made of class logits and has no floor at 0 as an energy has, so the loss would push it down for ever",
+            "the game's logit is made of class logits and has no floor at 0 as an energy has, "
+            "so the loss would push it down for ever",
             "a loss on logits, such as non-saturating",
         ),
     }
@@ -114,11 +115,12 @@ class SGAN(GAN):
         self.images = "x"  # the entry that the labels belong to
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
-        """For data with entries ``x``, ``labelled`` and ``label``; without ``labelled`` the labels are those of ``x``."""
+        """For entries ``x``, ``labelled`` and ``label``; without ``labelled`` the labels are those of ``x``."""
         label = spaces.get("label")
         if label is None or label.kind != "labels" or label.shape or label.classes < 2:
             raise Refusal(
-                f"this variant learns from an entry 'label' of the data, one class each, and the data set has {', '.join(sorted(spaces))}",
+                "this variant learns from an entry 'label' of the data, one class each, "
+                f"and the data set has {', '.join(sorted(spaces))}",
                 "dataset: {semi-supervised: {dataset: digits}}, or a data set with labels",
             )
         description = super().describe(spaces)

@@ -94,7 +94,8 @@ class SRGAN:
         """For data with entries ``low`` and ``x``: the small images and the large ones."""
         if not {"low", "x"} <= set(spaces) or not spaces["low"].kind == spaces["x"].kind == "image":
             raise Refusal(
-                f"this variant makes images 'x' of smaller images 'low', and the data set has {', '.join(sorted(spaces)) or 'no entries'}",
+                "this variant makes images 'x' of smaller images 'low', "
+                f"and the data set has {', '.join(sorted(spaces)) or 'no entries'}",
                 "a data set for super-resolution, such as super-resolution-digits",
             )
         low, x = spaces["low"], spaces["x"]

@@ -1,4 +1,4 @@
-"""StarGAN: one generator translates between all domains, told the target by label planes; a discriminator's second head names domains.
+"""StarGAN: one generator translates between all domains, told the target; a second head names domains.
 
 Paper: Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation"
 (2018). With c' the domain of a real x, c a target, and C(x) the discriminator's class logits, the two sides minimise,
@@ -105,7 +105,10 @@ def blocks_of(spaces: Mapping[str, Space], of: str | None) -> list[Block]:
                 f"its `of` names the labels {of!r}, and the data has {', '.join(entries) or 'none'}", "name one of them"
             )
         if SOURCE in spaces:
-            why = f"its `of` takes the labels {of!r} alone, which are zeros, and not known, of the items of all other sets"
+            why = (
+                f"its `of` takes the labels {of!r} alone, which are zeros, and not known, "
+                "of the items of all other sets"
+            )
             raise Refusal(why, "leave `of` out, or train on that set alone")
         entries = [of]
     elif SOURCE in spaces and len(entries) != spaces[SOURCE].classes:
@@ -113,7 +116,8 @@ def blocks_of(spaces: Mapping[str, Space], of: str | None) -> list[Block]:
         raise Refusal(why, "one entry of labels for each set")
     elif SOURCE not in spaces and len(entries) != 1:
         raise Refusal(
-            f"this variant translates between the domains that labels name, and the data has {', '.join(entries) or 'no labels'}",
+            "this variant translates between the domains that labels name, "
+            f"and the data has {', '.join(entries) or 'no labels'}",
             "set its `of` to one of them" if entries else "a data set with labels, such as styled-digits or attributes",
         )
     blocks, start = [], 0
@@ -174,7 +178,8 @@ class StarGAN:
         """
         if "x" not in spaces:
             raise Refusal(
-                f"this variant translates the entry 'x' of the data, and the data set has {', '.join(sorted(spaces)) or 'no entry'}",
+                "this variant translates the entry 'x' of the data, "
+                f"and the data set has {', '.join(sorted(spaces)) or 'no entry'}",
                 "a data set of labelled images, such as styled-digits or attributes",
             )
         self.blocks = blocks_of(spaces, self.of)

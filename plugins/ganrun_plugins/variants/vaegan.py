@@ -155,7 +155,7 @@ class VAEGAN:
         return {}
 
     def _unlikeness(self, turn: Turn) -> Tensor:
-        """Half the squared distance of the features of reconstructions and real images, a mean over samples (or packs)."""
+        """Half the squared distance of features of reconstructions and real images, a mean over samples (or packs)."""
         (round,) = turn.rounds
         pair: list[tuple[Role, Tensor]] = [("real", turn.real["x"]), ("fake", turn.made["rec"])]
         one, other = (turn.discriminate(round, x, role=role, tag="feature").features[self.first :] for role, x in pair)

@@ -1,4 +1,4 @@
-"""VEEGAN: a reconstructor maps samples back to their latents, so that a generator which maps two latents to one sample pays.
+"""VEEGAN: a reconstructor maps samples to latents, so that two latents making one sample cost the generator.
 
 Paper: Srivastava et al., "VEEGAN: Reducing Mode Collapse in GANs using Implicit Variational Learning" (2017), algorithm
 1. The reconstructor F is the recipe's ``encoder``. The discriminator tells (x, F(x)) of real samples from (G(z), z) of

@@ -1,4 +1,4 @@
-"""WGAN-GP: the discriminator estimates a Wasserstein distance, its slopes held at 1 by a penalty instead of clipped weights.
+"""WGAN-GP: the discriminator estimates a Wasserstein distance, its slopes held at 1 by a gradient penalty.
 
 Paper: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), with the settings of its CIFAR-10 ResNet: five
 updates of the discriminator to one of the generator, each on new samples, penalty weight 10 with a point of its own for

@@ -262,7 +262,10 @@ def test_every_command_explains_itself(ganrun: Ganrun) -> None:
         assert "Usage: ganrun " + command in done.stdout
 
 
-HEAVY = "[name for name in sys.modules if name.partition('.')[0] in ('torch', 'pydantic', 'numpy', 'accelerate', 'ganrun_plugins')]"
+HEAVY = (
+    "[name for name in sys.modules"
+    " if name.partition('.')[0] in ('torch', 'pydantic', 'numpy', 'accelerate', 'ganrun_plugins')]"
+)
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,8 @@ def test_the_command_makes_a_run_that_translates_without_the_data(ganrun, tmp_pa
     ]
     code, out, err = ganrun(*arguments)
     assert (code, err) == (0, "")
-    assert (
-        out
-        == f"{tmp_path / 'run'}: generator_ab from files; generator_ba, discriminator_a, discriminator_b as initialised\n"
-    )
+    others = "generator_ba, discriminator_a, discriminator_b"
+    assert out == f"{tmp_path / 'run'}: generator_ab from files; {others} as initialised\n"
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         expected = translator()

@@ -22,8 +22,8 @@ ONE = [
     ("trian: {steps: 3}", '3:1: trian: unknown key; did you mean "train"?'),
     (
         "zzz: 3",
-        "3:1: zzz: unknown key; a recipe takes extends, variant, dataset, generator, discriminator, encoder, loss, sampler, tricks, without, "
-        "players, evaluators, observers, checkpoint, train, init",
+        "3:1: zzz: unknown key; a recipe takes extends, variant, dataset, generator, discriminator, encoder, loss, "
+        "sampler, tricks, without, players, evaluators, observers, checkpoint, train, init",
     ),
     ("loss:\n  wasserstein:\n    clpi: 1", '5:5: loss.wasserstein.clpi: unknown key; did you mean "clip"?'),
     ("loss: {wasserstein: {zzz: 1}}", '3:22: loss.wasserstein.zzz: unknown key; loss "wasserstein" takes clip, drift'),
@@ -49,7 +49,8 @@ ONE = [
     ("loss: broken", "3:7: loss: loss.broken (third-party 1.0, module broken): ImportError: no module named x"),
     (
         "tricks: [untyped]",
-        "3:10: tricks.0.untyped: trick.untyped cannot be used: parameter strength has no type; give it one, such as strength: float = 1.0",
+        "3:10: tricks.0.untyped: trick.untyped cannot be used: parameter strength has no type; "
+        "give it one, such as strength: float = 1.0",
     ),
     (
         "tricks: [unreadable]",
@@ -125,7 +126,8 @@ ONE = [
     ),
     (
         "players: {g: {optimizer: {adam: {lr: {linaer: [1, 0]}}}}}",
-        '3:34: players.g.optimizer.adam.lr: a schedule has exactly one of: linear, cosine, steps; did you mean "linear"?',
+        "3:34: players.g.optimizer.adam.lr: a schedule has exactly one of: linear, cosine, steps; "
+        'did you mean "linear"?',
     ),
     ("train: {device: gpu}", '3:17: train.device: expected auto, cpu, cuda, cuda:N or mps; got "gpu"'),
     # durations
@@ -149,7 +151,8 @@ ONE = [
     # checkpoint.best
     (
         "checkpoint: {best: {evaluator: x, mode: min}}",
-        '3:32: checkpoint.best.evaluator: no evaluator "x" in this recipe; the recipe has no evaluators; add one under evaluators:',
+        '3:32: checkpoint.best.evaluator: no evaluator "x" in this recipe; the recipe has no evaluators; '
+        "add one under evaluators:",
     ),
     (
         "checkpoint: {best: {mode: min}}",
@@ -168,7 +171,8 @@ ONE = [
     ),
     (
         "players:\n  g:\n    optimizer:\n      adam:\n      lr: 1",
-        '7:7: players.g.optimizer.lr: "lr" stands beside "adam", not below it; to make it part of "adam", indent it further than "adam"',
+        '7:7: players.g.optimizer.lr: "lr" stands beside "adam", not below it; to make it part of "adam", '
+        'indent it further than "adam"',
     ),
     (
         "loss:\nwasserstein:\n  clip: 0.1",
@@ -277,7 +281,8 @@ SET = [
     ("train.steps=[1", 'a "," or "]" is missing in the list that was opened with "["'),
     (
         "train.steps=!!int 3",
-        'train.steps: tags ("tag:yaml.org,2002:int") are not part of recipes; remove it, a recipe holds plain data only',
+        'train.steps: tags ("tag:yaml.org,2002:int") are not part of recipes; '
+        "remove it, a recipe holds plain data only",
     ),
 ]
 

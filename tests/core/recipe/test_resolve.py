@@ -76,10 +76,13 @@ def test_another_optimiser_replaces_the_variants_with_its_parameters(load):
 
 def test_values_are_those_the_constructor_wants(load):
     recipe = load(
-        "variant: bare\ndataset: {folder: {path: ../x}}\n"
-        "tricks:\n- label-smoothing: {real: [0.7, 1], fade: 3 epochs}\n"
+        "variant: bare\n"
+        "dataset: {folder: {path: ../x}}\n"
+        "tricks:\n"
+        "- label-smoothing: {real: [0.7, 1], fade: 3 epochs}\n"
         "- awkward: {copy: false, schema: b, json: {a: 1}, colour: blue, seen: [3]}\n"
-        "evaluators:\n- distance: {features: {classifier: {width: 3}}, several: [pixels, classifier], every: 2 epochs, samples: 10}\n"
+        "evaluators:\n"
+        "- distance: {features: {classifier: {width: 3}}, several: [pixels, classifier], every: 2 epochs, samples: 10}\n"
         "players: {g: {optimizer: {adam: {lr: {linear: [1, 0], until: 50%}}}}}\n"
     )
     assert recipe.dataset.parameters["path"] == Path("../x")
@@ -191,7 +194,10 @@ def test_a_base_is_merged_under_the_recipe_by_the_same_rules(load, write):
         "sub/base.yaml",
     )
     recipe = load(
-        "extends: sub/base.yaml\nloss: {wasserstein: {drift: 2}}\ntricks: [label-smoothing: {fade: 10}]\ntrain: {steps: 6}\n"
+        "extends: sub/base.yaml\n"
+        "loss: {wasserstein: {drift: 2}}\n"
+        "tricks: [label-smoothing: {fade: 10}]\n"
+        "train: {steps: 6}\n"
     )
     assert recipe.loss.parameters == {"clip": 0.2, "drift": 2.0}
     assert recipe.tricks[1].parameters == {"real": 0.7, "fake": None, "fade": Duration(10)}

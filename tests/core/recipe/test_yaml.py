@@ -83,7 +83,8 @@ FORM = [
     ),
     (
         "loss: !!str 3\n",
-        'a.yaml:1:7: loss: tags ("tag:yaml.org,2002:str") are not part of recipes; remove it, a recipe holds plain data only',
+        'a.yaml:1:7: loss: tags ("tag:yaml.org,2002:str") are not part of recipes; '
+        "remove it, a recipe holds plain data only",
     ),
     ("<<: {a: 1}\n", "a.yaml:1:1: merge keys (<<) are not part of recipes; use extends"),
     ("a: 1\n---\nb: 2\n", "a.yaml:2:1: a second document; a recipe is one document, so remove the ---"),

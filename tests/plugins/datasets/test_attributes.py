@@ -261,10 +261,8 @@ def test_celeba_says_what_is_missing_and_how_to_get_it(files, monkeypatch):
         raise RuntimeError("To download files from GDrive, 'gdown' is required.")
 
     monkeypatch.setattr("torchvision.datasets.celeba.download_file_from_google_drive", fails)
-    with pytest.raises(
-        DataError,
-        match=r"could not be downloaded \(To download files from GDrive, 'gdown' is required.\). Get img_align_celeba.zip",
-    ):
+    why = r"could not be downloaded \(To download files from GDrive, 'gdown' is required.\). Get img_align_celeba.zip"
+    with pytest.raises(DataError, match=why):
         CelebA(files, "train")
 
 

@@ -120,10 +120,16 @@ def test_a_run_without_checkpoints_says_that_it_cannot_go_on(train):
 def test_resuming_names_the_plugin_files(tmp_path, tiny, capsys):
     plugin = tmp_path / "my plugin.py"
     plugin.write_text(
-        "from ganrun.plugin import Component, hookimpl\nfrom ganrun_plugins.losses.minimax import Minimax\n"
-        "@hookimpl\ndef ganrun_components():\n    yield Component('loss', 'mine', Minimax)\n"
-        "class Stop:\n    @hookimpl\n    def step_end(self, run):\n        run.stop('interrupted')\n"
-        "@hookimpl\ndef ganrun_components():\n    yield Component('loss', 'mine', Minimax)\n    yield Component('observer', 'stop', Stop)\n"
+        "from ganrun.plugin import Component, hookimpl\n"
+        "from ganrun_plugins.losses.minimax import Minimax\n"
+        "class Stop:\n"
+        "    @hookimpl\n"
+        "    def step_end(self, run):\n"
+        "        run.stop('interrupted')\n"
+        "@hookimpl\n"
+        "def ganrun_components():\n"
+        "    yield Component('loss', 'mine', Minimax)\n"
+        "    yield Component('observer', 'stop', Stop)\n"
     )
     api.run(tiny(loss="mine", observers=["progress", "stop", "checkpoints"]), output=tmp_path / "run", plugins=[plugin])
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"--resume --plugin '{plugin}'")
