@@ -1,4 +1,4 @@
-"""What the tables of several seeds have in common: each run is kept as a line of JSON, and rows are means with their spread.
+"""What tables of several seeds share: each run is kept as a line of JSON, and rows are means with their spread.
 
 A run is named by a dict of what identifies it (method, seed, steps, ...). Its line holds that and its scores; a run
 whose line is there is not trained again, so a script that was stopped goes on where it was when it is started again.

@@ -1,6 +1,6 @@
-"""Vanilla and least squares, with and without BatchNorm in the generator, under Adam and RMSProp: which combinations collapse?
+"""Which of vanilla and least squares, with or without BatchNorm, under Adam and RMSProp, collapse?
 
-    python benchmarks/batch_norm.py            # 24 combinations, seeds 0 to 2, one run after the other; prints the table of RESULTS.md
+    python benchmarks/batch_norm.py  # 24 combinations, seeds 0 to 2, one after the other; prints a table of RESULTS.md
 
 Mao et al., "Least Squares Generative Adversarial Networks" (2016), section 4.2, ask this of convolutional networks on
 bedrooms and tell which collapse by their pictures. Here: DCGAN's networks of width 16 on digits of 16 x 16 pixels, and

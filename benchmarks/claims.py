@@ -1,7 +1,7 @@
 """What each variant claims, shown: a recipe, what is changed in it for each row, and the scores at the end of the run.
 
     python benchmarks/claims.py --list                     # the claims and their rows
-    python benchmarks/claims.py cgan acgan                 # these claims, seeds 0 to 2, two runs at a time; prints the tables of RESULTS.md
+    python benchmarks/claims.py cgan acgan                 # these, seeds 0 to 2; prints tables of RESULTS.md
     python benchmarks/claims.py pix2pix --seeds 7 --jobs 1
 
 Each run has one thread and a process of its own, and is kept as a line of JSON in runs/claims.jsonl: one that is there

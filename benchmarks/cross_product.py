@@ -1,4 +1,4 @@
-"""Every variant with every loss and every trick: each is trained for some steps on a small experiment, or refused before.
+"""Every variant with every loss and every trick: trained for some steps on a small experiment, or refused.
 
     python benchmarks/cross_product.py                # all; prints counts, and every failure
     python benchmarks/cross_product.py --part 0 --of 2  # the first half, for two processes

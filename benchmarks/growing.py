@@ -1,6 +1,6 @@
-"""Does progressive growing jump when a level is added? The Frechet distance every 100 steps, levels faded in and switched on at once.
+"""Does progressive growing jump when a level is added? Distances with levels faded in, and switched on at once.
 
-    python benchmarks/growing.py               # both rows, seed 0, one run after the other; prints the table of RESULTS.md
+    python benchmarks/growing.py  # both rows, seed 0, one run after the other; prints the table of RESULTS.md
 
 The recipe ``progan_digits``: 4, 8, 16 and 32 pixels, each new level faded in for 700 steps after 300 steps of the one
 before, so that a fade begins at steps 300, 1,300 and 2,300 and ends at 1,000, 2,000 and 3,000. In the other row a level

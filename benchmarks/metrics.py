@@ -1,6 +1,6 @@
 """What evaluators cost and whether they agree with well-known packages, on the same random features in one run.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/metrics.py [--samples 10000] [--features 2048] [--threads 1] [--repeats 2]
+    OMP_NUM_THREADS=1 python benchmarks/metrics.py [--samples 10000] [--features 2048] [--threads 1] [--repeats 2]
 
 Seconds are of the processor, over all threads: on a machine that others use, too, they say more than the clock. The
 better of ``repeats`` interleaved runs of each; ratios are their time over ours, so that more than 1 is faster. The

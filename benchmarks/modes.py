@@ -1,7 +1,7 @@
 """Which methods find the modes of a ring and of a grid, next to the rows that VEEGAN and PacGAN published.
 
     python benchmarks/modes.py --estimate                          # CPU minutes of what is not there yet
-    python benchmarks/modes.py                                     # all rows, seeds 0 to 2, one run at a time; prints the tables of RESULTS.md
+    python benchmarks/modes.py                                     # all rows, seeds 0 to 2; prints tables of RESULTS.md
     python benchmarks/modes.py --data ring --methods r1 --seeds 7  # some of them
 
 The ring has the configuration of ordering.py. 2,500 samples; a mode is found with at least 1, or at least 20, samples

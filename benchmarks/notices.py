@@ -1,8 +1,8 @@
 """What each score notices: real pictures, spoilt in one known way after the other, and how every evaluator reacts.
 
-    python benchmarks/notices.py --out notices.jsonl                                  # digits, three splits: two minutes on one core
+    python benchmarks/notices.py --out notices.jsonl    # digits, three splits: two minutes on one core
     python benchmarks/notices.py --features classifier pixels random-conv --out notices.jsonl
-    python benchmarks/notices.py --data mnist --root FOLDER --out notices-mnist.jsonl  # 2,000 in each part; a classifier a split
+    python benchmarks/notices.py --data mnist --root FOLDER --out notices-mnist.jsonl  # 2,000 in each part
 
 After Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018). Nothing is
 trained: the "samples" are real pictures of one part of the data, scored against a second part (the test split); a third

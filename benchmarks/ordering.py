@@ -1,6 +1,6 @@
-"""Which tricks find the modes of a ring: one configuration for all rows, only the loss's and the tricks' own parameters differ.
+"""Which tricks find the modes of a ring: rows differ in the loss's and the tricks' own parameters alone.
 
-    python benchmarks/ordering.py                      # all rows, seeds 0 to 2, two runs at a time; prints a table of RESULTS.md
+    python benchmarks/ordering.py                      # all, seeds 0 to 2, two at a time; prints a table of RESULTS.md
     python benchmarks/ordering.py --rows r1 --seeds 7  # some of them
 
 A row counts if at least 20 % of the samples lie within 3 standard deviations of a mode. `modes` are those with at least

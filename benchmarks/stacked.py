@@ -1,7 +1,7 @@
-"""Which methods find the 1,000 modes of stacked digits, next to the rows that VEEGAN and PacGAN published for stacked MNIST.
+"""Which methods find the 1,000 modes of stacked digits, beside rows published for stacked MNIST.
 
     python benchmarks/stacked.py --estimate                # CPU minutes of what is not there yet
-    python benchmarks/stacked.py                           # all rows, seeds 0 to 2, one run at a time; prints the table of RESULTS.md
+    python benchmarks/stacked.py                           # all, seeds 0 to 2; prints the table of RESULTS.md
     python benchmarks/stacked.py --methods r1 --seeds 7    # some of them
 
 26,000 samples; the digit of each channel is what the shipped classifier of digits reads. A mode is found with at least

@@ -1,4 +1,4 @@
-"""What built-in plugins need in order to be tried, where their defaults do not do: parameters, and the recipe around them."""
+"""What built-in plugins need in order to be tried where defaults do not do: parameters, and a recipe around them."""
 
 from importlib.util import find_spec
 from pathlib import Path

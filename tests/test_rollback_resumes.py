@@ -1,4 +1,4 @@
-"""A run that went back to a checkpoint and is broken off after it ends as if it never was; and several processes go back together."""
+"""A run that went back and is broken off later ends as if it never was; and several processes go back."""
 
 import json
 import os

@@ -3,7 +3,7 @@
 ``tests/data/runs_COMMIT/NAME`` is the folder of a tiny run of 6 steps, as that commit left it after the third, but for
 the names of the machine. ``NAME_expected.safetensors`` beside it is what the same commit made of it: ``samples`` and
 ``end_samples``, four samples of seed 0 before and after the last three steps, and ``end/MODULE/TENSOR``, the networks'
-states after them. None of it is ever made anew: a test that fails here tells that runs of today's users would not go on.
+states after them. None of it is ever made again: a failing test here says that runs of today's users would not resume.
 """
 
 from __future__ import annotations

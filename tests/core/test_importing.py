@@ -1,4 +1,4 @@
-"""Weights of the reference code: state dicts by its names and shapes, written down here, give the same outputs in our networks."""
+"""Weights of the reference code, by names and shapes written down here, give the same outputs here."""
 
 import pickle
 

@@ -1,4 +1,7 @@
-"""Work that is shared over processes: who does which rows, what comes back, and what happens when one of them fails. Threads stand for processes."""
+"""Work that processes share: who does which rows, what comes back, what happens when one fails.
+
+Threads stand for processes.
+"""
 
 import threading
 

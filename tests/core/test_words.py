@@ -1,4 +1,4 @@
-"""The words of a variant: phases of chosen games, logits made of outputs, scheduled weights, labels, encoders, what is inferred."""
+"""The words of a variant: phases, logits of outputs, scheduled weights, labels, encoders, what is inferred."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_updates_are_refused_for_a_player_whose_steps_the_variant_chooses(tiny, 
 
 
 class Classes(GAN):
-    """Logits are those of "any of three classes": the log of a sum over the classes of the head, minus the main output."""
+    """Logits are those of "any of three classes": the log of a sum over the head's classes, minus the main output."""
 
     def describe(self, spaces):
         found = super().describe(spaces)

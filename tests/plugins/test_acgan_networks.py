@@ -1,4 +1,4 @@
-"""AC-GAN's networks: parameters counted by hand, sides and channels, where dropout and noise are, and what is not normalised."""
+"""AC-GAN's networks: parameters by hand, sides and channels, dropout and noise, and what is not normalised."""
 
 import pytest
 import torch
@@ -138,7 +138,7 @@ def test_the_generators_vector_is_linear_and_relu_without_norm():
 
 
 def test_the_discriminators_first_layer_has_no_norm_and_all_others_have():
-    """In training, the first feature is LeakyReLU of the convolution's own output; a BatchNorm would have changed it."""
+    """In training, the first feature is LeakyReLU of the convolution's own output; BatchNorm would have changed it."""
     network, x = discriminator(), images()
     first = network.trunk[0]
     plain = F.conv2d(x, first.weight, first.bias, stride=2, padding=1)

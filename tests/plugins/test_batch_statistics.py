@@ -1,4 +1,4 @@
-"""Minibatch-stddev, minibatch-discrimination and virtual-batch-norm: values by hand, where they stand, who depends on whom."""
+"""Minibatch-stddev, minibatch-discrimination, virtual-batch-norm: values by hand, places, who depends on whom."""
 
 import copy
 from math import exp, sqrt
@@ -62,7 +62,7 @@ def test_the_standard_deviation_of_a_group_is_averaged_over_features():
 
 
 def test_groups_are_taken_across_the_batch():
-    """In a batch of 4, groups of 2 are samples 0 and 2, and 1 and 3: values 0, 1 and 4, 9 give the deviations 2 and 4."""
+    """In a batch of 4, groups of 2 are samples 0 and 2, 1 and 3: values 0, 1 and 4, 9 give the deviations 2 and 4."""
     x = torch.tensor([0.0, 1.0, 4.0, 9.0]).view(4, 1, 1, 1).expand(4, 3, 2, 2)
     assert GroupDeviation(2)(x).squeeze(1).tolist() == pytest.approx([2.0, 4.0, 2.0, 4.0])
 

@@ -1,4 +1,4 @@
-"""Captions: words and their numbers, digits with captions, folders with captions, and the share of samples that match theirs."""
+"""Captions: words and their numbers, digits and folders with captions, and the share of samples that match."""
 
 import math
 

@@ -37,7 +37,7 @@ def recipe_of(variant, *, tricks=(), steps=3, **changes):
 
 
 class Painter(nn.Module):
-    """Paints the label it is given: every pixel is label / 10, and a bit of the latent that is too small to change it."""
+    """Paints the label it is given: every pixel is label / 10, plus too little of the latent to change it."""
 
     takes = frozenset({"latent"})
     makes = frozenset({"image"})
@@ -139,7 +139,7 @@ TRICKS = {
 )
 @pytest.mark.parametrize("tricks", TRICKS.values(), ids=list(TRICKS))
 def test_the_discriminator_sees_the_labels_that_fakes_were_made_of(make_run, tricks, settings):
-    """The generator paints its label, so each fake can be read: also one that comes back from a pool, or one of a pair."""
+    """The generator paints its label, so each fake can be read, also one back from a pool, or one of a pair."""
     recipe = recipe_of({"cgan": {"latent": 4}}, tricks=tricks, generator="painter", train=settings)
     turns = turns_of(make_run(recipe, {"generator.painter": Painter}), 4)
     assert len(turns) == 8 * settings.get("accumulate", 1)

@@ -1,4 +1,4 @@
-"""Consistency, balanced-consistency and latent-consistency on linear networks: values and gradients by hand, stages, buffers."""
+"""Consistency, balanced and of latents, on linear networks: values and gradients by hand, stages, buffers."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Domain adaptation: translations that are right train as well as real images, none at all no better than the source."""
+"""Domain adaptation: right translations train as well as real images, none at all no better than the source."""
 
 import pytest
 import torch

@@ -24,7 +24,7 @@ from ganrun_plugins.variants.vae import VAE
 
 
 def test_divergence_of_two_normal_distributions_from_the_standard_one():
-    """m = (1, 0), v = (1, e^2): (1 + 1 - 1 - 0) / 2 + (e^2 + 0 - 1 - 2) / 2 = (1 + e^2 - 3) / 2; 0 for N(0, I) itself."""
+    """m = (1, 0), v = (1, e^2): (1 + 1 - 1 - 0) / 2 + (e^2 + 0 - 1 - 2) / 2 = (1 + e^2 - 3) / 2; 0 for N(0, I)."""
     mean, log_variance = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 2.0], [0.0, 0.0]])
     found = divergence(mean, log_variance)
     assert found.tolist() == pytest.approx([(1 + math.e**2 - 3) / 2, 0.0])
@@ -55,7 +55,7 @@ def test_the_normal_likelihood_is_torchs():
 
 @pytest.mark.parametrize("variant", ALL)
 def test_reconstructions_are_of_the_test_items_and_encodings_too(make_run, variant):
-    """Pair ``rec``: G(E(x)) of the first test items, whatever the variant samples from; encodings are E(x), or means."""
+    """Pair ``rec``: G(E(x)) of the first test items, whatever it samples from; encodings are E(x), or means."""
     run = make_run(small(variant, image=True))
     with settings_of_torch(run.recipe):
         made, truth = run.evaluation.pairs(6)["rec"]

@@ -1,4 +1,4 @@
-"""The games of variants with an encoder, bigan, ali, aae, vaegan and veegan, against gradients worked out by hand on linear networks."""
+"""The games of bigan, ali, aae, vaegan and veegan, against gradients by hand on linear networks."""
 
 import pytest
 import torch

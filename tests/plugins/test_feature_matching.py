@@ -1,4 +1,4 @@
-"""Feature-matching on linear networks: values and gradients by hand, what the features are of, what they leave alone."""
+"""Feature-matching on linear networks: values and gradients by hand, what the features are of, what stays."""
 
 import pytest
 import torch

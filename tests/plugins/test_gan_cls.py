@@ -1,4 +1,4 @@
-"""GAN-CLS: counts of its networks, the three kinds of pairs by hand, texts in between, encoders that stay as they are."""
+"""GAN-CLS: counts of its networks, three kinds of pairs by hand, texts in between, encoders that stay fixed."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""InfoGAN: its networks' sizes, the information worked out by hand, whose Q it is, and codes that stay with their samples."""
+"""InfoGAN: its networks' sizes, the information by hand, whose Q it is, and codes that stay with their samples."""
 
 import math
 from types import SimpleNamespace

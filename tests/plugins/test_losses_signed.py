@@ -1,4 +1,4 @@
-"""Two-class, hinge, Wasserstein, boundary-seeking and softmax against values worked out by hand; and what losses say of their score."""
+"""Two-class, hinge, Wasserstein, boundary-seeking and softmax by hand; and what losses say of their score."""
 
 import math
 from math import log

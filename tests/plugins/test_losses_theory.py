@@ -130,7 +130,7 @@ def test_the_value_of_equal_densities_is_minus_log_4(factory):
 
 
 def test_the_minimax_generator_minimises_the_very_value_that_the_discriminator_maximises():
-    """Its log(1 - D) is minus the discriminator's values of fakes, so at the optimum it sees 2 JSD - log 4 - E_p log D."""
+    """log(1 - D) is minus the discriminator's values of fakes: at the optimum it sees 2 JSD - log 4 - E_p log D."""
     p, q = PAIRS[1]
     loss = Minimax()
     logits = optimal_logits(loss, p, q)

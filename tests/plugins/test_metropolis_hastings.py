@@ -1,4 +1,4 @@
-"""Metropolis-Hastings: chains that end at data where scores are density ratios, calibrated scores, training left alone."""
+"""Metropolis-Hastings: chains that end at data if scores are density ratios, calibration, training left alone."""
 
 import math
 
@@ -41,13 +41,13 @@ def test_a_chain_by_hand():
 
 
 def test_a_chain_that_never_moves_is_restarted_at_its_first_proposal():
-    """From a score of 100 nothing is taken; from the first proposal, -3, the second one, -1, is, and not the third, -9."""
+    """From a score of 100 nothing is taken; from the first proposal, -3, the second, -1, is, and not the third, -9."""
     scores = torch.tensor([[-3.0], [-1.0], [-9.0]])
     assert last_states(scores, torch.tensor([100.0]), torch.full((3, 1), 0.5)).tolist() == [1]
 
 
 def test_chains_on_density_ratios_end_at_data():
-    """A generator of three states, equally likely; data have shares 0.6, 0.3 and 0.1, so the scores are log(3 share)."""
+    """A generator of three equally likely states; data have shares 0.6, 0.3 and 0.1: the scores are log(3 share)."""
     data, random = torch.tensor([0.6, 0.3, 0.1]), torch.Generator().manual_seed(0)
     proposals = torch.randint(3, (40, 20_000), generator=random)
     scores = (3 * data).log()[proposals]
@@ -58,7 +58,7 @@ def test_chains_on_density_ratios_end_at_data():
 
 
 def test_samples_move_to_where_the_discriminator_takes_them_for_real(tiny, make_run):
-    """A generator that is the identity, data around (2, 0), a discriminator that looks at the first coordinate alone."""
+    """An identity as generator, data around (2, 0), a discriminator that looks at the first coordinate alone."""
     linear = {"mlp": {"widths": [], "norm": "none"}}
     recipe = tiny(
         variant={"gan": {"latent": 2}},

@@ -1,4 +1,4 @@
-"""The networks of BEGAN, SNGAN and WGAN-GP, R3GAN, and the max-pooling of lectures: counts, layers by hand, what makes each it."""
+"""Networks of BEGAN, SNGAN, WGAN-GP, R3GAN and of max-pooling lectures: counts, layers by hand, what makes each."""
 
 import pytest
 import torch
@@ -233,7 +233,7 @@ def test_groups_are_as_large_in_narrow_stages_as_in_wide_ones():
 
 
 def test_resampling_keeps_a_constant_away_from_the_borders_and_is_bilinear():
-    """[1, 3, 3, 1] / 8 sums to 1; on the way up pixels 2 i and 2 i + 1 are 1/4, 3/4 and 3/4, 1/4 of their neighbours."""
+    """[1, 3, 3, 1] / 8 sums to 1; upwards pixels 2 i and 2 i + 1 are 1/4, 3/4 and 3/4, 1/4 of their neighbours."""
     ones = torch.ones(1, 2, 8, 8)
     assert torch.allclose(Resample(up=False)(ones)[..., 1:-1, 1:-1], torch.ones(1, 2, 2, 2))
     line = torch.arange(8.0).view(1, 1, 1, 8).expand(1, 1, 8, 8)

@@ -1,4 +1,4 @@
-"""Clipping of weights and gradients, historical averaging, orthogonal regularisation, loss balance: numbers worked out by hand."""
+"""Clipping of weights and gradients, averaging, orthogonal regularisation, loss balance: numbers by hand."""
 
 from types import SimpleNamespace
 
@@ -342,7 +342,7 @@ def test_the_terms_of_one_game_are_one_part():
 
 
 def test_terms_without_a_gradient_count_for_nothing():
-    """A constant, a term of weight 0, and one of other parameters: neither factors nor the mean of the others change."""
+    """A constant, a term of weight 0, a term of other parameters: factors and mean of the others do not change."""
     held, other = [parameter(1.0, 2.0)], parameter(1.0)
     terms = slopes(held, a=1.0, b=3.0, off=5.0) | {"constant": Term(torch.tensor(2.0)), "elsewhere": Term(other.sum())}
     terms["off"].weight = 0.0

@@ -1,4 +1,4 @@
-"""Pairs of pictures: one geometry for both, both layouts, every way a pair can be broken; outlines of digits; the published archives."""
+"""Pairs of pictures: one geometry for both, both layouts, every way a pair can be broken, outlines, archives."""
 
 import numpy as np
 import pytest

@@ -167,7 +167,7 @@ def test_roth_weighs_squared_slopes_by_the_probability_of_being_wrong():
 
 
 def test_roth_takes_the_mean_over_samples_of_each_role():
-    """D = 1/2 and 1/4 at the real ones: ((1/4 + 9/16) / 2 + 1/4) 25 / 2 = (0.40625 + 0.25) 12.5, the fakes' D all 1/2."""
+    """D = 1/2 and 1/4 at the real ones: ((1/4 + 9/16) / 2 + 1/4) 25 / 2 = 0.65625 * 12.5; the fakes' D are 1/2."""
     ln3 = torch.tensor(3.0).log().item()
     turn = stand(Linear([3.0, 4.0]), [[4.0, -3.0], [-ln3, ln3 / 2]], torch.zeros(2, 2))
     term, _ = paid(RothPenalty(gamma=2.0), turn)

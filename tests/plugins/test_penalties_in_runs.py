@@ -133,7 +133,7 @@ class SpectralDiscriminator(nn.Module):
 @pytest.mark.parametrize("every", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
 def test_penalties_leave_buffers_alone(tiny, make_run, name, every):
-    """The first turn of the discriminator has two forwards, with the penalty or without: u and v are the same after it."""
+    """The discriminator's first turn has two forwards, with the penalty or without: u and v are the same after it."""
 
     def buffers(tricks):
         run = make_run(tiny(discriminator="spectral", tricks=tricks), {"discriminator.spectral": SpectralDiscriminator})

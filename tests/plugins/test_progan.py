@@ -1,4 +1,4 @@
-"""Progressive growing: equalised layers and fades by hand, the schedule, optimisers that forget, resuming within a fade."""
+"""Progressive growing: layers and fades by hand, the schedule, optimisers that forget, resuming within a fade."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""SGAN: closed forms, labels used where they should be, the data set that hides labels, the score of inferred classes."""
+"""SGAN: closed forms, labels used where they should be, hidden labels, the score of inferred classes."""
 
 import math
 
@@ -185,7 +185,7 @@ def test_a_loss_on_several_logits_is_refused(make_run, loss):
 
 
 def test_labelled_images_are_shown_without_noise_and_leave_statistics_alone(first_turns):
-    """Of the discriminator's three calls one has the labelled images as they are; BatchNorm counts the two of the game."""
+    """Of the discriminator's three calls one has labelled images as they are; BatchNorm counts the game's two."""
     seen = []
     recipe = recipe_of(
         tricks=[{"instance-noise": {"sigma": 1.0}}], size=16, discriminator={"dcgan": {"width": 4, "norm": "batch"}}

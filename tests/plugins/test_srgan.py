@@ -101,7 +101,7 @@ def by_hand(end: str = "clamp") -> SRResNet:
 
 
 def test_channels_are_shuffled_into_space_row_by_row():
-    """Channel 2 i + j of a pixel becomes row i, column j of its block; brightness is (x + 1) / 2: here 0.5, 1, 0, 0.75."""
+    """Channel 2 i + j of a pixel becomes row i, column j of its block; brightness (x + 1) / 2 is 0.5, 1, 0, 0.75."""
     x = torch.tensor([[[[0.0, 1.0], [-1.0, 0.5]]]])
     want = torch.tensor([[0.05, 0.10, 0.1, 0.2], [0.15, 0.20, 0.3, 0.4], [0, 0, 0.075, 0.15], [0, 0, 0.225, 0.3]])
     torch.testing.assert_close(by_hand()(x)[0, 0], want)

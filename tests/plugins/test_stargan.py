@@ -1,4 +1,4 @@
-"""StarGAN: its networks to the parameter, its label vector and mask by hand, its step against a loop written by hand."""
+"""StarGAN: its networks to the parameter, label vector and mask by hand, its step against a loop by hand."""
 
 import math
 from itertools import pairwise
@@ -158,7 +158,7 @@ def test_several_sets_widen_the_vector_by_the_mask_and_the_head_by_the_labels_al
 
 
 def test_classification_is_summed_over_attributes_and_divided_by_the_batch():
-    """Logits of 0: log 2 for each of the first item's two attributes, log 3 for the second item's one label of three."""
+    """Logits of 0: log 2 for each of the first item's two attributes, log 3 for the second's label of three."""
     found = described().classify(torch.zeros(2, 5), LABELS)
     assert float(found) == pytest.approx((2 * math.log(2) + math.log(3)) / 2)
     variant = StarGAN()
@@ -270,7 +270,7 @@ def by_hand(twin, steps: int) -> None:
 
 
 def test_a_step_is_that_of_a_hand_written_loop(make_run):
-    """Among others: the way back is told the source's label, and the penalty's slope is that of the sum over patches."""
+    """Also: the way back is told the source's label, and the penalty's slope is that of the sum over patches."""
     adam = {"optimizer": {"adam": {"lr": 1e-4, "betas": [0.5, 0.999]}}}
     recipe = recipe_of(
         without=(),

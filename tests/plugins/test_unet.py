@@ -36,7 +36,7 @@ def test_the_discriminator_of_pairs_has_the_published_size():
 
 
 def test_modules_are_nested_and_numbered_as_in_the_authors_code():
-    """Outermost 0 down, 1 within, 3 up; between 1 down, 2 norm, 3 within, 5 up, 6 norm; innermost 1 down, 3 up, 4 norm."""
+    """Outermost 0 down, 1 within, 3 up; then 1 down, 2 norm, 3 within, 5 up, 6 norm; innermost 1 down, 3 up, 4 norm."""
     shapes = {
         name: tuple(tensor.shape)
         for name, tensor in on_meta(UNet, translator(256)).state_dict().items()
@@ -88,7 +88,7 @@ def test_dropout_follows_the_first_three_layers_up_or_spares_the_first():
 
 
 def picking(*shape, channel=0):
-    """Weights that copy: down takes the pixel at even places, up puts each pixel at an even place, both of one channel."""
+    """Weights that copy one channel: down takes the pixel at even places, up puts each pixel at an even place."""
     weight = torch.zeros(shape)
     weight[channel, 0, 1, 1] = 1
     return weight

@@ -261,7 +261,7 @@ def test_the_discriminator_is_left_as_it_is(make_run, tiny, objective, discrimin
 
 @pytest.mark.parametrize("batches", ["separate", "joint"])
 def test_a_step_sees_the_batch_statistics_of_the_discriminators_own_turn(make_run, tiny, batches):
-    """SGD ahead is w - lr grad; with BatchNorm the gradient depends on whether real samples and fakes share a forward."""
+    """SGD ahead is w - lr grad; with BatchNorm the gradient depends on whether both roles share a forward."""
     train = {"batches": batches, "precision": "float64"}
     optimizers = players({"sgd": {"lr": RATE}})
     run = make_run(

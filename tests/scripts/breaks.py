@@ -1,4 +1,7 @@
-"""Breaks a run off at a moment that the environment variable BREAK names: ``moment:step:rank``. Brings a trick and an evaluator that watch."""
+"""Breaks a run off at a moment that the environment variable BREAK names: ``moment:step:rank``.
+
+It brings a trick and an evaluator that watch.
+"""
 
 import os
 import shutil

@@ -1,4 +1,7 @@
-"""An observer for runs of several processes: asks to go back, in all of them or in the main one; ends the process in step STOP of attempt 1."""
+"""An observer for runs of several processes that asks to go back, in all of them or in the main one.
+
+In step STOP of attempt 1 it ends the process.
+"""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Features that note how many rows each process saw, and evaluators that fail. A test says in environment variables where and how.
+"""Features that note how many rows each process saw, and evaluators that fail.
 
 ROWS: a folder for a file for each process. FAIL: ``evaluator``, ``late``, ``features`` or nothing; RANKS: the processes
 in which features fail.

@@ -82,7 +82,8 @@ def test_values_are_those_the_constructor_wants(load):
         "- label-smoothing: {real: [0.7, 1], fade: 3 epochs}\n"
         "- awkward: {copy: false, schema: b, json: {a: 1}, colour: blue, seen: [3]}\n"
         "evaluators:\n"
-        "- distance: {features: {classifier: {width: 3}}, several: [pixels, classifier], every: 2 epochs, samples: 10}\n"
+        "- distance:\n"
+        "    {features: {classifier: {width: 3}}, several: [pixels, classifier], every: 2 epochs, samples: 10}\n"
         "players: {g: {optimizer: {adam: {lr: {linear: [1, 0], until: 50%}}}}}\n"
     )
     assert recipe.dataset.parameters["path"] == Path("../x")

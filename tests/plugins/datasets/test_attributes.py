@@ -1,4 +1,4 @@
-"""Data sets of attributes and of styles: styled-digits, attributes, celeba, multi; and lsun, whose pictures lie in databases."""
+"""Data sets of attributes and styles: styled-digits, attributes, celeba, multi; and lsun, which reads databases."""
 
 import sys
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Pictures in folders: every mode, every kind of broken file, labels, splits, crops; and the archive that is downloaded."""
+"""Pictures in folders: every mode, every kind of broken file, labels, splits, crops; and a downloaded archive."""
 
 import hashlib
 import os
@@ -373,7 +373,7 @@ def test_unpaired_folders_name_what_is_missing(files, tmp_path):
 
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
-    """A small archive of the published layout, placed by hand, with its hash recorded; nothing listens at the server."""
+    """A small archive of the published layout, placed by hand, its hash recorded; nothing listens at the server."""
     unpaired(tmp_path / "made" / "horse2zebra")
     path = tmp_path / "cache" / "horse2zebra.zip"
     path.parent.mkdir()

@@ -1,4 +1,4 @@
-"""Shares of recognised classes: worked by hand, intervals, more classes than samples, accuracy with a conditional variant."""
+"""Shares of recognised classes: by hand, intervals, more classes than samples, accuracy of conditional variants."""
 
 import math
 
@@ -25,7 +25,7 @@ def values(real, fake, classes, **more):
 
 
 def test_worked_by_hand():
-    """Shares 1/4, 3/4, 0 against 1/2, 1/4, 1/4: KL = 1/4 log 1/2 + 3/4 log 3, total variation = (1/4 + 1/2 + 1/4) / 2."""
+    """Shares 1/4, 3/4, 0 against 1/2, 1/4, 1/4: KL = 1/4 log 1/2 + 3/4 log 3, distance (1/4 + 1/2 + 1/4) / 2."""
     found = values(labels(4, 2, 2), labels(10, 30, 0), 3)
     assert found == {
         "classes": 2,
@@ -110,7 +110,7 @@ def test_the_intervals_cover_the_mean_of_other_sets_of_samples(k):
 
 
 def test_an_interval_that_is_not_centred_lies_above_the_value():
-    """The trap: resamples of 500 samples of 200 even classes have the bias twice, so their middle 95% misses the value."""
+    """The trap: resamples of 500 samples of 200 even classes have the bias twice: their middle 95% misses the value."""
     from ganrun_plugins.evaluators._classes import of_counts
     from ganrun_plugins.evaluators.mode_coverage import _reverse_kl
 

@@ -83,7 +83,7 @@ def test_prdc_gives_0_where_points_repeat_and_this_does_not():
 
 
 def test_intervals_hold_what_other_samples_score():
-    """The claimed standard errors against the spread over 40 draws of fakes: neither much smaller nor twice as large."""
+    """Standard errors against the spread over 40 draws of fakes: neither much smaller nor twice as large."""
     real = normal(300, 8, 99)
     found = [density_coverage(real, 0.7 * normal(300, 8, seed) + 0.5) for seed in range(40)]
     for name in ("density", "coverage"):

@@ -1,4 +1,4 @@
-"""The inception score: closed forms, torch-fidelity on the same logits, intervals, degenerate sets, and the evaluator in a run."""
+"""The inception score: closed forms, torch-fidelity, intervals, degenerate sets, and the evaluator in a run."""
 
 import math
 
@@ -43,7 +43,7 @@ def test_a_collapsed_generator_scores_1_however_certain_its_samples_are():
 
 
 def test_two_samples_worked_by_hand():
-    """p = (3/4, 1/4) and (1/4, 3/4), mean (1/2, 1/2): KL = 3/4 log(3/2) + 1/4 log(1/2) for both, the score is its exp."""
+    """p = (3/4, 1/4) and (1/4, 3/4), mean (1/2, 1/2): KL = 3/4 log(3/2) + 1/4 log(1/2) for both; its exp."""
     logits = torch.tensor([[math.log(3), 0.0], [0.0, math.log(3)]])
     assert inception_score(logits, splits=1).value == pytest.approx(1.5**0.75 * 0.5**0.25, rel=1e-7)
 
@@ -87,7 +87,7 @@ def test_more_rows_than_a_block_give_what_one_block_gives(monkeypatch):
 
 
 def test_logits_are_shifted_at_will_and_their_type_is_not_the_type_of_the_sums():
-    """A softmax does not see what is added to all logits of a row; 1000 added in float32 would overflow an exponential."""
+    """A softmax ignores what is added to all logits of a row; 1000 added in float32 would overflow an exponential."""
     x = drawn(200, 6, scale=3).double()
     x = (x * 64).round() / 64  # exact in float32, shifted or not
     assert inception_score((x + 1000).float()).value == pytest.approx(inception_score(x).value, rel=1e-12)
@@ -95,7 +95,7 @@ def test_logits_are_shifted_at_will_and_their_type_is_not_the_type_of_the_sums()
 
 @pytest.mark.parametrize("splits", [1, 10])
 def test_the_interval_covers_the_mean_of_other_sets_of_samples(splits):
-    """600 samples of a skewed generator, 200 times: the 95% interval holds the mean over all sets in about 95% of them."""
+    """600 samples of a skewed generator, 200 times: the 95% interval holds the mean over all in about 95% of them."""
     random = np.random.default_rng(0)
     centres = drawn(5, 5, seed=3, scale=3)
     found = []

@@ -63,7 +63,7 @@ def test_the_median_rule_worked_by_hand():
 
 
 def test_the_mean_rule_is_that_of_the_paper_s_code():
-    """The kernel is exp(-d^2 / (2 s)), s the mean of the whole matrix of squared real distances, and the root is taken."""
+    """The kernel is exp(-d^2 / (2 s)), s the mean of all squared real distances, and the root is taken."""
     real, fake = normal(40, 3), normal(30, 3, seed=1) + 0.4
     s = float((torch.cdist(real, real) ** 2).mean())
     assert kernel_mmd(real, fake).value == pytest.approx(

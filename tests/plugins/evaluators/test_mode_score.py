@@ -1,4 +1,4 @@
-"""The mode score: both published forms, the identity that makes one of them the inception score, degenerate sets, a run."""
+"""The mode score: both published forms, the identity with the inception score, degenerate sets, a run."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The leave-one-out nearest-neighbour test: points worked by hand, equal halves, memorising, collapse, intervals, and runs."""
+"""The leave-one-out nearest-neighbour test: by hand, equal halves, memorising, collapse, intervals, and runs."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Precision and recall: balls worked by hand, the oracles, exactness where float32 products lose their digits, and runs."""
+"""Precision and recall: balls by hand, the oracles, exactness where float32 products lose digits, and runs."""
 
 import math
 

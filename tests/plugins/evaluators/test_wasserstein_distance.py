@@ -1,4 +1,4 @@
-"""Wasserstein distances: worked by hand, by trying all pairings, SciPy's, shifts, potentials, degenerate sets, and in a run."""
+"""Wasserstein distances: by hand, all pairings, SciPy's, shifts, potentials, degenerate sets, and in a run."""
 
 import itertools
 import math
@@ -217,7 +217,7 @@ def test_directions_are_chosen_by_the_seed_alone_and_samples_may_be_in_any_order
 @POWERS
 @pytest.mark.parametrize("n1", [12, 9])
 def test_the_potential_is_how_the_cost_changes_with_the_mass_of_a_sample(n1, power):
-    """Of 1,000 copies of each fake, 10 more or 1 less of one of them: the quotients on either side of the derivative."""
+    """Of 1,000 copies of each fake, 10 more or 1 less of one: quotients on either side of the derivative."""
     x, y = normal(1, n1), normal(1, 12, seed=1) + 0.5
     base, fields = along_lines(x, y, power)
     assert torch.allclose(fields, along_lines(-x, -y, power)[1]), "a direction and its opposite are one line"

@@ -89,7 +89,7 @@ def test_numbers_keep_their_size_from_layer_to_layer():
 
 
 def test_digits_are_told_apart_without_training(tmp_path):
-    """The nearest of the train split's ten class means is right for most test digits: weak, yet far above chance, 10%."""
+    """The nearest of the ten class means (train split) is right for most test digits: weak, yet far above 10%."""
     train, test = (Digits(DataFiles(tmp_path, tmp_path), split) for split in ("train", "test"))
     extract = RandomConv(FeatureContext("x", train.spaces["x"], train, tmp_path, torch.device("cpu")))
     known, asked = (extract(data.tensors["x"].float() / 127.5 - 1) for data in (train, test))

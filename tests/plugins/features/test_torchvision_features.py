@@ -1,4 +1,4 @@
-"""torchvision's classifiers as features: the last hidden layer, the weights' own preprocessing, weights found and checked."""
+"""torchvision's classifiers as features: the last hidden layer, the preprocessing, weights found and checked."""
 
 import hashlib
 

@@ -154,7 +154,7 @@ def sine(looks, period, amplitude):
 
 
 def test_a_sine_has_its_period_all_of_the_power_and_its_amplitude():
-    """Four periods of six looks, whole ones, so that one frequency holds all; a straight line beside it is taken off."""
+    """Four whole periods of six looks, so that one frequency holds all; a straight line beside it is taken off."""
     found = rhythm(np.array(sine(24, 6, 0.5)), 3)
     assert found.period == pytest.approx(6, rel=0.02)
     assert found.share > 0.95

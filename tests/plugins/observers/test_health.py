@@ -116,7 +116,7 @@ def test_it_looks_on_its_stride_and_at_the_beginning(train):
 
 
 def test_by_default_it_looks_seldom_where_batches_are_small(train):
-    """100 steps, but at least 25 training samples for each of the 8 looked at: with batches of 1 that takes 200 steps."""
+    """100 steps, but at least 25 training samples for each of the 8 looked at: 200 steps with batches of 1."""
     assert doctor(train(steps=2, health={"every": None}))._facts.every == 100
     assert doctor(train(folder="other", steps=2, health={"every": None}, train={"batch_size": 1}))._facts.every == 200
 

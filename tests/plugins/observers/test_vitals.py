@@ -26,7 +26,7 @@ from ganrun_plugins.observers._vitals import (
 
 
 def test_auc_counts_pairs_in_which_the_real_score_is_higher():
-    """Pairs (2, 1), (2, 2), (2, 5), (4, 1), (4, 2), (4, 5): higher, tie, lower, higher, higher, lower: (3 + 1/2) / 6."""
+    """Pairs (2, 1), (2, 2), (2, 5), (4, 1), (4, 2), (4, 5): higher, tie, lower, twice higher, lower: (3 + 1/2) / 6."""
     assert auc(torch.tensor([2.0, 4.0]), torch.tensor([1.0, 2.0, 5.0])).item() == pytest.approx(3.5 / 6)
     assert auc(torch.zeros(3), torch.zeros(2)).item() == 0.5
     assert auc(1e6 + torch.arange(3.0), torch.arange(3.0)).item() == 1.0
