@@ -5,9 +5,9 @@
 
 Five recipes are built to fail, each in a way of its own; the healthy ones are all shipped offline recipes, shortened,
 and looked at as often. Thresholds were chosen on seeds 0 to 9; seeds 10 to 19 are for the proof. A run takes at most a
-minute on one core.
-Each is one line of the output file: an interrupted benchmark goes on where it was. A hit is a run whose first finding
-has the expected name. ``--cost`` measures, in one run, the share of the processor's time that the observer takes.
+minute on one core. Each is one line of the output file: an interrupted benchmark goes on where it was. A hit is a run
+whose first finding has the expected name. ``--cost`` measures, in one run, the share of the processor's time that the
+observer takes.
 """
 
 from __future__ import annotations

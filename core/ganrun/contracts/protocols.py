@@ -8,9 +8,9 @@ parameters are handed in by the core; keyword-only parameters, typed and bounded
             self, *, drift: Annotated[float, Field(ge=0, description="weight of the squared logit")] = 0.0
         ) -> None: ...
 
-Every kind may declare capabilities as class attributes (or set them in the constructor):
-``provides`` (a set of names), ``needs`` and ``refuses`` (name -> :class:`Because`: refused without, or with, it),
-``wants`` and ``warns`` (likewise, but warned of). See CONTRIBUTING.md for the names.
+Every kind may declare capabilities as class attributes (or set them in the constructor): ``provides`` (a set of names),
+``needs`` and ``refuses`` (name -> :class:`Because`: refused without, or with, it), ``wants`` and ``warns`` (likewise,
+but warned of). See CONTRIBUTING.md for the names.
 """
 
 from __future__ import annotations

@@ -24,8 +24,7 @@ class PictureFolder:
     """Entry ``x``: all pictures of a folder and its subfolders, (channels, side, side) uint8.
 
     Their order depends on their names alone, the same in two folders of the same names, and mixes subfolders, which may
-    be
-    classes: the first n are a fair sample.
+    be classes: the first n are a fair sample.
 
     side: pictures are scaled to it (bicubic, antialiased); None keeps them, if all have one size. channels: 1 if all
     are grey, else 3, unless it is said.

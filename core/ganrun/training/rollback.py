@@ -25,9 +25,8 @@ class Rollback:
     """Keeps what was asked until all processes know of it, and does it between two steps.
 
     Going back restores everything that a checkpoint holds. The number of the attempt, which is part of every random
-    key,
-    becomes one that was never used, so that the failure is not replayed, and the checkpoint is written anew with it: a
-    run that is killed and resumed goes the new way, too.
+    key, becomes one that was never used, so that the failure is not replayed, and the checkpoint is written anew with
+    it: a run that is killed and resumed goes the new way, too.
     """
 
     def __init__(self, run: Run) -> None:

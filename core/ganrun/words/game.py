@@ -86,8 +86,7 @@ class Game:
     ``space`` is the kind of space the streams' ``x`` lives in. ``weight`` scales the loss's terms by side, and
     ``heads`` names extra outputs of the discriminator. ``logits`` makes the game's logits (B, ...) of a discriminator's
     output where they are not its main one, such as the log of a sum over classes. A ``symmetric`` game (ALI) has no
-    generator's loss of its
-    own: it is the discriminator's with the roles swapped.
+    generator's loss of its own: it is the discriminator's with the roles swapped.
     """
 
     name: str
@@ -115,15 +114,13 @@ class Description:
     """What a variant is made of. ``describe`` returns it before anything is built.
 
     ``networks`` maps a module's name to what is asked of it. ``outputs`` names the entries of ``turn.made`` that
-    imitate an entry of the data of the same name: ``("x",)``, or ``("b", "a")`` for a translation both ways.
-    ``pairs`` maps entries of ``turn.made`` to the entries of ``turn.real`` that they ought to equal, such as a
-    translation
-    there and back: what image distances compare. ``codes`` are the latents that mean something by themselves: labels
-    that a generator is asked for, codes to traverse. ``infers`` names what ``infer`` says of real items: class logits
-    (a space of labels) or encodings. ``shared_batch`` says that all phases of a step see one real batch.
-    ``reuse_fakes`` says that the fakes made in one turn of a step serve the next player's turn, too. ``conditional``
-    says that fakes are made from real items, so that several copies of a sample repeat the item instead of reading more
-    of them.
+    imitate an entry of the data of the same name: ``("x",)``, or ``("b", "a")`` for a translation both ways. ``pairs``
+    maps entries of ``turn.made`` to the entries of ``turn.real`` that they ought to equal, such as a translation there
+    and back: what image distances compare. ``codes`` are the latents that mean something by themselves: labels that a
+    generator is asked for, codes to traverse. ``infers`` names what ``infer`` says of real items: class logits (a space
+    of labels) or encodings. ``shared_batch`` says that all phases of a step see one real batch. ``reuse_fakes`` says
+    that the fakes made in one turn of a step serve the next player's turn, too. ``conditional`` says that fakes are
+    made from real items, so that several copies of a sample repeat the item instead of reading more of them.
     """
 
     networks: dict[str, Network]
@@ -152,8 +149,7 @@ class DiscriminatorOutput:
     """What a discriminator returns.
 
     logits: (B, ...) never probabilities: (B,) or (B, 1, H, W) for a patch map. If the loss asks for K > 1 numbers, they
-    lie on
-    axis 1: (B, K) or (B, K, H, W).
+    lie on axis 1: (B, K) or (B, K, H, W).
     features: activations of hidden layers, early ones first.
     heads: further outputs by name, such as class logits (B, K).
     weight: per sample (B,), or one number for all.

@@ -7,8 +7,7 @@ middle, scaled to 128, half of them mirrored in training; scaling is bicubic and
 
 With a ``partition`` (CelebA's ``list_eval_partition.txt``: a name and 0, 1 or 2) the train split is 0 and the test
 split 2. Without one, ``held_out`` pictures chosen by a key are the test split. StarGAN holds out 1,999 too, but those
-that Python's shuffle with the seed
-1234 puts first: not the same ones.
+that Python's shuffle with the seed 1234 puts first: not the same ones.
 """
 
 from __future__ import annotations

@@ -2,13 +2,12 @@
 
 Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation" (2018),
 section 3.3, where CelebA knows hair colour, gender and age, and RaFD facial expressions. ``source`` says which set an
-item is of; with ``sets: {faces:
-celeba, moods: ...}`` the labels ``attributes`` of the set ``faces`` are the entry ``attributes_faces``.
+item is of; with ``sets: {faces: celeba, moods: ...}`` the labels ``attributes`` of the set ``faces`` are the entry
+``attributes_faces``.
 
 An epoch has all items of all sets. The test split mixes them evenly, so that its first items are of all sets. With
-``balanced``
-small sets come round again until each has as many as the largest: the authors take a batch of each set in turn, which
-amounts to the same shares.
+``balanced`` small sets come round again until each has as many as the largest: the authors take a batch of each set in
+turn, which amounts to the same shares.
 """
 
 from __future__ import annotations

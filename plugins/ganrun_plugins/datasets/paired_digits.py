@@ -2,9 +2,8 @@
 
 B holds scikit-learn's scans (see ``digits``), or (``images``) another data set's images. A holds their outlines: the
 scan is cut at half of its brightness, and white is what such a shape gains when it grows by one pixel in each
-direction. So A says where the strokes are
-and how thick, and nothing of their grey values: an answer that is right on average is a blur, which is what the game of
-pix2pix (Isola et al. 2016) is there to prevent.
+direction. So A says where the strokes are and how thick, and nothing of their grey values: an answer that is right on
+average is a blur, which is what the game of pix2pix (Isola et al. 2016) is there to prevent.
 
 Item i of A belongs to item i of B, in training, too. ``hidden_pairs`` returns the pairs of a split for evaluators.
 """

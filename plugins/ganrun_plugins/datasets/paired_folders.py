@@ -1,8 +1,7 @@
 """Pairs of pictures: side by side in the files of `train` and `test`, or under the same names in `trainA` and `trainB`.
 
 The layouts of pix2pix (Isola et al. 2016): one picture of twice the width, whose left half is A and right half B; and
-of its
-tools: two folders for each split (``trainA``, ``trainB``, ``testA``, ``testB``), where pairs have the same name,
+of its tools: two folders for each split (``trainA``, ``trainB``, ``testA``, ``testB``), where pairs have the same name,
 whatever the suffix. A folder ``trainA`` decides which it is. Where there is no test folder, ``val`` (``valA``,
 ``valB``) is the test split.
 

@@ -2,8 +2,7 @@
 
 scikit-learn's scans (see ``digits``) as they are (``plain``), with thick strokes (``bold``), sheared (``slanted``),
 dark on light (``inverted``), or as the edges of their strokes (``outlined``). Every scan is shown in one style only, so
-that training never sees a scan
-in two: which one is drawn once and for all by a key, every style as often as any other.
+that training never sees a scan in two: which one is drawn once and for all by a key, every style as often as any other.
 
 By default ``label`` is the style. With ``attributes: true`` the styles are yes-no attributes that go together, such as
 bold and inverted, each with probability 1/2. Some of the styles of other sets may be left out: with ``scans: even`` and

@@ -4,8 +4,8 @@ Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative 
 3.2: crops of 96 pixels at random places of the training pictures, which are not scaled, made small by a bicubic filter.
 
 ``root/train`` and ``root/test`` hold the pictures. Test pictures are cropped in the middle. A picture whose shorter
-side is smaller than
-a crop is enlarged to it by the bicubic filter, and shows less detail than others: leave such pictures out.
+side is smaller than a crop is enlarged to it by the bicubic filter, and shows less detail than others: leave such
+pictures out.
 
 Difference: published numbers (Set5, Set14, BSD100) are of whole test pictures, of whatever size; here they are of their
 middles.

@@ -2,11 +2,10 @@
 
 scikit-learn's scans (see ``digits``), of 8 x 8 pixels, have no detail that a bicubic filter would lose. Here their
 contours are traced at four times the resolution (the half-way line of the bilinear surface between the scans' pixels)
-and averaged down, so that edges
-are as sharp as pixels allow: a network can learn that, and a bicubic filter cannot. With ``grain`` every second pixel
-of a stroke is darker, in a chequered pattern whose phase differs from picture to picture. Of that nothing is left in
-the small
-picture: the mean squared error is least for an even grey, which no real picture has, while a discriminator wants grain.
+and averaged down, so that edges are as sharp as pixels allow: a network can learn that, and a bicubic filter cannot.
+With ``grain`` every second pixel of a stroke is darker, in a chequered pattern whose phase differs from picture to
+picture. Of that nothing is left in the small picture: the mean squared error is least for an even grey, which no real
+picture has, while a discriminator wants grain.
 """
 
 from __future__ import annotations

@@ -13,9 +13,8 @@ cameras, shallow in focus | 1,812, 3,325 | 569, 480 | | maps | aerial photograph
 | summer2winter-yosemite | summer | winter | 1,231, 962 | 309, 238 |
 
 Facades and maps began as pairs; here they are unpaired like the others, with a random picture of b in training. The van
-Gogh folders
-for training and for testing were recorded with the same number of pictures and of bytes: take them for the same
-paintings.
+Gogh folders for training and for testing were recorded with the same number of pictures and of bytes: take them for the
+same paintings.
 """
 
 from __future__ import annotations

@@ -83,9 +83,8 @@ def of_counts(
     counts.
 
     statistic: (..., M) int64 -> (...). centred: for divergences. What n samples give is too large on average, by about
-    (M - 1) / (2 n) for KL, and what a resample of them
-    gives is so once more: the resampled values are moved by the mean of what they add, else the interval would lie
-    above the value.
+    (M - 1) / (2 n) for KL, and what a resample of them gives is so once more: the resampled values are moved by the
+    mean of what they add, else the interval would lie above the value.
     """
     n, value = int(counts.sum()), statistic(counts).item()
     if n < 2 or not math.isfinite(value):

@@ -1,11 +1,10 @@
 """Nearest neighbours and balls among features, block by block: what the evaluators that look at neighbours share.
 
 Squared distances come from one matrix product, |x|^2 + |y|^2 - 2 x.y, which is fast and loses digits to cancellation.
-So the products
-only sort out what is certain: each comes with a bound of its rounding error, and whatever the bound leaves open is
-computed again from the differences x - y, in float64. The answers are those of exact distances, ties and copies
-included: equal pairs of points are at equal distances, and copies at distance 0. Both sets are moved by one vector
-first, which changes no distance and keeps norms small.
+So the products only sort out what is certain: each comes with a bound of its rounding error, and whatever the bound
+leaves open is computed again from the differences x - y, in float64. The answers are those of exact distances, ties and
+copies included: equal pairs of points are at equal distances, and copies at distance 0. Both sets are moved by one
+vector first, which changes no distance and keeps norms small.
 """
 
 from __future__ import annotations
@@ -169,8 +168,7 @@ def reached(hits: Tensor, only: Tensor, enough: int) -> Score:
     them.
 
     The points that one sample reaches are hit or missed together, so they are no n independent trials. Leaving out
-    sample i loses
-    only_i points: the jackknife over samples. Wilson's interval is kept where it is wider, such as at 0.
+    sample i loses only_i points: the jackknife over samples. Wilson's interval is kept where it is wider, such as at 0.
     """
     n, m = len(hits), len(only)
     score = share(int(hits.sum()), n, enough=enough)

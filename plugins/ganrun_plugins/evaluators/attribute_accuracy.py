@@ -7,8 +7,7 @@ the labels.
 
 What is asked for outside training is drawn, every answer as likely. So a generator that changes nothing is right about
 attributes half of the time, and about one of K domains once in K. What the same classifier does on real test items is
-given beside each
-score: no generator can be told to be better than that.
+given beside each score: no generator can be told to be better than that.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ them.
 
 Differences from well-known code: everything is float64 from the means on, and symmetric eigenvalues replace the square
 root of S1 S2, so there is no imaginary part to drop and nothing added to the diagonal. Where there are no more samples
-than features,
-the covariances are never formed: with centred rows A, B the trace is |A B^T|_* / sqrt((n1 - 1)(n2 - 1)) (nuclear norm).
+than features, the covariances are never formed: with centred rows A, B the trace is |A B^T|_* / sqrt((n1 - 1)(n2 - 1))
+(nuclear norm).
 
 The value falls with the number of samples (Chong and Forsyth, "Effectively unbiased FID and Inception score", 2020: a
 bias of order 1 / n that differs between generators), so numbers compare only for equal numbers of samples.

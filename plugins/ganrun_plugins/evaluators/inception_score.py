@@ -7,8 +7,7 @@ the paper the samples are parted into 10 splits, each with a p(y) of its own, an
 Real samples take no part in it.
 
 The paper's score is this on the ImageNet classes of one Inception network; on any other classifier the score is named
-after
-that, and has a scale of its own: ``of_real`` gives what real samples score beside it.
+after that, and has a scale of its own: ``of_real`` gives what real samples score beside it.
 
 Differences from well-known code: the logarithms are those of a float64 log-softmax, where the paper's code takes them
 of float32 probabilities. Samples are shuffled before they are split, as torch-fidelity does, by the same numbers

@@ -14,9 +14,8 @@ an arc between normal latents and a straight line between others. Images are rou
 steps in pixels are a little longer than their sum before rounding.
 
 Perceptual path length (Karras, Laine and Aila, "A style-based generator architecture for generative adversarial
-networks", 2019) is
-not offered: it is defined by LPIPS, a network with weights that do not come with ganrun, and on any other features it
-would be another number under its name.
+networks", 2019) is not offered: it is defined by LPIPS, a network with weights that do not come with ganrun, and on any
+other features it would be another number under its name.
 """
 
 from __future__ import annotations

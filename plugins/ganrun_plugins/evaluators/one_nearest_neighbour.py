@@ -6,11 +6,9 @@ are put together; each is classified as what its nearest other sample is, and th
 rightly.
 
 How to read it: near 1, the samples are unlike the data. Samples that crowd on few modes have each other for neighbours
-and take
-those of the real ones around them: ``accuracy-of-fake`` is high and ``accuracy-of-real`` low. Well below 0.5, samples
-and real ones lie in
-pairs: with `split: train`, the training set is memorised. A high and a low accuracy may average to 0.5, so look at
-both.
+and take those of the real ones around them: ``accuracy-of-fake`` is high and ``accuracy-of-real`` low. Well below 0.5,
+samples and real ones lie in pairs: with `split: train`, the training set is memorised. A high and a low accuracy may
+average to 0.5, so look at both.
 
 Differences from well-known code: where the nearest real and the nearest made sample are equally far, half a hit is
 counted. Xu et al.'s code gives ties to the real ones, so that features which do not tell anything apart look like a
@@ -69,10 +67,9 @@ def _score(hits: Tensor, partner: Tensor, rows: Tensor) -> Score:
     """The share of hits (2n,) among ``rows`` (2n,) bool, with an interval that knows who shares a nearest neighbour.
 
     Two samples that are each other's nearest neighbour hit or miss together, and so do two of one kind with the same
-    nearest
-    neighbour: the variance is more than that of independent trials (by about 1.5 to 1.7 for equal distributions:
-    Schilling, "Multivariate two-sample tests based on nearest neighbors", 1986). Wilson's interval is taken for so many
-    fewer trials.
+    nearest neighbour: the variance is more than that of independent trials (by about 1.5 to 1.7 for equal
+    distributions: Schilling, "Multivariate two-sample tests based on nearest neighbors", 1986). Wilson's interval is
+    taken for so many fewer trials.
     """
     n = int(rows.sum())
     value = float(hits[rows].mean())

@@ -10,12 +10,11 @@ D* in each cell. On n samples of each the JSD of equal densities comes out at ab
 n), not at 0; fewer than 20 samples a cell are marked.
 
 The discriminator's own value takes its logits l: E_p log sigmoid(l) + E_q log sigmoid(-l). What a generator's two
-losses give it to learn
-from is their slope at the logits of its samples: D for log(1 - D), which vanishes where fakes are told apart surely,
-and 1 - D for -log D, which does not (section 3, last paragraph). On a line the curves are drawn; in the plane the
-surface of the score with the line on which it is undecided. A discriminator that is told more than the point (a label,
-a latent), and a loss whose score of a point depends on other samples (``cramer``), have no value at a point: the
-densities' scores alone are given.
+losses give it to learn from is their slope at the logits of its samples: D for log(1 - D), which vanishes where fakes
+are told apart surely, and 1 - D for -log D, which does not (section 3, last paragraph). On a line the curves are drawn;
+in the plane the surface of the score with the line on which it is undecided. A discriminator that is told more than the
+point (a label, a latent), and a loss whose score of a point depends on other samples (``cramer``), have no value at a
+point: the densities' scores alone are given.
 """
 
 from __future__ import annotations

@@ -11,9 +11,8 @@ of agreement for nominal scales", 1960). A generator that makes one class alone 
 look at both numbers.
 
 A classifier that misreads a domain hides agreement. Where real samples have labels, its accuracy on real ones of each
-output stands
-beside: about the product of both is what pairs that do agree would score. Classes need not be the data's own for
-agreement itself.
+output stands beside: about the product of both is what pairs that do agree would score. Classes need not be the data's
+own for agreement itself.
 """
 
 from __future__ import annotations

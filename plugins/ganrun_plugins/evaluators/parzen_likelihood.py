@@ -10,8 +10,8 @@ of the candidates says that they ought to reach further.
 It is kept because old tables hold it, and a poor measure: Theis et al., "A note on the evaluation of generative models"
 (2016), show that already on patches of 6 x 6 pixels very many samples of a known density miss its likelihood by far,
 that models are ranked wrongly by it, and that centroids of k-means score above real samples. It depends on the number
-of dimensions and rises
-with that of fakes: compare equal numbers, of equal shapes, only. Tables mark fewer than 1,000 samples of any kind.
+of dimensions and rises with that of fakes: compare equal numbers, of equal shapes, only. Tables mark fewer than 1,000
+samples of any kind.
 
 Differences from the published code: the standard error has n - 1 in it. Its choice of sigma is made on MNIST's last
 10,000 training pictures, which took no part in training; here on the first ``validation`` items of the train split,

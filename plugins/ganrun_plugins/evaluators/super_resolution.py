@@ -1,10 +1,9 @@
 """Super-resolution beside the bicubic filter: PSNR and SSIM of both, and how far the generator is above.
 
 Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network" (2016), table 2,
-gives bicubic
-enlargement as the first column: a network that is not above it has learned nothing. PSNR in dB and SSIM are those of
-``psnr-ssim`` (luminance, a border cropped on every side, 256 levels), of the same test pictures. The filter is Keys'
-cubic with a = -1/2, that of Pillow and MATLAB's imresize; its result is cut off at black and white.
+gives bicubic enlargement as the first column: a network that is not above it has learned nothing. PSNR in dB and SSIM
+are those of ``psnr-ssim`` (luminance, a border cropped on every side, 256 levels), of the same test pictures. The
+filter is Keys' cubic with a = -1/2, that of Pillow and MATLAB's imresize; its result is cut off at black and white.
 
 ``gain`` is the mean over pictures of the generator's PSNR less the filter's; pairs that are equal without any error are
 left out. A generator trained against a discriminator usually gains less than one trained on pixels, which is the

@@ -13,8 +13,8 @@ equal numbers only.
 Differences from well-known code: Xu et al. solve a linear program and do not say how sure the value is. Here the
 potentials (dual variables) of the optimal pairing give a standard error: the variance of W_p^p is about that of the
 fakes' potential over n (for W_2^2: del Barrio and Loubes, "Central limit theorems for empirical transportation cost in
-general dimension", 2019). Sliced sets of unequal sizes
-are compared by their quantile functions, which are steps: nothing is interpolated.
+general dimension", 2019). Sliced sets of unequal sizes are compared by their quantile functions, which are steps:
+nothing is interpolated.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """The last hidden layer of any classifier of torchvision, with weights that are on this machine.
 
 The features are what the network's last linear layer is given, and ``logits`` what it makes of them. Many measures are
-reported in such
-a space: Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018, compare
-ResNet-34, VGG-16 and Inception v3, and find convolutional features the best to tell real from generated pictures. With
-``layer`` they are all numbers that this
-layer returns: ``features.35`` of vgg19 is conv5_4 after its ReLU, in which SRGAN compares pictures (Ledig et al. 2016).
+reported in such a space: Xu et al., "An empirical study on evaluation metrics of generative adversarial networks",
+2018, compare ResNet-34, VGG-16 and Inception v3, and find convolutional features the best to tell real from generated
+pictures. With ``layer`` they are all numbers that this layer returns: ``features.35`` of vgg19 is conv5_4 after its
+ReLU, in which SRGAN compares pictures (Ledig et al. 2016).
 
 ``weights`` names published weights, such as IMAGENET1K_V1, or a file with a state dict of one's own; null is the newest
 published. Published ones are never downloaded here, but taken from where torch.hub keeps them (or ganrun's cache),

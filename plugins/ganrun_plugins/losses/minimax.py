@@ -1,7 +1,6 @@
 """The minimax loss: both sides play for the same value, so the generator minimises log(1 - D(G(z))).
 
-Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), equation 1.
-With l the logit and D = sigmoid(l):
+Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), equation 1. With l the logit and D = sigmoid(l):
 
     discriminator: -t log D - (1 - t) log(1 - D) = t softplus(-l) + (1 - t) softplus(l),  t = 1 for real, 0 for fake
     generator:     log(1 - D(G(z)))              = -softplus(l)

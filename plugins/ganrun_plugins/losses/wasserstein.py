@@ -7,8 +7,7 @@ critic, because its logit l is no probability:
     generator:     -l on fakes
 
 Over discriminators whose slope is at most 1 the best value of their loss is minus the Wasserstein-1 distance. The loss
-does
-not bound the slope: that is the work of a trick, such as ``weight-clipping``, ``gradient-penalty`` or
+does not bound the slope: that is the work of a trick, such as ``weight-clipping``, ``gradient-penalty`` or
 ``spectral-norm``.
 
 Only differences of logits matter, so their mean may wander off. ``drift`` adds drift * l^2 on real samples

@@ -2,8 +2,7 @@
 
 Vectors and labels become further coordinates or constant planes; images become further channels. A label is one-hot,
 and several yes-no attributes are a column of 0 and 1 each; ``_labels.py`` has other ways. In a packed discriminator the
-given
-things of the joined samples are joined, too: images (B, m * C, H, W), labels (B, m).
+given things of the joined samples are joined, too: images (B, m * C, H, W), labels (B, m).
 """
 
 from __future__ import annotations

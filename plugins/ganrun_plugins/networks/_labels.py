@@ -19,9 +19,8 @@ the input. With phi(x) the features before the last layer and psi that layer,
     logit = psi(phi(x)) + <v_y, phi(x)>
 
 which is the form of the true log ratio if log p(y | x) is linear in phi(x). If m samples are judged at once, those of
-the pack are
-independent, their log ratios add up, and so do their vectors: each place in the pack has v of its own. As in the
-authors' code v starts uniform (Glorot); a feature map is summed over its pixels first, as there.
+the pack are independent, their log ratios add up, and so do their vectors: each place in the pack has v of its own. As
+in the authors' code v starts uniform (Glorot); a feature map is summed over its pixels first, as there.
 
 These starts hold where the player's ``init`` is torch's own. Another, such as that of ``acgan``, draws all linear
 layers and embeddings.

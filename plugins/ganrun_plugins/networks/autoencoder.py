@@ -9,13 +9,13 @@ repeating pixels. No squashing at the end.
     error: squared   mean (x - D(x))^2     (EBGAN, MAGAN)
 
 The mean is over the numbers of a sample, so that margins do not depend on its size. With the sum, as in some code, they
-are larger by
-that number: a margin of 10 for sums on 28 x 28 images is 10 / 784 here. Images lie in [-1, 1], so that l1 errors are
-twice those in [0, 1].
+are larger by that number: a margin of 10 for sums on 28 x 28 images is 10 / 784 here. Images lie in [-1, 1], so that l1
+errors are twice those in [0, 1].
 
 Images may have any size: a side is halved, rounding up, while it is above 4. Points and latents have linear layers
 instead. Packed samples are given back as a pack; what is given besides x (a condition, a label) is seen by the encoder
 and not given back.
+
 Differences from BEGAN: one convolution a size (``convolutions: 2`` there), and 4 pixels a side before the code (8
 there).
 """

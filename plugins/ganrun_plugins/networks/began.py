@@ -11,6 +11,7 @@ With n = 128 and a code of 64 numbers the generator and the discriminator of 64 
 
 Layers are those of a well-known TensorFlow version, whose stride-2 convolutions keep the channels and whose next one
 adds n.
+
 Differences from it: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is without. It has no
 skip connections; ``skips: true`` joins the first 8 x 8 tensor of a decoder to every size behind it, before that size's
 first convolution (our reading of the paper, held against no code). Sides that are no 8, 16, 32, ... are halved rounding

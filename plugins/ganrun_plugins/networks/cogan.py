@@ -19,8 +19,8 @@ convolutions
 Differences: logits, no softmax: with the loss ``two-class`` there are two, as in the paper; with any other a single
 one, the difference of the paper's two. tanh for images in [-1, 1]; theirs are in [0, 1] and end with a sigmoid. Other
 sizes: the generator halves the side minus 3, rounding up, until 4 or less are left. Without a label there is one
-domain. All domains' own layers run on all
-rows, and each row keeps what its domain made: the batch has one shape whatever the labels are.
+domain. All domains' own layers run on all rows, and each row keeps what its domain made: the batch has one shape
+whatever the labels are.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ BatchNorm on all but the first, LeakyReLU 0.2 on all but the last two; a residua
 
 At 64 pixels, RGB, a text of 1024 numbers and a latent of 100: 18,909,699 parameters (width 128) and 4,032,321 (width
 64). Sides are powers of two from 8 up.
+
 Differences: logits, no sigmoid. The authors set the biases of convolutions to 0 before every evaluation, here they are
 trained. The discriminator's ``norm: none`` and ``instance`` are for what BatchNorm cannot serve, such as gradient
 penalties.

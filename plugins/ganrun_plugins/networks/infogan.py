@@ -11,8 +11,8 @@ Nets" (2016), appendix C.1, with the details of the authors' code. For images of
 
 Up and down are convolutions of 4 x 4 pixels with stride 2. Every layer has a bias, as in the authors' code, although it
 cancels in front of BatchNorm. At 28 x 28, with 74 numbers in and heads of 14 numbers out, there are 6,652,481
-parameters in the
-generator, 6,559,169 in trunk and logits, and 133,262 in the heads: the network Q, which is the submodule ``heads``.
+parameters in the generator, 6,559,169 in trunk and logits, and 133,262 in the heads: the network Q, which is the
+submodule ``heads``.
 
 Differences from well-known code: the authors' generator ends in a sigmoid, for images in [0, 1]; images are in [-1, 1]
 here, so it ends in tanh(l) = 2 sigmoid(2 l) - 1. The discriminator returns logits. ``norm: none`` is for what BatchNorm

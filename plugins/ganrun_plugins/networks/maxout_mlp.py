@@ -15,9 +15,8 @@ for the label,
 200]}``.
 
 The generators beside them: two layers of 1200 rectified units (the defaults); Mirza's 200 for the latent and 1000 for
-the label,
-joined by 1200: ``{widths: [200], given_width: 1000, joint: [1200]}``; PacGAN's four layers of 400 with BatchNorm behind
-each: ``{widths: [400, 400, 400, 400], norm: batch}``.
+the label, joined by 1200: ``{widths: [200], given_width: 1000, joint: [1200]}``; PacGAN's four layers of 400 with
+BatchNorm behind each: ``{widths: [400, 400, 400, 400], norm: batch}``.
 
 Whatever is given (labels one-hot) is joined to the input if ``given_width`` is 0. Differences from the papers: images
 end in tanh, for data in [-1, 1], not in a sigmoid; the discriminator returns logits. Goodfellow's and Mirza's

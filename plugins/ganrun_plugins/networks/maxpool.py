@@ -2,13 +2,13 @@
 
 A teaching network without a paper of its own, the textbook classifier of LeCun et al., "Gradient-Based Learning Applied
 to Document Recognition" (1998), turned into a discriminator: 5 x 5 convolution, max over 2 x 2 pixels, twice; a dense
-layer; one logit. The
-generator is its reverse: two dense layers, then twice pixels are repeated and convolved, tanh. It came before DCGAN's
-rules and breaks them (pooling instead of strides, dense layers, little BatchNorm), which is what it is shown for.
+layer; one logit. The generator is its reverse: two dense layers, then twice pixels are repeated and convolved, tanh. It
+came before DCGAN's rules and breaks them (pooling instead of strides, dense layers, little BatchNorm), which is what it
+is shown for.
 
 An image may have any size from 4 pixels a side up; halves are rounded down on the way down and met exactly on the way
-up. Differences from the
-scripts that teach it: logits instead of a sigmoid, and LeakyReLU 0.2 by default where they have tanh throughout.
+up. Differences from the scripts that teach it: logits instead of a sigmoid, and LeakyReLU 0.2 by default where they
+have tanh throughout.
 """
 
 from __future__ import annotations

@@ -8,11 +8,10 @@ section 4. One stage for each side from 4 on. A block adds to its input
 and nothing else: no normalisation, no activation behind the sum. With L blocks in all, the first two convolutions start
 from N(0, (gain L^(-1/4))^2 / fan-in), gain^2 = 2 / 1.04, and the last from 0 (Zhang, Dauphin and Ma, "Fixup
 Initialization", 2019), so that each block starts as the identity. Sides change by bilinear resampling ([1, 2, 1]
-convolved with a box), with a 1 x 1 convolution where
-the channels change: before it on the way up, behind it on the way down. The generator starts from a learned 4 x 4
-basis, each channel scaled by a linear function of the latent; the discriminator ends in a 4 x 4 depthwise convolution
-and a linear layer. What is given, such as labels, is embedded and joined to the latent, and projected onto the
-discriminator's features.
+convolved with a box), with a 1 x 1 convolution where the channels change: before it on the way up, behind it on the way
+down. The generator starts from a learned 4 x 4 basis, each channel scaled by a linear function of the latent; the
+discriminator ends in a 4 x 4 depthwise convolution and a linear layer. What is given, such as labels, is embedded and
+joined to the latent, and projected onto the discriminator's features.
 
 Parameters, generator and discriminator: 20,732,160 and 20,683,776 at 32 x 32, with 10 classes 20,781,952 and
 21,280,512; at 64 x 64 22,429,824 and 22,381,440; at 256 x 256 23,057,952 and 23,009,568. ImageNet with 1,000 classes

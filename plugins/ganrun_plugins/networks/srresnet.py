@@ -16,9 +16,8 @@ parameters for RGB at 96 pixels.
 
 As in the paper the generator is shown images in [0, 1] (they come in [-1, 1]; its zero padding is black), and nothing
 follows its last convolution. Outside training its images are cut off at -1 and 1. Code that others published often has
-a tanh there, whose
-gradient vanishes at black and white: ``end: tanh``. The discriminator returns logits, no sigmoid; its
-``norm: none`` and ``instance`` are for what BatchNorm cannot serve, such as gradient penalties.
+a tanh there, whose gradient vanishes at black and white: ``end: tanh``. The discriminator returns logits, no sigmoid;
+its ``norm: none`` and ``instance`` are for what BatchNorm cannot serve, such as gradient penalties.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ affine instance normalisation. Discriminator: 6 convolutions of stride 2 with Le
 logits. With 5 attributes at 128 pixels: 8,430,528 and 44,762,048 parameters.
 
 Padding is zero on purpose. A constant plane passes a convolution with reflected borders as a constant, and instance
-normalisation takes
-it away: the generator would be told nothing.
+normalisation takes it away: the generator would be told nothing.
 
 Differences from well-known code: the authors' instance normalisation keeps running statistics
 (``track_running_stats``), and in evaluation mode normalises by them, which spoils the translations; here each image is

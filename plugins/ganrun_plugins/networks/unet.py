@@ -4,8 +4,8 @@ Paper: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional 
 3.2 and appendix 6.1.1. Down: 4x4 convolutions of stride 2 with LeakyReLU 0.2 before and a normalisation behind all but
 the first, which has neither, and the last, whose one pixel a normalisation would erase. Up: ReLU, 4x4 transposed
 convolution, normalisation; the last one has a bias and tanh instead. Channels are width * (1, 2, 4, 8, 8, ...). What
-came down at a size goes beside what comes up
-there: (down, up) along the channels. ``skips: false`` is the paper's encoder-decoder, without these.
+came down at a size goes beside what comes up there: (down, up) along the channels. ``skips: false`` is the paper's
+encoder-decoder, without these.
 
 At 256, 128 and 64 pixels ``depth`` (by default log2 of the side) is 8, 7 and 6; with width 64 and BatchNorm U-Net-256
 has 54,413,955 and U-Net-128 41,828,995 parameters for RGB. Modules are nested and numbered as in the authors' PyTorch
@@ -13,8 +13,7 @@ code (``model.model.1.model.3...``), convolutions have a bias under instance nor
 there.
 
 **Dropout** (0.5) is all the noise that pix2pix has. The paper, with its Lua code, puts it behind the first three layers
-up,
-outputs of 2 x 2, 4 x 4 and 8 x 8: ``dropout_at: paper``, the default. The PyTorch code spares the first and puts it
+up, outputs of 2 x 2, 4 x 4 and 8 x 8: ``dropout_at: paper``, the default. The PyTorch code spares the first and puts it
 behind all others between layers of 8 * width channels (4 x 4, 8 x 8 and 16 x 16 at depth 8, none up to depth 5):
 ``dropout_at: pytorch``.
 

@@ -6,9 +6,8 @@ the gradient:
     m <- b1 m + (1 - b1) g,   u <- max(b2 u, |g| + eps),   parameter <- parameter - lr * m / ((1 - b1^t) u)
 
 A parameter moves by about lr a step at most, and a single large gradient slows it down for some 1 / (1 - b2) steps.
-Weight decay is the
-L2 kind: it is added to the gradient. The paper has no eps, which torch adds so that a gradient that was always 0 is not
-divided by 0.
+Weight decay is the L2 kind: it is added to the gradient. The paper has no eps, which torch adds so that a gradient that
+was always 0 is not divided by 0.
 """
 
 from __future__ import annotations

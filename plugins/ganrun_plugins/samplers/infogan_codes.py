@@ -2,8 +2,7 @@
 
 Chen et al., "InfoGAN" (2016), take both from [-1, 1] for MNIST; other code has normal noise and uniform codes, the
 defaults here. Which latents are codes is what the variant says (``codes`` of its description), by name; all others are
-noise. Categorical codes are
-labels, which this does not draw: all classes are equally likely.
+noise. Categorical codes are labels, which this does not draw: all classes are equally likely.
 """
 
 from __future__ import annotations

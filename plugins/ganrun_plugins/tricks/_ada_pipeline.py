@@ -52,8 +52,7 @@ class Drawn:
     flip: -1 mirrors left and right, 1 does not. quarters: quarter turns. shift, drift: (B, 2) right and down, in whole
     pixels and not. scale, stretch: factors (the latter inverted vertically). before, after: turns around the centre in
     radians, before and behind the stretch. brightness: added; contrast, saturation: factors; luma: -1 turns light into
-    dark;
-    hue: radians. resampled, recoloured: (B,) whether anything was drawn that needs it.
+    dark; hue: radians. resampled, recoloured: (B,) whether anything was drawn that needs it.
     """
 
     flip: Tensor

@@ -9,9 +9,8 @@ gradient of the i-th part, its weight applied:
 
 Norms are those of the player's parameters together, averaged over processes, and constants: no gradient goes through a
 factor. A part is all terms of one game, whose balance of real and fake is the game's own; or any other term. A part
-without a gradient
-counts for nothing, and a turn of one part is left alone: its factor is exactly 1. With a power of 1 the recipe's
-weights no longer decide how strong a part is against another; with one between 0 and 1 they do in part.
+without a gradient counts for nothing, and a turn of one part is left alone: its factor is exactly 1. With a power of 1
+the recipe's weights no longer decide how strong a part is against another; with one between 0 and 1 they do in part.
 
 Players that a game scores are balanced, unless ``players`` names others: a penalty beside the discriminator's loss is
 usually meant to be as strong as it is. Cost: a backward pass for each part; ``at: last`` measures at the last weight of

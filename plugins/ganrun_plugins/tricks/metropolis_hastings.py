@@ -12,8 +12,7 @@ takes its place, as the paper restarts it there.
 
 Discriminators are sure of themselves beyond what they know, so D is calibrated: s = a * score + b, fitted by logistic
 regression to the scores of held-out real samples and of fakes (section 3.2; its isotonic regression is not offered).
-Training never sees any of this, and
-labels and codes are kept: a chain of class 7 stays in class 7.
+Training never sees any of this, and labels and codes are kept: a chain of class 7 stays in class 7.
 
 Everything that looks at samples sees the chosen ones, evaluators too. A sample costs ``proposals`` times as much as
 without.

@@ -9,8 +9,7 @@ I a matrix of ones but for its diagonal:
 
 which is the gradient of beta / 2 * |W W' o (1 - I)|^2. It is added to the averaged gradients before the optimiser's
 step, to the parameters themselves where weights are computed from others. Embeddings are left out, and so are rows of
-one number, such as the
-lengths of weight normalisation: there is no angle between them, and only zeros would do.
+one number, such as the lengths of weight normalisation: there is no angle between them, and only zeros would do.
 
 Differences from well-known code: this is BigGAN's public code. The paper writes beta * |...|^2, whose gradient is twice
 that (beta: 2e-4 here); it is written for columns, the code takes rows. Rows are the first axis of the tensor: the

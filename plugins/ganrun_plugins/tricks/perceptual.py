@@ -9,10 +9,9 @@ a network phi that was trained for something else and stays as it is,
 for every pair of images that the variant says ought to be equal, such as an image and its translation there and back.
 
 Differences: the papers compare feature maps of a VGG network for photographs. Here phi is any part ``features``, which
-gives one
-vector a sample, in float32: how finely positions are compared depends on the part. Ledig et al. replace the distance of
-pixels; here the term is added to whatever the variant minimises (set that to 0, such as ``cycle`` of CycleGAN, to
-replace it).
+gives one vector a sample, in float32: how finely positions are compared depends on the part. Ledig et al. replace the
+distance of pixels; here the term is added to whatever the variant minimises (set that to 0, such as ``cycle`` of
+CycleGAN, to replace it).
 
 The features belong to no player: they are not trained, and no checkpoint holds them.
 """

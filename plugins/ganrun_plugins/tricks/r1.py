@@ -8,8 +8,8 @@ The gradient is that at the image before augmentation, taken through it, so that
 (StyleGAN2-ADA, R3GAN); ``augmented: false`` shows the discriminator the sample itself. Noise on its inputs is left out.
 
 Differences from well-known code: the authors' GAN_stability lacks the 1/2, so that its weight of 10 is gamma: 20 here.
-StyleGAN2 pays it lazily, ``every: 16``. The squared slope is a sum over all pixels,
-so the gamma that works depends on the resolution.
+StyleGAN2 pays it lazily, ``every: 16``. The squared slope is a sum over all pixels, so the gamma that works depends on
+the resolution.
 """
 
 from __future__ import annotations

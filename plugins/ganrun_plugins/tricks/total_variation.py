@@ -11,8 +11,7 @@ of every image that the variant makes in the place of a real one. Where both dif
 
 Public SRGAN code minimises dx^2 + dy^2 (``squared``), each averaged over its own pairs of neighbours and doubled, with
 a weight of 2e-8, which is too little to be seen in any result. Squares smooth edges away; the paper's root spares them.
-The default weight is a
-choice of ours: small beside a game's loss of about 1, for images in [-1, 1].
+The default weight is a choice of ours: small beside a game's loss of about 1, for images in [-1, 1].
 """
 
 from __future__ import annotations

@@ -7,10 +7,9 @@ from one graph: both gradients are taken before either moves, on the same fakes,
 [-1, 1]^64; Adam with rate 1e-4, batch 16.
 
 The paper halves the rate when its measure of convergence (logged as ``adversarial.convergence``) stalls; a schedule by
-the clock takes
-its place: ``lr: {steps: {0: 8e-5, 100000: 4e-5, 200000: 2e-5}}`` is that version's. Its configuration names a first
-beta of 0.5 that is never passed on; 0.9 is in effect, there and here. The paper draws other latents for the generator
-than for the discriminator.
+the clock takes its place: ``lr: {steps: {0: 8e-5, 100000: 4e-5, 200000: 2e-5}}`` is that version's. Its configuration
+names a first beta of 0.5 that is never passed on; 0.9 is in effect, there and here. The paper draws other latents for
+the generator than for the discriminator.
 """
 
 from __future__ import annotations

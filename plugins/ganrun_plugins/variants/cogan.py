@@ -15,6 +15,7 @@ shared layers see each z once: the same mean and variance).
 Defaults are those of the authors' code: a softmax over two classes, Adam with rate 2e-4, betas (0.5, 0.999) and weight
 decay 5e-4, batches of 64 of each domain, latents of 100 numbers, the discriminator first and then the generator on the
 same latents.
+
 Differences from it: games are summed as in the paper, where the code takes the mean of both domains, half of it: Adam's
 steps are the same but for the weight decay. Latents are normal.
 """

@@ -1,8 +1,7 @@
 """CycleGAN: translation between two sets of unpaired images, held together by translating back.
 
 Paper: Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (2017). With G: a
--> b
-and F: b -> a, each judged by a discriminator of the domain it makes, the generators minimise
+-> b and F: b -> a, each judged by a discriminator of the domain it makes, the generators minimise
 
     (D_b(G(a)) - 1)^2 + (D_a(F(b)) - 1)^2
     + cycle * (|F(G(a)) - a| + |G(F(b)) - b|) + identity * cycle * (|F(a) - a| + |G(b) - b|)

@@ -5,9 +5,9 @@ samples, hinge of fakes' energies at a margin) against the discriminator ``autoe
 repelling term of section 2.4 with weight 0.1; ``without: [pulling-away]`` is the paper's EBGAN.
 
 That generator, initialisation, optimisers and batch are DCGAN's is our choice, and so is the margin. An energy is a
-mean over pixels here, so that the loss's margin of 1 is not to be
-compared with margins of summed errors: those are larger by the number of pixels. Differences from well-known code: the
-hinge is taken of each sample, and the cosines are those of codes (not of pixels), squared.
+mean over pixels here, so that the loss's margin of 1 is not to be compared with margins of summed errors: those are
+larger by the number of pixels. Differences from well-known code: the hinge is taken of each sample, and the cosines are
+those of codes (not of pixels), squared.
 """
 
 from __future__ import annotations

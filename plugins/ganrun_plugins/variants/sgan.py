@@ -15,8 +15,7 @@ Odena's,
 
 ``form: improved`` is Salimans et al.'s: l_fake is fixed at 0 (a softmax has one logit too many), which leaves the main
 output unused; the labelled term is -log p(y | x, not fake), of K classes; the discriminator's terms of the game have
-weight 1/2. Their generator
-matches features instead of playing: ``tricks: [{feature-matching: {adversarial: 0}}]``.
+weight 1/2. Their generator matches features instead of playing: ``tricks: [{feature-matching: {adversarial: 0}}]``.
 
 Labelled images go through the discriminator for the labelled term alone, without augmentation and noise, which need not
 keep a label true (the tag ``feature``); they are no part of the game and change no running statistics. Those of

@@ -14,9 +14,8 @@ attributes (authors' code).
 
 Several sets (data with an entry ``source``, such as ``multi``): the generator is told [labels of set 1 | ... | labels
 of set n | mask], where the mask says which set's labels are given and those of all others are zeros. C has the labels
-of all sets, and an item is
-classified by those of its own set alone: a mean over the items of a batch, to the other labels of which no gradient
-goes.
+of all sets, and an item is classified by those of its own set alone: a mean over the items of a batch, to the other
+labels of which no gradient goes.
 
 Targets in training are the labels of the batch (of each process and micro-batch its own) in another order, within each
 set (authors' code). ``targets: uniform`` draws them instead, and the set, too; so are they outside training, every

@@ -1,11 +1,10 @@
 """Unrolled GAN: the generator plays against the discriminator as it will be five steps later.
 
 Paper: Metz, Poole, Pfau and Sohl-Dickstein, "Unrolled Generative Adversarial Networks" (2016), with the settings of the
-authors' demonstration
-on points in the plane: perceptrons of two layers of 128 with tanh, orthogonal weights with gain 1.4, 256 normal
-latents, Adam with first beta 0.5 and a rate of 1e-3 for the generator and 1e-4 for the discriminator, batch 512. The
-generator maximises the discriminator's whole (saturating) loss after five differentiable steps of its own Adam; the
-discriminator then makes one plain step.
+authors' demonstration on points in the plane: perceptrons of two layers of 128 with tanh, orthogonal weights with gain
+1.4, 256 normal latents, Adam with first beta 0.5 and a rate of 1e-3 for the generator and 1e-4 for the discriminator,
+batch 512. The generator maximises the discriminator's whole (saturating) loss after five differentiable steps of its
+own Adam; the discriminator then makes one plain step.
 
 The demonstration's ring names its first mode twice (see the data set ``ring``). It takes 25,000 steps.
 """

@@ -13,10 +13,9 @@ so with an autoencoder's error in the space of latents (not of samples) this bou
 of the data under the prior. |.|^2 is the sum over a latent's numbers.
 
 Signs: the paper writes D for minus our logit (its cross-entropy has the label 1 on (z, G(z))), and its generator
-minimises +D. The
-reconstructor learns from the error alone: the discriminator sees F only on real samples, which the log ratio of G(z)
-does not hold. So this is no symmetric game, as ``bigan`` and ``ali`` are. The generator's loss -l is ``log-ratio``;
-others are possible and are not the paper's.
+minimises +D. The reconstructor learns from the error alone: the discriminator sees F only on real samples, which the
+log ratio of G(z) does not hold. So this is no symmetric game, as ``bigan`` and ``ali`` are. The generator's loss -l is
+``log-ratio``; others are possible and are not the paper's.
 """
 
 from __future__ import annotations
