@@ -178,6 +178,7 @@ def recorder():
         parameters = {"plan": ["plan"], "build": ["experiment"], "sampling": ["sampling"], "targets": ["turn", "round"]}
         parameters |= {name: ["turn", "call"] for name in ("augment", "corrupt", "pack")}
         parameters["discriminator_output"] = ["turn", "call", "output"]
+        parameters["step_taken"] = ["step"]
         return type("Recorder", (), {name: method(name, parameters.get(name, ["turn"])) for name in names_of_events})
 
     return make

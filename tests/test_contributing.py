@@ -26,7 +26,8 @@ SECTION = re.compile(r"^### (\w+)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
 HOOKS = {
     name: spec for owner in (ComponentHooks, Events) for name, spec in vars(owner).items() if inspect.isfunction(spec)
 }
-RUN_LEVEL = ("run_start", "step_end", "checkpoint", "evaluate", "rolled_back", "run_end")
+RUN_LEVEL = ("run_start", "step_end", "checkpoint", "evaluate", "finding", "rolled_back", "run_end")
+EXPLODES = {"players": {"generator": {"optimizer": {"sgd": {"lr": 1e38}}}}}
 
 
 def blocks(text: str, use: str) -> list[str]:
@@ -59,13 +60,14 @@ def test_the_example_of_an_event_runs_and_is_called(name, tmp_path, tiny):
     catalog = Catalog(modules=[tmp_path / "example.py"])
     without = ["progress", "samples", "metrics-log"]
     parts = {f"{kind}s": ["my-example"], "evaluators": [{"mode-coverage": {"samples": 64}}], "without": without}
+    parts |= EXPLODES if name == "finding" else {}  # so that health finds something
     recipe = load_recipe(tiny(train={"steps": 4}, **parts), catalog=catalog)
     fired = Counter()
     for part in recipe.tricks + recipe.observers:
         if part.name == "my-example":
             part.component = replace(part.component, factory=recorded(part.component.factory, fired))
     run = train(recipe, catalog, tmp_path / "run")
-    assert run.step == 4
+    assert run.step == (1 if name == "finding" else 4)
     assert fired[name] > 0
 
 

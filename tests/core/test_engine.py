@@ -157,8 +157,8 @@ AFTER = ["losses", "gradients", "updated"]
 
 def test_events_come_in_their_order(tiny, make_run, recorder):
     log = []
-    training = [name for name in vars(Events) if not name.startswith("_")][: list(vars(Events)).index("run_start")]
-    training = [name for name in training if name not in ("run_start", "step_end", "checkpoint", "evaluate", "run_end")]
+    events = [name for name in vars(Events) if not name.startswith("_")]
+    training = events[: events.index("run_start")]
     run = make_run(tiny(tricks=["recorder"]), {"trick.recorder": recorder(log, training)})
     assert log == ["plan", "build"]
     log.clear()
@@ -175,7 +175,7 @@ def test_events_come_in_their_order(tiny, make_run, recorder):
         *AFTER,
     ]
     generator = ["phase_start", "generated", *stages, "discriminator_output", *AFTER]
-    assert log == discriminator + generator, (
+    assert log == [*discriminator, *generator, "step_taken"], (
         "the generator's turn uses the fakes of the discriminator's: nothing is drawn again"
     )
     log.clear()
@@ -370,3 +370,31 @@ def test_a_symmetric_game_swaps_the_roles_for_the_generators_player(tiny, make_r
 def test_a_stream_knows_its_logits_only_after_the_discriminator(tiny):
     with pytest.raises(AssertionError):
         _ = Stream(torch.zeros(1, 2), "real").logits
+
+
+class Notes:
+    """Notes in every event in which a turn may be noted."""
+
+    @hookimpl
+    def losses(self, turn):
+        turn.note("before", torch.tensor(1.0 + 2 * turn.micro))
+
+    @hookimpl
+    def gradients(self, turn):
+        turn.note("norm", torch.tensor(3.0))
+
+    @hookimpl
+    def updated(self, turn):
+        turn.note("moved", torch.tensor(4.0))
+
+
+def test_notes_are_logged_whichever_event_they_are_made_in(tiny, make_run):
+    """Of two micro-batches (1 + 3) / 2 = 2 is logged; gradients and updated come once."""
+    run = make_run(tiny(tricks=["notes"], train={"accumulate": 2}), {"trick.notes": Notes})
+    with settings_of_torch(run.recipe):
+        run.engine.step(0)
+    for player in ("generator", "discriminator"):
+        found = {
+            name.removeprefix(f"{player}/"): value for name, value in run.metrics().items() if player + "/" in name
+        }
+        assert (found["before"], found["norm"], found["moved"]) == (2.0, 3.0, 4.0)

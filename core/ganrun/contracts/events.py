@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ganrun.words.hooks import hookspec
 
 if TYPE_CHECKING:
+    from ganrun.engine.step import Step
     from ganrun.engine.turn import Turn
     from ganrun.experiment.experiment import Experiment, Plan
     from ganrun.sampling.sampling import Sampling
     from ganrun.training.run import Run
+    from ganrun.words.finding import Finding
     from ganrun.words.game import Call, DiscriminatorOutput, Round
 
 
@@ -80,6 +82,10 @@ class Events:
     def updated(self, turn: Turn) -> None:
         """Called after the player's optimiser step."""
 
+    @hookspec
+    def step_taken(self, step: Step) -> None:
+        """Change parameters and buffers after the last turn of a step, before anything of it is scored or saved."""
+
     # --- outside training ----------------------------------------------------------------------------------
 
     @hookspec
@@ -103,6 +109,10 @@ class Events:
     @hookspec
     def evaluate(self, run: Run, scores: dict[str, float]) -> None:
         """Called after evaluators ran. ``scores`` maps ``evaluator.metric`` to a value."""
+
+    @hookspec
+    def finding(self, run: Run, finding: Finding) -> None:
+        """Called in the main process when an observer reported a finding with ``run.report``."""
 
     @hookspec
     def rolled_back(self, run: Run) -> None:

@@ -3,6 +3,7 @@
 step: the due phases, in moves; of each move first every turn is taken, then every turn's player is updated
 take: phase_start; fakes; rounds; generated; scores of the rounds; terms; losses; backward
 update: average the gradients; gradients; optimiser step; updated
+step_taken comes once, after the last update of the step
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from ganrun.engine.batches import Readers
 from ganrun.engine.fakes import Fakes
 from ganrun.engine.rounds import judge
+from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.words.game import Phase, Round, Term
@@ -78,6 +80,10 @@ class Engine:
                     self.update(turn)
         self.fakes.forget()
         self.readers.step_ended()
+        taken = Step(self, step)
+        self.hooks.step_taken(step=taken)
+        if taken.notes:
+            self.terms["step"] = taken.notes
 
     def moves(self, step: int) -> Iterator[list[tuple[Phase, int]]]:
         """The due phases in order: neighbours of one ``together`` are one move, repeats are moves of their own."""
@@ -128,6 +134,7 @@ class Engine:
                     share = share / self.settings.accumulate + logged.get(name, 0.0)
                 logged[name] = share
         self.terms[phase.name] = logged
+        turn.notes = {}  # what is noted from here on is added by update
         self.readers.turn_ended()
         return turn
 
@@ -151,6 +158,7 @@ class Engine:
         self.hooks.gradients(turn=turn)
         self.optimizers[turn.player].step()
         self.hooks.updated(turn=turn)
+        self.terms.setdefault(turn.phase.name, {}).update(turn.notes)
 
     # --- inside a turn --------------------------------------------------------------------------------------
 

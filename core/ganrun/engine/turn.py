@@ -150,7 +150,7 @@ class Turn:
     def note(self, name: str, value: Tensor) -> None:
         """Log a scalar beside the terms, such as a probability that adapts. It is not minimised.
 
-        Not later than ``losses``.
+        Of several micro-batches the mean is logged; in ``gradients`` and ``updated``, which come once, the value.
         """
         self.notes[name] = value.detach().to(torch.get_default_dtype())
 

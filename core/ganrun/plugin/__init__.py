@@ -28,6 +28,7 @@ from ganrun.contracts.protocols import (
 )
 from ganrun.engine.discriminate import own_buffers
 from ganrun.engine.rounds import send
+from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
 from ganrun.experiment.diagnostics import Refused
@@ -37,6 +38,7 @@ from ganrun.randomness import Draws, stable_hash
 from ganrun.sampling.sampling import PHASE, Sampling, chunks
 from ganrun.schedule import Clock, Duration, Scheduled
 from ganrun.training import checkpoint
+from ganrun.words.finding import Finding
 from ganrun.words.game import (
     Call,
     Description,
@@ -102,6 +104,7 @@ __all__ = [
     "Evaluator",
     "Experiment",
     "Features",
+    "Finding",
     "Game",
     "Generator",
     "Interface",
@@ -125,6 +128,7 @@ __all__ = [
     "Scheduled",
     "Side",
     "Space",
+    "Step",
     "Stream",
     "Term",
     "Trick",

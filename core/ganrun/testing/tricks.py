@@ -29,6 +29,7 @@ from ganrun.testing.runs import (
     written_and_read,
 )
 from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.finding import Finding
 
 STEPS = 10  # enough to fill a pool of 50 with batches of 8
 
@@ -144,6 +145,7 @@ def check_every_event_fires(plugin: Plugin) -> None:
             run.train()
             run.save()
         run.experiment.hooks.evaluate(run=run, scores={"some.score": 1.0})
+        run.report(Finding("mode-collapse", "a check"))
         run.rollbacks.append({"from": run.step, "to": run.step, "attempt": 1, "reason": "a check"})
         run.experiment.hooks.rolled_back(run=run)
         samples(run)

@@ -27,6 +27,7 @@ from ganrun.training.rollback import Rollback
 from ganrun.training.scoring import due, evaluate
 from ganrun.training.signals import signals
 from ganrun.training.torch_settings import settings_of_torch
+from ganrun.words.finding import Finding
 
 
 class Run:
@@ -92,6 +93,10 @@ class Run:
             for phase, terms in self.engine.terms.items()
             for name, value in terms.items()
         }
+
+    def report(self, finding: Finding) -> None:
+        """Tell all observers what was found wrong, by the event ``finding``. In the main process alone."""
+        self.experiment.hooks.finding(run=self, finding=finding)
 
     def stop(self, reason: str) -> None:
         """End the run after this step."""

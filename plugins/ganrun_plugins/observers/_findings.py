@@ -15,6 +15,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ganrun.plugin import Finding
+
 Name = Literal[
     "exploding",
     "overfitting-discriminator",
@@ -144,16 +146,6 @@ class Evidence:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong. since: the step of the first look that saw it. good: that of the last look which did not."""
-
-    name: str
-    evidence: Evidence
-    since: int
-    good: int
-
-
 Condition = Callable[[Sequence[Look], Facts, Limits], Evidence | None]
 
 
@@ -194,7 +186,8 @@ def lasting(
         first -= 1
     if len(history) - first < needed:
         return None
-    return Finding(name, evidence, history[first].step, history[first - 1].step if first else 0)
+    good = history[first - 1].step if first else 0
+    return Finding(name, evidence.sentence, evidence.numbers, history[first].step, good)
 
 
 def explains(cause: Finding, effect: Finding) -> bool:
@@ -357,8 +350,8 @@ def plateau(scores: Sequence[tuple[int, float]], facts: Facts) -> Finding | None
     better = "lower" if facts.mode == "min" else "higher"
     sentence = f"the score was {sign * best_before:.4g} at best, and the last {facts.patience} are not {better} "
     sentence += f"by more than their noise of {noise:.2g}"
-    evidence = Evidence(sentence, {"best": sign * best_before, "best_of_last": sign * best, "noise": noise})
-    return Finding("plateau", evidence, last[0][0], before[-1][0])
+    numbers = {"best": sign * best_before, "best_of_last": sign * best, "noise": noise}
+    return Finding("plateau", sentence, numbers, last[0][0], before[-1][0])
 
 
 # --- arithmetic

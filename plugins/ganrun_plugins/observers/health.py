@@ -18,14 +18,15 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Duration, Experiment, Refusal, Run, Turn, hookimpl, jsonl, remedies_for
-from ganrun_plugins.observers._findings import ADVICE, Evidence, Facts, Finding, Limits, Look, Name, findings, plateau
+from ganrun.plugin import Component, Duration, Experiment, Finding, Refusal, Run, Turn, hookimpl, jsonl, remedies_for
+from ganrun_plugins.observers._findings import ADVICE, Facts, Limits, Look, Name, findings, plateau
 from ganrun_plugins.observers._vitals import Bench, Values, of_gradients, of_update
 
 FILE = "health.jsonl"
@@ -231,9 +232,10 @@ class Health:
         remedies = remedies_for(run, finding.name)
         more = f" and {len(remedies) - SHOWN} more" if len(remedies) > SHOWN else ""
         tricks = [", ".join(remedies[:SHOWN]) + more] if remedies else []
-        print(f"health: {finding.name} since step {finding.since}: {finding.evidence.sentence}", flush=True)
+        print(f"health: {finding.name} since step {finding.since}: {finding.evidence}", flush=True)
         print(f"  try: {'; '.join([*tricks, ADVICE[finding.name]])}", flush=True)
         self._write(run, {"finding": finding.name, **described(finding), "remedies": remedies})
+        run.report(replace(finding, remedies=tuple(remedies)))
 
     def _act(self, run: Run, finding: Finding) -> None:
         reason = f"health: {finding.name}"
@@ -278,7 +280,7 @@ class Health:
             for step, row, lacks in zip(state["steps"], state["table"], state["lacking"])
         ]
         self.active = {
-            name: Finding(name, Evidence(kept["evidence"], dict(kept["numbers"])), kept["since"], kept["good"])
+            name: Finding(name, kept["evidence"], dict(kept["numbers"]), kept["since"], kept["good"])
             for name, kept in state["active"].items()
         }
         self._scores = [(int(step), float(value)) for step, value in state["scores"]]
@@ -287,12 +289,12 @@ class Health:
 
 def described(finding: Finding) -> dict[str, Any]:
     """A finding as plain data."""
-    return {"since": finding.since, "evidence": finding.evidence.sentence, "numbers": dict(finding.evidence.numbers)}
+    return {"since": finding.since, "evidence": finding.evidence, "numbers": dict(finding.numbers)}
 
 
 def notice(finding: Finding) -> str:
     """A finding in a line."""
-    return f"since step {finding.since}: {finding.evidence.sentence}"
+    return f"since step {finding.since}: {finding.evidence}"
 
 
 @hookimpl

@@ -8,7 +8,6 @@ import pytest
 from ganrun_plugins.observers._findings import (
     ADVICE,
     NAMES,
-    Evidence,
     Facts,
     Finding,
     Limits,
@@ -85,8 +84,8 @@ def test_a_finding_needs_its_looks_on_end(name, change, looks):
     assert names(history(*[change] * (looks - 1))) == []
     (finding,) = findings(history(*[change] * looks), FACTS, LIMITS)
     assert (finding.name, finding.since, finding.good) == (name, 1100, 1000)
-    assert finding.evidence.sentence
-    assert finding.evidence.numbers
+    assert finding.evidence
+    assert finding.numbers
     assert names(history(*[change] * looks, {})) == [], "it went away"
     if looks > 1:
         assert names(history(*[change] * (looks - 1), {}, change)) == [], "a look in between was well"
@@ -177,8 +176,8 @@ def test_a_mean_that_turns_in_a_rhythm_is_an_oscillation_with_its_period_in_step
     (finding,) = findings(looks, FACTS, LIMITS)
     assert finding.name == "oscillation"
     assert finding.since == 2400
-    assert finding.evidence.numbers["period"] == pytest.approx(600, rel=0.02)
-    assert "0.50 of the data's deviation" in finding.evidence.sentence
+    assert finding.numbers["period"] == pytest.approx(600, rel=0.02)
+    assert "0.50 of the data's deviation" in finding.evidence
     assert names(history(*[{"path0:x": place} for place in sine(40, 6, 0.2)], well=0)) == [], "a fifth of a deviation"
 
 
@@ -209,7 +208,7 @@ def test_irregular_first_looks_are_no_part_of_a_rhythm():
 
 
 def finding(name, since):
-    return Finding(name, Evidence("", {}), since, since - EVERY)
+    return Finding(name, "", {}, since, since - EVERY)
 
 
 def test_explosion_explains_all_that_follows_and_a_plateau_is_not_its_doing():
@@ -261,7 +260,7 @@ def test_a_score_that_no_longer_gets_better_is_a_plateau():
     facts = Facts(patience=3)
     found = plateau(scores(50, 20, 10, 11, 10.5, 11), facts)
     assert (found.name, found.since, found.good) == ("plateau", 400, 300)
-    assert found.evidence.numbers["noise"] == pytest.approx(0.5 / (0.6745 * math.sqrt(2)))
+    assert found.numbers["noise"] == pytest.approx(0.5 / (0.6745 * math.sqrt(2)))
     assert plateau(scores(50, 20, 10, 11, 9, 11), facts) is not None, (
         "9 is within the noise: changes 1, 2, 2 stand for 2.1"
     )

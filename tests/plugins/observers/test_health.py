@@ -13,7 +13,7 @@ from ganrun.words.game import DiscriminatorOutput
 from ganrun.words.hooks import hookimpl
 from ganrun.words.spaces import Refusal
 from ganrun_plugins.observers import health as module
-from ganrun_plugins.observers._findings import Evidence, Finding, Look
+from ganrun_plugins.observers._findings import Finding, Look
 from ganrun_plugins.observers._vitals import Bench
 from ganrun_plugins.observers.health import Health
 
@@ -235,7 +235,7 @@ def test_what_went_away_is_written_and_stated_anew_when_it_comes_back(train, rea
         module,
         "findings",
         lambda history, *rest: (
-            [Finding("oscillation", Evidence("it turns", {"period": 3.0}), found[history[-1].step], 2)]
+            [Finding("oscillation", "it turns", {"period": 3.0}, found[history[-1].step], 2)]
             if history[-1].step in found
             else []
         ),
@@ -359,7 +359,7 @@ def test_a_long_history_keeps_its_beginning_and_its_end(train, monkeypatch):
 def test_state_tells_what_a_look_lacks_from_what_is_not_finite():
     one, other = Health(), Health()
     one.history = [Look(1, {"a": 1.0}), Look(2, {"a": math.nan, "b": math.inf})]
-    one.active = {"exploding": Finding("exploding", Evidence("it does", {"b": 2.0}), 2, 1)}
+    one.active = {"exploding": Finding("exploding", "it does", {"b": 2.0}, 2, 1)}
     one._seen, one._turns = {"x": torch.ones(2)}, {"auc:g": torch.tensor(0.5)}
     other.load_state_dict(one.state_dict())
     assert other.history[0].values == {"a": 1.0}

@@ -1,0 +1,138 @@
+"""Plugins that an outside author could write with the front door alone: what the words for them have to stand."""
+
+import ast
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ganrun.catalog.catalog import Catalog
+from ganrun.recipe import load_recipe
+from ganrun.testing import parametrize_with_checks
+from ganrun.testing.runs import first_difference, new_run, steps, weights
+from ganrun.training import checkpoint
+from ganrun.training.run import train
+
+HERE = Path(__file__).parent / "third_party" / "one_file"
+CHECKED = ["trick.lookahead", "observer.mailbox", "observer.csv-log"]
+FILES = sorted(HERE.glob("*.py"))
+
+
+@parametrize_with_checks(CHECKED, modules=FILES)
+def test_contract(plugin, check):
+    check(plugin)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_they_import_the_front_door_alone(path):
+    names = [node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    assert {name for name in names if name.startswith("ganrun")} <= {
+        "ganrun.plugin",
+        "ganrun.plugin.data",
+        "ganrun.plugin.evaluation",
+    }
+
+
+@pytest.fixture
+def loaded(tiny):
+    """A function that loads a small recipe, in which these plugins are known."""
+
+    def load(**parts):
+        catalog = Catalog(modules=FILES)
+        return load_recipe(tiny(**parts), catalog=catalog), catalog
+
+    return load
+
+
+# --- step_taken: lookahead --------------------------------------------------------------------------------------
+
+
+def test_lookahead_goes_a_quarter_of_the_way_by_hand():
+    """Slow 1, fast 3: 1 + (3 - 1) / 4 = 1.5, in both; and 2 + (6 - 2) / 4 = 3. Between the returns nothing happens."""
+    trick = Catalog(modules=FILES).load("trick", "lookahead").factory(alpha=0.25, k=2)
+    fast = torch.nn.Parameter(torch.tensor([3.0, 6.0]))
+    trick.slow = {"both": [torch.tensor([1.0, 2.0])]}
+    noted = {}
+    for number, want in ((0, [3.0, 6.0]), (1, [1.5, 3.0])):
+        trick.step_taken(SimpleNamespace(step=number, parameters={"both": [fast]}.get, note=noted.__setitem__))
+        assert fast.tolist() == want
+    assert trick.slow["both"][0].tolist() == [1.5, 3.0]
+    assert noted == {"lookahead": 0.25}
+
+
+def test_after_k_steps_all_players_are_half_way_between_start_and_end(loaded):
+    plain, _ = loaded()
+    recipe, catalog = loaded(tricks=[{"lookahead": {"alpha": 0.5, "k": 3}}])
+    run, without = new_run(recipe, catalog), new_run(plain, catalog)
+    start = weights(without)
+    steps(run, 2)
+    end = weights(steps(without, 2))
+    assert not first_difference(end, weights(run)), "before the return it is the run without it"
+    steps(run, 1)
+    end = weights(steps(without, 1))
+    half = {name: start[name].lerp(end[name], 0.5) for name in start}
+    assert not first_difference(half, weights(run))
+
+
+def test_what_a_step_ends_with_is_what_is_saved(loaded, tmp_path):
+    recipe, catalog = loaded(
+        tricks=[{"lookahead": {"k": 2}}],
+        train={"steps": 4},
+        checkpoint={"every": 2},
+        without=["progress", "samples", "metrics-log", "health"],
+    )
+    train(recipe, catalog, tmp_path / "run")
+    _, state = checkpoint.read(tmp_path / "run/checkpoints/step-0000002")
+    slow = next(part["slow"] for part in state["components"][0].values() if "slow" in part)
+    saved = {p.sum().item() for module in state["modules"].values() for p in module.values()}
+    assert {p.sum().item() for kept in slow.values() for p in kept} == saved, "the weights saved are the slow ones"
+
+
+def test_a_note_of_a_step_is_logged_and_kept_until_the_next(loaded):
+    recipe, catalog = loaded(tricks=[{"lookahead": {"alpha": 0.5, "k": 2}}])
+    run = new_run(recipe, catalog)
+    assert "step/lookahead" not in steps(run, 1).metrics()
+    assert steps(run, 1).metrics()["step/lookahead"] == 0.5
+
+
+# --- finding: mailbox -------------------------------------------------------------------------------------------
+
+
+def test_a_finding_of_health_becomes_a_letter(loaded, tmp_path):
+    recipe, catalog = loaded(
+        observers=["mailbox"],
+        players={"generator": {"optimizer": {"sgd": {"lr": 1e38}}}},
+        train={"steps": 3},
+        without=["progress", "samples", "metrics-log", "checkpoints"],
+    )
+    train(recipe, catalog, tmp_path / "run")
+    (letter,) = (tmp_path / "run/mailbox").iterdir()
+    lines = letter.read_text().splitlines()
+    assert letter.name == "0001-exploding.txt"
+    assert lines[0].endswith("step 1: exploding since step 1")
+    assert "finite numbers" in lines[1]
+    found = json.loads((tmp_path / "run/health.jsonl").read_text().splitlines()[0])
+    assert lines[2] == f"may help: {', '.join(found['remedies'])}"
+
+
+# --- an observer's own file: csv-log ----------------------------------------------------------------------------
+
+
+def test_a_table_goes_on_after_a_resume(loaded, tmp_path):
+    parts = {
+        "observers": [{"csv-log": {"every": 2}}],
+        "checkpoint": {"every": 4},
+        "without": ["progress", "samples", "metrics-log", "health"],
+    }
+    recipe, catalog = loaded(**parts, train={"steps": 6})
+    train(recipe, catalog, tmp_path / "run")
+    (tmp_path / "run/terms.csv").open("a").write("8,from,a,killed,process\n")
+    recipe, catalog = loaded(**parts, train={"steps": 8})
+    train(recipe, catalog, tmp_path / "run", resume=True)
+    rows = list(csv.reader((tmp_path / "run/terms.csv").open(newline="")))
+    assert [row[0] for row in rows] == ["step", "2", "4", "6", "8"]
+    assert all(float(cell) or True for row in rows[1:] for cell in row)
+    assert len({len(row) for row in rows}) == 1
