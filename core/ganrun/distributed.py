@@ -150,8 +150,9 @@ class Agreement:
         self._next, self._asked = 0, time.perf_counter()
 
     def any(self, step: int, flag: bool, *, at_once: bool = False) -> bool:
-        """Whether the flag is set in any process; False between two questions, unless ``at_once``. All processes ask in
-        the same steps.
+        """Whether the flag is set in any process; False between two questions, unless ``at_once``.
+
+        All processes ask in the same steps.
 
         A step before that of the last question is a run's that was rolled back: it asks anew.
         """

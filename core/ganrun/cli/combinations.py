@@ -28,9 +28,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list instead.")] = False,
 ) -> None:
-    """Build every variant with every loss and trick, without training, and print what works, warns or is refused, and
-    why.
-    """
+    """Build every variant with every loss and trick, without training; print what works or is refused, and why."""
     from ganrun.catalog.catalog import Catalog
     from ganrun.preflight.combinations import combinations, pairs, shares
 

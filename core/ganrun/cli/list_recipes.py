@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the recipes that come with ganrun: variant, data set, whether the data are at hand, how long it takes, what
-    it shows.
-    """
+    """List the recipes that come with ganrun: variant, data set, whether the data are there, time, what they show."""
     from ganrun.catalog.catalog import Catalog
     from ganrun.recipe.sources import shipped_recipes
 
@@ -47,8 +45,9 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def describe(file: Path) -> dict[str, str]:
-    """Summary (the first comment line), time (a comment line ``# time: ...``), variant and data set of a recipe, not
-    validated.
+    """Summary, time, variant and data set of a recipe, not validated.
+
+    The summary is the first comment line, the time a comment line ``# time: ...``.
 
     What it does not say is its base's; the time is not.
 
@@ -79,9 +78,7 @@ def describe(file: Path) -> dict[str, str]:
 
 
 def data_of(file: Path, dataset: str, catalog: Catalog) -> str:
-    """Whether a recipe's data are at hand: ``offline``, ``download``, or ``your files`` if it has to be told where they
-    lie.
-    """
+    """Where a recipe's data come from: ``offline``, ``download``, or ``your files`` if they have to be named."""
     from ganrun.recipe.parameters import annotation, fields_of, parameter_model, part_kind
 
     kinds = []

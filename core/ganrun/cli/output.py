@@ -74,8 +74,9 @@ class _Outliving:
 
 @contextmanager
 def outliving_readers() -> Iterator[None]:
-    """While this lasts, a closed pipe ends nothing: Ctrl-C in ``ganrun recipe X | tee log`` ends tee first, before the
-    run is saved.
+    """While this lasts, a closed pipe ends nothing.
+
+    Ctrl-C in ``ganrun recipe X | tee log`` ends tee first, before the run is saved.
     """
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = cast(TextIO, _Outliving(before[0])), cast(TextIO, _Outliving(before[1]))

@@ -37,8 +37,9 @@ def command(
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
-    """Write the statistics of real features to a file, for `frechet-distance: {reference: FILE}` and `ganrun evaluate
-    --reference FILE`.
+    """Write the statistics of real features to a file.
+
+    It serves `frechet-distance: {reference: FILE}` and `ganrun evaluate --reference FILE`.
     """
     from ganrun.catalog.catalog import Catalog
     from ganrun.data.download import data_cache

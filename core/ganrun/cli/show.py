@@ -89,9 +89,7 @@ def _parameters(component: Component) -> Iterator[str]:
 
 
 def _capabilities(component: Component) -> Iterator[str]:
-    """How a trick is turned off and what it helps against; what a part provides, needs, wants, refuses or warns of,
-    with the reasons.
-    """
+    """How a trick is turned off and what it helps against; what a part provides, needs, wants, refuses, and why."""
     part = _example(component)
     if strength := getattr(part, "strength", ""):
         yield f"strength: {strength} (off at {getattr(part, 'neutral', 0):g})"

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 
 class Generator(Protocol):
-    """A network from one space to another, such as one that makes samples: an nn.Module with ``__init__(self,
-    interface, *, parameters...)``.
+    """A network from one space to another, such as one that makes samples.
+
+    An nn.Module with ``__init__(self, interface, *, parameters...)``.
 
     ``takes`` and ``makes`` are the kinds of space it can serve, such as ``{"latent"}`` and ``{"image"}``; any other is
     refused before training. The constructor raises :class:`Refusal` for a shape it cannot serve. It is built on
@@ -244,13 +245,12 @@ class Evaluator(Protocol):
     """
 
     def prepare(self, evaluation: Evaluation) -> None:
-        """Optional: have everything here that scores will take, such as trained classifiers, if it makes its extractors
-        itself.
-        """
+        """Optional: prepare what scores will take, such as trained classifiers, if it makes its extractors itself."""
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
-        """Key -> value, with an interval if there is one. ``evaluation`` gives fakes, real samples and features,
-        computed once and shared.
+        """Key -> value, with an interval if there is one.
+
+        ``evaluation`` gives fakes, real samples and features, computed once and shared.
 
         A score is called ``NAME`` for the key "", ``NAME[features]...`` for a key that begins with a bracket, else
         ``NAME.key``.

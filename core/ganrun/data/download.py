@@ -43,8 +43,9 @@ def data_cache() -> Path:
 
 @contextmanager
 def only_one(path: Path, reason: str = "") -> Iterator[None]:
-    """Hold the lock that belongs to ``path``; other processes of this machine wait here, and say ``reason`` if they
-    have to.
+    """Hold the lock that belongs to ``path``.
+
+    Other processes of this machine wait here, and say ``reason`` if they have to.
 
     The lock is the operating system's, on the open file ``path.lock``: it goes with the process that holds it, however
     that ends, so a lock file that was left behind locks nothing.

@@ -76,9 +76,7 @@ class PictureFolder:
 
 
 def folder_splits(root: Path, *, side: int | None = None, channels: int | None = None) -> Callable[[str], Dataset]:
-    """Split -> pictures of a folder: its subfolders ``train`` and ``test`` if it has both; otherwise all of it is
-    ``test``.
-    """
+    """Split -> pictures of a folder: its subfolders ``train`` and ``test`` if it has both, else all as ``test``."""
     both = (root / "train").is_dir() and (root / "test").is_dir()
     kept: dict[str, Dataset] = {}
 
@@ -96,9 +94,7 @@ def folder_splits(root: Path, *, side: int | None = None, channels: int | None =
 
 
 def _name(path: Path, root: Path) -> str:
-    """What two folders share for pictures that belong together: the path in the folder, without what kind of file it
-    is.
-    """
+    """What two folders share for pictures that belong together: the path in the folder, without the suffix."""
     return path.relative_to(root).with_suffix("").as_posix()
 
 

@@ -50,9 +50,7 @@ def asked_labels(
 
 
 def names_of(dataset: Any) -> dict[str, list[str]]:
-    """Entry of labels -> the names of its values, or of its columns if there are several, as far as a data set has such
-    names.
-    """
+    """Entry of labels -> names of its values, or of its columns if there are several, as far as a data set has any."""
     known, classes = getattr(dataset, "label_names", {}), [str(name) for name in getattr(dataset, "classes", ())]
     found = {}
     for entry, space in dataset.spaces.items():

@@ -234,9 +234,7 @@ class Engine:
         self._trained = wanted
 
     def options(self, player: str, step: int) -> dict[str, Any]:
-        """What a player's optimiser is told in a step: its rate, and whatever else is scheduled, as entries of its
-        groups.
-        """
+        """What a player's optimiser is given in a step: its rate and what else is scheduled, by entry of its groups."""
         made = self.experiment.optimizers[player]
 
         def now(value: Scheduled) -> float:
@@ -273,9 +271,7 @@ def pace(phases: Sequence[Phase], player: str) -> float:
 
 
 def slowed(options: dict[str, Any], defaults: Mapping[str, Any], c: float) -> dict[str, Any]:
-    """Options of an optimiser that takes 1 / c times as many steps: rates times c, decays of running means to the power
-    c.
-    """
+    """Options of an optimiser that takes 1 / c times as many steps: rates times c, decays to the power c."""
     if c == 1:
         return options
     found = {key: defaults[key] for key in ("betas", "alpha", "momentum") if key in defaults} | options

@@ -155,16 +155,15 @@ class Turn:
         self.notes[name] = value.detach().to(torch.get_default_dtype())
 
     def score(self, round: Round, output: DiscriminatorOutput) -> Tensor:
-        """The discriminator's opinion in the terms of the loss, (B, ...): one number a sample or patch, larger is more
-        real.
-        """
+        """The discriminator's opinion in the terms of the loss, (B, ...), by sample or patch: larger is more real."""
         from ganrun.engine.rounds import score
 
         return score(self, round, output)
 
     def discriminator_loss(self, round: Round, *, overrides: Mapping[str, Tensor] | None = None) -> Tensor:
-        """What the discriminator's side would minimise on this round's streams; differentiable in overrides and
-        streams.
+        """What the discriminator's side would minimise on this round's streams.
+
+        It is differentiable in overrides and streams.
 
         Real streams are added if the round has none. No buffer and no stream of the round is changed. The calls have
         the tag ``unrolling``.

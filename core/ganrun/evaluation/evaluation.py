@@ -71,8 +71,9 @@ class Used:
 
 
 class Evaluation:
-    """The samples of one moment, and real ones. Samples are float32 on the CPU; images are in [-1, 1] and of 256
-    levels.
+    """The samples of one moment, and real ones.
+
+    Samples are float32 on the CPU; images are in [-1, 1] and of 256 levels.
 
     ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said. Where
     samples lie in a folder, ``studio`` is None: there is no generator to ask. With several processes only the main one
@@ -173,8 +174,9 @@ class Evaluation:
         return None if entry is None else self.real(entry, split, n).long()
 
     def inferred(self, name: str, split: str = "test", n: int | None = None) -> Tensor:
-        """What the networks infer of n real items, (n, ...) float32: class logits or encodings, as
-        ``Description.infers`` says.
+        """What the networks infer of n real items, (n, ...) float32.
+
+        Class logits or encodings, as ``Description.infers`` says.
 
         Raises:
             UserError: where samples lie in a folder.
@@ -191,16 +193,18 @@ class Evaluation:
         return self._vectors[key]
 
     def asked(self, n: int | None = None, name: str | None = None) -> Tensor | None:
-        """The class that each of n fakes was asked to be of, (n,) int64: a code named as the data's labels; None if
-        there is none.
+        """The class that each of n fakes was asked to be of, (n,) int64; None if there is none.
+
+        A code is named as the data's labels are.
 
         ``name``: another latent of these fakes, such as the attributes they were asked to have, (n, A).
         """
         return self.source.asked(n or self.count(), name) if isinstance(self.source, Generated) else None
 
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
-        """What the networks make of given real items, such as the translations of a batch; entry ``wanted``, 256
-        levels.
+        """What the networks make of given real items, such as the translations of a batch.
+
+        The entry ``wanted``, of 256 levels.
 
         Raises:
             UserError: where samples lie in a folder.
@@ -211,9 +215,7 @@ class Evaluation:
         return loaded(stored(self.source.generate(real, wanted), self.spaces[wanted]))
 
     def between(self, pairs: int, points: int) -> Tensor | None:
-        """(pairs, points, \\*shape) samples on the way between pairs of latents, ends included; None if there is no
-        such way.
-        """
+        """(pairs, points, *shape) samples on the way between pairs of latents, ends included; None without a way."""
         self.used.fakes.add(pairs * points)
         found = self.source.between(pairs, points) if isinstance(self.source, Generated) else None
         return None if found is None else loaded(stored(found, self.spaces[self.output]))

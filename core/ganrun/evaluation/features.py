@@ -63,9 +63,7 @@ def context_of(experiment: Experiment, name: str) -> FeatureContext:
 
 
 def check_classifier(experiment: Experiment, part: Part, of: str | None = None) -> None:
-    """For evaluators, in their ``build``: refuse features that do not classify, or cannot serve an output of the
-    variant.
-    """
+    """For evaluators, in ``build``: refuse features that do not classify, or cannot serve an output of the variant."""
     if not hasattr(check_features(experiment, part, of), "logits"):
         raise Refusal(
             f"it needs class probabilities, and the features {part.name} do not classify", "features: classifier"
@@ -73,7 +71,5 @@ def check_classifier(experiment: Experiment, part: Part, of: str | None = None) 
 
 
 def bracket(part: Part, of: str | None = None) -> str:
-    """How a score says what it was measured on: ``[classifier]``, or ``[classifier].b`` for another output than the
-    first.
-    """
+    """How a score says what it was measured on: ``[classifier]``, or ``[classifier].b`` for a further output b."""
     return f"[{part.name}]" + (f".{of}" if of else "")

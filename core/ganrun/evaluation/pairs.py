@@ -19,8 +19,10 @@ Pairs = dict[str, tuple[Tensor, Tensor]]  # name -> (made, truth), (N, C, H, W) 
 
 
 def pairs_of(evaluation: Evaluation, n: int | None = None) -> Pairs:
-    """What the variant pairs (a translation there and back), the hidden pairs of the data, or files of the same names
-    in two folders.
+    """Pairs of images that ought to be equal.
+
+    What the variant pairs (a translation there and back), the hidden pairs of the data, or files of the same names in
+    two folders.
     """
     if isinstance(evaluation.source, Stored):
         return _of_folders(evaluation, evaluation.source, n)
@@ -44,9 +46,7 @@ def _of_variant(evaluation: Evaluation, n: int | None) -> Iterator[tuple[str, tu
 
 
 def _maker(evaluation: Evaluation) -> str:
-    """A player whose turns make all that is paired: one that games are played against, if it does, else the first that
-    does.
-    """
+    """A player whose turns make all that is paired, first one that games are played against."""
     description = evaluation.description
     players = dict.fromkeys(
         [*(player for game in description.games for player in game.against), *(p.name for p in description.players)]

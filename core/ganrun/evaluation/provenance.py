@@ -103,8 +103,9 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], path: str = ""
 
 
 def few(score: Score, provenance: Mapping[str, Any]) -> str:
-    """A word for a score of fewer samples than it takes, made or real, empty if there are enough or nobody said how
-    many it takes.
+    """A word for a score of fewer samples than it takes, made or real.
+
+    Empty if there are enough, or nobody said how many it takes.
     """
     alike = provenance["alike"]
     real = max((real["samples"] for real in alike["real"].values()), default=score.enough)
@@ -125,8 +126,9 @@ def keep(folder: Path, measured: Measured) -> None:
 
 
 def kept(folder: Path) -> list[Measured]:
-    """The scores of the latest step that a run's folder holds, for each evaluator and each way it was asked: features,
-    numbers of samples.
+    """The scores of the latest step that a run's folder holds.
+
+    For each evaluator and each way it was asked: features, numbers of samples.
     """
     newest: dict[tuple[str, str], Measured] = {}
     for line in jsonl.read(folder / FILE):

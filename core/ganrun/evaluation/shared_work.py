@@ -76,8 +76,9 @@ class Sharing:
             processes.broadcast(DONE)
 
     def ask(self, task: Task, n: int) -> Tensor:
-        """What a task gives for n rows: as the work gives it, or float32 if some of it is float32 and some is pictures
-        as stored.
+        """What a task gives for n rows.
+
+        As the work gives it, or float32 if some of it is float32 and some is pictures as stored.
 
         Raises:
             UserError: for one of any process. Another error is a RuntimeError with its traceback.
@@ -98,8 +99,9 @@ class Sharing:
             next(mine, None)  # so that it comes to its end
 
     def _answers(self, processes: Processes, task: Task, n: int) -> Any:
-        """The chunks of this process, or why there are no more: who fails has to answer, too, or all others would wait
-        for ever.
+        """The chunks of this process, or why there are no more.
+
+        Who fails has to answer, too, or all others would wait for ever.
         """
         try:
             yield from self.work(task, n, processes.rank, processes.world)

@@ -135,9 +135,7 @@ class Stored:
 
 
 def stored(x: Tensor, space: Space) -> Tensor:
-    """Samples as they are kept: images as 256 levels, as if saved as pictures; points, and images that are not finite,
-    float32.
-    """
+    """Samples as they are kept: images as 256 levels; points, and images that are not finite, as float32."""
     x = x.detach().float().cpu()
     if space.kind != "image" or not bool(x.isfinite().all()):
         return x

@@ -55,9 +55,7 @@ class Statistics:
         return cls(n, mean, scatter / max(n - 1, 1))
 
     def without(self, part: Statistics) -> Statistics:
-        """The statistics of all samples but those of ``part``, which are among them (Chan, Golub and LeVeque 1979,
-        backwards).
-        """
+        """The statistics of all samples but those of ``part``, which are among them (Chan, Golub and LeVeque 1979)."""
         n = self.count - part.count
         mean = (self.count * self.mean - part.count * part.mean) / n
         shift = part.mean - mean

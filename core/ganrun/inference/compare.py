@@ -26,8 +26,9 @@ from ganrun.words.spaces import Refusal
 
 @dataclass(frozen=True)
 class Column:
-    """Scores that may be compared: who -> score. name: the score's; provenance: of the first; unlike: how it differs
-    from the column before it of this name.
+    """Scores that may be compared: who -> score.
+
+    name: the score's; provenance: of the first; unlike: how it differs from the column before it of this name.
 
     steps: who -> after how many steps of training.
     """

@@ -127,8 +127,9 @@ def _named(name: str, prefixes: Mapping[str, str], own: Mapping[str, Tensor]) ->
 
 
 def import_weights(recipe: Recipe, catalog: Catalog, files: Mapping[str, Path], folder: Path) -> Run:
-    """Make a run of a recipe at step 0, its networks' weights from files, network -> file; the others are as
-    initialised.
+    """Make a run of a recipe at step 0, its networks' weights from files.
+
+    files: network -> file; the other networks are as initialised.
 
     The data set is not opened if it says of itself what the networks need to know.
 

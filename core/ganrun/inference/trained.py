@@ -97,9 +97,7 @@ def kept_versions(folder: Path) -> dict[str, Any]:
 
 
 class KeptData:
-    """Stands in for the data set of a run, described by what the run kept of it; the real one is opened when items are
-    wanted.
-    """
+    """Stands in for the data set of a run, described by what the run kept; the real one is opened when it is needed."""
 
     def __init__(self, kept: Mapping[str, Any], open_it: Callable[[], Dataset]) -> None:
         self.spaces = {
@@ -177,8 +175,9 @@ class Trained:
         return self._made(len(next(iter(latents.values()))), seed, latents)
 
     def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
-        """rows * columns samples: each row goes from one sample to another, on an arc if latents are normal or on a
-        sphere.
+        """rows * columns samples, each row on the way from one sample to another.
+
+        The way is an arc if latents are normal or on a sphere.
 
         Labels and codes, which have nothing in between, are those of the first end.
 
@@ -194,8 +193,9 @@ class Trained:
         return self.from_latents(found, seed)
 
     def each(self, name: str | None = None, columns: int = 8, seed: int = 0) -> Tensor:
-        """(classes * columns) samples: row i of the grid is of label i; the other latents of a column are those of one
-        sample.
+        """(classes * columns) samples: row i of the grid is of label i.
+
+        The other latents of a column are those of one sample.
 
         name: which code; by default the first that is a label. Raises UserError if there is none.
         """
@@ -204,8 +204,9 @@ class Trained:
         return self.from_latents(every_value(latents, name, torch.arange(space.classes).to(latents[name].device)), seed)
 
     def traverse(self, name: str | None = None, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
-        """Samples along a code, (D * rows * points): each row of the grid has one latent, and one number of the code
-        goes from -2 to 2.
+        """Samples along a code, (D * rows * points).
+
+        Each row of the grid has one latent, and one number of the code goes from -2 to 2.
 
         D is how many numbers the code holds, ``rows`` the rows for each. name: by default the first code that is no
         label. Raises UserError if there is none.
@@ -220,8 +221,9 @@ class Trained:
         return torch.cat(pieces)
 
     def arithmetic(self, text: str, count: int = 8, seed: int = 0) -> Tensor:
-        """Samples of ``A - B + C``, each a list of numbers of samples: the means of A, B and C, their sum, and
-        ``count`` around it.
+        """Samples of ``A - B + C``, each a list of numbers of samples.
+
+        The means of A, B and C, their sum, and ``count`` around it.
 
         See :mod:`ganrun.arithmetic`. The numbers are those of ``sample(n, seed)``.
         """
@@ -232,8 +234,9 @@ class Trained:
         return self.from_latents({name: torch.cat([row[name] for row in rows]) for name in latents}, seed)
 
     def turn(self, text: str, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
-        """rows * points samples: each row is one sample, moved by the direction from A to B (``A > B``, lists of
-        numbers of samples).
+        """rows * points samples: each row is one sample, moved from A to B.
+
+        ``A > B``, each a list of numbers of samples, names the direction.
         """
         terms = direction(text)
         latents = self._numbered([rows - 1, *(number for term in terms for number in term.samples)], seed)
@@ -250,8 +253,9 @@ class Trained:
         ask: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> Tensor:
-        """Translate a batch (n, \\*shape), images in [-1, 1], to the entry ``to`` of the data (the variant's first
-        output).
+        """Translate a batch (n, *shape), images in [-1, 1].
+
+        ``to`` is the entry of the data to translate to (default: the variant's first output).
 
         ``source`` is the entry the batch stands for: by default the other one of the same kind. ``ask`` says which
         labels the translations are to have, such as ``{"label": "bold"}`` or ``{"attributes": [1, 0, 1]}``; what is not

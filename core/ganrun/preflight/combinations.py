@@ -112,8 +112,9 @@ def combinations(
 
 
 def start(bench: Bench, variant: str) -> dict[str, Any]:
-    """A variant with its defaults on the first data set that fits and that lies here; batches of 8, so that all tricks
-    find enough samples.
+    """A variant with its defaults on the first data set that fits and is there.
+
+    Batches of 8, so that all tricks find enough samples.
     """
     small = sorted(
         {name for stage in STAGES.values() for name in stage["dataset"]}

@@ -17,8 +17,9 @@ from ganrun.recipe.yaml import read_file
 
 @dataclass(frozen=True)
 class Source:
-    """What was read: the recipe's ``root``, and its ``layers``, the lowest base first. ``name`` is empty for plain
-    data.
+    """What was read: the recipe's ``root``, and its ``layers``, the lowest base first.
+
+    ``name`` is empty for plain data.
 
     Not ``whole``, a base could not be read, so what seems to be missing may stand there.
     """

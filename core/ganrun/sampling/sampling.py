@@ -96,8 +96,9 @@ class Studio:
         parts: int = 1,
         player: str = "",
     ) -> Iterator[tuple[slice, Turn]]:
-        """The samples of :meth:`turn` in chunks, (rows, turn), none of them kept; ``part`` of ``parts`` makes every
-        parts-th chunk.
+        """The samples of :meth:`turn` in chunks, (rows, turn), none of them kept.
+
+        ``part`` of ``parts`` makes every parts-th chunk.
 
         real: rows -> the real items that fakes are made from; latents are then drawn chunk by chunk. player: makes what
         this player's turns make, such as the way back of a translation.
@@ -135,8 +136,9 @@ class Studio:
         return list(made.detach().float().cpu().unflatten(0, (len(values), columns)).unbind(1))
 
     def opinions(self, x: Tensor) -> Tensor:
-        """What the first game's discriminator makes of samples (n, \\*shape), without augmentation and noise: (n,)
-        float32 on the CPU.
+        """What the first game's discriminator makes of samples (n, *shape): (n,) float32 on the CPU.
+
+        It is asked without augmentation and noise.
 
         The score of the loss, larger is more real; of patches the mean. Raises IndexError if the variant plays no game.
         """
@@ -237,9 +239,7 @@ def _cut(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
 
 
 def every_value(latents: Mapping[str, Tensor], name: str, values: Tensor) -> dict[str, Tensor]:
-    """Each of V values of one latent with each of n rows of the others, (V * n, ...): the rows of the first value come
-    first.
-    """
+    """Each of V values of one latent with each of n rows of the others, (V * n, ...), value by value."""
     n = len(next(iter(latents.values())))
     found = {other: latent.repeat(len(values), *[1] * (latent.dim() - 1)) for other, latent in latents.items()}
     return {**found, name: values.to(latents[name].dtype).repeat_interleave(n, 0)}

@@ -92,8 +92,9 @@ class Cover:
     # --- what tricks are added to -----------------------------------------------------------------------------
 
     def _bases(self) -> Iterator[Base]:
-        """Every variant on every data set that it accepts, of the smallest size, with every loss and a discriminator
-        that serves it.
+        """Every variant on every data set that it accepts, of the smallest size.
+
+        Each with every loss and a discriminator that serves it.
 
         One whose example names a data set is tried on that one alone.
         """
@@ -205,9 +206,7 @@ class Cover:
         return self
 
     def _begin(self, pair: Pair, open_pairs: Mapping[Pair, None]) -> Member | None:
-        """A member that holds the pair, and as many other open pairs as go with it; None, with the reasons kept, if
-        none can.
-        """
+        """A member that holds the pair, and as many other open pairs as fit; None, the reasons kept, if none can."""
         tricks = sorted(name for kind, name in pair if kind == "trick")
         rest = {item for item in pair if item[0] != "trick"}
         reasons: tuple[str, ...] = self._without.get(pair, ("no small experiment holds both",))

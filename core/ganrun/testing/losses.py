@@ -26,9 +26,7 @@ def numbers_of(loss: Any) -> int:
 
 
 def shapes_of(loss: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shapes of logits that the loss may meet: (B,) and (B, 1, h, w), or (B, K) and (B, K, h, w) if it asks for K
-    numbers.
-    """
+    """Shapes of logits that the loss may meet: (B,), (B, 1, h, w), or (B, K), (B, K, h, w) if it asks for K numbers."""
     numbers = numbers_of(loss)
     return ((ROWS,), (ROWS, 1, 3, 3)) if numbers == 1 else ((ROWS, numbers), (ROWS, numbers, 3, 3))
 
@@ -216,9 +214,7 @@ def check_generator_judges_each_sample_alone(plugin: Plugin) -> None:
 
 
 def check_batch_coupling_is_declared(plugin: Plugin) -> None:
-    """A loss provides "batch-coupled" if, and only if, a sample's value on either side changes with the other samples
-    of the batch.
-    """
+    """A loss provides "batch-coupled" if, and only if, a sample's value changes with other samples of the batch."""
     loss = plugin.part.make()
     shape, coupled = shapes_of(loss)[1], []
     for side in SIDES:
@@ -282,9 +278,7 @@ def check_score_rows(plugin: Plugin) -> None:
 
 
 def check_larger_is_more_real(plugin: Plugin) -> None:
-    """A step down the discriminator's loss, from logits alike for real and fake samples, raises the real ones' score
-    over the fakes'.
-    """
+    """A step down the discriminator's loss, from equal logits, raises real samples' score over the fakes'."""
     loss = plugin.part.make()
     for shape in shapes_of(loss):
         real = logits_of(loss, shape, 0, dtype=torch.float64)

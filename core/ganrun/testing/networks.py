@@ -167,9 +167,7 @@ def check_output(plugin: Plugin) -> None:
 
 @when(is_generator)
 def check_gradient_reaches_every_parameter(plugin: Plugin) -> None:
-    """Every parameter takes part in the output, but for those that ``resting``, where there is such a method, names: of
-    other stages.
-    """
+    """Every parameter takes part in the output, but for those of other stages, which ``resting`` names."""
     interface = first_interface(plugin)
     network = build(plugin, interface).train()
     network(input_of(interface)).square().mean().backward()

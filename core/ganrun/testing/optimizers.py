@@ -89,8 +89,9 @@ def schedules_of(value: Any) -> list[Scheduled]:
 
 @when(offers("options"))
 def check_options(plugin: Plugin) -> None:
-    """``options`` gives the value now of every scheduled parameter, as entries of torch's group, which starts with the
-    first values.
+    """``options`` gives the present value of every scheduled parameter, as entries of torch's group.
+
+    The group starts with the first values.
     """
     optimizer, asked = plugin.part.make(), []
 
@@ -118,8 +119,7 @@ def check_options(plugin: Plugin) -> None:
 
 @when(offers("differentiable_step"))
 def check_differentiable_step_is_the_step(plugin: Plugin) -> None:
-    """Three differentiable steps end in the parameters and the state of three steps of the torch optimiser, to
-    rounding.
+    """Three differentiable steps end in the parameters and the state of the torch optimiser's, to rounding.
 
     What is passed in is left alone. So it is after a change of the rate, and from a state that the torch optimiser
     made.
@@ -164,9 +164,7 @@ def tensors_of(states: list[dict[str, Tensor]]) -> list[Tensor]:
 
 @when(offers("differentiable_step"))
 def check_differentiable_step_has_a_gradient(plugin: Plugin) -> None:
-    """Two steps are differentiable in the first parameters and gradients, with finite values also where a gradient is
-    0.
-    """
+    """Two steps are differentiable in first parameters and gradients, with finite values also where a gradient is 0."""
     held, optimizer = make(plugin)
     start = [parameter.detach().clone().requires_grad_() for parameter in held]
     slopes = [torch.where(parameter > 0, 0.5, 0.0).requires_grad_() for parameter in start]

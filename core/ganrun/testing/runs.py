@@ -108,8 +108,9 @@ def written_and_read(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def assert_resumes(plugin: Plugin, recipe: Mapping[str, Any], before: int, after: int) -> None:
-    """A run that is stopped, written, read and continued ends in the bits of one that was never stopped; and so does
-    one that goes back.
+    """A run that is stopped, written, read and continued ends in the bits of one that was never stopped.
+
+    So does one that goes back.
     """
     straight = trained(plugin, recipe, before + after)
     whole, made = weights(straight), samples(straight)

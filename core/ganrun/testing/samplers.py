@@ -57,9 +57,7 @@ def check_a_purpose_used_twice_differs(plugin: Plugin) -> None:
 
 @when(draws_labels)
 def check_labels(plugin: Plugin) -> None:
-    """``labels``: n rows of the space's shape, int64 from 0 to classes - 1, of the key alone, row by row as one process
-    draws them.
-    """
+    """``labels``: n rows of the space's shape, int64 from 0 to classes - 1, of the key alone, row by row."""
     for space in LABELS:
         found = plugin.part.make().labels(Draws(("check",)), "label", 8, space)
         assert tuple(found.shape) == (8, *space.shape), f"{space}: {tuple(found.shape)} instead of {(8, *space.shape)}"

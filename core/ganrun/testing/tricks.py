@@ -109,9 +109,7 @@ def check_strength_zero_runs_the_code(plugin: Plugin) -> None:
 
 
 def check_default_strength_changes_something(plugin: Plugin) -> None:
-    """At its default strength the trick changes the weights, or, if it listens to ``sample`` or ``sampling``, what is
-    sampled.
-    """
+    """At its default strength the trick changes the weights, or what is sampled if it listens to sampling."""
     with_it, without = trained(plugin, plugin.recipe, STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
     changed = bool(first_difference(weights(without), weights(with_it)))
     if not changed and {"sample", "sampling"} & set(events_of(plugin.factory)):

@@ -201,9 +201,7 @@ def versions(run: Run) -> dict[str, Any]:
 
 
 def description_of(dataset: Any) -> dict[str, Any]:
-    """What a run keeps of its data set, so that it can be opened without it: see
-    :class:`ganrun.inference.trained.KeptData`.
-    """
+    """What a run keeps of its data set, to open it without: see :class:`ganrun.inference.trained.KeptData`."""
     return {
         "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
         "items": len(dataset),

@@ -31,8 +31,9 @@ from ganrun.words.finding import Finding
 
 
 class Run:
-    """One training run. It is the payload of the run-level events. ``data`` stands in for the train split of a run that
-    is not trained.
+    """One training run, the payload of the run-level events.
+
+    ``data`` stands in for the train split of a run that is not trained.
 
     recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
     experiment, engine, studio, evaluation: the built parts. scores: the latest of each evaluator. attempt: part of
@@ -103,8 +104,9 @@ class Run:
         self._stop = self._stop or reason
 
     def roll_back(self, reason: str, *, before: int | None = None) -> bool:
-        """Go back, after this step, to the newest intact checkpoint of a step up to ``before`` (default: any earlier
-        one).
+        """Go back, after this step, to the newest intact checkpoint.
+
+        It is of a step up to ``before`` (default: any earlier one).
 
         The next steps draw other numbers and read the data in another order, as a new attempt. What was written of
         later steps is removed, and the event ``rolled_back`` follows. All processes call it alike, or the main one

@@ -9,8 +9,9 @@ from ganrun.plugin.data import DataError
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:
-    """(B, C, H, W) uint8 -> (B, C, H / factor, W / factor) uint8, by Keys' cubic with a = -1/2 stretched over the
-    pixels it joins.
+    """(B, C, H, W) uint8 -> (B, C, H / factor, W / factor) uint8.
+
+    By Keys' cubic with a = -1/2, stretched over the pixels it joins.
 
     That is the filter of Pillow and of MATLAB's imresize.
     """

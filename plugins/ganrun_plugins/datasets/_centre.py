@@ -30,8 +30,9 @@ PAPER = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")  # StarGAN's
 
 
 def centred(image: Image.Image, size: int, crop: int | None) -> np.ndarray:
-    """A square of ``crop`` pixels (at most the short side) from the middle, scaled (bicubic, antialiased): (C, size,
-    size) uint8.
+    """The middle square of ``crop`` pixels, scaled (bicubic, antialiased): (C, size, size) uint8.
+
+    It has at most the short side.
     """
     width, height = image.size
     side = min(crop or min(width, height), width, height)

@@ -24,8 +24,7 @@ Images = Annotated[
 
 
 def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor, Tensor, Sequence[str], str | None]:
-    """All images of a split, (N, H, W) floats in [0, 1], their labels (N,), the names of the classes, and what is
-    pictured.
+    """All images of a split, (N, H, W) floats in [0, 1], labels (N,), names of the classes, and what is pictured.
 
     Raises:
         DataError: for data that are no grey images with one label each.

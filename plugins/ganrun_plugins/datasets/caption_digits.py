@@ -81,9 +81,7 @@ class CaptionDigits(InMemory):
         super().__init__({"x": x, "label": self._label, "text": text}, spaces, names)
 
     def meanings(self) -> dict[str, tuple[Tensor, list[str]]]:
-        """What the captions ask for, item by item: ``number`` and ``style``, each (N,) int64 and the names that they
-        count.
-        """
+        """What captions ask for, item by item: ``number`` and ``style``, each (N,) int64, and the names they count."""
         return {"number": (self._label.clone(), self.classes), "style": (self._style.clone(), STYLES)}
 
     def fingerprint(self) -> str:

@@ -137,8 +137,9 @@ def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
 
 
 def held_out(names: list[str], share: float, unseen: bool) -> set[str]:
-    """The pictures of the test split: of all pictures, or of all first-level folders, those whose names hash to the
-    smallest numbers.
+    """The pictures of the test split: those whose names hash to the smallest numbers.
+
+    Of all pictures, or of all first-level folders.
     """
     groups = sorted(
         {Path(name).parts[0] if unseen else name for name in names}, key=lambda group: stable_hash("captions", group)

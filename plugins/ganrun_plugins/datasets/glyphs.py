@@ -48,9 +48,7 @@ def figures(classes: int, strokes: int) -> np.ndarray:
 
 
 def written(figure: np.ndarray, draws: ItemDraws, jitter: float) -> tuple[np.ndarray, np.ndarray]:
-    """Figures of items (B, strokes, 3, 2) -> points along their curves (B, strokes, PIECES + 1, 2), and the pen's
-    radius (B,).
-    """
+    """Figures of items (B, strokes, 3, 2) -> points along their curves (B, strokes, PIECES + 1, 2), pen radii (B,)."""
     rows, strokes = figure.shape[:2]
     u = draws.uniform("move", 12 * strokes).reshape(rows, 2, strokes, 3, 2)
     moved = figure + jitter * np.sqrt(-2 * np.log1p(-u[:, 0])) * np.cos(
@@ -70,9 +68,7 @@ def written(figure: np.ndarray, draws: ItemDraws, jitter: float) -> tuple[np.nda
 
 
 def inked(curves: Tensor, pen: Tensor, size: int) -> Tensor:
-    """Curves (B, strokes, P + 1, 2) and pens (B,) -> (B, 1, size, size) uint8: by the distance of each pixel to the
-    nearest piece.
-    """
+    """Curves (B, strokes, P + 1, 2) and pens (B,) -> (B, 1, size, size) uint8, by distances to the nearest piece."""
     middle = (torch.arange(size, dtype=curves.dtype) + 0.5) / size
     y, x = torch.meshgrid(middle, middle, indexing="ij")
     pixel = torch.stack([x, y], -1).reshape(1, -1, 1, 2)  # (1, S * S, 1, 2)

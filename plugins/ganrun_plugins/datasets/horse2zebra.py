@@ -19,8 +19,9 @@ SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 
 
 class Archive(NamedTuple):
-    """A zip of ``name/{trainA,trainB,testA,testB}``, its size in bytes, its SHA-256 and the pictures in the larger
-    folder of each split.
+    """A zip of ``name/{trainA,trainB,testA,testB}``.
+
+    Its size in bytes, its SHA-256, and the pictures in the larger folder of each split.
     """
 
     name: str

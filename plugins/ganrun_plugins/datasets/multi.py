@@ -31,8 +31,7 @@ Sets = Annotated[
 
 
 class Multi:
-    """``x``: images. ``source``: the number of an item's set. An entry of labels for each set, zeros for items of other
-    sets.
+    """Images ``x``, their set ``source``, and an entry of labels for each set: zeros for items of other sets.
 
     ``label_names``: entry -> names of its columns (attributes) or of its values. ``known_rows``: entry -> the training
     items that know it.

@@ -25,9 +25,7 @@ from ganrun_plugins.datasets.digits import only, resized
 
 
 def outlines(digits: Tensor) -> Tensor:
-    """White where the shape of a digit would gain a pixel, else black: (N, 1, S, S) uint8 -> the same shape and type, 0
-    and 255.
-    """
+    """(N, 1, S, S) uint8 -> the same: 255 where the shape of a digit would gain a pixel, else 0."""
     shape = (digits > 127).float()
     grown = F.max_pool2d(shape, 3, stride=1, padding=1)  # (N, 1, S, S)
     return (255 * (grown - shape)).to(torch.uint8)

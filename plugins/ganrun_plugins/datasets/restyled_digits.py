@@ -38,8 +38,9 @@ def thickened(digits: Tensor) -> Tensor:
 
 
 def slanted(digits: Tensor, angle: float) -> Tensor:
-    """Rows moved sideways, those at the top to the right, by tan(angle in degrees) times their distance from the
-    middle: float64.
+    """Rows moved sideways, those at the top to the right: float64.
+
+    By tan(angle in degrees) times their distance from the middle.
     """
     shear = torch.tensor([[1.0, math.tan(math.radians(angle)), 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
     grid = F.affine_grid(shear.expand(len(digits), 2, 3), list(digits.shape), align_corners=False)
@@ -93,8 +94,9 @@ class RestyledDigits(InMemory):
         return self.tensors[name].cpu(), self._labels[name].clone()
 
     def hidden_pairs(self) -> dict[str, Tensor]:
-        """All scans of this split: ``a`` (N, 1, S, S) uint8 digits, ``b`` their true restyled versions, ``label`` (N,).
-        On the CPU.
+        """All scans of this split, on the CPU.
+
+        ``a`` (N, 1, S, S) uint8 digits, ``b`` their true restyled versions, ``label`` (N,).
 
         A translation of ``a`` is compared with ``b``, and a translation of ``b`` with ``a``. For evaluators only.
         """

@@ -30,8 +30,7 @@ CHANNELS = 3
 
 
 class StackedDigits(InMemory):
-    """``x``: pictures (3, size, size), one digit a channel. ``label``: 100 a + 10 b + c, the digits in the order of the
-    channels.
+    """``x``: pictures (3, size, size), one digit a channel; ``label``: 100 a + 10 b + c, in the channels' order.
 
     With K classes instead of ten it is K^2 a + K b + c. Held are the scans and which three of them make each picture;
     ``batch`` puts those together.

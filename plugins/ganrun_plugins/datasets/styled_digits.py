@@ -53,8 +53,7 @@ def styled(digits: Tensor, styles: Iterable[str]) -> Tensor:
 
 
 class StyledDigits(InMemory):
-    """``x``: images (1, size, size). ``label``: the style; or ``attributes``: which of the styles an image has, (A,) of
-    0 and 1.
+    """``x``: images (1, size, size); ``label``: the style, or ``attributes``: its styles, (A,) of 0 and 1.
 
     ``label_names``: entry -> the names of its values, or of its columns.
     """

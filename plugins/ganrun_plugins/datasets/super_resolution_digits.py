@@ -27,16 +27,15 @@ FINER = 4  # contours are traced at this many times the resolution
 
 
 def sharp(scans: Tensor, size: int) -> Tensor:
-    """(N, H, W) floats in [0, 1] -> (N, 1, size, size) float64 in [0, 1]: how much of each pixel lies inside the
-    contours.
-    """
+    """(N, H, W) floats in [0, 1] -> (N, 1, size, size) float64: how much of each pixel lies inside the contours."""
     surface = F.interpolate(scans[:, None].double(), (FINER * size, FINER * size), mode="bilinear")  # (N, 1, 4 S, 4 S)
     return F.avg_pool2d((surface > 0.5).double(), FINER)
 
 
 def grained(pictures: Tensor, grain: float, phase: Tensor) -> Tensor:
-    """(N, 1, S, S) with every second pixel, like the black squares of a chessboard, darker by the share ``grain``;
-    phase (N,) 0 or 1.
+    """(N, 1, S, S) with every second pixel darker by the share ``grain``; phase (N,) 0 or 1.
+
+    Like the black squares of a chessboard.
     """
     side = torch.arange(pictures.shape[-1])
     odd = (side[:, None] + side + phase[:, None, None]) % 2  # (N, S, S)

@@ -79,8 +79,7 @@ def of_counts(
     resamples: int = RESAMPLES,
     enough: int = 0,
 ) -> Score:
-    """A statistic, never negative, of how many samples fell into each class (M,) int64, with the bootstrap of those
-    counts.
+    """A statistic, never negative, of counts of samples in each class, (M,) int64, with their bootstrap.
 
     statistic: (..., M) int64 -> (...). centred: for divergences. What n samples give is too large on average, by about
     (M - 1) / (2 n) for KL, and what a resample of them gives is so once more: the resampled values are moved by the

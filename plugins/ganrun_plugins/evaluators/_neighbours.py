@@ -36,8 +36,9 @@ def exact(x: Tensor, y: Tensor, i: Tensor, j: Tensor) -> Tensor:
 
 
 def nearest(x: Tensor, points: Tensor, k: int, *, same: bool = False) -> tuple[Tensor, Tensor]:
-    """The k nearest of ``points`` (m, d) to each of x (n, d): squared distances (n, k) float64, ascending, and their
-    rows (n, k).
+    """The k nearest of ``points`` (m, d) to each of x (n, d).
+
+    Squared distances (n, k) float64, ascending, and their rows (n, k).
 
     same: x are the points, and no row is its own neighbour; a copy of it in another row is.
     """
@@ -78,8 +79,9 @@ class Radii:
 
 
 class Held(NamedTuple):
-    """What balls hold of points. ``around`` (n,): in how many balls each point lies. ``inside`` (m,): how many points
-    each ball holds.
+    """What balls hold of points.
+
+    ``around`` (n,): in how many balls each point lies. ``inside`` (m,): how many points each ball holds.
 
     ``only_point`` (n,): how many balls hold this point and no other. ``only_ball`` (m,): how many points lie in this
     ball and no other.
@@ -107,9 +109,7 @@ def mutual_balls(x: Tensor, y: Tensor, squared_x: Tensor, squared_y: Tensor) -> 
 
 
 class _Tally:
-    """Hits of pairs (i, j): for each row and each column their number, and the sum of their places: the place, if it is
-    one.
-    """
+    """Hits of pairs (i, j): for each row and each column their number, and the sum of their places."""
 
     def __init__(self, n: int, m: int) -> None:
         self.rows, self.columns = torch.zeros(n, 2, dtype=torch.float64), torch.zeros(m, 2, dtype=torch.float64)
@@ -164,8 +164,9 @@ def _held(x: Tensor, y: Tensor, around_y: list[Tensor], around_x: list[Tensor]) 
 
 
 def reached(hits: Tensor, only: Tensor, enough: int) -> Score:
-    """The share of real points (n,) that some sample reaches, each sample (m,) being the ``only`` one to reach some of
-    them.
+    """The share of real points (n,) that some sample reaches.
+
+    Each sample (m,) is the ``only`` one to reach some of them.
 
     The points that one sample reaches are hit or missed together, so they are no n independent trials. Leaving out
     sample i loses only_i points: the jackknife over samples. Wilson's interval is kept where it is wider, such as at 0.

@@ -48,8 +48,9 @@ def curves(x: Tensor, named: Mapping[str, Tensor]) -> Image.Image:
 def surface(
     values: Tensor, points: Sequence[tuple[Tensor, tuple[int, int, int]]], low: Tensor, high: Tensor, *, middle: float
 ) -> Image.Image:
-    """Values (n, n) over the square from ``low`` (2,) to ``high`` as colours, blue below ``middle`` and red above, and
-    points (m, 2).
+    """Values (n, n) over a square as colours, blue below ``middle`` and red above, and points (m, 2).
+
+    The square goes from ``low`` (2,) to ``high``.
 
     Rows of ``values`` go upwards. A black line stands where the middle lies.
     """

@@ -34,8 +34,9 @@ def matched_hits(code: Tensor, label: Tensor, codes: int, classes: int) -> int:
 
 
 class Accuracy:
-    """The share of real test items whose inferred class is their label; ``.matched`` with codes matched to classes
-    first.
+    """The share of real test items whose inferred class is their label.
+
+    ``.matched``: with codes matched to classes first.
 
     NaN while what is inferred is not finite.
     """
@@ -79,9 +80,7 @@ class Accuracy:
 
     @staticmethod
     def _truth(spaces: Mapping[str, Space], name: str) -> str:
-        """The entry of the data that is compared with: of that name, else (codes have no name there) the first with
-        classes.
-        """
+        """The entry of the data that is compared with: of that name, else (codes have none) the first with classes."""
         known = [entry for entry, space in spaces.items() if space.kind == "labels" and not space.shape]
         return name if name in known else known[0]
 

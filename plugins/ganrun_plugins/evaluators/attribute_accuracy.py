@@ -51,9 +51,7 @@ class Question:
 
 
 class Answered:
-    """The items of a data set that know the answer to a question, with it as their ``label``: what a classifier is
-    trained on.
-    """
+    """The items of a data set that know the answer to a question, as their ``label``: a classifier's training data."""
 
     def __init__(self, data: Any, question: Question, output: str) -> None:
         self.data = data
@@ -98,8 +96,9 @@ def of_rows(right: Tensor, rows: Tensor) -> Score:
 
 
 class AttributeAccuracy:
-    """``[FEATURES].accuracy``, over all that was asked; ``.NAME`` for each attribute, or each domain, and
-    ``.NAME-of-real`` of test items.
+    """``[FEATURES].accuracy``, over all that was asked.
+
+    ``.NAME`` for each attribute, or each domain, and ``.NAME-of-real`` of test items.
 
     NaN while fakes are not finite. A name that two sets have gets that of its entry before it.
     """
@@ -172,9 +171,7 @@ class AttributeAccuracy:
         return scores
 
     def _asked(self, evaluation: Evaluation, question: Question, n: int) -> tuple[Tensor, Tensor]:
-        """The answers that n samples were asked to have, and which of them were asked for labels of this entry, (n,)
-        each.
-        """
+        """The answers that n samples were asked to have, and which of them were asked for this entry, (n,) each."""
         labels = evaluation.asked(n, question.entry)
         assert labels is not None, "codes are latents"
         wanted = question.of(labels)

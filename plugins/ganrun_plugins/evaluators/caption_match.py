@@ -59,9 +59,7 @@ class Aspect:
 
 
 def matches(found: Mapping[str, Tensor], asked: Mapping[str, Tensor]) -> dict[str, Score]:
-    """Aspect -> the share of samples recognised as asked, (n,) int64 both, and ``all``: that of those which match in
-    every aspect.
-    """
+    """Aspect -> the share of samples recognised as asked, (n,) int64 both, and ``all``: of matches in every aspect."""
     right = {aspect: found[aspect] == wanted for aspect, wanted in asked.items()}
     together = torch.stack(list(right.values())).all(0)  # (n,)
     return {aspect: share(int(hits.sum()), len(hits)) for aspect, hits in {**right, "all": together}.items()}

@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
 
 def class_share(real: Tensor, fake: Tensor, classes: int, *, enough: int = 20, seed: int = 0) -> dict[str, Score]:
-    """``classes``, ``classes-with-ENOUGH``, ``kl`` and ``total-variation`` of recognised classes real (m,) and fake
-    (n,).
+    """``classes``, ``classes-with-ENOUGH``, ``kl`` and ``total-variation`` of recognised classes, (m,) and (n,).
 
     They are int64 from 0 to ``classes`` - 1. The intervals of KL and total variation are centred bootstraps of the
     counts.

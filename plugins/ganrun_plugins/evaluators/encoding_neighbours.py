@@ -34,8 +34,9 @@ ENOUGH = 500  # test items: an accuracy of 0.9 is known to 3% then, at two stand
 
 
 def accuracy(train: Tensor, labels: Tensor, test: Tensor, truth: Tensor) -> Score:
-    """The share of test rows (n, ...) whose nearest training row (m, ...) has their class. labels (m,), truth (n,)
-    int64.
+    """The share of test rows (n, ...) whose nearest training row (m, ...) has their class.
+
+    labels (m,), truth (n,) int64.
 
     NaN if an encoding is not finite. Of training rows at one distance the first counts.
     """
@@ -61,8 +62,9 @@ def fresh_encoders(experiment: Experiment) -> dict[str, nn.Module]:
 
 
 class EncodingNeighbours:
-    """The accuracy, in [0, 1], by encodings, and as ``pixels`` by the items themselves and as ``untrained`` by encoders
-    never trained.
+    """The accuracy, in [0, 1], by encodings.
+
+    As ``pixels`` by the items themselves, as ``untrained`` by encoders never trained.
 
     NaN while encodings are not finite. A variant that encodes without networks of the kind ``encoder`` has no
     ``untrained``.

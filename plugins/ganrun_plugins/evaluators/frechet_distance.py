@@ -107,8 +107,9 @@ def _nuclear(a: Tensor, b: Tensor) -> Tensor:
 
 
 def distance_to(real: Statistics, fake: Tensor) -> float:
-    """The distance of few fakes (n, d) to known statistics, at least 0: their covariance, n - 1 of whose eigenvalues
-    are not 0, is never formed.
+    """The distance of few fakes (n, d) to known statistics, at least 0.
+
+    Their covariance, n - 1 of whose eigenvalues are not 0, is never formed.
     """
     x = fake.double()
     shift = (real.mean - x.mean(0)).square().sum()
@@ -118,8 +119,9 @@ def distance_to(real: Statistics, fake: Tensor) -> float:
 
 
 def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
-    """The distance of fakes (n, d) to known statistics; groups of samples are left out by subtracting their own, if
-    there are more than d.
+    """The distance of fakes (n, d) to known statistics.
+
+    Groups of samples are left out by subtracting their own, if there are more than d.
     """
     _check(fake, "the samples")
     if len(fake) * 9 // 10 <= fake.shape[1]:
@@ -138,8 +140,9 @@ def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
 
 
 class FrechetDistance:
-    """``[FEATURES]``: fakes against real samples; NaN while fakes are not finite. ``[FEATURES].floor``: what real
-    samples score.
+    """``[FEATURES]``: fakes against real samples; NaN while fakes are not finite.
+
+    ``[FEATURES].floor``: what real samples score.
 
     With ``of``, the names are ``[FEATURES].OF``.
     """

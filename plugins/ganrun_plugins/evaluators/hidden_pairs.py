@@ -65,8 +65,9 @@ def mean_image(dataset: Dataset, name: str) -> Tensor:
 
 
 class HiddenPairs:
-    """``A-to-B.l1`` and ``.rmse`` both ways; ``.nothing.`` and ``.mean-image.`` with the same ending; ``.accuracy`` and
-    ``.accuracy-of-truth``.
+    """``A-to-B.l1`` and ``.rmse`` both ways.
+
+    ``.nothing.`` and ``.mean-image.`` with the same ending; ``.accuracy`` and ``.accuracy-of-truth``.
 
     The test split's ``hidden_pairs()`` returns entry -> (N, C, H, W), row i of one the counterpart of row i of the
     other, and perhaps ``label`` (N,).

@@ -80,8 +80,9 @@ def inception_score(logits: Tensor, *, splits: int = 10, shuffle: int | None = S
 
 
 class InceptionScore:
-    """``[FEATURES]``: the score of fakes, NaN while they are not finite. With ``of_real``, ``[FEATURES].of-real``: what
-    real samples score.
+    """``[FEATURES]``: the score of fakes, NaN while they are not finite.
+
+    With ``of_real``, ``[FEATURES].of-real``: what real samples score.
 
     With ``of``, the names are ``[FEATURES].OF``. The value grows with the number of samples: compare equal numbers
     only.

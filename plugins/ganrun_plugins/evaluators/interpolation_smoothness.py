@@ -89,8 +89,9 @@ def over_paths(score: Score) -> Score:
 
 
 class InterpolationSmoothness:
-    """``[FEATURES].length`` and ``[FEATURES].largest-jump``, of the first output; NaN while fakes are not finite, or
-    all alike.
+    """``[FEATURES].length`` and ``[FEATURES].largest-jump``, of the first output.
+
+    NaN while fakes are not finite, or all alike.
     """
 
     needs = {

@@ -75,15 +75,14 @@ def kernel_distance(real: Tensor, fake: Tensor, *, subsets: int = 100, size: int
 
 
 def distances_of_subsets(real: Tensor, fake: Tensor, chosen: Iterable[tuple[Tensor, Tensor]]) -> list[float]:
-    """The squared discrepancy between rows of real (n1, d) and of fake (n2, d), for each pair of (rows (m,) int64, rows
-    (m,) int64).
-    """
+    """The squared discrepancy of rows of real (n1, d) and of fake (n2, d), for each pair of rows, (m,) int64 both."""
     return [squared_discrepancy(real[r], fake[f]) for r, f in chosen]
 
 
 def squared_discrepancy(x: Tensor, y: Tensor) -> float:
-    """The estimate above for all of x (m1, d) and y (m2, d); each sum over pairs has its own number of pairs if m1 and
-    m2 differ.
+    """The estimate above for all of x (m1, d) and y (m2, d).
+
+    Each sum over pairs has its own number of pairs if m1 and m2 differ.
     """
     across = sum(_sum(some, others) for some in torch.split(x, BLOCK) for others in torch.split(y, BLOCK))
     return _mean_within(x) + _mean_within(y) - 2 * across / (len(x) * len(y))
@@ -113,8 +112,9 @@ def _rows(random: np.random.Generator, n: int, m: int) -> Tensor:
 
 
 class KernelDistance:
-    """``[FEATURES]``: fakes against real samples, in the kernel's units, 0 for equal distributions; NaN while fakes are
-    not finite.
+    """``[FEATURES]``: fakes against real samples, in the kernel's units.
+
+    0 for equal distributions; NaN while fakes are not finite.
 
     With ``of``, the name is ``[FEATURES].OF``.
     """

@@ -55,8 +55,9 @@ def kernel_mmd(
     scale: float = 1.0,
     estimate: Literal["biased", "unbiased"] = "biased",
 ) -> Score:
-    """The discrepancy of features real (n1, d) and fake (n2, d): its root if biased, its square if unbiased. ``method``
-    names the kernel.
+    """The discrepancy of features real (n1, d) and fake (n2, d).
+
+    Its root if biased, its square if unbiased. ``method`` names the kernel.
 
     The interval is a jackknife: with the sums of the kernel matrices' rows at hand, leaving out each fake in turn costs
     nothing. ``enough``: 2,000 samples of either set, as in the experiments of Xu et al.
@@ -171,8 +172,9 @@ class Gaussian:
 
 
 class KernelMmd:
-    """``[FEATURES]``: the root of the biased estimate, or ``[FEATURES].squared``: the unbiased one; NaN while fakes are
-    not finite.
+    """``[FEATURES]``: the root of the biased estimate; NaN while fakes are not finite.
+
+    ``[FEATURES].squared``: the unbiased one.
 
     With ``of``, the names begin with ``[FEATURES].OF``.
     """

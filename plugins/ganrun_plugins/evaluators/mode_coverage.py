@@ -33,8 +33,9 @@ SAMPLES = 2500  # of both papers
 
 
 def good_samples(x: Tensor, centres: Tensor, radius: float) -> Tensor:
-    """How many of the samples x (N, D) lie within ``radius`` of each centre (M, D), (M,) int64; each counts for its
-    nearest.
+    """How many of the samples x (N, D) lie within ``radius`` of each centre (M, D), (M,) int64.
+
+    Each counts for its nearest.
 
     Samples that are not finite are near nothing.
     """

@@ -64,8 +64,9 @@ def mode_score(real: Tensor, fake: Tensor, *, form: Form = "xu") -> Score:
 
 
 class ModeScore:
-    """``[FEATURES]``: fakes against real samples, NaN while fakes are not finite. ``[FEATURES].of-real``: what those
-    real samples score.
+    """``[FEATURES]``: fakes against real samples, NaN while fakes are not finite.
+
+    ``[FEATURES].of-real``: what those real samples score.
 
     With ``of``, the names are ``[FEATURES].OF``.
     """

@@ -7,10 +7,12 @@ synthetic data?" (2022). With N training items and M held-out ones, drawn alike:
 
 ``memorised``: with q the share of samples whose nearest item of all is a training item (half of it for ties), (q / N) /
 (q / N + (1 - q) / M), which is q for N = M: 0.5 where every item is as likely to be the nearest, 1 if it always is a
-training item. ``distance-ratio``: the median distance from samples to the nearest training item, over the same median
-of held-out items: 1 for an exact generator, less for copies, more for samples off the data. It is less, too, if samples
-keep to the dense parts of the data, as those of a generator do that dropped classes: the other two scores do not fall
-for that.
+training item.
+
+``distance-ratio``: the median distance from samples to the nearest training item, over the same median of held-out
+items: 1 for an exact generator, less for copies, more for samples off the data. It is less, too, if samples keep to the
+dense parts of the data, as those of a generator do that dropped classes: the other two scores do not fall for that.
+
 ``authenticity`` (Alaa et al.): the share of samples farther from their nearest training item than that is from its own
 nearest training item. A sample of an exact generator and its nearest item are each other's nearest, as independent
 points are, with probability 2/3 on a line, 0.62 in the plane and 1/2 in many dimensions, and then it counts as a copy.
@@ -141,8 +143,9 @@ def sheet(fake: Tensor, train: Tensor, held_out: Tensor) -> Image.Image:
 
 
 class NearestNeighbours:
-    """``[FEATURES].memorised``, ``.distance-ratio``, ``.authenticity`` and ``.authenticity-of-held-out``; NaN while
-    fakes are not finite.
+    """``[FEATURES].memorised``, ``.distance-ratio``, ``.authenticity`` and ``.authenticity-of-held-out``.
+
+    NaN while fakes are not finite.
 
     With ``of``, the names begin with ``[FEATURES].OF``. The picture ``nearest-neighbours`` shows the samples that come
     nearest to training items: sample, nearest training items, nearest held-out item. Points have no picture.

@@ -38,8 +38,7 @@ ENOUGH = 1_000  # of each: the accuracy is known to 3% then, at two standard err
 
 
 def one_nearest_neighbour(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[str, Score]:
-    """``accuracy``, ``accuracy-of-real`` and ``accuracy-of-fake``, in [0, 1], of features real (n1, d) and fake (n2,
-    d).
+    """``accuracy``, ``accuracy-of-real``, ``accuracy-of-fake``, in [0, 1], of real (n1, d) and fake (n2, d) features.
 
     seed: the key of which rows of the larger set are left out.
 
@@ -83,8 +82,7 @@ def _score(hits: Tensor, partner: Tensor, rows: Tensor) -> Score:
 
 
 class OneNearestNeighbour:
-    """``[FEATURES].accuracy``, ``[FEATURES].accuracy-of-real`` and ``[FEATURES].accuracy-of-fake``, 0.5 each for an
-    exact generator.
+    """``[FEATURES].accuracy``, ``.accuracy-of-real`` and ``.accuracy-of-fake``, 0.5 each for an exact generator.
 
     NaN while fakes are not finite. With ``of``, the names begin with ``[FEATURES].OF``.
     """

@@ -49,8 +49,9 @@ def cells_of(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:
 
 
 def shares(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:
-    """Shares of points (n, D) in ``cells`` equal cells along each axis of the box from ``low`` to ``high``, (cells **
-    D,) float64.
+    """Shares of points (n, D) in equal cells of the box from ``low`` to ``high``, (cells ** D,) float64.
+
+    There are ``cells`` along each axis.
     """
     flat = cells_of(x, low, high, cells)
     return torch.bincount(flat, minlength=cells ** x.shape[1]).double() / len(x)
@@ -65,8 +66,10 @@ def jensen_shannon(p: Tensor, q: Tensor) -> float:
 
 
 class OptimalDiscriminator:
-    """``.jsd``, ``.value-of-optimum``; of a loss whose score is a logit: ``.value``, ``.distance`` (mean |D - D*| over
-    real samples and fakes), ``.slope-saturating`` and ``.slope-non-saturating``. NaN while samples are not finite.
+    """``.jsd`` and ``.value-of-optimum``; more of a loss whose score is a logit.
+
+    That is ``.value``, ``.distance`` (mean |D - D*| over real samples and fakes), ``.slope-saturating`` and
+    ``.slope-non-saturating``. NaN while samples are not finite.
     """
 
     refuses: ClassVar[dict[str, Because]] = {

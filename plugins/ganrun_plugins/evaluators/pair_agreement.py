@@ -36,8 +36,9 @@ CHUNK = 256  # pictures read at a time
 
 
 def agreement(one: Tensor, other: Tensor, classes: int) -> dict[str, Score]:
-    """``agreement`` and ``chance`` of recognised classes of both samples of each pair, (n,) int64 each, 0 to
-    ``classes`` - 1.
+    """``agreement`` and ``chance`` of recognised classes of pairs of samples.
+
+    Both samples: (n,) int64, 0 to ``classes`` - 1.
 
     Raises:
         UserError: for no pairs, or a sample without its partner.
@@ -51,8 +52,9 @@ def agreement(one: Tensor, other: Tensor, classes: int) -> dict[str, Score]:
 
 
 class PairAgreement:
-    """``[FEATURES].agreement`` and ``.chance``, NaN while samples are not finite; ``.accuracy-of-real-OUTPUT`` where
-    there are labels.
+    """``[FEATURES].agreement`` and ``.chance``, NaN while samples are not finite.
+
+    ``.accuracy-of-real-OUTPUT`` where there are labels.
     """
 
     def __init__(

@@ -66,8 +66,9 @@ def log_densities(x: Tensor, fake: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 
 def parzen_likelihood(real: Tensor, fake: Tensor, sigma: float) -> Score:
-    """The mean log-density in nats of real samples (m, d) under the windows around fakes (n, d), its standard error
-    that over real samples.
+    """The mean log-density in nats of real samples (m, d) under windows around fakes (n, d).
+
+    Its standard error is that over real samples.
 
     Raises:
         UserError: for an empty set, unequal sizes, values that are not finite, or a sigma that is not positive.
@@ -84,8 +85,9 @@ def best_sigma(validation: Tensor, fake: Tensor, sigmas: Sequence[float]) -> flo
 
 
 def candidates(smallest: float, largest: float, count: int) -> list[float]:
-    """``count`` numbers from ``smallest`` to ``largest``, each the same multiple of the one before; one alone is the
-    smallest.
+    """``count`` numbers from ``smallest`` to ``largest``, each the same multiple of the one before.
+
+    One alone is the smallest.
     """
     ratio = (largest / smallest) ** (1 / max(1, count - 1))
     return [smallest * ratio**i for i in range(count)]

@@ -50,16 +50,15 @@ def luminance(x: Tensor) -> Tensor:
 
 
 def psnr(x: Tensor, y: Tensor) -> Tensor:
-    """PSNR of each image of x against that of y, (N, C, H, W) in [0, 255] -> (N,) float64 in dB, infinite for equal
-    images.
-    """
+    """(N, C, H, W) in [0, 255] -> (N,) float64: PSNR of x against y in dB, infinite for equal images."""
     error = (x.double() - y.double()).square().flatten(1).mean(1)  # (N,)
     return 10 * torch.log10(PEAK**2 / error)
 
 
 def fidelity(made: Tensor, truth: Tensor, *, channel: str = "y", border: int = 4) -> tuple[Tensor, Tensor]:
-    """PSNR in dB and SSIM of each pair: made, truth (N, C, H, W) in [-1, 1], rounded to 256 levels -> (N,) float64
-    both.
+    """PSNR in dB and SSIM of each pair.
+
+    made, truth: (N, C, H, W) in [-1, 1], rounded to 256 levels -> (N,) float64 both.
 
     channel: ``y`` or ``rgb`` (all channels as they are). border: pixels cropped on every side.
 
@@ -106,8 +105,7 @@ def mean_psnr(values: Tensor) -> Score:
 
 
 class PsnrSsim:
-    """``PAIR.psnr`` in dB and ``PAIR.ssim``, for each kind of pair that there is; NaN while what was made is not
-    finite.
+    """``PAIR.psnr`` in dB and ``PAIR.ssim``, for each kind of pair; NaN while what was made is not finite.
 
     Pairs are what the variant makes and the real images it ought to equal, a data set's hidden pairs, or the files of
     two folders that have the same names.

@@ -56,8 +56,7 @@ def gains(made: Tensor, truth: Tensor, low: Tensor, *, channel: str = "y", borde
 
 
 class SuperResolution:
-    """``bicubic.psnr`` and ``bicubic.ssim`` of the filter, and ``gain``, the generator's PSNR above the filter's, in
-    dB.
+    """``bicubic.psnr`` and ``bicubic.ssim`` of the filter, and ``gain``, the generator's PSNR above it, in dB.
 
     The data have entries ``low`` and ``x``. ``gain`` is NaN while what was made is not finite.
     """

@@ -45,8 +45,9 @@ Power = Literal[1, 2]
 
 
 def wasserstein_distance(real: Tensor, fake: Tensor, *, power: Power = 1, seed: int = 0) -> Score:
-    """W_p between features real (n1, d) and fake (n2, d) by optimal assignment; of the larger set, as many rows as the
-    smaller has.
+    """W_p between features real (n1, d) and fake (n2, d) by optimal assignment.
+
+    Of the larger set, as many rows as the smaller has.
 
     Those rows are chosen by ``seed``. ``enough``: 2,000 samples, as in the experiments of Xu et al., to whom it was the
     hungriest of all scores.
@@ -79,8 +80,7 @@ def wasserstein_distance(real: Tensor, fake: Tensor, *, power: Power = 1, seed: 
 
 
 def potentials(cost: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Dual variables (m,) of the columns of a cost matrix (m, m) whose rows are best assigned the columns ``pairs``
-    (m,).
+    """Dual variables (m,) of the columns of a cost matrix (m, m), whose rows are best assigned ``pairs`` (m,).
 
     With row variables u, u_i + v_j <= cost_ij, and equal for pairs: how much cheaper all would be without mass at j.
     They are longest ways in the graph of exchanges (Bellman and Ford), where an edge is followed again only if the way
@@ -137,8 +137,9 @@ def _projected(x: Tensor, centre: Tensor, directions: Tensor) -> Tensor:
 
 
 def along_lines(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
-    """W_p^p of one-dimensional sets x (k, n1), y (k, n2), row by row: (k,), and the potentials of y, (k, n2), each row
-    with mean 0.
+    """W_p^p of one-dimensional sets x (k, n1), y (k, n2), row by row: (k,).
+
+    And the potentials of y, (k, n2), each row with mean 0.
 
     The integral over levels in [0, 1] of |quantile of x - quantile of y|^p: both quantiles are steps, at multiples of 1
     / n1 and 1 / n2.
@@ -172,8 +173,9 @@ def _score(value: float, error: float, n: int, power: int, method: str) -> Score
 
 
 class WassersteinDistance:
-    """``[FEATURES]`` if one of the sets has at most ``exact`` samples, else ``[FEATURES].sliced``; NaN while fakes are
-    not finite.
+    """``[FEATURES]`` if one of the sets has at most ``exact`` samples, else ``[FEATURES].sliced``.
+
+    NaN while fakes are not finite.
 
     In the units of the features. With ``of``, the names begin with ``[FEATURES].OF``.
     """

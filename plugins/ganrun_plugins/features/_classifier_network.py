@@ -78,8 +78,7 @@ def new_network(channels: int, classes: int, seed: int) -> ClassifierNetwork:
 
 
 def resized(x: Tensor, side: int) -> Tensor:
-    """Pictures (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels that a picture file
-    has.
+    """Pictures (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels of a picture file.
 
     Gradients pass as if nothing had been rounded.
     """
@@ -90,8 +89,9 @@ def resized(x: Tensor, side: int) -> Tensor:
 
 
 class Rounded(torch.autograd.Function):
-    """Rounding whose gradient is 1, not 0 (Bengio et al., "Estimating or Propagating Gradients Through Stochastic
-    Neurons", 2013).
+    """Rounding whose gradient is 1, not 0.
+
+    Bengio et al., "Estimating or Propagating Gradients Through Stochastic Neurons", 2013.
     """
 
     @staticmethod

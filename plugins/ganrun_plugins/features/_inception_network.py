@@ -199,8 +199,9 @@ class InceptionNetwork(nn.Module):
 
 
 def scaled(x: Tensor, side: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, side, side), bilinear in TensorFlow 1's way: pixel i of n is at i * n / side; nothing is
-    antialiased.
+    """(B, C, H, W) -> (B, C, side, side), bilinear in TensorFlow 1's way.
+
+    Pixel i of n is at i * n / side; nothing is antialiased.
     """
     return along(along(x, 3, side), 2, side)
 

@@ -211,8 +211,9 @@ class HalfUp(Rounded):
 
 
 def resized(levels: Tensor, height: int, width: int, mode: str) -> Tensor:
-    """(B, C, H, W) in 0 to 255 -> (B, C, height, width), as Pillow does: antialiased, along rows, then columns, rounded
-    after each.
+    """(B, C, H, W) in 0 to 255 -> (B, C, height, width), as Pillow resizes.
+
+    Antialiased, along rows, then columns, rounded after each.
     """
     for size in ((levels.shape[-2], width), (height, width)):
         if levels.shape[-2:] != size:

@@ -173,8 +173,9 @@ class Block(nn.Module):
         return found
 
     def perceptron(self, x: Tensor) -> Tensor:
-        """(B, N, width) -> (B, N, width), with GELU, or SiLU of one half times the other (Shazeer, "GLU variants",
-        2020).
+        """(B, N, width) -> (B, N, width), with GELU, or with SwiGLU.
+
+        That is SiLU of one half times the other (Shazeer, "GLU variants", 2020).
         """
         if self.gated:
             gate, value = self.mlp["w12"](x).chunk(2, -1)

@@ -41,8 +41,9 @@ CALLED = {"frechet-distance": "FID", "kernel-distance": "KID", "inception-score"
 
 
 class Inception:
-    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, 2048) float32. ``logits``: (B, 1008), of classes that are not the
-    data's.
+    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, 2048) float32.
+
+    ``logits``: (B, 1008), of classes that are not the data's.
 
     Nothing is read or downloaded before the first call. ``called`` names scores only if the weights are the published
     ones.
@@ -89,9 +90,7 @@ class Inception:
 
     @property
     def called(self) -> dict[str, str]:
-        """Evaluator -> what the field calls its score on these features; empty for other weights than the published
-        ones.
-        """
+        """Evaluator -> what the field calls its score on these features; empty for other weights."""
         return dict(CALLED) if self.weights.sha256 == THE.sha256 else {}
 
     @cached_property

@@ -45,8 +45,9 @@ DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # the published fil
 
 
 class Torchvision:
-    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, size) float32, the input of the last linear layer. ``logits``: (B,
-    classes).
+    """(B, 1 or 3, H, W) images in [-1, 1] -> (B, size) float32.
+
+    The input of the last linear layer. ``logits``: (B, classes).
 
     The file is not read before the first call, but has to be there.
     """

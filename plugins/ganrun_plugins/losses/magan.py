@@ -136,8 +136,9 @@ class MAGAN:
         return -logits
 
     def discriminator(self, round: Round) -> dict[Stream, Tensor]:
-        """Stream -> energy of real samples, what fakes' energies lack of the margin, (B, ...); real samples alone while
-        pretraining.
+        """Stream -> energy of real samples, what fakes' energies lack of the margin, (B, ...).
+
+        Real samples alone while pretraining.
         """
         values = {s: s.logits for s in round.of("real")}
         if self.pretraining:

@@ -45,8 +45,9 @@ class Softmax:
         return shares(round.streams, round.of("real"))
 
     def generator(self, round: Round) -> dict[Stream, Tensor]:
-        """Stream, real or fake -> log Z - l, times the share of its rows in all, (B, ...): the means sum to log Z -
-        mean of l.
+        """Stream, real or fake -> log Z - l, times the share of its rows in all, (B, ...).
+
+        The means sum to log Z - mean of l.
         """
         return shares(round.streams, round.streams)
 

@@ -95,9 +95,7 @@ class GivenLabels(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Labels (B,), or (B, m) in packs -> (B, m, size): a learned vector for each class; those of several labels are
-    added.
-    """
+    """Labels (B,), or (B, m) in packs -> (B, m, size): a learned vector a class; those of several labels are added."""
 
     def __init__(self, space: Space, size: int) -> None:
         super().__init__()
@@ -156,8 +154,9 @@ class Projection(nn.Module):
 
 
 def numbered(labels: Tensor, count: int, classes: int) -> Tensor:
-    """Labels (B, ...) -> (B, n, count) int64: the label at place i of each ``count`` becomes i * classes + label, so
-    that places differ.
+    """Labels (B, ...) -> (B, n, count) int64, in which places differ.
+
+    The label at place i of each ``count`` becomes i * classes + label.
     """
     places = classes * torch.arange(count, device=labels.device)
     return labels.reshape(labels.shape[0], -1, count) + places

@@ -142,8 +142,9 @@ class BEGANGenerator(nn.Module):
 
 
 class BEGANDiscriminator(nn.Module):
-    """(B, C, H, W) -> the energy (B,), never negative. Features are the encoder's activations, the code last; heads are
-    linear on it.
+    """(B, C, H, W) -> the energy (B,), never negative.
+
+    Features are the encoder's activations, the code last; heads are linear on it.
 
     Packed samples are given back as a pack; what is given besides x is seen by the encoder and not given back.
     """

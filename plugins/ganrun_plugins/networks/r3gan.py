@@ -110,8 +110,9 @@ class Block(nn.Module):
 
 
 class Resample(nn.Module):
-    """(B, C, H, W) -> (B, C, 2 H, 2 W) or (B, C, H/2, W/2) by [1, 3, 3, 1] / 8 along each axis; outside an image there
-    are zeros.
+    """(B, C, H, W) -> (B, C, 2 H, 2 W) or (B, C, H/2, W/2) by [1, 3, 3, 1] / 8 along each axis.
+
+    Outside an image there are zeros.
     """
 
     kernel: Tensor
@@ -202,8 +203,9 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Features follow each stage, those of the 4
-    x 4 basis last.
+    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for.
+
+    Features follow each stage, those of the 4 x 4 basis last.
 
     Given vectors and labels are embedded together and projected onto the features; given images are further channels.
     """

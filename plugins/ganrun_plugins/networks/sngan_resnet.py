@@ -55,9 +55,7 @@ def residual(channels: int, width: int) -> nn.Module:
 
 
 class Norm(nn.Module):
-    """BatchNorm whose scale and shift depend on a condition (B, columns), if there is one: at the start they are 1 and
-    0.
-    """
+    """BatchNorm whose scale and shift depend on a condition (B, columns), if there is one; they start at 1 and 0."""
 
     def __init__(self, width: int, columns: int) -> None:
         super().__init__()
@@ -179,8 +177,9 @@ class SNGANGenerator(nn.Module):
 
 
 class SNGANDiscriminator(nn.Module):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Its features follow each block, the last
-    one's after its ReLU.
+    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for.
+
+    Its features follow each block, the last one's after its ReLU.
 
     Labels are projected onto the pooled features; given vectors and images are further channels.
     """

@@ -103,8 +103,9 @@ class JointEmbedding(nn.Module):
 
 
 def matching(images: Tensor, texts: Tensor, alike: Tensor) -> Tensor:
-    """The symmetric structured loss of a batch: images and texts (B, size), row by row a pair; alike (B, B) bool, which
-    rows' texts are equal.
+    """The symmetric structured loss of a batch: images and texts (B, size), row by row a pair.
+
+    alike (B, B) bool: which rows' texts are equal.
 
     With scores s(i, j) = images_i . texts_j, the mean over all i, j with unequal texts of
 

@@ -71,8 +71,9 @@ def relative_update(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor
 
 
 def auc(real: Tensor, fake: Tensor) -> Tensor:
-    """P(a real score > a fake score), ties count half, (): 0.5 if the discriminator knows nothing, 1 if it is never
-    wrong.
+    """P(a real score > a fake score), ties count half, ().
+
+    0.5 if the discriminator knows nothing, 1 if it is never wrong.
 
     It is the same for every loss, being blind to the scale and the zero of scores.
     """
@@ -81,8 +82,9 @@ def auc(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def gap(train: Tensor, held_out: Tensor, fake: Tensor) -> Tensor:
-    """(train - held out) / (train - fake) of mean scores, (), in [-1, 2]; 0 where real samples score no higher than
-    fakes.
+    """(train - held out) / (train - fake) of mean scores, (), in [-1, 2].
+
+    0 where real samples score no higher than fakes.
 
     Karras et al. 2020 (ADA), equation 1, without its running means.
     """
@@ -92,9 +94,7 @@ def gap(train: Tensor, held_out: Tensor, fake: Tensor) -> Tensor:
 
 
 def kept(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Covariance over samples of two augmentations of x, over the variance of x, (): 1 for none, 0 if they tell nothing
-    of x.
-    """
+    """Covariance over samples of two augmentations of x, over the variance of x, (): 1 for none, 0 if all is lost."""
     a, b = (t.flatten(1) - t.flatten(1).mean(0) for t in (first, second))  # (B, D)
     return (a * b).sum() / (x.flatten(1) - x.flatten(1).mean(0)).square().sum().clamp(min=TINY)
 
@@ -266,9 +266,7 @@ class Bench:
         return turn
 
     def look(self, before: Mapping[str, Tensor]) -> tuple[Values, dict[str, Tensor]]:
-        """All measurements of this moment, and the samples (rows, D) that the next look compares with: those of the
-        last are ``before``.
-        """
+        """All measurements now, and the samples (rows, D) that the next look compares with; ``before``: the last."""
         with torch.random.fork_rng(), torch.no_grad():
             turn = self._made(self.train)
             made = turn.made
@@ -286,9 +284,7 @@ class Bench:
         return values, samples
 
     def _made(self, real: Mapping[str, Tensor]) -> Turn:
-        """A turn whose fakes are made with the weights and in the mode of training, batch by batch, and no buffer
-        changes.
-        """
+        """A turn whose fakes are made with the weights and in the mode of training, by batches; no buffer changes."""
         turn = self._turn(real, "look")
         turn.latents = dict(self.latents)
         with self.engine.processes.autocast():

@@ -257,9 +257,7 @@ class Health:
     # --- state --------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """The history as a table, NaN where a look lacks a quantity, and everything else that decides what is found
-        later.
-        """
+        """The history as a table, NaN where a look lacks a quantity, and whatever else decides what is found later."""
         names = list(dict.fromkeys(name for look in self.history for name in look.values))
         rows = [[look.values.get(name, math.nan) for name in names] for look in self.history]
         lacking = [[name not in look.values for name in names] for look in self.history]

@@ -25,9 +25,7 @@ from ganrun.plugin import Component, Draws, Space, hookimpl
 
 
 def truncated_normal(u: Tensor, limit: float) -> Tensor:
-    """Uniform numbers in [0, 1) -> as many of a standard normal distribution cut off at -limit and limit, of their
-    type.
-    """
+    """Uniform numbers in [0, 1) -> as many, of their type, of a standard normal cut off at -limit and limit."""
     # Uniform numbers are multiples of eps / 2; the middles between them are symmetric and leave out 0, which may stand
     # for minus infinity.
     centred = 2 * u.double() - 1 + torch.finfo(u.dtype).eps / 2

@@ -121,8 +121,9 @@ def placed(images: Tensor, drawn: Drawn, size: tuple[int, int]) -> Tensor:
 
 
 def inverse(drawn: Drawn, size: tuple[int, int]) -> Tensor:
-    """(B, 3, 3): from a place in the augmented image to that in the original; x right, y down, in pixels from the
-    centre.
+    """(B, 3, 3): from a place in the augmented image to that in the original.
+
+    x right, y down, in pixels from the centre.
     """
     height, width = size
     quarters = drawn.quarters if height == width else 2 * torch.floor(drawn.quarters / 2)
@@ -207,8 +208,9 @@ def resampled(images: Tensor, back: Tensor) -> Tensor:
 
 
 def finer(images: Tensor, axis: int) -> Tensor:
-    """Twice as many values along an axis, over one period of the mirror and one pixel: the pixels and what is between
-    them.
+    """Twice as many values along an axis, over one period of the mirror and one pixel.
+
+    The pixels and what is between them.
     """
     size = images.shape[axis]
     period = max(2 * (size - 1), 1)

@@ -47,9 +47,7 @@ def chosen(experiment: Experiment, networks: Networks) -> dict[str, nn.Module]:
 
 @dataclass(frozen=True)
 class Seen:
-    """One call of a module: its name in the network, and the shapes of its first input and of its output if they are
-    tensors.
-    """
+    """One call of a module: its name in the network, the shapes of its first input and output if they are tensors."""
 
     name: str
     takes: tuple[int, ...] = ()
@@ -58,9 +56,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a run showed: the calls of modules in the order in which they began, and the parameters that reach the
-    output.
-    """
+    """What a run showed: calls of modules in the order in which they began, and parameters that reach the output."""
 
     calls: list[Seen]
     reaching: frozenset[str]
@@ -152,8 +148,9 @@ def output_layer(network: nn.Module, interface: Interface, name: str) -> tuple[n
 
 
 class Strength:
-    """What tricks share that change layers with a ``strength``: it follows its schedule, and a restored run samples
-    with the last one.
+    """What tricks share that change layers with a ``strength``.
+
+    It follows its schedule, and a restored run samples with the last one.
     """
 
     def __init__(self, strength: Scheduled) -> None:
@@ -271,8 +268,9 @@ def map_like(layer: nn.Module, size: int, call: Seen) -> nn.Module:
 
 @contextmanager
 def drawn_for(experiment: Experiment, purpose: str, network: str, device: torch.device) -> Iterator[None]:
-    """In this context parameters are drawn from a key of their own, on the CPU, or are not allocated if the network is
-    not.
+    """In this context parameters are drawn from a key of their own, on the CPU.
+
+    They are not allocated if the network is not.
     """
     with torch.random.fork_rng(devices=[]), torch.device("meta" if device.type == "meta" else "cpu"):
         torch.default_generator.manual_seed(stable_hash(experiment.recipe.train.seed, purpose, network))

@@ -101,8 +101,9 @@ class Penalty(ABC):
 
     @hookimpl
     def gradients(self, turn: Turn) -> None:
-        """In a lazy phase what no slope depends on, such as a last bias, makes its step, too: its rate was slowed down
-        like the others'.
+        """In a lazy phase what no slope depends on, such as a last bias, makes its step, too.
+
+        Its rate was slowed down like the others'.
         """
         if turn.phase.name in self.phases:
             for parameter in turn.engine.parameters[turn.player]:
@@ -134,8 +135,9 @@ def slopes(
     through: Sequence[str] | None = None,
     of: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """The gradient of a discriminator's score at samples x (B, ...), before augmentation: (rows, D), a row a sample or
-    pack.
+    """The gradient of a discriminator's score at samples x (B, ...), before augmentation.
+
+    (rows, D), a row a sample or pack.
 
     through: the stages between x and the discriminator, packing alone if None. of: a function of the score (B, ...)
     whose gradient is wanted instead. It can be differentiated again, with respect to the discriminator's parameters.
@@ -201,9 +203,7 @@ def free_name(name: str, taken: set[str]) -> str:
 
 
 def insert_behind(phases: list[Phase], phase: Phase) -> None:
-    """Put a lazy phase behind its player's last phase and its earlier lazy ones, never between phases that are one
-    move.
-    """
+    """Put a lazy phase behind its player's last phase and its earlier lazy ones, never inside one move."""
     own = [place for place, other in enumerate(phases) if other.player == phase.player and other.terms is None]
     place = own[-1] + 1 if own else len(phases)
     while place < len(phases) and (

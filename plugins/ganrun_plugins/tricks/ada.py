@@ -153,8 +153,9 @@ def wide(x: Tensor) -> torch.dtype:
 
 
 def signs_of(turn: Turn, round: Round) -> Tensor:
-    """Signs of the scores of real samples and patches (N,), float32; of their distance from the fakes' mean if only
-    that means anything.
+    """Signs of the scores of real samples and patches (N,), float32.
+
+    Of their distance from the fakes' mean if only that means anything.
     """
     outputs = {role: [stream.output for stream in round.of(role)] for role in OF}
     scores = {

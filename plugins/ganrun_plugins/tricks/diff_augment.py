@@ -103,8 +103,9 @@ def coloured(x: Tensor, draw: Tensor, scale: float) -> Tensor:
 
 
 def shifts(draw: Tensor, size: Size, scale: float) -> list[Tensor]:
-    """How far each image goes down, and right: (B,) whole pixels, uniform in -S..S with S an eighth of the side, times
-    ``scale``.
+    """How far each image goes down, and right: (B,) whole pixels.
+
+    Uniform in -S..S with S an eighth of the side, times ``scale``.
     """
     most = [int(SHIFT * side + 0.5) for side in size]
     return [torch.round(scale * (torch.floor(draw[:, axis] * (2 * m + 1)) - m)) for axis, m in enumerate(most)]

@@ -82,8 +82,9 @@ class LabelFlipping:
                 stream.target = torch.where(mask.reshape(-1, *[1] * (stream.target.dim() - 1)), opposite, stream.target)
 
     def _opposite(self, turn: Turn, other: Role, standing: list[Tensor | None], number: int, target: Tensor) -> Tensor:
-        """The other role's target, (B, ...) as ``target``: of the stream opposite if their shapes agree, else the
-        loss's own.
+        """The other role's target, (B, ...) as ``target``.
+
+        Of the stream opposite if their shapes agree, else the loss's own.
         """
         found = standing[number % len(standing)] if standing else None
         if found is not None and found.shape == target.shape:

@@ -39,8 +39,9 @@ RIDGE = 1e-3  # keeps the regression finite if the discriminator tells all held-
 
 
 def calibration(real: Tensor, fake: Tensor) -> tuple[float, float]:
-    """a >= 0 and b of the logistic regression P(real) = sigmoid(a * score + b) on scores (n,) and (m,), both sets of
-    equal weight.
+    """a >= 0 and b of the logistic regression P(real) = sigmoid(a * score + b).
+
+    On scores (n,) and (m,), both sets of equal weight.
 
     Newton's method on the mean cross-entropy plus RIDGE * a^2 / 2, on standardised scores.
     """

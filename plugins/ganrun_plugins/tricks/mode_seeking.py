@@ -30,9 +30,7 @@ EPSILON = 1e-5
 
 
 class ModeSeeking:
-    """Makes samples in pairs, and adds the inverse of how far apart the samples of a pair are, relative to their
-    latents.
-    """
+    """Makes samples in pairs; adds the inverse of how far apart a pair's samples are, relative to their latents."""
 
     strength: ClassVar[str] = "weight"
     provides = frozenset({"latent-response"})

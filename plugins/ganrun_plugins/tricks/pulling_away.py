@@ -61,9 +61,7 @@ class PullingAway:
 
 
 def squared_cosines(codes: Tensor) -> Tensor:
-    """The mean squared cosine between different rows of (N, D), a scalar in [0, 1]; a row of zeros is at right angles
-    to all.
-    """
+    """The mean squared cosine between rows of (N, D), a scalar in [0, 1]; a row of zeros is at right angles to all."""
     with torch.autocast(codes.device.type, enabled=False):  # a cosine in bfloat16 is a few per cent off
         unit = F.normalize(codes.to(torch.promote_types(codes.dtype, torch.float32)), dim=1)
         cosines = unit @ unit.T  # (N, N)

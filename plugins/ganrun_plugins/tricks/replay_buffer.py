@@ -30,8 +30,9 @@ class Pool:
         self.count = count
 
     def exchange(self, fresh: list[Tensor], swap: Tensor, order: Tensor) -> list[Tensor]:
-        """Pass at most ``size`` samples through. fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order:
-        (size,) slots.
+        """Pass at most ``size`` samples through.
+
+        fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order: (size,) slots.
 
         Returns tensors like ``fresh``. Only samples that find the pool full are swapped.
         """

@@ -84,8 +84,9 @@ class Spectral(nn.Module):
 
 
 def _unit(vector: Tensor, instead: Tensor) -> Tensor:
-    """A vector of length 1; ``instead``, where it has no direction: from a zero vector the iteration would not come
-    back.
+    """A vector of length 1; ``instead`` where it has no direction.
+
+    From a zero vector the iteration would not come back.
     """
     norm = vector.norm()
     return torch.where(norm > EPSILON, vector / norm.clamp(min=EPSILON), instead)

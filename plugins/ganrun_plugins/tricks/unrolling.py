@@ -41,9 +41,7 @@ if TYPE_CHECKING:
 
 
 class Unrolling:
-    """Puts the discriminator's weights after some differentiable steps in the place of its own, in the generator's
-    turns.
-    """
+    """In the generator's turns, puts the discriminator's weights after some differentiable steps in its place."""
 
     strength: ClassVar[str] = "steps"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "oscillation", "missing-diversity"})

@@ -57,8 +57,9 @@ def reparameterised(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) || N(0, I)) of each sample, (B,) in nats: the sum over Z of (variance + mean^2 - 1 - log
-    variance) / 2.
+    """KL of N(mean, variance) to N(0, I) of each sample, (B,) in nats.
+
+    The sum over Z of (variance + mean^2 - 1 - log variance) / 2.
     """
     return 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
 

@@ -8,8 +8,9 @@ from ganrun.plugin import Role, Stream, Turn
 
 
 class TwoWay:
-    """Generators ``generator_ab`` and ``generator_ba``, games ``a`` and ``b``. Made are ``b`` and ``a``, and, in a
-    generator's turn, the way back: ``rec_a`` and ``rec_b``; (B, C, H, W) each.
+    """Generators ``generator_ab`` and ``generator_ba``, games ``a`` and ``b``.
+
+    Made are ``b`` and ``a``, and, in a generator's turn, the way back: ``rec_a`` and ``rec_b``; (B, C, H, W) each.
     """
 
     def sample(self, turn: Turn) -> None:

@@ -235,9 +235,7 @@ class InfoGAN:
         return mean, logarithm
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:
-        """What Q reads off real items: class logits (B, K) of each categorical code, the means (B, D) of the continuous
-        ones.
-        """
+        """What Q reads off real items: class logits (B, K) of categorical codes, means (B, D) of continuous ones."""
         heads = turn.modules["discriminator"](turn.real["x"]).heads
         return {name: heads[name] if name in self.labels else self._normal(heads[name])[0] for name in self.codes}
 

@@ -133,9 +133,7 @@ class SGAN(GAN):
         return description
 
     def terms(self, turn: Turn) -> dict[str, Term]:
-        """In the discriminator's turns, the cross-entropy of the labels: over K + 1 classes, or over K in the improved
-        form.
-        """
+        """In the discriminator's turns, cross-entropy of the labels: over K + 1 classes, or K in the improved form."""
         if turn.player != "discriminator" or not turn.rounds:
             return {}
         output = turn.discriminate(turn.rounds[0], turn.real[self.images], role="real", tag="feature")

@@ -64,9 +64,7 @@ PLAYER = {"optimizer": {"adam": {"lr": {"linear": [1e-4, 0.0], "from": "50%"}, "
 
 @dataclass(frozen=True)
 class Block:
-    """The labels of one set: the entry of the data, its space, and which columns of the label vector and the class
-    logits are its.
-    """
+    """The labels of one set: its entry of the data, its space, its columns of the label vector and the class logits."""
 
     entry: str
     space: Space
@@ -172,9 +170,7 @@ class StarGAN:
         self.source: Space | None = None
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
-        """For data with images ``x`` and labels; with several sets, an entry of labels for each and the entry
-        ``source``.
-        """
+        """For images ``x`` and labels; with several sets, an entry of labels for each and the entry ``source``."""
         if "x" not in spaces:
             raise Refusal(
                 "this variant translates the entry 'x' of the data, "
@@ -217,8 +213,9 @@ class StarGAN:
         return 1.0 if self.source is None else labels[SOURCE] == block
 
     def vector(self, labels: Mapping[str, Tensor], like: Tensor) -> Tensor:
-        """What the generator is told, (B, D) of 0 and 1, of the type of ``like``: labels, those not known as zeros, and
-        the mask.
+        """What the generator is told, (B, D) of 0 and 1, of the type of ``like``.
+
+        Labels, those not known as zeros, and the mask.
         """
         parts = [block.vector(labels[block.entry]) for block in self.blocks]
         if self.source is not None:
@@ -333,8 +330,9 @@ class StarGAN:
 
 
 def shuffled_within(source: Tensor | None, order: Tensor) -> Tensor:
-    """A random order (B,) of items -> one in which every place has an item of its own set; ``source`` (B,), None for
-    one set.
+    """A random order (B,) of items -> one in which every place has an item of its own set.
+
+    ``source``: (B,), None for one set.
     """
     if source is None:
         return order

@@ -50,9 +50,7 @@ PLAYER = {"optimizer": {"rmsprop": {"lr": 3e-4}}}
 
 
 class VAEGAN:
-    """A stochastic encoder, a generator and a discriminator, three players; the discriminator measures the
-    reconstruction.
-    """
+    """A stochastic encoder, a generator and a discriminator, three players; the last measures the reconstruction."""
 
     provides = frozenset({"latent"})
     wants: ClassVar[dict[str, Because]] = NORMAL_PRIOR

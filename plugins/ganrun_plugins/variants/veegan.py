@@ -33,8 +33,9 @@ PLAYER = {"optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}}
 
 
 class VEEGAN(BiGAN):
-    """The networks of ``bigan``; the generator minimises the log ratio, generator and reconstructor the error of the
-    latents.
+    """The networks of ``bigan``.
+
+    The generator minimises the log ratio, generator and reconstructor the error of the latents.
     """
 
     defaults: ClassVar[dict[str, Any]] = {
