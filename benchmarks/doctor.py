@@ -131,9 +131,8 @@ def loaded(name: str, seed: int, catalog: Catalog) -> Any:
     found = load_recipe(
         recipe, catalog=catalog, overrides={"train.seed": seed, "train.device": "cpu", "train.steps": steps}
     )
-    found.evaluators[:] = [
-        e for e in found.evaluators if e.part.name == "mode-coverage"
-    ]  # scores of the others are of no use here
+    # scores of the others are of no use here
+    found.evaluators[:] = [e for e in found.evaluators if e.part.name == "mode-coverage"]
     return found
 
 

@@ -19,10 +19,8 @@ from pathlib import Path
 
 from _runs import Line, collect, kept, of, table
 
-ROWS = {
-    "faded in": (),
-    "at once": ("variant.progan.stage=16 kimg", "variant.progan.fade=0 kimg"),
-}  # 16,000 images are 1,000 steps of 16
+# 16,000 images are 1,000 steps of 16
+ROWS = {"faded in": (), "at once": ("variant.progan.stage=16 kimg", "variant.progan.fade=0 kimg")}
 TRANSITIONS = (300, 1000, 1300, 2000, 2300, 3000)
 SCORE = "frechet-distance[classifier]"
 

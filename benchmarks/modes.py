@@ -22,9 +22,8 @@ METHODS = {
     "least-squares": Method({"loss": "least-squares"}, 6.2),
     "unrolling, 5 steps": Method(ROWS["unrolling, 5 steps"], 69),
     "packing, m = 2": Method({"tricks": [{"packing": {"m": 2}}]}, 6.2),
-    "packing, m = 3": Method(
-        {"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 255}}, 5.0
-    ),  # 256 is no whole number of packs
+    # 256 is no whole number of packs
+    "packing, m = 3": Method({"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 255}}, 5.0),
     "packing, m = 4": Method(ROWS["packing, m = 4"], 4.3),
     "wgan-gp": Method(ROWS["wgan-gp"], 10.3),
     "r1": Method(ROWS["r1"], 9.8),
@@ -32,10 +31,8 @@ METHODS = {
 }
 DATA: dict[str, dict[str, Any]] = {
     "ring": {},
-    "grid": {
-        "dataset": {"grid": {}},
-        "variant": {"gan": {"latent": 2}},
-    },  # PacGAN's latents; with 8 numbers fewer samples lay within in trials
+    # PacGAN's latents; with 8 numbers fewer samples lay within in trials
+    "grid": {"dataset": {"grid": {}}, "variant": {"gan": {"latent": 2}}},
 }
 STEPS = {"ring": 10_000, "grid": 4_000}
 SHARES = {("grid", "unrolling, 5 steps"): 0.25}  # of those steps, where a step costs ten of the others

@@ -68,11 +68,8 @@ DISTANCES = (
     "nearest-neighbours",
     "diversity",
 )
-CLASSIFYING = (
-    "inception-score",
-    "mode-score",
-    "class-share",
-)  # these take class probabilities, which only a classifier has
+# these take class probabilities, which only a classifier has
+CLASSIFYING = ("inception-score", "mode-score", "class-share")
 PICTURES = ("parzen-likelihood",)  # no features
 AGAINST_TRAIN = ("frechet-distance", "one-nearest-neighbour")  # also scored against what may be memorised
 

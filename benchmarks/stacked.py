@@ -52,9 +52,8 @@ METHODS = {
     "non-saturating": Method({}, 6.1),
     "unrolling, 5 steps": Method({"tricks": [{"unrolling": {"steps": 5, "objective": "saddle"}}]}, 60, share=0.25),
     "packing, m = 2": Method({"tricks": [{"packing": {"m": 2}}]}, 6.3),
-    "packing, m = 3": Method(
-        {"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 63}}, 6.3
-    ),  # 64 is no whole number of packs
+    # 64 is no whole number of packs
+    "packing, m = 3": Method({"tricks": [{"packing": {"m": 3}}], "train": {"batch_size": 63}}, 6.3),
     "packing, m = 4": Method({"tricks": [{"packing": {"m": 4}}]}, 6.3),
     "wgan-gp": Method({"loss": "wasserstein", "tricks": [{"gradient-penalty": {"weight": 10.0}}]}, 11.0),
     "r1": Method({"tricks": [{"r1": {"gamma": 0.1}}]}, 8.5),

@@ -15,14 +15,8 @@ WITH_LOSSES = {  # trick -> the losses it cannot meet
     "label-smoothing": (*ENERGIES, "cramer", "hinge", "relativistic", "softmax", "wasserstein"),  # they have no targets
     "label-flipping": (*ENERGIES, "cramer", "hinge", "relativistic", "softmax", "wasserstein"),
     "ada": (*ENERGIES, "cramer", "wasserstein"),  # no score of theirs means undecided
-    "lecam": (
-        *ENERGIES,
-        "cramer",
-        "relativistic",
-        "relativistic-average",
-        "softmax",
-        "wasserstein",
-    ),  # their scores have no origin
+    # their scores have no origin
+    "lecam": (*ENERGIES, "cramer", "relativistic", "relativistic-average", "softmax", "wasserstein"),
     "roth-penalty": (
         *ENERGIES,
         "cramer",
@@ -34,14 +28,8 @@ WITH_LOSSES = {  # trick -> the losses it cannot meet
         "wasserstein",
     ),
     "top-k": ("cramer", "relativistic-average", "softmax"),  # a sample has no value of its own
-    "metropolis-hastings": (
-        *ENERGIES,
-        "cramer",
-        "relativistic",
-        "relativistic-average",
-        "softmax",
-        "wasserstein",
-    ),  # nothing is undecided
+    # nothing is undecided
+    "metropolis-hastings": (*ENERGIES, "cramer", "relativistic", "relativistic-average", "softmax", "wasserstein"),
 }
 WITH_TRICKS = [
     ("balanced-consistency", "consistency"),  # one holds the other
@@ -107,12 +95,8 @@ WITH_VARIANTS = {
     "discogan": NO_LATENT,
     "pix2pix": NO_LATENT,
     "srgan": NO_LATENT,
-    "stargan": (
-        *NO_LATENT,
-        "packing",
-        "virtual-batch-norm",
-        "weight-clipping",
-    ),  # it has a gradient penalty, which the clipping would fight
+    # it has a gradient penalty, which the clipping would fight
+    "stargan": (*NO_LATENT, "packing", "virtual-batch-norm", "weight-clipping"),
     "began": (*NO_PAIRS, *NO_NORMS, "truncation"),
     "r3gan": (*NO_PAIRS, *NO_NORMS),
     "progan": (*NO_PAIRS, *NO_NORMS, "weight-clipping"),
@@ -121,13 +105,8 @@ WITH_VARIANTS = {
     "wgan-gp": (*NO_PAIRS, "weight-clipping"),
     "sngan": (*NO_PAIRS, "weight-clipping"),
     "wgan": (*NO_PAIRS, "dragan-penalty", "gradient-penalty", "spectral-norm"),  # its weights are clipped
-    "aae": (
-        "ada",
-        "diff-augment",
-        "latent-consistency",
-        "metropolis-hastings",
-        "mode-seeking",
-    ),  # what is judged are latents
+    # what is judged are latents
+    "aae": ("ada", "diff-augment", "latent-consistency", "metropolis-hastings", "mode-seeking"),
     "ali": ("replay-buffer",),
     "bigan": ("replay-buffer", "truncation"),
     "veegan": ("replay-buffer",),  # the discriminator sees latents
@@ -135,12 +114,8 @@ WITH_VARIANTS = {
     "vae": NO_GAME,
     "autoencoder": (*NO_GAME, "truncation"),
 }
-FIRST = (
-    "gan",
-    "dcgan",
-    "lsgan",
-    "cyclegan",
-)  # with these every pair is tried; with the others, all pairs that hold the variant
+# with these every pair is tried; with the others, all pairs that hold the variant
+FIRST = ("gan", "dcgan", "lsgan", "cyclegan")
 EXPECTED = [
     *(frozenset({("trick", trick), ("loss", loss)}) for trick, losses in WITH_LOSSES.items() for loss in losses),
     *(frozenset({("trick", one), ("trick", other)}) for one, other in WITH_TRICKS),

@@ -162,9 +162,8 @@ class Agreement:
             return False
         now = time.perf_counter()
         raised, seconds = self.processes.sums(float(flag), now - self._asked)
-        pace = (step - (step if self._last is None else self._last)) / max(
-            seconds / self.processes.world, 1e-6
-        )  # steps a second
+        # steps a second
+        pace = (step - (step if self._last is None else self._last)) / max(seconds / self.processes.world, 1e-6)
         self._next = step + min(max(int(pace * self.SECONDS), 1), self.STEPS)
         self._last, self._asked = step, now
         return raised > 0

@@ -67,7 +67,7 @@ class Draws:
         return self._forwards
 
     def normal(self, purpose: str, n: int, *shape: int) -> Tensor:
-        """Standard normal numbers, (n, \\*shape): the rows of this process."""
+        """Standard normal numbers, (n, *shape): the rows of this process."""
         rows = n * self.parts
         if self.by_row:  # torch draws the last numbers of a tensor otherwise, unless their count is divisible by 16
             rows = -(-rows // 16) * 16
@@ -75,12 +75,12 @@ class Draws:
         return self._mine(draw[: n * self.parts], n)
 
     def uniform(self, purpose: str, n: int, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Uniform numbers in [low, high), (n, \\*shape): the rows of this process."""
+        """Uniform numbers in [low, high), (n, *shape): the rows of this process."""
         draw = torch.rand(n * self.parts, *shape, generator=self.generator(purpose), device=self.device)
         return self._mine(draw, n) * (high - low) + low
 
     def integers(self, purpose: str, high: int, n: int, *shape: int) -> Tensor:
-        """Integers from 0 up to, not including, ``high``, (n, \\*shape): the rows of this process."""
+        """Integers from 0 up to, not including, ``high``, (n, *shape): the rows of this process."""
         size = (n * self.parts, *shape)
         return self._mine(torch.randint(high, size, generator=self.generator(purpose), device=self.device), n)
 

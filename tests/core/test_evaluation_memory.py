@@ -27,8 +27,7 @@ def test_fifty_thousand_samples_on_2048_features_are_scored_in_2_gib(tmp_path):
         "the two sets of pictures differ in their darkest grey, and are finite"
     )
     assert "kernel-distance[waves]" in told["kernel-distance"]
-    assert told["peak"] > 540 + 600, (
-        "it was there: nothing was cut to fewer samples"
-    )  # no difference: a child begins with its parent's peak
+    # no difference: a child begins with its parent's peak
+    assert told["peak"] > 540 + 600, "it was there: nothing was cut to fewer samples"
     assert told["peak"] < MOST
     assert told["cpu"] < SECONDS

@@ -216,9 +216,8 @@ def test_what_is_known_of_fakes_is_swapped_with_them(tiny, make_run):
     run.engine.step(1)
     (made, _, fakes, _), (_, shown, _, x) = seen
     assert torch.equal(shown.sort().values, made.sort().values)
-    row = (
-        (fakes.flatten(1)[None] - x.flatten(1)[:, None]).abs().sum(2).argmin(1)
-    )  # which fake of step 0 each shown one is
+    # which fake of step 0 each shown one is
+    row = (fakes.flatten(1)[None] - x.flatten(1)[:, None]).abs().sum(2).argmin(1)
     assert torch.equal(shown, made[row])
 
 
@@ -299,9 +298,8 @@ class Compares(GAN):
 def test_of_a_network_that_cannot_be_built_nobody_says_what_it_lacks(tiny, make_run):
     """Its own refusal is the only one; a network that is built and lacks something is still refused."""
     with pytest.raises(RefusedError) as caught:
-        make_run(
-            tiny(variant={"compares": {"latent": 4}}, discriminator="dcgan"), {"variant.compares": Compares}
-        )  # of points
+        # of points
+        make_run(tiny(variant={"compares": {"latent": 4}}, discriminator="dcgan"), {"variant.compares": Compares})
     assert "as discriminator" in str(caught.value)
     assert "there is nothing to compare" not in str(caught.value)
 

@@ -193,9 +193,8 @@ def test_every_discriminator_has_a_p_of_its_own(small_cyclegan, make_run):
     for step in range(2):
         run.engine.step(step)
     for p in trick.p.values():
-        assert abs(p.item() - 0.5) == pytest.approx(0.04) or p.item() == pytest.approx(
-            0.5
-        )  # two changes of 2 images of 100
+        # two changes of 2 images of 100
+        assert abs(p.item() - 0.5) == pytest.approx(0.04) or p.item() == pytest.approx(0.5)
 
 
 def test_a_loss_whose_scores_have_no_meaning_is_refused_unless_p_is_fixed(tiny, make_run):

@@ -93,9 +93,8 @@ def test_cutout_always_cuts_a_box_of_up_to_half_of_each_side():
     for size in (8, 10, 16):  # boxes of 4, 5 and 8
         y = augmented(DiffAugment(policy=("cutout",)), torch.ones(400, 1, size, size)).x
         rows = (y[:, 0] == 0).any(2).sum(1)
-        smallest = {8: 2, 10: 3, 16: 4}[
-            size
-        ]  # a centre at the edge leaves half of the box, and its middle if it has one
+        # a centre at the edge leaves half of the box, and its middle if it has one
+        smallest = {8: 2, 10: 3, 16: 4}[size]
         assert rows.unique().tolist() == list(range(smallest, size // 2 + 1))
 
 

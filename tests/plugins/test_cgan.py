@@ -225,8 +225,7 @@ def test_data_without_labels_are_refused_with_a_way_out(variant):
     assert "variant: gan" in refused.value.instead
 
 
-# --- AC-GAN
-# -------------------------------------------------------------------------------------------------------------
+# --- AC-GAN ---------------------------------------------------------------------------------------------------
 
 
 def two_digits(variant, **changes):
@@ -283,9 +282,8 @@ def test_the_classification_of_both_roles_moves_the_head(make_run):
 
     run.engine.update = updating
     discriminator, _ = turns_of(run)
-    shares = [
-        labels.double().mean().item() for labels in (discriminator.real["label"], discriminator.latents["label"])
-    ]  # of class 1
+    # of class 1
+    shares = [labels.double().mean().item() for labels in (discriminator.real["label"], discriminator.latents["label"])]
     expected = sum(0.25 - share for share in shares)
     assert found[0].tolist() == pytest.approx([-expected, expected], abs=1e-6)
 
@@ -338,8 +336,7 @@ def test_acgan_refuses_packs_whose_classes_one_head_cannot_name(make_run):
         F.cross_entropy(heads, torch.zeros(8, dtype=torch.long))
 
 
-# --- both
-# -------------------------------------------------------------------------------------------------------------------
+# --- both -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("variant", "labels"), [("cgan", "projection"), ("acgan", "one-hot")])

@@ -270,9 +270,8 @@ def test_the_balanced_form_has_a_term_for_each_role(turns):
 
     turns([{"balanced-consistency": {"sigma": 0.5, "weight": 0.5, "real": 4.0}}], see)
     ((turn, terms, w),) = seen
-    for role, weight, n in zip(
-        ("real", "fake"), (2.0, 5.0), noise_of(turn, "consistency noise", 2, 8, 2)
-    ):  # 0.5 * 4 and 0.5 * 10
+    # 0.5 * 4 and 0.5 * 10
+    for role, weight, n in zip(("real", "fake"), (2.0, 5.0), noise_of(turn, "consistency noise", 2, 8, 2)):
         term = terms[f"adversarial.consistency_{role}"]
         assert term.weight == weight
         torch.testing.assert_close(term.value, 0.25 * (n @ w).square().mean())

@@ -37,9 +37,8 @@ def test_bigan_swaps_the_labels_for_generator_and_encoder_by_hand(make_run):
         "adversarial.real": 0.5,
         "adversarial.fake": 0.5,
     }
-    values = {
-        name: term.value.item() for name, term in turn.terms.items()
-    }  # named by the roles that the streams have changed to
+    # named by the roles that the streams have changed to
+    values = {name: term.value.item() for name, term in turn.terms.items()}
     assert values == pytest.approx(
         {"adversarial.fake": softplus(real).mean().item(), "adversarial.real": softplus(-fake).mean().item()}
     )

@@ -81,13 +81,14 @@ def optimal_logits(loss, p, q):
         total = (discriminator_integrand(loss, logits, p, q) / (p + q)).sum()
         (grad,) = torch.autograd.grad(total, logits, create_graph=True)
         rows = grad.reshape(len(X), numbers)
+        # (N, K, K)
         hessian = torch.stack(
             [
                 torch.autograd.grad(rows[:, k].sum(), logits, retain_graph=True)[0].reshape(len(X), numbers)
                 for k in range(numbers)
             ],
             1,
-        )  # (N, K, K)
+        )
         move = torch.linalg.pinv(hessian) @ rows[:, :, None]  # (N, K, 1): two-class has a direction without curvature
         logits = (logits - move.reshape(logits.shape)).detach().requires_grad_()
     return logits.detach()
@@ -257,16 +258,14 @@ def test_the_optimal_hinge_discriminator_is_the_sign_and_its_value_the_total_var
     p, q = PAIRS[pair]
     loss = Hinge()
     candidates = torch.linspace(-3, 3, 25, dtype=torch.float64)
-    table = torch.stack(
-        [discriminator_integrand(loss, torch.full_like(X, c.item()), p, q) for c in candidates]
-    )  # (25, N)
+    # (25, N)
+    table = torch.stack([discriminator_integrand(loss, torch.full_like(X, c.item()), p, q) for c in candidates])
     best, place = table.min(0)
     apart = (p - q).abs() > 1e-9 * (p + q)
     assert torch.equal(candidates[place][apart], (p - q).sign()[apart])
     total_variation = integral((p - q).abs()) / 2
-    assert integral(best) == pytest.approx(
-        2 - 2 * total_variation, abs=1e-7
-    )  # the grid cuts off 2e-8 of the widest density
+    # the grid cuts off 2e-8 of the widest density
+    assert integral(best) == pytest.approx(2 - 2 * total_variation, abs=1e-7)
 
 
 def test_the_best_critic_of_slope_1_finds_the_wasserstein_distance():

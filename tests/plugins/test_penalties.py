@@ -206,10 +206,8 @@ def test_r2_is_r1_at_the_fakes():
 
 
 IDENTITY = [[1.0, 0.0], [0.0, 1.0]]
-LINES = {
-    "real": [[0.0, 0.0], [5.0, 0.0]],
-    "fake": [[12.0, 16.0], [5.0, 24.0]],
-}  # at e = 1/4 and 1/2: (3, 4) and (5, 12)
+# at e = 1/4 and 1/2: (3, 4) and (5, 12)
+LINES = {"real": [[0.0, 0.0], [5.0, 0.0]], "fake": [[12.0, 16.0], [5.0, 24.0]]}
 
 
 def test_gp_at_known_points_of_the_lines():
@@ -393,9 +391,8 @@ def test_the_norm_of_one_logits_gradient_under_batch_statistics_is_not_that_of_t
         network = nn.Sequential(nn.Linear(2, 8), norm, nn.Tanh(), nn.Linear(8, 1))
         x = torch.randn(4, 2, requires_grad=True)
         logits = network(x)[:, 0]
-        own = torch.stack(
-            [torch.autograd.grad(logits[i], x, retain_graph=True)[0] for i in range(4)]
-        )  # logit, sample, D
+        # logit, sample, D
+        own = torch.stack([torch.autograd.grad(logits[i], x, retain_graph=True)[0] for i in range(4)])
         return own, torch.autograd.grad(logits.sum(), x)[0]
 
     own, summed = slopes_of(nn.BatchNorm1d(8))

@@ -55,8 +55,7 @@ def watched(run):
     return next(trick for trick in run.experiment.tricks if isinstance(trick, Watch))
 
 
-# --- one optimiser step
-# ---------------------------------------------------------------------------------------------------
+# --- one optimiser step ---------------------------------------------------------------------------------------
 
 
 def test_a_penalty_joins_the_optimiser_step_of_the_loss(tiny, make_run):
@@ -149,8 +148,7 @@ def test_penalties_leave_buffers_alone(tiny, make_run, name, every):
     assert same(buffers([]), buffers([{name: {"every": every}}]))
 
 
-# --- precision, compiled modules
-# ------------------------------------------------------------------------------------------
+# --- precision, compiled modules ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -175,16 +173,14 @@ def test_slopes_in_a_run_of_bfloat16_are_those_of_float32_to_the_bit(tiny, make_
 def test_penalties_use_the_uncompiled_module(tiny, make_run):
     run = make_run(tiny(tricks=["gradient-penalty", "r1", "roth-penalty"]))
     calls, module = [], run.engine.modules["discriminator"]
-    run.engine.callable["discriminator"] = lambda *args: (
-        calls.append(args) or module(*args)
-    )  # stands for torch.compile's
+    # stands for torch.compile's
+    run.engine.callable["discriminator"] = lambda *args: calls.append(args) or module(*args)
     steps(run, 1)
     assert len(calls) == 3  # real and fake in the discriminator's turn, fake in the generator's
     assert len(run.engine.terms["discriminator"]) == 5
 
 
-# --- lazy
-# -----------------------------------------------------------------------------------------------------------------
+# --- lazy -----------------------------------------------------------------------------------------------------
 
 
 def test_a_lazy_penalty_has_a_phase_every_4_steps_weighted_by_4(tiny, make_run):
@@ -368,8 +364,7 @@ def test_all_penalties_together_train_everywhere(stage, settings):
     assert {f"{game}.r2" for game in games} == run.engine.terms["discriminator.r2"].keys()
 
 
-# --- refusals and warnings
-# --------------------------------------------------------------------------------------------------
+# --- refusals and warnings ------------------------------------------------------------------------------------
 
 
 class Clipped:

@@ -381,9 +381,8 @@ def test_matching_is_not_greedy():
 
 
 def test_a_code_or_a_class_left_over_is_wrong_always():
-    assert (
-        matched_hits(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 1, 1]), 3, 2) == 3
-    )  # one of the two codes for class 0
+    # one of the two codes for class 0
+    assert matched_hits(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 1, 1]), 3, 2) == 3
     assert matched_hits(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1, 1, 2]), 2, 3) == 3
 
 

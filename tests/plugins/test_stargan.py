@@ -403,9 +403,8 @@ def test_every_trick_goes_with_it_or_is_refused_for_a_reason(make_run):
     refused, catalog = set(), Catalog()
     for name in catalog.names("trick"):
         try:
-            trick = (
-                {"perceptual": {"features": "pixels"}} if name == "perceptual" else name
-            )  # its default would train a classifier
+            # its default would train a classifier
+            trick = {"perceptual": {"features": "pixels"}} if name == "perceptual" else name
             run = make_run(
                 recipe_of(tricks=[trick], without=[] if name == "gradient-penalty" else ["gradient-penalty"])
             )

@@ -102,10 +102,8 @@ def test_lecam_trajectory_by_hand():
     assert term.weight == 0.3
     assert term.value.item() == pytest.approx(25 / 2 + 9 / 2)
     grads = torch.autograd.grad(term.value, [round.real.logits, round.fake.logits])
-    assert [grad.tolist() for grad in grads] == [
-        [5.0, 0.0],
-        [0.0, -3.0],
-    ]  # 2 * 5 / 2, 2 * -3 / 2: no gradient through the means
+    # 2 * 5 / 2, 2 * -3 / 2: no gradient through the means
+    assert [grad.tolist() for grad in grads] == [[5.0, 0.0], [0.0, -3.0]]
     assert means(trick) == [2.5, 1.0]  # halfway from (3, 0) to (2, 2)
     lecam_turn(trick, 3, ([0.5], [0.0]))
     assert means(trick) == [1.5, 0.5]

@@ -21,9 +21,8 @@ SMALL = {"autoencoder": {"width": 4, "widths": [16], "code": 8}}
 def test_codes_at_right_angles_cost_nothing_and_equal_ones_1():
     assert squared_cosines(torch.eye(4)).item() == 0.0
     assert squared_cosines(torch.tensor([[1.0, 2.0, 2.0]] * 5)).item() == pytest.approx(1.0)
-    assert squared_cosines(torch.tensor([[1.0, 0.0], [-3.0, 0.0]])).item() == pytest.approx(
-        1.0
-    )  # the square forgets the sign
+    # the square forgets the sign
+    assert squared_cosines(torch.tensor([[1.0, 0.0], [-3.0, 0.0]])).item() == pytest.approx(1.0)
 
 
 def test_squared_cosines_by_hand():

@@ -52,9 +52,8 @@ def test_modules_are_nested_and_numbered_as_in_the_authors_code():
     assert shapes[f"{inside}.model.1.weight"] == (512, 512, 4, 4)
     assert shapes[f"{inside}.model.3.weight"] == (512, 512, 4, 4)
     assert shapes[f"{inside}.model.4.weight"] == (512,)
-    assert (
-        len(shapes) == 2 * 8 + 6 + 7
-    )  # convolutions; norms on the way down, all but the first and last; on the way up, all but the last
+    # convolutions; norms on the way down, all but the first and last; on the way up, all but the last
+    assert len(shapes) == 2 * 8 + 6 + 7
 
 
 def test_biases_stand_where_the_authors_have_them():

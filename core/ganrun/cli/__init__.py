@@ -110,9 +110,8 @@ def _ganrun(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Exits with 2 and a plain message for an error that is the user's to mend."""
-    warnings.formatwarning = lambda message, *_, **__: (
-        f"warning: {message}\n"
-    )  # whose line warned is of no use to a user
+    # whose line warned is of no use to a user
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
         try:
             app(args=arguments, prog_name="ganrun")

@@ -20,15 +20,10 @@ if TYPE_CHECKING:
     from ganrun.evaluation.scores import Score
     from ganrun.inference.compare import Column
 
-DEFAULT = (
-    "frechet-distance",
-    "kernel-distance",
-    "precision-recall",
-    "density-coverage",
-)  # for folders, where no recipe names any
-STANDARD = {
-    "features": "inception"
-}  # for these: what published numbers are of; folders have no labels to train a classifier on
+# for folders, where no recipe names any
+DEFAULT = ("frechet-distance", "kernel-distance", "precision-recall", "density-coverage")
+# for these: what published numbers are of; folders have no labels to train a classifier on
+STANDARD = {"features": "inception"}
 
 
 def command(

@@ -85,9 +85,8 @@ def data_of(file: Path, dataset: str, catalog: Catalog) -> str:
     for name in _datasets(file, dataset, set(catalog.names("dataset"))):
         factory = catalog.load("dataset", name).factory
         fields = [info for _, info in fields_of(parameter_model(factory)).values() if info.is_required()]
-        required = [
-            info for info in fields if part_kind(annotation(info)) is None
-        ]  # a data set inside is asked by itself
+        # a data set inside is asked by itself
+        required = [info for info in fields if part_kind(annotation(info)) is None]
         kinds.append(
             "your files"
             if name == dataset and required

@@ -62,9 +62,8 @@ class PictureFolder:
 
     def fingerprint(self) -> str:
         """A hash of the names and bytes of all files, and of their scaling."""
-        content = [
-            [name, fingerprint(_bytes(path))] for name, path in zip(self.names, self.paths)
-        ]  # one file at a time in memory
+        # one file at a time in memory
+        content = [[name, fingerprint(_bytes(path))] for name, path in zip(self.names, self.paths)]
         return fingerprint(content, self.side, self.channels)
 
     def _read(self, path: Path) -> Tensor:

@@ -78,9 +78,8 @@ class Ahead:
         self._foreseen = self._sampler.calls()
         self._next = next(self._foreseen)
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "This DataLoader will create", UserWarning
-            )  # how many is the user's choice
+            # how many is the user's choice
+            warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
             if self._loader is None:
                 self._loader = self._start()
             self._iterator = iter(self._loader)

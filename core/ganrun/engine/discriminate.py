@@ -71,10 +71,8 @@ def _forward(
         output: DiscriminatorOutput = turn.modules[name](x, *given)
         return output
     module = engine.modules[name]
-    state = {
-        **own_buffers(module),
-        **(overrides or {}),
-    }  # statistics of other weights, or calls, are not the discriminator's
+    # statistics of other weights, or calls, are not the discriminator's
+    state = {**own_buffers(module), **(overrides or {})}
     if call.tag != "penalty":
         output = functional_call(module, state, (x, *given))
         return output

@@ -90,13 +90,13 @@ class Turn:
         self.terms[free] = Term(value, weight, game)
 
     def draw_latent(self, name: str, space: Space) -> Tensor:
-        """Draw latents (rows, \\*shape) from the recipe's sampler, and keep them as ``latents[name]``."""
+        """Draw latents (rows, *shape) from the recipe's sampler, and keep them as ``latents[name]``."""
         self.latents[name] = self.engine.sampler.sample(self.draws, name, self.rows, space)
         self.drawn.add(name)
         return self.latents[name]
 
     def draw_labels(self, name: str, space: Space) -> Tensor:
-        """Draw labels (rows, \\*shape) int64, and keep them as ``latents[name]``. Copies of an item share theirs.
+        """Draw labels (rows, *shape) int64, and keep them as ``latents[name]``. Copies of an item share theirs.
 
         All classes are equally likely, unless the recipe's sampler has a say in it (its method ``labels``).
         """

@@ -242,9 +242,8 @@ class Evaluation:
             self._features[key] = part.make(context)
         extract = self._features[key]
         about = {"hash": self.hash_of(extract), "preprocessing": getattr(extract, "preprocessing", "")}
-        place = (
-            part.name if name == self.output else f"{part.name} of {name}"
-        )  # an entry may have an extractor of its own
+        # an entry may have an extractor of its own
+        place = part.name if name == self.output else f"{part.name} of {name}"
         self.used.features[place] = {**part.as_recipe()[part.name], **about}
         return extract
 

@@ -136,9 +136,8 @@ def kept(folder: Path) -> list[Measured]:
         if found is None:
             continue
         before = newest.get((found.evaluator, found.kind))
-        if (
-            before is None or before.provenance["step"] <= found.provenance["step"]
-        ):  # an older checkpoint may have been scored since
+        # an older checkpoint may have been scored since
+        if before is None or before.provenance["step"] <= found.provenance["step"]:
             newest[found.evaluator, found.kind] = found
     return list(newest.values())
 

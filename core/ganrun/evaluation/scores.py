@@ -17,11 +17,8 @@ from torch import Tensor
 from ganrun.randomness import stable_hash
 
 NORMAL = 1.959963984540054  # 97.5% of the normal distribution lie below
-STUDENT = {
-    5: 2.7764451051977987,
-    10: 2.2621571627409915,
-    20: 2.093024054408263,
-}  # of Student's t with groups - 1 degrees of freedom
+# of Student's t with groups - 1 degrees of freedom
+STUDENT = {5: 2.7764451051977987, 10: 2.2621571627409915, 20: 2.093024054408263}
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class Trained:
         return bool(provided.get("latent:normal") or provided.get("latent:spherical"))
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """n samples, (n, \\*shape). Sample i depends on the seed and i alone.
+        """n samples, (n, *shape). Sample i depends on the seed and i alone.
 
         A variant that translates is given the first test items of its data, again and again if there are fewer than n.
         """
@@ -171,7 +171,7 @@ class Trained:
             return self.studio.latents(n, seed, real=self._real(n))
 
     def from_latents(self, latents: Mapping[str, Tensor], seed: int = 0) -> Tensor:
-        """Samples (n, \\*shape) of given latents, such as those between two of :meth:`latents`."""
+        """Samples (n, *shape) of given latents, such as those between two of :meth:`latents`."""
         return self._made(len(next(iter(latents.values()))), seed, latents)
 
     def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:

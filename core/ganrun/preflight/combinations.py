@@ -116,9 +116,8 @@ def start(bench: Bench, variant: str) -> dict[str, Any]:
 
     Batches of 8, so that all tricks find enough samples.
     """
-    small = sorted(
-        {name for stage in STAGES.values() for name in stage["dataset"]}
-    )  # those of the small experiments come first
+    # those of the small experiments come first
+    small = sorted({name for stage in STAGES.values() for name in stage["dataset"]})
     offline = [
         name
         for name in bench.catalog.names("dataset")

@@ -13,9 +13,8 @@ from ganrun.recipe.errors import Problem, nearest, show, unknown_key
 from ganrun.recipe.nodes import Key, Node
 
 PARTS = ("variant", "dataset", "generator", "discriminator", "encoder", "loss", "sampler")
-KINDS = {
-    "encoder": "generator"
-}  # a section whose plugins are of another kind: an encoder is a network from one space to another
+# a section whose plugins are of another kind: an encoder is a network from one space to another
+KINDS = {"encoder": "generator"}
 LISTS = {"tricks": "trick", "evaluators": "evaluator", "observers": "observer"}
 SETTINGS = ("checkpoint", "train")
 KEYS = (

@@ -127,7 +127,7 @@ class Studio:
             return self._drawn(n, seed, start, real, modules)
 
     def each(self, name: str, values: Tensor, columns: int, seed: int = 0) -> list[Tensor]:
-        """Samples of each of ``values`` (V, ...) of one latent: ``columns`` tensors (V, \\*shape), on the CPU.
+        """Samples of each of ``values`` (V, ...) of one latent: ``columns`` tensors (V, *shape), on the CPU.
 
         Row i is of value i; the other latents of a column are those of one sample.
         """
@@ -267,9 +267,8 @@ def between(ends: Tensor, points: int, *, arc: bool) -> Tensor:
             (one - other).norm(dim=axes, keepdim=True), (one + other).norm(dim=axes, keepdim=True)
         ).clamp(min=1e-6)
         direction = ((1 - share) * angle).sin() * one + (share * angle).sin() * other
-        direction = direction / direction.norm(dim=axes, keepdim=True).clamp(
-            min=1e-12
-        )  # exactly opposite ones meet at 0
+        # exactly opposite ones meet at 0
+        direction = direction / direction.norm(dim=axes, keepdim=True).clamp(min=1e-12)
         mixed = direction.to(ends.dtype) * ((1 - share) * here + share * there)
     else:
         mixed = (1 - share) * first + share * second

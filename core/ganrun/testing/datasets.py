@@ -47,9 +47,8 @@ def check_batch_agrees_with_spaces(plugin: Plugin) -> None:
             elif space.kind == "labels":
                 assert x.dtype == torch.int64, f"{name}: labels are int64, not {x.dtype}"
                 assert 0 <= int(x.min()) <= int(x.max()) < space.classes, f"{name}: labels outside 0..classes - 1"
-                named = (
-                    len(data.classes) == space.classes or name != "label"
-                )  # further labels, such as attributes, have names of their own
+                # further labels, such as attributes, have names of their own
+                named = len(data.classes) == space.classes or name != "label"
                 assert named, f"{len(data.classes)} class names for {space.classes} classes"
             else:
                 assert x.is_floating_point() and bool(x.isfinite().all()), f"{name}: not finite floats"

@@ -186,9 +186,8 @@ def check_returns_logits(plugin: Plugin) -> None:
         assert isinstance(output, DiscriminatorOutput), f"it returns {type(output).__name__}, not a DiscriminatorOutput"
         assert output.logits.shape[0] == ROWS, f"logits of shape {tuple(output.logits.shape)} for {ROWS} samples"
         x = input_of(interface, scale=100.0)
-        several = [
-            build(plugin, interface, seed)(x).logits.detach() for seed in range(5)
-        ]  # one may have small logits by chance
+        # one may have small logits by chance
+        several = [build(plugin, interface, seed)(x).logits.detach() for seed in range(5)]
         assert all(bool(wide.isfinite().all()) for wide in several)
         assert any(bool(((wide < 0) | (wide > 1)).any()) for wide in several), (
             "all logits lie in [0, 1]: return logits, without a sigmoid"

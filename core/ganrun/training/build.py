@@ -214,10 +214,8 @@ def init_of(experiment: Experiment, module: str) -> Any:
 def set_players(experiment: Experiment) -> list[Refused]:
     """Give each player its optimiser and its updates per step, and refuse settings of players that do not exist."""
     recipe, players = experiment.recipe, experiment.players
-    known = {
-        *players,
-        *getattr(experiment.variant, "defaults", {}).get("players", {}),
-    }  # a variant may have a player for some data only
+    # a variant may have a player for some data only
+    known = {*players, *getattr(experiment.variant, "defaults", {}).get("players", {})}
     refusals = [
         Refused(
             f"players.{name}", f"{label(recipe.variant)} has no such player", f"its players are {', '.join(players)}"
@@ -287,9 +285,7 @@ def _normalises_single_numbers(module: nn.Module, interface: Any) -> bool:
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.register_forward_pre_hook(lambda layer, args: found.append(args[0].shape[2:].numel() == 1))
     dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
-    with (
-        contextlib.suppress(RuntimeError),
-        torch.no_grad(),
-    ):  # of a network that does not run on shapes alone we know nothing
+    # of a network that does not run on shapes alone we know nothing
+    with contextlib.suppress(RuntimeError), torch.no_grad():
         twin(*example_inputs(interface, 1, dtype=dtype))
     return any(found)

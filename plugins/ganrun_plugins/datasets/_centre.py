@@ -37,9 +37,8 @@ def centred(image: Image.Image, size: int, crop: int | None) -> np.ndarray:
     width, height = image.size
     side = min(crop or min(width, height), width, height)
     left, top = (width - side) // 2, (height - side) // 2
-    array = np.array(
-        image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BICUBIC)
-    )  # (S, S) or (S, S, C)
+    # (S, S) or (S, S, C)
+    array = np.array(image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BICUBIC))
     return np.ascontiguousarray(array.reshape(size, size, -1).transpose(2, 0, 1))
 
 

@@ -33,9 +33,8 @@ def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor,
         return *load_scans(split), NAMES, SUBJECT
     base: Any = images.make(files, split)
     check(images.name, base.spaces)
-    if hasattr(
-        base, "labelled"
-    ):  # a data set that hides labels, or gives them to another entry, shows them to who asks
+    # a data set that hides labels, or gives them to another entry, shows them to who asks
+    if hasattr(base, "labelled"):
         x, label = base.labelled("x")
     else:
         batches = list(read_items(base, key=("scans",)))

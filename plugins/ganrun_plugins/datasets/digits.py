@@ -58,9 +58,8 @@ def _bundle() -> tuple[np.ndarray, np.ndarray]:
 
 def resized(scans: Tensor, size: int) -> Tensor:
     """(N, H, W) floats in [0, 1] -> (N, 1, size, size) uint8, bilinear, in the type of the scans."""
-    x = F.interpolate(
-        scans[:, None], (size, size), mode="bilinear", antialias=size < scans.shape[-1]
-    )  # (N, 1, size, size)
+    # (N, 1, size, size)
+    x = F.interpolate(scans[:, None], (size, size), mode="bilinear", antialias=size < scans.shape[-1])
     return (x * 255).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -51,14 +51,12 @@ def written(figure: np.ndarray, draws: ItemDraws, jitter: float) -> tuple[np.nda
     """Figures of items (B, strokes, 3, 2) -> points along their curves (B, strokes, PIECES + 1, 2), pen radii (B,)."""
     rows, strokes = figure.shape[:2]
     u = draws.uniform("move", 12 * strokes).reshape(rows, 2, strokes, 3, 2)
-    moved = figure + jitter * np.sqrt(-2 * np.log1p(-u[:, 0])) * np.cos(
-        2 * math.pi * u[:, 1]
-    )  # Box and Muller: normal numbers
+    # Box and Muller: normal numbers
+    moved = figure + jitter * np.sqrt(-2 * np.log1p(-u[:, 0])) * np.cos(2 * math.pi * u[:, 1])
     a = 2 * draws.uniform("hand", 7) - 1  # (B, 7) in [-1, 1)
     turn, slant, wide, high = math.radians(10) * a[:, 0], 0.15 * a[:, 1], 1 + 0.1 * a[:, 2], 1 + 0.1 * a[:, 3]
-    rotation = np.stack(
-        [np.stack([np.cos(turn), -np.sin(turn)], -1), np.stack([np.sin(turn), np.cos(turn)], -1)], -2
-    )  # (B, 2, 2)
+    # (B, 2, 2)
+    rotation = np.stack([np.stack([np.cos(turn), -np.sin(turn)], -1), np.stack([np.sin(turn), np.cos(turn)], -1)], -2)
     shape = np.stack([np.stack([wide, slant], -1), np.stack([np.zeros(rows), high], -1)], -2)
     centred = np.einsum("bij,bskj->bski", rotation @ shape, moved - 0.5)
     placed = centred + 0.5 + 0.04 * a[:, None, None, 4:6]
@@ -76,9 +74,8 @@ def inked(curves: Tensor, pen: Tensor, size: int) -> Tensor:
     along = curves[:, :, 1:].flatten(1, 2).unsqueeze(1) - start
     x, y = (pixel - start).unbind(-1)  # (B, S * S, N)
     ax, ay = along.unbind(-1)  # (B, 1, N)
-    share = ((x * ax + y * ay) / (ax * ax + ay * ay).clamp(min=1e-12)).clamp(
-        0, 1
-    )  # of the piece, up to the point that is nearest
+    # of the piece, up to the point that is nearest
+    share = ((x * ax + y * ay) / (ax * ax + ay * ay).clamp(min=1e-12)).clamp(0, 1)
     nearest = ((x - share * ax).square() + (y - share * ay).square()).amin(-1).sqrt()  # (B, S * S)
     ink = ((pen.unsqueeze(1) - nearest) * size + 0.5).clamp(0, 1)
     return (ink * 255).round().to(torch.uint8).reshape(-1, 1, size, size)

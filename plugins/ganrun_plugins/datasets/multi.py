@@ -91,9 +91,8 @@ class Multi:
         places = np.flatnonzero(source == i)
         if not len(places):
             return torch.from_numpy(places), {}
-        own = (
-            rows[places] - self.starts[i]
-        )  # beyond the set's length where it comes round again, with other crops and flips
+        # beyond the set's length where it comes round again, with other crops and flips
+        own = rows[places] - self.starts[i]
         epochs = draws.epochs if draws.epochs.ndim == 0 else draws.epochs[places]
         data = self.sets[i]
         items = torch.from_numpy(own % len(data)).to(self.device)

@@ -88,9 +88,8 @@ class StyledDigits(InMemory):
         first, step = {"all": (0, 1), "even": (0, 2), "odd": (1, 2)}[scans]
         pictures = resized(found[first::step], size)  # (N, 1, S, S)
         codes = 2 ** len(styles) if attributes else len(styles)
-        code = (
-            torch.from_numpy(permutation(len(pictures), "styled-digits", split, scans)) % codes
-        )  # (N,): each equally often
+        # (N,): each equally often
+        code = torch.from_numpy(permutation(len(pictures), "styled-digits", split, scans)) % codes
         bits = (code[:, None] >> torch.arange(len(styles))) & 1  # (N, A)
         x = pictures.clone()
         for number in range(codes):

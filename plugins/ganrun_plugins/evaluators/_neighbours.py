@@ -143,9 +143,8 @@ def _held(x: Tensor, y: Tensor, around_y: list[Tensor], around_x: list[Tensor]) 
             low += own.to(kind)[:, None]
             squared = [*around_y, *(some[rows][:, None] for some in around_x)]
             rounding = 4 * torch.finfo(kind).eps
-            unclear = [
-                low <= (some * (1 + rounding)).to(kind) for some in squared
-            ]  # inside by the smallest distance that rounding allows
+            # inside by the smallest distance that rounding allows
+            unclear = [low <= (some * (1 + rounding)).to(kind) for some in squared]
             low += 2 * margin[0].to(kind)[:, None]
             low += 2 * margin[1].to(kind)
             surely = [low <= (some * (1 - rounding)).to(kind) for some in squared]  # by the largest
@@ -210,9 +209,10 @@ def _least(
     centre = y.mean(0, dtype=torch.float64).to(kind)
     factor = torch.finfo(kind).eps * (2 * math.sqrt(x.shape[1]) + 4)
     width = max(1, BLOCK // (x.shape[1] * kind.itemsize))
+    # (m,)
     norms = torch.cat(
         [(part.to(kind) - centre).double().square().sum(1) for part in y.split(max(1, PAIRS // x.shape[1]))]
-    )  # (m,)
+    )
     bias = (norms * (1 - factor)).to(kind)
     for rows in todo.split(max(1, BLOCK // (len(y) * kind.itemsize))):
         mine = x[rows].to(kind) - centre  # (b, d)

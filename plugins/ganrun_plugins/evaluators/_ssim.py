@@ -113,9 +113,8 @@ def _compare(x: Tensor, y: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
 def _product(x: Tensor, y: Tensor, data_range: float) -> Tensor:
     """MS-SSIM of each channel: (n, C, H, W) -> (n, C)."""
     count = scales(*x.shape[-2:])
-    total = (
-        sum(POWERS[:count]) if count < len(POWERS) else 1.0
-    )  # the paper's five sum to 1.0001 and are left as they are
+    # the paper's five sum to 1.0001 and are left as they are
+    total = sum(POWERS[:count]) if count < len(POWERS) else 1.0
     value = torch.ones(x.shape[:2], dtype=x.dtype)
     for scale in range(count):
         whole, structure = _compare(x, y, data_range)

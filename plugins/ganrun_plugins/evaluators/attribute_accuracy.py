@@ -187,9 +187,8 @@ class AttributeAccuracy:
         return source.eq(list(data.known_rows).index(question.entry))
 
     def _classifier(self, question: Question, data: Any, context: FeatureContext) -> Any:
-        plain = (
-            question.entry == "label" and question.known is None
-        )  # the classifier that others use, trained once for all
+        # the classifier that others use, trained once for all
+        plain = question.entry == "label" and question.known is None
         answered: Any = data if plain else Answered(data, question, context.name)
         return self.features.make(
             FeatureContext(context.name, context.space, answered, context.cache, context.device, context.base)

@@ -43,9 +43,8 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5, *, real_radii: Tens
     real, fake = checked("density-coverage", 1, "a mean", real=real, fake=fake)
     held = balls(fake, real, radii(real, k) if real_radii is None else real_radii)
     return {
-        "density": of_rows(
-            held.around.double() / k, enough=ENOUGH
-        ),  # the real balls being given, samples count on their own
+        # the real balls being given, samples count on their own
+        "density": of_rows(held.around.double() / k, enough=ENOUGH),
         "coverage": reached(held.inside > 0, held.only_point, ENOUGH),
     }
 

@@ -74,9 +74,8 @@ def distance_between(real: Statistics, fake: Statistics) -> float:
     """
     shift = (real.mean - fake.mean).square().sum()
     spread = real.covariance.trace() + fake.covariance.trace()
-    common = (
-        torch.linalg.eigvalsh(real.root @ fake.covariance @ real.root).clamp(min=0).sqrt().sum()
-    )  # rounding: just below 0
+    # rounding: just below 0
+    common = torch.linalg.eigvalsh(real.root @ fake.covariance @ real.root).clamp(min=0).sqrt().sum()
     return max(0.0, float(shift + spread - 2 * common))
 
 

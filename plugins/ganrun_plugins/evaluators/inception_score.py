@@ -67,9 +67,8 @@ def inception_score(logits: Tensor, *, splits: int = 10, shuffle: int | None = S
     score = Score(value, enough=min(PUBLISHED, 5 * x.shape[1] * splits))
     if n < 2 * splits:
         return score
-    errors = [
-        part.value * math.log((part.high or part.value) / part.value) for part in found
-    ]  # 1.96 standard errors each
+    # 1.96 standard errors each
+    errors = [part.value * math.log((part.high or part.value) / part.value) for part in found]
     error = math.hypot(*errors) / (splits * value)  # of the mean's logarithm
     return replace(
         score,

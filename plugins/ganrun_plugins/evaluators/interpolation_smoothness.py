@@ -136,9 +136,8 @@ class InterpolationSmoothness:
         """Features of the samples on the paths, (P, T, *shape) -> (P, T, d)."""
         extract = evaluation.features(self.features)
         with torch.no_grad():
-            found = torch.cat(
-                [extract(some).float().cpu() for some in torch.split(samples.flatten(0, 1), CHUNK)]
-            )  # (P * T, d)
+            # (P * T, d)
+            found = torch.cat([extract(some).float().cpu() for some in torch.split(samples.flatten(0, 1), CHUNK)])
         return found.reshape(*samples.shape[:2], -1)
 
 

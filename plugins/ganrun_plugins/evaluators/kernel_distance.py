@@ -1,9 +1,12 @@
 """Squared maximum mean discrepancy of features with a cubic kernel, over subsets (KID on Inception's).
 
 Binkowski et al., "Demystifying MMD GANs" (2018), after Gretton et al., "A kernel two-sample test" (2012). With the
-kernel k(x, y) = (x.y / d + 1)^3 of d features, and m samples in either subset: (sum of k(x, x') over x != x' + sum of
-k(y, y') over y != y') / (m (m - 1)) - 2 mean of k(x, y) over all m^2 pairs. Its expectation is the squared discrepancy
-at any m, so values of unequal numbers of samples may be compared, and a value may be below 0.
+kernel k(x, y) = (x.y / d + 1)^3 of d features, and m samples in either subset:
+
+    (sum of k(x, x') over x != x' + sum of k(y, y') over y != y') / (m (m - 1)) - 2 mean of k(x, y) over all m^2 pairs
+
+Its expectation is the squared discrepancy at any m, so values of unequal numbers of samples may be compared, and a
+value may be below 0.
 
 Differences from well-known code: subsets as large as the smaller set where there are fewer samples than a subset wants
 (torch-fidelity stops, others do it without a word); the deviation between subsets, which they print beside the mean,

@@ -42,9 +42,8 @@ def good_samples(x: Tensor, centres: Tensor, radius: float) -> Tensor:
     x = x[x.isfinite().all(1)].double()
     counts = torch.zeros(len(centres), dtype=torch.int64)
     for some in torch.split(x, 4096):
-        distance, nearest = torch.cdist(some, centres.double(), compute_mode="donot_use_mm_for_euclid_dist").min(
-            1
-        )  # (n,)
+        # (n,)
+        distance, nearest = torch.cdist(some, centres.double(), compute_mode="donot_use_mm_for_euclid_dist").min(1)
         counts += torch.bincount(nearest[distance <= radius], minlength=len(centres))
     return counts
 
@@ -79,9 +78,8 @@ def coverage(counts: Tensor, n: int, *, enough: int = 20, seed: int = 0) -> dict
             lambda found: (found[..., :-1] >= enough).sum(-1), every, centred=False, seed=seed, enough=SAMPLES
         ),
         "percent-within": Score(100 * good / n, low, high, within.method),
-        "reverse-kl": of_counts(
-            _reverse_kl, counts, centred=True, seed=seed, enough=10 * len(counts)
-        ),  # the number of good samples held
+        # the number of good samples held
+        "reverse-kl": of_counts(_reverse_kl, counts, centred=True, seed=seed, enough=10 * len(counts)),
     }
 
 

@@ -100,9 +100,8 @@ def scores(found: Distances, seed: int = 0) -> dict[str, Score]:
     """The four scores by name."""
     n = len(found.fake_train)
     typical = float(np.median(found.held_train.numpy()))
-    each = (
-        found.fake_train.numpy() / typical if typical > 0 else np.full(n, math.nan)
-    )  # held-out items are copies, too: it says nothing
+    # held-out items are copies, too: it says nothing
+    each = found.fake_train.numpy() / typical if typical > 0 else np.full(n, math.nan)
     authentic = found.fake_train > found.own[found.train_place]
     of_held = found.held_train > found.own[found.their_place]
     found_scores = (

@@ -96,9 +96,8 @@ class PairAgreement:
                 "pair-agreement: it compares two outputs of one latent; evaluate a run of a variant that makes them"
             )
         names = self._outputs(evaluation.description.outputs)
-        one, other = (
-            evaluation.logits_of(self.features, "fake", name) for name in names
-        )  # (n, K) each, row by row of one latent
+        # (n, K) each, row by row of one latent
+        one, other = (evaluation.logits_of(self.features, "fake", name) for name in names)
         if one.shape[1] != other.shape[1]:
             raise UserError(
                 f"pair-agreement: {names[0]} and {names[1]} are read as one of {one.shape[1]} and "

@@ -45,9 +45,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3, *, real_radii: Tens
     real, fake = checked("precision-recall", k + 1, f"k = {k} neighbours", real=real, fake=fake)
     in_real, in_fake = mutual_balls(fake, real, radii(fake, k), radii(real, k) if real_radii is None else real_radii)
     return {
-        "precision": share(
-            int((in_real.around > 0).sum()), len(fake), enough=ENOUGH
-        ),  # the real balls being given, samples hit or miss on their own
+        # the real balls being given, samples hit or miss on their own
+        "precision": share(int((in_real.around > 0).sum()), len(fake), enough=ENOUGH),
         "recall": reached(in_fake.around > 0, in_fake.only_ball, ENOUGH),
     }
 

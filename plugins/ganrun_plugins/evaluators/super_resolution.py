@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 def enlarged(low: Tensor, height: int, width: int) -> Tensor:
     """(N, C, h, w) in [-1, 1] -> (N, C, height, width) in [-1, 1], by the bicubic filter."""
-    return F.interpolate(low, (height, width), mode="bicubic", antialias=True).clamp(
-        -1, 1
-    )  # antialias: a = -1/2, else torch's is -3/4
+    # antialias: a = -1/2, else torch's is -3/4
+    return F.interpolate(low, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
 def gains(made: Tensor, truth: Tensor, low: Tensor, *, channel: str = "y", border: int = 4) -> dict[str, Score]:

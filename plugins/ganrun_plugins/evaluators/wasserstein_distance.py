@@ -87,14 +87,12 @@ def potentials(cost: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     to its start has changed.
     """
     own = cost[np.arange(len(cost)), pairs]
-    loss = np.ascontiguousarray(
-        (cost[:, pairs] - own[:, None]).T
-    )  # (m, m): [j, i] is what i loses if it takes j's partner
+    # (m, m): [j, i] is what i loses if it takes j's partner
+    loss = np.ascontiguousarray((cost[:, pairs] - own[:, None]).T)
     found = np.zeros(len(cost))
     changed = np.arange(len(cost))
-    slack = 1e-6 * float(
-        cost.max()
-    )  # less is nothing to a standard error; at the level of rounding ways would go round in circles
+    # less is nothing to a standard error; at the level of rounding ways would go round in circles
+    slack = 1e-6 * float(cost.max())
     while len(changed):
         best = np.full(len(cost), -np.inf)
         for some in np.array_split(changed, -(-len(changed) // 256)):
@@ -156,9 +154,8 @@ def along_lines(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
     # Two neighbours in y share the real quantile at the level between them, and the potential grows as their costs to
     # it do.
     between = torch.arange(1, n2) * n1
-    shared = (
-        x[:, between // n2] + x[:, (between - 1) // n2]
-    ) / 2  # (k, n2 - 1); two different ones only if steps coincide
+    # (k, n2 - 1); two different ones only if steps coincide
+    shared = (x[:, between // n2] + x[:, (between - 1) // n2]) / 2
     growth = (y[:, 1:] - shared).abs().pow(power) - (y[:, :-1] - shared).abs().pow(power)
     grown = torch.nn.functional.pad(growth.cumsum(1), (1, 0))
     return costs, torch.empty_like(y).scatter_(1, order, grown - grown.mean(1, keepdim=True))

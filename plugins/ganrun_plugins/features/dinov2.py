@@ -165,9 +165,8 @@ class Block(nn.Module):
     def attention(self, x: Tensor) -> Tensor:
         """(B, N, width) -> (B, N, width), heads of 64 numbers."""
         batch, tokens, width = x.shape
-        q, k, v = (
-            self.attn["qkv"](x).reshape(batch, tokens, 3, width // HEAD, HEAD).permute(2, 0, 3, 1, 4)
-        )  # (B, heads, N, 64) each
+        # (B, heads, N, 64) each
+        q, k, v = self.attn["qkv"](x).reshape(batch, tokens, 3, width // HEAD, HEAD).permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(q, k, v)
         found: Tensor = self.attn["proj"](seen.transpose(1, 2).reshape(batch, tokens, width))
         return found

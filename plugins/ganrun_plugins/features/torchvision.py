@@ -141,9 +141,8 @@ class Torchvision:
         rows = state.get(f"{name}.weight")
         settings = {} if rows is None else {"num_classes": rows.shape[0]}
         network = built(self.model, **settings)
-        if (
-            getattr(network, "image_size", self.crop) != self.crop
-        ):  # a vision transformer has positions for one size alone
+        # a vision transformer has positions for one size alone
+        if getattr(network, "image_size", self.crop) != self.crop:
             network = built(self.model, **settings, image_size=self.crop)
         if hasattr(network, "transform_input"):  # ported from TensorFlow: it wants other colours, and is told so
             network.transform_input = True  # type: ignore[assignment]

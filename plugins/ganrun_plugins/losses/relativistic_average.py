@@ -30,10 +30,8 @@ from torch import Tensor
 from ganrun.plugin import Because, Component, Role, Round, Stream, hookimpl
 
 Form = Literal["standard", "least-squares", "hinge"]
-TARGETS: dict[Form, tuple[float, float]] = {
-    "standard": (1.0, 0.0),
-    "least-squares": (1.0, -1.0),
-}  # of real samples, of fakes
+# of real samples, of fakes
+TARGETS: dict[Form, tuple[float, float]] = {"standard": (1.0, 0.0), "least-squares": (1.0, -1.0)}
 OTHER: dict[Role, Role] = {"real": "fake", "fake": "real"}
 
 

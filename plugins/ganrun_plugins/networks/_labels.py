@@ -121,9 +121,8 @@ class LinearMap(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         code = one_hot(labels, self.classes, next(self.map.parameters()))  # (B, m * A * K)
-        vectors: Tensor = self.map(
-            code.reshape(len(code), -1, self.labels * self.classes)
-        )  # (B, m, A * K) -> (B, m, size)
+        # (B, m, A * K) -> (B, m, size)
+        vectors: Tensor = self.map(code.reshape(len(code), -1, self.labels * self.classes))
         return vectors
 
 
@@ -146,9 +145,8 @@ class Projection(nn.Module):
         phi = features.flatten(2).sum(2) if features.dim() > 2 else features  # (B, W)
         total = phi.new_zeros(len(phi), self.logits)
         for place, (count, classes) in self.labels.items():
-            vectors = self.vectors[str(place)](numbered(given[place], count, classes)).sum(
-                (1, 2)
-            )  # (B, 1, m * A, ...) -> (B, logits * W)
+            # (B, 1, m * A, ...) -> (B, logits * W)
+            vectors = self.vectors[str(place)](numbered(given[place], count, classes)).sum((1, 2))
             total = total + (vectors.reshape(len(phi), self.logits, -1) * phi.unsqueeze(1)).sum(2)
         return total
 

@@ -66,9 +66,8 @@ class Noise(nn.Module):
     Draws from torch's global generator, as dropout does.
     """
 
-    provides: ClassVar[frozenset[str]] = frozenset(
-        {"dropout"}
-    )  # as with dropout, two calls differ: who minds the one minds the other
+    # as with dropout, two calls differ: who minds the one minds the other
+    provides: ClassVar[frozenset[str]] = frozenset({"dropout"})
 
     def __init__(self, sigma: float) -> None:
         super().__init__()
@@ -104,9 +103,8 @@ class ACGANGenerator(nn.Module):
             why = "generator acgan grows an image from a vector and has no place for a given image"
             raise Refusal(why, "a generator that takes images")
         self.given = GivenLabels(interface.given, labels, label_size)
-        self.seed = torch.Size(
-            (4 * width, *eighth(interface.makes, "generator acgan"))
-        )  # the shape in which the vector becomes an image
+        # the shape in which the vector becomes an image
+        self.seed = torch.Size((4 * width, *eighth(interface.makes, "generator acgan")))
         size = interface.takes.size + vector_size(self.given.spaces)
         self.vector = nn.Sequential(nn.Linear(size, self.seed.numel()), nn.ReLU(inplace=True))
         layers: list[nn.Module] = []

@@ -195,13 +195,11 @@ class AutoencoderDiscriminator(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(code, size) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        features = self.autoencoder.encode(
-            self.join(x, given, self.given)
-        )  # (B, pack * (C + planes), H, W) -> ..., (B, code)
+        # (B, pack * (C + planes), H, W) -> ..., (B, code)
+        features = self.autoencoder.encode(self.join(x, given, self.given))
         returned = self.autoencoder.decode(features[-1]).reshape(x.shape)
-        difference = (
-            x.to(torch.promote_types(x.dtype, torch.float32)) - returned
-        )  # at least float32: an energy is a small difference
+        # at least float32: an energy is a small difference
+        difference = x.to(torch.promote_types(x.dtype, torch.float32)) - returned
         errors = difference.abs() if self.error == "l1" else difference.square()
         heads = {name: head(features[-1]) for name, head in self.heads.items()}  # (B, size)
         return DiscriminatorOutput(errors.flatten(1).mean(1), features, heads)

@@ -106,9 +106,8 @@ class TextGenerator(nn.Module):
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(size, interface.makes.shape[0], 4, 2, 1), nn.Tanh())
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        z = (
-            x if self.text is None else torch.cat([x, self.text(joined(given, self.interface, x))], 1)
-        )  # (B, latent + projection)
+        # (B, latent + projection)
+        z = x if self.text is None else torch.cat([x, self.text(joined(given, self.interface, x))], 1)
         image: Tensor = self.main(z[:, :, None, None])
         return image
 

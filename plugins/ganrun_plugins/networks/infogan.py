@@ -78,10 +78,8 @@ class InfoGANGenerator(nn.Module):
             why = "generator infogan grows an image from a vector and has no place for a given image"
             raise Refusal(why, "a generator that takes images")
         self.given = interface.given
-        self.seed = (
-            2 * width,
-            *quarter(interface.makes, "generator infogan"),
-        )  # the shape in which the vector becomes an image
+        # the shape in which the vector becomes an image
+        self.seed = (2 * width, *quarter(interface.makes, "generator infogan"))
         size, seed = interface.takes.size + vector_size(interface.given), self.seed[0] * self.seed[1] * self.seed[2]
         self.vector = nn.Sequential(
             nn.Linear(size, 16 * width),

@@ -82,9 +82,8 @@ class MaxPoolGenerator(nn.Module):
         self.output = nn.Sequential(nn.Conv2d(width, channels, 5, 1, 2), nn.Tanh())
 
     def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        h = self.dense(append_vectors(x, given, self.given)).unflatten(
-            1, (-1, *self.sides[0])
-        )  # (B, Z) -> (B, 2 W, H/4, W/4)
+        # (B, Z) -> (B, 2 W, H/4, W/4)
+        h = self.dense(append_vectors(x, given, self.given)).unflatten(1, (-1, *self.sides[0]))
         h = self.first(F.interpolate(h, self.sides[1]))  # (B, W, H/2, W/2)
         image: Tensor = self.output(F.interpolate(h, self.sides[2]))  # (B, C, H, W)
         return image

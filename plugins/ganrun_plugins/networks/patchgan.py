@@ -69,9 +69,8 @@ class PatchGAN(nn.Module):
         images = [value.to(x.dtype) for value, space in zip(given, self.given) if space.kind == "image"]
         others = [(value, space) for value, space in zip(given, self.given) if space.kind != "image"]
         h = append_planes(x, [value for value, _ in others], [space for _, space in others])
-        h = (
-            torch.cat([*images, h], 1) if images else h
-        )  # (B, pack * (C + planes), H, W): pix2pix has its condition first
+        # (B, pack * (C + planes), H, W): pix2pix has its condition first
+        h = torch.cat([*images, h], 1) if images else h
         features = []
         for layer in self.model[:-1]:
             h = layer(h)

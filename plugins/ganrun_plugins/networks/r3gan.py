@@ -249,9 +249,8 @@ class R3GANDiscriminator(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(last, size) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        h = append_planes(
-            x, [given[i] for i in self.images], [self.given[i] for i in self.images]
-        )  # (B, pack * (C + planes), S, S)
+        # (B, pack * (C + planes), S, S)
+        h = append_planes(x, [given[i] for i in self.images], [self.given[i] for i in self.images])
         h = self.extraction(h)
         features = []
         for stage in self.stages:
@@ -263,9 +262,8 @@ class R3GANDiscriminator(nn.Module):
             condition = append_vectors(
                 h[:, :0], [given[i] for i in self.vectors], [self.given[i] for i in self.vectors]
             )
-            logits = (logits.unflatten(1, (self.logits, -1)) * self.embedding(condition).unsqueeze(1)).sum(
-                2
-            )  # (B, logits)
+            # (B, logits)
+            logits = (logits.unflatten(1, (self.logits, -1)) * self.embedding(condition).unsqueeze(1)).sum(2)
         heads = {name: head(h) for name, head in self.heads.items()}  # (B, size)
         return DiscriminatorOutput(logits.squeeze(1) if self.logits == 1 else logits, [*features, h], heads)
 

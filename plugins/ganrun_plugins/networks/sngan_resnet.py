@@ -216,9 +216,8 @@ class SNGANDiscriminator(nn.Module):
         self.projection = Projection(interface.given, width, interface.logits, interface.pack) if labels else None
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        h = append_planes(
-            x, [given[i] for i in self.planes], [self.given[i] for i in self.planes]
-        )  # (B, pack * (C + planes), S, S)
+        # (B, pack * (C + planes), S, S)
+        h = append_planes(x, [given[i] for i in self.planes], [self.given[i] for i in self.planes])
         features = []
         for block in self.blocks:
             h = block(h)

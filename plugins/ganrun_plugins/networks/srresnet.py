@@ -82,9 +82,8 @@ class SRResNet(nn.Module):
             *(ResidualBlock(width) for _ in range(blocks)), nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width)
         )
         larger: list[nn.Module] = []
-        for _ in range(
-            doublings(side, interface.makes.shape[1:])
-        ):  # (B, W, h, w) -> (B, 4 W, h, w) -> (B, W, 2 h, 2 w)
+        # (B, W, h, w) -> (B, 4 W, h, w) -> (B, W, 2 h, 2 w)
+        for _ in range(doublings(side, interface.makes.shape[1:])):
             larger += [nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU()]
         self.last = nn.Sequential(*larger, nn.Conv2d(width, interface.makes.shape[0], 9, 1, 4))
 

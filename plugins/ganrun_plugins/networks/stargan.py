@@ -103,10 +103,8 @@ class StarGANDiscriminator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
-    reference_names: ClassVar[dict[str, str]] = {
-        "conv1": "logits",
-        "conv2": "heads.class",
-    }  # of the authors' state dicts
+    # of the authors' state dicts
+    reference_names: ClassVar[dict[str, str]] = {"conv1": "logits", "conv2": "heads.class"}
 
     def __init__(
         self,

@@ -136,9 +136,8 @@ class UNet(nn.Module):
         widths = [width * min(2**level, 8) for level in range(depth)]
         dropped = range(depth - 1, depth - 1 - BEHIND_FIRST, -1) if dropout_at == "paper" else range(depth - 2, 3, -1)
         block: UNetBlock | None = None
-        for level in range(
-            depth - 1, 0, -1
-        ):  # from the smallest size outwards; level is how often a block's input was halved
+        # from the smallest size outwards; level is how often a block's input was halved
+        for level in range(depth - 1, 0, -1):
             p = dropout if level in dropped else 0.0
             block = UNetBlock(widths[level - 1], widths[level], block, norm=norm, dropout=p, skips=skips)
         images = (planes, interface.makes.shape[0])

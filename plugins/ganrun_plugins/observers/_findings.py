@@ -199,8 +199,7 @@ def explains(cause: Finding, effect: Finding) -> bool:
     return (cause.since, NAMES.index(cause.name)) < (effect.since, NAMES.index(effect.name))
 
 
-# --- conditions: each looks at the last look, and at earlier ones where it has to
-# --------------------------------------------
+# --- conditions: each looks at the last look, and at earlier ones where it has to -----------------------------
 
 
 def broken(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
@@ -354,8 +353,7 @@ def plateau(scores: Sequence[tuple[int, float]], facts: Facts) -> Finding | None
     return Finding("plateau", sentence, numbers, last[0][0], before[-1][0])
 
 
-# --- arithmetic
-# -------------------------------------------------------------------------------------------------------------
+# --- arithmetic -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

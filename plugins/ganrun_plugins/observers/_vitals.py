@@ -400,9 +400,8 @@ def _held_out(run: Run) -> Any:
     except UserError:
         return None
     both = (run.dataset("train"), held_out)
-    if all(
-        getattr(data, "in_memory", False) and hasattr(data, "fingerprint") for data in both
-    ):  # others are dear to read
+    # others are dear to read
+    if all(getattr(data, "in_memory", False) and hasattr(data, "fingerprint") for data in both):
         prints = [data.fingerprint() for data in both]  # type: ignore[attr-defined]
         if prints[0] == prints[1]:
             return None

@@ -152,9 +152,8 @@ class Health:
         values, self._seen = looked
         values |= self._turns
         self._turns = {}
-        numbers = torch.stack(
-            [value.float() for value in values.values()]
-        ).tolist()  # the only time that a look waits for the device
+        # the only time that a look waits for the device
+        numbers = torch.stack([value.float() for value in values.values()]).tolist()
         self.history.append(Look(run.step, dict(zip(values, numbers))))
         if len(self.history) > FIRST + LAST:
             del self.history[FIRST]

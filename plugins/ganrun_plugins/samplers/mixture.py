@@ -41,9 +41,8 @@ class Mixture:
     def centres(self, space: Space) -> Tensor:
         """(K, *space.shape) float64 on the CPU."""
         generator = Draws(("mixture", self.seed)).generator("centres")
-        uniform = torch.rand(
-            self.components, *space.shape, generator=generator, dtype=torch.float64
-        )  # whatever type a run trains in
+        # whatever type a run trains in
+        uniform = torch.rand(self.components, *space.shape, generator=generator, dtype=torch.float64)
         return (2 * uniform - 1) * self.spread
 
     def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:

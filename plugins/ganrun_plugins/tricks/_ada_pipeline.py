@@ -195,9 +195,8 @@ def resampled(images: Tensor, back: Tensor) -> Tensor:
     fine = finer(finer(images, 3), 2)  # (B, C, 2 P, 2 Q), P and Q the periods of the mirror and 1
     centre = (width - 1) / 2, (height - 1) / 2
     # Value n of what is twice as fine shows the place (n - OFF) / 2.
-    x = (torch.arange(-CENTRE, 2 * width + 5, device=images.device, dtype=back.dtype) - OFF) / 2 - centre[
-        0
-    ]  # (2 W + 10,)
+    # (2 W + 10,)
+    x = (torch.arange(-CENTRE, 2 * width + 5, device=images.device, dtype=back.dtype) - OFF) / 2 - centre[0]
     y = (torch.arange(-CENTRE, 2 * height + 5, device=images.device, dtype=back.dtype) - OFF) / 2 - centre[1]
     column, row = sources(back, x, y)  # (B, 2 H + 10, 2 W + 10)
     moved = bilinear(fine, 2 * (column + centre[0]) + OFF, 2 * (row + centre[1]) + OFF)
@@ -232,10 +231,8 @@ def bilinear(fine: Tensor, column: Tensor, row: Tensor) -> Tensor:
     one.
     """
     channels, height, width = fine.shape[1:]
-    column, row = (
-        column % (width - 2),
-        row % (height - 2),
-    )  # the last two repeat the first, as neighbours of the last but two
+    # the last two repeat the first, as neighbours of the last but two
+    column, row = (column % (width - 2), row % (height - 2))
     left, top = column.floor(), row.floor()
     index = (top * width + left).long().flatten(1)[:, None].expand(-1, channels, -1)  # (B, C, H * W)
     right, down = (column - left).flatten(1)[:, None], (row - top).flatten(1)[:, None]  # (B, 1, H * W)

@@ -69,9 +69,8 @@ def moved_image(x: Tensor, mirrored: Tensor, share: Tensor, limit: float) -> Ten
     y = places(share[:, 0], height, down)  # (B, H)
     z = places(share[:, 1], width, right)  # (B, W)
     batch = torch.arange(rows, device=x.device)
-    return padded[batch[:, None, None], :, y[:, :, None], z[:, None, :]].permute(
-        0, 3, 1, 2
-    )  # (B, H, W, C) -> (B, C, H, W)
+    # (B, H, W, C) -> (B, C, H, W)
+    return padded[batch[:, None, None], :, y[:, :, None], z[:, None, :]].permute(0, 3, 1, 2)
 
 
 def places(share: Tensor, side: int, most: int) -> Tensor:

@@ -94,9 +94,8 @@ def is_image(given: Tensor) -> bool:
 
 def coloured(x: Tensor, draw: Tensor, scale: float) -> Tensor:
     """Images (B, C, H, W) in other brightness, saturation and contrast. draw: (B, 3) in [0, 1)."""
-    brightness, saturation, contrast = (scale * draw.to(x.dtype))[:, :, None, None, None].unbind(
-        1
-    )  # (B, 1, 1, 1) in [0, scale)
+    # (B, 1, 1, 1) in [0, scale)
+    brightness, saturation, contrast = (scale * draw.to(x.dtype))[:, :, None, None, None].unbind(1)
     x = x + (brightness - scale / 2)
     x = x + (2 * saturation - scale) * (x - x.mean(1, keepdim=True))
     return x + (contrast - scale / 2) * (x - x.mean((1, 2, 3), keepdim=True))
@@ -141,9 +140,8 @@ def cut(x: Tensor, boxes: Sequence[tuple[Tensor, Tensor]], size: Size) -> Tensor
     inside = []
     for axis, ((first, end), full) in enumerate(zip(boxes, size), start=2):
         scale, place = x.shape[axis] / full, torch.arange(x.shape[axis], device=x.device)
-        inside.append(
-            (place >= (first * scale).round()[:, None]) & (place < (end * scale).round()[:, None])
-        )  # (B, side)
+        # (B, side)
+        inside.append((place >= (first * scale).round()[:, None]) & (place < (end * scale).round()[:, None]))
     rows, columns = inside
     return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], 0.0, x)
 

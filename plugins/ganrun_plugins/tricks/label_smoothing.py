@@ -66,9 +66,8 @@ class LabelSmoothing:
         """New targets, (B, ...) as the old ones; a range is drawn once a sample, for all its patches."""
         if isinstance(value, Scheduled):
             return torch.full_like(target, turn.now(value))
-        draw = turn.draws.uniform("label-smoothing", target.shape[0], low=value[0], high=value[1]).to(
-            target.dtype
-        )  # (B,)
+        # (B,)
+        draw = turn.draws.uniform("label-smoothing", target.shape[0], low=value[0], high=value[1]).to(target.dtype)
         return draw.reshape(-1, *[1] * (target.dim() - 1)).expand_as(target)
 
 

@@ -105,9 +105,8 @@ class LatentConsistency:
             for shown, one, other in zip(round.of("fake"), *fakes):
                 if one.latent is None:  # not made from a latent, such as a real image with a wrong text
                     continue
-                base = (
-                    shown.output if shown.latent is not None else None
-                )  # None after a swap: its rows are other samples
+                # None after a swap: its rows are other samples
+                base = shown.output if shown.latent is not None else None
                 found.append(
                     distance(base or self._judged(turn, round, one), self._judged(turn, round, other), heads=self.heads)
                 )

@@ -59,9 +59,8 @@ class ModeSeeking:
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
         sides = {game.side(turn.player) for game in turn.engine.experiment.games if turn.phase.plays(game.name)}
-        if (
-            sides & {"generator", "discriminator"} and turn.copies % 2
-        ):  # another trick may have asked for an even number
+        # another trick may have asked for an even number
+        if sides & {"generator", "discriminator"} and turn.copies % 2:
             turn.copies *= 2
 
     @hookimpl

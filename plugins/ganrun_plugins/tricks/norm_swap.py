@@ -93,9 +93,8 @@ class NormSwap:
                 call.name: call.takes
                 for call in trace(network, experiment.description.networks[name].interface, name).calls
             }
-            used = {
-                key: layer for key, layer in old.items() if key in shapes
-            }  # one that never runs does nothing either way
+            # one that never runs does nothing either way
+            used = {key: layer for key, layer in old.items() if key in shapes}
             replace(network, {layer: self._new(layer, shapes[key], f"{name}.{key}") for key, layer in used.items()})
             swapped += len(used)
         if not swapped:

@@ -51,9 +51,8 @@ class Spectral(nn.Module):
         self.register_buffer("_u", u / u.norm().clamp(min=EPSILON))
         self.register_buffer("_v", torch.zeros_like(matrix[0]))
         self._v = _unit(matrix.T @ self._u, self._v)
-        self.iterate(
-            matrix, 0 if weight.is_meta else FIRST_ITERATIONS
-        )  # on the meta device there is nothing to iterate on
+        # on the meta device there is nothing to iterate on
+        self.iterate(matrix, 0 if weight.is_meta else FIRST_ITERATIONS)
 
     def matrix(self, weight: Tensor) -> Tensor:
         """(out, in, ...) -> (out, in * ...)."""

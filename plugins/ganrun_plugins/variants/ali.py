@@ -77,9 +77,8 @@ class ALI(BiGAN):
 
     def encode(self, turn: Turn) -> Tensor:
         """A draw of each encoding, (B, Z)."""
-        noise = (
-            turn.latents[NOISE] if NOISE in turn.latents else self._draw_noise(turn)
-        )  # a penalty's phase draws no latents
+        # a penalty's phase draws no latents
+        noise = turn.latents[NOISE] if NOISE in turn.latents else self._draw_noise(turn)
         return reparameterised(*gaussian(turn.modules["encoder"](turn.real["x"])), noise)
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:

@@ -27,10 +27,8 @@ class DCGAN(GAN):
         "loss": "non-saturating",
         "sampler": "normal",
         "players": {"discriminator": {"optimizer": ADAM, "init": INIT}, "generator": {"optimizer": ADAM, "init": INIT}},
-        "train": {
-            "batch_size": 64,
-            "channels_last": True,
-        },  # the same mathematics, and faster: see benchmarks/RESULTS.md
+        # the same mathematics, and faster: see benchmarks/RESULTS.md
+        "train": {"batch_size": 64, "channels_last": True},
     }
 
 

@@ -101,9 +101,8 @@ class ProGAN(GAN):
             return float(self.top)
         done, rest = divmod(step, stage + fade)
         part = max(0.0, rest - stage) / fade if fade > 0 else 0.0
-        return min(
-            round(done + part, 6), float(self.top)
-        )  # rounded, so that networks see the same whole numbers in float32
+        # rounded, so that networks see the same whole numbers in float32
+        return min(round(done + part, 6), float(self.top))
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:

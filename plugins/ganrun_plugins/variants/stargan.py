@@ -242,9 +242,8 @@ class StarGAN:
     def sample(self, turn: Turn) -> None:
         """The targets: the labels of the same batch in another order, or drawn."""
         if turn.player and self.targets == "permuted":
-            labels = {
-                name: tensor[:: turn.copies] for name, tensor in self.labels_of(turn.real).items()
-            }  # copies of an item share theirs
+            # copies of an item share theirs
+            labels = {name: tensor[:: turn.copies] for name, tensor in self.labels_of(turn.real).items()}
             order = shuffled_within(labels.get(SOURCE), turn.draws.permutation("targets", turn.batch_size))
             turn.latents |= {name: tensor[order].repeat_interleave(turn.copies, 0) for name, tensor in labels.items()}
             return

@@ -46,9 +46,8 @@ def test_figures_have_strokes_between_different_points_of_the_grid():
     assert set(np.unique(ends)) == {0.2, 0.5, 0.8}
     assert all(len({tuple(stroke.flatten()) for stroke in figure}) == 4 for figure in ends)
     straight = (found[:, :, 0] + found[:, :, 2]) / 2
-    out = (
-        np.linalg.norm(found[:, :, 1] - straight, axis=-1) / 2
-    )  # the curve's middle lies half as far out as its control point
+    # the curve's middle lies half as far out as its control point
+    out = np.linalg.norm(found[:, :, 1] - straight, axis=-1) / 2
     assert (out <= 0.3 * np.linalg.norm(found[:, :, 2] - found[:, :, 0], axis=-1) + 1e-12).all()
 
 

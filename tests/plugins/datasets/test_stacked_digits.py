@@ -57,9 +57,8 @@ def test_all_thousand_classes_come_about_equally_often():
     of_digit = load_scans("train")[1].bincount().double() / 899
     expected = 999 / 256_000 + 3 * float((of_digit * (of_digit * 10).log()).sum())
     found = float((share * (share * 1000).log()).sum())
-    assert found == pytest.approx(
-        expected, rel=0.15
-    )  # 999 degrees of freedom: relative deviation sqrt(2 / 999) = 0.045
+    # 999 degrees of freedom: relative deviation sqrt(2 / 999) = 0.045
+    assert found == pytest.approx(expected, rel=0.15)
 
 
 def test_the_three_digits_of_a_picture_are_independent():

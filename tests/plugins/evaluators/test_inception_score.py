@@ -114,9 +114,8 @@ def test_without_splits_the_interval_is_that_of_a_jackknife():
     x = drawn(2000, 10)
     ours = inception_score(x, splits=1)
     other = jackknife(lambda rows: inception_score(x[rows], splits=1).value, len(x), groups=20)
-    assert ours.high - ours.low == pytest.approx(
-        other.high - other.low, rel=0.35
-    )  # 20 groups know their spread to a sixth
+    # 20 groups know their spread to a sixth
+    assert ours.high - ours.low == pytest.approx(other.high - other.low, rel=0.35)
 
 
 def test_one_sample_a_split_has_a_score_of_1_and_no_interval():

@@ -73,9 +73,8 @@ def test_an_honest_generator_scores_one_half_and_a_ratio_of_1(n, m):
     score = found["memorised"]
     assert score.low < 0.5 < score.high
     assert score.high - score.low < 0.2
-    assert found["distance-ratio"].value == pytest.approx(
-        1, abs=0.12
-    )  # 250 held-out items leave the median they give known to 5%
+    # 250 held-out items leave the median they give known to 5%
+    assert found["distance-ratio"].value == pytest.approx(1, abs=0.12)
     assert found["authenticity"].value == pytest.approx(found["authenticity-of-held-out"].value, abs=0.12)
 
 

@@ -94,9 +94,8 @@ def test_a_collapse_shows_in_the_two_accuracies_apart():
     real = normal(400, 2) * 0.1
     real[200:] += 10
     found = values(real, 0.1 * normal(400, 2, 1))
-    assert found["accuracy-of-real"] == pytest.approx(
-        0.5 + 0.5 * 1 / 3, abs=0.06
-    )  # 199 of 599 others near mode 0 are real
+    # 199 of 599 others near mode 0 are real
+    assert found["accuracy-of-real"] == pytest.approx(0.5 + 0.5 * 1 / 3, abs=0.06)
     assert found["accuracy-of-fake"] == pytest.approx(2 / 3, abs=0.06)
 
 
