@@ -220,6 +220,16 @@ class Scheduled:
         return {"anyOf": [{"type": "number"}, *ramps, steps]}
 
 
+def value_at(value: Scheduled | float, step: float, clock: Clock) -> float:
+    """The value of a scheduled number at a step, counted from 0; a plain number is its own."""
+    return float(value) if isinstance(value, int | float) else value.at(step, clock)
+
+
+def first_value(value: Scheduled | float) -> float:
+    """The value a scheduled number begins with: its value outside a run."""
+    return float(value) if isinstance(value, int | float) else value.values[0]
+
+
 def _near(written: Iterable[Any], known: Sequence[str]) -> str:
     """A guess at what one of the written keys was meant to be, to end a message with."""
     guesses = [guess for key in written for guess in difflib.get_close_matches(str(key), known, 1)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganrun.schedule import Clock, Duration, Scheduled
+from ganrun.schedule import Clock, Duration, Scheduled, first_value, value_at
 
 CLOCK = Clock(total=1000, batch=64, dataset=1797)
 
@@ -92,6 +92,12 @@ def test_a_bound_holds_for_all_values_of_a_schedule():
 def test_a_misspelt_key_of_a_schedule_gets_a_guess(spec, guess):
     with pytest.raises(ValueError, match=f'did you mean "{guess}"'):
         Scheduled(spec)
+
+
+def test_a_plain_number_is_its_own_value_at_every_step():
+    ramp = Scheduled({"linear": [4, 0]})
+    assert [value_at(value, 250, CLOCK) for value in (3, ramp)] == [3.0, 3.0]
+    assert [first_value(value) for value in (3, ramp)] == [3.0, 4.0]
 
 
 @pytest.mark.parametrize(

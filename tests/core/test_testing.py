@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganrun.data.reader import InMemory
 from ganrun.schedule import Scheduled
-from ganrun.testing import Plugin, checks_of
+from ganrun.testing import Plugin, checks_of, made
 from ganrun.testing.plugin import Example
 from ganrun.words.game import DiscriminatorOutput, Term
 from ganrun.words.hooks import Component, hookimpl
@@ -172,7 +172,7 @@ class Noise:
     def __init__(
         self, *, sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation")] = Scheduled(0.1)
     ) -> None:
-        self.sigma = Scheduled(sigma)
+        self.sigma = sigma
 
     @hookimpl
     def corrupt(self, turn, call):
@@ -380,3 +380,15 @@ def test_a_data_set_whose_splits_are_one_fails():
     assert {"check_splits_differ", "check_refuses_other_splits", "check_fingerprint"} <= failing(
         plugin_of("dataset", Wrong)
     )
+
+
+def test_a_class_is_made_as_a_recipe_makes_it():
+    """Numbers become schedules, what is out of bounds is refused, and the core's arguments go in front."""
+
+    class Stretched:
+        def __init__(self, space, *, by: Annotated[Scheduled, Field(ge=0)], twice: bool = False):
+            self.given = (space, by, twice)
+
+    assert made(Stretched, "space", by=2).given == ("space", Scheduled(2), False)
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        made(Stretched, "space", by=-1)

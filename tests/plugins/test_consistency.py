@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ganrun.randomness import Draws
-from ganrun.schedule import Scheduled
+from ganrun.schedule import Scheduled, first_value
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput, Game, Round
 from ganrun.words.hooks import hookimpl
@@ -176,7 +176,7 @@ def image_turn(given=()):
     network = SimpleNamespace(interface=Interface(IMAGE, given=given))
     experiment = SimpleNamespace(description=SimpleNamespace(networks={"discriminator": network}))
     draws = Draws(("test",))
-    return SimpleNamespace(draws=draws, engine=SimpleNamespace(experiment=experiment), now=lambda v: v.values[0])
+    return SimpleNamespace(draws=draws, engine=SimpleNamespace(experiment=experiment), now=first_value)
 
 
 def test_shifts_are_uniform_up_to_the_eighth_of_a_side():
@@ -352,9 +352,7 @@ def test_swapped_fakes_are_not_taken_for_those_of_this_turns_latents(turns):
 
 def test_labels_among_the_latents_stay():
     z, label = torch.zeros(4, 3), torch.arange(4)
-    turn = SimpleNamespace(
-        latents={"z": z, "label": label}, draws=Draws(("test",)), now=lambda v: v.values[0], remake=dict
-    )
+    turn = SimpleNamespace(latents={"z": z, "label": label}, draws=Draws(("test",)), now=first_value, remake=dict)
     moved = LatentConsistency(sigma=Scheduled(0.5))._moved(turn)
     assert moved.latents["label"] is label
     assert torch.equal(moved.latents["z"], 0.5 * Draws(("test",)).normal("latent-consistency", 4, 3))

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from ganrun.schedule import Clock
+from ganrun.testing import made
 from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import Phase
 from ganrun.words.spaces import Interface, Refusal, Space
@@ -164,7 +165,7 @@ def test_the_shares_of_a_schedule_are_bounded_like_numbers():
     assert rest >= 0.05
     assert not rest >= 0.06
     assert rest == DiscoGAN().adversarial
-    assert rest != DiscoGAN(adversarial=0.2).adversarial
+    assert rest != made(DiscoGAN, adversarial=0.2).adversarial
 
 
 def test_discogan_follows_a_loop_written_by_hand(make_run):

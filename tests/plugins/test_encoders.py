@@ -8,6 +8,7 @@ import torch
 from encodings_of import ALL, QUIET, linear, small, taken, weight
 
 from ganrun.evaluation.evaluation import Evaluation
+from ganrun.schedule import first_value
 from ganrun.testing.runs import samples
 from ganrun.training.build import RefusedError
 from ganrun.training.torch_settings import settings_of_torch
@@ -132,7 +133,7 @@ def elbo(x: float, w: float, sd: float, a: float, v: float) -> float:
         made={},
         latents={"noise": torch.tensor([[1.0], [-1.0]], dtype=torch.float64)},
         modules={"encoder": lambda _: statistics, "generator": lambda z: w * z},
-        now=lambda value: value.values[0],
+        now=first_value,
     )
     variant.make(turn)
     return -sum(float(term.value) * term.weight for term in variant.terms(turn).values())

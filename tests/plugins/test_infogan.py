@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.schedule import first_value
 from ganrun.testing import probe
 from ganrun.testing.matrix import problems_of_run
 from ganrun.training.build import RefusedError
@@ -119,7 +120,7 @@ def information(variant: InfoGAN, heads: dict, about: dict, player="generator") 
     stream = Stream(torch.zeros(rows, 1), "fake", about=about)
     stream.output = DiscriminatorOutput(torch.zeros(rows), heads=heads)
     round = SimpleNamespace(of=lambda role: [stream] if role == "fake" else [])
-    turn = SimpleNamespace(player=player, rounds=[round], now=lambda value: value.values[0])
+    turn = SimpleNamespace(player=player, rounds=[round], now=first_value)
     return {name: (float(term.value), term.weight) for name, term in variant.terms(turn).items()}
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ganrun.schedule import Clock
+from ganrun.testing import made
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun.words.hooks import hookimpl
 from ganrun_plugins.losses.least_squares import LeastSquares
@@ -147,7 +148,9 @@ def test_the_score_is_the_distance_from_half_way_between_the_targets_towards_the
 def test_every_number_of_least_squares_may_be_scheduled():
     """At step 1 of 4 the ramps stand at a quarter: a = -1/4, b = 1 + 1/4, c = 1/2 + 1/8, scale = 2 + 1/2."""
     clock = Clock(total=4, batch=1, dataset=1)
-    loss = LeastSquares(a={"linear": [0, -1]}, b={"linear": [1, 2]}, c={"linear": [0.5, 1]}, scale={"linear": [2, 4]})
+    loss = made(
+        LeastSquares, a={"linear": [0, -1]}, b={"linear": [1, 2]}, c={"linear": [0.5, 1]}, scale={"linear": [2, 4]}
+    )
     round = make_round("discriminator", [2.25], [-0.75], loss)
     round.now = lambda value: value.at(1, clock)
     for stream in round.streams:

@@ -6,7 +6,7 @@ from math import log
 import pytest
 import torch
 
-from ganrun.schedule import Clock
+from ganrun.schedule import Clock, Scheduled
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun.words.hooks import hookimpl
 from ganrun_plugins.losses.boundary_seeking import BoundarySeeking
@@ -169,7 +169,7 @@ def test_drift_adds_the_squared_output_on_real_samples_alone():
 
 
 def test_drift_may_be_scheduled():
-    loss = Wasserstein(drift={"linear": [0, 1]})
+    loss = Wasserstein(drift=Scheduled({"linear": [0, 1]}))
     round = round_of(loss, "discriminator", [2.0], [0.0])
     round.now = lambda value: value.at(3, Clock(total=4, batch=1, dataset=1))
     assert loss.discriminator(round)[round.real].tolist() == [0.75 * 4 - 2]

@@ -10,8 +10,8 @@ from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
 from ganrun.recipe.dump import flow
 from ganrun.recipe.nodes import to_plain
-from ganrun.schedule import Clock, Scheduled
-from ganrun.testing import Plugin, checks_of
+from ganrun.schedule import Clock, Scheduled, first_value
+from ganrun.testing import Plugin, checks_of, made
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.optimizers.adam import Adam
 from ganrun_plugins.optimizers.adamax import Adamax
@@ -53,27 +53,27 @@ def test_two_processes_draw_what_one_draws(sampler):
 def step_once(optimizer, gradient: float, steps: int = 1, dtype=torch.float64) -> float:
     """A weight of 1 after some steps with one gradient."""
     weight = nn.Parameter(torch.ones(3, dtype=dtype))
-    made = optimizer.make([weight])
+    torch_optimizer = optimizer.make([weight])
     for _ in range(steps):
         weight.grad = torch.full_like(weight, gradient)
-        made.step()
+        torch_optimizer.step()
     return weight[0].item()
 
 
 def test_adam_takes_steps_of_its_rate_under_a_constant_gradient():
-    assert step_once(Adam(lr=0.01), 5.0) == pytest.approx(0.99)
-    assert step_once(Adam(lr=0.01, betas=(0.0, 0.9)), -3.0, steps=3) == pytest.approx(1.03)
+    assert step_once(made(Adam, lr=0.01), 5.0) == pytest.approx(0.99)
+    assert step_once(made(Adam, lr=0.01, betas=(0.0, 0.9)), -3.0, steps=3) == pytest.approx(1.03)
 
 
 def test_sgd_by_hand():
-    assert step_once(SGD(lr=0.1), 2.0) == pytest.approx(0.8)
-    assert step_once(SGD(lr=0.1, momentum=0.5), 2.0, steps=2) == pytest.approx(1 - 0.2 - 0.3)
-    assert step_once(SGD(lr=0.1, weight_decay=1.0), 2.0) == pytest.approx(0.7)
+    assert step_once(made(SGD, lr=0.1), 2.0) == pytest.approx(0.8)
+    assert step_once(made(SGD, lr=0.1, momentum=0.5), 2.0, steps=2) == pytest.approx(1 - 0.2 - 0.3)
+    assert step_once(made(SGD, lr=0.1, weight_decay=1.0), 2.0) == pytest.approx(0.7)
 
 
 def test_rmsprop_by_hand():
     """The mean square after one step is (1 - 0.99) g^2, so the step is lr g / (0.1 g) = 10 lr."""
-    assert step_once(RMSprop(lr=0.01), 4.0) == pytest.approx(0.9)
+    assert step_once(made(RMSprop, lr=0.01), 4.0) == pytest.approx(0.9)
 
 
 def test_adamax_by_hand():
@@ -83,16 +83,16 @@ def test_adamax_by_hand():
     So the steps are lr * 2 / (4 / 2) = lr, lr * 1.5 / (3/4 * 2) = lr, and -lr * 3.75 / (7/8 * 9).
     """
     weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
-    made = Adamax(lr=0.1, betas=(0.5, 0.5)).make([weight])
+    torch_optimizer = made(Adamax, lr=0.1, betas=(0.5, 0.5)).make([weight])
     for gradient, expected in ((4.0, 0.9), (1.0, 0.8), (-9.0, 0.8 + 0.1 * 3.75 / (0.875 * 9))):
         weight.grad = torch.full_like(weight, gradient)
-        made.step()
+        torch_optimizer.step()
         assert weight.item() == pytest.approx(expected)
 
 
 def test_nesterov_without_momentum_is_refused():
     with pytest.raises(Refusal, match="momentum"):
-        SGD(nesterov=True)
+        made(SGD, nesterov=True)
 
 
 @pytest.mark.parametrize("factory", [Adam, SGD])
@@ -102,8 +102,8 @@ def test_fused_where_torch_can_and_not_on_the_meta_device(factory):
 
 
 def test_a_scheduled_rate_starts_at_its_first_value():
-    made = Adam(lr=Scheduled({"linear": [1e-3, 0.0]})).make([nn.Parameter(torch.ones(2))])
-    assert made.param_groups[0]["lr"] == 1e-3
+    torch_optimizer = made(Adam, lr=Scheduled({"linear": [1e-3, 0.0]})).make([nn.Parameter(torch.ones(2))])
+    assert torch_optimizer.param_groups[0]["lr"] == 1e-3
 
 
 # --- schedules and differentiable steps -----------------------------------------------------------------------
@@ -117,18 +117,22 @@ def test_every_number_of_an_optimiser_can_be_scheduled():
     def options(optimizer, step):
         return optimizer.options(lambda value: value.at(step, clock))
 
-    adam = Adam(lr=RAMP, betas=(RAMP, 0.9), eps=RAMP, weight_decay=RAMP)
+    adam = made(Adam, lr=RAMP, betas=(RAMP, 0.9), eps=RAMP, weight_decay=RAMP)
     assert options(adam, 0) == {"lr": 0.8, "betas": (0.8, 0.9), "eps": 0.8, "weight_decay": 0.8}
     assert options(adam, 10) == {"lr": 0.4, "betas": (0.4, 0.9), "eps": 0.4, "weight_decay": 0.4}
     half = pytest.approx(0.6)
-    assert options(RMSprop(alpha=RAMP, momentum=RAMP), 5) == {
+    assert options(made(RMSprop, alpha=RAMP, momentum=RAMP), 5) == {
         "lr": 5e-5,
         "alpha": half,
         "eps": 1e-8,
         "momentum": half,
         "weight_decay": 0,
     }
-    assert options(SGD(momentum=RAMP, weight_decay=RAMP), 5) == {"lr": 0.01, "momentum": half, "weight_decay": half}
+    assert options(made(SGD, momentum=RAMP, weight_decay=RAMP), 5) == {
+        "lr": 0.01,
+        "momentum": half,
+        "weight_decay": half,
+    }
 
 
 def test_a_recipe_may_schedule_one_beta_and_its_bounds_hold(tiny):
@@ -149,11 +153,11 @@ def test_a_recipe_may_schedule_one_beta_and_its_bounds_hold(tiny):
 def moved(optimizer, momenta, gradient=1.0):
     """A weight of 0 after steps whose momentum is set before each of them, as the engine does."""
     weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
-    made = optimizer.make([weight])
+    torch_optimizer = optimizer.make([weight])
     for momentum in momenta:
-        made.param_groups[0]["momentum"] = momentum
+        torch_optimizer.param_groups[0]["momentum"] = momentum
         weight.grad = torch.full_like(weight, gradient)
-        made.step()
+        torch_optimizer.step()
     return weight.item()
 
 
@@ -163,23 +167,27 @@ def test_a_momentum_may_begin_after_the_first_step():
     RMSprop with alpha 0: every g / root is 1, the buffer 1, then 1.5.
     """
     ramp = {"linear": [0.0, 0.5]}
-    assert moved(SGD(lr=0.1, momentum=ramp), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1 + 1.5))
-    assert moved(SGD(lr=0.1, momentum=ramp, nesterov=True), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1.5 + 1.75))
-    assert moved(RMSprop(lr=0.1, momentum=ramp, alpha=0.0), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1 + 1.5))
+    assert moved(made(SGD, lr=0.1, momentum=ramp), [0.0, 0.5, 0.5]) == pytest.approx(-0.1 * (1 + 1 + 1.5))
+    assert moved(made(SGD, lr=0.1, momentum=ramp, nesterov=True), [0.0, 0.5, 0.5]) == pytest.approx(
+        -0.1 * (1 + 1.5 + 1.75)
+    )
+    assert moved(made(RMSprop, lr=0.1, momentum=ramp, alpha=0.0), [0.0, 0.5, 0.5]) == pytest.approx(
+        -0.1 * (1 + 1 + 1.5)
+    )
 
 
 KINDS = [
-    Adam(lr=0.1, betas=(0.5, 0.9), weight_decay=0.3),
-    Adam(lr=0.1, betas=(0.0, 0.999)),
-    Adam(lr=0.1, betas=(0.9, 0.0)),
-    SGD(lr=0.1),
-    SGD(lr=0.1, momentum=0.9, weight_decay=0.3),
-    SGD(lr=0.1, momentum=0.9, nesterov=True),
-    RMSprop(lr=0.1, weight_decay=0.3),
-    RMSprop(lr=0.1, momentum=0.5),
-    RMSprop(lr=0.1, momentum={"linear": [0.0, 0.5]}),
-    Adamax(lr=0.1, weight_decay=0.3),
-    Adamax(lr=0.1, betas=(0.0, 0.5)),
+    made(Adam, lr=0.1, betas=(0.5, 0.9), weight_decay=0.3),
+    made(Adam, lr=0.1, betas=(0.0, 0.999)),
+    made(Adam, lr=0.1, betas=(0.9, 0.0)),
+    made(SGD, lr=0.1),
+    made(SGD, lr=0.1, momentum=0.9, weight_decay=0.3),
+    made(SGD, lr=0.1, momentum=0.9, nesterov=True),
+    made(RMSprop, lr=0.1, weight_decay=0.3),
+    made(RMSprop, lr=0.1, momentum=0.5),
+    made(RMSprop, lr=0.1, momentum={"linear": [0.0, 0.5]}),
+    made(Adamax, lr=0.1, weight_decay=0.3),
+    made(Adamax, lr=0.1, betas=(0.0, 0.5)),
 ]
 
 
@@ -193,18 +201,18 @@ def slope(parameter):
 def test_a_differentiable_step_is_the_step_of_torch(optimizer, taken):
     """In float64 to 1e-12, from a fresh state and from torch's state after two steps."""
     weight = nn.Parameter(torch.linspace(-1, 1, 7, dtype=torch.float64))
-    made = optimizer.make([weight])
+    torch_optimizer = optimizer.make([weight])
 
     def go():
         weight.grad = slope(weight.detach())
-        made.step()
+        torch_optimizer.step()
 
     for _ in range(taken):
         go()
-    parameters, states = [weight.detach().clone()], [dict(made.state.get(weight, {}))]
+    parameters, states = [weight.detach().clone()], [dict(torch_optimizer.state.get(weight, {}))]
     for _ in range(3):
         parameters, states = optimizer.differentiable_step(
-            made.param_groups[0], states, parameters, [slope(p) for p in parameters]
+            torch_optimizer.param_groups[0], states, parameters, [slope(p) for p in parameters]
         )
         go()
         # torch's fused Adam counts in float32; 1 - beta^t is as exact as that
@@ -245,7 +253,7 @@ class Forgetful(SGD):
     """Takes a schedule of the momentum and never asks for its value."""
 
     def options(self, now):
-        return {"lr": now(self.lr), "momentum": self.momentum.values[0], "weight_decay": now(self.weight_decay)}
+        return {"lr": now(self.lr), "momentum": first_value(self.momentum), "weight_decay": now(self.weight_decay)}
 
 
 class Stateless(Adam):

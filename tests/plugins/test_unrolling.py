@@ -58,7 +58,7 @@ class Plain:
     """SGD that cannot be differentiated."""
 
     def __init__(self, *, lr: Scheduled = Scheduled(0.1)):
-        self.lr = Scheduled(lr)
+        self.lr = lr
 
     def make(self, parameters):
         return torch.optim.SGD(parameters, lr=0.1)

@@ -121,7 +121,7 @@ class Optimizer(Protocol):
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters, fused where torch can."""
 
-    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
+    def options(self, now: Callable[[Scheduled | float], float]) -> dict[str, Any]:
         """Optional: entries of torch's parameter groups at this moment, if more than ``lr`` may be scheduled."""
 
     def differentiable_step(

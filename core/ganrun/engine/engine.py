@@ -20,6 +20,7 @@ from ganrun.engine.rounds import judge
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
+from ganrun.schedule import value_at
 from ganrun.words.game import Phase, Round, Term
 
 if TYPE_CHECKING:
@@ -237,8 +238,8 @@ class Engine:
         """What a player's optimiser is given in a step: its rate and what else is scheduled, by entry of its groups."""
         made = self.experiment.optimizers[player]
 
-        def now(value: Scheduled) -> float:
-            return value.at(step, self.clock)
+        def now(value: Scheduled | float) -> float:
+            return value_at(value, step, self.clock)
 
         options = made.options(now) if hasattr(made, "options") else {"lr": now(made.lr)}
         return slowed(options, self.optimizers[player].defaults, self.paces[player])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganrun.randomness import Draws
+from ganrun.schedule import value_at
 from ganrun.words.game import Call, DiscriminatorOutput, Phase, Role, Round, Stream, Term
 from ganrun.words.spaces import Space
 
@@ -79,7 +80,7 @@ class Turn:
 
     def now(self, value: Scheduled | float) -> float:
         """The value of a scheduled number in this step; a plain number is its own."""
-        return float(value) if isinstance(value, int | float) else value.at(self.step, self.engine.clock)
+        return value_at(value, self.step, self.engine.clock)
 
     def add(self, name: str, value: Tensor, weight: float | Tensor = 1.0, *, game: str = "") -> None:
         """Add a term under a name, numbered from 2 on if it is taken: two instances of a trick have a term each."""

@@ -36,7 +36,7 @@ from ganrun.experiment.example_inputs import example_inputs
 from ganrun.experiment.initialise import initialise
 from ganrun.randomness import Draws, stable_hash
 from ganrun.sampling.sampling import PHASE, Sampling, chunks
-from ganrun.schedule import Clock, Duration, Scheduled
+from ganrun.schedule import Clock, Duration, Scheduled, first_value
 from ganrun.training import checkpoint
 from ganrun.words.finding import Finding
 from ganrun.words.game import (
@@ -140,6 +140,7 @@ __all__ = [
     "datasets",
     "due",
     "example_inputs",
+    "first_value",
     "hookimpl",
     "init_of",
     "initialise",

@@ -66,7 +66,7 @@ def parameter_model(factory: Any) -> type[BaseModel]:
             continue
         if name not in hints:
             raise SignatureError(f"parameter {name} has no type; give it one, such as {name}: float = 1.0")
-        default: Any = ...
+        default: Any = default_part(hints[name]) or ...
         if parameter.default is not parameter.empty:
             try:
                 default = to_plain(parameter.default)
@@ -120,6 +120,11 @@ def annotation(info: FieldInfo) -> Any:
 def values_of(instance: BaseModel) -> dict[str, Any]:
     """Recipe key -> validated value."""
     return {key: getattr(instance, name) for key, (name, _) in fields_of(type(instance)).items()}
+
+
+def default_part(hint: Any) -> str:
+    """The plugin that a parameter's mark names as its default, empty if there is none."""
+    return next((mark.default for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, PartOf)), "")
 
 
 def part_kind(hint: Any) -> str | None:

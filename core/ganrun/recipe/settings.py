@@ -99,7 +99,7 @@ class InitSettings(Settings):
 class PlayerSettings(Settings):
     """Recipe key ``players.NAME``. ``updates`` None leaves the variant's schedule as it is."""
 
-    optimizer: Annotated[Part, PartOf("optimizer"), WithJsonSchema({"x-part": "optimizer"})] = "adam"  # type: ignore[assignment]
+    optimizer: Annotated[Part, PartOf("optimizer"), WithJsonSchema({"x-part": "optimizer"}), Field(default="adam")]
     updates: Annotated[int | None, Field(ge=1, description="updates per step; null: as the variant has it")] = None
     init: Annotated[InitSettings, Strict(False)] | None = Field(
         default=None, description="initialisation; null: torch's own"

@@ -13,6 +13,6 @@ AssertionError; :func:`checks_of` lists those that apply to a plugin.
 """
 
 from ganrun.testing.parametrize import checks_of, parametrize_with_checks, quick_problems
-from ganrun.testing.plugin import Example, Plugin
+from ganrun.testing.plugin import Example, Plugin, made
 
-__all__ = ["Example", "Plugin", "checks_of", "parametrize_with_checks", "quick_problems"]
+__all__ = ["Example", "Plugin", "checks_of", "made", "parametrize_with_checks", "quick_problems"]

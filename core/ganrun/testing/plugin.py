@@ -12,6 +12,7 @@ from typing import Any
 from ganrun.catalog.catalog import Catalog, Entry
 from ganrun.preflight.stages import LISTS, STAGES, placed
 from ganrun.recipe import Part, Recipe, load_recipe
+from ganrun.recipe.parameters import parameter_model, values_of
 from ganrun.testing import probe
 from ganrun.training.build import RefusedError
 from ganrun.words.hooks import Component
@@ -23,6 +24,14 @@ class Example:
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+def made(factory: Any, *positional: Any, **parameters: Any) -> Any:
+    """What a recipe with these parameters makes of a plugin's class: they are validated, numbers become schedules.
+
+    Positional arguments are what the core hands in. A parameter that is a part takes a :class:`Part`.
+    """
+    return factory(*positional, **values_of(parameter_model(factory)(**parameters)))
 
 
 Examples = Mapping[str, Example | Callable[[Path], Example]]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
+from ganrun.schedule import first_value
 from ganrun.words.spaces import Because, Interface, Space
 
 if TYPE_CHECKING:
@@ -134,11 +135,6 @@ class Description:
     shared_batch: bool = False
     reuse_fakes: bool = False
     conditional: bool = False
-
-
-def first_value(value: Scheduled | float) -> float:
-    """The value a scheduled number begins with: its value outside a run."""
-    return float(value) if isinstance(value, int | float) else value.values[0]
 
 
 # --- what happens in a turn -----------------------------------------------------------------------------------

@@ -63,9 +63,13 @@ class Because(NamedTuple):
 
 
 class PartOf(NamedTuple):
-    """Marks a parameter that is itself a part: ``Annotated[Part, PartOf("features")]``."""
+    """Marks a parameter that is itself a part: ``Annotated[Part, PartOf("features", default="classifier")]``.
+
+    ``default`` names the plugin that is taken if a recipe names none; without it, the parameter must be given.
+    """
 
     kind: str
+    default: str = ""
 
 
 class Refusal(ValueError):

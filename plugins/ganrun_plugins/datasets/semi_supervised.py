@@ -44,8 +44,8 @@ class SemiSupervised:
         split: str,
         *,
         dataset: Annotated[
-            Part, PartOf("dataset"), Field(description="the labelled data set: entries x and label")
-        ] = "digits",  # type: ignore[assignment]
+            Part, PartOf("dataset", default="digits"), Field(description="the labelled data set: entries x and label")
+        ],
         labels: Annotated[
             int, Field(ge=1, description="images of the train split that keep their labels; all, if there are no more")
         ] = 100,

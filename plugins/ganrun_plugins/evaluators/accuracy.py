@@ -12,18 +12,15 @@ little more often than 1 / K, by about sqrt(2 log K / (n K)). Intervals hold the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ganrun.plugin import Component, Refusal, Space, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Refusal, Space, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, share
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 def matched_hits(code: Tensor, label: Tensor, codes: int, classes: int) -> int:

@@ -15,18 +15,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, Refusal, Space, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, Space, UserError, hookimpl
 from ganrun.plugin.data import ItemDraws, fingerprint, names_of
 from ganrun.plugin.evaluation import Evaluation, FeatureContext, Score, bracket, context_of, not_finite, share
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ROWS = 256  # pictures classified at a time
 
@@ -107,8 +104,8 @@ class AttributeAccuracy:
         self,
         *,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the classifier of each question")
-        ] = "classifier",  # type: ignore[assignment]
+            Part, PartOf("features", default="classifier"), Field(description="the classifier of each question")
+        ],
     ) -> None:
         self.features = features
 

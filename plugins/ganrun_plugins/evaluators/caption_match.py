@@ -14,18 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Part, PartOf, Refusal, Space, UserError, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Part, PartOf, Refusal, Space, UserError, hookimpl
 from ganrun.plugin.data import fingerprint
 from ganrun.plugin.evaluation import Evaluation, FeatureContext, Score, context_of, share
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 BLOCK = 256  # images at a time
 
@@ -82,8 +79,8 @@ class CaptionMatch:
         self,
         *,
         features: Annotated[
-            Part, PartOf("features"), Field(description="what learns to recognise each aspect")
-        ] = "classifier",  # type: ignore[assignment]
+            Part, PartOf("features", default="classifier"), Field(description="what learns to recognise each aspect")
+        ],
     ) -> None:
         self.features = features
 

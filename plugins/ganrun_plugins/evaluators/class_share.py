@@ -23,18 +23,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_classifier, check_output, not_finite, share
 from ganrun_plugins.evaluators._classes import of_counts
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 def class_share(real: Tensor, fake: Tensor, classes: int, *, enough: int = 20, seed: int = 0) -> dict[str, Score]:
@@ -92,7 +89,7 @@ class ClassShare:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features"), Field(description="the classifier")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[Part, PartOf("features", default="classifier"), Field(description="the classifier")],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
         enough: Annotated[int, Field(ge=2, description="samples that make a class count in classes-with-N")] = 20,

@@ -15,18 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, not_finite, of_rows
 from ganrun_plugins.evaluators._neighbours import Radii, balls, radii, reached
 from ganrun_plugins.evaluators._sets import checked
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ENOUGH = 10_000  # the paper's number for real and made samples each
 
@@ -60,8 +57,10 @@ class DensityCoverage:
         *,
         k: Annotated[int, Field(ge=1, description="neighbours that a ball reaches to")] = 5,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the space in which distances are measured")
-        ] = "classifier",  # type: ignore[assignment]
+            Part,
+            PartOf("features", default="classifier"),
+            Field(description="the space in which distances are measured"),
+        ],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
     ) -> None:

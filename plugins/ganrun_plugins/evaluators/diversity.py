@@ -20,18 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, Refusal, UserError, hookimpl, stable_hash
+from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl, stable_hash
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, of_rows
 from ganrun_plugins.evaluators._ssim import conditions, ms_ssim
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ENOUGH = 200  # samples: the paper takes 100 pairs
 
@@ -105,9 +102,10 @@ class Diversity:
         self,
         *,
         features: Annotated[
-            Annotated[Part, PartOf("features")] | None,
+            Part | None,
+            PartOf("features", default="classifier"),
             Field(description="the space in which distances are measured; null: none are"),
-        ] = "classifier",  # type: ignore[assignment]
+        ],
         pairs: Annotated[int, Field(ge=2, description="pairs at the most; each takes two samples")] = 5000,
         similarity: Annotated[bool, Field(description="also the mean MS-SSIM of pairs, if samples are images")] = True,
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,

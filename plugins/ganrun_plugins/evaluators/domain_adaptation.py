@@ -19,19 +19,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Refusal, Space, UserError, hookimpl, stable_hash
+from ganrun.plugin import Component, Experiment, Refusal, Space, UserError, hookimpl, stable_hash
 from ganrun.plugin.data import prepared
 from ganrun.plugin.evaluation import Evaluation, Score, check_output, share
 from ganrun_plugins.features import _classifier_network as networks
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 SMALLEST, LARGEST = 8, 32  # sides that the classifier looks at: three halvings need 8; 32 is its own default
 

@@ -17,18 +17,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import PHASE, Component, Draws, Refusal, Turn, UserError, hookimpl, init_of, initialise, stable_hash
+from ganrun.plugin import (
+    PHASE,
+    Component,
+    Draws,
+    Experiment,
+    Refusal,
+    Turn,
+    UserError,
+    hookimpl,
+    init_of,
+    initialise,
+    stable_hash,
+)
 from ganrun.plugin.evaluation import Evaluation, Score, not_finite, real_rows, share
 from ganrun_plugins.evaluators._neighbours import nearest
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ENOUGH = 500  # test items: an accuracy of 0.9 is known to 3% then, at two standard errors
 

@@ -19,13 +19,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, Refusal, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl
 from ganrun.plugin.evaluation import (
     Evaluation,
     Score,
@@ -38,9 +38,6 @@ from ganrun.plugin.evaluation import (
     not_finite,
     read_tensors,
 )
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ENOUGH = 10_000  # Heusel et al.: "we recommend using a minimum sample size of 10,000"
 
@@ -150,8 +147,10 @@ class FrechetDistance:
         self,
         *,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the space in which distances are measured")
-        ] = "classifier",  # type: ignore[assignment]
+            Part,
+            PartOf("features", default="classifier"),
+            Field(description="the space in which distances are measured"),
+        ],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
         reference: Annotated[

@@ -16,18 +16,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Part, PartOf, Refusal, UserError, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl
 from ganrun.plugin.data import Dataset, prepared, read_items
 from ganrun.plugin.evaluation import Evaluation, Score, check_features, of_rows, share
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 def errors(x: Tensor, truth: Tensor) -> dict[str, Score]:
@@ -83,9 +80,10 @@ class HiddenPairs:
         self,
         *,
         features: Annotated[
-            Annotated[Part, PartOf("features")] | None,
+            Part | None,
+            PartOf("features", default="classifier"),
             Field(description="what recognises the translations; null: nothing does"),
-        ] = "classifier",  # type: ignore[assignment]
+        ],
     ) -> None:
         self.features = features
         self._means: dict[str, Tensor] = {}

@@ -25,18 +25,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_classifier, check_output, not_finite
 from ganrun_plugins.evaluators._classes import checked_logits, divergences, exponential, log_mean
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 PUBLISHED = 50_000  # samples, in the paper
 SHUFFLE = 2020  # torch-fidelity's seed
@@ -90,7 +87,7 @@ class InceptionScore:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features"), Field(description="the classifier")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[Part, PartOf("features", default="classifier"), Field(description="the classifier")],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         splits: Annotated[
             int, Field(ge=1, description="parts that are scored alone and averaged; the paper has 10")

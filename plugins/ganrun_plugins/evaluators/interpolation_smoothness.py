@@ -23,17 +23,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Part, PartOf, UserError, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Part, PartOf, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, of_rows
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 CHUNK = 256  # samples whose features are computed at a time
 
@@ -105,8 +102,8 @@ class InterpolationSmoothness:
         self,
         *,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the space in which steps are measured")
-        ] = "classifier",  # type: ignore[assignment]
+            Part, PartOf("features", default="classifier"), Field(description="the space in which steps are measured")
+        ],
         pairs: Annotated[int, Field(ge=2, description="paths")] = 64,
         points: Annotated[int, Field(ge=3, description="samples on a path, its two ends included")] = 16,
     ) -> None:

@@ -19,14 +19,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, hookimpl, stable_hash
+from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl, stable_hash
 from ganrun.plugin.evaluation import (
     Evaluation,
     Score,
@@ -38,9 +38,6 @@ from ganrun.plugin.evaluation import (
     of_subsets,
 )
 from ganrun_plugins.evaluators._sets import checked
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 BLOCK = 1024  # rows and columns of a kernel matrix that are there at a time
 
@@ -125,7 +122,9 @@ class KernelDistance:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features"), Field(description="the space whose kernel it is")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[
+            Part, PartOf("features", default="classifier"), Field(description="the space whose kernel it is")
+        ],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
         subsets: Annotated[int, Field(ge=2, description="random subsets that the distance is the mean of")] = 100,

@@ -23,19 +23,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, UserError, hookimpl
 from ganrun.plugin.evaluation import NORMAL, Evaluation, Score, bracket, check_features, check_output, not_finite
 from ganrun_plugins.evaluators._sets import checked
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ENOUGH = 2000  # of either set in the experiments of Xu et al.
 BLOCK = 2048  # rows and columns of a kernel matrix that are there at a time: 32 MiB in float64
@@ -183,8 +180,10 @@ class KernelMmd:
         self,
         *,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the space in which distances are measured")
-        ] = "classifier",  # type: ignore[assignment]
+            Part,
+            PartOf("features", default="classifier"),
+            Field(description="the space in which distances are measured"),
+        ],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
         bandwidth: Annotated[

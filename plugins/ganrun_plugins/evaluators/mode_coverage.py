@@ -16,18 +16,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Refusal, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Refusal, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, share
 from ganrun_plugins.evaluators._classes import of_counts
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 SAMPLES = 2500  # of both papers
 

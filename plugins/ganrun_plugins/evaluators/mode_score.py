@@ -27,17 +27,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_classifier, check_output, not_finite
 from ganrun_plugins.evaluators._classes import check_classes, checked_logits, divergences, exponential, log_mean
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 Form = Literal["xu", "che"]
 
@@ -74,7 +71,7 @@ class ModeScore:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features"), Field(description="the classifier")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[Part, PartOf("features", default="classifier"), Field(description="the classifier")],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
         form: Annotated[

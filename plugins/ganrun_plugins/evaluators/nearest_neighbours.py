@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
 from ganrun.plugin.data import image_grid, read_items
 from ganrun.plugin.evaluation import (
     KEY,
@@ -53,9 +53,6 @@ from ganrun.plugin.evaluation import (
 )
 from ganrun_plugins.evaluators._neighbours import Radii, dependent, nearest, radii
 from ganrun_plugins.evaluators._sets import checked
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 SCORES = ("memorised", "distance-ratio", "authenticity", "authenticity-of-held-out")
 ENOUGH = 1_000  # the shares are known to 3% then
@@ -154,8 +151,10 @@ class NearestNeighbours:
         self,
         *,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the space in which distances are measured")
-        ] = "classifier",  # type: ignore[assignment]
+            Part,
+            PartOf("features", default="classifier"),
+            Field(description="the space in which distances are measured"),
+        ],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         items: Annotated[
             int | None,

@@ -19,19 +19,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, not_finite
 from ganrun_plugins.evaluators._neighbours import dependent, nearest
 from ganrun_plugins.evaluators._sets import checked, cut
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 SCORES = ("accuracy", "accuracy-of-real", "accuracy-of-fake")
 ENOUGH = 1_000  # of each: the accuracy is known to 3% then, at two standard errors
@@ -91,8 +88,10 @@ class OneNearestNeighbour:
         self,
         *,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the space in which distances are measured")
-        ] = "classifier",  # type: ignore[assignment]
+            Part,
+            PartOf("features", default="classifier"),
+            Field(description="the space in which distances are measured"),
+        ],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
     ) -> None:

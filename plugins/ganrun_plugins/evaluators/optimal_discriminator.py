@@ -20,20 +20,17 @@ point: the densities' scores alone are given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.plugin import Because, Component, Refusal, UserError, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Refusal, UserError, hookimpl
 from ganrun.plugin.data import image_grid
 from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._plots import curves, surface
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 def cells_of(x: Tensor, low: Tensor, high: Tensor, cells: int) -> Tensor:

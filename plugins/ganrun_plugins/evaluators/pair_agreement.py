@@ -19,18 +19,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, Refusal, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl
 from ganrun.plugin.data import prepared
 from ganrun.plugin.evaluation import Evaluation, Score, check_classifier, check_output, not_finite, share
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 CHUNK = 256  # pictures read at a time
 
@@ -60,7 +57,7 @@ class PairAgreement:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features"), Field(description="the classifier")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[Part, PartOf("features", default="classifier"), Field(description="the classifier")],
         first: Annotated[str | None, Field(description="an output of the variant; null: its first")] = None,
         second: Annotated[
             str | None, Field(description="the output that is compared with it; null: its second")

@@ -23,17 +23,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Refusal, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, check_output, not_finite, of_rows
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 SAMPLES = 10_000  # fakes, in the papers of 2014
 VALIDATION = 1000  # real samples to choose sigma on, in the published code

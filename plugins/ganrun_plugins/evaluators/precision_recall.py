@@ -18,18 +18,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, not_finite, share
 from ganrun_plugins.evaluators._neighbours import Radii, mutual_balls, radii, reached
 from ganrun_plugins.evaluators._sets import checked
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ENOUGH = 10_000  # both numbers change with the number of samples: the paper scores 50,000, Naeem et al. (2020) 10,000
 
@@ -62,8 +59,10 @@ class PrecisionRecall:
         *,
         k: Annotated[int, Field(ge=1, description="neighbours that a ball reaches to")] = 3,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the space in which distances are measured")
-        ] = "classifier",  # type: ignore[assignment]
+            Part,
+            PartOf("features", default="classifier"),
+            Field(description="the space in which distances are measured"),
+        ],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
     ) -> None:

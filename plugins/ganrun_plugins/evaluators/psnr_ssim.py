@@ -19,18 +19,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Refusal, UserError, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Refusal, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._ssim import conditions, ssim
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 PEAK = 255.0
 LUMINANCE = (65.481, 128.553, 24.966)  # of R, G and B in [0, 1]; black is 16, white 235

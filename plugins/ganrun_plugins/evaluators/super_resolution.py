@@ -15,19 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.plugin import Because, Component, Refusal, Space, UserError, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Refusal, Space, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._ssim import conditions
 from ganrun_plugins.evaluators.psnr_ssim import fidelity, mean_psnr
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 def enlarged(low: Tensor, height: int, width: int) -> Tensor:

@@ -21,19 +21,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Part, PartOf, UserError, hookimpl, stable_hash
+from ganrun.plugin import Component, Experiment, Part, PartOf, UserError, hookimpl, stable_hash
 from ganrun.plugin.evaluation import NORMAL, Evaluation, Score, bracket, check_features, check_output, not_finite
 from ganrun_plugins.evaluators._sets import checked, cut
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 LARGEST = 4096  # pairs of an assignment, whose costs are held whole: 128 MiB
 ENOUGH = 2000  # of either set in the experiments of Xu et al.
@@ -181,8 +178,10 @@ class WassersteinDistance:
         self,
         *,
         features: Annotated[
-            Part, PartOf("features"), Field(description="the space in which distances are measured")
-        ] = "classifier",  # type: ignore[assignment]
+            Part,
+            PartOf("features", default="classifier"),
+            Field(description="the space in which distances are measured"),
+        ],
         of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
         split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
         exact: Annotated[

@@ -51,8 +51,8 @@ class BEGAN:
         lambda_k: Annotated[Scheduled, Field(ge=0, description="how fast k follows the balance")] = Scheduled(0.001),
         k: Annotated[float, Field(ge=0, le=1, description="k at the start")] = 0.0,
     ) -> None:
-        self.gamma = Scheduled(gamma)
-        self.lambda_k = Scheduled(lambda_k)
+        self.gamma = gamma
+        self.lambda_k = lambda_k
         self.start = k
         self.k: dict[str, Tensor] = {}  # game -> (), on the device
         self._errors: dict[str, list[Tensor]] = {}  # game -> (L(x), L(G(z))) of each micro-batch of a turn

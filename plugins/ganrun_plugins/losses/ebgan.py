@@ -46,7 +46,7 @@ class EBGAN:
             1.0
         ),
     ) -> None:
-        self.margin = Scheduled(margin)
+        self.margin = margin
 
     def score(self, round: Round, logits: Tensor) -> Tensor:
         """Minus the energy, (B, ...)."""

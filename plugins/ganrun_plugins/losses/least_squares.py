@@ -46,7 +46,7 @@ class LeastSquares:
         self.a, self.b, self.c = (
             Scheduled(coded if own is None else own) for coded, own in zip(CODINGS[coding], (a, b, c))
         )
-        self.scale = Scheduled(scale)
+        self.scale = scale
 
     def targets(self, role: str) -> Scheduled:
         """b for real samples, a for fakes."""

@@ -47,7 +47,7 @@ class Wasserstein:
             0.0
         ),
     ) -> None:
-        self.drift = Scheduled(drift)
+        self.drift = drift
 
     def discriminator(self, round: Round) -> dict[Stream, Tensor]:
         """Stream -> -l on real samples, l on fakes, (B, ...)."""

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Scheduled, hookimpl
+from ganrun.plugin import Component, Scheduled, first_value, hookimpl
 from ganrun_plugins.optimizers._root import safe_root
 
 Beta = Annotated[Scheduled, Field(ge=0, lt=1)]
@@ -41,12 +41,12 @@ class Adam:
             Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
         ] = Scheduled(0.0),
     ) -> None:
-        self.lr = Scheduled(lr)
-        self.betas = (Scheduled(betas[0]), Scheduled(betas[1]))
-        self.eps = Scheduled(eps)
-        self.weight_decay = Scheduled(weight_decay)
+        self.lr = lr
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
 
-    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
+    def options(self, now: Callable[[Scheduled | float], float]) -> dict[str, Any]:
         """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
         return {
             "lr": now(self.lr),
@@ -59,7 +59,7 @@ class Adam:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
         # torch's fused Adam takes parameters of one kind, on a CPU or a GPU; elsewhere (as on meta) torch chooses.
         fused = all(p.device.type in ("cpu", "cuda") and p.dtype in (torch.float32, torch.float64) for p in parameters)
-        return torch.optim.Adam(parameters, fused=fused or None, **self.options(lambda value: value.values[0]))
+        return torch.optim.Adam(parameters, fused=fused or None, **self.options(first_value))
 
     def differentiable_step(
         self,

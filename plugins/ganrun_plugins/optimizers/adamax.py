@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Scheduled, hookimpl
+from ganrun.plugin import Component, Scheduled, first_value, hookimpl
 from ganrun_plugins.optimizers.adam import Adam, Beta, bias_correction
 
 
@@ -38,14 +38,14 @@ class Adamax(Adam):
             Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
         ] = Scheduled(0.0),
     ) -> None:
-        self.lr = Scheduled(lr)
-        self.betas = (Scheduled(betas[0]), Scheduled(betas[1]))
-        self.eps = Scheduled(eps)
-        self.weight_decay = Scheduled(weight_decay)
+        self.lr = lr
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
-        return torch.optim.Adamax(parameters, foreach=True, **self.options(lambda value: value.values[0]))
+        return torch.optim.Adamax(parameters, foreach=True, **self.options(first_value))
 
     def differentiable_step(
         self,

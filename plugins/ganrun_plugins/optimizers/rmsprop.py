@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Scheduled, hookimpl
+from ganrun.plugin import Component, Scheduled, first_value, hookimpl
 from ganrun_plugins.optimizers._root import safe_root
 
 
@@ -39,13 +39,13 @@ class RMSprop:
             Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
         ] = Scheduled(0.0),
     ) -> None:
-        self.lr = Scheduled(lr)
-        self.alpha = Scheduled(alpha)
-        self.eps = Scheduled(eps)
-        self.momentum = Scheduled(momentum)
-        self.weight_decay = Scheduled(weight_decay)
+        self.lr = lr
+        self.alpha = alpha
+        self.eps = eps
+        self.momentum = momentum
+        self.weight_decay = weight_decay
 
-    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
+    def options(self, now: Callable[[Scheduled | float], float]) -> dict[str, Any]:
         """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
         return {
             "lr": now(self.lr),
@@ -57,7 +57,7 @@ class RMSprop:
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
-        optimizer = torch.optim.RMSprop(parameters, foreach=True, **self.options(lambda value: value.values[0]))
+        optimizer = torch.optim.RMSprop(parameters, foreach=True, **self.options(first_value))
         if not self.momentum.constant:
             optimizer.register_step_pre_hook(_add_buffers)
         return optimizer

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Refusal, Scheduled, hookimpl
+from ganrun.plugin import Component, Refusal, Scheduled, first_value, hookimpl
 
 
 class SGD:
@@ -32,17 +32,17 @@ class SGD:
             Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
         ] = Scheduled(0.0),
     ) -> None:
-        self.lr = Scheduled(lr)
-        self.momentum = Scheduled(momentum)
+        self.lr = lr
+        self.momentum = momentum
         self.nesterov = nesterov
-        self.weight_decay = Scheduled(weight_decay)
+        self.weight_decay = weight_decay
         if nesterov and max(self.momentum.values) == 0:
             raise Refusal(
                 "Nesterov's look-ahead is along the momentum, and momentum is 0",
                 "set momentum above 0, or nesterov: false",
             )
 
-    def options(self, now: Callable[[Scheduled], float]) -> dict[str, Any]:
+    def options(self, now: Callable[[Scheduled | float], float]) -> dict[str, Any]:
         """The entries of torch's parameter group at a moment: ``now`` gives the value of a schedule."""
         return {"lr": now(self.lr), "momentum": now(self.momentum), "weight_decay": now(self.weight_decay)}
 
@@ -54,7 +54,7 @@ class SGD:
             parameters, momentum=max(self.momentum.values), nesterov=self.nesterov, fused=fused or None
         )
         for group in optimizer.param_groups:
-            group.update(self.options(lambda value: value.values[0]))
+            group.update(self.options(first_value))
         return optimizer
 
     def differentiable_step(

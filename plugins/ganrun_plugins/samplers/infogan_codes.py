@@ -22,8 +22,8 @@ class InfoGANCodes:
     def __init__(
         self,
         *,
-        noise: Annotated[Part, PartOf("sampler"), Field(description="draws all other latents")] = "normal",  # type: ignore[assignment]
-        codes: Annotated[Part, PartOf("sampler"), Field(description="draws the variant's codes")] = "uniform",  # type: ignore[assignment]
+        noise: Annotated[Part, PartOf("sampler", default="normal"), Field(description="draws all other latents")],
+        codes: Annotated[Part, PartOf("sampler", default="uniform"), Field(description="draws the variant's codes")],
     ) -> None:
         self.noise: Any = noise.make()
         self.codes: Any = codes.make()

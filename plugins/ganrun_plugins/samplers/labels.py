@@ -26,7 +26,7 @@ class Labels:
     def __init__(
         self,
         *,
-        latents: Annotated[Part, PartOf("sampler"), Field(description="draws what is no label")] = "normal",  # type: ignore[assignment]
+        latents: Annotated[Part, PartOf("sampler", default="normal"), Field(description="draws what is no label")],
         shares: Annotated[
             list[Share] | None, Field(description="a number for each class, of any sum; null: all equal")
         ] = None,

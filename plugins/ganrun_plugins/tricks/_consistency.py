@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.plugin import Because, DiscriminatorOutput, Role, Round, Scheduled, Stream, Turn, provided_by
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
+from ganrun.plugin import Because, DiscriminatorOutput, Experiment, Role, Round, Scheduled, Stream, Turn, provided_by
 
 DETERMINISTIC = Because(
     "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ for "

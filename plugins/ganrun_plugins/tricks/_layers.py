@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 
 from ganrun.plugin import (
     DiscriminatorOutput,
+    Experiment,
     Interface,
     Refusal,
     Scheduled,
@@ -25,9 +26,6 @@ from ganrun.plugin import (
     initialise,
     stable_hash,
 )
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 Networks = Literal["discriminators", "generators", "all"]
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -154,7 +152,7 @@ class Strength:
     """
 
     def __init__(self, strength: Scheduled) -> None:
-        self.scheduled = Scheduled(strength)
+        self.scheduled = strength
         self.layers: list[Any] = []
 
     @hookimpl

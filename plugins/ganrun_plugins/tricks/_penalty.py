@@ -14,16 +14,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Phase, Role, Round, Scheduled, Term, Turn, hookimpl
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
+from ganrun.plugin import Because, Experiment, Phase, Role, Round, Scheduled, Term, Turn, hookimpl
 
 Every = Annotated[
     int, Field(ge=1, description="steps from one penalty to the next; above 1 in a phase of its own, weighted by it")
@@ -71,7 +68,7 @@ class Penalty(ABC):
     warns: dict[str, Because] = {}
 
     def __init__(self, weight: Scheduled, every: int) -> None:
-        self.weight = Scheduled(weight)
+        self.weight = weight
         self.every = every
         self.phases: set[str] = set()
         if every > 1:

@@ -70,11 +70,11 @@ class ADA:
             Scheduled, Field(ge=0, le=1, description="p is never above it; near 1, augmentations leak into samples")
         ] = Scheduled(0.8),
     ) -> None:
-        self.target = None if target is None else Scheduled(target)
-        self.kimg = Scheduled(kimg)
+        self.target = target
+        self.kimg = kimg
         self.interval = interval
         self.start = start
-        self.limit = Scheduled(limit)
+        self.limit = limit
         self.p: dict[str, Tensor] = {}  # game -> ()
         self.sums: dict[str, Tensor] = {}  # game -> (2,): signs and their number since p changed
         self.turns: dict[str, int] = {}

@@ -16,15 +16,12 @@ terms.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 class BalancedConsistency:
@@ -62,8 +59,8 @@ class BalancedConsistency:
         ] = Scheduled(0.05),
         heads: Annotated[bool, Field(description="whether the discriminator's extra heads are compared, too")] = False,
     ) -> None:
-        self.weight, self.real, self.fake = Scheduled(weight), Scheduled(real), Scheduled(fake)
-        self.transform = Transform(flip, Scheduled(shift), Scheduled(sigma))
+        self.weight, self.real, self.fake = weight, real, fake
+        self.transform = Transform(flip, shift, sigma)
         self.heads = heads
         self.augmented = False
 

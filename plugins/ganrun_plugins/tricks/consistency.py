@@ -19,15 +19,12 @@ true`` adds the squared distances of the extra heads, as StudioGAN does for clas
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 class Consistency:
@@ -59,8 +56,8 @@ class Consistency:
         ] = Scheduled(0.05),
         heads: Annotated[bool, Field(description="whether the discriminator's extra heads are compared, too")] = False,
     ) -> None:
-        self.weight = Scheduled(weight)
-        self.transform = Transform(flip, Scheduled(shift), Scheduled(sigma))
+        self.weight = weight
+        self.transform = Transform(flip, shift, sigma)
         self.heads = heads
         self.augmented = False
 

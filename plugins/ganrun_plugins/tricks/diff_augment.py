@@ -63,7 +63,7 @@ class DiffAugment:
         ] = Scheduled(1.0),
     ) -> None:
         self.policy = tuple(policy)
-        self.scale = Scheduled(strength)
+        self.scale = strength
 
     @hookimpl
     def augment(self, turn: Turn, call: Call) -> None:

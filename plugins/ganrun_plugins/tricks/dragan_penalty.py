@@ -61,8 +61,8 @@ class DraganPenalty(Penalty):
         every: Every = 1,
     ) -> None:
         super().__init__(weight, every)
-        self.target = Scheduled(target)
-        self.scale = Scheduled(scale)
+        self.target = target
+        self.scale = scale
         self.noise = noise
         if every > 1:
             self.warns = {**self.warns, "game": LAZY}

@@ -23,17 +23,14 @@ normalisation, are the newest ones. If two of these are in one recipe, the last 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ganrun.plugin import Because, Component, Duration, Scheduled, Turn, hookimpl
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment, Sampling
+from ganrun.plugin import Because, Component, Duration, Experiment, Sampling, Scheduled, Turn, hookimpl
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -81,10 +78,10 @@ class EMA:
             Field(description="whose updates are counted: the generator's own, or its discriminator's"),
         ] = "generator",
     ) -> None:
-        self.decay = Scheduled(decay)
+        self.decay = decay
         self.start = Duration.parse(start)
-        self.warmup = Scheduled(warmup)
-        self.half_life = None if half_life is None else Scheduled(half_life)
+        self.warmup = warmup
+        self.half_life = half_life
         self.average_statistics = buffers == "average"
         self.after = after
         self.networks: dict[str, nn.Module] = {}

@@ -55,7 +55,7 @@ class FeatureMatching:
             Literal["squared", "l1"], Field(description="sum of squares, or mean of absolute differences")
         ] = "squared",
     ) -> None:
-        self.weight, self.adversarial = Scheduled(weight), Scheduled(adversarial)
+        self.weight, self.adversarial = weight, adversarial
         self.first = -1 if layers == "last" else 0
         self.squared = norm == "squared"
 

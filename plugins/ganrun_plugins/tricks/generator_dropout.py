@@ -13,17 +13,14 @@ after it. So the output block is left out. An activation that is written as a fu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Interface, Refusal, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Experiment, Interface, Refusal, Sampling, Scheduled, Turn, first_value, hookimpl
 from ganrun_plugins.tricks._layers import replace, trace
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment, Sampling
 
 ACTIVATIONS = (
     nn.CELU,
@@ -61,7 +58,7 @@ class GeneratorDropout:
         p: Annotated[Scheduled, Field(ge=0, lt=1, description="probability that a number is dropped")] = Scheduled(0.5),
         at_sampling: Annotated[bool, Field(description="drop when sampling outside training, too")] = False,
     ) -> None:
-        self.p = Scheduled(p)
+        self.p = p
         self.at_sampling = at_sampling
         self.dropouts: list[ScheduledDropout] = []
 
@@ -69,7 +66,9 @@ class GeneratorDropout:
     def build(self, experiment: Experiment) -> None:
         for name, network in experiment.networks("generator").items():
             added = insert_dropout(
-                network, hidden_activations(network, experiment.description.networks[name].interface), self.p.values[0]
+                network,
+                hidden_activations(network, experiment.description.networks[name].interface),
+                first_value(self.p),
             )
             if not added:
                 raise Refusal(

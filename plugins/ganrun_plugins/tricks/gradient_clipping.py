@@ -14,15 +14,12 @@ A length of 1e9 leaves every sane gradient as it is: the factor is exactly 1.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 
-from ganrun.plugin import Component, Refusal, Scheduled, Turn, hookimpl
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
+from ganrun.plugin import Component, Experiment, Refusal, Scheduled, Turn, hookimpl
 
 
 class GradientClipping:
@@ -38,7 +35,7 @@ class GradientClipping:
         max_norm: Annotated[Scheduled, Field(gt=0, description="largest norm of a player's gradient")] = Scheduled(1.0),
         players: Annotated[list[str] | None, Field(description="whose gradients; null: every player's")] = None,
     ) -> None:
-        self.max_norm = Scheduled(max_norm)
+        self.max_norm = max_norm
         self.players = players
 
     @hookimpl

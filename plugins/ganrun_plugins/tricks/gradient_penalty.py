@@ -50,7 +50,7 @@ class GradientPenalty(Penalty):
         every: Every = 1,
     ) -> None:
         super().__init__(weight, every)
-        self.target = Scheduled(target)
+        self.target = target
         self.one_sided = one_sided
         if one_sided:
             self.warns = {"clipped": NOTHING_TO_DO}

@@ -19,16 +19,13 @@ turns.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Refusal, Scheduled, Turn, hookimpl
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
+from ganrun.plugin import Component, Experiment, Refusal, Scheduled, Turn, hookimpl
 
 
 class HistoricalAveraging:
@@ -43,7 +40,7 @@ class HistoricalAveraging:
         weight: Annotated[Scheduled, Field(ge=0, description="factor of the squared distance")] = Scheduled(1.0),
         players: Annotated[list[str] | None, Field(description="whose weights; null: every player's")] = None,
     ) -> None:
-        self.weight = Scheduled(weight)
+        self.weight = weight
         self.players = players
         self.counts: dict[str, int] = {}
         self.means: dict[str, list[Tensor]] = {}

@@ -36,7 +36,7 @@ class InstanceNoise:
             {"linear": [0.1, 0.0]}
         ),
     ) -> None:
-        self.sigma = Scheduled(sigma)
+        self.sigma = sigma
 
     @hookimpl
     def corrupt(self, turn: Turn, call: Call) -> None:

@@ -59,7 +59,7 @@ class LabelFlipping:
             Literal["real", "both"], Field(description="flip real samples alone, or fakes as well")
         ] = "both",
     ) -> None:
-        self.p = Scheduled(p)
+        self.p = p
         self.which = which
 
     @hookimpl

@@ -62,8 +62,8 @@ class LatentConsistency:
         ] = "mean",
         heads: Annotated[bool, Field(description="whether the discriminator's extra heads are compared, too")] = False,
     ) -> None:
-        self.weight, self.sigma = Scheduled(weight), Scheduled(sigma)
-        self.discriminator, self.generator = Scheduled(discriminator), Scheduled(generator)
+        self.weight, self.sigma = weight, sigma
+        self.discriminator, self.generator = discriminator, generator
         self.summed = distance == "sum"
         self.heads = heads
 

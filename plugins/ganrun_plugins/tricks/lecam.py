@@ -56,7 +56,7 @@ class LeCam:
             bool, Field(description="whether only scores beyond the other side's mean are penalised")
         ] = True,
     ) -> None:
-        self.weight, self.decay = Scheduled(weight), Scheduled(decay)
+        self.weight, self.decay = weight, decay
         self.start = Duration.parse(start)
         self.ramp = ramp
         self.means: dict[str, Tensor] = {}  # game -> (2,): of real samples, of fakes

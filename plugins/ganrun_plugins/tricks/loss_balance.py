@@ -20,16 +20,13 @@ each network of the player, as VQGAN does, and saves the part of each pass that 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Refusal, Scheduled, Term, Turn, hookimpl
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
+from ganrun.plugin import Component, Experiment, Refusal, Scheduled, Term, Turn, hookimpl
 
 
 class LossBalance:
@@ -52,8 +49,8 @@ class LossBalance:
             list[str] | None, Field(description="whose turns; null: those of the players that a game scores")
         ] = None,
     ) -> None:
-        self.power = Scheduled(power)
-        self.limit = Scheduled(limit)
+        self.power = power
+        self.limit = limit
         self.at = at
         self.players = players
         self.chosen: set[str] = set()

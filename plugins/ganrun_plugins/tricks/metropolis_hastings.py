@@ -22,17 +22,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Draws, Game, Role, Round, Stream, Turn, chunks, datasets, hookimpl
+from ganrun.plugin import (
+    Because,
+    Component,
+    Draws,
+    Experiment,
+    Game,
+    Role,
+    Round,
+    Stream,
+    Turn,
+    chunks,
+    datasets,
+    hookimpl,
+)
 from ganrun.plugin.data import Dataset, read_items
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ROWS = 256  # samples scored at a time
 RIDGE = 1e-3  # keeps the regression finite if the discriminator tells all held-out samples from all fakes

@@ -18,18 +18,15 @@ The statistic is of one forward: of real samples or of fakes, of one process, of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, Scheduled, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Scheduled, hookimpl
 from ganrun_plugins.tricks._layers import Strength, full_precision, join
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 class Closeness(nn.Module):

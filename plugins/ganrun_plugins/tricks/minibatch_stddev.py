@@ -18,16 +18,13 @@ The statistic is of one forward: of real samples or of fakes, of one process, of
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, Scheduled, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Scheduled, hookimpl
 from ganrun_plugins.tricks._layers import Strength, join
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 EPSILON = 1e-8
 

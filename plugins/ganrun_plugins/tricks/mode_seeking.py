@@ -54,7 +54,7 @@ class ModeSeeking:
     def __init__(
         self, *, weight: Annotated[Scheduled, Field(ge=0, description="weight of the inverse ratio")] = Scheduled(1.0)
     ) -> None:
-        self.weight = Scheduled(weight)
+        self.weight = weight
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:

@@ -19,16 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Refusal, hookimpl
+from ganrun.plugin import Component, Experiment, Refusal, hookimpl
 from ganrun_plugins.tricks._layers import Networks, chosen, replace, trace
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 Norm = Literal["instance", "group", "layer", "none"]
 BATCH: tuple[type[nn.Module], ...] = (nn.modules.batchnorm._BatchNorm,)

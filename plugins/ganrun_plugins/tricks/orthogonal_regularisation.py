@@ -19,16 +19,13 @@ outputs of a layer, the inputs of a transposed convolution.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Refusal, Scheduled, Turn, hookimpl
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
+from ganrun.plugin import Component, Experiment, Refusal, Scheduled, Turn, hookimpl
 
 
 class OrthogonalRegularisation:
@@ -45,7 +42,7 @@ class OrthogonalRegularisation:
             list[str] | None, Field(description="whose weights; null: the players' that a game scores")
         ] = None,
     ) -> None:
-        self.beta = Scheduled(beta)
+        self.beta = beta
         self.players = players
         self.chosen: set[str] = set()
 

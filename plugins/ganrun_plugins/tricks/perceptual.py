@@ -19,17 +19,14 @@ The features belong to no player: they are not trained, and no checkpoint holds 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Features, Part, PartOf, Scheduled, Turn, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Features, Part, PartOf, Scheduled, Turn, hookimpl
 from ganrun.plugin.evaluation import context_of
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 class Perceptual:
@@ -50,12 +47,14 @@ class Perceptual:
         self,
         *,
         weight: Annotated[Scheduled, Field(ge=0, description="weight of the term")] = Scheduled(1.0),
-        features: Annotated[Part, PartOf("features"), Field(description="the space to compare in")] = "classifier",  # type: ignore[assignment]
+        features: Annotated[
+            Part, PartOf("features", default="classifier"), Field(description="the space to compare in")
+        ],
         distance: Annotated[
             Literal["squared", "l1"], Field(description="mean of squared, or of absolute, differences")
         ] = "squared",
     ) -> None:
-        self.weight = Scheduled(weight)
+        self.weight = weight
         self.features = features
         self.distance = distance
         self.pairs: dict[str, str] = {}

@@ -46,7 +46,7 @@ class PullingAway:
     def __init__(
         self, *, weight: Annotated[Scheduled, Field(ge=0, description="weight of the term")] = Scheduled(0.1)
     ) -> None:
-        self.weight = Scheduled(weight)
+        self.weight = weight
 
     @hookimpl
     def losses(self, turn: Turn) -> None:

@@ -77,7 +77,7 @@ class ReplayBuffer:
         ] = Scheduled(0.5),
     ) -> None:
         self.size = size
-        self.p = Scheduled(p)
+        self.p = p
         self.pools: dict[str, Pool] = {}
 
     @hookimpl

@@ -19,18 +19,15 @@ sigma^(1 - strength).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.plugin import Because, Component, Refusal, Scheduled, hookimpl
+from ganrun.plugin import Because, Component, Experiment, Refusal, Scheduled, first_value, hookimpl
 from ganrun_plugins.tricks._layers import Networks, Strength, chosen, drawn_for, full_precision, output_axis, weighted
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 EPSILON = 1e-12
 FIRST_ITERATIONS = 15
@@ -140,7 +137,7 @@ class SpectralNorm(Strength):
                 f"no layer of the {self.networks} has a weight matrix, so there is nothing to normalise",
                 "other `networks`",
             )
-        self.set_strength(self.scheduled.values[0])
+        self.set_strength(first_value(self.scheduled))
 
     def _normalise(self, experiment: Experiment, name: str, layer: nn.Module) -> Spectral:
         weight: Tensor = layer.weight.detach()  # type: ignore[operator]

@@ -52,7 +52,7 @@ class TopK:
         ),
         start: Annotated[Duration, Field(description="until then all fakes count")] = Duration(0),
     ) -> None:
-        self.gamma, self.nu = Scheduled(gamma), Scheduled(nu)
+        self.gamma, self.nu = gamma, nu
         self.start = Duration.parse(start)
 
     @hookimpl

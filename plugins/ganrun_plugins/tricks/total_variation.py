@@ -17,17 +17,14 @@ The default weight is a choice of ours: small beside a game's loss of about 1, f
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.plugin import Component, Refusal, Scheduled, Turn, hookimpl
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
+from ganrun.plugin import Component, Experiment, Refusal, Scheduled, Turn, hookimpl
 
 Form = Literal["isotropic", "anisotropic", "squared"]
 
@@ -49,7 +46,7 @@ class TotalVariation:
             ),
         ] = "isotropic",
     ) -> None:
-        self.weight = Scheduled(weight)
+        self.weight = weight
         self.form: Form = form
         self.images: list[str] = []
 

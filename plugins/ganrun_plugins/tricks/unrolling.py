@@ -28,16 +28,13 @@ Differences from well-known code: the authors' demonstration uses Adam with a ra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, Refusal, Round, Scheduled, Turn, hookimpl
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
+from ganrun.plugin import Because, Component, Experiment, Refusal, Round, Scheduled, Turn, hookimpl
 
 
 class Unrolling:
@@ -71,7 +68,7 @@ class Unrolling:
         ] = "loss",
         through: Annotated[bool, Field(description="whether the gradient goes through the steps")] = True,
     ) -> None:
-        self.steps = Scheduled(steps)
+        self.steps = steps
         self.saddle = objective == "saddle"
         self.through = through
 

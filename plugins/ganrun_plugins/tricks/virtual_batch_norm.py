@@ -18,17 +18,14 @@ one, a network's batch is its own reference. Running statistics are gone, so eva
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, DiscriminatorOutput, Processes, Refusal, Refused, hookimpl
+from ganrun.plugin import Because, Component, DiscriminatorOutput, Experiment, Processes, Refusal, Refused, hookimpl
 from ganrun_plugins.tricks._layers import Networks, chosen, replace
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 COUPLED = Because(
     "the reference rows go through a discriminator with the samples, so a statistic over the rows of "

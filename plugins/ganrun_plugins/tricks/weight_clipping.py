@@ -51,7 +51,7 @@ class WeightClipping:
             Literal["after", "before"], Field(description="after each of its updates, or before each of its turns")
         ] = "after",
     ) -> None:
-        self.limit = Scheduled(limit)
+        self.limit = limit
         self.when = when
 
     @hookimpl

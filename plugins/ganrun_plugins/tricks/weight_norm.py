@@ -18,18 +18,15 @@ neighbour.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.plugin import Component, Refusal, Scheduled, hookimpl
+from ganrun.plugin import Component, Experiment, Refusal, Scheduled, first_value, hookimpl
 from ganrun_plugins.tricks._layers import Networks, Strength, chosen, full_precision, output_axis, weighted
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 
 class LengthAndDirection(nn.Module):
@@ -93,7 +90,7 @@ class WeightNorm(Strength):
                 f"no layer of the {self.networks} has a weight matrix, so there is nothing to normalise",
                 "other `networks`",
             )
-        self.set_strength(self.scheduled.values[0])
+        self.set_strength(first_value(self.scheduled))
 
 
 @hookimpl

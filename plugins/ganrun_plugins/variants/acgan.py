@@ -85,9 +85,9 @@ class ACGAN(CGAN):
         ] = Scheduled(1.0),
     ) -> None:
         super().__init__(latent=latent, first=first)
-        self.class_real = Scheduled(class_real)
-        self.class_fake = Scheduled(class_fake)
-        self.class_generator = Scheduled(class_generator)
+        self.class_real = class_real
+        self.class_fake = class_fake
+        self.class_generator = class_generator
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
         """For data with entries ``x`` and ``label``."""

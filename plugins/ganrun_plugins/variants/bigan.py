@@ -75,7 +75,7 @@ class BiGAN:
         ] = Scheduled(0.0),
     ) -> None:
         self.latent = Space("latent", (latent,))
-        self.reconstruction = Scheduled(reconstruction)
+        self.reconstruction = reconstruction
         self.reconstructs = any(value > 0 for value in self.reconstruction.values)
         self.warns = {} if self.reconstructs else NOT_RECONSTRUCTED
 

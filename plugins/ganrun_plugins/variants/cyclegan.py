@@ -77,9 +77,9 @@ class CycleGAN(TwoWay):
             Field(description="which cycles there are; forward: from a to b and back to a"),
         ] = "both",
     ) -> None:
-        self.cycle = Scheduled(cycle)
-        self.identity = Scheduled(identity)
-        self.adversarial = Scheduled(adversarial)
+        self.cycle = cycle
+        self.identity = identity
+        self.adversarial = adversarial
         self.cycles = {"both": ("a", "b"), "forward": ("a",), "backward": ("b",)}[directions]
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:

@@ -105,9 +105,9 @@ class DiscoGAN(TwoWay):
             int, Field(ge=1, description="steps of the generators after each of the discriminators")
         ] = 2,
     ) -> None:
-        self.reconstruction = Scheduled(reconstruction)
-        self.adversarial = Rest(Scheduled(adversarial), self.reconstruction)
-        self.matching = Rest(Scheduled(matching), self.reconstruction)
+        self.reconstruction = reconstruction
+        self.adversarial = Rest(adversarial, self.reconstruction)
+        self.matching = Rest(matching, self.reconstruction)
         self.cycle = generator_steps + 1
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:

@@ -24,7 +24,7 @@ option of drawing other weights is not here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -35,6 +35,7 @@ from ganrun.plugin import (
     Component,
     Description,
     Duration,
+    Experiment,
     Game,
     Interface,
     Network,
@@ -49,9 +50,6 @@ from ganrun.plugin import (
     hookimpl,
 )
 from ganrun_plugins.networks.text_encoder import matching
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 RATE = {"steps": {0: 2e-4} | {f"{100 * k} epochs": 2e-4 / 2**k for k in range(1, 6)}}
 PLAYER = {"optimizer": {"adam": {"lr": RATE, "betas": [0.5, 0.999]}}, "init": {"scheme": "normal", "gain": 0.02}}
@@ -101,8 +99,8 @@ class GANCLS:
         self.latent = Space("latent", (latent,))
         self.embedding = Space("latent", (embedding,))
         self.pretraining = Duration.parse(pretraining)
-        self.wrong = Scheduled(wrong)
-        self.interpolation = Scheduled(interpolation)
+        self.wrong = wrong
+        self.interpolation = interpolation
         self._pretraining_steps = 0.0
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:

@@ -123,7 +123,7 @@ class InfoGAN:
             f"code{i}" if i > 1 else "code": Space("labels", (), classes) for i, classes in enumerate(categorical, 1)
         }
         self.codes = self.labels | ({CONTINUOUS: Space("latent", (continuous,))} if continuous else {})
-        self.weight, self.continuous_weight = Scheduled(weight), Scheduled(continuous_weight)
+        self.weight, self.continuous_weight = weight, continuous_weight
         self.learned = deviation == "learned"
         self.owner = "information" if owner == "third" else owner
         self.informed = INFORMED.get(information, {self.owner})

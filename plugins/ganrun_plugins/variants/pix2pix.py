@@ -23,7 +23,7 @@ answer).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,7 @@ from ganrun.plugin import (
     Player,
     Refusal,
     Role,
+    Sampling,
     Scheduled,
     Space,
     Stream,
@@ -50,9 +51,6 @@ from ganrun.plugin import (
     hookimpl,
     own_buffers,
 )
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Sampling
 
 PLAYER = {"optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}, "init": {"scheme": "normal", "gain": 0.02}}
 
@@ -85,8 +83,8 @@ class Pix2pix:
         ] = True,
     ) -> None:
         self.source, self.target = direction
-        self.l1 = Scheduled(l1)
-        self.adversarial = Scheduled(adversarial)
+        self.l1 = l1
+        self.adversarial = adversarial
         self.kept_on: tuple[type[nn.Module], ...] = ((nn.modules.dropout._DropoutNd,) if dropout_at_test else ()) + (
             (nn.modules.batchnorm._BatchNorm,) if bn_at_test else ()
         )

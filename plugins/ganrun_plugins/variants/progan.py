@@ -24,19 +24,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Clock, Component, Description, Duration, Refusal, Space, Stream, Term, Turn, hookimpl
+from ganrun.plugin import (
+    Because,
+    Clock,
+    Component,
+    Description,
+    Duration,
+    Experiment,
+    Refusal,
+    Space,
+    Stream,
+    Term,
+    Turn,
+    hookimpl,
+)
 from ganrun_plugins.networks.dcgan import halvings
 from ganrun_plugins.networks.progan import averaged, repeated
 from ganrun_plugins.variants.gan import GAN
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 ADAM = {"adam": {"lr": 1e-3, "betas": [0.0, 0.99], "eps": 1e-8}}
 

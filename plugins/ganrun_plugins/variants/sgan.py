@@ -109,7 +109,7 @@ class SGAN(GAN):
     ) -> None:
         super().__init__(latent=latent)
         self.improved = form == "improved"
-        self.labelled = Scheduled(labelled)
+        self.labelled = labelled
         self.unlabelled = Scheduled((0.5 if self.improved else 1.0) if unlabelled is None else unlabelled)
         self.images = "x"  # the entry that the labels belong to
 

@@ -22,7 +22,7 @@ variation besides, mean probabilities in place of mean logarithms.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -32,6 +32,7 @@ from ganrun.plugin import (
     Component,
     Description,
     Duration,
+    Experiment,
     Game,
     Interface,
     Network,
@@ -45,9 +46,6 @@ from ganrun.plugin import (
     Turn,
     hookimpl,
 )
-
-if TYPE_CHECKING:
-    from ganrun.plugin import Experiment
 
 PRETRAINING = Duration(83.3333, "%")  # the first 1,000,000 of 1,200,000 steps
 RATE = {"steps": {0: 1e-4, "91.66666%": 1e-5}}  # the smaller one for the last 100,000 of them
@@ -85,9 +83,9 @@ class SRGAN:
         ] = Scheduled(1e-3),
     ) -> None:
         self.pretraining = Duration.parse(pretraining)
-        self.content = Scheduled(content)
-        self.pixels = Scheduled(pixels)
-        self.adversarial = Scheduled(adversarial)
+        self.content = content
+        self.pixels = pixels
+        self.adversarial = adversarial
         self._pretraining_steps = 0.0
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:

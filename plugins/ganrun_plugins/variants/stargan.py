@@ -162,8 +162,8 @@ class StarGAN:
             str | None, Field(description="the entry of labels that names the domains; null: the only one")
         ] = None,
     ) -> None:
-        self.classification = Scheduled(classification)
-        self.reconstruction = Scheduled(reconstruction)
+        self.classification = classification
+        self.reconstruction = reconstruction
         self.targets = targets
         self.of = of
         self.blocks: list[Block] = []

@@ -83,8 +83,8 @@ class VAE:
     ) -> None:
         self.latent = Space("latent", (latent,))
         self.likelihood = likelihood
-        self.sd = Scheduled(sd)
-        self.beta = Scheduled(beta)
+        self.sd = sd
+        self.beta = beta
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
         """For data with an entry ``x``: images or points."""

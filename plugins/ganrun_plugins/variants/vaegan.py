@@ -86,8 +86,8 @@ class VAEGAN:
         ] = "last",
     ) -> None:
         self.latent = Space("latent", (latent,))
-        self.gamma = Scheduled(gamma)
-        self.beta = Scheduled(beta)
+        self.gamma = gamma
+        self.beta = beta
         self.first = -1 if layers == "last" else 0
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:

@@ -56,7 +56,7 @@ class VEEGAN(BiGAN):
         ] = Scheduled(1.0),
     ) -> None:
         super().__init__(latent=latent)
-        self.reconstruction = Scheduled(reconstruction)
+        self.reconstruction = reconstruction
         self.warns = NOT_RECONSTRUCTED  # of samples: what is reconstructed are latents
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:

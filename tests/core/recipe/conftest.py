@@ -87,12 +87,12 @@ class Adam:
         lr: Annotated[Scheduled, Field(ge=0)] = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),  # type: ignore[assignment]
     ) -> None:
-        self.lr, self.betas = Scheduled(lr), betas
+        self.lr, self.betas = lr, betas
 
 
 class Rmsprop:
     def __init__(self, *, lr: Scheduled = 1e-3) -> None:  # type: ignore[assignment]
-        self.lr = Scheduled(lr)
+        self.lr = lr
 
 
 class Buffer:
@@ -131,7 +131,7 @@ class Distance:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features")] = "pixels",  # type: ignore[assignment]
+        features: Annotated[Part, PartOf("features", default="pixels")],
         other: Annotated[Part, PartOf("features")] | None = None,
         several: list[Annotated[Part, PartOf("features")]] = (),  # type: ignore[assignment]
     ) -> None:

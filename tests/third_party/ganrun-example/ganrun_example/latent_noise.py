@@ -28,7 +28,7 @@ class LatentNoise:
         *,
         sigma: Annotated[Scheduled, Field(ge=0, description="standard deviation of the noise")] = Scheduled(0.1),
     ) -> None:
-        self.sigma = Scheduled(sigma)
+        self.sigma = sigma
 
     @hookimpl
     def sample(self, turn: Turn) -> None:
