@@ -7,14 +7,14 @@ from ganrun.errors import UserError
 from ganrun.preflight.combinations import REFUSED, WARNS, WORKS, Bench, combinations, pairs, shares, start
 from ganrun.testing.covering import Cover, pairs_of
 from ganrun.testing.matrix import problems_of_run
-from ganrun.words.spaces import Because
+from ganrun.words.spaces import Reason
 
 
 class Careful:
     """Wants slopes that are bounded."""
 
     strength = ""
-    wants = {"slope-bounded": Because("it is better with", "r1")}
+    wants = {"slope-bounded": Reason("it is better with", "r1")}
 
 
 def test_a_refusal_names_its_reason_and_a_missing_wish_warns(plugin_module, tiny):

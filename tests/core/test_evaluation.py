@@ -14,7 +14,7 @@ from ganrun.training.build import RefusedError
 from ganrun.training.scoring import due, evaluate
 from ganrun.words.game import Description
 from ganrun.words.hooks import hookimpl
-from ganrun.words.spaces import Because, Refusal, Space
+from ganrun.words.spaces import Reason, Refusal, Space
 
 
 class Counting:
@@ -112,7 +112,7 @@ def test_features_are_made_once_for_all_evaluators(tiny, make_run):
 
 def test_an_evaluators_needs_are_refused_before_training_by_name(tiny, make_run):
     class Needy(Counting):
-        needs = {"levitation": Because("it measures height", "buy a balloon")}
+        needs = {"levitation": Reason("it measures height", "buy a balloon")}
 
     with pytest.raises(RefusedError, match=r"evaluator needy: it measures height\n +instead: buy a balloon"):
         make_run(tiny(evaluators=["needy"]), {"evaluator.needy": Needy})

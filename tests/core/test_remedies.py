@@ -10,7 +10,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.errors import PluginError
 from ganrun.training.remedies import PROBLEMS, knows, remedies_for
 from ganrun.words.hooks import hookimpl
-from ganrun.words.spaces import Because, Refusal
+from ganrun.words.spaces import Reason, Refusal
 
 AILMENT = "hiccups"  # no shipped trick knows it
 
@@ -28,7 +28,7 @@ class HelpsOtherwise:
 
 
 class NeedsImages(Helps):
-    needs = {"space:image": Because("it paints", "use images")}
+    needs = {"space:image": Reason("it paints", "use images")}
 
 
 class RefusesHere(Helps):
@@ -44,7 +44,7 @@ class Fails(Helps):
 
 
 class Warns(Helps):
-    warns = {"game": Because("there is a game", "no game")}
+    warns = {"game": Reason("there is a game", "no game")}
 
 
 class NeedsParameter(Helps):
@@ -134,7 +134,7 @@ def test_what_an_evaluator_or_observer_cannot_stand_is_not_offered(make_run, tin
         provides = frozenset({"pride"})
 
     class Modest:
-        refuses = {"pride": Because("it blushes", "leave it out")}
+        refuses = {"pride": Reason("it blushes", "leave it out")}
         made = 0
 
         def __init__(self):

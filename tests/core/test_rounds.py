@@ -13,7 +13,7 @@ from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
 from ganrun.words.game import Phase, Term
 from ganrun.words.hooks import hookimpl
-from ganrun.words.spaces import Because, Interface, Space
+from ganrun.words.spaces import Interface, Reason, Space
 
 
 class TwoNumbers:
@@ -263,7 +263,7 @@ def test_a_lazy_phase_is_weighted_by_its_interval_and_slows_its_player(tiny, mak
 def test_settings_are_capabilities_that_parts_may_refuse(tiny, make_run, capability, changes):
     class Careful:
         strength = ""
-        refuses = {capability: Because("it cannot", "do otherwise")}
+        refuses = {capability: Reason("it cannot", "do otherwise")}
 
     make_run(tiny(tricks=["careful"]), {"trick.careful": Careful})
     with pytest.raises(RefusedError, match="it cannot"):

@@ -8,7 +8,7 @@ from ganrun.engine.engine import pace
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
 from ganrun.words.game import Game, Network, Phase, Player, Stream, Term
-from ganrun.words.spaces import Because, Interface, Space
+from ganrun.words.spaces import Interface, Reason, Space
 from ganrun_plugins.variants.gan import GAN
 
 LABELS = Space("labels", (), 3)
@@ -292,7 +292,7 @@ def test_a_game_without_a_loss_is_refused(tiny, make_run):
 class Compares(GAN):
     """A variant that needs its discriminator's features."""
 
-    needs = {"discriminator:features": Because("there is nothing to compare", "another discriminator")}
+    needs = {"discriminator:features": Reason("there is nothing to compare", "another discriminator")}
 
 
 def test_of_a_network_that_cannot_be_built_nobody_says_what_it_lacks(tiny, make_run):

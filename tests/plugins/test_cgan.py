@@ -222,7 +222,7 @@ def test_a_generator_that_obeys_is_scored_as_one(make_run):
 def test_data_without_labels_are_refused_with_a_way_out(variant):
     with pytest.raises(Refusal, match="learns from labels") as refused:
         variant().describe({"x": IMAGE})
-    assert "variant: gan" in refused.value.instead
+    assert "variant: gan" in refused.value.reason.instead
 
 
 # --- AC-GAN ---------------------------------------------------------------------------------------------------

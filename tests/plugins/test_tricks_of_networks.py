@@ -13,7 +13,7 @@ from ganrun.recipe import load_recipe
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput
 from ganrun.words.hooks import hookimpl
-from ganrun.words.spaces import Because
+from ganrun.words.spaces import Reason
 from ganrun_plugins.tricks._layers import output_axis, weighted
 from ganrun_plugins.tricks.norm_swap import ScaleAndShift, group_count
 from ganrun_plugins.tricks.spectral_norm import Spectral
@@ -394,7 +394,7 @@ class Penalty:
 
     strength = ""
     restructures = "nothing"
-    refuses = {"discriminator:batch-statistics": Because("samples depend on each other", "another normalisation")}
+    refuses = {"discriminator:batch-statistics": Reason("samples depend on each other", "another normalisation")}
 
 
 def test_after_a_swap_penalties_are_allowed(tiny, make_run):

@@ -355,7 +355,7 @@ def test_cyclegan_refuses_identity_between_unequal_domains_and_names_the_way_out
     spaces = {"a": IMAGE, "b": Space("image", (3, 16, 16))}
     with pytest.raises(Refusal) as refused:
         CycleGAN().describe(spaces)
-    assert "identity: 0" in refused.value.instead
+    assert "identity: 0" in refused.value.reason.instead
     assert CycleGAN(identity=0).describe(spaces).outputs == ("b", "a")
 
 

@@ -104,8 +104,8 @@ def _capabilities(component: Component) -> Iterator[str]:
         reasons = getattr(part, heading, None)
         if isinstance(reasons, Mapping) and reasons:
             yield f"{heading}:"
-            for capability, because in reasons.items():
-                yield f"  {capability}: {because.why}; {because.instead}"
+            for capability, reason in reasons.items():
+                yield f"  {capability}: {reason.why}; {reason.instead}"
 
 
 def _example(component: Component) -> Any:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ganrun.experiment.diagnostics import Refused
-from ganrun.words.spaces import Because
+from ganrun.experiment.diagnostics import Diagnostic
+from ganrun.words.spaces import Reason
 
 if TYPE_CHECKING:
     from ganrun.experiment.experiment import Experiment
 
 
-def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> list[Refused]:
+def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> list[Diagnostic]:
     """Hold what every part needs, wants, refuses or warns of against what the others provide."""
     parts = [
         experiment.variant,
@@ -41,23 +41,23 @@ def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> lis
 
     for part in [part for part in parts if part is not None]:
         who = named.get(id(part), type(part).__name__)
-        for wanted, because in getattr(part, "needs", {}).items():
+        for wanted, reason in getattr(part, "needs", {}).items():
             if missing(wanted):
-                refusals.append(_refused(who, because))
-        for wanted, because in getattr(part, "wants", {}).items():
+                refusals.append(_refused(who, reason))
+        for wanted, reason in getattr(part, "wants", {}).items():
             if missing(wanted):
-                experiment.warnings.append(_refused(who, because))
-        for unwanted, because in getattr(part, "refuses", {}).items():
+                experiment.warnings.append(_refused(who, reason))
+        for unwanted, reason in getattr(part, "refuses", {}).items():
             if any(provider is not part for provider in provided.get(unwanted, ())):
-                refusals.append(_refused(who, because))
-        for doubtful, because in getattr(part, "warns", {}).items():
+                refusals.append(_refused(who, reason))
+        for doubtful, reason in getattr(part, "warns", {}).items():
             if any(provider is not part for provider in provided.get(doubtful, ())):
-                experiment.warnings.append(_refused(who, because))
+                experiment.warnings.append(_refused(who, reason))
     return refusals
 
 
-def _refused(who: str, because: Because) -> Refused:
-    return Refused(who, because.why, because.instead)
+def _refused(who: str, reason: Reason) -> Diagnostic:
+    return Diagnostic(who, *reason)
 
 
 def provided_by(experiment: Experiment) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from ganrun.errors import UserError
 
 
 @dataclass(frozen=True)
-class Refused:
+class Diagnostic:
     """One reason why a recipe cannot be trained, or should not: which part, why, and a way out."""
 
     part: str
@@ -22,6 +22,6 @@ class Refused:
 class RefusedError(UserError):
     """A recipe was refused before training. ``refusals`` lists every reason."""
 
-    def __init__(self, refusals: list[Refused]) -> None:
+    def __init__(self, refusals: list[Diagnostic]) -> None:
         super().__init__("this recipe is refused before training:\n  " + "\n  ".join(map(str, refusals)))
         self.refusals = refusals

@@ -10,7 +10,7 @@ from torch import nn
 
 from ganrun.data.reader import Reader
 from ganrun.distributed import Processes
-from ganrun.experiment.diagnostics import Refused as Refused
+from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.recipe import Recipe
 from ganrun.schedule import Clock
@@ -44,7 +44,7 @@ class Experiment:
     description: Description
     modules: dict[str, nn.Module] = field(default_factory=dict)
     optimizers: dict[str, Any] = field(default_factory=dict)
-    warnings: list[Refused] = field(default_factory=list)
+    warnings: list[Diagnostic] = field(default_factory=list)
 
     @property
     def players(self) -> dict[str, Player]:

@@ -20,7 +20,7 @@ from ganrun.evaluation.scores import Score
 from ganrun.evaluation.sources import Generated, Stored
 from ganrun.inference.trained import Trained, recipe_of
 from ganrun.recipe import EvaluatorPart, Part, describe_parameters, load_evaluators
-from ganrun.training.build import Refused, RefusedError, label
+from ganrun.training.build import Diagnostic, RefusedError, label
 from ganrun.words.spaces import Refusal
 
 
@@ -147,7 +147,7 @@ def evaluate_folders(
         try:
             pairs.append((part, part.part.make()))
         except Refusal as refusal:
-            raise _unscored(fake, [Refused(label(part.part), refusal.why, refusal.instead)]) from refusal
+            raise _unscored(fake, [Diagnostic(label(part.part), *refusal.reason)]) from refusal
     return list(_measured(evaluation, pairs, catalog, None))
 
 
@@ -198,7 +198,7 @@ def columns(measured: Mapping[str, Iterable[Measured]]) -> list[Column]:
     return sorted(found.values(), key=lambda column: list(dict.fromkeys(name for name, _ in found)).index(column.name))
 
 
-def _unscored(what: Any, refusals: Sequence[Refused]) -> UserError:
+def _unscored(what: Any, refusals: Sequence[Diagnostic]) -> UserError:
     """Why there is no score: what evaluators refuse, said of samples and not of a recipe to train."""
     return UserError(f"{what} cannot be scored in this way:\n  " + "\n  ".join(map(str, refusals)))
 
@@ -212,7 +212,7 @@ def _measured(
         except Refusal as refusal:
             raise _unscored(
                 folder or evaluation.source.about().get("folder", ""),
-                [Refused(f"evaluator {name}", refusal.why, refusal.instead)],
+                [Diagnostic(f"evaluator {name}", *refusal.reason)],
             ) from refusal
         if folder is not None:
             try:

@@ -288,7 +288,7 @@ class Trained:
         try:
             return variant.ask(found) if hasattr(variant, "ask") else found
         except Refusal as refusal:
-            raise UserError(f"{self.folder}: {refusal.why}; {refusal.instead}") from refusal
+            raise UserError(f"{self.folder}: {refusal}") from refusal
 
     def direction(self, to: str | None = None, source: str | None = None) -> tuple[str, str]:
         """The entries of the data that a translation makes and starts from. Raises UserError as :meth:`translate`."""

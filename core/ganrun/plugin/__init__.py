@@ -31,7 +31,7 @@ from ganrun.engine.rounds import send
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
-from ganrun.experiment.diagnostics import Refused
+from ganrun.experiment.diagnostics import Diagnostic
 from ganrun.experiment.example_inputs import example_inputs
 from ganrun.experiment.initialise import initialise
 from ganrun.randomness import Draws, stable_hash
@@ -54,7 +54,7 @@ from ganrun.words.game import (
     Term,
 )
 from ganrun.words.hooks import Component, hookimpl
-from ganrun.words.spaces import Because, Interface, PartOf, Refusal, Space
+from ganrun.words.spaces import Interface, PartOf, Reason, Refusal, Space
 
 if TYPE_CHECKING:
     from ganrun.data.splits import datasets
@@ -92,11 +92,11 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "PHASE",
     "Agreement",
-    "Because",
     "Call",
     "Clock",
     "Component",
     "Description",
+    "Diagnostic",
     "Discriminator",
     "DiscriminatorOutput",
     "Draws",
@@ -118,8 +118,8 @@ __all__ = [
     "Plan",
     "Player",
     "Processes",
+    "Reason",
     "Refusal",
-    "Refused",
     "Role",
     "Round",
     "Run",

@@ -25,7 +25,7 @@ from ganrun.experiment.example_inputs import example_inputs
 from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
-from ganrun.training.build import Refused, RefusedError, build, label
+from ganrun.training.build import Diagnostic, RefusedError, build, label
 from ganrun.training.run import Run, start_from
 from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Network
@@ -66,7 +66,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
             except (RuntimeError, ValueError, TypeError, AssertionError) as error:
                 why = " ".join(str(error).split()) or type(error).__name__
                 refusals.append(
-                    Refused(f"{part} as {name}", why, "choose a network, or parameters of it, that fit the data")
+                    Diagnostic(f"{part} as {name}", why, "choose a network, or parameters of it, that fit the data")
                 )
                 continue
             lines.append(NetworkLine(name, part, sum(p.numel() for p in module.parameters()), shapes))

@@ -10,7 +10,7 @@ from ganrun.catalog.plugin_files import docstring
 from ganrun.testing.conditions import not_quick, when
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.plugin_check import HANDED_IN, problems_of
-from ganrun.words.spaces import Because
+from ganrun.words.spaces import Reason
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|arxiv|doi\.org", re.IGNORECASE)
 FROM_PAPERS = ("loss", "trick", "variant", "generator", "discriminator")
@@ -71,6 +71,6 @@ def check_capabilities(plugin: Plugin) -> None:
     assert not isinstance(getattr(plugin.factory, "provides", ()), str), "provides is a set of names, not one name"
     for attribute in ("needs", "wants", "refuses", "warns"):
         declared = getattr(plugin.factory, attribute, {})
-        for name, because in declared.items():
-            assert isinstance(because, Because), f"{attribute}[{name!r}] is not a Because(why, instead)"
-            assert because.why and because.instead, f"{attribute}[{name!r}] lacks the reason or the way out"
+        for name, reason in declared.items():
+            assert isinstance(reason, Reason), f"{attribute}[{name!r}] is not a Reason(why, instead)"
+            assert reason.why and reason.instead, f"{attribute}[{name!r}] lacks the reason or the way out"

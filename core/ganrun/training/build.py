@@ -14,7 +14,7 @@ from torch import nn
 from ganrun.contracts.events import Events
 from ganrun.distributed import DTYPES, Processes
 from ganrun.experiment.capabilities import check_capabilities, traits
-from ganrun.experiment.diagnostics import Refused as Refused
+from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.experiment.example_inputs import example_inputs
 from ganrun.experiment.experiment import Experiment, Plan
@@ -31,7 +31,7 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     Raises:
         RefusedError: with every reason found.
     """
-    refusals: list[Refused] = []
+    refusals: list[Diagnostic] = []
     variant, loss, sampler = make_parts((recipe.variant, recipe.loss, recipe.sampler), refusals)
     tricks, observers = make_parts(recipe.tricks, refusals), make_parts(recipe.observers, refusals)
     evaluators = make_parts([evaluator.part for evaluator in recipe.evaluators], refusals)
@@ -41,7 +41,7 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     try:
         description = variant.describe(dataset.spaces)
     except Refusal as refusal:
-        raise RefusedError([Refused(f"variant {recipe.variant.name}", refusal.why, refusal.instead)]) from refusal
+        raise RefusedError([Diagnostic(f"variant {recipe.variant.name}", *refusal.reason)]) from refusal
     clock = make_clock(recipe, dataset, processes)
     experiment = Experiment(
         recipe, dataset, processes, clock, variant, loss, sampler, tricks, evaluators, observers, hooks, description
@@ -64,7 +64,7 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     return experiment
 
 
-def make_parts(parts: Sequence[Part | None], refusals: list[Refused]) -> list[Any]:
+def make_parts(parts: Sequence[Part | None], refusals: list[Diagnostic]) -> list[Any]:
     """The components of some parts; what their constructors refuse is added to ``refusals``."""
     made = []
     for part in parts:
@@ -72,7 +72,7 @@ def make_parts(parts: Sequence[Part | None], refusals: list[Refused]) -> list[An
             made.append(None if part is None else part.make())
         except Refusal as refusal:
             made.append(None)
-            refusals.append(Refused(label(part), refusal.why, refusal.instead))
+            refusals.append(Diagnostic(label(part), *refusal.reason))
     return made
 
 
@@ -91,14 +91,14 @@ def event_manager(components: list[Any]) -> Any:
     return manager.hook
 
 
-def call_each(hook: Any, labels: Mapping[int, str], **payload: Any) -> list[Refused]:
+def call_each(hook: Any, labels: Mapping[int, str], **payload: Any) -> list[Diagnostic]:
     """Call an event on one component after the other, and collect what they refuse."""
     refusals = []
     for implementation in reversed(hook.get_hookimpls()):
         try:
             implementation.function(**{name: payload[name] for name in implementation.argnames})
         except Refusal as refusal:
-            refusals.append(Refused(labels.get(id(implementation.plugin), ""), refusal.why, refusal.instead))
+            refusals.append(Diagnostic(labels.get(id(implementation.plugin), ""), *refusal.reason))
     return refusals
 
 
@@ -108,7 +108,7 @@ def make_clock(recipe: Recipe, dataset: Any, processes: Processes) -> Clock:
     return Clock(recipe.train.steps.whole_steps(Clock(0, batch, len(dataset))), batch, len(dataset))
 
 
-def check_size(experiment: Experiment) -> list[Refused]:
+def check_size(experiment: Experiment) -> list[Diagnostic]:
     """Refuse data that cannot fill one batch: its samples would come twice in it."""
     clock = experiment.clock
     if clock.dataset >= clock.batch:
@@ -117,10 +117,12 @@ def check_size(experiment: Experiment) -> list[Refused]:
         f"it has {clock.dataset} training items, fewer than the {clock.batch} of one step "
         "(batch_size x accumulate x processes)"
     )
-    return [Refused(label(experiment.recipe.dataset), why, f"--set train.batch_size={max(1, clock.dataset)} or less")]
+    return [
+        Diagnostic(label(experiment.recipe.dataset), why, f"--set train.batch_size={max(1, clock.dataset)} or less")
+    ]
 
 
-def check_loss(experiment: Experiment) -> list[Refused]:
+def check_loss(experiment: Experiment) -> list[Diagnostic]:
     """Refuse games without a loss, and a loss on several logits where a game makes one of all outputs.
 
     Warn of one without a game.
@@ -128,10 +130,10 @@ def check_loss(experiment: Experiment) -> list[Refused]:
     loss, games = experiment.loss, experiment.games
     if loss is not None and not games:
         why = f"{label(experiment.recipe.variant)} plays no game, so nothing asks for it, and it changes nothing"
-        experiment.warnings.append(Refused(label(experiment.recipe.loss), why, "leave `loss` out"))
+        experiment.warnings.append(Diagnostic(label(experiment.recipe.loss), why, "leave `loss` out"))
     if games and loss is None:
         return [
-            Refused(
+            Diagnostic(
                 label(experiment.recipe.variant),
                 "it plays a game, and nothing says what the two sides minimise",
                 "add `loss: NAME`",
@@ -145,10 +147,10 @@ def check_loss(experiment: Experiment) -> list[Refused]:
         f"it compares {wanted} logits a sample, "
         f"and the game {made.name!r} makes one logit of all that the discriminator returns"
     )
-    return [Refused(label(experiment.recipe.loss), why, "a loss on one logit, such as non-saturating")]
+    return [Diagnostic(label(experiment.recipe.loss), why, "a loss on one logit, such as non-saturating")]
 
 
-def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
+def build_networks(experiment: Experiment, meta: bool) -> list[Diagnostic]:
     """Build every network the variant asks for from the recipe's part of its kind."""
     refusals = []
     asked_for = {network.kind for network in experiment.description.networks.values()}
@@ -158,12 +160,12 @@ def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
             why = (
                 f"{label(experiment.recipe.variant)} asks for no {kind}, so none is built of it, and it changes nothing"
             )
-            experiment.warnings.append(Refused(f"{kind} {unused.name}", why, f"leave `{kind}` out"))
+            experiment.warnings.append(Diagnostic(f"{kind} {unused.name}", why, f"leave `{kind}` out"))
     for name, network in experiment.description.networks.items():
         part: Part | None = getattr(experiment.recipe, network.kind)
         if part is None:
             refusals.append(
-                Refused(
+                Diagnostic(
                     label(experiment.recipe.variant),
                     f"it needs {'an' if network.kind[0] in 'aeiou' else 'a'} {network.kind}",
                     f"add `{network.kind}: NAME`",
@@ -178,13 +180,13 @@ def build_networks(experiment: Experiment, meta: bool) -> list[Refused]:
                     f"as {name} it would have to {verb.rstrip('s')} {space}, "
                     f"but what it {verb} is {' or '.join(sorted(served))}"
                 )
-                refusals.append(Refused(label(part), why, f"ganrun list-plugins --kind {network.kind}"))
+                refusals.append(Diagnostic(label(part), why, f"ganrun list-plugins --kind {network.kind}"))
                 break
         else:
             try:
                 experiment.modules[name] = _build_network(experiment, name, part, network.interface, meta)
             except Refusal as refusal:
-                refusals.append(Refused(f"{label(part)} as {name}", refusal.why, refusal.instead))
+                refusals.append(Diagnostic(f"{label(part)} as {name}", *refusal.reason))
     return refusals
 
 
@@ -211,13 +213,13 @@ def init_of(experiment: Experiment, module: str) -> Any:
     return None
 
 
-def set_players(experiment: Experiment) -> list[Refused]:
+def set_players(experiment: Experiment) -> list[Diagnostic]:
     """Give each player its optimiser and its updates per step, and refuse settings of players that do not exist."""
     recipe, players = experiment.recipe, experiment.players
     # a variant may have a player for some data only
     known = {*players, *getattr(experiment.variant, "defaults", {}).get("players", {})}
     refusals = [
-        Refused(
+        Diagnostic(
             f"players.{name}", f"{label(recipe.variant)} has no such player", f"its players are {', '.join(players)}"
         )
         for name in recipe.players
@@ -227,7 +229,7 @@ def set_players(experiment: Experiment) -> list[Refused]:
         settings = recipe.players.get(name)
         if settings is None:
             refusals.append(
-                Refused(f"players.{name}", "it has no optimiser", f"add `players: {{{name}: {{optimizer: adam}}}}`")
+                Diagnostic(f"players.{name}", "it has no optimiser", f"add `players: {{{name}: {{optimizer: adam}}}}`")
             )
             continue
         experiment.optimizers[name] = next(iter(make_parts([settings.optimizer], refusals)), None)
@@ -237,12 +239,12 @@ def set_players(experiment: Experiment) -> list[Refused]:
         own = [phase for phase in experiment.phases if phase.player == name and phase.terms is None]
         if settings.updates is not None and own and all(phase.when is not None for phase in own):
             why = f"{label(recipe.variant)} says in which steps {name} moves: updates a step would break its schedule"
-            refusals.append(Refused(f"players.{name}.updates", why, "leave it out"))
+            refusals.append(Diagnostic(f"players.{name}.updates", why, "leave it out"))
     for first, second in zip(experiment.phases, experiment.phases[1:]):
         if first.together and first.together == second.together and first.repeats != second.repeats:
             why = f"phases {first.name} and {second.name} are one move, so their players are updated equally often"
             refusals.append(
-                Refused(
+                Diagnostic(
                     f"players.{second.player}.updates",
                     why,
                     f"set updates of {first.player} and {second.player} to one number",
@@ -251,7 +253,7 @@ def set_players(experiment: Experiment) -> list[Refused]:
     return refusals
 
 
-def check_batch_statistics(experiment: Experiment) -> list[Refused]:
+def check_batch_statistics(experiment: Experiment) -> list[Diagnostic]:
     """Refuse BatchNorm over one number a channel, and warn where it sees one micro-batch of several."""
     train, refusals = experiment.recipe.train, []
     for name, network in experiment.description.networks.items():
@@ -261,7 +263,7 @@ def check_batch_statistics(experiment: Experiment) -> list[Refused]:
         if train.accumulate > 1:
             why = "BatchNorm takes mean and variance from one micro-batch, not from the whole batch of a step"
             experiment.warnings.append(
-                Refused(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate")
+                Diagnostic(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate")
             )
         if train.batch_size // network.interface.pack == 1 and _normalises_single_numbers(module, network.interface):
             why = (
@@ -269,7 +271,9 @@ def check_batch_statistics(experiment: Experiment) -> list[Refused]:
                 "minus its own mean that is 0, always"
             )
             refusals.append(
-                Refused(f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`")
+                Diagnostic(
+                    f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`"
+                )
             )
     return refusals
 

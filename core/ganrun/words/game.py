@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from ganrun.schedule import first_value
-from ganrun.words.spaces import Because, Interface, Space
+from ganrun.words.spaces import Interface, Space
 
 if TYPE_CHECKING:
     from ganrun.engine.turn import Turn
@@ -246,7 +246,6 @@ class Round:
 
 
 __all__ = [
-    "Because",
     "Call",
     "Description",
     "DiscriminatorOutput",

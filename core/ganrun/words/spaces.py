@@ -55,7 +55,7 @@ class Interface:
     pack: int = 1
 
 
-class Because(NamedTuple):
+class Reason(NamedTuple):
     """Why a part cannot do with, or without, a capability: the mathematics that fails, and a way out."""
 
     why: str
@@ -77,8 +77,7 @@ class Refusal(ValueError):
 
     def __init__(self, why: str, instead: str = "") -> None:
         super().__init__(f"{why}{'; ' + instead if instead else ''}")
-        self.why = why
-        self.instead = instead
+        self.reason = Reason(why, instead)
 
 
 @dataclass(frozen=True)

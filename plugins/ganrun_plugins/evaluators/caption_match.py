@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Experiment, Part, PartOf, Refusal, Space, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, Reason, Refusal, Space, UserError, hookimpl
 from ganrun.plugin.data import fingerprint
 from ganrun.plugin.evaluation import Evaluation, FeatureContext, Score, context_of, share
 
@@ -70,7 +70,7 @@ class CaptionMatch:
     """
 
     needs = {
-        "caption-meanings": Because(
+        "caption-meanings": Reason(
             "it compares images with what their captions mean, and these data do not say", "dataset: caption-digits"
         )
     }

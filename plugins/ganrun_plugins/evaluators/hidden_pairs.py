@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, Reason, Refusal, UserError, hookimpl
 from ganrun.plugin.data import Dataset, prepared, read_items
 from ganrun.plugin.evaluation import Evaluation, Score, check_features, of_rows, share
 
@@ -71,7 +71,7 @@ class HiddenPairs:
     """
 
     needs = {
-        "hidden-pairs": Because(
+        "hidden-pairs": Reason(
             "it compares translations with true counterparts, and this data set has none", "dataset: restyled-digits"
         )
     }

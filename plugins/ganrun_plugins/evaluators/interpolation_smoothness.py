@@ -29,7 +29,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Experiment, Part, PartOf, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Part, PartOf, Reason, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, of_rows
 
 CHUNK = 256  # samples whose features are computed at a time
@@ -92,7 +92,7 @@ class InterpolationSmoothness:
     """
 
     needs = {
-        "latent": Because(
+        "latent": Reason(
             "it walks from one latent to another, and this variant makes samples from no latent",
             "a variant with a latent, such as dcgan",
         )

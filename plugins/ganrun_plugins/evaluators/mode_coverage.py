@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Experiment, Refusal, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Refusal, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, share
 from ganrun_plugins.evaluators._classes import of_counts
 
@@ -87,7 +87,7 @@ class ModeCoverage:
     """
 
     needs = {
-        "modes": Because(
+        "modes": Reason(
             "it counts the modes of a known mixture, and this data set does not say where its modes are",
             "dataset: ring, or grid",
         )

@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.plugin import Because, Component, Experiment, Refusal, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Refusal, UserError, hookimpl
 from ganrun.plugin.data import image_grid
 from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._plots import curves, surface
@@ -69,11 +69,11 @@ class OptimalDiscriminator:
     ``.slope-non-saturating``. NaN while samples are not finite.
     """
 
-    refuses: ClassVar[dict[str, Because]] = {
-        "packed": Because("a discriminator of packs has no value at a point", "leave packing out")
+    refuses: ClassVar[dict[str, Reason]] = {
+        "packed": Reason("a discriminator of packs has no value at a point", "leave packing out")
     }
-    needs: ClassVar[dict[str, Because]] = {
-        "space:points": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "space:points": Reason(
             "the densities of images cannot be counted in cells", "a data set of points, such as line, die or ring"
         )
     }

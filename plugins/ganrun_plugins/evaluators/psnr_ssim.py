@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Experiment, Refusal, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Refusal, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._ssim import conditions, ssim
 
@@ -109,7 +109,7 @@ class PsnrSsim:
     """
 
     needs = {
-        "pairs|hidden-pairs": Because(
+        "pairs|hidden-pairs": Reason(
             "it compares images with what they ought to equal, and neither this variant nor this "
             "data set has such pairs",
             "variant: cyclegan, dataset: restyled-digits, or an evaluator of sets such as frechet-distance",

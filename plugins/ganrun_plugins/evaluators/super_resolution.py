@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.plugin import Because, Component, Experiment, Refusal, Space, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Refusal, Space, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, of_rows
 from ganrun_plugins.evaluators._ssim import conditions
 from ganrun_plugins.evaluators.psnr_ssim import fidelity, mean_psnr
@@ -58,7 +58,7 @@ class SuperResolution:
     """
 
     needs = {
-        "pairs": Because(
+        "pairs": Reason(
             "it compares an enlargement with the true image, and this variant's samples answer to none",
             "variant: srgan",
         )

@@ -26,15 +26,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Round, Scheduled, Stream, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Round, Scheduled, Stream, Turn, hookimpl
 
 
 class BEGAN:
     """Energies as they are; those of fakes count k times on the discriminator's side."""
 
     provides = frozenset({"per-sample-generator", "logit:energy"})
-    needs: ClassVar[dict[str, Because]] = {
-        "discriminator:energy": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "discriminator:energy": Reason(
             "it keeps the logits of fakes at a share gamma of those of real samples, "
             "which says something of energies, that have a zero",
             "discriminator: autoencoder",

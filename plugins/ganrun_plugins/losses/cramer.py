@@ -26,22 +26,22 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Round, Stream, hookimpl
+from ganrun.plugin import Component, Reason, Round, Stream, hookimpl
 
 
 class Cramer:
     """Distances between vectors: the discriminator draws real samples and fakes apart, the generator together."""
 
     provides = frozenset({"batch-coupled", "logit:unbounded"})
-    refuses: ClassVar[dict[str, Because]] = {
-        "single-sample": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "single-sample": Reason(
             "f compares a fake with another one of its batch; in a batch of one that is itself, at distance 0, "
             "and f(x_g) is -|h(x_g)|",
             "a batch size of 2 or more",
         )
     }
-    wants: ClassVar[dict[str, Because]] = {
-        "slope-bounded": Because(
+    wants: ClassVar[dict[str, Reason]] = {
+        "slope-bounded": Reason(
             "distances between vectors h(x) grow with h, and nothing bounds h here, so the loss falls for ever",
             "gradient-penalty",
         )

@@ -24,15 +24,15 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Round, Scheduled, Stream, hookimpl
+from ganrun.plugin import Component, Reason, Round, Scheduled, Stream, hookimpl
 
 
 class EBGAN:
     """A hinge on the energies of fakes."""
 
     provides = frozenset({"per-sample-generator", "logit:energy"})
-    needs: ClassVar[dict[str, Because]] = {
-        "discriminator:energy": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "discriminator:energy": Reason(
             "it pushes the logits of real samples down for ever unless they are energies, which have a floor at 0",
             "discriminator: autoencoder",
         )

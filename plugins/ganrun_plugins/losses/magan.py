@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Duration, Role, Round, Stream, Turn, hookimpl
+from ganrun.plugin import Component, Duration, Reason, Role, Round, Stream, Turn, hookimpl
 
 EPOCH = Duration(1, "epochs")
 COUNTED: Mapping[str, Role] = {"discriminator": "real", "generator": "fake"}  # whose energies are summed on which side
@@ -95,8 +95,8 @@ class MAGAN:
     """A hinge on the energies of fakes, whose margin is lowered between epochs."""
 
     provides = frozenset({"per-sample-generator", "logit:energy"})
-    needs: ClassVar[dict[str, Because]] = {
-        "discriminator:energy": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "discriminator:energy": Reason(
             "its margin is the mean logit of real samples, and falls for ever unless logits are energies, "
             "which have a floor at 0",
             "discriminator: autoencoder",

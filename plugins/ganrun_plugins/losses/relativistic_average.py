@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Role, Round, Stream, hookimpl
+from ganrun.plugin import Component, Reason, Role, Round, Stream, hookimpl
 
 Form = Literal["standard", "least-squares", "hinge"]
 # of real samples, of fakes
@@ -40,14 +40,14 @@ class RelativisticAverage:
 
     provides = frozenset({"targets", "batch-coupled", "logit:relative"})
     real_in_generator = True
-    warns: ClassVar[dict[str, Because]] = {
-        "accumulated": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "accumulated": Reason(
             "the mean logit of a role is that of one micro-batch, not of the whole batch", "train.accumulate: 1"
         ),
-        "several-processes": Because(
+        "several-processes": Reason(
             "the mean logit of a role is that of the batch of one process", "larger batches in fewer processes"
         ),
-        "single-sample": Because(
+        "single-sample": Reason(
             "the mean over one sample is that sample: this is the loss of pairs",
             "a larger batch, or loss: relativistic",
         ),

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Round, Stream, hookimpl
+from ganrun.plugin import Component, Reason, Round, Stream, hookimpl
 
 
 class Softmax:
@@ -30,11 +30,11 @@ class Softmax:
     provides = frozenset({"batch-coupled", "logit:relative"})
     real_in_generator = True
     warns = {
-        "accumulated": Because(
+        "accumulated": Reason(
             "Z sums over the samples of one micro-batch, so accumulated gradients are not those of the whole batch",
             "a larger batch_size without accumulate",
         ),
-        "several-processes": Because(
+        "several-processes": Reason(
             "Z sums over the samples of one process, so the averaged gradient is not that of the whole batch",
             "one process",
         ),

@@ -24,15 +24,15 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Round, Scheduled, Stream, hookimpl
+from ganrun.plugin import Component, Reason, Round, Scheduled, Stream, hookimpl
 
 
 class Wasserstein:
     """Differences of mean logits."""
 
     provides = frozenset({"per-sample-generator", "logit:unbounded"})
-    wants: ClassVar[dict[str, Because]] = {
-        "slope-bounded": Because(
+    wants: ClassVar[dict[str, Reason]] = {
+        "slope-bounded": Reason(
             "the discriminator's loss is a distance only if its slopes are bounded; nothing bounds them here, "
             "so it falls for ever",
             "a trick such as gradient-penalty, spectral-norm or weight-clipping",

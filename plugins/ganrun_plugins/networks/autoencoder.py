@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, DiscriminatorOutput, Interface, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Reason, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 
 Norm = Literal["batch", "layer", "none"]
@@ -144,8 +144,8 @@ class AutoencoderDiscriminator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image", "points", "latent"})
     provides: ClassVar[frozenset[str]] = frozenset({"energy", "features"})
-    needs: ClassVar[dict[str, Because]] = {
-        "logit:energy": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "logit:energy": Reason(
             "an error is never negative and is lowered on real samples, while this loss raises the logits of real "
             "samples above the fakes'",
             "loss: ebgan, began or magan, or a discriminator without an energy",

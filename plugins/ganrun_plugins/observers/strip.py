@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Duration, Experiment, Refusal, Refused, Run, hookimpl
+from ganrun.plugin import Component, Diagnostic, Duration, Experiment, Refusal, Run, hookimpl
 from ganrun.plugin.data import image_grid, read_items
 
 SEED = 0
@@ -49,7 +49,7 @@ class Strip:
         late = [str(moment) for moment in self.at if moment.whole_steps(experiment.clock) > total]
         if late:
             why = f"the run ends after {total} steps, so there is no column of {', '.join(late)}"
-            experiment.warnings.append(Refused("observer strip", why, "an earlier moment, or more train.steps"))
+            experiment.warnings.append(Diagnostic("observer strip", why, "an earlier moment, or more train.steps"))
 
     @hookimpl
     def run_start(self, run: Run) -> None:

@@ -9,20 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.plugin import Because, DiscriminatorOutput, Experiment, Role, Round, Scheduled, Stream, Turn, provided_by
+from ganrun.plugin import DiscriminatorOutput, Experiment, Reason, Role, Round, Scheduled, Stream, Turn, provided_by
 
-DETERMINISTIC = Because(
+DETERMINISTIC = Reason(
     "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ for "
     "one and the same sample",
     "a discriminator without dropout and noise",
 )
-ALONE = Because(
+ALONE = Reason(
     "the first opinion is from a batch of real samples and fakes, the second from a batch of its own: "
     "a discriminator that looks at its whole batch, by BatchNorm or by statistics, "
     "gives two opinions even of one and the same sample",
     "train.batches: separate, or a discriminator that judges each sample alone",
 )
-NEEDS_A_GAME = Because("there is no discriminator whose opinions could be made consistent", "a variant with a game")
+NEEDS_A_GAME = Reason("there is no discriminator whose opinions could be made consistent", "a variant with a game")
 
 
 @dataclass(frozen=True)

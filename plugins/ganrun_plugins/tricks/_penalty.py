@@ -20,35 +20,35 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Experiment, Phase, Role, Round, Scheduled, Term, Turn, hookimpl
+from ganrun.plugin import Experiment, Phase, Reason, Role, Round, Scheduled, Term, Turn, hookimpl
 
 Every = Annotated[
     int, Field(ge=1, description="steps from one penalty to the next; above 1 in a phase of its own, weighted by it")
 ]
 
-GAME: dict[str, Because] = {
-    "game": Because("there is no discriminator whose slope could be penalised", "a variant with a game")
+GAME: dict[str, Reason] = {
+    "game": Reason("there is no discriminator whose slope could be penalised", "a variant with a game")
 }
-BATCH_STATISTICS: dict[str, Because] = {
-    "discriminator:batch-statistics": Because(
+BATCH_STATISTICS: dict[str, Reason] = {
+    "discriminator:batch-statistics": Reason(
         "each logit depends on every sample of the batch through the batch's mean and variance, "
         "so the gradient of the summed logits at one sample holds parts of all other samples' logits: "
         "it is not the slope of the discriminator at that sample",
         "a discriminator with norm: none or layer",
     )
 }
-PULLS_APART: dict[str, Because] = {
-    "gradient-penalised": Because(
+PULLS_APART: dict[str, Reason] = {
+    "gradient-penalised": Reason(
         "this penalty pulls slopes to 0, another one of this recipe pulls them to its target", "one of the two"
     )
 }
-CLIPPED = Because(
+CLIPPED = Reason(
     "clipping bounds the slope already, by the steepest discriminator whose weights fit into its box: "
     "where that is flatter than the target no weights meet the penalty, which then drives each of them "
     "into the wall of the box",
     "one of the two: both are there to bound the slope",
 )
-LAZY = Because(
+LAZY = Reason(
     "between its phases nothing holds the norm at its target, and no published run pays this penalty lazily", "every: 1"
 )
 
@@ -63,9 +63,9 @@ class Penalty(ABC):
     label: ClassVar[str]
     sees: ClassVar[frozenset[Role]]
     provides: frozenset[str] = frozenset({"slope-bounded"})
-    needs: dict[str, Because] = GAME
-    refuses: dict[str, Because] = BATCH_STATISTICS
-    warns: dict[str, Because] = {}
+    needs: dict[str, Reason] = GAME
+    refuses: dict[str, Reason] = BATCH_STATISTICS
+    warns: dict[str, Reason] = {}
 
     def __init__(self, weight: Scheduled, every: int) -> None:
         self.weight = weight

@@ -27,14 +27,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Call, Component, Experiment, Role, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Call, Component, Experiment, Reason, Role, Round, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._ada_pipeline import draw, placed, recoloured
 
 OF: tuple[Role, Role] = ("real", "fake")
-IMAGES = Because(
-    "flips, turns and colours mean nothing for what is no image", "a data set of images, or instance-noise"
-)
-SCORES = Because(
+IMAGES = Reason("flips, turns and colours mean nothing for what is no image", "a data set of images, or instance-noise")
+SCORES = Reason(
     "no score of this loss means undecided and scores are not compared either, so the sign says nothing about how "
     "sure the discriminator is",
     "diff-augment, or target: null, which leaves p at its limit",
@@ -47,9 +45,9 @@ class ADA:
     strength: ClassVar[str] = "limit"
     remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-discriminator"})
     provides: ClassVar[frozenset[str]] = frozenset({"augmented"})
-    needs: ClassVar[dict[str, Because]] = {"space:image": IMAGES, "logit:signed|logit:relative": SCORES}
-    warns: ClassVar[dict[str, Because]] = {
-        "augmented": Because(
+    needs: ClassVar[dict[str, Reason]] = {"space:image": IMAGES, "logit:signed|logit:relative": SCORES}
+    warns: ClassVar[dict[str, Reason]] = {
+        "augmented": Reason(
             "two augmentation pipelines are chained, in the order of the recipe, and each was tuned alone",
             "one of them",
         )

@@ -20,7 +20,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ganrun.plugin import Because, Component, Experiment, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
 
 
@@ -30,15 +30,15 @@ class BalancedConsistency:
     strength: ClassVar[str] = "weight"
     remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-discriminator", "saturated-discriminator"})
     provides: ClassVar[frozenset[str]] = frozenset({"balanced-consistency"})
-    needs: ClassVar[dict[str, Because]] = {"game": NEEDS_A_GAME}
-    refuses: ClassVar[dict[str, Because]] = {
-        "consistency": Because(
+    needs: ClassVar[dict[str, Reason]] = {"game": NEEDS_A_GAME}
+    refuses: ClassVar[dict[str, Reason]] = {
+        "consistency": Reason(
             "this form contains the other's term: real samples would be counted twice, "
             "and the balance with the fakes is lost",
             "one of the two forms of consistency",
         )
     }
-    warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
+    warns: ClassVar[dict[str, Reason]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Call, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Call, Component, Reason, Scheduled, Turn, hookimpl
 
 Operation = Literal["color", "translation", "cutout"]
 Size = tuple[int, int]  # height, width
@@ -39,13 +39,13 @@ class DiffAugment:
     strength: ClassVar[str] = "strength"
     remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-discriminator"})
     provides: ClassVar[frozenset[str]] = frozenset({"augmented"})
-    needs: ClassVar[dict[str, Because]] = {
-        "space:image": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "space:image": Reason(
             "colours, shifts and boxes mean nothing for what is no image", "a data set of images, or instance-noise"
         )
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "augmented": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "augmented": Reason(
             "two augmentation pipelines are chained, in the order of the recipe, and each was tuned alone",
             "one of them",
         )

@@ -18,7 +18,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Role, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Role, Round, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._penalty import (
     BATCH_STATISTICS,
     CLIPPED,
@@ -31,7 +31,7 @@ from ganrun_plugins.tricks._penalty import (
     slopes,
 )
 
-TWICE = Because("another penalty of this recipe pulls norms of slopes to its target, at other points", "one of the two")
+TWICE = Reason("another penalty of this recipe pulls norms of slopes to its target, at other points", "one of the two")
 
 
 class DraganPenalty(Penalty):

@@ -30,7 +30,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from ganrun.plugin import Because, Component, Duration, Experiment, Sampling, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Duration, Experiment, Reason, Sampling, Scheduled, Turn, hookimpl
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -55,7 +55,7 @@ class EMA:
     strength: ClassVar[str] = "decay"
     remedies: ClassVar[frozenset[str]] = frozenset({"oscillation"})
     provides: ClassVar[frozenset[str]] = frozenset({"averaged-weights"})
-    needs: ClassVar[dict[str, Because]] = {}
+    needs: ClassVar[dict[str, Reason]] = {}
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Role, Round, Scheduled, Stream, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Role, Round, Scheduled, Stream, Turn, hookimpl
 
 
 class FeatureMatching:
@@ -33,9 +33,9 @@ class FeatureMatching:
 
     strength: ClassVar[str] = "weight"
     remedies: ClassVar[frozenset[str]] = frozenset({"oscillation", "saturated-discriminator", "vanishing-gradient"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator whose activations could be compared", "a variant with a game"),
-        "discriminator:features": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator whose activations could be compared", "a variant with a game"),
+        "discriminator:features": Reason(
             "the discriminator returns no activations of hidden layers, so there is nothing to match",
             "a discriminator that provides features, such as mlp or dcgan",
         ),

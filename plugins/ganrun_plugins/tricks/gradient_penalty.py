@@ -21,10 +21,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Role, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Role, Round, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._penalty import BATCH_STATISTICS, CLIPPED, LAZY, Every, Penalty, interpolates, norms, slopes
 
-NOTHING_TO_DO = Because(
+NOTHING_TO_DO = Reason(
     "the steepest discriminator that clipping leaves may be flatter than the target: then the penalty is 0",
     "one of the two",
 )

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ganrun.plugin import Because, Call, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Call, Component, Reason, Scheduled, Turn, hookimpl
 
 
 class InstanceNoise:
@@ -25,8 +25,8 @@ class InstanceNoise:
     remedies: ClassVar[frozenset[str]] = frozenset(
         {"saturated-discriminator", "vanishing-gradient", "overfitting-discriminator"}
     )
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator whose input could be made noisy", "a variant with a game")
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator whose input could be made noisy", "a variant with a game")
     }
 
     def __init__(

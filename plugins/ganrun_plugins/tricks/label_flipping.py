@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Role, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Role, Round, Scheduled, Turn, hookimpl
 
 OTHER: dict[Role, Role] = {"real": "fake", "fake": "real"}
 
@@ -35,14 +35,14 @@ class LabelFlipping:
 
     strength: ClassVar[str] = "p"
     remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "overfitting-discriminator"})
-    needs: ClassVar[dict[str, Because]] = {
-        "targets": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "targets": Reason(
             "this loss compares the logits with nothing, so there is no target that could be flipped",
             "a loss with targets, such as non-saturating or least-squares",
         )
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "logit:relative": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "logit:relative": Reason(
             "this loss compares real samples with fakes: a flipped target asks for the opposite order, "
             "and of one sample alone it pulls against the other half of the same comparison",
             "which: both, which flips the two of a pair together; or leave label-flipping out",

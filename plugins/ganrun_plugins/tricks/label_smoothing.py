@@ -17,10 +17,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Round, Scheduled, Turn, hookimpl
 
 Range = tuple[float, float]
-TWO_SIDED = Because(
+TWO_SIDED = Reason(
     "where there are no real samples the optimal discriminator answers the target of fakes: "
     "unless that is the loss's own, it thinks better of frequent errors of the generator than of places where no "
     "sample ever is, so there is less to drive them out",
@@ -34,8 +34,8 @@ class LabelSmoothing:
     strength: ClassVar[str] = "real"
     neutral: ClassVar[float] = 1.0
     remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "overfitting-discriminator"})
-    needs: ClassVar[dict[str, Because]] = {
-        "targets": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "targets": Reason(
             "this loss compares the logits with nothing, so there is no target that could be smoothed",
             "a loss with targets, such as non-saturating or least-squares",
         )

@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, DiscriminatorOutput, Round, Scheduled, Stream, Turn, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Reason, Round, Scheduled, Stream, Turn, hookimpl
 from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, distance
 
 
@@ -35,14 +35,14 @@ class LatentConsistency:
     strength: ClassVar[str] = "weight"
     provides = frozenset({"latent-response"})
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity", "overfitting-discriminator"})
-    needs: ClassVar[dict[str, Because]] = {
-        "latent": Because("fakes are made from no latent, so there is none to move", "a variant with a latent"),
-        "game": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "latent": Reason("fakes are made from no latent, so there is none to move", "a variant with a latent"),
+        "game": Reason(
             "without a discriminator nothing bounds the term that drives G(z) and G(z + delta) apart",
             "a variant with a game",
         ),
     }
-    warns: ClassVar[dict[str, Because]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
+    warns: ClassVar[dict[str, Reason]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Duration, Role, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Duration, Reason, Role, Round, Scheduled, Turn, hookimpl
 
 
 class LeCam:
@@ -33,9 +33,9 @@ class LeCam:
 
     strength: ClassVar[str] = "weight"
     remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-discriminator", "saturated-discriminator"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there are no scores whose running means could be kept", "a variant with a game"),
-        "logit:signed": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there are no scores whose running means could be kept", "a variant with a game"),
+        "logit:signed": Reason(
             "running means of scores anchor them only if the scores have an origin: a shift of all scores, "
             "or an energy, means nothing to them",
             "a loss with signed logits, such as non-saturating, hinge or least-squares",

@@ -29,11 +29,11 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Draws,
     Experiment,
     Game,
+    Reason,
     Role,
     Round,
     Stream,
@@ -94,19 +94,19 @@ class MetropolisHastings:
     strength: ClassVar[str] = "proposals"
     provides = frozenset({"latent-response"})
     remedies: ClassVar[frozenset[str]] = frozenset()
-    needs: ClassVar[dict[str, Because]] = {
-        "latent": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "latent": Reason(
             "samples are not made from latents, so there is nothing to choose from",
             "a variant with latents, such as dcgan",
         ),
-        "logit:signed": Because(
+        "logit:signed": Reason(
             "the discriminator's opinion has no point at which it is undecided, "
             "so it says nothing of how likely real samples are",
             "a loss such as non-saturating",
         ),
     }
-    refuses: ClassVar[dict[str, Because]] = {
-        "packed": Because("the discriminator judges packs, while a chain is of single samples", "leave packing out")
+    refuses: ClassVar[dict[str, Reason]] = {
+        "packed": Reason("the discriminator judges packs, while a chain is of single samples", "leave packing out")
     }
 
     def __init__(

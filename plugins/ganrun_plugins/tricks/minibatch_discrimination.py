@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, Experiment, Scheduled, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Scheduled, hookimpl
 from ganrun_plugins.tricks._layers import Strength, full_precision, join
 
 
@@ -55,25 +55,25 @@ class MinibatchDiscrimination(Strength):
 
     strength: ClassVar[str] = "strength"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator that could be told how close samples are", "a variant with a game")
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator that could be told how close samples are", "a variant with a game")
     }
-    refuses: ClassVar[dict[str, Because]] = {
-        "single-sample": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "single-sample": Reason(
             "a discriminator sees one sample at a time, so the sum over the others is empty: it is 0 for every sample",
             "train.batch_size of at least two packs",
         )
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "joint-batches": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "joint-batches": Reason(
             "real samples and fakes share a forward, so closeness to either is summed and tells them apart less well",
             "train.batches: separate",
         ),
-        "accumulated": Because(
+        "accumulated": Reason(
             "a sample is compared with those of its micro-batch, not of the whole batch of a step",
             "a larger train.batch_size with a smaller train.accumulate",
         ),
-        "gradient-penalised": Because(
+        "gradient-penalised": Reason(
             "the logit of a sample depends on the others of its batch, and a penalty takes the gradient of the sum of "
             "all logits: at one sample that is not the gradient of its own logit",
             "another remedy for a lack of variety, such as more samples a logit (packing)",

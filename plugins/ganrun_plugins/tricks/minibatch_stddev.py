@@ -23,7 +23,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, Experiment, Scheduled, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Scheduled, hookimpl
 from ganrun_plugins.tricks._layers import Strength, join
 
 EPSILON = 1e-8
@@ -58,23 +58,23 @@ class MinibatchStddev(Strength):
 
     strength: ClassVar[str] = "strength"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator that could be told how much samples differ", "a variant with a game")
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator that could be told how much samples differ", "a variant with a game")
     }
-    refuses: ClassVar[dict[str, Because]] = {
-        "single-sample": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "single-sample": Reason(
             "a discriminator sees one sample at a time, whose standard deviation over the group is 0 "
             "whatever it looks like",
             "train.batch_size of at least two packs",
         )
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "joint-batches": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "joint-batches": Reason(
             "real samples and fakes share a forward, so a group mixes both and its standard deviation "
             "says little of either",
             "train.batches: separate",
         ),
-        "accumulated": Because(
+        "accumulated": Reason(
             "groups are taken from a micro-batch, not from the whole batch of a step",
             "a larger train.batch_size with a smaller train.accumulate",
         ),

@@ -24,7 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Scheduled, Turn, hookimpl
 
 EPSILON = 1e-5
 
@@ -36,15 +36,15 @@ class ModeSeeking:
     provides = frozenset({"latent-response"})
     restructures: ClassVar[str] = "two samples of each item, in every turn of a game"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
-    needs: ClassVar[dict[str, Because]] = {
-        "latent": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "latent": Reason(
             "two samples made without a latent are the same, so there is no distance to divide by",
             "a variant with a latent",
         ),
-        "game": Because("distances alone say nothing about what the samples should look like", "a variant with a game"),
+        "game": Reason("distances alone say nothing about what the samples should look like", "a variant with a game"),
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "generator:dropout": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "generator:dropout": Reason(
             "dropout sets the samples of a pair apart whatever their latents are, "
             "so the generator may go on ignoring them",
             "a generator without dropout",

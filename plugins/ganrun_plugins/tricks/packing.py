@@ -23,7 +23,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Call, Component, Experiment, Plan, Refusal, Turn, hookimpl
+from ganrun.plugin import Call, Component, Experiment, Plan, Reason, Refusal, Turn, hookimpl
 
 
 class Packing:
@@ -32,8 +32,8 @@ class Packing:
     strength: ClassVar[str] = "m"
     neutral: ClassVar[int] = 1
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator that could judge several samples at once", "a variant with a game")
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator that could judge several samples at once", "a variant with a game")
     }
 
     def __init__(

@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Experiment, Features, Part, PartOf, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Experiment, Features, Part, PartOf, Reason, Scheduled, Turn, hookimpl
 from ganrun.plugin.evaluation import context_of
 
 
@@ -35,8 +35,8 @@ class Perceptual:
     strength: ClassVar[str] = "weight"
     provides = frozenset({"compares-pairs"})
     remedies: ClassVar[frozenset[str]] = frozenset()
-    needs: ClassVar[dict[str, Because]] = {
-        "pairs": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "pairs": Reason(
             "no sample of this variant ought to equal a certain real one, "
             "so there is nothing to compare its features with",
             "a variant that gives an image back, such as cyclegan",

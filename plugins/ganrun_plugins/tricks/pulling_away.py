@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Scheduled, Turn, hookimpl
 
 
 class PullingAway:
@@ -30,17 +30,15 @@ class PullingAway:
 
     strength: ClassVar[str] = "weight"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator to give fakes a code", "a variant with a game"),
-        "discriminator:features": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator to give fakes a code", "a variant with a game"),
+        "discriminator:features": Reason(
             "this discriminator shows no hidden activations, so fakes have no codes",
             "discriminator: autoencoder, or mlp",
         ),
     }
-    refuses: ClassVar[dict[str, Because]] = {
-        "single-sample": Because(
-            "a batch of one has no pairs: the mean over them is 0 / 0", "a batch size of 2 or more"
-        )
+    refuses: ClassVar[dict[str, Reason]] = {
+        "single-sample": Reason("a batch of one has no pairs: the mean over them is 0 / 0", "a batch size of 2 or more")
     }
 
     def __init__(

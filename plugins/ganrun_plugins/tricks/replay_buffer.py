@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Scheduled, Turn, hookimpl
 
 
 class Pool:
@@ -57,11 +57,11 @@ class ReplayBuffer:
 
     strength: ClassVar[str] = "p"
     remedies: ClassVar[frozenset[str]] = frozenset({"oscillation", "mode-collapse"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator that could be shown older fakes", "a variant with a game")
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator that could be shown older fakes", "a variant with a game")
     }
-    refuses: ClassVar[dict[str, Because]] = {
-        "discriminator-sees-latent": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "discriminator-sees-latent": Reason(
             "the discriminator judges pairs of a sample and its latent, and an encoder's or generator's loss relates "
             "each pair to this step's latents",
             "leave replay-buffer out",

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Role, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Role, Round, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._penalty import GAME, PULLS_APART, Every, Penalty, slopes, squares
 
 
@@ -36,7 +36,7 @@ class RothPenalty(Penalty):
     )
     needs = {
         **GAME,
-        "logit:probability": Because(
+        "logit:probability": Reason(
             "its weights are the probabilities D(x) that a sample is real, "
             "and the sigmoid of this loss's logit is none",
             "a loss whose discriminator estimates a probability, such as non-saturating; "

@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.plugin import Because, Component, Experiment, Refusal, Scheduled, first_value, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Refusal, Scheduled, first_value, hookimpl
 from ganrun_plugins.tricks._layers import Networks, Strength, chosen, drawn_for, full_precision, output_axis, weighted
 
 EPSILON = 1e-12
@@ -96,15 +96,15 @@ class SpectralNorm(Strength):
         {"exploding", "oscillation", "saturated-discriminator", "vanishing-gradient"}
     )
     provides: ClassVar[frozenset[str]] = frozenset({"slope-bounded", "spectrally-normalised"})
-    refuses: ClassVar[dict[str, Because]] = {
-        "clipped": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "clipped": Reason(
             "clipping bounds the numbers of a weight, and this weight is divided by its largest singular value in "
             "every forward: its scale has no effect, so what is left of the clipping is a distortion of its direction",
             "one of the two: both bound the discriminator's slope",
         )
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "weight-normalised": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "weight-normalised": Reason(
             "weights are normalised twice: the learned length of weight normalisation is divided out again by the "
             "largest singular value",
             "one of the two, or different `networks` for them",

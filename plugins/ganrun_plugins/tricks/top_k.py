@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Call, Component, DiscriminatorOutput, Duration, Scheduled, Turn, hookimpl
+from ganrun.plugin import Call, Component, DiscriminatorOutput, Duration, Reason, Scheduled, Turn, hookimpl
 
 ROUNDING = 1e-9  # 100 epochs are not to be counted as 99 because of a last bit
 
@@ -32,9 +32,9 @@ class TopK:
     strength: ClassVar[str] = "gamma"
     neutral: ClassVar[float] = 1.0
     remedies: ClassVar[frozenset[str]] = frozenset({"bad-start", "oscillation"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there are no scores by which fakes could be picked", "a variant with a game"),
-        "per-sample-generator": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there are no scores by which fakes could be picked", "a variant with a game"),
+        "per-sample-generator": Reason(
             "the loss's value of a fake depends on the other fakes of the batch, "
             "so those left out would count all the same",
             "a loss whose generator judges each sample alone, such as non-saturating or hinge",

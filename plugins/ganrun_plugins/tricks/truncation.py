@@ -23,7 +23,7 @@ from typing import Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from ganrun.plugin import Because, Component, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Turn, hookimpl
 from ganrun_plugins.samplers.truncated_normal import truncated_normal
 
 
@@ -33,11 +33,11 @@ class Truncation:
     strength: ClassVar[str] = "limit"
     neutral: ClassVar[float] = 1e9
     remedies: ClassVar[frozenset[str]] = frozenset()
-    needs: ClassVar[dict[str, Because]] = {
-        "latent": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "latent": Reason(
             "samples are not made from latents, so nothing could be truncated", "a variant with latents, such as dcgan"
         ),
-        "latent:normal|latent:truncated-normal": Because(
+        "latent:normal|latent:truncated-normal": Reason(
             "what exceeds the limit is drawn again from a normal distribution, and these latents are not normal: "
             "samples would be made from latents that the generator was never trained with",
             "sampler: normal",

@@ -34,7 +34,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, Experiment, Refusal, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Refusal, Round, Scheduled, Turn, hookimpl
 
 
 class Unrolling:
@@ -43,15 +43,15 @@ class Unrolling:
     strength: ClassVar[str] = "steps"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "oscillation", "missing-diversity"})
     provides: ClassVar[frozenset[str]] = frozenset({"unrolled"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator whose steps could be looked ahead at", "a variant with a game")
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator whose steps could be looked ahead at", "a variant with a game")
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "several-processes": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "several-processes": Reason(
             "each process looks ahead on its own samples alone, a smaller batch than the discriminator's",
             "larger batches",
         ),
-        "accumulated": Because(
+        "accumulated": Reason(
             "the steps see one micro-batch, a smaller batch than the discriminator's", "train.accumulate: 1"
         ),
     }

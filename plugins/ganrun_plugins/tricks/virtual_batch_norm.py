@@ -24,10 +24,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Because, Component, DiscriminatorOutput, Experiment, Processes, Refusal, Refused, hookimpl
+from ganrun.plugin import Component, Diagnostic, DiscriminatorOutput, Experiment, Processes, Reason, Refusal, hookimpl
 from ganrun_plugins.tricks._layers import Networks, chosen, replace
 
-COUPLED = Because(
+COUPLED = Reason(
     "the reference rows go through a discriminator with the samples, so a statistic over the rows of "
     "a forward mixes both",
     "networks: generators",
@@ -174,7 +174,7 @@ class VirtualBatchNormalisation:
         where = {"all": "networks"}.get(self.networks, self.networks)
         if not self.references and already:
             why = f"the {where} have virtual batch normalisation already, so this one changes nothing"
-            experiment.warnings.append(Refused("trick virtual-batch-norm", why, "name it once"))
+            experiment.warnings.append(Diagnostic("trick virtual-batch-norm", why, "name it once"))
         elif not self.references:
             raise Refusal(
                 f"the {where} have no BatchNorm, so there are no statistics of a batch that could be replaced",

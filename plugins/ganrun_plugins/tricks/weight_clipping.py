@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Scheduled, Turn, hookimpl
 
 
 class WeightClipping:
@@ -32,11 +32,11 @@ class WeightClipping:
     neutral: ClassVar[float] = 1e9
     remedies: ClassVar[frozenset[str]] = frozenset({"saturated-discriminator", "vanishing-gradient"})
     provides: ClassVar[frozenset[str]] = frozenset({"slope-bounded", "clipped"})
-    needs: ClassVar[dict[str, Because]] = {
-        "game": Because("there is no discriminator whose weights could be clipped", "a variant with a game")
+    needs: ClassVar[dict[str, Reason]] = {
+        "game": Reason("there is no discriminator whose weights could be clipped", "a variant with a game")
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "discriminator:parametrised": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "discriminator:parametrised": Reason(
             "weights of the discriminator are computed from other tensors, and those are clipped: "
             "a weight that is divided by its own size, as by spectral normalisation, is not bounded by that",
             "leave one of the two out",

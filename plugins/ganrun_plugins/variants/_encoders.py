@@ -13,11 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganrun.plugin import Because, Refusal, Space, Turn
+from ganrun.plugin import Reason, Refusal, Space, Turn
 
 Error = Literal["squared", "l1", "cross-entropy"]
 NORMAL_PRIOR = {
-    "latent:normal": Because(
+    "latent:normal": Reason(
         "encodings are pulled to the standard normal distribution, and samples are made of latents from another one",
         "sampler: normal",
     )

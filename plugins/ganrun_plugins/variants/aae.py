@@ -27,7 +27,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     Game,
@@ -35,6 +34,7 @@ from ganrun.plugin import (
     Network,
     Phase,
     Player,
+    Reason,
     Refusal,
     Space,
     Stream,
@@ -52,8 +52,8 @@ class AAE:
     """Encoder and generator as an autoencoder, encoder against a discriminator of latents."""
 
     provides = frozenset({"latent"})
-    refuses: ClassVar[dict[str, Because]] = {
-        "latent-response": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "latent-response": Reason(
             "its discriminator judges latents and no sample, and its game is played against the encoder, "
             "in whose turns no sample is made from a latent: there is no sample of a latent to compare or to judge",
             "a variant whose generator plays the game, such as vaegan or bigan",

@@ -31,11 +31,11 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     Interface,
     Network,
+    Reason,
     Scheduled,
     Space,
     Stream,
@@ -53,8 +53,8 @@ HEAD = "class"
 class ACGAN(CGAN):
     """The game of ``gan`` with a labelled generator, and a discriminator with a head for the class."""
 
-    refuses: ClassVar[dict[str, Because]] = {
-        "packed": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "packed": Reason(
             "the discriminator names the class of each sample, and a pack of several has one output for "
             "all of their classes",
             "variant: cgan, whose discriminator is given the labels of a pack",

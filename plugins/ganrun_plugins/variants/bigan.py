@@ -25,7 +25,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     Game,
@@ -33,6 +32,7 @@ from ganrun.plugin import (
     Network,
     Phase,
     Player,
+    Reason,
     Scheduled,
     Space,
     Stream,
@@ -44,7 +44,7 @@ from ganrun_plugins.variants._encoders import entry, errors, inside
 
 ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999], "weight_decay": 2.5e-5}}
 NOT_RECONSTRUCTED = {
-    "compares-pairs": Because(
+    "compares-pairs": Reason(
         "in training nothing is reconstructed from a real sample, so its term has nothing to compare and does nothing",
         "the variant's `reconstruction` above 0",
     )
@@ -55,7 +55,7 @@ class BiGAN:
     """Generator and encoder against a discriminator of pairs, in a symmetric game."""
 
     provides = frozenset({"latent", "discriminator-sees-latent"})
-    warns: dict[str, Because] = {}
+    warns: dict[str, Reason] = {}
     defaults: ClassVar[dict[str, Any]] = {
         "generator": {"mlp": {"widths": [1024, 1024], "activation": "relu"}},
         "encoder": {"mlp": {"widths": [1024, 1024]}},

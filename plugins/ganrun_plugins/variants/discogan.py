@@ -32,7 +32,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Clock,
     Component,
     Description,
@@ -41,6 +40,7 @@ from ganrun.plugin import (
     Network,
     Phase,
     Player,
+    Reason,
     Refusal,
     Role,
     Round,
@@ -77,8 +77,8 @@ class DiscoGAN(TwoWay):
     """Two generators, two discriminators, two games, feature matching, and the way back."""
 
     provides = frozenset({"deterministic-generator"})
-    needs: ClassVar[dict[str, Because]] = {
-        "discriminator:features": Because(
+    needs: ClassVar[dict[str, Reason]] = {
+        "discriminator:features": Reason(
             "feature matching compares activations of the discriminators' hidden layers, and these return none",
             "a discriminator that provides features, such as dcgan",
         )

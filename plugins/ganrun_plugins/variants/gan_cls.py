@@ -31,7 +31,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     Duration,
@@ -41,6 +40,7 @@ from ganrun.plugin import (
     Network,
     Phase,
     Player,
+    Reason,
     Refusal,
     Scheduled,
     Space,
@@ -71,8 +71,8 @@ class GANCLS:
         },
         "train": {"batch_size": 64, "steps": "600 epochs"},
     }
-    warns: ClassVar[dict[str, Because]] = {
-        "single-sample": Because(
+    warns: ClassVar[dict[str, Reason]] = {
+        "single-sample": Reason(
             "wrong images are those of other items of the batch, and there are none",
             "train.batch_size of two packs or more",
         )

@@ -43,7 +43,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     DiscriminatorOutput,
@@ -52,6 +51,7 @@ from ganrun.plugin import (
     Network,
     Phase,
     Player,
+    Reason,
     Refusal,
     Scheduled,
     Space,
@@ -71,8 +71,8 @@ class InfoGAN:
     """A generator of noise and codes, a discriminator whose heads read the codes, and whoever owns these."""
 
     provides = frozenset({"latent"})
-    refuses: ClassVar[dict[str, Because]] = {
-        "packed": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "packed": Reason(
             "a pack of several fakes has one row of heads and several codes, so Q has nothing to say of each",
             "leave packing out",
         )

@@ -31,12 +31,12 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Clock,
     Component,
     Description,
     Duration,
     Experiment,
+    Reason,
     Refusal,
     Space,
     Stream,
@@ -54,8 +54,8 @@ ADAM = {"adam": {"lr": 1e-3, "betas": [0.0, 0.99], "eps": 1e-8}}
 class ProGAN(GAN):
     """The game of ``gan`` between networks that grow. Its state is which levels were in use in the last step."""
 
-    wants: ClassVar[dict[str, Because]] = {
-        f"{kind}:growing": Because(
+    wants: ClassVar[dict[str, Reason]] = {
+        f"{kind}:growing": Reason(
             f"this {kind} has no levels, so it works at the full side from the start and only the real images grow",
             f"{kind}: progan",
         )

@@ -40,10 +40,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     DiscriminatorOutput,
+    Reason,
     Refusal,
     Scheduled,
     Space,
@@ -72,11 +72,11 @@ def against_zero(output: DiscriminatorOutput) -> Tensor:
 class SGAN(GAN):
     """The game of ``gan``, played with class logits, and a term on the labelled images."""
 
-    refuses: ClassVar[dict[str, Because]] = {
-        "packed": Because(
+    refuses: ClassVar[dict[str, Reason]] = {
+        "packed": Reason(
             "a pack of several images has one row of class logits and several labels", "leave packing out"
         ),
-        "logit:energy": Because(
+        "logit:energy": Reason(
             "the game's logit is made of class logits and has no floor at 0 as an energy has, "
             "so the loss would push it down for ever",
             "a loss on logits, such as non-saturating",

@@ -39,7 +39,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     Game,
@@ -47,6 +46,7 @@ from ganrun.plugin import (
     Network,
     Phase,
     Player,
+    Reason,
     Refusal,
     Role,
     Scheduled,
@@ -131,7 +131,7 @@ class StarGAN:
 
     provides = frozenset({"deterministic-generator"})
     refuses = {
-        "packed": Because(
+        "packed": Reason(
             "the discriminator also says which domain each sample is of, and a pack has samples of several",
             "leave packing out",
         )

@@ -28,13 +28,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     Interface,
     Network,
     Phase,
     Player,
+    Reason,
     Refusal,
     Scheduled,
     Space,
@@ -59,7 +59,7 @@ class VAE:
     """One stochastic encoder, one generator, one player, no game."""
 
     provides = frozenset({"latent"})
-    wants: ClassVar[dict[str, Because]] = NORMAL_PRIOR
+    wants: ClassVar[dict[str, Reason]] = NORMAL_PRIOR
     defaults: ClassVar[dict[str, Any]] = {
         "generator": {"mlp": {"widths": [500], "norm": "none", "activation": "tanh"}},
         "encoder": {"mlp": {"widths": [500], "norm": "none", "activation": "tanh"}},

@@ -28,7 +28,6 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import (
-    Because,
     Component,
     Description,
     Game,
@@ -36,6 +35,7 @@ from ganrun.plugin import (
     Network,
     Phase,
     Player,
+    Reason,
     Role,
     Scheduled,
     Space,
@@ -53,9 +53,9 @@ class VAEGAN:
     """A stochastic encoder, a generator and a discriminator, three players; the last measures the reconstruction."""
 
     provides = frozenset({"latent"})
-    wants: ClassVar[dict[str, Because]] = NORMAL_PRIOR
-    needs: ClassVar[dict[str, Because]] = {
-        "discriminator:features": Because(
+    wants: ClassVar[dict[str, Reason]] = NORMAL_PRIOR
+    needs: ClassVar[dict[str, Reason]] = {
+        "discriminator:features": Reason(
             "the discriminator returns no activations of hidden layers, so there is nothing to compare images by",
             "a discriminator that provides features, such as dcgan or mlp",
         )

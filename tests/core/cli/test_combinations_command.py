@@ -82,14 +82,14 @@ def test_a_name_that_is_not_installed_is_an_error(ganrun):
 def test_an_uninstalled_trick_takes_part(ganrun, tmp_path):
     (tmp_path / "mine.py").write_text('''"""A trick of mine."""
 from ganrun.plugin import Component, hookimpl
-from ganrun.plugin import Because
+from ganrun.plugin import Reason
 
 
 class Mine:
     """Only with targets."""
 
     strength = ""
-    needs = {"targets": Because("it needs targets", "a loss with targets")}
+    needs = {"targets": Reason("it needs targets", "a loss with targets")}
 
 
 @hookimpl

@@ -30,7 +30,7 @@ def test_pictures_of_any_size_and_number_of_channels_have_256_features(shape):
 def test_points_are_refused():
     with pytest.raises(Refusal) as caught:
         RandomConv(context((2,), "points"))
-    assert caught.value.instead == "features: pixels"
+    assert caught.value.reason.instead == "features: pixels"
 
 
 def test_weights_depend_on_the_seed_alone():

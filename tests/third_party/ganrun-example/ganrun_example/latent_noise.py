@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ganrun.plugin import Because, Component, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Reason, Scheduled, Turn, hookimpl
 
 
 class LatentNoise:
@@ -18,7 +18,7 @@ class LatentNoise:
 
     strength = "sigma"
     needs = {
-        "latent": Because(
+        "latent": Reason(
             "there is no latent to add noise to", "take a variant that starts from a latent, or leave the trick out"
         )
     }
