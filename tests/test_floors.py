@@ -55,3 +55,9 @@ def test_the_imports_that_go_up_are_for_types_only():
 def test_a_plugin_imports_nothing_of_ganrun_but_the_front_door(path):
     other = [f"{path}:{line} {module}" for module, line, _ in imports(path) if module.split(".")[0] == "ganrun"]
     assert [text for text in other if text.rpartition(" ")[2] not in DOORS] == []
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_plugin_knows_a_turn_and_not_its_engine(path):
+    reached = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+    assert [f"{path}:{node.lineno}" for node in reached if node.attr in ("engine", "_engine")] == []

@@ -245,7 +245,7 @@ def test_terms_can_be_added_scaled_and_dropped(tiny, make_run):
         @hookimpl
         def losses(self, turn):
             turn.terms.clear()
-            parameters = turn.engine.parameters[turn.player]
+            parameters = turn.parameters()
             turn.terms["decay"] = Term(0.5 * sum(p.square().sum() for p in parameters), 3.0)
 
     players = {name: {"optimizer": {"sgd": {"lr": 0.1, "momentum": 0.0}}} for name in ("generator", "discriminator")}

@@ -37,7 +37,7 @@ class Diary:
     def losses(self, turn):
         self.turns.append(
             (
-                turn.engine.attempt,
+                turn._engine.attempt,
                 turn.step,
                 turn.player,
                 turn.latents["z"].clone(),

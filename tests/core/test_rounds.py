@@ -126,7 +126,7 @@ def test_the_discriminators_loss_is_a_function_of_overrides(tiny, make_run):
 
     def look(turn):
         if turn.player == "generator":
-            module = turn.engine.modules["discriminator"]
+            module = turn.networks["discriminator"]
             zeros = {name: torch.zeros_like(p, requires_grad=True) for name, p in module.named_parameters()}
             loss = turn.discriminator_loss(turn.rounds[0], overrides=zeros)
             found["value"] = loss.item()
@@ -146,11 +146,11 @@ def test_fakes_of_other_latents_are_those_the_generator_makes_and_change_no_buff
     found = {}
 
     def look(turn):
-        before = copy.deepcopy(dict(turn.engine.modules["generator"].named_buffers()))
+        before = copy.deepcopy(dict(turn.networks["generator"].named_buffers()))
         made = turn.remake({"z": turn.latents["z"] + 1})["x"]
         found.setdefault("graph", {})[turn.player] = made.requires_grad
         found["same"] = torch.equal(turn.remake({})["x"], turn.made["x"])
-        module = turn.engine.modules["generator"]
+        module = turn.networks["generator"]
         expected = functional_call(module, {k: b.clone() for k, b in module.named_buffers()}, (turn.latents["z"] + 1,))
         found["equal"] = torch.equal(made, expected)
         found["buffers"] = all(torch.equal(before[k], b) for k, b in module.named_buffers()) and len(before)
@@ -238,7 +238,7 @@ class Lazy:
 
     def terms(self, turn):
         self.turn = turn
-        return {"bias": Term(turn.engine.modules["discriminator"].output.bias.square().sum())}
+        return {"bias": Term(turn.networks["discriminator"].output.bias.square().sum())}
 
 
 def test_a_lazy_phase_is_weighted_by_its_interval_and_slows_its_player(tiny, make_run):

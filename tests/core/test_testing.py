@@ -244,7 +244,7 @@ class WrongPlayer(Noise):
             for parameter in module.parameters():
                 parameter.requires_grad_(True)
                 turn.terms[f"decay {name}"] = Term(parameter.square().sum(), turn.now(self.sigma))
-        turn.engine._trained = None
+        turn._engine._trained = None
 
 
 class NaN(Noise):

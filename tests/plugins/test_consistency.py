@@ -173,10 +173,8 @@ def test_every_sample_is_moved_for_itself():
 
 
 def image_turn(given=()):
-    network = SimpleNamespace(interface=Interface(IMAGE, given=given))
-    experiment = SimpleNamespace(description=SimpleNamespace(networks={"discriminator": network}))
-    draws = Draws(("test",))
-    return SimpleNamespace(draws=draws, engine=SimpleNamespace(experiment=experiment), now=first_value)
+    interfaces = {"discriminator": Interface(IMAGE, given=given)}
+    return SimpleNamespace(draws=Draws(("test",)), interfaces=interfaces, now=first_value)
 
 
 def test_shifts_are_uniform_up_to_the_eighth_of_a_side():
@@ -214,7 +212,7 @@ def test_value_and_gradient_on_a_linear_discriminator(turns):
 
     def see(turn):
         if turn.player == "discriminator":
-            term, d = turn.terms["adversarial.consistency"], turn.engine.modules["discriminator"]
+            term, d = turn.terms["adversarial.consistency"], turn.networks["discriminator"]
             grads = torch.autograd.grad(term.value, [d.w, d.b], retain_graph=True)
             seen.append((turn, term.value.detach(), term.weight, d.w.detach().clone(), grads))
 
@@ -266,7 +264,7 @@ def test_the_balanced_form_has_a_term_for_each_role(turns):
 
     def see(turn):
         if turn.player == "discriminator":
-            seen.append((turn, dict(turn.terms), turn.engine.modules["discriminator"].w.detach().clone()))
+            seen.append((turn, dict(turn.terms), turn.networks["discriminator"].w.detach().clone()))
 
     turns([{"balanced-consistency": {"sigma": 0.5, "weight": 0.5, "real": 4.0}}], see)
     ((turn, terms, w),) = seen
@@ -298,7 +296,7 @@ def latent_terms(turns, trick, tricks=(), steps=1):
     seen = {}
 
     def see(turn):
-        modules = turn.engine.modules
+        modules = turn.networks
         (term,) = [t for n, t in turn.terms.items() if "latent_consistency" in n]
         grad = (
             torch.autograd.grad(term.value, modules["generator"].a, retain_graph=True)[0]

@@ -98,7 +98,7 @@ def test_feature_matching_by_hand(turns):
     """With d the difference of the mean samples, the last layer's is (d1, d1 - d2, 0), the first one's 2 d."""
     seen = []
     tricks = [{"feature-matching": parameters} for parameters in ({}, {"layers": "all", "weight": 0.5}, {"norm": "l1"})]
-    turns(tricks, lambda turn: seen.append((turn, turn.engine.modules["discriminator"].scale.detach().clone())))
+    turns(tricks, lambda turn: seen.append((turn, turn.networks["discriminator"].scale.detach().clone())))
     assert "adversarial.feature_matching" not in seen[0][0].terms
     turn, scale = seen[1]
     real, fake = means_of(turn, scale)
@@ -130,7 +130,7 @@ def test_feature_matching_alone_moves_the_generator_by_its_own_gradient(turns):
 
     def see(turn):
         if turn.player == "generator":
-            scale = turn.engine.modules["discriminator"].scale.detach().clone()
+            scale = turn.networks["discriminator"].scale.detach().clone()
             real, fake = means_of(turn, scale)
             d1, d2 = (real - fake).detach()
             toward = torch.stack([d1 + (d1 - d2), -(d1 - d2)])
@@ -155,11 +155,11 @@ def test_real_samples_send_no_gradient(turns):
 
         @hookimpl
         def phase_start(self, turn):
-            turn.engine.modules["discriminator"].scale.grad = None
+            turn.networks["discriminator"].scale.grad = None
 
         @hookimpl
         def gradients(self, turn):
-            grads.append(turn.engine.modules["discriminator"].scale.grad)
+            grads.append(turn.networks["discriminator"].scale.grad)
 
     turns(["feature-matching", "leaf"], plugins={"trick.leaf": Leaf})
     assert len(leaves) == 1
@@ -172,7 +172,7 @@ def test_features_are_of_clean_samples_and_real_ones_take_no_part_in_the_game(tu
     seen = []
     turns(
         ["shifted", "feature-matching"],
-        lambda turn: seen.append((turn, turn.engine.modules["discriminator"].scale.detach().clone())),
+        lambda turn: seen.append((turn, turn.networks["discriminator"].scale.detach().clone())),
     )
     turn, scale = seen[1]
     real, fake = means_of(turn, scale)

@@ -100,7 +100,7 @@ def paid(trick, turn):
     trick.losses(turn)
     (name,) = turn.terms
     assert name == f"adversarial.{trick.label}"
-    term, module = turn.terms[name], turn.engine.modules["discriminator"]
+    term, module = turn.terms[name], turn.networks["discriminator"]
     grads = torch.autograd.grad(term.weight * term.value, list(module.parameters()), allow_unused=True)
     return term, {key: grad for (key, _), grad in zip(module.named_parameters(), grads)}
 
@@ -214,7 +214,7 @@ def test_gp_at_known_points_of_the_lines():
     """A = 1, so norms are 5 and 13: (16 + 144) / 2. Gradient in A: the mean of 2 (|x| - 1) xx' / |x|."""
     turn = stand(Quadratic(IDENTITY), **LINES, draws=Known(gradient_penalty=[0.25, 0.5]))
     term, grads = paid(GradientPenalty(weight=1.0), turn)
-    assert torch.equal(turn.engine.modules["discriminator"].seen[0][0], torch.tensor([[3.0, 4.0], [5.0, 12.0]]))
+    assert torch.equal(turn.networks["discriminator"].seen[0][0], torch.tensor([[3.0, 4.0], [5.0, 12.0]]))
     assert term.value.item() == 80.0
     x, y = torch.tensor([[3.0], [4.0]]), torch.tensor([[5.0], [12.0]])
     assert close(grads["a"], ((8 / 5 * x @ x.T + 24 / 13 * y @ y.T) / 2).tolist())
@@ -237,7 +237,7 @@ def test_dragan_at_known_points_near_the_real_ones():
     turn = stand(Quadratic(IDENTITY), [[0.0, 0.0], [2.0, 2.0]], FAKE, draws=draws)
     term, _ = paid(DraganPenalty(weight=1.0), turn)
     x = torch.tensor([[0.0, 0.5], [2.125, 2.25]])
-    assert torch.equal(turn.engine.modules["discriminator"].seen[0][0], x)
+    assert torch.equal(turn.networks["discriminator"].seen[0][0], x)
     assert term.value.item() == pytest.approx((x.norm(dim=1) - 1).square().mean().item())
 
 
@@ -245,7 +245,7 @@ def test_dragan_with_normal_noise_moves_to_all_sides_by_its_own_scale():
     turn = stand(Linear([3.0, 4.0]), torch.randn(4000, 2) * 3, FAKE)
     paid(DraganPenalty(scale=2.0, noise="normal"), turn)
     real = turn.rounds[0].real.x
-    moved = turn.engine.modules["discriminator"].seen[0][0] - real
+    moved = turn.networks["discriminator"].seen[0][0] - real
     assert moved.mean().item() == pytest.approx(0, abs=0.3)
     assert moved.std().item() == pytest.approx(2 * real.std().item(), rel=0.05)
 
@@ -268,7 +268,7 @@ def test_gp_takes_one_norm_over_channels_height_and_width_of_a_sample():
 def test_interpolates_have_one_share_a_sample_of_its_own(trick):
     turn = stand(Linear(torch.zeros(3, 2, 2).tolist()), torch.zeros(5, 3, 2, 2), torch.ones(5, 3, 2, 2))
     trick.losses(turn)
-    seen = turn.engine.modules["discriminator"].seen[0][0]
+    seen = turn.networks["discriminator"].seen[0][0]
     assert torch.equal(seen, seen[:, :1, :1, :1].expand_as(seen))
     assert len(seen[:, 0, 0, 0].unique()) == 5
     assert seen.min() >= 0
@@ -280,7 +280,7 @@ def test_interpolates_are_given_what_the_real_samples_are():
     turn.rounds[0].real.given = (torch.tensor([7, 8]), torch.tensor([[0.5], [0.25]]))
     turn.rounds[0].fake.given = (torch.tensor([1, 2]), torch.tensor([[0.0], [0.0]]))
     GradientPenalty().losses(turn)
-    labels, numbers = turn.engine.modules["discriminator"].seen[0][1]
+    labels, numbers = turn.networks["discriminator"].seen[0][1]
     assert labels.tolist() == [7, 8]
     assert numbers.tolist() == [[0.5], [0.25]]
 
@@ -289,7 +289,7 @@ def test_interpolates_of_streams_of_unequal_length_end_with_the_shorter_one():
     turn = stand(Linear([3.0, 4.0]), REAL, torch.cat([FAKE, FAKE]))
     term, _ = paid(GradientPenalty(), turn)
     assert term.value.item() == 16.0
-    assert len(turn.engine.modules["discriminator"].seen[0][0]) == 2
+    assert len(turn.networks["discriminator"].seen[0][0]) == 2
 
 
 @pytest.mark.parametrize("trick", [kind() for kind in ALL])
@@ -418,7 +418,7 @@ def test_two_penalties_of_one_kind_have_a_term_and_points_of_their_own():
     for trick in (GradientPenalty(), GradientPenalty(weight=1.0)):
         trick.losses(turn)
     assert list(turn.terms) == ["adversarial.gradient-penalty", "adversarial.gradient-penalty2"]
-    first, second = turn.engine.modules["discriminator"].seen
+    first, second = turn.networks["discriminator"].seen
     assert not torch.equal(first[0], second[0])
 
 

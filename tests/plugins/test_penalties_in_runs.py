@@ -228,7 +228,7 @@ def test_a_lazy_penalty_of_strength_0_is_a_phase_with_a_zero_term(tiny, make_run
         @hookimpl
         def build(self, experiment):
             def terms(turn):
-                return {"zero": Term(sum((0 * p).sum() for p in turn.engine.parameters["discriminator"]))}
+                return {"zero": Term(sum((0 * p).sum() for p in turn.parameters("discriminator")))}
 
             experiment.phases.insert(1, Phase(f"discriminator.{name}", "discriminator", every=4, terms=terms))
 

@@ -206,7 +206,7 @@ def test_warm_up_keeps_the_half_life_below_a_share_of_the_updates():
 
 def test_a_half_life_counts_real_images_and_may_grow_from_0():
     """Half-life 0 keeps nothing, one of a step's images a half, of four steps' 0.5^(1/4)."""
-    batch = make_turn().engine.clock.batch
+    batch = make_turn().clock.batch
     for images, kept in ((0.0, 0.0), (float(batch), 0.5), (4.0 * batch, 0.5**0.25)):
         network = nn.Linear(1, 1, bias=False)
         nn.init.constant_(network.weight, 1.0)
@@ -220,7 +220,7 @@ def test_a_half_life_is_a_limit_beside_decay_and_warm_up():
     """Of 0.6, 0.5^(1/2) = 0.71 by a half-life of two steps, and 0.5^(1/1) by a warm-up of the first update, the
     smallest counts.
     """
-    batch = make_turn().engine.clock.batch
+    batch = make_turn().clock.batch
     for settings, kept in (
         ({"decay": 0.6}, 0.6),
         ({"decay": 0.9}, 0.5**0.5),
@@ -237,7 +237,7 @@ def test_a_half_life_is_a_limit_beside_decay_and_warm_up():
 
 def test_a_scheduled_half_life_is_that_of_the_step():
     """{steps: 0 images, then from step 2 on one step's}: two updates copy, the third keeps a half."""
-    batch = make_turn().engine.clock.batch
+    batch = make_turn().clock.batch
     network = nn.Linear(1, 1, bias=False)
     trick = averaging(network, decay=1.0, half_life=Scheduled({"steps": {0: 0.0, 2: float(batch)}}))
     found = []

@@ -266,7 +266,7 @@ def test_k_is_never_zero_and_gamma_can_be_scheduled():
 def test_no_epoch_is_lost_to_a_last_bit():
     """An epoch is 7 / 3 steps, and in floating point 35 / (7 / 3) is a little less than 15."""
     turn = make_turn(step=35)
-    turn.engine.clock = Clock(total=1000, batch=3, dataset=7)
+    turn._engine.clock = Clock(total=1000, batch=3, dataset=7)
     assert 35 / (7 / 3) < 15
     assert TopK(gamma=0.9, nu=0.0).k(turn, 1000) == 205  # 0.9^15 = 0.2059; 0.9^14 = 0.2288
 

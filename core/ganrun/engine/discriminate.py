@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from ganrun.engine.turn import Turn
+from ganrun.engine.turn import Turn, own_buffers
 from ganrun.words.game import Call, DiscriminatorOutput
 
 if TYPE_CHECKING:
@@ -36,15 +36,14 @@ def discriminate(
 
     If ``train.batches`` is ``joint``, adversarial and unrolling calls share one forward; all others have one each.
     """
-    hooks: Any = turn.engine.hooks
+    hooks: Any = turn._engine.hooks
     leaves: list[Tensor | None] = []
     for call, wanted in zip(calls, leaf):
         if wanted:
             call.x = call.x.detach().requires_grad_()
         leaves.append(call.x if wanted else None)
-        for stage in STAGES[call.tag] if through is None else through:
-            getattr(hooks, stage)(turn=turn, call=call)
-    if calls and calls[0].tag in ("adversarial", "unrolling") and turn.engine.settings.batches == "joint":
+        turn.transform(call, STAGES[call.tag] if through is None else through)
+    if calls and calls[0].tag in ("adversarial", "unrolling") and turn._engine.settings.batches == "joint":
         outputs = _jointly(turn, calls, overrides)
     else:
         outputs = [_forward(turn, call, overrides, call.x, call.given) for call in calls]
@@ -64,7 +63,7 @@ def _forward(
 
     Penalties run in full precision, on the uncompiled module.
     """
-    engine: Engine = turn.engine
+    engine: Engine = turn._engine
     name = call.round.game.discriminator
     engine.seed_forward(turn)
     if call.tag == "adversarial" and not overrides:
@@ -76,14 +75,9 @@ def _forward(
     if call.tag != "penalty":
         output = functional_call(module, state, (x, *given))
         return output
-    with torch.autocast(engine.device.type, enabled=False):
+    with turn.full_precision():
         output = functional_call(module, state, (x.to(torch.get_default_dtype()), *given))
     return output
-
-
-def own_buffers(module: torch.nn.Module) -> dict[str, Tensor]:
-    """Copies of a module's buffers, for a forward that must leave them alone."""
-    return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
 
 def _jointly(turn: Turn, calls: Sequence[Call], overrides: Mapping[str, Tensor] | None) -> list[DiscriminatorOutput]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganrun.engine.batches import Readers
 from ganrun.engine.fakes import Fakes
-from ganrun.engine.rounds import judge
+from ganrun.engine.rounds import judge, streams_of
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
@@ -144,7 +144,7 @@ class Engine:
         self.fakes.fill(turn, later)
         turn.rounds = self.rounds(turn)
         self.hooks.generated(turn=turn)
-        if turn.phase.terms is not None:
+        if turn.phase.terms is not None:  # a lazy phase
             for name, term in turn.phase.terms(turn).items():
                 turn.terms[name] = Term(term.value, term.weight * turn.phase.every)
             return
@@ -165,18 +165,17 @@ class Engine:
 
     def rounds(self, turn: Turn) -> list[Round]:
         """The games this turn's player takes part in, with their streams; cut on the discriminator's side."""
-        lazy = turn.phase.terms is not None
+        lazy = turn.phase.lazy
         sides = {name: game.side(turn.player) for name, game in self._games.items() if lazy or turn.phase.plays(name)}
-        streams = self.variant.streams(turn) if sides else {}
+        streams = streams_of(turn) if sides else {}
         rounds = []
         for name, side in sides.items():
             if side is None or name not in streams:
                 continue
             if side == "discriminator":
                 for stream in streams[name]:
-                    stream.x = stream.x.detach()
-                    stream.given = tuple(tensor.detach() for tensor in stream.given)
-            rounds.append(Round(self._games[name], side, list(streams[name]), turn.now))
+                    stream.detach()
+            rounds.append(Round(self._games[name], side, list(streams[name]), turn.now, turn))
         return rounds
 
     def backward(self, turn: Turn) -> None:
@@ -199,7 +198,7 @@ class Engine:
     def wants(self, turn: Turn, game: str, role: str) -> bool:
         """Whether a turn needs a stream of a role in a game: what its side's loss sees, and what tricks asked for."""
         side, plays = self._games[game].side(turn.player), turn.phase.plays(game)
-        if role in turn.wanted and (plays or turn.phase.terms is not None):
+        if role in turn.wanted and (plays or turn.phase.lazy):
             return True
         if side is None or not plays:
             return False
@@ -263,11 +262,11 @@ def pace(phases: Sequence[Phase], player: str) -> float:
     own = [phase for phase in phases if phase.player == player]
     own = (
         [phase for phase in own if phase.when is None]
-        if any(phase.when is None and phase.terms is None for phase in own)
+        if any(phase.when is None and not phase.lazy for phase in own)
         else own
     )
-    main = sum(phase.repeats / phase.every for phase in own if phase.terms is None)
-    lazy = sum(phase.repeats / phase.every for phase in own if phase.terms is not None)
+    main = sum(phase.repeats / phase.every for phase in own if not phase.lazy)
+    lazy = sum(phase.repeats / phase.every for phase in own if phase.lazy)
     return main / (main + lazy) if main else 1.0
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
-from ganrun.engine.discriminate import own_buffers
-from ganrun.engine.turn import Turn
+from ganrun.engine.turn import Reading, Turn
 from ganrun.words.game import Phase
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ class Kept:
 
     latents: dict[str, Tensor]
     made: dict[str, Tensor]
-    real: dict[str, Tensor] | None
+    reading: Reading | None
     copies: int
     served: set[str]
     trains: set[str]
@@ -48,12 +45,13 @@ class Fakes:
         kept = self._kept.get(turn.micro)
         if kept is not None and turn.player not in kept.served and turn.copies == kept.copies:
             self._use(turn, kept)
-        elif turn.phase.terms is None or "fake" in turn.wanted:
+        elif not turn.phase.lazy or "fake" in turn.wanted:
             self._make_anew(turn, later)
 
     def _use(self, turn: Turn, kept: Kept) -> None:
         kept.served.add(turn.player)
-        turn.latents, turn._real, turn.seed_of_made = kept.latents, turn._real or kept.real, kept.seed
+        turn.latents, turn.seed_of_made = kept.latents, kept.seed
+        turn._reading = kept.reading or turn._reading
         if turn.player in kept.trains:
             turn.made = kept.made
         elif self._is_scored(turn.player):
@@ -67,9 +65,9 @@ class Fakes:
         trains = self._heirs(turn, later) or {turn.player}
         self._make(turn, trains)
         if self.description.reuse_fakes:
-            real = turn._real if self.description.shared_batch else None
+            reading = turn._reading if self.description.shared_batch else None
             self._kept[turn.micro] = Kept(
-                turn.latents, turn.made, real, turn.copies, {turn.player}, trains, turn.seed_of_made
+                turn.latents, turn.made, reading, turn.copies, {turn.player}, trains, turn.seed_of_made
             )
             if turn.player not in trains:
                 turn.made = _cut(turn.made)
@@ -81,31 +79,15 @@ class Fakes:
         self.engine.variant.make(turn)
         self.engine.train_only({turn.player})
 
-    def remake(self, turn: Turn, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the variant makes of other latents in this turn, with the same dropout and without changing a buffer."""
-        other = copy(turn)
-        other.latents, other.made = {**turn.latents, **latents}, {}
-        other.modules = {name: _traceless(module) for name, module in self.engine.modules.items()}
-        self.engine.seed_forward(turn, turn.seed_of_made)
-        self.engine.variant.make(other)
-        return other.made
-
     def _heirs(self, turn: Turn, later: Sequence[Phase]) -> set[str]:
         """The player whose turn comes next in this step and trains on these fakes: their graph must be kept for it."""
         if not self.description.reuse_fakes or self.engine.settings.accumulate > 1:
             return set()
-        following = next((phase.player for phase in later if phase.terms is None and phase.games != ()), turn.player)
+        following = next((phase.player for phase in later if not phase.lazy and phase.games != ()), turn.player)
         return {following} if following != turn.player and self._is_scored(following) else set()
 
     def _is_scored(self, player: str) -> bool:
         return any(game.side(player) == "generator" for game in self.description.games)
-
-
-def _traceless(module: nn.Module) -> Any:
-    """A module as a function that leaves its buffers alone."""
-    if next(module.buffers(), None) is None:
-        return module
-    return lambda *args: functional_call(module, own_buffers(module), args)
 
 
 def _cut(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

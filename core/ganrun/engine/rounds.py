@@ -19,13 +19,13 @@ def judge(turn: Turn, round: Round) -> None:
     send(turn, round, round.streams, overrides=turn.overrides.get(round.game.discriminator))
     if round.side == "watcher":
         return
-    loss, game = turn.engine.loss, round.game
+    game = round.game
     if round.side == "discriminator":
         values = discriminator_values(turn, round)
     elif game.symmetric:
         values = discriminator_values(turn, swapped(round), tricks=False)
     else:
-        values = loss.generator(round)
+        values = turn.loss(game.name).generator(round)
     for stream, value in values.items():
         turn.add(
             f"{game.name}.{stream.name or stream.role}",
@@ -33,6 +33,19 @@ def judge(turn: Turn, round: Round) -> None:
             turn.now(game.weight.get(round.side, 1.0)),
             game=game.name,
         )
+
+
+def streams_of(turn: Turn) -> dict[str, list[Stream]]:
+    """Game -> what the variant shows its discriminator in this turn.
+
+    Each fake knows the entry of ``turn.made`` that it shows, if it shows one as it is.
+    """
+    streams: dict[str, list[Stream]] = turn.variant.streams(turn)
+    shown = {id(made): name for name, made in reversed(turn.made.items())}  # the first of two names for one tensor
+    for stream in (stream for found in streams.values() for stream in found):
+        if stream.role == "fake" and not stream.entry:
+            stream.entry = shown.get(id(stream.x), "")
+    return streams
 
 
 def send(
@@ -51,7 +64,7 @@ def send(
 
 def score(turn: Turn, round: Round, output: DiscriminatorOutput) -> Tensor:
     """An output in the terms of the loss, (B, ...): one number a sample or patch, larger is more real."""
-    loss: Any = turn.engine.loss
+    loss: Any = turn.loss(round.game.name)
     if not hasattr(loss, "score"):
         return output.logits
     unseen = [s for s in round.streams if s.output is None and s.role in getattr(loss, "score_sees", ())]
@@ -63,7 +76,7 @@ def score(turn: Turn, round: Round, output: DiscriminatorOutput) -> Tensor:
 
 def discriminator_values(turn: Turn, round: Round, *, tricks: bool = True) -> Mapping[Stream, Tensor]:
     """Stream -> values of the discriminator's side; its targets are set, and changed by tricks, before."""
-    loss: Any = turn.engine.loss
+    loss: Any = turn.loss(round.game.name)
     if "targets" in loss.provides:
         for stream in round.streams:
             assert stream.output is not None
@@ -73,7 +86,7 @@ def discriminator_values(turn: Turn, round: Round, *, tricks: bool = True) -> Ma
                 found, turn.now(loss.targets(stream.role)), dtype=exact, requires_grad=False
             )
         if tricks:
-            turn.engine.hooks.targets(turn=turn, round=round)
+            turn._engine.hooks.targets(turn=turn, round=round)
     values: Mapping[Stream, Tensor] = loss.discriminator(round)
     return values
 

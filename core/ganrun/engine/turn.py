@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim import Optimizer as TorchOptimizer
 
 from ganrun.randomness import Draws
 from ganrun.schedule import value_at
-from ganrun.words.game import Call, DiscriminatorOutput, Phase, Role, Round, Stream, Term
-from ganrun.words.spaces import Space
+from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Player, Role, Round, Stream, Term
+from ganrun.words.spaces import Interface, Space
 
 if TYPE_CHECKING:
     from ganrun.engine.engine import Engine
-    from ganrun.schedule import Scheduled
+    from ganrun.schedule import Clock, Scheduled
+
+
+class RealBatch(Mapping[str, Tensor]):
+    """Real items, name -> (rows, ...), that are read when they are first looked into."""
+
+    def __init__(self, read: Callable[[], Mapping[str, Tensor]]) -> None:
+        self._read = read
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @cached_property
+    def _items(self) -> Mapping[str, Tensor]:
+        return self._read()
+
+
+@dataclass
+class Reading:
+    """The real items of a turn, which its copies share; None until one of them has looked into them."""
+
+    items: Mapping[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class PlayerOptimizer:
+    """The optimiser of a player: ``part``, the recipe's plugin, and ``torch``, torch's optimiser that it made.
+
+    options: step -> the entries of torch's parameter groups in that step, such as ``lr``, as lazy phases have them.
+    """
+
+    part: Any
+    torch: TorchOptimizer
+    options: Callable[[int], dict[str, Any]]
 
 
 class Turn:
@@ -29,6 +73,7 @@ class Turn:
     rounds: the games of this turn. terms: name -> :class:`Term`. notes: what is logged beside them. overrides:
     parameter tensors that stand in for a discriminator's own in this turn's rounds, by module name. A trick may set
     skip, copies (samples per item) and wanted (roles that no loss asks for) at ``phase_start``.
+    in_training: False where samples are made outside training.
     """
 
     def __init__(
@@ -42,9 +87,10 @@ class Turn:
         batch_size: int,
         repeat: int = 0,
         micro: int = 0,
-        real: dict[str, Tensor] | None = None,
+        real: Mapping[str, Tensor] | None = None,
+        in_training: bool = True,
     ) -> None:
-        self.engine = engine
+        self._engine = engine
         self.batch_size = batch_size
         self.phase = phase
         self.player = phase.player
@@ -64,23 +110,91 @@ class Turn:
         self.copies = 1
         self.wanted: set[str] = set()
         self.seed_of_made = 0
-        self._real = real
+        self.in_training = in_training
+        self._reading = Reading(real)
+
+    @property
+    def real(self) -> Mapping[str, Tensor]:
+        """The real batch, name -> (rows, ...). It is read when it is first indexed, in an order of the phase's own."""
+        # A new mapping each time: one that the turn kept would be a cycle, and hold the turn's graph.
+        return RealBatch(self._read) if self._reading.items is None else self._reading.items
+
+    def _read(self) -> Mapping[str, Tensor]:
+        if self._reading.items is None:
+            self._reading.items = self._engine.readers.read(self)
+        return self._reading.items
+
+    # --- what the turn is part of ---------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> Clock:
+        """What durations are measured against, such as ``self.start.steps(turn.clock)``."""
+        return self._engine.clock
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        return self._engine.device
+
+    @property
+    def variant(self) -> Any:
+        """The variant of the run."""
+        return self._engine.variant
+
+    @property
+    def games(self) -> dict[str, Game]:
+        """Name -> game: all games of the run, also those that are not played in this turn."""
+        return {game.name: game for game in self._engine.experiment.games}
+
+    @property
+    def players(self) -> dict[str, Player]:
+        """Name -> player: all players of the run."""
+        return self._engine.experiment.players
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The entries of ``made`` that imitate an entry of the data: ``Description.outputs``."""
+        return self._engine.experiment.description.outputs
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Name -> network as it was built, uncompiled, for its layers. ``modules`` are what is called."""
+        return self._engine.modules
+
+    @property
+    def interfaces(self) -> dict[str, Interface]:
+        """Name of a network -> what is asked of it."""
+        networks = self._engine.experiment.description.networks
+        return {name: network.interface for name, network in networks.items()}
+
+    def loss(self, game: str) -> Any:
+        """The loss that a game is played with, by the game's name."""
+        return self._engine.loss
+
+    def parameters(self, player: str = "") -> list[nn.Parameter]:
+        """The parameters of a player, each once, in a fixed order; by default those of the turn's player."""
+        return self._engine.parameters[player or self.player]
+
+    def optimizer(self, player: str = "") -> PlayerOptimizer:
+        """The optimiser of a player; by default of the turn's player."""
+        engine, name = self._engine, player or self.player
+        part, made = engine.experiment.optimizers[name], engine.optimizers[name]
+        return PlayerOptimizer(part, made, lambda step: engine.options(name, step))
+
+    def full_precision(self) -> AbstractContextManager[Any]:
+        """A context without mixed precision."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    # --- numbers --------------------------------------------------------------------------------------------
 
     @property
     def rows(self) -> int:
         """How many samples this process makes in this turn: the batch size times ``copies``."""
         return self.batch_size * self.copies
 
-    @property
-    def real(self) -> dict[str, Tensor]:
-        """The real batch, name -> (rows, ...). It is read when first asked for, in an order of the phase's own."""
-        if self._real is None:
-            self._real = self.engine.readers.read(self)
-        return self._real
-
     def now(self, value: Scheduled | float) -> float:
         """The value of a scheduled number in this step; a plain number is its own."""
-        return value_at(value, self.step, self.engine.clock)
+        return value_at(value, self.step, self._engine.clock)
 
     def add(self, name: str, value: Tensor, weight: float | Tensor = 1.0, *, game: str = "") -> None:
         """Add a term under a name, numbered from 2 on if it is taken: two instances of a trick have a term each."""
@@ -92,7 +206,7 @@ class Turn:
 
     def draw_latent(self, name: str, space: Space) -> Tensor:
         """Draw latents (rows, *shape) from the recipe's sampler, and keep them as ``latents[name]``."""
-        self.latents[name] = self.engine.sampler.sample(self.draws, name, self.rows, space)
+        self.latents[name] = self._engine.sampler.sample(self.draws, name, self.rows, space)
         self.drawn.add(name)
         return self.latents[name]
 
@@ -102,7 +216,7 @@ class Turn:
         All classes are equally likely, unless the recipe's sampler has a say in it (its method ``labels``).
         """
         assert space.kind == "labels", f"{name}: {space} has no labels"
-        sampler, n = self.engine.sampler, self.batch_size
+        sampler, n = self._engine.sampler, self.batch_size
         if hasattr(sampler, "labels"):
             labels: Tensor = sampler.labels(self.draws, name, n, space)
         else:
@@ -112,17 +226,60 @@ class Turn:
 
     def wants(self, game: str, role: Role) -> bool:
         """Whether this turn needs a stream of this role in this game."""
-        return self.engine.wants(self, game, role)
+        return self._engine.wants(self, game, role)
 
     def streams(self, game: str, role: Role) -> list[Stream]:
         """New streams of a role of a game, whether or not this turn wants them. Nothing has sent them through the game.
 
         For what a trick compares with: asking for them by ``wanted`` would make them part of the game.
         """
+        from ganrun.engine.rounds import streams_of
+
+        return [stream for stream in streams_of(self._copy(wanted=self.wanted | {role}))[game] if stream.role == role]
+
+    # --- other turns like this one --------------------------------------------------------------------------
+
+    def part(self, rows: slice) -> Turn:
+        """Some rows of this turn: its latents, what was made and the real items. It draws what this turn would."""
+        made, latents = ({name: x[rows] for name, x in found.items()} for found in (self.made, self.latents))
+        count = len(range(self.rows)[rows])
+        real = RealBatch(lambda: {name: x[rows] for name, x in self.real.items()})
+        return self._copy(latents=latents, made=made, _reading=Reading(real), batch_size=count, copies=1)
+
+    def with_latents(self, latents: Mapping[str, Tensor]) -> Turn:
+        """This turn with other latents (by name, the rest stay) and with what the variant makes of them.
+
+        Real items and dropout are this turn's; no buffer changes. Gradients flow as in this turn: to the generators if
+        they are the player's.
+        """
+        modules: dict[str, Any] = {name: _with_own_buffers(module) for name, module in self._engine.modules.items()}
+        other = self._copy(latents={**self.latents, **latents}, made={}, modules=modules)
+        self._engine.seed_forward(self, self.seed_of_made)
+        self.variant.make(other)
+        return other
+
+    def fresh(self, draws: Draws, real: Mapping[str, Tensor] | None = None) -> Turn:
+        """A turn like this one in which nothing is drawn or made yet; of other real items, if some are given."""
+        size = {} if real is None else {"batch_size": len(next(iter(real.values()))), "copies": 1}
+        reading = self._reading if real is None else Reading(real)
+        return self._copy(draws=draws, latents={}, made={}, drawn=set(), wanted=set(), _reading=reading, **size)
+
+    def remake(self, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the variant makes of other latents: ``made`` of :meth:`with_latents`."""
+        return self.with_latents(latents).made
+
+    def _copy(self, **changes: Any) -> Turn:
+        """A turn like this one, with draws and modules in common, and rounds, terms and notes of its own."""
         other = copy(self)
-        other._real = self.real
-        other.wanted = self.wanted | {role}
-        return [stream for stream in self.engine.variant.streams(other)[game] if stream.role == role]
+        fresh = {"rounds": [], "terms": {}, "notes": {}, "drawn": set(self.drawn), "wanted": set(self.wanted)}
+        other.__dict__.update(fresh | {"latents": dict(self.latents), "made": dict(self.made)} | changes)
+        return other
+
+    def keeping_buffers(self, name: str) -> Callable[..., Any]:
+        """A module of this turn as a function that leaves its buffers alone, such as running statistics."""
+        return _with_own_buffers(self.modules[name])
+
+    # --- discriminators -------------------------------------------------------------------------------------
 
     def discriminate(
         self,
@@ -147,6 +304,17 @@ class Turn:
 
         call = Call(round, x, role, given, tag)
         return discriminate(self, [call], leaf=[leaf], through=through, overrides=overrides)[0]
+
+    def send(self, round: Round, streams: Sequence[Stream], *, tag: str = "feature") -> None:
+        """Send streams of a round through its discriminator, and keep what it returns as their ``output``."""
+        from ganrun.engine.rounds import send
+
+        send(self, round, streams, tag=tag)
+
+    def transform(self, call: Call, stages: Sequence[str] = ("augment",)) -> None:
+        """Change ``call.x`` and ``call.given`` as stages on the way to a discriminator do: augment, corrupt, pack."""
+        for stage in stages:
+            getattr(self._engine.hooks, stage)(turn=self, call=call)
 
     def note(self, name: str, value: Tensor) -> None:
         """Log a scalar beside the terms, such as a probability that adapts. It is not minimised.
@@ -173,13 +341,18 @@ class Turn:
 
         return discriminator_loss(self, round, overrides)
 
-    def remake(self, latents: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the variant makes of other latents and this turn's real items, with the same dropout; no buffer changes.
-
-        Gradients flow as in this turn: to the generators if they are the player's.
-        """
-        return self.engine.fakes.remake(self, latents)
-
     def mean_over_processes(self, tensor: Tensor) -> Tensor:
         """The mean of a tensor over all processes, on its device, without a gradient."""
-        return self.engine.mean_over_processes(tensor)
+        return self._engine.mean_over_processes(tensor)
+
+
+def _with_own_buffers(module: nn.Module) -> Callable[..., Any]:
+    """A module as a function that leaves its buffers alone."""
+    if next(module.buffers(), None) is None:
+        return module
+    return lambda *args: functional_call(module, own_buffers(module), args)
+
+
+def own_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Copies of a module's buffers, for a forward that must leave them alone."""
+    return {name: buffer.clone() for name, buffer in module.named_buffers()}

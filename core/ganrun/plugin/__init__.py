@@ -26,8 +26,6 @@ from ganrun.contracts.protocols import (
     Trick,
     Variant,
 )
-from ganrun.engine.discriminate import own_buffers
-from ganrun.engine.rounds import send
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
@@ -35,7 +33,7 @@ from ganrun.experiment.diagnostics import Diagnostic
 from ganrun.experiment.example_inputs import example_inputs
 from ganrun.experiment.initialise import initialise
 from ganrun.randomness import Draws, stable_hash
-from ganrun.sampling.sampling import PHASE, Sampling, chunks
+from ganrun.sampling.sampling import Sampling, chunks
 from ganrun.schedule import Clock, Duration, Scheduled, first_value
 from ganrun.training import checkpoint
 from ganrun.words.finding import Finding
@@ -90,7 +88,6 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "PHASE",
     "Agreement",
     "Call",
     "Clock",
@@ -145,9 +142,7 @@ __all__ = [
     "init_of",
     "initialise",
     "jsonl",
-    "own_buffers",
     "provided_by",
     "remedies_for",
-    "send",
     "stable_hash",
 ]

@@ -16,8 +16,7 @@ from ganrun.words.game import Phase, Round
 
 if TYPE_CHECKING:
     from ganrun.engine.engine import Engine
-
-PHASE = Phase("sampling", player="")
+    from ganrun.experiment.experiment import Experiment
 
 
 @dataclass
@@ -42,6 +41,11 @@ class Studio:
     def __init__(self, engine: Engine, *, chunk: int = 256) -> None:
         self.engine = engine
         self.chunk = chunk
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment whose networks make the samples."""
+        return self.engine.experiment
 
     @contextmanager
     def modules(self) -> Iterator[dict[str, nn.Module]]:
@@ -152,10 +156,15 @@ class Studio:
             score = turn.score(round, output).detach().float().cpu()
         return score.flatten(1).mean(1) if score.dim() > 1 else score
 
-    def infer(self, real: Mapping[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
-        """What the variant's ``infer`` says of real items, name -> (n, ...), float32 on the CPU."""
+    def infer(
+        self, real: Mapping[str, Tensor], seed: int = 0, *, networks: Mapping[str, nn.Module] | None = None
+    ) -> dict[str, Tensor]:
+        """What the variant's ``infer`` says of real items, name -> (n, ...), float32 on the CPU.
+
+        networks: name -> a module that stands in for the run's own.
+        """
         with self.modules() as modules, self.engine.processes.autocast():
-            turn = self._blank(len(next(iter(real.values()))), seed, 0, real, modules)
+            turn = self._blank(len(next(iter(real.values()))), seed, 0, real, {**modules, **(networks or {})})
             return {name: found.detach().float().cpu() for name, found in self.engine.variant.infer(turn).items()}
 
     def weights(self) -> dict[str, str]:
@@ -223,9 +232,15 @@ class Studio:
     ) -> Turn:
         draws = Draws(("sampling", seed, start), device=self.engine.device, by_row=True)
         mine = None if real is None else {name: tensor.to(self.engine.device) for name, tensor in real.items()}
-        phase = Phase("sampling", player=player) if player else PHASE
         return Turn(
-            self.engine, phase, step=self.engine.clock.total, draws=draws, modules=modules, batch_size=n, real=mine
+            self.engine,
+            Phase("sampling", player),
+            step=self.engine.clock.total,
+            draws=draws,
+            modules=modules,
+            batch_size=n,
+            real=mine,
+            in_training=False,
         )
 
 

@@ -23,16 +23,16 @@ class Probe:
     @hookimpl(tryfirst=True)
     def phase_start(self, turn: Turn) -> None:
         kept = {id(parameter) for parameter in moving(turn)} if moved_together(turn) else set()
-        for parameters in turn.engine.parameters.values():
-            for parameter in parameters:
+        for player in turn.players:
+            for parameter in turn.parameters(player):
                 if id(parameter) not in kept:  # of a move, all gradients are taken before the first is applied
                     parameter.grad = None
 
     @hookimpl(trylast=True)
     def gradients(self, turn: Turn) -> None:
         own = {id(parameter) for parameter in moving(turn)}
-        for player, parameters in turn.engine.parameters.items():
-            if any(p.grad is not None and id(p) not in own for p in parameters):
+        for player in turn.players:
+            if any(p.grad is not None and id(p) not in own for p in turn.parameters(player)):
                 self.problems.append(
                     f"in the turn {turn.phase.name} of {turn.player}, parameters of {player} got a gradient"
                 )
@@ -50,13 +50,13 @@ class Probe:
 def moved_together(turn: Turn) -> set[str]:
     """The players of the phases that are one move with this turn's; empty if it is a move of its own."""
     name = turn.phase.together
-    return {phase.player for phase in turn.engine.experiment.phases if name and phase.together == name}
+    return {phase.player for phase in turn._engine.experiment.phases if name and phase.together == name}
 
 
 def moving(turn: Turn) -> list[Parameter]:
     """The parameters that may hold a gradient when this turn's player is updated."""
     players = moved_together(turn) | {turn.player}
-    return [parameter for player in players for parameter in turn.engine.parameters[player]]
+    return [parameter for player in players for parameter in turn.parameters(player)]
 
 
 @hookimpl

@@ -234,9 +234,9 @@ def set_players(experiment: Experiment) -> list[Diagnostic]:
             continue
         experiment.optimizers[name] = next(iter(make_parts([settings.optimizer], refusals)), None)
         for phase in experiment.phases:
-            if phase.player == name and phase.terms is None and phase.when is None and settings.updates is not None:
+            if phase.player == name and not phase.lazy and phase.when is None and settings.updates is not None:
                 phase.repeats = settings.updates
-        own = [phase for phase in experiment.phases if phase.player == name and phase.terms is None]
+        own = [phase for phase in experiment.phases if phase.player == name and not phase.lazy]
         if settings.updates is not None and own and all(phase.when is not None for phase in own):
             why = f"{label(recipe.variant)} says in which steps {name} moves: updates a step would break its schedule"
             refusals.append(Diagnostic(f"players.{name}.updates", why, "leave it out"))

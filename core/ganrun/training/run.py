@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.download import data_cache
 from ganrun.data.splits import datasets
 from ganrun.distributed import Agreement, Processes
 from ganrun.engine.engine import Engine
+from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.sources import Generated
 from ganrun.experiment.experiment import Experiment
+from ganrun.randomness import Draws
 from ganrun.recipe import Recipe
 from ganrun.sampling.sampling import Studio
 from ganrun.training import checkpoint
@@ -28,6 +31,7 @@ from ganrun.training.scoring import due, evaluate
 from ganrun.training.signals import signals
 from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.finding import Finding
+from ganrun.words.game import Phase
 
 
 class Run:
@@ -98,6 +102,28 @@ class Run:
     def report(self, finding: Finding) -> None:
         """Tell all observers what was found wrong, by the event ``finding``. In the main process alone."""
         self.experiment.hooks.finding(run=self, finding=finding)
+
+    def rates(self) -> dict[str, float]:
+        """Player -> the learning rate of the step just done, as lazy phases have it."""
+        return {player: self.engine.options(player, self.step - 1)["lr"] for player in self.engine.optimizers}
+
+    def untaken(self, real: Mapping[str, Tensor], key: tuple[Any, ...], *, player: str, phase: str = "untaken") -> Turn:
+        """A turn of the step just done that is never taken, of given items: for measurements of training itself.
+
+        Every role is wanted, nothing is drawn or made yet, and its draws are those of ``key``. A phase of that name is
+        not in the schedule. Call it under ``torch.no_grad()`` and ``torch.random.fork_rng()``.
+        """
+        turn = Turn(
+            self.engine,
+            Phase(phase, player),
+            step=max(self.step - 1, 0),
+            draws=Draws(key, device=self.engine.device),
+            modules=self.engine.modules,
+            batch_size=len(next(iter(real.values()))),
+            real=dict(real),
+        )
+        turn.wanted = {"real", "fake"}
+        return turn
 
     def stop(self, reason: str) -> None:
         """End the run after this step."""

@@ -71,13 +71,18 @@ class Phase:
     games: Sequence[str] | None = None
     terms: Callable[[Turn], dict[str, Term]] | None = None
 
+    @property
+    def lazy(self) -> bool:
+        """Whether this is a regularisation phase: it has terms of its own, and no game is played in it."""
+        return self.terms is not None
+
     def due(self, step: int) -> bool:
         """Whether this phase happens in step ``step``, counted from 0."""
         return step % self.every == 0 and (self.when is None or self.when(step))
 
     def plays(self, game: str) -> bool:
         """Whether a game is played in this phase, if its player takes part in it."""
-        return self.terms is None and (self.games is None or game in self.games)
+        return not self.lazy and (self.games is None or game in self.games)
 
 
 @dataclass
@@ -168,7 +173,8 @@ class Stream:
     weight: per sample (B,), or one number. latent: what a fake was made from; None after a swap from a pool.
     about: what is known of the samples and not shown to the discriminator, such as the label asked for; goes where they
     go.
-    leaf: whether a gradient at x is wanted. output and target are filled in by the engine.
+    leaf: whether a gradient at x is wanted. entry: the entry of ``turn.made`` that a fake shows; filled in where x is
+    that very tensor. output and target are filled in by the engine.
     """
 
     x: Tensor
@@ -179,6 +185,7 @@ class Stream:
     about: dict[str, Tensor] = field(default_factory=dict)
     leaf: bool = False
     name: str = ""
+    entry: str = ""
     output: DiscriminatorOutput | None = None
     target: Tensor | None = None
 
@@ -187,6 +194,11 @@ class Stream:
         """The discriminator's logits for this stream."""
         assert self.output is not None, "this stream has not been through a discriminator yet"
         return self.output.logits
+
+    def detach(self) -> None:
+        """Cut x and what is given off their graphs: a discriminator's side trains no generator."""
+        self.x = self.x.detach()
+        self.given = tuple(tensor.detach() for tensor in self.given)
 
 
 @dataclass(eq=False)
@@ -220,13 +232,14 @@ class Term:
 class Round:
     """One game in one turn, seen from the side that the turn's player is on.
 
-    ``now`` gives a scheduled number's value.
+    ``now`` gives a scheduled number's value. ``turn`` is the turn it belongs to, None for a round made by hand.
     """
 
     game: Game
     side: Side
     streams: list[Stream]
     now: Callable[[Scheduled | float], float] = first_value
+    turn: Turn | None = field(default=None, repr=False)
 
     def of(self, role: Role) -> list[Stream]:
         """The streams of one role, in their order."""
@@ -235,14 +248,33 @@ class Round:
     @property
     def real(self) -> Stream:
         """The only real stream. Raises ValueError if there are none or several."""
-        (stream,) = self.of("real")
-        return stream
+        return self._only("real")
 
     @property
     def fake(self) -> Stream:
         """The only fake stream. Raises ValueError if there are none or several."""
-        (stream,) = self.of("fake")
-        return stream
+        return self._only("fake")
+
+    def remade(self, latents: Mapping[str, Tensor]) -> list[Stream]:
+        """The round's fakes if the turn had other latents (by name, the rest stay), in the order of ``of("fake")``.
+
+        They have no output yet. As in the round, gradients reach the generators on their side alone. No buffer changes.
+        """
+        assert self.turn is not None, "this round belongs to no turn"
+        streams = self.turn.with_latents(latents).streams(self.game.name, "fake")
+        for stream in streams if self.side == "discriminator" else ():
+            stream.detach()
+        return streams
+
+    def _only(self, role: Role) -> Stream:
+        found = self.of(role)
+        if len(found) != 1:
+            there = [f"{s.role} {s.name or s.entry}".strip() for s in self.streams]
+            raise ValueError(
+                f"round.{role} is the only {role} stream of a game, and game {self.game.name!r} has {len(found)} here "
+                f'(streams: {", ".join(there) or "none"}); round.of("{role}") gives all of them'
+            )
+        return found[0]
 
 
 __all__ = [

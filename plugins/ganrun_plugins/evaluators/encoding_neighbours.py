@@ -23,19 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import (
-    PHASE,
-    Component,
-    Draws,
-    Experiment,
-    Refusal,
-    Turn,
-    UserError,
-    hookimpl,
-    init_of,
-    initialise,
-    stable_hash,
-)
+from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl, init_of, initialise, stable_hash
 from ganrun.plugin.evaluation import Evaluation, Score, not_finite, real_rows, share
 from ganrun_plugins.evaluators._neighbours import nearest
 
@@ -118,7 +106,7 @@ class EncodingNeighbours:
             "pixels": accuracy(plain[0], given, plain[1], truth),
         }
         assert evaluation.studio is not None, "inferred() has refused pictures in a folder"
-        encoders = fresh_encoders(evaluation.studio.engine.experiment)
+        encoders = fresh_encoders(evaluation.studio.experiment)
         if encoders:
             random = [self._encoded(evaluation, encoders, split, n) for split, n in counts.items()]
             scores["untrained"] = accuracy(random[0], given, random[1], truth)
@@ -127,25 +115,8 @@ class EncodingNeighbours:
     def _encoded(self, evaluation: Evaluation, encoders: Mapping[str, nn.Module], split: str, n: int) -> Tensor:
         """What the variant infers of the first n items of a split with other encoders, (n, ...) float32."""
         assert evaluation.studio is not None
-        engine = evaluation.studio.engine
-        found = []
-        with evaluation.studio.modules() as modules:
-            for rows, items in real_rows(evaluation.dataset(split), n):
-                real = {name: x.to(engine.device) for name, x in items.items()}
-                draws = Draws(("untrained", split, rows.start), device=engine.device)
-                count = rows.stop - rows.start
-                turn = Turn(
-                    engine,
-                    PHASE,
-                    step=engine.clock.total,
-                    draws=draws,
-                    modules={**modules, **encoders},
-                    batch_size=count,
-                    real=real,
-                )
-                with engine.processes.autocast():
-                    found.append(engine.variant.infer(turn)[self.of].float().cpu())
-        return torch.cat(found)
+        items = real_rows(evaluation.dataset(split), n)
+        return torch.cat([evaluation.studio.infer(real, networks=encoders)[self.of] for _, real in items])
 
 
 @hookimpl

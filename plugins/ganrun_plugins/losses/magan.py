@@ -155,14 +155,14 @@ class MAGAN:
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
-        clock = turn.engine.clock
+        clock = turn.clock
         length = EPOCH.steps(clock)
         epoch = math.floor((turn.step - self.pretrain.steps(clock)) / length + 1e-9)
         if self.epoch is not None and epoch != self.epoch:
             for tally in self.games.values():
                 tally.close(turn, self.start, pretraining=self.pretraining)
         self.epoch = epoch
-        sides = {game.side(turn.player) for game in turn.engine.experiment.games}
+        sides = {game.side(turn.player) for game in turn.games.values()}
         if self.pretraining and "generator" in sides and "discriminator" not in sides:
             turn.skip = True
 

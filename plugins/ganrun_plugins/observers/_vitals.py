@@ -31,19 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.plugin import (
-    Call,
-    DiscriminatorOutput,
-    Draws,
-    Phase,
-    Round,
-    Run,
-    Stream,
-    Turn,
-    UserError,
-    provided_by,
-    send,
-)
+from ganrun.plugin import Call, DiscriminatorOutput, Round, Run, Stream, Turn, UserError, provided_by
 from ganrun.plugin.data import permutation, read_items
 
 SIDE = 16  # images are looked at in this many pixels at most: what differs between samples, and not their noise
@@ -137,14 +125,14 @@ def thinned(scores: Sequence[Tensor]) -> Tensor:
 
 def of_gradients(turn: Turn) -> tuple[Values, list[Tensor]]:
     """The gradient of the turn's player, and copies of the weights it will change."""
-    parameters = turn.engine.parameters[turn.player]
+    parameters = turn.parameters()
     gradients = [p.grad for p in parameters if p.grad is not None]
     return {f"gradient:{turn.player}": norm(gradients)}, [p.detach().clone() for p in parameters]
 
 
 def of_update(turn: Turn, before: Sequence[Tensor]) -> Values:
     """How far the weights moved, and what the discriminators thought in this turn."""
-    parameters = turn.engine.parameters[turn.player]
+    parameters = turn.parameters()
     terms = torch.stack([term.value.detach().float() for term in turn.terms.values()])
     values = {
         f"update:{turn.player}": relative_update(before, parameters),
@@ -180,7 +168,7 @@ def pull(turn: Turn, round: Round) -> Tensor:
         streams.append(replace(stream, output=DiscriminatorOutput(logits, stream.output.features, stream.output.heads)))
     leaves = [s.logits for s in streams if s.role == "fake"]
     with torch.enable_grad():
-        values: Mapping[Stream, Tensor] = turn.engine.loss.generator(replace(round, streams=streams))
+        values: Mapping[Stream, Tensor] = turn.loss(round.game.name).generator(replace(round, streams=streams))
         total = torch.stack([value.sum() for value in values.values()]).sum()
     gradients = torch.autograd.grad(total, leaves, allow_unused=True)
     sizes = [_per_sample(g) for g in gradients if g is not None]
@@ -203,7 +191,7 @@ class Bench:
     """
 
     def __init__(self, run: Run, samples: int) -> None:
-        self.run, self.engine = run, run.engine
+        self.run, self.experiment = run, run.experiment
         experiment = run.experiment
         train, held_out = run.dataset("train"), _held_out(run)
         size = experiment.recipe.train.batch_size
@@ -235,7 +223,7 @@ class Bench:
         self.reference = {name: Reference(thumbnail(wide[name])) for name in self.outputs}
         with torch.random.fork_rng(), torch.no_grad():
             turn = self._turn(self.train, "latents")
-            self.engine.variant.sample(turn)
+            turn.variant.sample(turn)
         self.latents = turn.latents
 
     def _read(self, dataset: Any, split: str, n: int) -> dict[str, Tensor]:
@@ -243,27 +231,13 @@ class Bench:
         chosen = permutation(len(dataset), "health", split)[:n]
         device = getattr(dataset, "device", "cpu") if getattr(dataset, "in_memory", False) else "cpu"
         pieces = list(read_items(dataset, chosen, key=("health",), device=device))
-        return {name: torch.cat([piece[name] for piece in pieces]).to(self.engine.device) for name in pieces[0]}
+        return {name: torch.cat([piece[name] for piece in pieces]).to(self.run.processes.device) for name in pieces[0]}
 
     def _turn(self, real: Mapping[str, Tensor], purpose: str) -> Turn:
         """A turn of a discriminator's player that is never taken."""
-        engine, step = self.engine, max(self.run.step - 1, 0)
-        key = (
-            ("health", engine.settings.seed, purpose)
-            if purpose == "latents"
-            else ("health", engine.settings.seed, purpose, step)
-        )
-        turn = Turn(
-            engine,
-            Phase("health", self.player),
-            step=step,
-            draws=Draws(key, device=engine.device),
-            modules=engine.modules,
-            batch_size=len(next(iter(real.values()))),
-            real=dict(real),
-        )
-        turn.wanted = {"real", "fake"}
-        return turn
+        seed, step = self.run.recipe.train.seed, max(self.run.step - 1, 0)
+        key = ("health", seed, purpose, *(() if purpose == "latents" else (step,)))
+        return self.run.untaken(real, key, player=self.player, phase="health")
 
     def look(self, before: Mapping[str, Tensor]) -> tuple[Values, dict[str, Tensor]]:
         """All measurements now, and the samples (rows, D) that the next look compares with; ``before``: the last."""
@@ -271,7 +245,7 @@ class Bench:
             turn = self._made(self.train)
             made = turn.made
             if self.replaced:
-                real = self.train if self.engine.experiment.description.conditional else None
+                real = self.train if self.experiment.description.conditional else None
                 made = self.run.studio.turn(self.rows, real=real, latents=self.latents).made
             samples = {name: thumbnail(made[name]) for name in self.outputs}
             values: Values = {}
@@ -287,8 +261,8 @@ class Bench:
         """A turn whose fakes are made with the weights and in the mode of training, by batches; no buffer changes."""
         turn = self._turn(real, "look")
         turn.latents = dict(self.latents)
-        with self.engine.processes.autocast():
-            pieces = [self.engine.fakes.remake(_cut(turn, rows), {}) for rows in self._batches()]
+        with self.run.processes.autocast():
+            pieces = [turn.part(rows).remake({}) for rows in self._batches()]
         turn.made = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
         return turn
 
@@ -304,7 +278,7 @@ class Bench:
             other.latents, other.made = turn.latents, turn.made
         found: dict[str, list[list[Tensor]]] = {}
         for rows in self._batches():
-            for game, kinds in self._judged(_cut(turn, rows), _cut(other, rows)):
+            for game, kinds in self._judged(turn.part(rows), other.part(rows)):
                 pieces = found.setdefault(game, [[], [], []])
                 for piece, scores in zip(pieces, kinds):
                     piece.append(scores)
@@ -320,31 +294,30 @@ class Bench:
 
         A call for a penalty leaves a discriminator's buffers alone.
         """
-        streams, held = self.engine.variant.streams(turn), self.engine.variant.streams(other)
-        for game in self.engine.experiment.games:
+        streams, held = turn.variant.streams(turn), other.variant.streams(other)
+        for game in turn.games.values():
             round = Round(game, "discriminator", list(streams.get(game.name, ())), turn.now)
             if not round.of("real") or not round.of("fake"):
                 continue
-            send(turn, round, round.streams, tag="penalty")
+            turn.send(round, round.streams, tag="penalty")
             real, fake = (opinions(turn, round, role) for role in ("real", "fake"))
             unseen = Round(
                 game, "discriminator", [s for s in held[game.name] if s.role == "real"] + round.of("fake"), turn.now
             )
-            send(other, unseen, unseen.of("real"), tag="penalty")
+            other.send(unseen, unseen.of("real"), tag="penalty")
             yield game.name, (real, opinions(other, unseen, "real"), fake)
 
     def _augmentation(self, turn: Turn) -> Values:
         """What the event ``augment`` does to real samples. Its draws are this turn's own."""
         values = {}
-        for name, streams in self.engine.variant.streams(turn).items():
+        for name, streams in turn.variant.streams(turn).items():
             stream = next((s for s in streams if s.role == "real"), None)
-            game = next(game for game in self.engine.experiment.games if game.name == name)
             if stream is None:
                 continue
-            round = Round(game, "discriminator", [stream], turn.now)
+            round = Round(turn.games[name], "discriminator", [stream], turn.now)
             calls = [Call(round, stream.x, "real", stream.given) for _ in range(2)]
             for call in calls:
-                self.engine.hooks.augment(turn=turn, call=call)
+                turn.transform(call, ("augment",))
             first, second = calls
             if first.x.shape == stream.x.shape:
                 x, scale = thumbnail(stream.x), deviation(thumbnail(stream.x)).clamp(min=TINY)
@@ -378,19 +351,6 @@ class Reference:
         for number, place in enumerate((x.mean(0) - self.mean) @ self.axes / self.sizes):
             values[f"path{number}"] = place
         return values
-
-
-def _cut(turn: Turn, rows: slice) -> Turn:
-    """Some rows of a turn."""
-    real = {name: tensor[rows] for name, tensor in turn.real.items()}
-    size = len(next(iter(real.values())))
-    piece = Turn(
-        turn.engine, turn.phase, step=turn.step, draws=turn.draws, modules=turn.modules, batch_size=size, real=real
-    )
-    piece.wanted = turn.wanted
-    piece.latents = {name: tensor[rows] for name, tensor in turn.latents.items()}
-    piece.made = {name: tensor[rows] for name, tensor in turn.made.items()}
-    return piece
 
 
 def _held_out(run: Run) -> Any:

@@ -196,7 +196,7 @@ class Health:
         following = next(step for step in range(run.step + 1, run.step + self._facts.every + 1) if self._due(step))
         self._wanted = {}
         for phase in run.experiment.phases:
-            due = [step for step in range(run.step, following) if phase.due(step)] if phase.terms is None else []
+            due = [step for step in range(run.step, following) if phase.due(step)] if not phase.lazy else []
             if due:
                 self._wanted[phase.name] = (due[-1], phase.repeats - 1)
 

@@ -82,7 +82,7 @@ class MetricsLog:
 
 def rates(run: Run) -> dict[str, float]:
     """``rate/player`` -> the learning rate of the step just done, as lazy phases have it."""
-    return {f"rate/{player}": run.engine.options(player, run.step - 1)["lr"] for player in run.engine.optimizers}
+    return {f"rate/{player}": rate for player, rate in run.rates().items()}
 
 
 def finite(value: float) -> float | None:

@@ -48,7 +48,7 @@ class Transform:
         mirrored = turn.draws.uniform("consistency flip", x.shape[0]) < 0.5 * self.flip  # (B,)
         share = turn.draws.uniform("consistency shift", x.shape[0], 2)  # (B, 2)
         limit = turn.now(self.shift)
-        spaces = turn.engine.experiment.description.networks[round.game.discriminator].interface.given
+        spaces = turn.interfaces[round.game.discriminator].given
         moved = [moved_image(t, mirrored, share, limit) if s.kind == "image" else t for t, s in zip(given, spaces)]
         return moved_image(x, mirrored, share, limit), tuple(moved)
 

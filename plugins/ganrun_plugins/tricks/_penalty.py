@@ -94,7 +94,8 @@ class Penalty(ABC):
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
         if turn.phase.name in self.phases:
-            turn.wanted |= self.sees | set(getattr(turn.engine.loss, "score_sees", ()))
+            losses = [turn.loss(game.name) for game in turn.games.values() if game.player == turn.player]
+            turn.wanted |= self.sees.union(*(getattr(loss, "score_sees", ()) for loss in losses))
 
     @hookimpl
     def gradients(self, turn: Turn) -> None:
@@ -103,7 +104,7 @@ class Penalty(ABC):
         Its rate was slowed down like the others'.
         """
         if turn.phase.name in self.phases:
-            for parameter in turn.engine.parameters[turn.player]:
+            for parameter in turn.parameters():
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
 
@@ -139,7 +140,7 @@ def slopes(
     through: the stages between x and the discriminator, packing alone if None. of: a function of the score (B, ...)
     whose gradient is wanted instead. It can be differentiated again, with respect to the discriminator's parameters.
     """
-    with torch.autocast(turn.engine.device.type, enabled=False):
+    with turn.full_precision():
         output = turn.discriminate(
             round,
             full(x),
@@ -201,7 +202,7 @@ def free_name(name: str, taken: set[str]) -> str:
 
 def insert_behind(phases: list[Phase], phase: Phase) -> None:
     """Put a lazy phase behind its player's last phase and its earlier lazy ones, never inside one move."""
-    own = [place for place, other in enumerate(phases) if other.player == phase.player and other.terms is None]
+    own = [place for place, other in enumerate(phases) if other.player == phase.player and not other.lazy]
     place = own[-1] + 1 if own else len(phases)
     while place < len(phases) and (
         _one_move(phases[place - 1], phases[place]) or _is_lazy_of(phases[place], phase.player)
@@ -215,4 +216,4 @@ def _one_move(first: Phase, second: Phase) -> bool:
 
 
 def _is_lazy_of(phase: Phase, player: str) -> bool:
-    return phase.player == player and phase.terms is not None
+    return phase.player == player and phase.lazy

@@ -128,7 +128,7 @@ class ADA:
 
     def _played(self, turn: Turn) -> list[Round]:
         """The rounds in which the turn's player trains a discriminator of images: none in a regularisation phase."""
-        played = turn.phase.terms is None
+        played = not turn.phase.lazy
         return [
             round for round in turn.rounds if played and round.side == "discriminator" and round.game.name in self.p
         ]
@@ -160,7 +160,7 @@ def signs_of(turn: Turn, round: Round) -> Tensor:
         role: torch.cat([turn.score(round, o).detach().flatten() for o in found if o is not None])
         for role, found in outputs.items()
     }
-    relative = "logit:relative" in turn.engine.loss.provides
+    relative = "logit:relative" in turn.loss(round.game.name).provides
     return (scores["real"] - scores["fake"].mean() if relative else scores["real"]).sign().float()
 
 

@@ -116,7 +116,7 @@ class EMA:
             self._average(turn, name)
 
     def _average(self, turn: Turn, name: str) -> None:
-        started = turn.step >= self.start.steps(turn.engine.clock)
+        started = turn.step >= self.start.steps(turn.clock)
         self.updates[name] += started
         decay = min(turn.now(self.decay), *self._limits(turn, name)) if started else 0.0
         averaged: tuple[list[Tensor], list[Tensor]] = ([], [])
@@ -136,7 +136,7 @@ class EMA:
         if warmup > 0:
             yield 0.5 ** (1 / (warmup * self.updates[name]))
         if self.half_life is not None:
-            updates = turn.now(self.half_life) / turn.engine.clock.batch
+            updates = turn.now(self.half_life) / turn.clock.batch
             yield 0.5 ** (1 / updates) if updates > 0 else 0.0
 
     def _is_averaged(self, key: str, tensor: Tensor) -> bool:

@@ -51,7 +51,7 @@ class GradientClipping:
     def gradients(self, turn: Turn) -> None:
         if self.players is not None and turn.player not in self.players:
             return
-        found = [p.grad for p in turn.engine.parameters[turn.player] if p.grad is not None]
+        found = [p.grad for p in turn.parameters() if p.grad is not None]
         if found:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(found)))
             torch._foreach_mul_(found, (turn.now(self.max_norm) / norm).clamp(max=1.0))  # by 1 if all are 0

@@ -58,7 +58,7 @@ class HistoricalAveraging:
     def phase_start(self, turn: Turn) -> None:
         if self.players is not None and turn.player not in self.players:
             return
-        own = turn.engine.parameters[turn.player]
+        own = turn.parameters()
         if turn.player not in self.counts:  # the first of its turns: the mean of one
             self.counts[turn.player] = 1
             self.means[turn.player] = [parameter.detach().clone() for parameter in own]
@@ -70,7 +70,7 @@ class HistoricalAveraging:
     @hookimpl
     def losses(self, turn: Turn) -> None:
         if turn.player in self.counts:
-            pairs = zip(turn.engine.parameters[turn.player], self.means[turn.player])
+            pairs = zip(turn.parameters(), self.means[turn.player])
             distance = torch.stack([(parameter - mean).square().sum() for parameter, mean in pairs]).sum()
             turn.add(f"{turn.player}.historical-averaging", distance, turn.now(self.weight))
 
@@ -78,7 +78,7 @@ class HistoricalAveraging:
     def updated(self, turn: Turn) -> None:
         if turn.player in self.counts:
             self.counts[turn.player] += 1
-            own = [parameter.detach() for parameter in turn.engine.parameters[turn.player]]
+            own = [parameter.detach() for parameter in turn.parameters()]
             torch._foreach_lerp_(self.means[turn.player], own, 1 / self.counts[turn.player])
 
     def state_dict(self) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class LabelFlipping:
     @hookimpl
     def targets(self, turn: Turn, round: Round) -> None:
         before: dict[Role, list[Tensor | None]] = {role: [stream.target for stream in round.of(role)] for role in OTHER}
-        paired = self.which == "both" and "logit:relative" in turn.engine.loss.provides
+        loss = turn.loss(round.game.name)
+        paired = self.which == "both" and "logit:relative" in loss.provides
         masks: list[Tensor] = []  # of the real streams, in their order
         roles: tuple[Role, ...] = ("real", "fake") if self.which == "both" else ("real",)
         for role in roles:
@@ -78,18 +79,16 @@ class LabelFlipping:
                 else:
                     mask = turn.draws.uniform("label-flipping", rows) < turn.now(self.p)  # (B,)
                     masks.append(mask)
-                opposite = self._opposite(turn, OTHER[role], before[OTHER[role]], number, stream.target)
+                opposite = _opposite(before[OTHER[role]], number, stream.target)
+                if opposite is None:
+                    opposite = torch.full_like(stream.target, turn.now(loss.targets(OTHER[role])))
                 stream.target = torch.where(mask.reshape(-1, *[1] * (stream.target.dim() - 1)), opposite, stream.target)
 
-    def _opposite(self, turn: Turn, other: Role, standing: list[Tensor | None], number: int, target: Tensor) -> Tensor:
-        """The other role's target, (B, ...) as ``target``.
 
-        Of the stream opposite if their shapes agree, else the loss's own.
-        """
-        found = standing[number % len(standing)] if standing else None
-        if found is not None and found.shape == target.shape:
-            return found
-        return torch.full_like(target, turn.now(turn.engine.loss.targets(other)))
+def _opposite(standing: list[Tensor | None], number: int, target: Tensor) -> Tensor | None:
+    """The target of the stream opposite, (B, ...) as ``target``; None if there is none, or of another shape."""
+    found = standing[number % len(standing)] if standing else None
+    return found if found is not None and found.shape == target.shape else None
 
 
 @hookimpl

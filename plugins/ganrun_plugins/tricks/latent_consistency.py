@@ -76,7 +76,7 @@ class LatentConsistency:
         if "discriminator" in sides:
             self._discriminator_terms(turn, moved)
         if "generator" in sides:
-            for name in turn.engine.experiment.description.outputs:
+            for name in turn.outputs:
                 value = self._square(turn.made[name], moved.made[name])
                 turn.add(f"latent_consistency_{name}", value, -turn.now(self.weight) * turn.now(self.generator))
 
@@ -94,8 +94,8 @@ class LatentConsistency:
 
     def _discriminator_terms(self, turn: Turn, moved: Turn) -> None:
         """One term a game. The variant packs what was made into streams, as it does for the turn itself."""
-        there = turn.engine.variant.streams(moved)
-        here = turn.engine.variant.streams(turn)
+        there = turn.variant.streams(moved)
+        here = turn.variant.streams(turn)
         weight = turn.now(self.weight) * turn.now(self.discriminator)
         for round in turn.rounds:
             if round.side != "discriminator":

@@ -83,7 +83,7 @@ class LeCam:
                 self.means[round.game.name] = self.means.get(round.game.name, new).to(new).lerp(new, 1.0 - decay)
 
     def _started(self, turn: Turn) -> bool:
-        return turn.step >= self.start.steps(turn.engine.clock)
+        return turn.step >= self.start.steps(turn.clock)
 
     def _square(self, excess: Tensor) -> Tensor:
         """(N,) -> scalar."""

@@ -85,15 +85,13 @@ class LossBalance:
 
     def _parameters(self, turn: Turn) -> list[nn.Parameter]:
         """The player's parameters; with ``at: last`` the last weight, of two axes or more, of each of its networks."""
-        own = turn.engine.parameters[turn.player]
+        own = turn.parameters()
         if self.at == "all":
             return own
-        experiment = turn.engine.experiment
         ids = {id(parameter) for parameter in own}
-        weights = [
-            [p for p in experiment.module(name).parameters() if id(p) in ids and p.dim() >= 2]
-            for name in experiment.players[turn.player].modules
-        ]
+        names = [name.partition(".") for name in turn.players[turn.player].modules]
+        modules = [turn.networks[network].get_submodule(rest) for network, _, rest in names]
+        weights = [[p for p in module.parameters() if id(p) in ids and p.dim() >= 2] for module in modules]
         return [found[-1] for found in weights if found] or own
 
 

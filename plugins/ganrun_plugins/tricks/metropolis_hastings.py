@@ -21,7 +21,6 @@ without.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from typing import Annotated, ClassVar
 
 import torch
@@ -149,20 +148,17 @@ class MetropolisHastings:
     @staticmethod
     def _proposal(turn: Turn, k: int) -> dict[str, Tensor]:
         """The k-th latents of all rows."""
-        other = copy(turn)
-        other.latents, other.drawn = {}, set()
-        other.draws = Draws((*turn.draws.key, "metropolis-hastings", k), device=turn.draws.device, by_row=True)
-        turn.engine.variant.sample(other)
+        other = turn.fresh(Draws((*turn.draws.key, "metropolis-hastings", k), device=turn.draws.device, by_row=True))
+        turn.variant.sample(other)
         return other.latents
 
     def _of_fakes(self, turn: Turn, latents: dict[str, Tensor]) -> Tensor:
         """Scores (n,) of the samples of some latents."""
         found = []
         for rows in chunks(turn.rows, ROWS):
-            piece = _part(turn, rows.stop - rows.start)
+            piece = turn.part(rows).fresh(_draws(turn))
             piece.latents = {name: z[rows] for name, z in latents.items()}
-            piece._real = None if turn._real is None else {name: x[rows] for name, x in turn._real.items()}
-            turn.engine.variant.make(piece)
+            turn.variant.make(piece)
             found.append(_score(piece, "fake"))
         return torch.cat(found)
 
@@ -171,31 +167,26 @@ class MetropolisHastings:
         held: Dataset = self.dataset("test")
         count, real, fake = min(self.held_out, len(held)), [], []
         for number, items in enumerate(
-            read_items(held, range(count), rows=ROWS, key=("metropolis-hastings",), device=turn.engine.device)
+            read_items(held, range(count), rows=ROWS, key=("metropolis-hastings",), device=turn.device)
         ):
-            piece = _part(turn, len(next(iter(items.values()))), number)
-            piece._real = items
-            turn.engine.variant.sample(piece)
-            turn.engine.variant.make(piece)
+            piece = turn.fresh(_draws(turn, number), items)
+            turn.variant.sample(piece)
+            turn.variant.make(piece)
             real.append(_score(piece, "real"))
             fake.append(_score(piece, "fake"))
         return torch.cat(real), torch.cat(fake)
 
 
-def _part(turn: Turn, rows: int, number: int = 0) -> Turn:
-    """A turn of so many rows, nothing drawn or made in it yet; ``number`` tells its draws from those of others."""
-    piece = copy(turn)
-    piece.batch_size, piece.copies = rows, 1
-    piece.latents, piece.made, piece.drawn, piece.wanted = {}, {}, set(), set()
-    piece.draws = Draws((*turn.draws.key, "metropolis-hastings rows", number), device=turn.draws.device)
-    return piece
+def _draws(turn: Turn, number: int = 0) -> Draws:
+    """The draws of a piece of a turn; ``number`` tells them from those of others."""
+    return Draws((*turn.draws.key, "metropolis-hastings rows", number), device=turn.draws.device)
 
 
 def _score(turn: Turn, role: Role) -> Tensor:
     """The opinion of every game's discriminator on the streams of a role, summed over games, (B,)."""
     turn.wanted = {role}
-    streams = turn.engine.variant.streams(turn)
-    found = [_opinion(turn, game, role, streams.get(game.name, ())) for game in turn.engine.experiment.games]
+    streams = turn.variant.streams(turn)
+    found = [_opinion(turn, game, role, streams.get(game.name, ())) for game in turn.games.values()]
     return torch.stack([score for score in found if score is not None]).sum(0)
 
 

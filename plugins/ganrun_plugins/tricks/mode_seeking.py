@@ -58,7 +58,7 @@ class ModeSeeking:
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
-        sides = {game.side(turn.player) for game in turn.engine.experiment.games if turn.phase.plays(game.name)}
+        sides = {game.side(turn.player) for game in turn.games.values() if turn.phase.plays(game.name)}
         # another trick may have asked for an even number
         if sides & {"generator", "discriminator"} and turn.copies % 2:
             turn.copies *= 2
@@ -69,7 +69,7 @@ class ModeSeeking:
             return
         latents = [z.flatten(1) for z in turn.latents.values() if z.is_floating_point()]
         apart = pair_distance(torch.cat(latents, 1))
-        for name in turn.engine.experiment.description.outputs:
+        for name in turn.outputs:
             value = 1 / (pair_distance(turn.made[name]) / apart + EPSILON)
             turn.add(f"mode_seeking_{name}", value, turn.now(self.weight))
 

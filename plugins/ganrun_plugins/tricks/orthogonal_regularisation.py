@@ -60,17 +60,17 @@ class OrthogonalRegularisation:
 
     @hookimpl
     def gradients(self, turn: Turn) -> None:
-        if turn.player not in self.chosen or turn.phase.terms is not None:
+        if turn.player not in self.chosen or turn.phase.lazy:
             return
         beta = turn.now(self.beta)
-        modules = [module for network in turn.engine.modules.values() for module in network.modules()]
+        modules = [module for network in turn.networks.values() for module in network.modules()]
         embeddings = {
             id(p)
             for module in modules
             if isinstance(module, nn.Embedding | nn.EmbeddingBag)
             for p in module.parameters()
         }
-        for parameter in turn.engine.parameters[turn.player]:
+        for parameter in turn.parameters():
             has_rows = parameter.dim() >= 2 and parameter.shape[1:].numel() > 1
             if parameter.grad is not None and has_rows and id(parameter) not in embeddings:
                 parameter.grad.add_(2 * overlap(parameter.detach()), alpha=beta)

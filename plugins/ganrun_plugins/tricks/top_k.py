@@ -71,7 +71,7 @@ class TopK:
 
     def k(self, turn: Turn, rows: int) -> int:
         """How many of a number of rows count in this step."""
-        clock = turn.engine.clock
+        clock = turn.clock
         epochs = (turn.step - self.start.steps(clock)) / Duration(1, "epochs").steps(clock)
         share = turn.now(self.gamma) ** max(0, math.floor(epochs + ROUNDING))
         return max(1, math.floor(max(share, turn.now(self.nu)) * rows + ROUNDING))

@@ -105,14 +105,14 @@ class Unrolling:
     def _unrolled(self, turn: Turn, name: str, rounds: list[Round], count: int) -> dict[str, Tensor]:
         """The parameters of a discriminator, by name, after ``count`` steps; only those of its player."""
         player = rounds[0].game.player
-        owned = {id(parameter) for parameter in turn.engine.parameters[player]}
-        held = {key: p for key, p in turn.engine.modules[name].named_parameters() if id(p) in owned}
+        owned = {id(parameter) for parameter in turn.parameters(player)}
+        held = {key: p for key, p in turn.networks[name].named_parameters() if id(p) in owned}
         ahead = Ahead(turn, player, list(held.values()))
         for _ in range(count):
             leaves = ahead.leaves(self.through)
             overrides = dict(zip(held, leaves))
             loss = torch.stack([turn.discriminator_loss(round, overrides=overrides) for round in rounds]).sum()
-            with torch.autocast(turn.engine.device.type, enabled=False):
+            with turn.full_precision():
                 ahead.step(torch.autograd.grad(loss, leaves, create_graph=self.through, allow_unused=True))
         return dict(zip(held, ahead.parameters if self.through else [p.detach() for p in ahead.parameters]))
 
@@ -121,13 +121,14 @@ class Ahead:
     """Some parameters of a player and their states, on their way ahead. The player's optimiser is left alone."""
 
     def __init__(self, turn: Turn, player: str, held: list[nn.Parameter]) -> None:
-        self.optimizer: Any = turn.engine.experiment.optimizers[player]
-        groups = turn.engine.optimizers[player].param_groups
-        options = turn.engine.options(player, turn.step)  # its own turn of this step may be yet to come
+        optimizer = turn.optimizer(player)
+        self.part: Any = optimizer.part
+        groups = optimizer.torch.param_groups
+        options = optimizer.options(turn.step)  # its own turn of this step may be yet to come
         self.groups = [{**group, **options} for group in groups]
         places = {id(parameter): place for place, group in enumerate(groups) for parameter in group["params"]}
         self.places = [places[id(parameter)] for parameter in held]
-        state = turn.engine.optimizers[player].state
+        state = optimizer.torch.state
         self.states: list[dict[str, Tensor]] = [dict(state.get(parameter, {})) for parameter in held]
         self.parameters: list[Tensor] = [parameter.detach() for parameter in held]
 
@@ -140,7 +141,7 @@ class Ahead:
         """One step. As in torch's, a parameter without a gradient stays as it is."""
         for place, group in enumerate(self.groups):
             moving = [i for i, gradient in enumerate(gradients) if gradient is not None and self.places[i] == place]
-            stepped, states = self.optimizer.differentiable_step(
+            stepped, states = self.part.differentiable_step(
                 group,
                 [self.states[i] for i in moving],
                 [self.parameters[i] for i in moving],
@@ -153,7 +154,7 @@ class Ahead:
 def rounds_against(turn: Turn) -> dict[str, list[Round]]:
     """Discriminator -> the rounds in which it scores the turn's player; none in a regularisation phase."""
     found: dict[str, list[Round]] = {}
-    for round in turn.rounds if turn.phase.terms is None else ():
+    for round in turn.rounds if not turn.phase.lazy else ():
         if round.side == "generator":
             found.setdefault(round.game.discriminator, []).append(round)
     return found

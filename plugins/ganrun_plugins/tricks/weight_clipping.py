@@ -65,8 +65,8 @@ class WeightClipping:
             self._clip(turn)
 
     def _clip(self, turn: Turn) -> None:
-        if any(game.player == turn.player for game in turn.engine.experiment.games):
-            limit, parameters = turn.now(self.limit), list[Tensor](turn.engine.parameters[turn.player])
+        if any(game.player == turn.player for game in turn.games.values()):
+            limit, parameters = turn.now(self.limit), list[Tensor](turn.parameters())
             with torch.no_grad():
                 torch._foreach_clamp_min_(parameters, -limit)
                 torch._foreach_clamp_max_(parameters, limit)

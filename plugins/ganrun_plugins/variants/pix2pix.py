@@ -22,19 +22,18 @@ answer).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ganrun.plugin import (
-    PHASE,
     Component,
     Description,
+    Experiment,
     Game,
     Interface,
     Network,
@@ -49,7 +48,6 @@ from ganrun.plugin import (
     Term,
     Turn,
     hookimpl,
-    own_buffers,
 )
 
 PLAYER = {"optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}, "init": {"scheme": "normal", "gain": 0.02}}
@@ -129,6 +127,10 @@ class Pix2pix:
         )
 
     @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        self.batch_size = experiment.recipe.train.batch_size
+
+    @hookimpl
     def sampling(self, sampling: Sampling) -> None:
         sampling.active.extend(
             layer for layer in sampling.modules["generator"].modules() if isinstance(layer, self.kept_on)
@@ -139,17 +141,15 @@ class Pix2pix:
 
     def make(self, turn: Turn) -> None:
         generator, x = turn.modules["generator"], turn.real[self.source]
-        outside = turn.phase.name == PHASE.name and self.bn_at_test
-        turn.made[self.target] = self._as_in_training(turn, generator, x) if outside else generator(x)
+        outside = not turn.in_training and self.bn_at_test
+        turn.made[self.target] = self._as_in_training(turn.keeping_buffers("generator"), x) if outside else generator(x)
 
-    def _as_in_training(self, turn: Turn, generator: nn.Module, x: Tensor) -> Tensor:
+    def _as_in_training(self, generator: Callable[..., Tensor], x: Tensor) -> Tensor:
         """Images (B, C, H, W) translated in batches as training sees them; running statistics stay as they are."""
-        size = turn.engine.settings.batch_size
-        pieces = list(x.split(size))
-        if len(pieces) > 1 and len(pieces[-1]) == 1 < size:  # one row need not have statistics
+        pieces = list(x.split(self.batch_size))
+        if len(pieces) > 1 and len(pieces[-1]) == 1 < self.batch_size:  # one row need not have statistics
             pieces[-2:] = [torch.cat(pieces[-2:])]
-        made: Tensor = torch.cat([functional_call(generator, own_buffers(generator), (piece,)) for piece in pieces])
-        return made
+        return torch.cat([generator(piece) for piece in pieces])
 
     def streams(self, turn: Turn) -> dict[str, list[Stream]]:
         roles: list[Role] = ["real", "fake"]

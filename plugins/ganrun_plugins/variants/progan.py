@@ -116,28 +116,28 @@ class ProGAN(GAN):
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:
-        grown = self.grown(turn.step, turn.engine.clock)
+        grown = self.grown(turn.step, turn.clock)
         module: Any
-        for module in turn.engine.modules.values():
+        for module in turn.networks.values():
             if hasattr(module, "grow"):
                 module.grow(grown)
         levels = (math.floor(grown), math.ceil(grown))
         if levels != self.levels:
-            for optimizer in turn.engine.optimizers.values():
-                optimizer.state.clear()
+            for player in turn.players:
+                turn.optimizer(player).torch.state.clear()
             self.levels = levels
 
     def streams(self, turn: Turn) -> dict[str, list[Stream]]:
         streams = super().streams(turn)
-        grown = self.grown(turn.step, turn.engine.clock)
+        grown = self.grown(turn.step, turn.clock)
         for stream in streams["adversarial"]:
             if stream.role == "real":
                 stream.x = at_growth(stream.x, grown, self.top)
         return streams
 
     def terms(self, turn: Turn) -> dict[str, Term]:
-        grown = self.grown(turn.step, turn.engine.clock)
-        turn.note("grown", torch.full((), grown, device=turn.engine.device))
+        grown = self.grown(turn.step, turn.clock)
+        turn.note("grown", torch.full((), grown, device=turn.device))
         return {}
 
     def state_dict(self) -> dict[str, Any]:

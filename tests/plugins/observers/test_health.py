@@ -38,8 +38,8 @@ class Breaks:
 
     @hookimpl
     def updated(self, turn):
-        if turn.step + 1 >= self.at and turn.player == "generator" and (self.always or turn.engine.attempt == 0):
-            for parameter in turn.engine.parameters["generator"]:
+        if turn.step + 1 >= self.at and turn.player == "generator" and (self.always or turn._engine.attempt == 0):
+            for parameter in turn.parameters("generator"):
                 parameter.data.fill_(math.inf)
 
 

@@ -116,7 +116,7 @@ def test_the_pull_of_a_loss_is_its_slope_in_the_fakes_logits(loss, wanted):
     """Logits -log 3: the probability of being real is 1/4. d log D = 1 - D, d log(1 - D) = -D."""
     logits = torch.full((4,), -math.log(3.0))
     stream = Stream(torch.zeros(4, 2), "fake", output=DiscriminatorOutput(logits))
-    turn = SimpleNamespace(engine=SimpleNamespace(loss=loss))
+    turn = SimpleNamespace(loss=lambda game: loss)
     round = Round(Game("game", "discriminator", "discriminator", ["generator"]), "generator", [stream])
     assert pull(turn, round).item() == pytest.approx(wanted)
     assert stream.output.logits is logits
@@ -126,7 +126,7 @@ def test_weights_that_a_step_is_measured_by_are_copies():
     """What ``of_gradients`` keeps must not move with the update."""
     weight = Parameter(torch.ones(2))
     weight.grad = torch.tensor([3.0, 4.0])
-    turn = SimpleNamespace(player="generator", engine=SimpleNamespace(parameters={"generator": [weight]}))
+    turn = SimpleNamespace(player="generator", parameters=lambda: [weight])
     values, before = of_gradients(turn)
     weight.data.add_(1)
     assert values["gradient:generator"].item() == pytest.approx(5)
