@@ -118,6 +118,14 @@ class Processes:
 
         return broadcast_object_list([value])[0]
 
+    def broadcast_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The main process's tensors, in every process; all have tensors of these shapes."""
+        if self.world == 1:
+            return list(tensors)
+        from accelerate.utils import broadcast
+
+        return list(broadcast(list(tensors)))
+
     @contextmanager
     def averaged_buffers(self, modules: Iterable[nn.Module]) -> Iterator[None]:
         """In this context floating-point buffers (BatchNorm statistics) are their mean over the processes.

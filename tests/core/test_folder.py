@@ -9,6 +9,7 @@ import ganrun
 from ganrun.errors import UserError
 from ganrun.training import checkpoint
 from ganrun.training.folder import Folder
+from ganrun.words.hooks import hookimpl
 
 LOSS = '''
 """A loss of my own."""
@@ -90,3 +91,81 @@ def test_a_checkpoint_that_was_about_to_be_replaced_is_put_back(tmp_path):
     assert checkpoint.read(first)[1] == {"a": 1}
     assert checkpoint.read(checkpoint.write(tmp_path, 1, {"a": 2}))[1] == {"a": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["step-0000001"]
+
+
+# --- files of observers -----------------------------------------------------------------------------------------
+
+
+class Diary:
+    """Writes a file, numbered files in a folder and lines of JSON, and a file that it does not declare."""
+
+    files = ("diary.txt", "pages", "lines.jsonl")
+
+    @hookimpl
+    def step_end(self, run):
+        (run.folder / "diary.txt").write_text(f"step {run.step}")
+        (run.folder / "pages").mkdir(exist_ok=True)
+        (run.folder / f"pages/step-{run.step:07d}.txt").write_text("a page")
+        (run.folder / "pages/cover.txt").write_text("a cover")
+        run.append("lines.jsonl", {"page": 1})
+        (run.folder / "secret.txt").write_text("not declared")
+
+
+@pytest.fixture
+def diary(plugin_module):
+    return plugin_module({"observer.diary": Diary})
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["installed", "gone"])
+def test_overwriting_removes_what_the_observers_of_the_old_run_declared(short, diary, tmp_path, known):
+    """Also those that are no longer in the recipe, or not installed; what nobody declared is left alone."""
+    run = tmp_path / "run"
+    ganrun.run({**short(), "observers": ["checkpoints", "diary"]}, output=run, plugins=[diary])
+    assert {"diary.txt", "pages", "lines.jsonl"} <= names(run)
+    ganrun.run(short(), output=run, overwrite=True, plugins=[diary] if known else [])
+    assert names(run) == {"checkpoints", "recipe.yaml", "versions.json", "secret.txt"}
+
+
+def test_overwriting_a_run_of_an_earlier_version_asks_its_plugins_for_their_files(short, diary, tmp_path):
+    run = tmp_path / "run"
+    ganrun.run(
+        {**short(), "observers": ["checkpoints", "diary", "metrics-log"], "without": []}, output=run, plugins=[diary]
+    )
+    kept = json.loads((run / "versions.json").read_text())
+    del kept["files"]
+    kept["plugins"]["observer.not-installed"] = {"distribution": "elsewhere"}
+    (run / "versions.json").write_text(json.dumps(kept))
+    assert {"metrics.jsonl", "samples"} <= names(run)
+    ganrun.run(short(), output=run, overwrite=True, plugins=[diary])
+    assert names(run) == {"checkpoints", "recipe.yaml", "versions.json", "secret.txt"}
+
+
+def test_a_resumed_run_takes_back_lines_and_numbered_files_and_nothing_else(short, diary, tmp_path):
+    """Those of a killed process that came further, even if the observer is not in the recipe any more."""
+    run = tmp_path / "run"
+    ganrun.run({**short(), "observers": ["checkpoints", "diary"]}, output=run, plugins=[diary])
+    (run / "pages/step-0000003.txt").write_text("a later page")
+    (run / "pages/step-last.txt").write_text("no number")
+    with (run / "lines.jsonl").open("a") as file:
+        file.write('{"step": 3, "page": 1}\n')
+    ganrun.run(short(), ["train.steps=3"], run, resume=True, force=True)
+    assert names(run / "pages") == {"step-0000001.txt", "step-0000002.txt", "step-last.txt", "cover.txt"}
+    assert [json.loads(line)["step"] for line in (run / "lines.jsonl").read_text().splitlines()] == [1, 2]
+    assert json.loads((run / "versions.json").read_text())["files"] == list(Diary.files)
+
+
+def test_files_outside_the_folder_are_refused_and_never_removed(short, plugin_module, tmp_path):
+    (tmp_path / "beside.txt").write_text("somebody's")
+    bad = type("Bad", (Diary,), {"files": ("../beside.txt",)})
+    recipe = {**short(), "observers": ["bad"]}
+    with pytest.raises(UserError, match=r"observer bad: its files are \('../beside.txt',\); expected names inside"):
+        ganrun.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"observer.bad": bad})])
+    ganrun.run(short(), output=tmp_path / "other")
+    kept = json.loads((tmp_path / "other/versions.json").read_text())
+    (tmp_path / "other/versions.json").write_text(json.dumps({**kept, "files": ["../beside.txt", str(tmp_path), ""]}))
+    ganrun.run(short(), output=tmp_path / "other", overwrite=True)
+    assert (tmp_path / "beside.txt").read_text() == "somebody's"

@@ -8,7 +8,6 @@ from torch import nn
 from torch.func import functional_call
 
 from ganrun.engine.engine import pace, slowed
-from ganrun.experiment.example_inputs import example_inputs
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
 from ganrun.words.game import Phase, Term
@@ -313,7 +312,7 @@ def test_example_inputs_are_packed_as_a_discriminator_is_given_them():
         given=(Space("labels", (), 4), Space("latent", (5,)), Space("image", (1, 8, 8))),
         pack=2,
     )
-    assert [tuple(x.shape) for x in example_inputs(interface, 6)] == [(6, 6, 8, 8), (6, 2), (6, 10), (6, 2, 8, 8)]
+    assert [tuple(x.shape) for x in interface.example(6)] == [(6, 6, 8, 8), (6, 2), (6, 10), (6, 2, 8, 8)]
 
 
 def test_a_parametrised_network_takes_overrides_by_the_names_of_its_parameters():

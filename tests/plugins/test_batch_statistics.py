@@ -44,7 +44,8 @@ def experiment_of(network: nn.Module, takes: Space, kind: str = "discriminator",
         networks=lambda wanted: {kind: network} if wanted == kind else {},
         description=description,
         recipe=SimpleNamespace(train=SimpleNamespace(seed=0), players={}),
-        processes=SimpleNamespace(world=1),
+        processes=SimpleNamespace(broadcast_tensors=list),
+        initialise=lambda network, module: None,
         warnings=[],
     )
 
@@ -275,7 +276,7 @@ def test_each_discriminator_of_a_cyclegan_gets_one(small_cyclegan, make_run, tri
 
 
 def virtual(layer: nn.Module, rows: int) -> VirtualBatchNorm:
-    reference = Reference(SimpleNamespace(world=1), None)
+    reference = Reference(list, None)
     reference.rows = rows
     return VirtualBatchNorm(layer, reference)
 
@@ -376,10 +377,9 @@ def test_all_outputs_of_a_discriminator_lose_the_rows_of_the_reference():
     assert output.heads["class"].shape == (3, 3)
 
 
-def test_all_processes_share_the_reference_of_the_first(monkeypatch):
+def test_all_processes_share_the_reference_of_the_first():
     sent = torch.full((4, 4), 7.0)
-    monkeypatch.setattr("accelerate.utils.broadcast", lambda tensors: [sent for _ in tensors])
-    reference = Reference(SimpleNamespace(world=2), None)
+    reference = Reference(lambda tensors: [sent for _ in tensors], None)
     reference.keep((torch.randn(4, 4),))
     assert torch.equal(reference.inputs[0], sent)
 

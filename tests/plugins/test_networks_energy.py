@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun.experiment.example_inputs import example_inputs
 from ganrun.preflight.stages import STAGES
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
@@ -149,7 +148,7 @@ def test_several_logits_are_refused_because_a_sample_has_one_error():
 def test_it_runs_on_the_meta_device(interface):
     with torch.device("meta"):
         network = AutoencoderDiscriminator(interface)
-    assert network(*example_inputs(interface, rows=3)).logits.shape == (3,)
+    assert network(*interface.example(rows=3)).logits.shape == (3,)
 
 
 def test_penalties_can_be_differentiated():

@@ -258,4 +258,7 @@ class Evaluator(Protocol):
 
 
 class Observer(Protocol):
-    """Watches a run through the run-level events (see hookspecs.py) and changes nothing of its result."""
+    """Watches a run through the run-level events (see events.py) and changes nothing of its result.
+
+    Optional: ``files``, the files and folders that it writes in the run's folder.
+    """

@@ -12,7 +12,6 @@ from torch import Tensor
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.reader import read_items
 from ganrun.errors import UserError
-from ganrun.experiment.capabilities import provided_by
 from ganrun.sampling.sampling import Studio, between, chunks
 from ganrun.words.game import Description
 from ganrun.words.spaces import Space
@@ -95,8 +94,8 @@ class Generated:
         ends = self.studio.latents(2 * pairs, self.seed)
         if not any(latent.is_floating_point() for latent in ends.values()):
             return None
-        provided = provided_by(self.studio.engine.experiment)
-        arc = bool(provided.get("latent:normal") or provided.get("latent:spherical"))
+        experiment = self.studio.engine.experiment
+        arc = experiment.provides("latent:normal") or experiment.provides("latent:spherical")
         latents = {name: between(latent, points, arc=arc) for name, latent in ends.items()}
         made = self.studio.turn(pairs * points, self.seed, latents=latents).made[self.description.outputs[0]]
         found: Tensor = made.detach().float().cpu().unflatten(0, (pairs, points))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,10 @@ from torch import nn
 
 from ganrun.data.reader import Reader
 from ganrun.distributed import Processes
+from ganrun.experiment.capabilities import provided_by
 from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
+from ganrun.experiment.initialise import initialise
 from ganrun.recipe import Recipe
 from ganrun.schedule import Clock
 from ganrun.words.game import Description, Game, Phase, Player
@@ -28,10 +30,14 @@ class Plan:
 
 @dataclass
 class Experiment:
-    """Everything a recipe stands for, built: the payload of the event ``build``, and what the engine trains."""
+    """Everything a recipe stands for, built: the payload of the event ``build``, and what the engine trains.
+
+    dataset: what is trained on. data: split -> data set of the recipe, each opened when it is first asked for.
+    """
 
     recipe: Recipe
     dataset: Any
+    data: Callable[[str], Any]
     processes: Processes
     clock: Clock
     variant: Any
@@ -75,6 +81,26 @@ class Experiment:
         """A module by its dotted name, such as ``discriminator`` or ``discriminator.head``."""
         first, _, rest = name.partition(".")
         return self.modules[first].get_submodule(rest)
+
+    def warn(self, part: str, why: str, instead: str = "") -> None:
+        """Warn of what works and should not be: which part, why, and a way out. Shown before training."""
+        self.warnings.append(Diagnostic(part, why, instead))
+
+    def provides(self, capability: str) -> bool:
+        """Whether a part, a game, a network or a setting of the run provides a capability."""
+        return bool(provided_by(self).get(capability))
+
+    def initialise(self, network: str, module: nn.Module) -> None:
+        """Draw the weights of a module as those of a network of the run are, from torch's global generator."""
+        initialise(module, self.init_of(network))
+
+    def init_of(self, network: str) -> Any:
+        """The initialisation that the network's player asks for, None if no player has it."""
+        for player in self.description.players:
+            if network in {name.partition(".")[0] for name in player.modules}:
+                settings = self.recipe.players.get(player.name)
+                return settings.init if settings else None
+        return None
 
     def components(self) -> dict[str, Any]:
         """Label -> component that may have state, in the order of events: what checkpoints keep besides networks."""

@@ -21,7 +21,6 @@ from ganrun.data.splits import datasets
 from ganrun.distributed import Processes
 from ganrun.engine.engine import Engine
 from ganrun.errors import UserError
-from ganrun.experiment.capabilities import provided_by
 from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
@@ -30,6 +29,7 @@ from ganrun.sampling.arithmetic import along, around, concepts, direction, mean,
 from ganrun.sampling.sampling import Studio, between, every_value
 from ganrun.training import checkpoint as checkpoints
 from ganrun.training.build import build
+from ganrun.training.checkpoints import Checkpoints
 from ganrun.training.run import load_modules
 from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.spaces import Refusal, Space
@@ -134,7 +134,7 @@ class Trained:
             processes = Processes(self.recipe.train.device, self.recipe.train.precision)
             data: Any = self.dataset("train") if kept is None else KeptData(kept, lambda: self.dataset("train"))
             self.label_names = names_of(data) if kept is None else kept.get("label_names", {})
-            self.experiment: Experiment = build(self.recipe, data, processes)
+            self.experiment: Experiment = build(self.recipe, data, processes, data=self.dataset)
             self.studio = Studio(Engine(self.experiment))
             self.step, state = read_checkpoint(folder, checkpoint)
             load_modules(self.experiment, state["modules"])
@@ -155,8 +155,7 @@ class Trained:
     @property
     def has_normal_latents(self) -> bool:
         """Whether latents are normal or on a sphere, so that points between two of them lie on an arc."""
-        provided = provided_by(self.experiment)
-        return bool(provided.get("latent:normal") or provided.get("latent:spherical"))
+        return self.experiment.provides("latent:normal") or self.experiment.provides("latent:spherical")
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n samples, (n, *shape). Sample i depends on the seed and i alone.
@@ -366,11 +365,11 @@ def read_checkpoint(folder: Path, which: str | int) -> tuple[int, dict[str, Any]
             warnings.warn(f"{line}; an older one is used", stacklevel=3)
         return step, state
     if which == "best":
-        marker = place / "best.json"
-        if not marker.is_file():
+        best = Checkpoints(place).best
+        if best is None:
             asked = "checkpoint: {best: {evaluator: NAME, mode: min}}"
             raise UserError(f"{folder} has no best checkpoint; a recipe asks for one with {asked}")
-        which = json.loads(marker.read_text(encoding="utf-8"))["step"]
+        which = best["step"]
     listed = dict(checkpoints.listing(place))
     if not str(which).isdigit() or int(which) not in listed:
         there = ", ".join(map(str, listed)) or "none"

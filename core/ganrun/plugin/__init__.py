@@ -13,7 +13,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ganrun import jsonl
 from ganrun.contracts.protocols import (
     Discriminator,
     Evaluator,
@@ -29,13 +28,9 @@ from ganrun.contracts.protocols import (
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
-from ganrun.experiment.diagnostics import Diagnostic
-from ganrun.experiment.example_inputs import example_inputs
-from ganrun.experiment.initialise import initialise
 from ganrun.randomness import Draws, stable_hash
 from ganrun.sampling.sampling import Sampling, chunks
 from ganrun.schedule import Clock, Duration, Scheduled, first_value
-from ganrun.training import checkpoint
 from ganrun.words.finding import Finding
 from ganrun.words.game import (
     Call,
@@ -55,28 +50,17 @@ from ganrun.words.hooks import Component, hookimpl
 from ganrun.words.spaces import Interface, PartOf, Reason, Refusal, Space
 
 if TYPE_CHECKING:
-    from ganrun.data.splits import datasets
-    from ganrun.distributed import Agreement, Processes
-    from ganrun.experiment.capabilities import provided_by
     from ganrun.experiment.experiment import Experiment, Plan
     from ganrun.recipe import Part
-    from ganrun.training.build import init_of
-    from ganrun.training.remedies import remedies_for
+    from ganrun.training.every import Every
     from ganrun.training.run import Run
-    from ganrun.training.scoring import due
 
 _SLOW = {
-    "Agreement": "ganrun.distributed",
+    "Every": "ganrun.training.every",
     "Experiment": "ganrun.experiment.experiment",
     "Part": "ganrun.recipe",
     "Plan": "ganrun.experiment.experiment",
-    "Processes": "ganrun.distributed",
     "Run": "ganrun.training.run",
-    "datasets": "ganrun.data.splits",
-    "due": "ganrun.training.scoring",
-    "init_of": "ganrun.training.build",
-    "provided_by": "ganrun.experiment.capabilities",
-    "remedies_for": "ganrun.training.remedies",
 }
 
 
@@ -88,17 +72,16 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Agreement",
     "Call",
     "Clock",
     "Component",
     "Description",
-    "Diagnostic",
     "Discriminator",
     "DiscriminatorOutput",
     "Draws",
     "Duration",
     "Evaluator",
+    "Every",
     "Experiment",
     "Features",
     "Finding",
@@ -114,7 +97,6 @@ __all__ = [
     "Phase",
     "Plan",
     "Player",
-    "Processes",
     "Reason",
     "Refusal",
     "Role",
@@ -132,17 +114,8 @@ __all__ = [
     "Turn",
     "UserError",
     "Variant",
-    "checkpoint",
     "chunks",
-    "datasets",
-    "due",
-    "example_inputs",
     "first_value",
     "hookimpl",
-    "init_of",
-    "initialise",
-    "jsonl",
-    "provided_by",
-    "remedies_for",
     "stable_hash",
 ]

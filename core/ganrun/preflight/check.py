@@ -21,7 +21,6 @@ from ganrun.data.splits import announced, datasets
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.provenance import measure, named
-from ganrun.experiment.example_inputs import example_inputs
 from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
@@ -85,7 +84,7 @@ def _shapes(network: Network, module: torch.nn.Module) -> str:
     given = ", ".join(str(space) for space in wanted.given)
     arrow = f"{takes}{f' and {given}' if given else ''}{f', {wanted.pack} packed' if wanted.pack > 1 else ''} -> "
     with torch.no_grad():
-        out: Any = module(*example_inputs(wanted, ROWS))
+        out: Any = module(*wanted.example(ROWS))
     if network.kind == "discriminator":
         if not isinstance(out, DiscriminatorOutput):
             raise ValueError(f"a discriminator returns a DiscriminatorOutput, this one returned a {type(out).__name__}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from ganrun.testing.conditions import events_of
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import first_difference, weights
+from ganrun.training.folder import declared_files
 from ganrun.training.run import Run, train
 
 
@@ -33,6 +34,18 @@ def check_changes_nothing(plugin: Plugin) -> None:
         different = first_difference(weights(other), weights(one))
         assert not different, f"{different} differs from the run without the observer"
         assert one.step == one.steps, f"the run ended after {one.step} of {one.steps} steps"
+
+
+def check_files_are_declared(plugin: Plugin) -> None:
+    """What it writes into the run's folder is named in ``files``, so that ``--overwrite`` removes it."""
+    with finished(plugin, observed=False) as run:
+        assert run.folder is not None
+        there = {path.name for path in run.folder.iterdir()}
+    with finished(plugin) as run:
+        assert run.folder is not None
+        files = declared_files(run.recipe.observers, run.experiment.observers)
+        unknown = {path.name for path in run.folder.iterdir()} - there - {name.partition("/")[0] for name in files}
+    assert not unknown, f"{', '.join(sorted(unknown))} written into the run's folder and not named in `files`"
 
 
 def check_writes_into_the_run_alone(plugin: Plugin) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pluggy
@@ -12,21 +12,24 @@ import torch
 from torch import nn
 
 from ganrun.contracts.events import Events
+from ganrun.data.splits import datasets
 from ganrun.distributed import DTYPES, Processes
 from ganrun.experiment.capabilities import check_capabilities, traits
 from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
-from ganrun.experiment.example_inputs import example_inputs
 from ganrun.experiment.experiment import Experiment, Plan
-from ganrun.experiment.initialise import initialise
 from ganrun.randomness import stable_hash
 from ganrun.recipe import Part, Recipe
 from ganrun.schedule import Clock
 from ganrun.words.spaces import Refusal
 
 
-def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = False) -> Experiment:
-    """Build the experiment of a recipe on its data. With ``meta`` no network is allocated: for ``--check``.
+def build(
+    recipe: Recipe, dataset: Any, processes: Processes, *, data: Callable[[str], Any] | None = None, meta: bool = False
+) -> Experiment:
+    """Build the experiment of a recipe on its training data. With ``meta`` no network is allocated: for ``--check``.
+
+    data: split -> data set, where they are open already.
 
     Raises:
         RefusedError: with every reason found.
@@ -43,9 +46,8 @@ def build(recipe: Recipe, dataset: Any, processes: Processes, *, meta: bool = Fa
     except Refusal as refusal:
         raise RefusedError([Diagnostic(f"variant {recipe.variant.name}", *refusal.reason)]) from refusal
     clock = make_clock(recipe, dataset, processes)
-    experiment = Experiment(
-        recipe, dataset, processes, clock, variant, loss, sampler, tricks, evaluators, observers, hooks, description
-    )
+    parts = (variant, loss, sampler, tricks, evaluators, observers)
+    experiment = Experiment(recipe, dataset, data or datasets(recipe), processes, clock, *parts, hooks, description)
     labels = {id(c): label(part) for part, c in zip((*recipe.tricks, *recipe.observers), (*tricks, *observers))}
     labels |= {id(c): label(part.part) for part, c in zip(recipe.evaluators, evaluators)}
     labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}
@@ -130,7 +132,7 @@ def check_loss(experiment: Experiment) -> list[Diagnostic]:
     loss, games = experiment.loss, experiment.games
     if loss is not None and not games:
         why = f"{label(experiment.recipe.variant)} plays no game, so nothing asks for it, and it changes nothing"
-        experiment.warnings.append(Diagnostic(label(experiment.recipe.loss), why, "leave `loss` out"))
+        experiment.warn(label(experiment.recipe.loss), why, "leave `loss` out")
     if games and loss is None:
         return [
             Diagnostic(
@@ -160,7 +162,7 @@ def build_networks(experiment: Experiment, meta: bool) -> list[Diagnostic]:
             why = (
                 f"{label(experiment.recipe.variant)} asks for no {kind}, so none is built of it, and it changes nothing"
             )
-            experiment.warnings.append(Diagnostic(f"{kind} {unused.name}", why, f"leave `{kind}` out"))
+            experiment.warn(f"{kind} {unused.name}", why, f"leave `{kind}` out")
     for name, network in experiment.description.networks.items():
         part: Part | None = getattr(experiment.recipe, network.kind)
         if part is None:
@@ -197,20 +199,11 @@ def _build_network(experiment: Experiment, name: str, part: Part, interface: Any
         torch.default_generator.manual_seed(stable_hash(settings.seed, "network", name))
         module: nn.Module = part.make(interface)
         if not meta:
-            initialise(module, init_of(experiment, name))
+            experiment.initialise(name, module)
     module = module.to(DTYPES[settings.precision])
     if settings.channels_last:
         module = module.to(memory_format=torch.channels_last)
     return module if meta else module.to(device)
-
-
-def init_of(experiment: Experiment, module: str) -> Any:
-    """The initialisation that the module's player asks for, None if no player has it."""
-    for player in experiment.description.players:
-        if module in {name.partition(".")[0] for name in player.modules}:
-            settings = experiment.recipe.players.get(player.name)
-            return settings.init if settings else None
-    return None
 
 
 def set_players(experiment: Experiment) -> list[Diagnostic]:
@@ -262,9 +255,7 @@ def check_batch_statistics(experiment: Experiment) -> list[Diagnostic]:
             continue
         if train.accumulate > 1:
             why = "BatchNorm takes mean and variance from one micro-batch, not from the whole batch of a step"
-            experiment.warnings.append(
-                Diagnostic(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate")
-            )
+            experiment.warn(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate")
         if train.batch_size // network.interface.pack == 1 and _normalises_single_numbers(module, network.interface):
             why = (
                 "a forward of it sees one row, in which BatchNorm finds one number a channel: "
@@ -291,5 +282,5 @@ def _normalises_single_numbers(module: nn.Module, interface: Any) -> bool:
     dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
     # of a network that does not run on shapes alone we know nothing
     with contextlib.suppress(RuntimeError), torch.no_grad():
-        twin(*example_inputs(interface, 1, dtype=dtype))
+        twin(*interface.example(1, dtype=dtype))
     return any(found)

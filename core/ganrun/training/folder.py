@@ -8,8 +8,10 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +20,15 @@ import torch
 from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.labels import names_of
-from ganrun.errors import UserError
-from ganrun.recipe import Recipe, diff, dump, load_recipe
+from ganrun.errors import PluginError, UserError
+from ganrun.recipe import Part, Recipe, diff, dump, load_recipe
 from ganrun.training import checkpoint
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
 
-# The last two go last: while both are there, the folder holds a run.
-OURS = (
-    "checkpoints",
-    "metrics.jsonl",
-    "evaluations.jsonl",
-    "evaluations",
-    "health.jsonl",
-    "samples",
-    "tracker",
-    "recipe.yaml",
-    "versions.json",
-)
+# What the core writes itself. The last two go last: while both are there, the folder holds a run.
+OURS = ("checkpoints", "evaluations.jsonl", "evaluations", "recipe.yaml", "versions.json")
 
 
 class Folder:
@@ -114,13 +106,16 @@ class Folder:
         """
         if not run.is_main:
             return
+        declared = declared_files(run.recipe.observers, run.experiment.observers)
+        files = list(dict.fromkeys([*kept_files(self.path, run.catalog), *declared]))
         if overwrite and not resume:
-            for name in OURS:
-                path = self.path / name
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            for name in (*files, *OURS):
+                remove(self.path / name)
+            files = declared
+        forget_files(self.path, run.step, files)
         if resume:
             forget_after(self.path, run.step)
-        self._write("versions.json", json.dumps(versions(run), indent=1))
+        self._write("versions.json", json.dumps({**versions(run), "files": files}, indent=1))
         self._write("recipe.yaml", dump(run.recipe.resolved))
 
     def _write(self, name: str, text: str) -> None:
@@ -138,6 +133,71 @@ def forget_after(path: Path, step: int) -> None:
         number = picture.stem.rpartition("-")[2]
         if number.isdigit() and int(number) > step:
             picture.unlink()
+
+
+def forget_files(path: Path, step: int, files: Iterable[str]) -> None:
+    """Remove what observers keep of later steps in files that they declared.
+
+    Lines of JSON with a step, and whatever is called ``step-0001000``, with any ending, in a folder.
+    """
+    for name in files:
+        if name.endswith(".jsonl"):
+            jsonl.cut(path / name, step)
+        for numbered in (path / name).glob("step-*"):
+            number = numbered.stem.removeprefix("step-")
+            if number.isdigit() and int(number) > step:
+                remove(numbered)
+
+
+def declared_files(parts: Sequence[Part], observers: Sequence[Any]) -> list[str]:
+    """The files and folders that observers say they write in a run's folder.
+
+    Raises UserError for one that does not lie in it.
+    """
+    found: list[str] = []
+    for part, observer in zip(parts, observers):
+        files = getattr(observer, "files", ())
+        if isinstance(files, str) or not all(isinstance(name, str) and is_inside(name) for name in files):
+            raise UserError(f"observer {part.name}: its files are {files!r}; expected names inside the run's folder")
+        found += [name for name in files if name not in found]
+    return found
+
+
+def kept_files(path: Path, catalog: Catalog) -> list[str]:
+    """What the observers of the run in a folder declared, whether or not they are installed here; empty if none is.
+
+    A run of a version that did not keep this is asked by its observers' plugins, as far as they are installed.
+    """
+    try:
+        kept = json.loads((path / "versions.json").read_text(encoding="utf-8"))
+        names = kept["files"] if "files" in kept else files_of_plugins(kept["plugins"], catalog)
+        return [name for name in names if is_inside(name)]
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it will be written anew
+        return []
+
+
+def files_of_plugins(plugins: Iterable[str], catalog: Catalog) -> list[str]:
+    """The files that the installed ones of some plugins, ``kind.name``, declare."""
+    found: list[str] = []
+    for kind, _, name in (plugin.partition(".") for plugin in plugins):
+        if kind == "observer" and name in catalog.names(kind):
+            with suppress(PluginError):  # one that cannot be imported does not keep a folder from being cleaned
+                found += getattr(catalog.load(kind, name).factory, "files", ())
+    return found
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path names something within a folder."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder that may not be there; of a link, the link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def is_main_process() -> bool:

@@ -91,7 +91,11 @@ def tried(run: Run, recipe: Recipe) -> Experiment | None:
     """
     try:
         experiment = build(
-            replace(recipe, evaluators=[], observers=[]), run.experiment.dataset, run.processes, meta=True
+            replace(recipe, evaluators=[], observers=[]),
+            run.experiment.dataset,
+            run.processes,
+            meta=True,
+            data=run.dataset,
         )
         watching = replace(experiment, evaluators=run.experiment.evaluators, observers=run.experiment.observers)
         return None if check_capabilities(watching, {}) else watching

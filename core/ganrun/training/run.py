@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.download import data_cache
 from ganrun.data.splits import datasets
@@ -25,7 +26,9 @@ from ganrun.recipe import Recipe
 from ganrun.sampling.sampling import Studio
 from ganrun.training import checkpoint
 from ganrun.training.build import build
+from ganrun.training.checkpoints import Checkpoints
 from ganrun.training.folder import Folder, is_main_process
+from ganrun.training.remedies import remedies_for
 from ganrun.training.rollback import Rollback
 from ganrun.training.scoring import due, evaluate
 from ganrun.training.signals import signals
@@ -40,9 +43,9 @@ class Run:
     ``data`` stands in for the train split of a run that is not trained.
 
     recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
-    experiment, engine, studio, evaluation: the built parts. scores: the latest of each evaluator. attempt: part of
-    every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt`` and ``reason``, oldest first.
-    newest_picture: what an observer drew last, for others to show. notices: name -> a line that is shown beside the
+    experiment, engine, studio, evaluation: the built parts. checkpoints: those in the folder. scores: the latest of
+    each evaluator. attempt: part of every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt`` and
+    ``reason``, oldest first. newest_picture: what an observer drew last, for others to show. notices: name -> a line that is shown beside the
     losses for as long as it is here.
     """
 
@@ -52,7 +55,9 @@ class Run:
         self.folder = folder
         self.processes = Processes(recipe.train.device, recipe.train.precision)
         self.dataset = datasets(recipe)
-        self.experiment: Experiment = build(recipe, self.dataset("train") if data is None else data, self.processes)
+        self.experiment: Experiment = build(
+            recipe, self.dataset("train") if data is None else data, self.processes, data=self.dataset
+        )
         self.evaluators = list(zip(recipe.evaluators, self.experiment.evaluators))
         self.engine = Engine(self.experiment)
         self.studio = Studio(self.engine)
@@ -65,6 +70,7 @@ class Run:
             base=recipe.base,
             processes=self.processes,
         )
+        self.checkpoints = Checkpoints(None if folder is None else folder / "checkpoints")
         self.step = 0
         self.steps = self.experiment.clock.total
         self.scores: dict[str, float] = {}
@@ -91,6 +97,11 @@ class Run:
         """The step whose checkpoint a rollback that was asked for needs: it has to stay. None: nothing was asked."""
         return self._rollback.wish.to if self._rollback.wish is not None else None
 
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether evaluators run after this step."""
+        return bool(due(self))
+
     def metrics(self) -> dict[str, float]:
         """``phase/term`` -> value in the latest turn of each phase. Waits for the device: call it on a stride."""
         return {
@@ -98,6 +109,21 @@ class Run:
             for phase, terms in self.engine.terms.items()
             for name, value in terms.items()
         }
+
+    def append(self, file: str, line: Mapping[str, Any]) -> None:
+        """Add a line to a file of JSON lines in the run's folder, with the step, in the main process alone.
+
+        The observer declares the file in ``files``; its lines of steps that are taken again are removed by the core.
+        """
+        if self.is_main and self.folder is not None:
+            jsonl.append(self.folder / file, {"step": self.step, **line})
+
+    def remedies_for(self, problem: str) -> list[str]:
+        """Names of installed tricks that fit this run's recipe and help against a problem, the least doubtful first.
+
+        See :mod:`ganrun.training.remedies` for the names of problems.
+        """
+        return remedies_for(self, problem)
 
     def report(self, finding: Finding) -> None:
         """Tell all observers what was found wrong, by the event ``finding``. In the main process alone."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    pass
+    import torch
+    from torch import Tensor
 
 
 SpaceKind = Literal["image", "points", "latent", "labels"]
@@ -53,6 +54,23 @@ class Interface:
     heads: dict[str, int] = field(default_factory=dict)
     logits: int = 1
     pack: int = 1
+
+    def example(self, rows: int = 2, device: str = "meta", dtype: torch.dtype | None = None) -> tuple[Tensor, ...]:
+        """Zeros that such a network takes, to run it once: its input, then whatever it is given.
+
+        In a pack of m samples images are joined along channels, vectors along their axis, and labels are (rows, m).
+        """
+        return tuple(_zeros(space, self.pack, rows, device, dtype) for space in (self.takes, *self.given))
+
+
+def _zeros(space: Space, pack: int, rows: int, device: str, dtype: torch.dtype | None) -> Tensor:
+    import torch  # what reads recipes and lists plugins does without it
+
+    if space.kind == "labels":
+        shape = (rows, pack * space.size) if pack > 1 else (rows, *space.shape)
+        return torch.zeros(shape, dtype=torch.long, device=device)
+    first, *rest = space.shape
+    return torch.zeros(rows, pack * first, *rest, dtype=dtype, device=device)
 
 
 class Reason(NamedTuple):

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl, init_of, initialise, stable_hash
+from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl, stable_hash
 from ganrun.plugin.evaluation import Evaluation, Score, not_finite, real_rows, share
 from ganrun_plugins.evaluators._neighbours import nearest
 
@@ -53,7 +53,7 @@ def fresh_encoders(experiment: Experiment) -> dict[str, nn.Module]:
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.default_generator.manual_seed(stable_hash(experiment.recipe.train.seed, "untrained", name))
             module: nn.Module = part.make(experiment.description.networks[name].interface)
-            initialise(module, init_of(experiment, name))
+            experiment.initialise(name, module)
         found[name] = module.to(device=like.device, dtype=like.dtype).eval()
     return found
 

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun.plugin import Call, DiscriminatorOutput, Round, Run, Stream, Turn, UserError, provided_by
+from ganrun.plugin import Call, DiscriminatorOutput, Round, Run, Stream, Turn, UserError
 from ganrun.plugin.data import permutation, read_items
 
 SIDE = 16  # images are looked at in this many pixels at most: what differs between samples, and not their noise
@@ -206,7 +206,7 @@ class Bench:
         self.held_out = (
             self._read(held_out, "test", self.rows) if held_out is not None and len(held_out) >= self.rows else None
         )
-        self.augmented = bool(provided_by(experiment).get("augmented"))
+        self.augmented = experiment.provides("augmented")
         self.depends = (
             experiment.description.conditional
             or len(experiment.networks("generator")) > 1

@@ -7,16 +7,12 @@ the best one, which ``checkpoints/best.json`` names: an evaluator's name stands 
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ganrun.plugin import Component, Run, due, hookimpl
-from ganrun.plugin import checkpoint as checkpoints
-from ganrun_plugins.observers._every import Every
+from ganrun.plugin import Component, Every, Run, hookimpl
 
 
 class Checkpoints:
@@ -43,9 +39,9 @@ class Checkpoints:
     def _hold_best(self, run: Run) -> None:
         """Let go of a best checkpoint that is not there, and mark the one that is."""
         if run.is_main:
-            if self.best is not None and self.best["step"] not in dict(checkpoints.listing(_folder(run))):
+            if self.best is not None and self.best["step"] not in run.checkpoints.steps():
                 self.best = None  # it was removed by hand, or by a run that went another way
-            self._mark(run)
+            run.checkpoints.mark_best(self.best)
 
     @hookimpl
     def evaluate(self, run: Run, scores: dict[str, float]) -> None:
@@ -72,7 +68,7 @@ class Checkpoints:
     @hookimpl
     def step_end(self, run: Run) -> None:
         # Saving is done by all processes at once, so all have to know that the main one found a better score.
-        evaluated = run.recipe.checkpoint.best is not None and bool(due(run))
+        evaluated = run.recipe.checkpoint.best is not None and run.is_evaluated
         improved = evaluated and run.processes.sums(float(self._improved))[0] > 0
         if self._every.due(run) or improved:
             run.save()
@@ -82,9 +78,9 @@ class Checkpoints:
         """After any checkpoint: name the best one before older ones go."""
         self._saved = run.step
         if run.is_main:
-            self._mark(run)
+            run.checkpoints.mark_best(self.best)
             needed = (None if self.best is None else self.best["step"], run.going_back_to)
-            checkpoints.prune(_folder(run), run.recipe.checkpoint.keep, {step for step in needed if step is not None})
+            run.checkpoints.prune(run.recipe.checkpoint.keep, {step for step in needed if step is not None})
         self._improved = False
 
     @hookimpl
@@ -92,26 +88,11 @@ class Checkpoints:
         if reason != "failed" and self._saved != run.step:
             run.save()
 
-    def _mark(self, run: Run) -> None:
-        """Write ``best.json`` as a whole, or remove it if no checkpoint is the best."""
-        path = _folder(run) / "best.json"
-        if self.best is None:
-            path.unlink(missing_ok=True)
-            return
-        temporary = path.with_name(".best.json.writing")
-        temporary.write_text(json.dumps(self.best) + "\n")
-        os.replace(temporary, path)
-
     def state_dict(self) -> dict[str, Any]:
         return {"best": None if self.best is None else dict(self.best)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best = state["best"]
-
-
-def _folder(run: Run) -> Path:
-    assert run.folder is not None
-    return run.folder / "checkpoints"
 
 
 @hookimpl

@@ -17,15 +17,15 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Duration, Experiment, Finding, Refusal, Run, Turn, hookimpl, jsonl, remedies_for
+from ganrun.plugin import Component, Duration, Experiment, Finding, Refusal, Run, Turn, hookimpl
 from ganrun_plugins.observers._findings import ADVICE, Facts, Limits, Look, Name, findings, plateau
 from ganrun_plugins.observers._vitals import Bench, Values, of_gradients, of_update
 
@@ -41,6 +41,8 @@ NOTED = ("dead-augmentation", "plateau")  # going back would not mend these
 
 class Health:
     """Only the main process looks, decides and speaks; asking for a stop or a rollback reaches the others."""
+
+    files: ClassVar[Sequence[str]] = (FILE,)
 
     def __init__(
         self,
@@ -204,8 +206,6 @@ class Health:
         self._before = {}
         self._plan(run)
         run.notices |= {name: notice(finding) for name, finding in self.active.items()}
-        if run.folder is not None:
-            jsonl.cut(run.folder / FILE, run.step)
 
     # --- what to say --------------------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class Health:
             self._act(run, finding)
 
     def _state(self, run: Run, finding: Finding) -> None:
-        remedies = remedies_for(run, finding.name)
+        remedies = run.remedies_for(finding.name)
         more = f" and {len(remedies) - SHOWN} more" if len(remedies) > SHOWN else ""
         tricks = [", ".join(remedies[:SHOWN]) + more] if remedies else []
         print(f"health: {finding.name} since step {finding.since}: {finding.evidence}", flush=True)
@@ -248,10 +248,7 @@ class Health:
                 run.stop(f"{reason}, and there is no checkpoint from before it")
 
     def _write(self, run: Run, line: dict[str, Any]) -> None:
-        if run.folder is not None:
-            jsonl.append(
-                run.folder / FILE, {"step": run.step, "time": round(time.time(), 2), "attempt": run.attempt, **line}
-            )
+        run.append(FILE, {"time": round(time.time(), 2), "attempt": run.attempt, **line})
 
     # --- state --------------------------------------------------------------------------------------------------
 

@@ -6,50 +6,39 @@ learning rates, ``evaluator.metric`` for scores. A value that is not finite is n
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Iterator
-from typing import Annotated, Any, TextIO
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ganrun.plugin import Component, Duration, Run, hookimpl, jsonl
-from ganrun_plugins.observers._every import Every
+from ganrun.plugin import Component, Duration, Every, Run, hookimpl
+
+FILE = "metrics.jsonl"
 
 
 class MetricsLog:
     """Writes the terms of the main process."""
 
+    files: ClassVar[Sequence[str]] = (FILE,)
+
     def __init__(
         self, *, every: Annotated[Duration, Field(description="time between two lines")] = Duration(50)
     ) -> None:
         self.every = Every(every)
-        self._file: TextIO | None = None
         self._scores: dict[str, float] = {}
         self._written = -1
 
     @hookimpl
     def run_start(self, run: Run) -> None:
         self.every.start(run)
-        self._open(run)
+        self._written = run.step
+        if run.is_main and run.folder is not None:
+            (run.folder / FILE).touch()  # so that it can be followed from the first step on
 
     @hookimpl
     def rolled_back(self, run: Run) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._scores = {}
-        self._open(run)
-
-    def _open(self, run: Run) -> None:
-        """Cut the lines of steps that a resumed run, or one rolled back, will take again, and open the file."""
-        if not run.is_main:
-            return
-        assert run.folder is not None
-        path = run.folder / "metrics.jsonl"
-        jsonl.cut(path, run.step)
-        self._file = path.open("a", encoding="utf-8")
-        self._written = run.step
+        self._scores, self._written = {}, run.step
 
     @hookimpl
     def evaluate(self, run: Run, scores: dict[str, float]) -> None:
@@ -62,32 +51,18 @@ class MetricsLog:
 
     @hookimpl
     def run_end(self, run: Run, reason: str) -> None:
-        if self._file is None:
-            return
         if reason != "failed" and run.step > self._written:
             self._write(run)
-        self._file.close()
-        self._file = None
 
     def _write(self, run: Run) -> None:
-        if self._file is None:
-            return
-        line: dict[str, Any] = {"step": run.step, "time": round(time.time(), 2), **run.metrics()}
-        line |= rates(run) | self._scores
-        self._scores = {}
-        self._written = run.step
-        self._file.write(json.dumps({name: finite(value) for name, value in line.items()}, allow_nan=False) + "\n")
-        self._file.flush()
+        if run.is_main:
+            run.append(FILE, {"time": round(time.time(), 2), **run.metrics(), **rates(run), **self._scores})
+        self._scores, self._written = {}, run.step
 
 
 def rates(run: Run) -> dict[str, float]:
     """``rate/player`` -> the learning rate of the step just done, as lazy phases have it."""
     return {f"rate/{player}": rate for player, rate in run.rates().items()}
-
-
-def finite(value: float) -> float | None:
-    """The value, None if JSON cannot say it."""
-    return value if math.isfinite(value) else None
 
 
 @hookimpl

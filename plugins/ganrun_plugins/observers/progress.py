@@ -12,12 +12,11 @@ import re
 import shlex
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from ganrun.plugin import Component, Run, checkpoint, hookimpl
+from ganrun.plugin import Component, Run, hookimpl
 
 REFRESH = 0.5  # seconds between two looks of the live table
 
@@ -105,7 +104,7 @@ class Progress:
         if run.step >= run.steps and reason != "failed":
             return []
         when = "once the error below is mended, " if reason == "failed" else ""
-        if not newest_checkpoint(run):
+        if run.checkpoints.newest is None:
             return [f"  no checkpoint was written yet; {when}start it again with: {resume_command(run)}"]
         return [f"  {when}go on with: {resume_command(run)}"]
 
@@ -178,16 +177,10 @@ def places(run: Run) -> list[str]:
     found = [f"  {name}: {plain(value)}" for name, value in run.scores.items()]
     if run.newest_picture is not None:
         found.append(f"  newest picture: {run.newest_picture}")
-    if newest := newest_checkpoint(run):
+    if newest := run.checkpoints.newest:
         found.append(f"  newest checkpoint: {newest}")
     metrics = None if run.folder is None else run.folder / "metrics.jsonl"
     return [*found, f"  metrics: {metrics}"] if metrics is not None and metrics.exists() else found
-
-
-def newest_checkpoint(run: Run) -> Path | None:
-    """The newest checkpoint's folder, None if there is none."""
-    listed = [] if run.folder is None else checkpoint.listing(run.folder / "checkpoints")
-    return listed[-1][1] if listed else None
 
 
 def resume_command(run: Run) -> str:

@@ -7,17 +7,16 @@ The latents are those of ``ganrun sample RUN --seed 0``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Duration, Run, hookimpl
+from ganrun.plugin import Component, Duration, Every, Run, hookimpl
 from ganrun.plugin.data import image_grid, read_items
-from ganrun_plugins.observers._every import Every
 
 SEED = 0
 MOST = 20  # labels in a picture
@@ -25,6 +24,8 @@ MOST = 20  # labels in a picture
 
 class Samples:
     """Draws a picture every so often and at the end; the main process makes it."""
+
+    files: ClassVar[Sequence[str]] = ("samples",)
 
     def __init__(
         self,
@@ -43,24 +44,19 @@ class Samples:
     @hookimpl
     def run_start(self, run: Run) -> None:
         self.every.start(run)
-        self._cut(run)
+        self._find_newest(run)
 
     @hookimpl
     def rolled_back(self, run: Run) -> None:
         self._newest, run.newest_picture = -1, None
-        self._cut(run)
+        self._find_newest(run)
 
-    def _cut(self, run: Run) -> None:
-        """Remove the pictures of steps that a resumed run, or one rolled back, will take again."""
-        kept = []
-        for path in sorted(self._folder(run).glob("*.png")) if run.is_main else ():
-            number = path.stem.removeprefix("step-")
-            if number.isdigit() and int(number) > run.step:
-                path.unlink()
-            elif number.isdigit():
-                kept.append((int(number), path))
-        if kept:
-            self._newest, run.newest_picture = max(kept)
+    def _find_newest(self, run: Run) -> None:
+        """Show the picture that is there already in a resumed run, or in one rolled back."""
+        found = [(path.stem.removeprefix("step-"), path) for path in self._folder(run).glob("*.png")]
+        numbered = [(int(number), path) for number, path in found if number.isdigit()]
+        if run.is_main and numbered:
+            self._newest, run.newest_picture = max(numbered)
 
     @hookimpl
     def step_end(self, run: Run) -> None:

@@ -8,16 +8,16 @@ drawn anew at every moment, and at the end of the run, whose samples are its las
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Diagnostic, Duration, Experiment, Refusal, Run, hookimpl
+from ganrun.plugin import Component, Duration, Experiment, Refusal, Run, hookimpl
 from ganrun.plugin.data import image_grid, read_items
 
 SEED = 0
@@ -25,6 +25,8 @@ SEED = 0
 
 class Strip:
     """Keeps a column of samples at each moment, and joins the columns."""
+
+    files: ClassVar[Sequence[str]] = ("strip.png", "strip")
 
     def __init__(
         self,
@@ -49,21 +51,7 @@ class Strip:
         late = [str(moment) for moment in self.at if moment.whole_steps(experiment.clock) > total]
         if late:
             why = f"the run ends after {total} steps, so there is no column of {', '.join(late)}"
-            experiment.warnings.append(Diagnostic("observer strip", why, "an earlier moment, or more train.steps"))
-
-    @hookimpl
-    def run_start(self, run: Run) -> None:
-        self._cut(run)
-
-    @hookimpl
-    def rolled_back(self, run: Run) -> None:
-        self._cut(run)
-
-    def _cut(self, run: Run) -> None:
-        """Remove the columns of steps that a resumed run, or one rolled back, will take again."""
-        for step, path in self._columns(run) if run.is_main else ():
-            if step > run.step:
-                path.unlink()
+            experiment.warn("observer strip", why, "an earlier moment, or more train.steps")
 
     @hookimpl
     def step_end(self, run: Run) -> None:

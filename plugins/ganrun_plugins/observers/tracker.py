@@ -7,21 +7,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from PIL import Image
 from pydantic import Field
 
-from ganrun.plugin import Component, Duration, Experiment, Refusal, Run, hookimpl
-from ganrun_plugins.observers._every import Every
+from ganrun.plugin import Component, Duration, Every, Experiment, Refusal, Run, hookimpl
 from ganrun_plugins.observers.metrics_log import rates
 
 
 class Tracker:
     """Any tracker of Accelerate, by its name."""
 
+    files: ClassVar[Sequence[str]] = ("tracker",)
     install: ClassVar[str] = ""
 
     def __init__(

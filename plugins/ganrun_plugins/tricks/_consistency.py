@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganrun.plugin import DiscriminatorOutput, Experiment, Reason, Role, Round, Scheduled, Stream, Turn, provided_by
+from ganrun.plugin import DiscriminatorOutput, Experiment, Reason, Role, Round, Scheduled, Stream, Turn
 
 DETERMINISTIC = Reason(
     "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ for "
@@ -77,7 +77,7 @@ def places(share: Tensor, side: int, most: int) -> Tensor:
 
 def is_augmented(experiment: Experiment) -> bool:
     """Whether a part of the recipe augments what discriminators see."""
-    return bool(provided_by(experiment).get("augmented"))
+    return experiment.provides("augmented")
 
 
 def consistency(turn: Turn, round: Round, role: Role, transform: Transform, *, augmented: bool, heads: bool) -> Tensor:

@@ -13,19 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.plugin import (
-    DiscriminatorOutput,
-    Experiment,
-    Interface,
-    Refusal,
-    Scheduled,
-    Turn,
-    example_inputs,
-    hookimpl,
-    init_of,
-    initialise,
-    stable_hash,
-)
+from ganrun.plugin import DiscriminatorOutput, Experiment, Interface, Refusal, Scheduled, Turn, hookimpl, stable_hash
 
 Networks = Literal["discriminators", "generators", "all"]
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -81,7 +69,7 @@ def trace(network: nn.Module, interface: Interface, name: str = "the network") -
     dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
     try:
         with torch.enable_grad():
-            output = twin(*example_inputs(interface, dtype=dtype))
+            output = twin(*interface.example(dtype=dtype))
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         why = f"{name} ({type(network).__name__}) does not run on shapes alone, so its layers cannot be found: "
         why += " ".join(str(error).split())
@@ -237,7 +225,7 @@ def join(
         map_ = map_like(layer, size, call)
         addition = Addition(statistic(call.takes[-1 if last else 1], last), map_, last=last)
         if like.device.type != "meta":
-            initialise(map_, init_of(experiment, network))
+            experiment.initialise(network, map_)
     layer.add_module(child, addition.to(like.device, like.dtype))
     layer.register_forward_hook(partial(_add, child))
     return addition

@@ -27,20 +27,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import (
-    Component,
-    Draws,
-    Experiment,
-    Game,
-    Reason,
-    Role,
-    Round,
-    Stream,
-    Turn,
-    chunks,
-    datasets,
-    hookimpl,
-)
+from ganrun.plugin import Component, Draws, Experiment, Game, Reason, Role, Round, Stream, Turn, chunks, hookimpl
 from ganrun.plugin.data import Dataset, read_items
 
 ROWS = 256  # samples scored at a time
@@ -123,7 +110,7 @@ class MetropolisHastings:
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        self.dataset = datasets(experiment.recipe)
+        self.data = experiment.data
 
     @hookimpl
     def sample(self, turn: Turn) -> None:
@@ -164,7 +151,7 @@ class MetropolisHastings:
 
     def _of_held_out(self, turn: Turn) -> tuple[Tensor, Tensor]:
         """Scores of held-out real samples and of as many fakes, the same however many samples are asked for."""
-        held: Dataset = self.dataset("test")
+        held: Dataset = self.data("test")
         count, real, fake = min(self.held_out, len(held)), [], []
         for number, items in enumerate(
             read_items(held, range(count), rows=ROWS, key=("metropolis-hastings",), device=turn.device)

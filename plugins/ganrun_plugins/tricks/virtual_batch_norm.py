@@ -17,14 +17,14 @@ one, a network's batch is its own reference. Running statistics are gone, so eva
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Diagnostic, DiscriminatorOutput, Experiment, Processes, Reason, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Experiment, Reason, Refusal, hookimpl
 from ganrun_plugins.tricks._layers import Networks, chosen, replace
 
 COUPLED = Reason(
@@ -40,14 +40,14 @@ class Reference:
     ``inputs`` are the network's arguments, ``rows`` how many of them are in the forward now.
     """
 
-    def __init__(self, processes: Processes, size: int | None) -> None:
-        self.processes = processes
+    def __init__(self, share: Callable[[Sequence[Tensor]], list[Tensor]], size: int | None) -> None:
+        self.share = share  # the first process's tensors, in all of them
         self.size = size
         self.inputs: list[Tensor] = []
         self.rows = 0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Reference:
-        twin = Reference(self.processes, self.size)  # processes cannot be copied, and the inputs are never changed
+        twin = Reference(self.share, self.size)  # processes cannot be copied, and the inputs are never changed
         twin.inputs = list(self.inputs)
         memo[id(self)] = twin
         return twin
@@ -68,12 +68,7 @@ class Reference:
 
     def keep(self, args: tuple[Any, ...]) -> None:
         """Take the first rows of a batch as reference, in all processes those of the first."""
-        inputs = [arg.detach()[: self.size].clone() for arg in args]
-        if self.processes.world > 1:
-            from accelerate.utils import broadcast
-
-            inputs = list(broadcast(inputs))
-        self.inputs = inputs
+        self.inputs = self.share([arg.detach()[: self.size].clone() for arg in args])
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def after(self, network: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
@@ -167,14 +162,14 @@ class VirtualBatchNormalisation:
             already |= any(isinstance(layer, VirtualBatchNorm) for layer in layers)
             old = [layer for layer in layers if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
             if old:
-                self.references[name] = reference = Reference(experiment.processes, self.size)
+                self.references[name] = reference = Reference(experiment.processes.broadcast_tensors, self.size)
                 replace(network, {layer: VirtualBatchNorm(layer, reference) for layer in old})
                 network.register_forward_pre_hook(reference.before)
                 network.register_forward_hook(reference.after)
         where = {"all": "networks"}.get(self.networks, self.networks)
         if not self.references and already:
             why = f"the {where} have virtual batch normalisation already, so this one changes nothing"
-            experiment.warnings.append(Diagnostic("trick virtual-batch-norm", why, "name it once"))
+            experiment.warn("trick virtual-batch-norm", why, "name it once")
         elif not self.references:
             raise Refusal(
                 f"the {where} have no BatchNorm, so there are no statistics of a batch that could be replaced",

@@ -8,7 +8,7 @@ import torch
 
 from ganrun import api
 from ganrun.training.build import RefusedError
-from ganrun.training.remedies import remedies_for
+from ganrun.training.run import Run
 from ganrun.words.game import DiscriminatorOutput
 from ganrun.words.hooks import hookimpl
 from ganrun.words.spaces import Refusal
@@ -65,8 +65,9 @@ PLUGINS = {"trick.breaks": Breaks, "trick.wipes": Wipes, "evaluator.score": Scor
 @pytest.fixture(autouse=True)
 def remedies(monkeypatch):
     """Looking up remedies builds networks, which takes a second: only one test does it. Returns what it really is."""
-    monkeypatch.setattr(module, "remedies_for", lambda run, problem: ["one", "two", "three", "four", "five"])
-    return remedies_for
+    really = Run.remedies_for
+    monkeypatch.setattr(Run, "remedies_for", lambda run, problem: ["one", "two", "three", "four", "five"])
+    return really
 
 
 @pytest.fixture
@@ -222,7 +223,7 @@ def test_a_finding_is_printed_once_written_and_shown(train, read, capsys):
 
 
 def test_remedies_are_tricks_that_declare_the_problem_and_fit(train, read, monkeypatch, remedies):
-    monkeypatch.setattr(module, "remedies_for", remedies)
+    monkeypatch.setattr(Run, "remedies_for", remedies)
     train(steps=6, tricks=[{"breaks": {"at": 5}}])
     (line,) = read()
     assert {"gradient-clipping", "r1"} <= set(line["remedies"])

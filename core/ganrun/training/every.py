@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from ganrun.plugin import Agreement, Duration, Run
+from ganrun.distributed import Agreement
+from ganrun.schedule import Duration
+
+if TYPE_CHECKING:
+    from ganrun.training.run import Run
 
 
 class Every:
