@@ -30,7 +30,6 @@ from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import find_recipe, load_recipe
 from ganrun.training.run import Run
-from ganrun.training.torch_settings import settings_of_torch
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 SMALL = {
@@ -142,7 +141,7 @@ def one(name: str, seed: int) -> dict[str, Any]:
     catalog = Catalog()
     recipe = loaded(name, seed, catalog)
     began = time.process_time()
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), settings_of_torch(recipe):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         run = Run(recipe, catalog, Path(folder))
         reason = run.train()
         stated = jsonl.read(Path(folder) / "health.jsonl")
@@ -200,8 +199,8 @@ def cost(name: str, blocks: int) -> None:
 
         return call
 
-    with settings_of_torch(recipe):
-        run = Run(recipe, catalog)
+    run = Run(recipe, catalog)
+    with run.experiment.settings():
         run.experiment.hooks.run_start(run=run)
         health = run.experiment.observers[-1]
         heard = [getattr(run.experiment.hooks, event) for event in ("gradients", "updated", "step_end")]

@@ -29,7 +29,6 @@ from ganrun.recipe import load_recipe
 from ganrun.training import checkpoint
 from ganrun.training.build import event_manager
 from ganrun.training.run import Run
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.hooks import hookimpl
 
 BATCH = 64
@@ -48,8 +47,7 @@ def make_run(variant: str, width: int, **train: Any) -> Run:
     }
     catalog = Catalog()
     loaded = load_recipe({**recipe, **networks.get(variant, {})}, catalog=catalog)
-    with settings_of_torch(loaded):
-        return Run(loaded, catalog)
+    return Run(loaded, catalog)
 
 
 class BestLoop:

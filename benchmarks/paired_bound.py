@@ -21,7 +21,6 @@ from ganrun.data.reader import prepared
 from ganrun.randomness import Draws
 from ganrun.recipe import find_recipe, load_recipe
 from ganrun.training.run import Run
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.evaluators.hidden_pairs import errors
 
@@ -36,8 +35,8 @@ def train(seed: int, steps: int, catalog: Catalog) -> dict[str, float]:
         overrides={**QUIET, "train.seed": seed, "train.steps": steps},
     )
     scores: dict[str, float] = {}
-    with settings_of_torch(recipe):
-        run = Run(recipe, catalog)
+    run = Run(recipe, catalog)
+    with run.experiment.settings():
         splits = {
             split: recipe.dataset.make(DataFiles(Path.cwd(), Path.cwd()), split).hidden_pairs()
             for split in ("train", "test")

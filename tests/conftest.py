@@ -78,13 +78,11 @@ def tiny():
 def make_run(plugin_module):
     """A function that builds the run of a recipe (a dict), with uninstalled plugins, without a folder."""
     from ganrun.training.run import Run
-    from ganrun.training.torch_settings import settings_of_torch
 
     def make(recipe, plugins=None):
         catalog = Catalog(modules=[plugin_module(plugins)] if plugins else [])
         loaded = load_recipe(recipe, catalog=catalog)
-        with settings_of_torch(loaded):
-            return Run(loaded, catalog)
+        return Run(loaded, catalog)
 
     return make
 

@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-from ganrun.training.torch_settings import settings_of_torch
-
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 LINEAR = {"mlp": {"widths": [], "norm": "none"}}
 SGD = {"optimizer": {"sgd": {"lr": 0.1}}}
@@ -44,7 +42,7 @@ def taken(run, name: str, seen: dict):
 
     ``seen``: made and latents before the fakes are cut or changed.
     """
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         run.engine.fakes.forget()
         turn = run.engine.take(phase_of(run, name), 0, 0, [])
     seen.update(real=turn.real, latents=turn.latents, made=turn.made)

@@ -6,7 +6,6 @@ from torch.nn import functional as F
 
 from ganrun.contracts.events import Events
 from ganrun.randomness import Draws
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import Phase, Stream, Term
 from ganrun.words.hooks import hookimpl
 
@@ -28,9 +27,8 @@ def equal(one, other):
 
 
 def steps(run, count, start=0):
-    with settings_of_torch(run.recipe):
-        for step in range(start, start + count):
-            run.engine.step(step)
+    for step in range(start, start + count):
+        run.engine.step(step)
     return run
 
 
@@ -391,10 +389,39 @@ class Notes:
 def test_notes_are_logged_whichever_event_they_are_made_in(tiny, make_run):
     """Of two micro-batches (1 + 3) / 2 = 2 is logged; gradients and updated come once."""
     run = make_run(tiny(tricks=["notes"], train={"accumulate": 2}), {"trick.notes": Notes})
-    with settings_of_torch(run.recipe):
-        run.engine.step(0)
+    run.engine.step(0)
     for player in ("generator", "discriminator"):
         found = {
             name.removeprefix(f"{player}/"): value for name, value in run.metrics().items() if player + "/" in name
         }
         assert (found["before"], found["norm"], found["moved"]) == (2.0, 3.0, 4.0)
+
+
+def test_a_run_enters_its_settings_of_torch_by_itself_and_puts_them_back(tiny, make_run):
+    """Built, trained, sampled and restored with nothing around it, float64 stays float64; and nothing leaks out."""
+    threads = torch.get_num_threads() + 1
+    run = make_run(tiny(train={"precision": "float64", "threads": threads, "deterministic": True}))
+    run.engine.step(0)
+    run.load_state_dict(run.state_dict())
+    made = [run.studio.turn(3).made["x"], *(turn.made["x"] for _, turn in run.studio.stream(3))]
+    terms = [value for phase in run.engine.terms.values() for value in phase.values()]
+    tensors = [*terms, *made, *(p for module in run.engine.modules.values() for p in module.parameters())]
+    assert {tensor.dtype for tensor in tensors} == {torch.float64}
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.get_num_threads() == threads - 1
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_inside_a_step_the_settings_are_those_of_the_recipe(tiny, make_run):
+    seen = []
+
+    class Looks:
+        @hookimpl
+        def losses(self, turn):
+            seen.append((torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled()))
+
+    run = make_run(
+        tiny(tricks=["looks"], train={"precision": "float64", "deterministic": True}), {"trick.looks": Looks}
+    )
+    run.engine.step(0)
+    assert set(seen) == {(torch.float64, True)}

@@ -14,7 +14,6 @@ from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
 from ganrun.testing.runs import steps
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator
@@ -403,7 +402,7 @@ def test_both_networks_train_and_sample_with_averaged_weights(tiny, make_run, tr
     layers = [layer for network in run.experiment.modules.values() for layer in network.modules()]
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers)
     assert all(value == value for value in run.metrics().values())
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         turn = run.studio.turn(5)
         fewer = run.studio.turn(3, latents={name: latent[:3] for name, latent in turn.latents.items()}).made["x"]
     assert turn.made["x"].shape == (5, 1, 16, 16)

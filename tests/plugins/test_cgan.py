@@ -11,7 +11,6 @@ from ganrun.randomness import Draws
 from ganrun.testing.plugin import Example, Plugin
 from ganrun.testing.runs import assert_resumes
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Stream
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.acgan import ACGAN
@@ -78,9 +77,8 @@ def turns_of(run, steps=1):
     """The turns of some steps, as they are before their backward pass."""
     turns, backward = [], run.engine.backward
     run.engine.backward = lambda turn: (turns.append(turn), backward(turn))
-    with settings_of_torch(run.recipe):
-        for step in range(steps):
-            run.engine.step(step)
+    for step in range(steps):
+        run.engine.step(step)
     return turns
 
 

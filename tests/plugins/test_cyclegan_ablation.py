@@ -4,8 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganrun.training.torch_settings import settings_of_torch
-
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints", "replay-buffer"]
 ROWS = {
     "cycle alone": {"adversarial": 0},
@@ -51,7 +49,7 @@ def first_turn(make_run, **parameters):
 
     run.engine.backward = watched
     twin = make_run(recipe(**parameters))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         run.engine.step(0)
         wanted = by_hand(twin, **parameters)
     return found["weights"], found["gradients"], wanted
@@ -84,8 +82,7 @@ def test_discriminators_learn_in_every_row(make_run):
     for parameters in ROWS.values():
         run = make_run(recipe(**parameters))
         before = [p.clone() for p in run.experiment.modules["discriminator_b"].parameters()]
-        with settings_of_torch(run.recipe):
-            run.engine.step(0)
+        run.engine.step(0)
         assert not all(
             torch.equal(x, y) for x, y in zip(before, run.experiment.modules["discriminator_b"].parameters())
         )
@@ -95,17 +92,15 @@ def test_the_game_may_be_scheduled(make_run):
     run, seen = make_run(recipe(adversarial={"steps": {0: 0.25, 1: 1.0}})), []
     backward = run.engine.backward
     run.engine.backward = lambda turn: (seen.append(turn.terms["b.fake"].weight), backward(turn))
-    with settings_of_torch(run.recipe):
-        run.engine.step(0)
-        run.engine.step(1)
+    run.engine.step(0)
+    run.engine.step(1)
     assert seen == [0.25, 0.5, 1.0, 0.5]
 
 
 @pytest.mark.parametrize("generator", [RESNET, UNET], ids=lambda generator: next(iter(generator)))
 def test_either_generator_trains(make_run, generator):
     run = make_run(recipe(generator))
-    with settings_of_torch(run.recipe):
-        for step in range(4):
-            run.engine.step(step)
+    for step in range(4):
+        run.engine.step(step)
     for name in ("generator_ab", "generator_ba"):
         assert all(p.isfinite().all() for p in run.experiment.modules[name].parameters())

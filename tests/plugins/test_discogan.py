@@ -6,7 +6,6 @@ import torch.nn.functional as F
 
 from ganrun.schedule import Clock
 from ganrun.testing import made
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import Phase
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator
@@ -30,9 +29,8 @@ def recipe(*, steps=4, precision="float32", **parameters):
 
 def trained(make_run, made, steps):
     run = make_run(made)
-    with settings_of_torch(run.recipe):
-        for step in range(steps):
-            run.engine.step(step)
+    for step in range(steps):
+        run.engine.step(step)
     return run
 
 
@@ -172,7 +170,7 @@ def test_discogan_follows_a_loop_written_by_hand(make_run):
     """Seven steps with BatchNorm: the discriminators' and generators' own steps, all terms, Adam with weight decay."""
     made = recipe(steps=7, precision="float64", reconstruction={"steps": {0: 0.01, 4: 0.5}})
     run, twin = trained(make_run, made, 7), make_run(made)
-    with settings_of_torch(twin.recipe):
+    with twin.experiment.settings():
         by_hand(twin, 7)
     for kind in ("generator", "discriminator"):
         assert all(

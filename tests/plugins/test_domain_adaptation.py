@@ -5,7 +5,6 @@ import torch
 
 from ganrun.errors import UserError
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun_plugins.datasets.restyled_digits import restyled
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints", "replay-buffer"]
@@ -27,7 +26,7 @@ def scored(run, translate=None):
     evaluation, evaluator = run.evaluation, run.experiment.evaluators[0]
     if translate is not None:
         evaluation.generate = translate
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         return {name: score.value for name, score in evaluator.evaluate(evaluation).items()}
 
 

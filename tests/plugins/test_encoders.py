@@ -11,7 +11,6 @@ from ganrun.evaluation.evaluation import Evaluation
 from ganrun.schedule import first_value
 from ganrun.testing.runs import samples
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.evaluators.encoding_neighbours import EncodingNeighbours, accuracy, fresh_encoders
 from ganrun_plugins.networks.conv_encoder import ConvEncoder
@@ -58,7 +57,7 @@ def test_the_normal_likelihood_is_torchs():
 def test_reconstructions_are_of_the_test_items_and_encodings_too(make_run, variant):
     """Pair ``rec``: G(E(x)) of the first test items, whatever it samples from; encodings are E(x), or means."""
     run = make_run(small(variant, image=True))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         made, truth = run.evaluation.pairs(6)["rec"]
         z = run.evaluation.inferred("z", n=6)
         x = run.evaluation.real("x", "test", 6)
@@ -73,7 +72,7 @@ def test_reconstructions_are_of_the_test_items_and_encodings_too(make_run, varia
 @pytest.mark.parametrize("variant", ALL)
 def test_sampling_changes_no_order_of_the_data(make_run, variant):
     run = make_run(small(variant, image=True))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         run.engine.step(0)
         before = dict(run.engine.readers.positions)
         run.evaluation.pairs(6)
@@ -96,8 +95,7 @@ def test_without_a_game_no_loss_and_no_discriminator_are_needed(make_run, varian
     assert run.engine.loss is None
     assert run.experiment.games == []
     before = [weight(run, name).detach().clone() for name in ("encoder", "generator")]
-    with settings_of_torch(run.recipe):
-        run.engine.step(0)
+    run.engine.step(0)
     assert not any(torch.equal(weight(run, name), old) for name, old in zip(("encoder", "generator"), before))
 
 
@@ -114,7 +112,7 @@ def test_an_autoencoder_minimises_the_mean_error_by_hand(make_run):
 
 def test_an_autoencoder_makes_reconstructions_outside_training(make_run):
     run = make_run(small("autoencoder", image=True))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         assert torch.equal(run.evaluation.fakes(n=5), run.evaluation.pairs(5)["rec"][0])
 
 
@@ -160,7 +158,7 @@ def test_the_bound_of_a_linear_vae_misses_by_the_divergence_from_the_true_poster
 
 def test_a_vae_samples_from_the_prior_and_not_from_real_items(make_run):
     run = make_run(small("vae", image=True))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         turn = run.studio.turn(5)
         assert torch.allclose(turn.made["x"], run.engine.modules["generator"](turn.latents["z"]))
 
@@ -212,7 +210,7 @@ def scored(make_run):
 
     def scores(variant: str, steps: int, **changes):
         run = make_run(small(variant, image=True, evaluators=["encoding-neighbours"], **changes))
-        with settings_of_torch(run.recipe):
+        with run.experiment.settings():
             for step in range(steps):
                 run.engine.step(step)
             run.evaluation.forget_fakes()

@@ -7,7 +7,6 @@ from torch.nn.functional import logsigmoid, softplus
 
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun_plugins.losses.log_ratio import LogRatio
 from ganrun_plugins.losses.minimax import Minimax
@@ -59,8 +58,7 @@ def test_both_players_of_bigan_use_one_batch_and_the_same_fakes(make_run):
     run, calls = make_run(small("bigan")), []
     for name in ("generator", "encoder"):
         run.engine.modules[name].register_forward_hook(lambda module, x, y, name=name: calls.append((name, x[0])))
-    with settings_of_torch(run.recipe):
-        run.engine.step(0)
+    run.engine.step(0)
     assert [name for name, _ in calls] == ["generator", "encoder"]
 
 
@@ -72,8 +70,7 @@ def test_alis_players_take_their_gradients_before_either_moves(make_run):
     run.engine.update = lambda turn: (order.append(f"update {turn.player}"), update(turn))[1]
     for name in ("generator", "encoder"):
         run.engine.modules[name].register_forward_hook(lambda *_, name=name: calls.append(name))
-    with settings_of_torch(run.recipe):
-        run.engine.step(0)
+    run.engine.step(0)
     assert order == ["take discriminator", "take generator", "update discriminator", "update generator"]
     assert sorted(calls) == ["encoder", "generator"]
 
@@ -134,8 +131,7 @@ def test_a_replay_buffer_is_refused_where_the_discriminator_sees_latents(make_ru
 def test_a_lazy_penalty_finds_an_encoding_beside_the_real_samples(make_run, variant):
     """In its phase nothing was made and no latent was drawn."""
     run = make_run(small(variant, tricks=[{"r1": {"every": 2}}]))
-    with settings_of_torch(run.recipe):
-        run.engine.step(0)
+    run.engine.step(0)
     assert set(run.engine.terms) == {"discriminator", "discriminator.r1", "generator"}
 
 
@@ -197,7 +193,7 @@ def test_aaes_encoder_has_an_optimiser_in_each_of_its_players(make_run):
 
 def test_aae_decodes_draws_of_its_prior(make_run):
     run = make_run(small("aae", {"sd": 2.0}, image=True))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         turn = run.studio.turn(5)
         assert torch.allclose(turn.made["x"], run.engine.modules["generator"](2 * turn.latents["z"]))
 

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from ganrun.data.reader import InMemory
 from ganrun.engine.rounds import judge
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.gan_cls import TextDiscriminator, TextGenerator
 from ganrun_plugins.networks.text_encoder import TextEncoder, matching
@@ -36,9 +35,8 @@ def recipe_of(steps: int = 4, tricks=(), without=(), **variant) -> dict:
 
 
 def go(run, first: int, last: int):
-    with settings_of_torch(run.recipe):
-        for step in range(first, last):
-            run.engine.step(step)
+    for step in range(first, last):
+        run.engine.step(step)
     return run
 
 
@@ -266,7 +264,7 @@ def test_outside_the_generators_turn_nothing_is_made_in_between(make_run, monkey
     run = make_run(recipe_of())
     turns = {turn.phase.name: turn for turn, _ in watched(monkeypatch, run, 0, 3)}
     assert set(turns["discriminator"].made) == {"x", "text"}
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces}
         assert set(run.studio.turn(4, real=real).latents) == {"z"}
 
@@ -275,7 +273,7 @@ def test_samples_are_of_the_texts_that_they_are_made_of(make_run):
     """The same latents with other texts give other images; the same texts the same."""
     run = go(make_run(recipe_of()), 0, 4)
     real = {name: run.evaluation.real(name, n=6) for name in run.experiment.dataset.spaces}
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         one, again = (run.studio.turn(6, real=real).made["x"] for _ in range(2))
         other = run.studio.turn(6, real=real | {"text": real["text"].roll(1, 0)}).made["x"]
     assert torch.equal(one, again)

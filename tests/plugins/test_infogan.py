@@ -12,7 +12,6 @@ from ganrun.schedule import first_value
 from ganrun.testing import probe
 from ganrun.testing.matrix import problems_of_run
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Stream
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
@@ -344,15 +343,14 @@ def test_the_generator_sees_noise_label_and_continuous_codes(make_run):
     assert sorted(latents["code"].unique().tolist()) == [0, 1, 2]
     generator = run.experiment.modules["generator"].eval()
     assert generator.vector[0].in_features == 4 + 3 + 5 + 1
-    with settings_of_torch(run.recipe):
-        x = run.studio.turn(200).made["x"]
+    x = run.studio.turn(200).made["x"]
     expected = generator(latents["z"], latents["code"], latents["code2"], latents["continuous"])
     assert torch.allclose(x, expected, atol=1e-6)
 
 
 def test_infers_class_logits_and_means_of_real_items(make_run):
     run = make_run(recipe_of(deviation="learned"))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         code, means = run.evaluation.inferred("code", n=5), run.evaluation.inferred("continuous", n=5)
         x = run.evaluation.real(n=5)
     heads = run.experiment.modules["discriminator"].eval()(x).heads

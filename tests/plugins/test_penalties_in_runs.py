@@ -10,7 +10,6 @@ from ganrun.randomness import Draws
 from ganrun.testing import Plugin
 from ganrun.testing.runs import assert_resumes, assert_sound, first_difference, probed, same, trained, weights
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Phase, Term
 from ganrun.words.hooks import hookimpl
 from ganrun_plugins.tricks._penalty import free_name, insert_behind
@@ -23,9 +22,8 @@ SGD = {name: {"optimizer": {"sgd": {"lr": 0.05}}} for name in ("generator", "dis
 
 
 def steps(run, count, start=0):
-    with settings_of_torch(run.recipe):
-        for step in range(start, start + count):
-            run.engine.step(step)
+    for step in range(start, start + count):
+        run.engine.step(step)
     return run
 
 
@@ -139,8 +137,7 @@ def test_penalties_leave_buffers_alone(tiny, make_run, name, every):
         run.experiment.phases[:] = [phase for phase in run.experiment.phases if phase.player == "discriminator"]
         for player in run.engine.optimizers.values():
             player.step = lambda: None  # the weights stay, so that forwards alone change u and v
-        with settings_of_torch(run.recipe):
-            run.engine.step(0)
+        run.engine.step(0)
         found = dict(run.engine.modules["discriminator"].named_buffers())
         assert len(found) == 4
         return found

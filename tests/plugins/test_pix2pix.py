@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from ganrun.sampling.sampling import Sampling, Studio
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.pix2pix import Pix2pix
 
@@ -28,9 +27,8 @@ def recipe(*, steps=4, dropout=0.5, norm="batch", tricks=(), batch_size=4, preci
 
 def trained(make_run, made):
     run = make_run(made)
-    with settings_of_torch(run.recipe):
-        for step in range(made["train"]["steps"]):
-            run.engine.step(step)
+    for step in range(made["train"]["steps"]):
+        run.engine.step(step)
     return run
 
 
@@ -53,7 +51,7 @@ def test_pix2pix_follows_a_loop_written_by_hand(make_run, adversarial):
     """
     made = recipe(dropout=0, adversarial=adversarial, precision="float64")
     run, twin = trained(make_run, made), make_run(made)
-    with settings_of_torch(twin.recipe):
+    with twin.experiment.settings():
         by_hand(twin, 4, game=adversarial > 0)
     for name in ("generator", "discriminator"):
         assert all(

@@ -9,7 +9,6 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
 from ganrun.schedule import Clock, Scheduled
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.hooks import hookimpl
 from ganrun_plugins.variants.gan import GAN
 
@@ -51,9 +50,8 @@ class Witness:
 def watched(make_run, recipe: dict, steps: int):
     """The witness of some steps, and the run."""
     run = make_run({**recipe, "tricks": [*recipe["tricks"], "witness"]}, {"trick.witness": Witness})
-    with settings_of_torch(run.recipe):
-        for step in range(steps):
-            run.engine.step(step)
+    for step in range(steps):
+        run.engine.step(step)
     return next(trick for trick in run.experiment.tricks if isinstance(trick, Witness)), run
 
 
@@ -395,7 +393,7 @@ def test_began_follows_a_loop_written_by_hand(make_run):
     recipe["loss"] = {"began": {"k": 0.3, "lambda_k": 0.1, "gamma": 0.5}}
     recipe["train"] |= {"precision": "float64"}
     run, twin = make_run(recipe), make_run(recipe)
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         for step in range(3):
             run.engine.step(step)
         k = by_hand_began(twin, 3)

@@ -13,7 +13,6 @@ from torch import nn
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.randomness import ItemDraws
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.spaces import DataFiles, Interface, Refusal, Space
 from ganrun_plugins.datasets._bicubic import shrunk
 from ganrun_plugins.datasets.super_resolution import SuperResolution as Crops
@@ -41,9 +40,8 @@ def recipe_of(steps: int = 4, tricks=({"perceptual": {"features": "pixels", "wei
 
 
 def go(run, first: int, last: int):
-    with settings_of_torch(run.recipe):
-        for step in range(first, last):
-            run.engine.step(step)
+    for step in range(first, last):
+        run.engine.step(step)
     return run
 
 
@@ -179,7 +177,7 @@ def test_a_run_is_that_of_a_loop_written_by_hand(make_run):
     )
     recipe["train"]["precision"] = "float64"
     run, twin = go(make_run(recipe), 0, 4), make_run(recipe)
-    with settings_of_torch(twin.recipe):
+    with twin.experiment.settings():
         train_by_hand(twin)
     for name in ("generator", "discriminator"):
         for key, value in weights(twin, name).items():
@@ -214,9 +212,8 @@ def test_samples_use_the_running_statistics_of_batch_normalisation(make_run):
     run = go(make_run(recipe_of()), 0, 3)
     before, low = weights(run, "generator"), run.evaluation.real("low", n=4)
     x = run.evaluation.real("x", n=4)
-    with settings_of_torch(run.recipe):
-        together = run.studio.turn(4, real={"low": low, "x": x}).made["x"]
-        alone = run.studio.turn(1, real={"low": low[2:3], "x": x[2:3]}).made["x"]
+    together = run.studio.turn(4, real={"low": low, "x": x}).made["x"]
+    alone = run.studio.turn(1, real={"low": low[2:3], "x": x[2:3]}).made["x"]
     torch.testing.assert_close(together[2:3], alone)
     assert same(before, weights(run, "generator"))
 

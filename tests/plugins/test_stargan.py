@@ -12,7 +12,6 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.hooks import hookimpl
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.stargan import StarGANDiscriminator, StarGANGenerator
@@ -282,7 +281,7 @@ def test_a_step_is_that_of_a_hand_written_loop(make_run):
         train={"precision": "float64"},
     )
     run, twin = make_run(recipe), make_run(recipe)
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         assert twin.experiment.modules["discriminator"](torch.zeros(1, 1, 16, 16)).logits.shape == (1, 1, 4, 4)
         for step in range(3):
             run.engine.step(step)
@@ -373,9 +372,8 @@ def test_two_sets_with_a_penalty_train_under_every_setting(make_run, settings):
     run = make_run(
         recipe_of(dataset=MULTI, loss="wasserstein", without=(), tricks=["gradient-penalty"], train=settings)
     )
-    with settings_of_torch(run.recipe):
-        for step in range(2):
-            run.engine.step(step)
+    for step in range(2):
+        run.engine.step(step)
     assert set(run.engine.terms["generator"]) == {"adversarial.fake", "classification", "reconstruction"}
     assert set(run.engine.terms["discriminator"]) == {
         "adversarial.real",

@@ -7,7 +7,6 @@ from torch.func import functional_call
 
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput
 from ganrun_plugins.optimizers.sgd import SGD
 
@@ -182,7 +181,7 @@ def test_two_steps_of_adam_are_those_of_a_loop_with_torchs_autograd(make_run, ti
     optimizer = {"adam": {"lr": 0.01, "betas": [0.5, 0.9]}}
     tricks = [{"unrolling": {"steps": 2, "through": through}}]
     run = make_run(tiny(players=players(optimizer), tricks=tricks, train={"precision": "float64"}))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         for step in range(3):
             run.engine.step(step)
         turn = take(run, step=3)
@@ -267,7 +266,7 @@ def test_a_step_sees_the_batch_statistics_of_the_discriminators_own_turn(make_ru
     run = make_run(
         tiny(discriminator=BATCH_NORM, players=optimizers, tricks=[{"unrolling": {"steps": 1}}], train=train)
     )
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         turn = take(run)
     net, real, fake = run.engine.modules["discriminator"], turn.real["x"], turn.rounds[0].fake.x.detach()
     net.requires_grad_(True).zero_grad()

@@ -10,7 +10,6 @@ from torch import nn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.cyclegan import RATE, CycleGAN
 from ganrun_plugins.variants.gan import GAN
@@ -59,9 +58,8 @@ def weights(run) -> dict[str, torch.Tensor]:
 
 def trained(make_run, recipe: dict):
     run = make_run(recipe)
-    with settings_of_torch(run.recipe):
-        for step in range(recipe["train"]["steps"]):
-            run.engine.step(step)
+    for step in range(recipe["train"]["steps"]):
+        run.engine.step(step)
     return run
 
 
@@ -131,7 +129,7 @@ def test_cyclegan_follows_the_reference_step_by_step(make_run):
     recipe = recipe_of("cyclegan", steps=4, without=["replay-buffer"], precision="float64")
     run = trained(make_run, recipe)
     twin = make_run(recipe)
-    with settings_of_torch(twin.recipe):
+    with twin.experiment.settings():
         by_hand_cyclegan(twin, 4)
     expected = {f"{n}.{k}": v for n, m in twin.experiment.modules.items() for k, v in m.state_dict().items()}
     found = weights(run)

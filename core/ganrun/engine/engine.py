@@ -71,6 +71,10 @@ class Engine:
 
     def step(self, step: int) -> None:
         """Train one step, counted from 0."""
+        with self.experiment.settings():
+            self._step(step)
+
+    def _step(self, step: int) -> None:
         self.fakes.forget()
         moves = list(self.moves(step))
         for number, move in enumerate(moves):

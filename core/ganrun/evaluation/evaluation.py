@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,13 +252,14 @@ class Evaluation:
 
         One that makes its extractors itself has a method ``prepare(evaluation)`` of its own.
         """
-        if hasattr(evaluator, "prepare"):
-            evaluator.prepare(self)
-            return
-        for inner in part.parameters.values():
-            if isinstance(inner, Part) and inner.kind == "features":
-                of = part.parameters.get("of")
-                self.features(inner, of if of in self.spaces else None)
+        with self.source.settings():
+            if hasattr(evaluator, "prepare"):
+                evaluator.prepare(self)
+                return
+            for inner in part.parameters.values():
+                if isinstance(inner, Part) and inner.kind == "features":
+                    of = part.parameters.get("of")
+                    self.features(inner, of if of in self.spaces else None)
 
     def features_of(
         self, part: Part, which: str, name: str | None = None, split: str = "test", n: int | None = None
@@ -325,9 +326,11 @@ class Evaluation:
 
     # --- several processes --------------------------------------------------------------------------------------
 
-    def together(self) -> AbstractContextManager[bool]:
+    @contextmanager
+    def together(self) -> Iterator[bool]:
         """For all processes: the main one gets True and runs evaluators, the others help it until it is done."""
-        return self._sharing.together()
+        with self.source.settings(), self._sharing.together() as leading:
+            yield leading
 
     def _pieces(self, task: tuple[Any, ...], n: int, rank: int, world: int) -> Iterator[Tensor]:
         """The chunks of one process.

@@ -48,7 +48,8 @@ def named(evaluators: Iterable[tuple[EvaluatorPart, Any]]) -> Iterator[tuple[str
 def measure(evaluation: Evaluation, name: str, part: EvaluatorPart, evaluator: Any, catalog: Catalog) -> Measured:
     """Run one evaluator, and note where its scores are from."""
     evaluation.evaluator, evaluation.samples, evaluation.used = name, part.samples, Used()
-    found: Mapping[str, Any] = evaluator.evaluate(evaluation)
+    with evaluation.source.settings():
+        found: Mapping[str, Any] = evaluator.evaluate(evaluation)
     scores = {
         joined(name, key): value if isinstance(value, Score) else Score(float(value)) for key, value in found.items()
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +34,9 @@ class Source(Protocol):
     def about(self) -> dict[str, Any]:
         """Where the samples are from, for their provenance."""
 
+    def settings(self) -> AbstractContextManager[None]:
+        """torch's global settings under which they are made and scored."""
+
 
 class Generated:
     """Samples of a run's networks, from latents and items that training never draws."""
@@ -54,6 +58,10 @@ class Generated:
         for rows, turn in self.studio.stream(n, self.seed, real=real, part=part, parts=parts, player=player):
             yield rows, turn.made
 
+    def settings(self) -> AbstractContextManager[None]:
+        """Those of the run."""
+        return self.studio.experiment.settings()
+
     def about(self) -> dict[str, Any]:
         """The seed of the latents, and which weights were used."""
         return {"seed": self.seed, "weights": self.studio.weights()}
@@ -61,8 +69,7 @@ class Generated:
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
         """What the networks make of given real items; entry ``wanted``, float32 on the CPU."""
         n = len(next(iter(real.values())))
-        typed = {name: x.to(torch.get_default_dtype()) if x.is_floating_point() else x for name, x in real.items()}
-        return self.studio.turn(n, self.seed, real=typed).made[wanted].detach().float().cpu()
+        return self.studio.turn(n, self.seed, real=real).made[wanted].detach().float().cpu()
 
     def asked(self, n: int, name: str | None = None) -> Tensor | None:
         """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none.
@@ -127,6 +134,10 @@ class Stored:
         for rows in chunks(n, CHUNK, part, parts):
             (items,) = read_items(self.dataset, range(rows.start, rows.stop), rows=CHUNK, key=KEY)
             yield rows, {name: items[name] for name in self.spaces}
+
+    def settings(self) -> AbstractContextManager[None]:
+        """Whatever is set."""
+        return nullcontext()
 
     def about(self) -> dict[str, Any]:
         """The folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from ganrun.experiment.capabilities import provided_by
 from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.experiment.initialise import initialise
+from ganrun.experiment.torch_settings import torch_settings
 from ganrun.recipe import Recipe
 from ganrun.schedule import Clock
 from ganrun.words.game import Description, Game, Phase, Player
@@ -81,6 +83,10 @@ class Experiment:
         """A module by its dotted name, such as ``discriminator`` or ``discriminator.head``."""
         first, _, rest = name.partition(".")
         return self.modules[first].get_submodule(rest)
+
+    def settings(self) -> AbstractContextManager[None]:
+        """torch's global settings of the run: for code that calls its networks by hand."""
+        return torch_settings(self.recipe.train)
 
     def warn(self, part: str, why: str, instead: str = "") -> None:
         """Warn of what works and should not be: which part, why, and a way out. Shown before training."""

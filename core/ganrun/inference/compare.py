@@ -103,21 +103,20 @@ def evaluate_run(
     except RefusedError as error:
         raise _unscored(folder, error.refusals) from error
     processes = trained.experiment.processes
-    with trained.settings():
-        source = Generated(trained.studio, trained.dataset, recipe.train.seed)
-        evaluation = Evaluation(
-            source,
-            trained.dataset,
-            data_cache(),
-            seed=recipe.train.seed,
-            folder=folder,
-            base=recipe.base,
-            processes=processes,
-        )
-        evaluation.step = trained.step
-        with evaluation.together() as leading:
-            pairs = list(zip(recipe.evaluators, trained.experiment.evaluators))
-            return list(_measured(evaluation, pairs, catalog, folder)) if leading else []
+    source = Generated(trained.studio, trained.dataset, recipe.train.seed)
+    evaluation = Evaluation(
+        source,
+        trained.dataset,
+        data_cache(),
+        seed=recipe.train.seed,
+        folder=folder,
+        base=recipe.base,
+        processes=processes,
+    )
+    evaluation.step = trained.step
+    with evaluation.together() as leading:
+        pairs = list(zip(recipe.evaluators, trained.experiment.evaluators))
+        return list(_measured(evaluation, pairs, catalog, folder)) if leading else []
 
 
 def evaluate_folders(

@@ -29,7 +29,6 @@ from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.folder import Folder
 from ganrun.training.run import Run
-from ganrun.training.torch_settings import settings_of_torch
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 NESTED = ("state_dict", "model")  # keys under which files keep a state dict
@@ -136,7 +135,7 @@ def import_weights(recipe: Recipe, catalog: Catalog, files: Mapping[str, Path], 
     Raises:
         UserError: if a file does not fit, or the folder holds a run.
     """
-    with settings_of_torch(recipe), Folder(folder) as place:
+    with Folder(folder) as place:
         place.check(recipe, catalog, resume=False, overwrite=False, force=False)
         run = Run(recipe, catalog, folder, data=announced(recipe))
         modules = run.experiment.modules

@@ -22,6 +22,7 @@ from ganrun.distributed import Processes
 from ganrun.engine.engine import Engine
 from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
+from ganrun.experiment.torch_settings import torch_settings
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
@@ -31,7 +32,6 @@ from ganrun.training import checkpoint as checkpoints
 from ganrun.training.build import build
 from ganrun.training.checkpoints import Checkpoints
 from ganrun.training.run import load_modules
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.spaces import Refusal, Space
 
 NEAR = 0.25  # how far around a sum its neighbours lie, as in the DCGAN paper
@@ -145,7 +145,7 @@ class Trained:
 
     def settings(self) -> AbstractContextManager[None]:
         """torch's global settings of the run: whatever calls its networks does so in this context."""
-        return settings_of_torch(self.recipe)
+        return torch_settings(self.recipe.train)
 
     @property
     def output(self) -> str:

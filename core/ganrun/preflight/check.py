@@ -26,7 +26,6 @@ from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.build import Diagnostic, RefusedError, build, label
 from ganrun.training.run import Run, start_from
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import DiscriminatorOutput, Network
 
 ROWS = 2  # samples in a forward on the meta device
@@ -53,10 +52,10 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     Raises:
         RefusedError: with every reason why this recipe cannot be trained.
     """
-    with settings_of_torch(recipe):
-        processes = Processes(recipe.train.device, recipe.train.precision)
-        experiment = build(recipe, announced(recipe) or datasets(recipe)("train"), processes, meta=True)
-        lines, refusals = [], []
+    processes = Processes(recipe.train.device, recipe.train.precision)
+    experiment = build(recipe, announced(recipe) or datasets(recipe)("train"), processes, meta=True)
+    lines, refusals = [], []
+    with experiment.settings():
         for name, network in experiment.description.networks.items():
             part = label(getattr(recipe, network.kind))
             module = experiment.modules[name]
@@ -137,7 +136,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
         UserError: if a part does not come back from a checkpoint as it was.
     """
     report = Report()
-    with settings_of_torch(recipe), tempfile.TemporaryDirectory(prefix="ganrun-") as folder:
+    with tempfile.TemporaryDirectory(prefix="ganrun-") as folder:
         run = Run(recipe, catalog, Path(folder))
         if recipe.init is not None:
             start_from(run, (recipe.base / recipe.init).expanduser())

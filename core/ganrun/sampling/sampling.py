@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ganrun.data.reader import prepared
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.words.game import Phase, Round
@@ -63,7 +64,7 @@ class Studio:
                 module.train(name in sampling.training)
             for layer in sampling.active:
                 layer.train()
-            with torch.random.fork_rng(), torch.no_grad():
+            with self.engine.experiment.settings(), torch.random.fork_rng(), torch.no_grad():
                 yield sampling.modules
         finally:
             for layer, mode in modes:
@@ -111,14 +112,15 @@ class Studio:
         if real is None:
             latents = self.latents(n, seed)
         for rows in chunks(n, self.chunk, part, parts):
-            given = None if real is None else real(rows)
             with self.modules() as modules:
+                given = None if real is None else real(rows)
                 cut = (
                     self._drawn(rows.stop - rows.start, seed, rows.start, given, modules)
                     if latents is None
                     else _cut(latents, rows)
                 )
-                yield rows, self._piece(rows, seed, given, cut, modules, player)
+                piece = self._piece(rows, seed, given, cut, modules, player)
+            yield rows, piece
 
     def latents(
         self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None, start: int = 0
@@ -231,7 +233,7 @@ class Studio:
         player: str = "",
     ) -> Turn:
         draws = Draws(("sampling", seed, start), device=self.engine.device, by_row=True)
-        mine = None if real is None else {name: tensor.to(self.engine.device) for name, tensor in real.items()}
+        mine = None if real is None else prepared(real, self.engine.device)
         return Turn(
             self.engine,
             Phase("sampling", player),

@@ -8,15 +8,13 @@ from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import build_run, first_difference, weights
 from ganrun.training.run import Run
 from ganrun.training.scoring import evaluate
-from ganrun.training.torch_settings import settings_of_torch
 
 
 def scores(run: Run) -> dict[str, float]:
     """What the run's evaluators say, as at the end of a run."""
     run.step = run.steps
     run.evaluation.forget_fakes()
-    with settings_of_torch(run.recipe):
-        return evaluate(run)
+    return evaluate(run)
 
 
 def small(plugin: Plugin) -> Run:

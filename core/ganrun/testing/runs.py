@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import prepared
 from ganrun.recipe import Recipe
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.probe import Probe
 from ganrun.training import checkpoint
 from ganrun.training.run import Run
-from ganrun.training.torch_settings import settings_of_torch
 
 PROBE = "probe"
 
@@ -29,8 +27,7 @@ def build_run(plugin: Plugin, recipe: Mapping[str, Any] | Recipe, folder: Path |
 
 def new_run(recipe: Recipe, catalog: Catalog, folder: Path | None = None) -> Run:
     """The run of a resolved recipe, built and not trained."""
-    with settings_of_torch(recipe):
-        return Run(recipe, catalog, folder)
+    return Run(recipe, catalog, folder)
 
 
 def probed(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,10 +42,9 @@ def probe_of(run: Run) -> Probe:
 
 def steps(run: Run, count: int) -> Run:
     """Train some steps, without the events of a whole run."""
-    with settings_of_torch(run.recipe):
-        for _ in range(count):
-            run.engine.step(run.step)
-            run.step += 1
+    for _ in range(count):
+        run.engine.step(run.step)
+        run.step += 1
     return run
 
 
@@ -80,10 +76,9 @@ def common(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, 
 def samples(run: Run, n: int = 4) -> dict[str, Tensor]:
     """What the run makes outside training, by output."""
     real = None
-    with settings_of_torch(run.recipe):
-        if run.experiment.description.conditional:  # real items are kept as float32, the networks may be float64
-            real = prepared({name: run.evaluation.real(name, n=n) for name in run.experiment.dataset.spaces}, "cpu")
-        made = run.studio.turn(n, real=real).made
+    if run.experiment.description.conditional:
+        real = {name: run.evaluation.real(name, n=n) for name in run.experiment.dataset.spaces}
+    made = run.studio.turn(n, real=real).made
     return {name: made[name].clone() for name in run.experiment.description.outputs}
 
 

@@ -28,7 +28,6 @@ from ganrun.testing.runs import (
     weights,
     written_and_read,
 )
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.finding import Finding
 
 STEPS = 10  # enough to fill a pool of 50 with batches of 8
@@ -139,9 +138,8 @@ def check_every_event_fires(plugin: Plugin) -> None:
         part = recipe.tricks[-1]
         part.component = replace(part.component, factory=recorded(plugin.factory, fired))
         run = build_run(plugin, recipe, Path(folder))
-        with settings_of_torch(recipe):
-            run.train()
-            run.save()
+        run.train()
+        run.save()
         run.experiment.hooks.evaluate(run=run, scores={"some.score": 1.0})
         run.report(Finding("mode-collapse", "a check"))
         run.rollbacks.append({"from": run.step, "to": run.step, "attempt": 1, "reason": "a check"})

@@ -7,7 +7,6 @@ from typing import Any
 from ganrun.experiment.experiment import Experiment
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import build_run, samples
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.game import Description
 from ganrun.words.spaces import Refusal
 
@@ -92,8 +91,7 @@ def check_codes_are_latents(plugin: Plugin) -> None:
         if run.experiment.description.conditional
         else None
     )
-    with settings_of_torch(run.recipe):
-        latents = run.studio.turn(4, real=real).latents
+    latents = run.studio.turn(4, real=real).latents
     for name, space in run.experiment.description.codes.items():
         assert name in latents, f"the code {name!r} is no latent: `sample` draws {', '.join(latents) or 'none'}"
         assert tuple(latents[name].shape) == (4, *space.shape), (
@@ -109,8 +107,7 @@ def check_infers_what_it_says(plugin: Plugin) -> None:
     """``infer`` returns every entry of ``infers``, one row an item: class logits for labels, encodings for a latent."""
     run = build_run(plugin, plugin.recipe)
     for name, space in run.experiment.description.infers.items():
-        with settings_of_torch(run.recipe):
-            found = run.evaluation.inferred(name, n=4)
+        found = run.evaluation.inferred(name, n=4)
         row = (
             (*space.shape, space.classes)
             if space.kind == "labels" and not (space.shape and space.classes == 2)
@@ -126,8 +123,7 @@ def check_panels(plugin: Plugin) -> None:
     real = None
     if run.experiment.description.conditional:
         real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces}
-    with settings_of_torch(run.recipe):
-        panels = run.studio.panels(4, real=real)
+    panels = run.studio.panels(4, real=real)
     assert panels, "there is nothing to show"
     for name, columns in panels.items():
         assert columns and all(column.shape[0] == 4 for column in columns), f"panel {name!r} has not one row a sample"

@@ -18,6 +18,7 @@ from ganrun.experiment.capabilities import check_capabilities, traits
 from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.experiment.experiment import Experiment, Plan
+from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import stable_hash
 from ganrun.recipe import Part, Recipe
 from ganrun.schedule import Clock
@@ -34,6 +35,11 @@ def build(
     Raises:
         RefusedError: with every reason found.
     """
+    with torch_settings(recipe.train):
+        return _build(recipe, dataset, processes, data or datasets(recipe), meta)
+
+
+def _build(recipe: Recipe, dataset: Any, processes: Processes, data: Callable[[str], Any], meta: bool) -> Experiment:
     refusals: list[Diagnostic] = []
     variant, loss, sampler = make_parts((recipe.variant, recipe.loss, recipe.sampler), refusals)
     tricks, observers = make_parts(recipe.tricks, refusals), make_parts(recipe.observers, refusals)
@@ -47,7 +53,7 @@ def build(
         raise RefusedError([Diagnostic(f"variant {recipe.variant.name}", *refusal.reason)]) from refusal
     clock = make_clock(recipe, dataset, processes)
     parts = (variant, loss, sampler, tricks, evaluators, observers)
-    experiment = Experiment(recipe, dataset, data or datasets(recipe), processes, clock, *parts, hooks, description)
+    experiment = Experiment(recipe, dataset, data, processes, clock, *parts, hooks, description)
     labels = {id(c): label(part) for part, c in zip((*recipe.tricks, *recipe.observers), (*tricks, *observers))}
     labels |= {id(c): label(part.part) for part, c in zip(recipe.evaluators, evaluators)}
     labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}

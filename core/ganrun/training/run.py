@@ -21,6 +21,7 @@ from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.sources import Generated
 from ganrun.experiment.experiment import Experiment
+from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import Draws
 from ganrun.recipe import Recipe
 from ganrun.sampling.sampling import Studio
@@ -32,7 +33,6 @@ from ganrun.training.remedies import remedies_for
 from ganrun.training.rollback import Rollback
 from ganrun.training.scoring import due, evaluate
 from ganrun.training.signals import signals
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun.words.finding import Finding
 from ganrun.words.game import Phase
 
@@ -44,12 +44,16 @@ class Run:
 
     recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
     experiment, engine, studio, evaluation: the built parts. checkpoints: those in the folder. scores: the latest of
-    each evaluator. attempt: part of every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt`` and
-    ``reason``, oldest first. newest_picture: what an observer drew last, for others to show. notices: name -> a line that is shown beside the
-    losses for as long as it is here.
+    each evaluator. attempt: part of every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt``
+    and ``reason``, oldest first. newest_picture: what an observer drew last, for others to show. notices: name -> a
+    line that is shown beside the losses for as long as it is here.
     """
 
     def __init__(self, recipe: Recipe, catalog: Catalog, folder: Path | None = None, *, data: Any = None) -> None:
+        with torch_settings(recipe.train):
+            self._build(recipe, catalog, folder, data)
+
+    def _build(self, recipe: Recipe, catalog: Catalog, folder: Path | None, data: Any) -> None:
         self.recipe = recipe
         self.catalog = catalog
         self.folder = folder
@@ -178,7 +182,7 @@ class Run:
         """
         hooks: Any = self.experiment.hooks
         reason = "failed"
-        with signals(self.stop, speak=self.is_main):
+        with self.experiment.settings(), signals(self.stop, speak=self.is_main):
             try:
                 hooks.run_start(run=self)
                 while self.step < self.steps and not self._agreed_to_stop():
@@ -237,11 +241,12 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs: a tree of tensors and plain values. Collective."""
-        components = {
-            name: component.state_dict()
-            for name, component in self.experiment.components().items()
-            if hasattr(component, "state_dict")
-        }
+        with self.experiment.settings():
+            components = {
+                name: component.state_dict()
+                for name, component in self.experiment.components().items()
+                if hasattr(component, "state_dict")
+            }
         modules, alone = self.experiment.modules, self.processes.world == 1
         buffers = (
             {}
@@ -283,10 +288,11 @@ class Run:
                 buffer.copy_(buffers[key])
         for name, optimizer in self.engine.optimizers.items():
             checkpoint.restore_optimizer(optimizer, state["optimizers"][name])
-        for name, component in self.experiment.components().items():
-            kept = state["components"][self.processes.rank].get(name)
-            if kept is not None:
-                component.load_state_dict(kept)
+        with self.experiment.settings():
+            for name, component in self.experiment.components().items():
+                kept = state["components"][self.processes.rank].get(name)
+                if kept is not None:
+                    component.load_state_dict(kept)
         self.engine.attempt = state["attempt"]
         self.rollbacks = [dict(entry) for entry in state.get("rollbacks", ())]  # older checkpoints have none
         self.engine.readers.positions = state["positions"]
@@ -321,7 +327,7 @@ def train(
     Raises:
         UserError: if the recipe is refused, or the folder holds a run and neither resume nor overwrite is given.
     """
-    with settings_of_torch(recipe), Folder(folder) as place:
+    with Folder(folder) as place:
         if place.holds_run and is_main_process():
             checkpoint.recover(folder / "checkpoints")
         place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)

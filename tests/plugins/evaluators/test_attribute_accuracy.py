@@ -7,7 +7,6 @@ from torch import nn
 from ganrun.data.reader import read_items
 from ganrun.training.build import RefusedError
 from ganrun.training.scoring import evaluate
-from ganrun.training.torch_settings import settings_of_torch
 from ganrun_plugins.evaluators.attribute_accuracy import Answered, Question
 
 QUIET = ["progress", "samples", "metrics-log", "health", "checkpoints", "gradient-penalty"]
@@ -70,7 +69,7 @@ def scores_of(make_run, dataset, wrong=-1, features="reader", **changes):
     }
     run = make_run(recipe, plugins=PLUGINS)
     run.step = run.steps
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         found = evaluate(run)
     return run, {name.removeprefix("attribute-accuracy[reader]."): value for name, value in found.items()}
 

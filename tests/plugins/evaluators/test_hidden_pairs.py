@@ -144,11 +144,10 @@ def test_translations_come_from_the_networks(translation, make_run):
 
 
 def test_it_works_in_float64(translation, make_run):
-    from ganrun.training.torch_settings import settings_of_torch
 
     train = {"steps": 2, "batch_size": 4, "device": "cpu", "precision": "float64"}
     run = make_run(translation({"hidden-pairs": {"samples": 6}}, {"frechet-distance": {"of": "a"}}, train=train))
-    with settings_of_torch(run.recipe):
+    with run.experiment.settings():
         scores = scores_of(run)
     assert all(math.isfinite(value) for value in scores.values())
     assert "frechet-distance[classifier].a" in scores
