@@ -62,7 +62,7 @@ def test_its_plugins_are_listed_with_their_own_version(python: Path, tmp_path: P
         for line in run(python, "-m", "ganrun", "list-plugins", cwd=tmp_path).splitlines()
         if "ganrun-example" in line
     ]
-    assert len(lines) == 2
+    assert len(lines) == 4
     assert "0.3.1" in lines[0]
 
 
@@ -71,7 +71,9 @@ def test_its_plugins_pass_the_checks(python: Path, tmp_path: Path) -> None:
     checked = json.loads(run(python, "-m", "ganrun", "list-plugins", "--check", "--json", cwd=tmp_path, codes=(0, 1)))
     assert {c["plugin"]: c["problems"] for c in checked if c["distribution"] == "ganrun-example"} == {
         "loss.shifted-least-squares": [],
+        "trick.adaptive-clipping": [],
         "trick.latent-noise": [],
+        "trick.latent-optimisation": [],
     }
 
 

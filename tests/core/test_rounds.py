@@ -319,3 +319,21 @@ def test_a_parametrised_network_takes_overrides_by_the_names_of_its_parameters()
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 1, bias=False))
     state = {name: torch.ones_like(p) for name, p in layer.named_parameters()}
     assert functional_call(layer, state, (torch.ones(1, 2),)).item() == pytest.approx(2 / 2**0.5)
+
+
+def test_the_real_batch_is_read_when_it_is_indexed_and_once_for_all_copies_of_a_turn(tiny, make_run):
+    found = {}
+
+    def look(turn):
+        if turn.player == "generator":
+            reads, read = [], turn._engine.readers.read
+            turn._engine.readers.read = lambda turn: (reads.append(turn.phase.name), read(turn))[1]
+            real, part = turn.real, turn.part(slice(0, 2))
+            found["before"] = len(reads)
+            found["same"] = torch.equal(part.real["x"], real["x"][:2]) and torch.equal(turn.real["x"], real["x"])
+            turn.with_latents({}).real["x"]
+            found["reads"] = reads
+            turn._engine.readers.read = read
+
+    make_run(tiny(tricks=["look"]), {"trick.look": listener("losses", look)}).engine.step(0)
+    assert found == {"before": 0, "same": True, "reads": ["generator"]}

@@ -350,10 +350,10 @@ def test_swapped_fakes_are_not_taken_for_those_of_this_turns_latents(turns):
 
 def test_labels_among_the_latents_stay():
     z, label = torch.zeros(4, 3), torch.arange(4)
-    turn = SimpleNamespace(latents={"z": z, "label": label}, draws=Draws(("test",)), now=first_value, remake=dict)
+    turn = SimpleNamespace(latents={"z": z, "label": label}, draws=Draws(("test",)), now=first_value, with_latents=dict)
     moved = LatentConsistency(sigma=Scheduled(0.5))._moved(turn)
-    assert moved.latents["label"] is label
-    assert torch.equal(moved.latents["z"], 0.5 * Draws(("test",)).normal("latent-consistency", 4, 3))
+    assert moved["label"] is label
+    assert torch.equal(moved["z"], 0.5 * Draws(("test",)).normal("latent-consistency", 4, 3))
     assert turn.latents["z"] is z
 
 

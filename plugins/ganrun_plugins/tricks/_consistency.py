@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import DiscriminatorOutput, Experiment, Reason, Role, Round, Scheduled, Stream, Turn
+from ganrun.plugin import DiscriminatorOutput, Experiment, Reason, Role, Round, Scheduled, Stream, Turn, hookimpl
 
 DETERMINISTIC = Reason(
     "it asks two calls of the discriminator to agree, and dropout or noise between its layers makes them differ for "
@@ -73,6 +76,43 @@ def places(share: Tensor, side: int, most: int) -> Tensor:
     """share (B,) in [0, 1) -> (B, side) int64: where each pixel of a shifted side comes from, among side + 2 most."""
     shift = (share * (2 * most + 1)).long() - most  # -most ... most, each as likely as the others
     return torch.arange(side, device=share.device)[None, :] + most - shift[:, None]
+
+
+Flip = Annotated[bool, Field(description="whether images are mirrored, with probability 1/2")]
+Shift = Annotated[Scheduled, Field(ge=0, lt=1, description="largest shift of images, as a share of each side")]
+Sigma = Annotated[Scheduled, Field(ge=0, description="standard deviation of the noise on points and latents")]
+Heads = Annotated[bool, Field(description="whether the discriminator's extra heads are compared, too")]
+
+
+class ConsistencyTerms:
+    """Adds, on the discriminator's side, the squared difference of outputs of samples and of transformed copies.
+
+    terms: name of a term -> the role whose samples it is of, and the factors of its weight.
+    """
+
+    strength: ClassVar[str] = "weight"
+    remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-discriminator", "saturated-discriminator"})
+    needs: ClassVar[dict[str, Reason]] = {"game": NEEDS_A_GAME}
+    warns: ClassVar[dict[str, Reason]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
+
+    def __init__(
+        self, terms: Mapping[str, tuple[Role, Sequence[Scheduled]]], transform: Transform, heads: bool
+    ) -> None:
+        self.terms = terms
+        self.transform = transform
+        self.heads = heads
+        self.augmented = False
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        self.augmented = is_augmented(experiment)
+
+    @hookimpl
+    def losses(self, turn: Turn) -> None:
+        for round in turn.rounds:
+            for name, (role, weights) in self.terms.items() if round.side == "discriminator" else ():
+                value = consistency(turn, round, role, self.transform, augmented=self.augmented, heads=self.heads)
+                turn.add(f"{round.game.name}.{name}", value, math.prod(map(turn.now, weights)))
 
 
 def is_augmented(experiment: Experiment) -> bool:

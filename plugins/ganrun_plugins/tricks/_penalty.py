@@ -123,6 +123,29 @@ class Penalty(ABC):
         }
 
 
+class AtSamples(Penalty):
+    """gamma / 2 * E |grad D(x)|^2 over the samples x of one role, which a subclass names in ``sees``."""
+
+    strength: ClassVar[str] = "gamma"
+    warns = PULLS_APART
+
+    def __init__(
+        self,
+        *,
+        gamma: Annotated[Scheduled, Field(ge=0, description="twice the factor of the squared slope")] = Scheduled(10.0),
+        augmented: Annotated[
+            bool, Field(description="take the gradient through the augmentation that the loss sees")
+        ] = True,
+        every: Every = 1,
+    ) -> None:
+        super().__init__(gamma, every)
+        self.through = ("augment", "pack") if augmented else ("pack",)
+
+    def penalty(self, turn: Turn, round: Round) -> Tensor:
+        (role,) = self.sees
+        return squares(at_samples(turn, round, role, through=self.through)).mean() / 2
+
+
 def slopes(
     turn: Turn,
     round: Round,
@@ -157,6 +180,30 @@ def slopes(
     return slope.reshape(score.shape[0], -1)
 
 
+def at_samples(
+    turn: Turn,
+    round: Round,
+    role: Role,
+    *,
+    through: Sequence[str] | None = None,
+    of: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """The slopes at all samples of a role, of all its streams: (rows, D). See :func:`slopes`."""
+    streams = round.of(role)
+    return joined([slopes(turn, round, s.x, s.given, role=role, through=through, of=of) for s in streams])
+
+
+def between(turn: Turn, round: Round, purpose: str) -> Tensor:
+    """The slopes on lines from real samples to fakes: (rows, D). See :func:`interpolates`."""
+    found = interpolates(turn, round, purpose)
+    return joined([slopes(turn, round, x, given, role="real") for x, given in found])
+
+
+def joined(pieces: Sequence[Tensor]) -> Tensor:
+    """Tensors (B, D) of several streams in one; that of the only stream is left as it is."""
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
+
+
 def norms(slope: Tensor) -> Tensor:
     """(rows, D) -> Euclidean norms (rows,). Where a slope is zero the gradient of its norm is zero, too, and finite."""
     found: Tensor = torch.linalg.vector_norm(slope, dim=1)
@@ -168,17 +215,21 @@ def squares(slope: Tensor) -> Tensor:
     return slope.square().sum(1)
 
 
-def interpolates(turn: Turn, round: Round, purpose: str) -> tuple[Tensor, tuple[Tensor, ...]]:
+def interpolates(turn: Turn, round: Round, purpose: str) -> list[tuple[Tensor, tuple[Tensor, ...]]]:
     """Points (B, ...) on the lines from real samples to fakes, and what the real ones are given.
 
-    real + e (fake - real), e from U(0, 1) for each, of the first stream of each role; the last samples of a longer one
-    are left out.
+    real + e (fake - real), e from U(0, 1) for each; the last samples of a longer stream are left out. The first real
+    stream is paired with the first fake one, the second with the second and so on; the shorter list starts again.
     """
-    real, fake = round.of("real")[0], round.of("fake")[0]
-    rows = min(real.x.shape[0], fake.x.shape[0])
-    start, end = full(real.x[:rows]), full(fake.x[:rows])
-    share = per_sample(turn.draws.uniform(purpose, rows), start)  # (B, 1, ...)
-    return start + share * (end - start), tuple(tensor[:rows] for tensor in real.given)
+    real, fake = round.of("real"), round.of("fake")
+    found = []
+    for number in range(max(len(real), len(fake))):
+        one, other = real[number % len(real)], fake[number % len(fake)]
+        rows = min(one.x.shape[0], other.x.shape[0])
+        start, end = full(one.x[:rows]), full(other.x[:rows])
+        share = per_sample(turn.draws.uniform(purpose, rows), start)  # (B, 1, ...)
+        found.append((start + share * (end - start), tuple(tensor[:rows] for tensor in one.given)))
+    return found
 
 
 def per_sample(numbers: Tensor, like: Tensor) -> Tensor:

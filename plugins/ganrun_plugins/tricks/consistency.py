@@ -23,17 +23,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ganrun.plugin import Component, Experiment, Reason, Scheduled, Turn, hookimpl
-from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, NEEDS_A_GAME, Transform, consistency, is_augmented
+from ganrun.plugin import Component, Reason, Scheduled, hookimpl
+from ganrun_plugins.tricks._consistency import ConsistencyTerms, Flip, Heads, Shift, Sigma, Transform
 
 
-class Consistency:
+class Consistency(ConsistencyTerms):
     """Adds the squared difference of the logits of real samples and of their transformed copies."""
 
-    strength: ClassVar[str] = "weight"
-    remedies: ClassVar[frozenset[str]] = frozenset({"overfitting-discriminator", "saturated-discriminator"})
     provides: ClassVar[frozenset[str]] = frozenset({"consistency"})
-    needs: ClassVar[dict[str, Reason]] = {"game": NEEDS_A_GAME}
     refuses: ClassVar[dict[str, Reason]] = {
         "balanced-consistency": Reason(
             "the balanced form contains this term: real samples would be counted twice, "
@@ -41,36 +38,17 @@ class Consistency:
             "one of the two forms of consistency",
         )
     }
-    warns: ClassVar[dict[str, Reason]] = {"discriminator:dropout": DETERMINISTIC, "joint-batches": ALONE}
 
     def __init__(
         self,
         *,
         weight: Annotated[Scheduled, Field(ge=0, description="weight of the squared difference")] = Scheduled(10.0),
-        flip: Annotated[bool, Field(description="whether images are mirrored, with probability 1/2")] = True,
-        shift: Annotated[
-            Scheduled, Field(ge=0, lt=1, description="largest shift of images, as a share of each side")
-        ] = Scheduled(0.125),
-        sigma: Annotated[
-            Scheduled, Field(ge=0, description="standard deviation of the noise on points and latents")
-        ] = Scheduled(0.05),
-        heads: Annotated[bool, Field(description="whether the discriminator's extra heads are compared, too")] = False,
+        flip: Flip = True,
+        shift: Shift = Scheduled(0.125),
+        sigma: Sigma = Scheduled(0.05),
+        heads: Heads = False,
     ) -> None:
-        self.weight = weight
-        self.transform = Transform(flip, shift, sigma)
-        self.heads = heads
-        self.augmented = False
-
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        self.augmented = is_augmented(experiment)
-
-    @hookimpl
-    def losses(self, turn: Turn) -> None:
-        for round in turn.rounds:
-            if round.side == "discriminator":
-                value = consistency(turn, round, "real", self.transform, augmented=self.augmented, heads=self.heads)
-                turn.add(f"{round.game.name}.consistency", value, turn.now(self.weight))
+        super().__init__({"consistency": ("real", [weight])}, Transform(flip, shift, sigma), heads)
 
 
 @hookimpl

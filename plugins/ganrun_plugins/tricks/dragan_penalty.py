@@ -26,6 +26,7 @@ from ganrun_plugins.tricks._penalty import (
     Every,
     Penalty,
     full,
+    joined,
     norms,
     per_sample,
     slopes,
@@ -68,8 +69,8 @@ class DraganPenalty(Penalty):
             self.warns = {**self.warns, "game": LAZY}
 
     def penalty(self, turn: Turn, round: Round) -> Tensor:
-        real = round.of("real")[0]
-        slope = slopes(turn, round, self._near(turn, full(real.x)), real.given, role="real")  # (rows, D)
+        near = [(self._near(turn, full(real.x)), real.given) for real in round.of("real")]
+        slope = joined([slopes(turn, round, x, given, role="real") for x, given in near])  # (rows, D)
         return (norms(slope) - turn.now(self.target)).square().mean()
 
     def _near(self, turn: Turn, x: Tensor) -> Tensor:

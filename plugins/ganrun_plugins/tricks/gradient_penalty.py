@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Reason, Role, Round, Scheduled, Turn, hookimpl
-from ganrun_plugins.tricks._penalty import BATCH_STATISTICS, CLIPPED, LAZY, Every, Penalty, interpolates, norms, slopes
+from ganrun_plugins.tricks._penalty import BATCH_STATISTICS, CLIPPED, LAZY, Every, Penalty, between, norms
 
 NOTHING_TO_DO = Reason(
     "the steepest discriminator that clipping leaves may be flatter than the target: then the penalty is 0",
@@ -60,8 +60,7 @@ class GradientPenalty(Penalty):
             self.warns = {**self.warns, "game": LAZY}
 
     def penalty(self, turn: Turn, round: Round) -> Tensor:
-        x, given = interpolates(turn, round, self.label)
-        excess = norms(slopes(turn, round, x, given, role="real")) - turn.now(self.target)  # (rows,)
+        excess = norms(between(turn, round, self.label)) - turn.now(self.target)  # (rows,)
         return (excess.clamp(min=0) if self.one_sided else excess).square().mean()
 
 

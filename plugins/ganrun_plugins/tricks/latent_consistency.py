@@ -18,7 +18,6 @@ of this turn's fakes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -27,6 +26,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, DiscriminatorOutput, Reason, Round, Scheduled, Stream, Turn, hookimpl
 from ganrun_plugins.tricks._consistency import ALONE, DETERMINISTIC, distance
+from ganrun_plugins.tricks._entries import entries
 
 
 class LatentConsistency:
@@ -76,21 +76,20 @@ class LatentConsistency:
         if "discriminator" in sides:
             self._discriminator_terms(turn, moved)
         if "generator" in sides:
-            for name in turn.outputs:
+            for name in entries(turn):
                 value = self._square(turn.made[name], moved.made[name])
                 turn.add(f"latent_consistency_{name}", value, -turn.now(self.weight) * turn.now(self.generator))
 
     def _moved(self, turn: Turn) -> Turn:
         """This turn as it would be with other latents: its latents and what is made of them."""
-        sigma, other = turn.now(self.sigma), copy(turn)
-        other.latents = {
+        sigma = turn.now(self.sigma)
+        latents = {
             name: z + sigma * turn.draws.normal("latent-consistency", *z.shape).to(z.dtype)
             if z.is_floating_point()
             else z
             for name, z in turn.latents.items()
         }
-        other.made = turn.remake(other.latents)
-        return other
+        return turn.with_latents(latents)
 
     def _discriminator_terms(self, turn: Turn, moved: Turn) -> None:
         """One term a game. The variant packs what was made into streams, as it does for the turn itself."""

@@ -25,6 +25,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Reason, Scheduled, Turn, hookimpl
+from ganrun_plugins.tricks._entries import entries
 
 EPSILON = 1e-5
 
@@ -69,7 +70,7 @@ class ModeSeeking:
             return
         latents = [z.flatten(1) for z in turn.latents.values() if z.is_floating_point()]
         apart = pair_distance(torch.cat(latents, 1))
-        for name in turn.outputs:
+        for name in entries(turn):
             value = 1 / (pair_distance(turn.made[name]) / apart + EPSILON)
             turn.add(f"mode_seeking_{name}", value, turn.now(self.weight))
 

@@ -15,41 +15,20 @@ the resolution.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-from torch import Tensor
-
-from ganrun.plugin import Component, Role, Round, Scheduled, Turn, hookimpl
-from ganrun_plugins.tricks._penalty import PULLS_APART, Every, Penalty, slopes, squares
+from ganrun.plugin import Component, Role, hookimpl
+from ganrun_plugins.tricks._penalty import AtSamples
 
 
-class R1(Penalty):
+class R1(AtSamples):
     """Penalises squared slopes at real samples."""
 
     label: ClassVar[str] = "r1"
     sees: ClassVar[frozenset[Role]] = frozenset({"real"})
-    strength: ClassVar[str] = "gamma"
     remedies: ClassVar[frozenset[str]] = frozenset(
         {"oscillation", "saturated-discriminator", "exploding", "overfitting-discriminator"}
     )
-    warns = PULLS_APART
-
-    def __init__(
-        self,
-        *,
-        gamma: Annotated[Scheduled, Field(ge=0, description="twice the factor of the squared slope")] = Scheduled(10.0),
-        augmented: Annotated[
-            bool, Field(description="take the gradient through the augmentation that the loss sees")
-        ] = True,
-        every: Every = 1,
-    ) -> None:
-        super().__init__(gamma, every)
-        self.through = ("augment", "pack") if augmented else ("pack",)
-
-    def penalty(self, turn: Turn, round: Round) -> Tensor:
-        real = round.of("real")[0]
-        return squares(slopes(turn, round, real.x, real.given, role="real", through=self.through)).mean() / 2
 
 
 @hookimpl

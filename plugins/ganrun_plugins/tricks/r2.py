@@ -14,41 +14,20 @@ Differences from well-known code: the authors' GAN_stability lacks the 1/2, so t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-from torch import Tensor
-
-from ganrun.plugin import Component, Role, Round, Scheduled, Turn, hookimpl
-from ganrun_plugins.tricks._penalty import PULLS_APART, Every, Penalty, slopes, squares
+from ganrun.plugin import Component, Role, hookimpl
+from ganrun_plugins.tricks._penalty import AtSamples
 
 
-class R2(Penalty):
+class R2(AtSamples):
     """Penalises squared slopes at fakes."""
 
     label: ClassVar[str] = "r2"
     sees: ClassVar[frozenset[Role]] = frozenset({"fake"})
-    strength: ClassVar[str] = "gamma"
     remedies: ClassVar[frozenset[str]] = frozenset(
         {"oscillation", "saturated-discriminator", "exploding", "mode-collapse"}
     )
-    warns = PULLS_APART
-
-    def __init__(
-        self,
-        *,
-        gamma: Annotated[Scheduled, Field(ge=0, description="twice the factor of the squared slope")] = Scheduled(10.0),
-        augmented: Annotated[
-            bool, Field(description="take the gradient through the augmentation that the loss sees")
-        ] = True,
-        every: Every = 1,
-    ) -> None:
-        super().__init__(gamma, every)
-        self.through = ("augment", "pack") if augmented else ("pack",)
-
-    def penalty(self, turn: Turn, round: Round) -> Tensor:
-        fake = round.of("fake")[0]
-        return squares(slopes(turn, round, fake.x, fake.given, role="fake", through=self.through)).mean() / 2
 
 
 @hookimpl

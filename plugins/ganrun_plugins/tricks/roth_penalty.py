@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Reason, Role, Round, Scheduled, Turn, hookimpl
-from ganrun_plugins.tricks._penalty import GAME, PULLS_APART, Every, Penalty, slopes, squares
+from ganrun_plugins.tricks._penalty import GAME, PULLS_APART, Every, Penalty, at_samples, squares
 
 
 class RothPenalty(Penalty):
@@ -56,9 +56,8 @@ class RothPenalty(Penalty):
         super().__init__(gamma, every)
 
     def penalty(self, turn: Turn, round: Round) -> Tensor:
-        real, fake = round.of("real")[0], round.of("fake")[0]
-        at_real = slopes(turn, round, real.x, real.given, role="real", of=F.logsigmoid)  # (rows, D)
-        at_fake = slopes(turn, round, fake.x, fake.given, role="fake", of=_log_fake)  # (rows, D)
+        at_real = at_samples(turn, round, "real", of=F.logsigmoid)  # (rows, D)
+        at_fake = at_samples(turn, round, "fake", of=_log_fake)  # (rows, D)
         return (squares(at_real).mean() + squares(at_fake).mean()) / 2
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Role, Round, Scheduled, Turn, hookimpl
-from ganrun_plugins.tricks._penalty import PULLS_APART, Every, Penalty, interpolates, slopes, squares
+from ganrun_plugins.tricks._penalty import PULLS_APART, Every, Penalty, between, squares
 
 
 class ZeroCentredPenalty(Penalty):
@@ -42,8 +42,7 @@ class ZeroCentredPenalty(Penalty):
         super().__init__(weight, every)
 
     def penalty(self, turn: Turn, round: Round) -> Tensor:
-        x, given = interpolates(turn, round, self.label)
-        return squares(slopes(turn, round, x, given, role="real")).mean()
+        return squares(between(turn, round, self.label)).mean()
 
 
 @hookimpl

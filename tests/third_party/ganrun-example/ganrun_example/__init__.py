@@ -1,1 +1,1 @@
-"""A loss and a trick for ganrun, in a distribution of their own."""
+"""A loss and tricks for ganrun, in a distribution of their own."""
