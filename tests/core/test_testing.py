@@ -14,7 +14,7 @@ from ganrun.data.reader import InMemory
 from ganrun.schedule import Scheduled
 from ganrun.testing import Plugin, checks_of, made
 from ganrun.testing.plugin import Example
-from ganrun.words.game import DiscriminatorOutput, Term
+from ganrun.words.game import DiscriminatorOutput, Layers, Term
 from ganrun.words.hooks import Component, hookimpl
 from ganrun.words.spaces import Space
 
@@ -339,6 +339,48 @@ class Score(nn.Module):
 def test_a_wrong_discriminator_fails(wrong, check):
     broken = type("Broken", (Score,), {"__doc__": "Wrong.", **wrong})
     assert check in failing(plugin_of("discriminator", broken), check)
+
+
+class Deep(nn.Module):
+    """A generator of one hidden layer, which it offers."""
+
+    takes = frozenset({"latent"})
+    makes = frozenset({"points"})
+    provides = frozenset({"layers"})
+
+    def __init__(self, interface):
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(interface.takes.size, 3), nn.Tanh())
+        self.output = nn.Linear(3, interface.makes.size)
+
+    def forward(self, x: Tensor, layers: bool = False) -> Tensor | Layers:
+        h = self.first(x)
+        return self.offer(self.output(h), h) if layers else self.output(h)
+
+    def offer(self, out, h):
+        return Layers(out, {"first": h})
+
+
+def test_a_generator_that_offers_its_layer_passes():
+    assert failing(plugin_of("generator", Deep), "check_layers") == set()
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        lambda self, out, h: out,
+        lambda self, out, h: Layers(out + 1, {"first": h}),
+        lambda self, out, h: Layers(out, {}),
+        lambda self, out, h: Layers(out, {"first": h.detach()}),
+        lambda self, out, h: Layers(out, {"first": h[:1]}),
+        lambda self, out, h: Layers(out, {f"first {float(h.detach().sum())}": h}),
+        lambda self, out, h: Layers(out, {"first": self.output.weight.expand(len(h), -1, -1)}),
+    ],
+    ids=["no Layers", "another output", "no layers", "detached", "rows are missing", "names change", "not of x"],
+)
+def test_a_generator_that_offers_wrong_layers_fails(offer):
+    broken = type("Broken", (Deep,), {"__doc__": "Wrong.", "offer": offer})
+    assert failing(plugin_of("generator", broken), "check_layers") == {"check_layers"}
 
 
 def test_a_sampler_that_is_not_keyed_or_not_split_by_rows_fails():

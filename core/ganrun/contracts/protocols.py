@@ -40,6 +40,9 @@ class Generator(Protocol):
     ``takes`` and ``makes`` are the kinds of space it can serve, such as ``{"latent"}`` and ``{"image"}``; any other is
     refused before training. The constructor raises :class:`Refusal` for a shape it cannot serve. It is built on
     torch's meta device first, so it must not read values of tensors.
+
+    One that offers its hidden layers provides ``layers``: called with ``layers=True`` it returns :class:`Layers`, the
+    same output and the activations by name, which are the same names in every call.
     """
 
     takes: ClassVar[frozenset[str]]
@@ -221,10 +224,11 @@ class Features(Protocol):
     call. Its weights are frozen, but a gradient reaches ``x``, for terms that compare features; evaluators run it
     without one.
 
-    Optional: ``classify(x)``, the class of each sample as the data number them, (B,) int64, without a gradient.
-    ``logits(x)``, class logits (B, K), of whatever classes. ``preprocessing``, in words, what is done to a picture
-    before the network sees it. ``called``, evaluator -> what the field calls its score on these features, such as FID.
-    ``keep``: False if computing them again costs less than reading them from a file.
+    Optional: ``maps(x)``, name of a layer -> its feature maps (B, C, H, W) float32, early ones first, differentiable
+    in x, the same names in every call. ``classify(x)``, the class of each sample as the data number them, (B,) int64,
+    without a gradient. ``logits(x)``, class logits (B, K), of whatever classes. ``preprocessing``, in words, what is
+    done to a picture before the network sees it. ``called``, evaluator -> what the field calls its score on these
+    features, such as FID. ``keep``: False if computing them again costs less than reading them from a file.
     """
 
     size: int

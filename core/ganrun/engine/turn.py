@@ -350,7 +350,7 @@ def _with_own_buffers(module: nn.Module) -> Callable[..., Any]:
     """A module as a function that leaves its buffers alone."""
     if next(module.buffers(), None) is None:
         return module
-    return lambda *args: functional_call(module, own_buffers(module), args)
+    return lambda *args, **asked: functional_call(module, own_buffers(module), args, asked)
 
 
 def own_buffers(module: nn.Module) -> dict[str, Tensor]:

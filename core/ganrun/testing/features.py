@@ -93,6 +93,28 @@ def check_each_sample_alone(plugin: Plugin) -> None:
         torch.testing.assert_close(extract(x)[1:2], extract(x[1:2]), rtol=1e-4, atol=1e-4)
 
 
+@when(lambda plugin: hasattr(plugin.factory, "maps") and offline(plugin))
+def check_maps(plugin: Plugin) -> None:
+    """Name -> (B, C, H, W) float32, the same names in every call; each sample alone decides its maps.
+
+    A finite gradient reaches the samples from each layer, and nothing else.
+    """
+    for context, extract in served(plugin):
+        x = input_of(context).requires_grad_()
+        maps, alone = extract.maps(x), extract.maps(x[1:2])
+        assert maps and list(maps) == list(alone), f"the layers {', '.join(maps)}, then {', '.join(alone)}"
+        for name, layer in maps.items():
+            assert layer.dim() == 4 and len(layer) == ROWS, f"{name}: {tuple(layer.shape)} is not ({ROWS}, C, H, W)"
+            assert layer.dtype == torch.float32, f"the maps of {name} are {layer.dtype}, and not float32"
+            torch.testing.assert_close(layer[1:2], alone[name], rtol=1e-4, atol=1e-4)
+            (grad,) = torch.autograd.grad(layer.square().sum(), x, retain_graph=True)
+            assert bool(grad.isfinite().all()), f"{name}: the gradient at the samples is not finite"
+            assert bool(grad.flatten(1).any(1).all()), f"{name}: the gradient at some sample is 0"
+            assert all(leaf is x for leaf in leaves(layer)), (
+                f"{name}: other tensors want a gradient: freeze the weights"
+            )
+
+
 @when(offline)
 def check_fingerprint(plugin: Plugin) -> None:
     """Two instances on the same data have one fingerprint and give the same features."""

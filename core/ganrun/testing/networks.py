@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganrun.testing.conditions import provides, when
 from ganrun.testing.plugin import Plugin
-from ganrun.words.game import DiscriminatorOutput
+from ganrun.words.game import DiscriminatorOutput, Layers
 from ganrun.words.spaces import Interface, Refusal, Space
 
 ROWS = 4
@@ -175,6 +175,31 @@ def check_gradient_reaches_every_parameter(plugin: Plugin) -> None:
     idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert not set(idle) - resting, f"no gradient for {', '.join(idle)}"
     assert not resting - set(idle), f"a gradient for {', '.join(sorted(resting - set(idle)))}, which should rest"
+
+
+@when(lambda plugin: is_generator(plugin) and provides("layers")(plugin))
+def check_layers(plugin: Plugin) -> None:
+    """As "layers" promises: called with ``layers=True`` it returns the same output, and hidden activations.
+
+    Their names are the same for every input and every weight, and the input's gradient comes through each.
+    """
+    for interface in interfaces(plugin):
+        network, x = build(plugin, interface), input_of(interface)
+        x = x.requires_grad_() if x.is_floating_point() else x
+        found = network(x, layers=True)
+        assert isinstance(found, Layers), f"it returns {type(found).__name__}, not Layers"
+        assert torch.equal(found.output, network(x)), "the output with its layers is another than without"
+        assert found.hidden, "it provides layers, and returns none"
+        other = build(plugin, interface, seed=1)(input_of(interface, scale=3.0), layers=True)
+        assert list(found.hidden) == list(other.hidden), (
+            f"the names change: {', '.join(found.hidden)}, then {', '.join(other.hidden)}"
+        )
+        for name, layer in found.hidden.items():
+            assert layer.shape[0] == ROWS, f"{name}: {tuple(layer.shape)} for {ROWS} samples"
+            assert layer.requires_grad, f"{name} has no gradient: leave no_grad and detach to those who call"
+            if x.is_floating_point():
+                (grad,) = torch.autograd.grad(layer.square().sum(), x, retain_graph=True, allow_unused=True)
+                assert grad is not None and bool(grad.any()), f"{name}: no gradient reaches the input"
 
 
 @when(is_discriminator)

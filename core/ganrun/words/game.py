@@ -165,6 +165,18 @@ class DiscriminatorOutput:
 
 
 @dataclass(eq=False)
+class Layers:
+    """What a generator returns that is called with ``layers=True``.
+
+    output: what it returns otherwise, (B, *makes.shape).
+    hidden: name of a hidden layer -> its activations (B, ...), early ones first; the output is not among them.
+    """
+
+    output: Tensor
+    hidden: dict[str, Tensor]
+
+
+@dataclass(eq=False)
 class Stream:
     """Samples of one role on their way to a discriminator.
 
@@ -283,6 +295,7 @@ __all__ = [
     "DiscriminatorOutput",
     "Game",
     "Interface",
+    "Layers",
     "Network",
     "Phase",
     "Player",

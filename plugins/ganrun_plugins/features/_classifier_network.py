@@ -38,9 +38,16 @@ class ClassifierNetwork(nn.Module):
         self.hidden = nn.Linear(64 * 4, self.size)
         self.output = nn.Linear(self.size, classes)
 
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, C, S, S) -> block1 (B, 16, S / 2, S / 2), block2 (B, 32, S / 4, S / 4), block3 (B, 64, S / 8, S / 8)."""
+        found = {}
+        for name in ("block1", "block2", "block3"):
+            x = found[name] = self.get_submodule(name)(x)
+        return found
+
     def features(self, x: Tensor) -> Tensor:
         """(B, C, S, S) -> (B, 64)."""
-        h = self.block3(self.block2(self.block1(x)))  # (B, 64, S / 8, S / 8)
+        h = self.maps(x)["block3"]  # (B, 64, S / 8, S / 8)
         h = F.adaptive_avg_pool2d(h, 2).flatten(1)  # (B, 256)
         return F.leaky_relu(self.hidden(h), 0.1)  # (B, 64)
 

@@ -7,7 +7,8 @@ what lies beyond the border, the very last block has a maximum instead of an ave
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -182,16 +183,18 @@ class InceptionNetwork(nn.Module):
         self.Mixed_7c = at_8(2048, maximum)
         self.fc = nn.Linear(self.size, 1008)
 
+    def maps(self, levels: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """(B, 3, H, W) in 0 to 255 -> name and maps of each layer: from (B, 32, 149, 149) to (B, 2048, 8, 8)."""
+        x = (scaled(levels, SIDE) - 128) / 128  # (B, 3, 299, 299)
+        for name, layer in self.named_children():
+            if name != "fc":
+                x = layer(halved(x) if name in ("Conv2d_3b_1x1", "Mixed_5b") else x)
+                yield name, x
+
     def features(self, levels: Tensor) -> Tensor:
         """(B, 3, H, W) in 0 to 255 -> (B, 2048): the means of the last maps."""
-        x = (scaled(levels, SIDE) - 128) / 128  # (B, 3, 299, 299)
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))  # (B, 64, 147, 147)
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(halved(x)))  # (B, 192, 71, 71)
-        x = self.Mixed_5d(self.Mixed_5c(self.Mixed_5b(halved(x))))  # (B, 288, 35, 35)
-        x = self.Mixed_6e(self.Mixed_6d(self.Mixed_6c(self.Mixed_6b(self.Mixed_6a(x)))))  # (B, 768, 17, 17)
-        x = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(x)))  # (B, 2048, 8, 8)
-        found: Tensor = x.mean((2, 3))
-        return found
+        ((_, x),) = deque(self.maps(levels), maxlen=1)  # (B, 2048, 8, 8)
+        return x.mean((2, 3))
 
     def forward(self, levels: Tensor) -> Tensor:
         """(B, 3, H, W) -> logits (B, 1008) without the bias, as the Inception score has always taken them."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -191,10 +192,24 @@ def run_on(x: Tensor, device: torch.device, function: Callable[[Tensor], Tensor]
 
     x: (B, C, H, W) in [-1, 1]. The result is on x's device; gradients pass as if nothing had been rounded.
     """
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with torch.autocast(device.type, enabled=False), exact:
+    with exact(device):
         out = torch.cat([function(to_bytes(part.to(device).float())) for part in torch.split(x, AT_ONCE)])
     return out.to(x.device)
+
+
+def maps_on(x: Tensor, device: torch.device, function: Callable[[Tensor], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """As ``run_on``, for a function that returns maps (b, C, H, W) by name."""
+    with exact(device):
+        parts = [function(to_bytes(part.to(device).float())) for part in torch.split(x, AT_ONCE)]
+        return {name: torch.cat([part[name] for part in parts]).to(x.device) for name in parts[0]}
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """In this context a device computes in float32, and does so exactly and repeatably."""
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.autocast(device.type, enabled=False), flags:
+        yield
 
 
 def coloured(levels: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, fingerprint, only_one, permutation, read_items
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins.features import _classifier_network as networks
+from ganrun_plugins.features._weights import exact
 
 SHIPPED = Path(__file__).parent / "weights"
 MOST = 50_000  # training pictures at most, chosen at random
@@ -85,6 +86,13 @@ class Classifier:
         with torch.no_grad():
             return self.logits(x).argmax(1)
 
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) -> what each of the three blocks of convolutions returns, at 1/2, 1/4 and 1/8 of ``side``."""
+        device = self.context.device
+        with exact(device):
+            found = self.network.maps(networks.resized(x.to(device), self.side))
+        return {name: layer.to(x.device) for name, layer in found.items()}
+
     def fingerprint(self) -> str:
         """A hash of the weights and of what is done to a picture before."""
         return fingerprint(
@@ -112,8 +120,7 @@ class Classifier:
 
     def _run(self, x: Tensor, function: Any) -> Tensor:
         device = self.context.device
-        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.autocast(device.type, enabled=False), exact:
+        with exact(device):
             out: Tensor = function(networks.resized(x.to(device), self.side))
         return out.to(x.device)
 

@@ -70,6 +70,12 @@ class DinoV2:
     def __call__(self, x: Tensor) -> Tensor:
         return files.run_on(x, self.device, lambda levels: self.network(self._prepared(levels)))
 
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) -> ``blocks.0``, ``blocks.1``, ...: the patches' tokens behind each block, (B, size, side / 14,
+        side / 14).
+        """
+        return files.maps_on(x, self.device, lambda levels: self.network.maps(self._prepared(levels)))
+
     def fingerprint(self) -> str:
         """A hash of the file's SHA-256 and of what is done to a picture before."""
         return fingerprint("dinov2", self.weights.sha256, self.preprocessing, EXTRA)
@@ -120,15 +126,28 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.patch_embed["proj"](x)  # (B, width, rows, columns)
-        patches = maps.flatten(2).transpose(1, 2)  # (B, N, width)
-        h = torch.cat([self.cls_token.expand(len(x), -1, -1), patches], 1) + self.positions(
-            maps.shape[2], maps.shape[3]
-        )
+        h = self.tokens(x)
         for block in self.blocks:
             h = block(h)
         found: Tensor = self.norm(h[:, 0])
         return found
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) -> name of a block -> (B, width, H / patch, W / patch)."""
+        h, found = self.tokens(x), {}
+        for place, block in enumerate(self.blocks):
+            h = block(h)
+            rows = h[:, 1:].transpose(1, 2)  # (B, width, N)
+            found[f"blocks.{place}"] = rows.unflatten(2, (x.shape[2] // self.patch, x.shape[3] // self.patch))
+        return found
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, 1 + N, width): the class token and those of the patches, with their positions."""
+        maps = self.patch_embed["proj"](x)  # (B, width, rows, columns)
+        patches = maps.flatten(2).transpose(1, 2)  # (B, N, width)
+        return torch.cat([self.cls_token.expand(len(x), -1, -1), patches], 1) + self.positions(
+            maps.shape[2], maps.shape[3]
+        )
 
     def positions(self, rows: int, columns: int) -> Tensor:
         """(1, 1 + rows * columns, width): those learnt, interpolated if the picture has another number of patches."""

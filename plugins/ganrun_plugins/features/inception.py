@@ -84,6 +84,10 @@ class Inception:
         """(B, C, H, W) -> (B, 1008): of the 1008 outputs of the graph of 2015, without their bias."""
         return files.run_on(x, self.device, lambda levels: self.network(files.coloured(levels)))
 
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) -> what each layer and block returns, from Conv2d_1a_3x3 to Mixed_7c."""
+        return files.maps_on(x, self.device, lambda levels: dict(self.network.maps(files.coloured(levels))))
+
     def fingerprint(self) -> str:
         """A hash of the file's SHA-256 and of what is done to a picture before."""
         return fingerprint("inception", self.weights.sha256, self.preprocessing)

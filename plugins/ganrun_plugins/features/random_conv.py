@@ -14,6 +14,7 @@ the last ``width`` maps.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
 from ganrun.plugin.data import fingerprint
 from ganrun.plugin.evaluation import FeatureContext
-from ganrun_plugins.features._weights import run_on
+from ganrun_plugins.features._weights import maps_on, run_on
 
 SLOPE = 0.2
 LEAST = 4  # pixels of the shorter side at which maps are not halved any more
@@ -60,6 +61,10 @@ class RandomConv:
     def __call__(self, x: Tensor) -> Tensor:
         return run_on(x, self.device, self._features)
 
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) -> ``layer1``, ``layer2``, ...: the maps of each convolution, behind its LeakyReLU."""
+        return maps_on(x, self.device, lambda levels: dict(self._layers(levels)))
+
     def fingerprint(self) -> str:
         """A hash of the weights and of what is done to a picture before."""
         return fingerprint("random-conv", self.preprocessing, SLOPE, LEAST, [weight.cpu() for weight in self.weights])
@@ -75,12 +80,17 @@ class RandomConv:
             found.append(torch.from_numpy(kernel.astype(np.float32)).to(self.device))
         return found
 
-    def _features(self, levels: Tensor) -> Tensor:
-        """(B, C, H, W) in 0 to 255 -> (B, 2 * width)."""
+    def _layers(self, levels: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """(B, C, H, W) in 0 to 255 -> name and maps of one layer after the other."""
         x = levels / 127.5 - 1
-        for weight in self.weights:
+        for number, weight in enumerate(self.weights, 1):
             stride = 2 if min(x.shape[-2:]) > LEAST else 1
             x = F.leaky_relu(F.conv2d(x, weight, stride=stride, padding=1), SLOPE)
+            yield f"layer{number}", x
+
+    def _features(self, levels: Tensor) -> Tensor:
+        """(B, C, H, W) in 0 to 255 -> (B, 2 * width)."""
+        ((_, x),) = deque(self._layers(levels), maxlen=1)  # those of the last layer
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
 
 

@@ -18,6 +18,7 @@ taken off. Sizes and interpolation are those of the published weights, for a fil
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 import warnings
@@ -30,7 +31,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 from torchvision.transforms.functional import center_crop
 
 from ganrun.plugin import Component, UserError, hookimpl
@@ -112,6 +113,13 @@ class Torchvision:
             x, self.device, lambda levels: self.network[1](self.network[0](self._prepared(levels)).flatten(1))
         )
 
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """(B, C, H, W) -> name of a layer -> its maps, the last ones of each size on the way to the features.
+
+        Empty for a network without maps, such as a transformer.
+        """
+        return files.maps_on(x, self.device, lambda levels: self._maps(self._prepared(levels)))
+
     @property
     def preprocessing(self) -> str:
         """What is done to a picture before the network sees it."""
@@ -130,6 +138,17 @@ class Torchvision:
     def body(self) -> Callable[[Tensor], Tensor]:
         """Pictures (B, 3, crop, crop) -> the features, (B, ...)."""
         return self.network[0] if self.layer is None else up_to(self.model, self.network[0], self.layer)
+
+    @cached_property
+    def _maps(self) -> Callable[[Tensor], dict[str, Tensor]]:
+        """Pictures (B, 3, crop, crop) -> name -> maps (B, C, H, W)."""
+        names = mapped(self.network[0], self.crop, self.layer)
+        if not names:
+            return lambda x: {}
+        found: Callable[[Tensor], dict[str, Tensor]] = create_feature_extractor(
+            self.network[0], {name: name for name in names}
+        )
+        return found
 
     @cached_property
     def network(self) -> tuple[nn.Module, nn.Linear]:
@@ -214,6 +233,35 @@ def up_to(model: str, network: nn.Module, layer: str) -> Callable[[Tensor], Tens
             f"{WHO}: {model} has no layer {layer!r}; names are those of its modules, such as features.35 of vgg19"
         ) from error
     return lambda x: cut(x)["features"]
+
+
+def mapped(network: nn.Module, crop: int, last: str | None) -> list[str]:
+    """The nodes of a network, up to the layer ``last``, that return the last maps of their height and width.
+
+    Maps are what becomes wider with the picture and keeps its channels. A transformer takes no wider picture.
+    """
+    twin = copy.deepcopy(network).to("meta")
+    names = get_graph_node_names(twin)[1][1:]  # the first is the picture
+    inside = [place for place, name in enumerate(names) if last and f"{name}.".startswith(f"{last}.")]
+    names = names[: inside[-1] + 1] if inside else names
+    run = create_feature_extractor(twin, {name: name for name in names})
+    sides = (1, 3, crop, crop), (1, 3, crop, 2 * crop)
+    try:
+        with torch.no_grad():
+            one, wider = (run(torch.zeros(side, dtype=torch.float32, device="meta")) for side in sides)
+    except (AssertionError, RuntimeError):
+        return []
+    shapes = {name: (_shape(one[name]), _shape(wider[name])) for name in names}
+    maps = {
+        name: shape[2:]
+        for name, (shape, stretched) in shapes.items()
+        if len(shape) == 4 and shape[:3] == stretched[:3] and shape[3] < stretched[3]
+    }
+    return list({side: name for name, side in maps.items()}.values())
+
+
+def _shape(output: Any) -> tuple[int, ...]:
+    return tuple(output.shape) if isinstance(output, Tensor) else ()
 
 
 def size_of(model: str, layer: str, crop: int) -> int:

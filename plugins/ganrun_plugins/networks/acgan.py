@@ -34,8 +34,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
+from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks._labels import (
     DiscriminatorLabelsField,
     GivenLabels,
@@ -85,6 +86,7 @@ class ACGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -115,10 +117,15 @@ class ACGANGenerator(nn.Module):
         self.image = nn.Sequential(
             *layers, nn.ConvTranspose2d(width, interface.makes.shape[0], 5, 2, 2, output_padding=1), nn.Tanh()
         )
+        self.activations = names_of(self.image, nn.ReLU)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = self.vector(append_vectors(x, self.given(given), self.given.spaces))  # (B, Z) -> (B, 4 width * H/8 * W/8)
-        image: Tensor = self.image(h.unflatten(1, self.seed))  # (B, 4 width, H/8, W/8) -> (B, C, H, W)
+        h = h.unflatten(1, self.seed)  # (B, 4 width, H/8, W/8)
+        if layers:
+            hidden = {"vector": h}
+            return Layers(through(self.image, h, self.activations, "image", hidden), hidden)
+        image: Tensor = self.image(h)  # (B, C, H, W)
         return image
 
 

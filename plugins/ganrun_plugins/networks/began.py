@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Reason, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Reason, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 
 Width = Annotated[
@@ -67,13 +67,16 @@ class Decoder(nn.Module):
         )
         self.output = nn.Conv2d(width, out, 3, 1, 1)
 
-    def forward(self, code: Tensor) -> Tensor:
+    def forward(self, code: Tensor, hidden: dict[str, Tensor] | None = None) -> Tensor:
+        """``hidden`` gets what comes out at each size."""
         first = h = self.grow(code).unflatten(1, (-1, *self.sides[0]))  # (B, n, 8, 8)
         for place, (side, layers) in enumerate(zip(self.sides, self.sizes)):
             if place:
                 h = F.interpolate(h, side)  # each pixel repeated
                 h = torch.cat([h, F.interpolate(first, side)], 1) if self.skips else h
             h = layers(h)  # (B, n, h, w)
+            if hidden is not None:
+                hidden[f"decoder.sizes.{place}"] = h
         image: Tensor = self.output(h)
         return image
 
@@ -111,6 +114,7 @@ class BEGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -136,9 +140,11 @@ class BEGANGenerator(nn.Module):
         )
         self.squash = nn.Tanh() if output == "tanh" else nn.Identity()
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        image: Tensor = self.squash(self.decoder(append_vectors(x, given, self.given)))  # (B, C, H, W)
-        return image
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
+        hidden: dict[str, Tensor] = {}
+        code = append_vectors(x, given, self.given)  # (B, Z)
+        image: Tensor = self.squash(self.decoder(code, hidden if layers else None))  # (B, C, H, W)
+        return Layers(image, hidden) if layers else image
 
 
 class BEGANDiscriminator(nn.Module):

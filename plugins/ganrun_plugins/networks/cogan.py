@@ -34,8 +34,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
+from ganrun_plugins.networks._hidden import names_of, through
 
 GAIN = math.sqrt(2)
 BIAS = 0.1
@@ -89,6 +90,7 @@ class CoGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -132,12 +134,17 @@ class CoGANGenerator(nn.Module):
             ]
             w //= 2
         self.shared = nn.Sequential(*layers)
+        self.activations = names_of(self.shared, nn.PReLU)
         self.own = nn.ModuleList(nn.ConvTranspose2d(w, channels, 6, 1, 1) for _ in range(self.domains.count))
         start(self)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         domain, rest = self.domains.split(given, x)
         z = append_vectors(x, rest, self.rest)  # (B, Z)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            h = through(self.shared, z[:, :, None, None], self.activations, "shared", hidden)
+            return Layers(own(self.own, h, domain).tanh(), hidden)
         h = self.shared(z[:, :, None, None])  # (B, W, H - 3, W - 3)
         return own(self.own, h, domain).tanh()  # (B, C, H, W)
 

@@ -18,8 +18,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Interface, hookimpl
+from ganrun.plugin import Component, Interface, Layers, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
+from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks.dcgan import Norm, Width, halvings, norm_layer
 
 
@@ -28,6 +29,7 @@ class ConvEncoder(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"latent"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -54,9 +56,13 @@ class ConvEncoder(nn.Module):
             ]
             width *= 2
         self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.makes.size, 4, 1, 0))
+        self.activations = names_of(self.main, nn.LeakyReLU)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = append_planes(x, given, self.given)  # (B, C + planes, S, S)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            return Layers(through(self.main, h, self.activations, "main", hidden).reshape(-1, *self.shape), hidden)
         z: Tensor = self.main(h)  # (B, Z, 1, 1)
         return z.reshape(-1, *self.shape)
 

@@ -18,8 +18,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
+from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks._labels import (
     DiscriminatorLabelsField,
     GivenLabels,
@@ -63,6 +64,7 @@ class DCGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -100,9 +102,13 @@ class DCGANGenerator(nn.Module):
         self.main = nn.Sequential(
             *layers, nn.ConvTranspose2d(channels, interface.makes.shape[0], 4, 2, 1, bias=False), nn.Tanh()
         )
+        self.activations = names_of(self.main, nn.ReLU)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         z = append_vectors(x, self.given(given), self.given.spaces)  # (B, Z)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            return Layers(through(self.main, z[:, :, None, None], self.activations, "main", hidden), hidden)
         image: Tensor = self.main(z[:, :, None, None])  # (B, Z, 1, 1) -> (B, C, S, S)
         return image
 

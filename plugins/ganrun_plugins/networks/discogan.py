@@ -19,8 +19,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Interface, Refusal, hookimpl
+from ganrun.plugin import Component, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
+from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks.dcgan import Norm, halvings, norm_layer
 
 
@@ -29,6 +30,7 @@ class DiscoGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -84,9 +86,14 @@ class DiscoGANGenerator(nn.Module):
             ]
             width //= 2
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(width, interface.makes.shape[0], 4, 2, 1, bias=False))
+        self.activations = names_of(self.main, nn.LeakyReLU, nn.ReLU)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        image: Tensor = torch.tanh(self.main(append_planes(x, given, self.given)) / 2)  # (B, C', S, S)
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
+        h = append_planes(x, given, self.given)  # (B, C + planes, S, S)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            return Layers(torch.tanh(through(self.main, h, self.activations, "main", hidden) / 2), hidden)
+        image: Tensor = torch.tanh(self.main(h) / 2)  # (B, C', S, S)
         return image
 
 

@@ -28,8 +28,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_vectors, vector_size
+from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks.dcgan import Norm, halvings, norm_layer
 
 Projection = Annotated[int, Field(ge=1, description="numbers that everything given is compressed to")]
@@ -77,6 +78,7 @@ class TextGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -104,10 +106,14 @@ class TextGenerator(nn.Module):
             layers += [first, nn.BatchNorm2d(channels), end]
             size, channels = channels, channels // 2
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(size, interface.makes.shape[0], 4, 2, 1), nn.Tanh())
+        self.activations = names_of(self.main, nn.ReLU, ResidualBlock)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         # (B, latent + projection)
         z = x if self.text is None else torch.cat([x, self.text(joined(given, self.interface, x))], 1)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            return Layers(through(self.main, z[:, :, None, None], self.activations, "main", hidden), hidden)
         image: Tensor = self.main(z[:, :, None, None])
         return image
 

@@ -27,8 +27,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
+from ganrun_plugins.networks._hidden import names_of, through
 
 Norm = Literal["batch", "none"]
 Width = Annotated[
@@ -64,6 +65,7 @@ class InfoGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -96,10 +98,15 @@ class InfoGANGenerator(nn.Module):
             nn.ConvTranspose2d(width, interface.makes.shape[0], 4, 2, 1),
             nn.Tanh(),
         )
+        self.activations = names_of(self.image, nn.ReLU)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = self.vector(append_vectors(x, given, self.given))  # (B, Z) -> (B, 2 width * H/4 * W/4)
-        image: Tensor = self.image(h.unflatten(1, self.seed))  # (B, 2 width, H/4, W/4) -> (B, C, H, W)
+        h = h.unflatten(1, self.seed)  # (B, 2 width, H/4, W/4)
+        if layers:
+            hidden = {"vector": h}
+            return Layers(through(self.image, h, self.activations, "image", hidden), hidden)
+        image: Tensor = self.image(h)  # (B, C, H, W)
         return image
 
 

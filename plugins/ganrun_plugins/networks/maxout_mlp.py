@@ -33,7 +33,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Space, hookimpl
 from ganrun_plugins.networks._given import append_vectors, vector_size
 
 Norm = Literal["batch", "none"]
@@ -165,6 +165,7 @@ class RectifierGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent", "points", "image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image", "points", "latent"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -190,10 +191,10 @@ class RectifierGenerator(nn.Module):
         if interface.makes.kind == "image":
             self.output.append(nn.Tanh())
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        h, _ = self.hidden(x, given)
-        out: Tensor = self.output(h)  # (B, makes.size)
-        return out.reshape(-1, *self.shape)  # (B, *makes.shape)
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
+        h, activations = self.hidden(x, given)
+        out: Tensor = self.output(h).reshape(-1, *self.shape)  # (B, makes.size) -> (B, *makes.shape)
+        return Layers(out, {f"hidden.{i}": h for i, h in enumerate(activations)}) if layers else out
 
 
 @hookimpl

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 
 Activation = Literal["leaky-relu", "relu", "tanh"]
@@ -52,6 +52,7 @@ class MaxPoolGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -81,12 +82,12 @@ class MaxPoolGenerator(nn.Module):
         self.first = nn.Sequential(nn.Conv2d(2 * width, width, 5, 1, 2), act())
         self.output = nn.Sequential(nn.Conv2d(width, channels, 5, 1, 2), nn.Tanh())
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         # (B, Z) -> (B, 2 W, H/4, W/4)
         h = self.dense(append_vectors(x, given, self.given)).unflatten(1, (-1, *self.sides[0]))
-        h = self.first(F.interpolate(h, self.sides[1]))  # (B, W, H/2, W/2)
+        grown, h = h, self.first(F.interpolate(h, self.sides[1]))  # (B, W, H/2, W/2)
         image: Tensor = self.output(F.interpolate(h, self.sides[2]))  # (B, C, H, W)
-        return image
+        return Layers(image, {"dense": grown, "first": h}) if layers else image
 
 
 class MaxPoolDiscriminator(nn.Module):

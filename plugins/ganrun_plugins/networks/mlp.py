@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, hookimpl
 from ganrun_plugins.networks._given import append_vectors, vector_size
 from ganrun_plugins.networks._labels import DiscriminatorLabelsField, GivenLabels, LabelsField, LabelSize, Projection
 
@@ -59,6 +59,7 @@ class MLPGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent", "points", "image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image", "points", "latent"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -80,12 +81,15 @@ class MLPGenerator(nn.Module):
         if interface.makes.kind == "image":
             self.output.append(nn.Tanh())
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = append_vectors(x, self.given(given), self.given.spaces)  # (B, takes.size + given)
-        for block in self.hidden:
+        hidden: dict[str, Tensor] = {}
+        for place, block in enumerate(self.hidden):
             h = block(h)
-        out: Tensor = self.output(h)  # (B, makes.size)
-        return out.reshape(-1, *self.shape)  # (B, *makes.shape)
+            if layers:
+                hidden[f"hidden.{place}"] = h
+        out: Tensor = self.output(h).reshape(-1, *self.shape)  # (B, makes.size) -> (B, *makes.shape)
+        return Layers(out, hidden) if layers else out
 
 
 class MLPDiscriminator(nn.Module):

@@ -39,7 +39,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 from ganrun_plugins.networks.dcgan import halvings
 from ganrun_plugins.tricks.minibatch_stddev import GroupDeviation
@@ -161,6 +161,7 @@ class ProGANGenerator(Growing):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"growing", "layers"})
 
     def __init__(self, interface: Interface, *, base: Base = 16384, widest: Widest = 512) -> None:
         assert interface.makes is not None, "a generator is told what it makes"
@@ -191,11 +192,14 @@ class ProGANGenerator(Growing):
             {self.side(k): EqualisedConv2d(width, colours, 1, gain=1.0) for k, width in enumerate(channels)}
         )
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         z = self.latent_norm(append_vectors(x, given, self.given))  # (B, Z)
         h = self.start(z[:, :, None, None])  # (B, D, 4, 4)
+        hidden: dict[str, Tensor] = {"start": h} if layers else {}
         for k in range(1, self.level + 1):
             h = self.blocks[self.side(k)](h)  # (B, D, 4 * 2^k, 4 * 2^k)
+            if layers:
+                hidden[f"blocks.{self.side(k)}"] = h
         image: Tensor = self.rgb[self.side(self.level)](h)
         shown = self.level
         if self.fading:
@@ -204,7 +208,8 @@ class ProGANGenerator(Growing):
             below = repeated(image, 2)
             image = below + self.share * (above - below)
         image = repeated(image, 2 ** (self.top - shown))  # (B, C, S, S)
-        return image if self.training else image.clamp(-1, 1)
+        image = image if self.training else image.clamp(-1, 1)
+        return Layers(image, hidden) if layers else image
 
 
 class ProGANDiscriminator(Growing):

@@ -33,8 +33,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
+from ganrun_plugins.networks._hidden import names_of, through
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
@@ -158,6 +159,7 @@ class R3GANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -192,12 +194,16 @@ class R3GANGenerator(nn.Module):
             layers += [Block(channels, groups, expansion, total) for _ in range(blocks)]
             before = channels
         self.main = nn.Sequential(*layers, drawn(nn.Conv2d(before, interface.makes.shape[0], 1, bias=False), 1.0))
+        self.blocks = names_of(self.main, Basis, Block)
         self.squash = nn.Tanh() if output == "tanh" else nn.Identity()
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         z = x.flatten(1)  # (B, Z)
         if self.embedding is not None:
             z = torch.cat([z, self.embedding(append_vectors(z[:, :0], given, self.given))], 1)  # (B, Z + embedding)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            return Layers(self.squash(through(self.main, z, self.blocks, "main", hidden)), hidden)
         image: Tensor = self.squash(self.main(z))  # (B, C, S, S)
         return image
 

@@ -17,8 +17,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Interface, Refusal, hookimpl
+from ganrun.plugin import Component, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
+from ganrun_plugins.networks._hidden import names_of, through
 
 Norm = Literal["instance", "batch"]
 Padding = Literal["reflect", "replicate", "zero"]
@@ -53,6 +54,7 @@ class ResnetTranslator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -98,9 +100,14 @@ class ResnetTranslator(nn.Module):
                 nn.ReLU(inplace=True),
             ]
         self.model = nn.Sequential(*layers, pad(3), nn.Conv2d(width, interface.makes.shape[0], 7), nn.Tanh())
+        self.activations = names_of(self.model, nn.ReLU, ResidualBlock)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        image: Tensor = self.model(append_planes(x, given, self.given))  # (B, C', H, W)
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
+        h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            return Layers(through(self.model, h, self.activations, "model", hidden), hidden)
+        image: Tensor = self.model(h)  # (B, C', H, W)
         return image
 
 

@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 from ganrun_plugins.networks._labels import Projection
 from ganrun_plugins.networks.dcgan import halvings
@@ -137,6 +137,7 @@ class SNGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -164,16 +165,19 @@ class SNGANGenerator(nn.Module):
         self.output = glorot(nn.Conv2d(width, interface.makes.shape[0], 3, 1, 1))
         self.squash = nn.Tanh()
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         condition = append_vectors(
             x.flatten(1)[:, :0], [given[i] for i in self.labels], [self.given[i] for i in self.labels]
         )
         z = append_vectors(x, [given[i] for i in self.vectors], [self.given[i] for i in self.vectors])
         h = self.grow(z).unflatten(1, (self.width, 4, 4))  # (B, Z) -> (B, W, 4, 4)
-        for block in self.blocks:
+        hidden: dict[str, Tensor] = {}
+        for place, block in enumerate(self.blocks):
             h = block(h, condition)
+            if layers:
+                hidden[f"blocks.{place}"] = h
         image: Tensor = self.squash(self.output(self.activation(self.norm(h))))  # (B, C, S, S)
-        return image
+        return Layers(image, hidden) if layers else image
 
 
 class SNGANDiscriminator(nn.Module):

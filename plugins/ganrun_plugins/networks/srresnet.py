@@ -28,8 +28,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
+from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks.dcgan import Norm, norm_layer
 
 
@@ -59,6 +60,7 @@ class SRResNet(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -86,10 +88,18 @@ class SRResNet(nn.Module):
         for _ in range(doublings(side, interface.makes.shape[1:])):
             larger += [nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU()]
         self.last = nn.Sequential(*larger, nn.Conv2d(width, interface.makes.shape[0], 9, 1, 4))
+        self.residuals, self.enlarged = names_of(self.blocks, ResidualBlock), names_of(self.last, nn.PReLU)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = self.first(append_planes((x + 1) / 2, given, self.given))  # (B, W, H, W)
+        if layers:
+            hidden = {"first": h}
+            h = h + through(self.blocks, h, self.residuals, "blocks", hidden)
+            return Layers(self._ended(through(self.last, h, self.enlarged, "last", hidden)), hidden)
         image: Tensor = self.last(h + self.blocks(h))  # (B, C', s H, s W)
+        return self._ended(image)
+
+    def _ended(self, image: Tensor) -> Tensor:
         if self.end == "tanh":
             return image.tanh()
         return image if self.training else image.clamp(-1, 1)

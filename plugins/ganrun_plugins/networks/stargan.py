@@ -25,8 +25,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
+from ganrun_plugins.networks._hidden import names_of, through
 
 MOST = 6  # halvings of the authors' discriminator, which they keep at 256 pixels
 
@@ -57,6 +58,7 @@ class StarGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -92,9 +94,14 @@ class StarGANGenerator(nn.Module):
         for w in (2 * width, width):  # back to (B, W, H, W)
             layers += [*normalised(nn.ConvTranspose2d(2 * w, w, 4, 2, 1, bias=False), w), nn.ReLU(inplace=True)]
         self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.makes.shape[0], 7, 1, 3, bias=False), nn.Tanh())
+        self.activations = names_of(self.main, nn.ReLU, ResidualBlock)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        image: Tensor = self.main(append_planes(x, given, self.given))  # (B, C', H, W)
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
+        h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            return Layers(through(self.main, h, self.activations, "main", hidden), hidden)
+        image: Tensor = self.main(h)  # (B, C', H, W)
         return image
 
 

@@ -30,7 +30,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Interface, Refusal, hookimpl
+from ganrun.plugin import Component, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
 
 Norm = Literal["batch", "instance", "none"]
@@ -73,11 +73,23 @@ class UNetBlock(nn.Module):
                 down += [NORMS[norm](inner)] if within is not None else []
                 up.append(NORMS[norm](made))
             up += [nn.Dropout(dropout)] if dropout > 0 else []
+        self.deepest = len(down)  # how many layers of ``model`` come before its smaller sizes
         self.model = nn.Sequential(*down, *([within] if within is not None else []), *up)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.model(x)
         return torch.cat([x, y], 1) if self.joins else y  # (B, C, H, W) -> (B, 2 C, H, W)
+
+    def layers(self, x: Tensor, hidden: dict[str, Tensor], halved: int = 0) -> Tensor:
+        """As forward; ``hidden`` gets ``downK`` and ``upK``, what comes at sides that were halved K times."""
+        y = x
+        for place, layer in enumerate(self.model):
+            if place == self.deepest:
+                hidden[f"down{halved + 1}"] = y
+            y = layer.layers(y, hidden, halved + 1) if isinstance(layer, UNetBlock) else layer(y)
+        if halved:  # what comes out of all is the image
+            hidden[f"up{halved}"] = y
+        return torch.cat([x, y], 1) if self.joins else y
 
 
 class UNet(nn.Module):
@@ -85,6 +97,7 @@ class UNet(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
 
     def __init__(
         self,
@@ -143,8 +156,12 @@ class UNet(nn.Module):
         images = (planes, interface.makes.shape[0])
         self.model = UNetBlock(0, widths[0], block, norm=norm, dropout=0.0, skips=skips, images=images)
 
-    def forward(self, x: Tensor, *given: Tensor) -> Tensor:
-        image: Tensor = self.model(append_planes(x, given, self.given))  # (B, C', H, W)
+    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
+        h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
+        if layers:
+            hidden: dict[str, Tensor] = {}
+            return Layers(self.model.layers(h, hidden), hidden)
+        image: Tensor = self.model(h)  # (B, C', H, W)
         return image
 
 

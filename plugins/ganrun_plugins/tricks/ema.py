@@ -43,10 +43,10 @@ class Averaged(nn.Module):
         self.network = network
         self.tensors = tensors
 
-    def forward(self, *args: Tensor) -> Any:
+    def forward(self, *args: Tensor, **asked: Any) -> Any:
         # Cloned, so that a network sampled in training mode does not change the averages.
         buffers = {name: self.tensors[name].clone() for name, _ in self.network.named_buffers() if name in self.tensors}
-        return functional_call(self.network, {**self.tensors, **buffers}, args)
+        return functional_call(self.network, {**self.tensors, **buffers}, args, asked)
 
 
 class EMA:

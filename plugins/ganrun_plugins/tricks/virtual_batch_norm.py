@@ -24,7 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Experiment, Reason, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Experiment, Layers, Reason, Refusal, hookimpl
 from ganrun_plugins.tricks._layers import Networks, chosen, replace
 
 COUPLED = Reason(
@@ -84,6 +84,8 @@ def _without(output: Any, rows: int, kept: int) -> Any:
     if isinstance(output, DiscriminatorOutput):
         features = [_without(layer, rows, kept) for layer in output.features]
         return DiscriminatorOutput(_without(output.logits, rows, kept), features, _without(output.heads, rows, kept))
+    if isinstance(output, Layers):
+        return Layers(_without(output.output, rows, kept), _without(output.hidden, rows, kept))
     if isinstance(output, dict):
         return {name: _without(value, rows, kept) for name, value in output.items()}
     if isinstance(output, list | tuple):

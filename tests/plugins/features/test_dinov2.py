@@ -216,3 +216,19 @@ def test_a_file_of_something_else_is_named(tmp_path):
         DinoV2(context(tmp_path), weights=path)(torch.zeros(1, 3, 42, 42))
     with pytest.raises(DataError, match="there is no file"):
         DinoV2(context(tmp_path), weights=str(tmp_path / "nothing.pth"))
+
+
+def test_maps_are_the_tokens_of_the_patches_where_these_lie():
+    """On a 2 x 3 grid of patches the class token, which is first, is in no map, and patch (1, 2) is the last token."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = VisionTransformer(64, 2, 14, 10, 96, False).eval()
+    seen = []
+    network.blocks[0].register_forward_hook(lambda block, args, output: seen.append(output))
+    maps = network.maps(torch.randn(2, 3, 28, 42))
+    assert {name: tuple(layer.shape) for name, layer in maps.items()} == {
+        "blocks.0": (2, 64, 2, 3),
+        "blocks.1": (2, 64, 2, 3),
+    }
+    assert torch.equal(maps["blocks.0"][:, :, 0, 0], seen[0][:, 1])
+    assert torch.equal(maps["blocks.0"][:, :, 1, 2], seen[0][:, -1])

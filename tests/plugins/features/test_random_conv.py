@@ -112,3 +112,12 @@ def test_pictures_are_rounded_to_256_levels_and_gradients_are_not():
     (wanted,) = torch.autograd.grad(extract(whole).square().sum(), whole)
     assert found.abs().max() > 0
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_features_are_the_mean_and_the_maximum_of_the_last_of_its_maps():
+    extract, x = RandomConv(context((1, 16, 16))), pictures(3, 1, 16, 16)
+    maps = extract.maps(x)
+    shapes = {"layer1": (16, 8, 8), "layer2": (32, 4, 4), "layer3": (64, 4, 4), "layer4": (128, 4, 4)}
+    assert {name: tuple(layer.shape[1:]) for name, layer in maps.items()} == shapes
+    last = maps["layer4"]
+    assert torch.equal(extract(x), torch.cat([last.mean((2, 3)), last.amax((2, 3))], 1))

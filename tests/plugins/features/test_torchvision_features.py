@@ -12,7 +12,7 @@ from ganrun.data.reader import DataError, InMemory
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.words.spaces import Refusal, Space
-from ganrun_plugins.features.torchvision import Torchvision, built, last_linear, outline
+from ganrun_plugins.features.torchvision import Torchvision, built, last_linear, mapped, outline
 
 MEAN, DEVIATION = ([number] for number in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
@@ -241,3 +241,43 @@ def test_the_old_names_of_densenet_are_known(tmp_path):
     ]
     x = torch.zeros(1, 3, 40, 40)
     assert torch.equal(*(extract(x) for extract in extracts))
+
+
+# --- feature maps -----------------------------------------------------------------------------------------------
+
+
+def test_maps_are_the_last_ones_of_each_size(tmp_path):
+    network = saved(tmp_path / "w.pth")
+    extract = Torchvision(
+        context(tmp_path, (3, 64, 64)), model="resnet18", weights=str(tmp_path / "w.pth"), resize=64, crop=64
+    )
+    levels = pictures(2, 3, 64, 64)
+    maps = extract.maps(levels / 127.5 - 1)
+    shapes = [(64, 32, 32), (64, 16, 16), (128, 8, 8), (256, 4, 4), (512, 2, 2)]
+    assert [tuple(layer.shape[1:]) for layer in maps.values()] == shapes
+    with torch.no_grad():
+        expected = network.relu(network.bn1(network.conv1(prepared(levels))))
+    torch.testing.assert_close(maps["relu"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_maps_end_at_the_layer_that_is_named(tmp_path):
+    saved(tmp_path / "w.pth", "vgg11")
+    extract = Torchvision(
+        context(tmp_path, (3, 32, 32)),
+        model="vgg11",
+        weights=str(tmp_path / "w.pth"),
+        resize=32,
+        crop=32,
+        layer="features.4",
+    )
+    x = pictures(2, 3, 32, 32) / 127.5 - 1
+    maps = extract.maps(x)
+    assert {name: tuple(layer.shape[1:]) for name, layer in maps.items()} == {
+        "features.1": (64, 32, 32),
+        "features.4": (128, 16, 16),
+    }
+    torch.testing.assert_close(maps["features.4"].flatten(1), extract(x))
+
+
+def test_a_transformer_that_takes_pictures_of_one_size_has_none():
+    assert mapped(outline("vit_b_16").eval(), 224, None) == []
