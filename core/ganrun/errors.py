@@ -1,6 +1,8 @@
-"""Errors that are the user's to mend: printed as they are, without a traceback."""
+"""Errors that are printed as they are, without a traceback: the user's to mend, or a plugin's."""
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class UserError(Exception):
@@ -11,3 +13,23 @@ class UserError(Exception):
 
 class PluginError(UserError, ValueError):
     """A plugin that is not there, or is broken: names the plugin, its distribution and version, and the cause."""
+
+
+class BrokenPlugin(PluginError):
+    """A plugin whose code fails, or gives the core what it cannot use: whose it is, where, and what was expected."""
+
+    exit_code = 1
+
+
+class WrongResult(TypeError):
+    """A plugin's method gave what the core cannot use.
+
+    owner: the component, or the network, whose ``method`` was called. expected, came: in words.
+    """
+
+    def __init__(self, owner: Any, method: str, expected: str, came: str) -> None:
+        super().__init__(f"{type(owner).__name__}.{method}: expected {expected}; got {came}")
+        self.owner = owner
+        self.method = method
+        self.expected = expected
+        self.came = came

@@ -13,7 +13,7 @@ import pytest
 
 from ganrun.catalog.catalog import Catalog, PluginError
 from ganrun.errors import UserError
-from ganrun.testing.plugin_check import check_plugins
+from ganrun.preflight.plugin_check import check_plugins
 
 GOOD = '''\
 """A loss that does nothing.

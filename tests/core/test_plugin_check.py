@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.testing.plugin_check import check_plugins
+from ganrun.preflight.plugin_check import check_plugins
 
 CHECKED = '''\
 """Something to check."""

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,8 @@ from typing import Any
 import pluggy
 
 from ganrun.catalog.plugin_files import cause, docstring, first_line, locate, run_file, sha256
-from ganrun.errors import PluginError
+from ganrun.catalog.whose import MOST
+from ganrun.errors import BrokenPlugin, PluginError
 from ganrun.words.hooks import KINDS, Component, ComponentHooks
 
 GROUP = "ganrun"
@@ -166,23 +168,23 @@ class Catalog:
         entry = self.entry(kind, name)
         said = f"{qualified} ({entry.origin}, module {entry.value})"
         if entry.problem:
-            raise PluginError(f"{said}: {entry.problem}")
+            raise BrokenPlugin(f"{said}: {entry.problem}")
         if entry.value not in self._loaded:
             try:
                 self._manager.load_setuptools_entrypoints(GROUP, name=qualified)
                 self._loaded[entry.value] = self._components(qualified)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self._manager.unregister(name=qualified)
                 text = (
                     str(error)
                     if isinstance(error, PluginError)
                     else f"{cause(error)}; mend it, or reinstall {entry.distribution}"
                 )
-                raise PluginError(f"{said}: {text}") from error
+                raise BrokenPlugin(f"{said}: {text}") from error
         component = _pick(self._loaded[entry.value], kind, name)
         if component is None:
             yielded = ", ".join(f"{c.kind}.{c.name}" for c in self._loaded[entry.value]) or "nothing"
-            raise PluginError(
+            raise BrokenPlugin(
                 f"{said}: the entry point promises {qualified}, but ganrun_components yields {yielded}; "
                 f"give the entry point and the Component one name and reinstall {entry.distribution}"
             )
@@ -256,7 +258,9 @@ class Catalog:
                 "that yields Component(kind, name, factory)"
             )
         yielded: Any = calls[0]()
-        components: tuple[Component, ...] = tuple(yielded or ())
+        components: tuple[Component, ...] = tuple(islice(yielded or (), MOST + 1))
+        if len(components) > MOST:
+            raise PluginError(f"ganrun_components yields more than {MOST} components; does it ever end?")
         for component in components:
             if not isinstance(component, Component):
                 raise PluginError(f"ganrun_components yields {component!r}, which is not a ganrun.Component")
@@ -288,11 +292,11 @@ class Catalog:
             self._manager.register(plugin, name=registered)
             given = replace(given, components=self._components(registered))
         except PluginError as error:
-            raise PluginError(f"{given.where}: {error}") from error
-        except Exception as error:
-            raise PluginError(f"{given.where}: {cause(error)}") from error
+            raise BrokenPlugin(f"{given.where}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise BrokenPlugin(f"{given.where}: {cause(error)}") from error
         if not given.components:
-            raise PluginError(
+            raise BrokenPlugin(
                 f"{given.where}: ganrun_components yields nothing; yield a Component(kind, name, factory)"
             )
         for component in given.components:
@@ -301,13 +305,13 @@ class Catalog:
     def _claim(self, qualified: str, given: _Uninstalled) -> None:
         """Give a name to an uninstalled module. Raises :class:`PluginError` if it is taken."""
         if qualified in self._uninstalled:
-            raise PluginError(
+            raise BrokenPlugin(
                 f"{qualified} is yielded by both {self._uninstalled[qualified].where} and {given.where}; "
                 "rename one of them"
             )
         if qualified in self._installed and qualified not in self.disabled:
             origin = self._installed[qualified][0].origin
-            raise PluginError(
+            raise BrokenPlugin(
                 f"{qualified} is provided by both {origin} (installed) and {given.where}; "
                 f"rename the one in the file, or set {DISABLE}={qualified} to use it instead of the installed one"
             )

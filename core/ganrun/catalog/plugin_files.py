@@ -12,7 +12,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from ganrun.errors import PluginError
+from ganrun.catalog.whose import described_error
+from ganrun.errors import BrokenPlugin, PluginError
 
 
 def locate(module: str) -> Path | None:
@@ -74,11 +75,10 @@ def cause(error: BaseException) -> str:
     """One line: what went wrong, and in which file and line, as near to the author's code as can be said."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"
-    text = " ".join(str(error).split())
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     own = [frame for frame in frames if not _is_machinery(frame.filename)]
     where = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
-    return f"{where}{type(error).__name__}{': ' + text if text else ''}"
+    return f"{where}{described_error(error)}"
 
 
 CORE = Path(__file__).parents[1]
@@ -118,8 +118,12 @@ def run_file(file: Path) -> tuple[ModuleType, str]:
     # Dataclasses, type hints and pickling look a module up here while its classes are made.
     sys.modules[name] = module
     try:
+        if b"\0" in source:
+            raise SyntaxError(
+                "the file holds a NUL character", (str(file), source[: source.index(b"\0")].count(b"\n") + 1, 0, None)
+            )
         exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise PluginError(f"{cause(error)}; the plugin {file} cannot be imported") from error
+        raise BrokenPlugin(f"{cause(error)}; the plugin {file} cannot be imported") from error
     return module, digest

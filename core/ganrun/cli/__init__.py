@@ -10,12 +10,15 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ganrun.cli.ends import plugins_named
+from ganrun.cli.output import stdout_for_json
 from ganrun.errors import UserError
 
 # Name of the command -> module that holds its function `command`, in the order of the help page.
@@ -58,6 +61,12 @@ class LazyCommand(TyperCommand):
         """The parameters, the help option included."""
         return _leave_absent_values(super().get_params(ctx))
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command: errors name the plugin they come from, and with ``--json`` stdout holds nothing but JSON."""
+        debug = ctx.params.pop("debug")
+        with plugins_named(debug=debug), stdout_for_json() if ctx.params.get("as_json") else nullcontext():
+            return super().invoke(ctx)
+
 
 class LazyGroup(TyperGroup):
     """Imports a command when it is looked up, so that a fast command does not wait for the imports of a slow one."""
@@ -78,7 +87,23 @@ class LazyGroup(TyperGroup):
         module = importlib.import_module(COMMANDS[cmd_name])
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         single.command(cmd_name, cls=LazyCommand)(module.command)
-        return typer.main.get_command(single)
+        command = typer.main.get_command(single)
+        command.params.append(_debug_option())
+        return command
+
+
+def _debug_option() -> Any:
+    """The option that every command has."""
+    single = typer.Typer(add_completion=False)
+
+    @single.command()
+    def _command(
+        debug: Annotated[
+            bool, typer.Option("--debug", envvar="GANRUN_DEBUG", help="Print the whole traceback of an error.")
+        ] = False,
+    ) -> None: ...
+
+    return typer.main.get_command(single).params[0]
 
 
 app = typer.Typer(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganrun.cli.output import outliving_readers
+from ganrun.cli.output import outliving_readers, print_json
+from ganrun.cli.plugins import catalog_with
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,10 +29,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list instead.")] = False,
 ) -> None:
     """Build every variant with every loss and trick, without training; print what works or is refused, and why."""
-    from ganrun.catalog.catalog import Catalog
     from ganrun.preflight.combinations import combinations, pairs, shares
 
-    catalog = Catalog(modules=plugin or ())
+    catalog = catalog_with(plugin)
     chosen = [
         chosen_names(catalog, kind, names) for kind, names in (("variant", variant), ("loss", loss), ("trick", trick))
     ]
@@ -45,7 +44,7 @@ def command(
             if not as_json:
                 print("\n".join(lines_of(name, some, reasons)), end="\n\n", flush=True)
         if as_json:
-            print(json.dumps([as_dict(c) for c in found], indent=1))
+            print_json([as_dict(c) for c in found])
             return
         for reason, number in reasons.items():
             print(f"[{number}] {' '.join(reason.split())}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganrun.cli.output import complain, outliving_readers, print_table
+from ganrun.cli.output import complain, outliving_readers, print_json, print_table
+from ganrun.cli.plugins import catalog_with
 from ganrun.cli.recipe import is_main
 from ganrun.errors import UserError
 
@@ -58,7 +58,6 @@ def command(
     ] = None,
 ) -> None:
     """Score runs, or a folder of pictures against another, and print what may be compared side by side."""
-    from ganrun.catalog.catalog import Catalog
     from ganrun.inference.compare import columns
 
     check_arguments(
@@ -72,7 +71,7 @@ def command(
         samples=samples,
         size=size,
     )
-    catalog = Catalog(modules=plugin or ())
+    catalog = catalog_with(plugin)
     options = {"features": features, "split": split, "reference": str(Path(reference).resolve()) if reference else None}
     given = {key: value for key, value in options.items() if value is not None}
     with outliving_readers():
@@ -82,7 +81,7 @@ def command(
         for line in failed:
             complain(line)
         if as_json:
-            print(json.dumps([as_dict(who, one) for who, several in found.items() for one in several], indent=1))
+            print_json([as_dict(who, one) for who, several in found.items() for one in several])
         else:
             print_columns(columns(found))
     if failed:

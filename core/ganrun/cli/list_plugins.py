@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ganrun.catalog.catalog import DISABLE, Catalog, Entry
-from ganrun.cli.output import complain, print_table
+from ganrun.cli.output import complain, print_json, print_table
 from ganrun.errors import UserError
 from ganrun.words.hooks import KINDS
 
@@ -40,7 +39,7 @@ def command(
         return
     entries = catalog.entries(kind)
     if as_json:
-        print(json.dumps([_record(catalog, entry, requirements) for entry in entries], indent=2))
+        print_json([_record(catalog, entry, requirements) for entry in entries])
     elif requirements:
         _print_requirements(catalog, entries)
     else:
@@ -98,20 +97,15 @@ def _check(catalog: Catalog, kind: str | None, modules: list[Path], as_json: boo
 
     What can be imported goes through the quick ones of the contract checks, which train nothing.
     """
+    from ganrun.preflight.plugin_check import check_plugins
     from ganrun.testing import Plugin, quick_problems
-    from ganrun.testing.plugin_check import check_plugins
 
     found = [
         (e, problems or ([] if e.disabled else quick_problems(Plugin(e.qualified, modules=modules))))
         for e, problems in check_plugins(catalog, kind)
     ]
     if as_json:
-        print(
-            json.dumps(
-                [{"plugin": e.qualified, "distribution": e.distribution or None, "problems": p} for e, p in found],
-                indent=2,
-            )
-        )
+        print_json([{"plugin": e.qualified, "distribution": e.distribution or None, "problems": p} for e, p in found])
     else:
         lines = [
             (e.qualified, problem)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganrun.cli.output import complain, print_table
+from ganrun.cli.output import complain, print_json, print_table
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -29,7 +28,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
         except (OSError, ValueError) as error:
             problems.append(f"{file}: {error}")
     if as_json:
-        print(json.dumps(records, indent=2))
+        print_json(records)
     else:
         columns = {
             "name": "recipe",

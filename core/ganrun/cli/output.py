@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,32 @@ def outliving_readers() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+class _Aside:
+    """A text stream in the place of ``stdout`` that writes to stderr; ``stdout`` is the one that it stands in for."""
+
+    def __init__(self, stdout: TextIO) -> None:
+        self.stdout = stdout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+@contextmanager
+def stdout_for_json() -> Iterator[None]:
+    """While this lasts, stdout is for :func:`print_json` alone: what a plugin prints goes to stderr."""
+    before = sys.stdout
+    sys.stdout = cast(TextIO, _Aside(before))
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON, on the true stdout."""
+    print(json.dumps(data, indent=2), file=getattr(sys.stdout, "stdout", sys.stdout), flush=True)
 
 
 def complain(message: str) -> None:

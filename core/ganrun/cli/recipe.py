@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganrun.cli.output import outliving_readers, print_table
+from ganrun.cli.plugins import catalog_with
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,9 +59,8 @@ def command(
     if seeds is not None and any(change.partition("=")[0].strip() == "train.seed" for change in changes or ()):
         raise UserError("--seeds and --set train.seed both say the seed; leave out one")
     from ganrun.api import folder_for, is_run, open_recipe
-    from ganrun.catalog.catalog import Catalog
 
-    catalog, sets = Catalog(modules=plugin or ()), list(changes or ())
+    catalog, sets = catalog_with(plugin), list(changes or ())
     found = open_recipe(recipe, catalog, sets)
     if explain or check or dry_run:
         look_at(found, catalog, explain=explain, check=check)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.cli.output import complain
+from ganrun.cli.output import complain, stdout_for_json
 from ganrun.errors import UserError
 
 
@@ -24,7 +24,8 @@ def command(
     """Print the JSON Schema of recipes for the installed plugins: editors complete and check from it."""
     from ganrun.recipe.schema import recipe_schema
 
-    schema = recipe_schema(Catalog(modules=plugin or ()))
+    with stdout_for_json():
+        schema = recipe_schema(Catalog(modules=plugin or ()))
     text = json.dumps(schema, indent=2, ensure_ascii=False)
     if output is None:
         print(text)

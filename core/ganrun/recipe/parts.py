@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ganrun.contracts.mistakes import mistakes_of
+from ganrun.errors import BrokenPlugin
 from ganrun.recipe.nodes import Keys, to_plain
 from ganrun.words.hooks import Component
 
@@ -24,7 +26,14 @@ class Part:
     path: Keys = ()
 
     def make(self, *positional: Any) -> Any:
-        """Call the plugin's factory with what the core hands in, and the recipe's parameters."""
+        """Call the plugin's factory with what the core hands in, and the recipe's parameters.
+
+        Raises BrokenPlugin, before the call, for a mistake in its class that is seen without it.
+        """
+        if mistakes := mistakes_of(self.component):
+            raise BrokenPlugin(
+                "\n".join([f"{self.kind}.{self.name} cannot be used:", *(f"  {line}" for line in mistakes)])
+            )
         return self.component.factory(*positional, **self.parameters)
 
     def as_recipe(self) -> dict[str, Any]:

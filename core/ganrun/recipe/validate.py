@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from ganrun.errors import PluginError
+from ganrun.errors import BrokenPlugin, PluginError
 from ganrun.recipe import layers
 from ganrun.recipe.dump import flow
 from ganrun.recipe.errors import Problem, nearest, show, unknown_key
@@ -105,6 +105,8 @@ class Validator:
         """The component of a part's name, None if there is none or it is broken."""
         try:
             return self.catalog.load(kind, node.name)
+        except BrokenPlugin:
+            raise  # no mistake of the recipe's
         except PluginError as error:
             # The mistake is the name: a scalar of its own, or the key above the parameters.
             self.problems.append(Node(0, node.parameters.key or node.origin, node.path).problem(str(error)))

@@ -7,9 +7,9 @@ import re
 from types import ModuleType
 
 from ganrun.catalog.plugin_files import docstring
+from ganrun.preflight.plugin_check import HANDED_IN, problems_of
 from ganrun.testing.conditions import not_quick, when
 from ganrun.testing.plugin import Plugin
-from ganrun.testing.plugin_check import HANDED_IN, problems_of
 from ganrun.words.spaces import Reason
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|arxiv|doi\.org", re.IGNORECASE)

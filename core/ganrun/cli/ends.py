@@ -1,0 +1,59 @@
+"""How a command ends when something fails: with a message that names the plugin, and never as if all were well."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ganrun.errors import UserError
+
+
+class _Ended(SystemExit):
+    """What ``os._exit`` of a plugin becomes."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.called = f"os._exit({code})"
+
+
+@contextmanager
+def plugins_named(*, debug: bool) -> Iterator[None]:
+    """An error that comes from a plugin's code is raised as a BrokenPlugin, which says whose code it is and where.
+
+    All other errors, and Ctrl-C, pass as they are. ``debug`` prints the traceback of whatever is raised.
+    """
+    try:
+        with _no_silent_end():
+            yield
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except BaseException as error:
+        from ganrun.catalog.whose import broken
+
+        named = None if isinstance(error, UserError) else broken(error)
+        if debug and (named is not None or isinstance(error, UserError)):
+            traceback.print_exception(error)
+        if named is None:
+            raise
+        raise named from error
+
+
+@contextmanager
+def _no_silent_end() -> Iterator[None]:
+    """``os._exit`` ends a process at once, with the code that it is given and without a word: whoever calls it in this
+    process, while this lasts, raises SystemExit instead. Processes that are forked meanwhile end as they want to.
+    """
+    leave, own = os._exit, os.getpid()
+
+    def end(code: int) -> None:
+        if os.getpid() == own:
+            raise _Ended(code)
+        leave(code)
+
+    os._exit = end  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os._exit = leave

@@ -1,0 +1,100 @@
+"""Mistakes in a component's class that are seen without running it: its events, and the methods its kind asks for.
+
+This file imports no torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from ganrun.contracts import protocols
+from ganrun.contracts.events import Events
+from ganrun.words.hooks import Component
+
+# What the core calls whatever the recipe says; the other methods of a protocol are called if they are there.
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "variant": ("describe", "sample", "make", "streams", "terms"),
+    "loss": ("discriminator", "generator"),
+    "sampler": ("sample",),
+    "optimizer": ("make",),
+    "dataset": ("__len__", "batch"),
+    "features": ("__call__", "fingerprint"),
+    "evaluator": ("evaluate",),
+}
+
+
+@lru_cache(maxsize=1024)
+def mistakes_of(component: Component) -> tuple[str, ...]:
+    """One line for each mistake: a method that is missing, one that looks like a hook and is none, and the like."""
+    if not inspect.isclass(component.factory):
+        return ()
+    return (*_hooks(component), *_missing(component.kind, component.factory))
+
+
+def _missing(kind: str, factory: type) -> list[str]:
+    """The methods that a component of this kind lacks. What ``__getattr__`` offers is not known before it is asked."""
+    if hasattr(factory, "__getattr__"):
+        return []
+    protocol: Any = getattr(protocols, kind.capitalize())
+    lacking = [name for name in REQUIRED.get(kind, ()) if not any(name in vars(cls) for cls in factory.__mro__)]
+    found = []
+    if lacking:
+        wanted = ", ".join(f"{name}{inspect.signature(getattr(protocol, name))}".replace("'", "") for name in lacking)
+        found.append(f"{where_of(factory)}: {factory.__name__} has no {wanted}; every {kind} has it")
+    if hasattr(factory, "state_dict") and not hasattr(factory, "load_state_dict"):
+        found.append(f"{where_of(factory)}: {factory.__name__} has state_dict, but no load_state_dict(self, state)")
+    return found
+
+
+def _hooks(component: Component) -> list[str]:
+    """Methods that look like hooks and are not, hooks of unknown events, hooks with wrong parameters."""
+    events = {name: spec for name, spec in vars(Events).items() if inspect.isfunction(spec)}
+    protocol: Any = getattr(protocols, component.kind.capitalize())
+    called_by_core = {name for name, value in vars(protocol).items() if inspect.isfunction(value)}
+    found = []
+    for name in dir(component.factory):
+        method = inspect.getattr_static(component.factory, name)
+        if not inspect.isfunction(method):
+            continue
+        marked = hasattr(method, "ganrun_impl")
+        where = f"{where_of(method)}: {component.factory.__name__}.{name}"
+        if name in called_by_core and name in events:
+            if marked:
+                why = f"the core calls this method of a {component.kind} itself"
+                found.append(f"{where}: {why}; take @hookimpl away, or it runs twice")
+        elif name in events and not marked:
+            found.append(
+                f"{where}: named like an event but not marked @hookimpl, so it is never called; mark or rename it"
+            )
+        elif marked and name not in events:
+            near = difflib.get_close_matches(name, events, n=1)
+            found.append(f"{where}: no event is called {name}" + (f'; did you mean "{near[0]}"?' if near else ""))
+        elif marked:
+            found += _arguments(where, method, events[name])
+    return found
+
+
+def _arguments(where: str, method: Any, spec: Any) -> list[str]:
+    known = list(inspect.signature(spec).parameters)[1:]
+    extra = [name for name in list(inspect.signature(method).parameters)[1:] if name not in known]
+    near = [difflib.get_close_matches(name, known, n=1) for name in extra]
+    hint = "".join(f'; did you mean "{close[0]}"?' for close in near if close)
+    return (
+        [f"{where}: the event has no parameter {', '.join(extra)}; it has ({', '.join(known)}){hint}"] if extra else []
+    )
+
+
+def where_of(thing: Any) -> str:
+    """``file:line`` of a class or function; its module where there is no file."""
+    thing = inspect.unwrap(thing)
+    code = getattr(thing, "__code__", None)
+    if code is not None:
+        return f"{code.co_filename}:{code.co_firstlineno}"
+    try:
+        return f"{inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1]}"
+    except (OSError, TypeError):
+        return str(getattr(thing, "__module__", ""))
