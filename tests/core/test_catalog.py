@@ -350,7 +350,14 @@ BAD_FILES = {
         "from ganrun.plugin import hookimpl\n@hookimpl\ndef ganrun_components():\n    return []\n",
         "yields nothing",
     ),
-    "null bytes": ("x = '\0'\n", "null byte"),
+    "a NUL character": ("x = 1\ny = '\0'\n", r"bad\.py:2: the file holds a NUL character"),
+    "it ends the process": ("import sys\nsys.exit()\n", r"bad\.py:2: it calls sys\.exit\(\)"),
+    "endless components": (
+        "from itertools import count\nfrom ganrun.plugin import Component, hookimpl\n"
+        "@hookimpl\ndef ganrun_components():\n"
+        "    return (Component('loss', f'c{i}', int) for i in count())\n",
+        "yields more than 1000 components",
+    ),
 }
 
 
@@ -362,6 +369,7 @@ def test_a_bad_file_is_refused_with_file_and_line(tmp_path: Path, case: str) -> 
     with pytest.raises(PluginError, match=message) as caught:
         Catalog(modules=[file])
     assert "bad.py" in str(caught.value)
+    assert caught.value.exit_code == 1
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -406,4 +414,4 @@ def test_check_reports_what_cannot_be_loaded_and_goes_on(install: Install) -> No
         entry.qualified: lines for entry, lines in check_plugins(Catalog(), "loss") if entry.distribution == "mixed"
     }
     assert "ZeroDivisionError" in found["loss.bad"][0]
-    assert found["loss.fine"] == ["trick.unlisted is yielded too, but has no entry point"]
+    assert found["loss.fine"][-1:] == ["trick.unlisted is yielded too, but has no entry point"]

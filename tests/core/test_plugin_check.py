@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.contracts import protocols
+from ganrun.contracts.mistakes import REQUIRED
 from ganrun.preflight.plugin_check import check_plugins
 
 CHECKED = '''\
@@ -14,7 +16,11 @@ CHECKED = '''\
 from ganrun.plugin import Component, hookimpl
 
 
-class Checked:
+class Base:
+{methods}
+
+
+class Checked(Base):
     def __init__(self, *, a: float = 1.0) -> None: ...
 {method}
 
@@ -28,8 +34,11 @@ def ganrun_components():
 def problems(tmp_path: Path, kind: str, method: str = "", change: tuple[str, str] = ("", "")) -> list[str]:
     """What the check finds in a class of this kind with this method."""
     file = tmp_path / "checked.py"
-    file.write_text(CHECKED.format(kind=kind, method=method).replace(*change))
-    return next(found for entry, found in check_plugins(Catalog(modules=[file]), kind) if entry.name == "checked")
+    methods = "\n".join(["    a = 1", *(f"    def {name}(self): ..." for name in REQUIRED.get(kind, ()))])
+    file.write_text(CHECKED.format(kind=kind, method=method, methods=methods).replace(*change))
+    found = next(found for entry, found in check_plugins(Catalog(modules=[file]), kind) if entry.name == "checked")
+    assert all(problem.startswith(f"{file}:") for problem in found), "each names file and line"
+    return [problem.removeprefix(f"{file}:").partition(": ")[2] for problem in found]
 
 
 def test_check_finds_nothing_wrong_with_a_right_plugin(tmp_path: Path) -> None:
@@ -66,6 +75,8 @@ def test_check_finds_a_mark_on_an_unknown_event(tmp_path: Path) -> None:
 def test_check_finds_a_parameter_that_the_event_does_not_have(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "trick", "    @hookimpl\n    def corrupt(self, turn, image): ...")
     assert problem == "Checked.corrupt: the event has no parameter image; it has (turn, call)"
+    (problem,) = problems(tmp_path, "trick", "    @hookimpl\n    def losses(self, trun): ...")
+    assert problem == 'Checked.losses: the event has no parameter trun; it has (turn); did you mean "turn"?'
 
 
 def test_check_finds_parameters_that_no_recipe_could_set(tmp_path: Path) -> None:
@@ -79,6 +90,18 @@ def test_check_knows_what_the_core_hands_in(tmp_path: Path) -> None:
     assert "is given 1 positional arguments" in problems(tmp_path, "generator")[0]
     assert problems(tmp_path, "generator", change=("self, *,", "self, interface, *,")) == []
     assert problems(tmp_path, "dataset", change=("self, *,", "self, files, split, *,")) == []
+
+
+def test_check_finds_the_methods_that_a_kind_needs(tmp_path: Path) -> None:
+    found = problems(tmp_path, "loss", change=("    def generator(self): ...", ""))
+    assert found == ["Checked lacks generator(self, round: Round) -> Mapping[Stream, Tensor], which the core calls"]
+    (problem,) = problems(tmp_path, "trick", "    def state_dict(self): ...")
+    assert problem == "Checked has state_dict, but no load_state_dict(self, state)"
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in REQUIRED.items() for name in names])
+def test_what_a_kind_needs_is_in_its_protocol(kind: str, name: str) -> None:
+    assert callable(vars(getattr(protocols, kind.capitalize()))[name])
 
 
 def test_check_wants_a_summary(tmp_path: Path) -> None:

@@ -27,12 +27,11 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 }
 
 
-@lru_cache(maxsize=1024)
-def mistakes_of(component: Component) -> tuple[str, ...]:
+def mistakes_of(component: Component) -> list[str]:
     """One line for each mistake: a method that is missing, one that looks like a hook and is none, and the like."""
     if not inspect.isclass(component.factory):
-        return ()
-    return (*_hooks(component), *_missing(component.kind, component.factory))
+        return []
+    return [*hook_mistakes(component), *_missing(component.kind, component.factory)]
 
 
 def _missing(kind: str, factory: type) -> list[str]:
@@ -44,14 +43,17 @@ def _missing(kind: str, factory: type) -> list[str]:
     found = []
     if lacking:
         wanted = ", ".join(f"{name}{inspect.signature(getattr(protocol, name))}".replace("'", "") for name in lacking)
-        found.append(f"{where_of(factory)}: {factory.__name__} has no {wanted}; every {kind} has it")
+        found.append(f"{where_of(factory)}: {factory.__name__} lacks {wanted}, which the core calls")
     if hasattr(factory, "state_dict") and not hasattr(factory, "load_state_dict"):
         found.append(f"{where_of(factory)}: {factory.__name__} has state_dict, but no load_state_dict(self, state)")
     return found
 
 
-def _hooks(component: Component) -> list[str]:
+@lru_cache(maxsize=1024)
+def hook_mistakes(component: Component) -> tuple[str, ...]:
     """Methods that look like hooks and are not, hooks of unknown events, hooks with wrong parameters."""
+    if not inspect.isclass(component.factory):
+        return ()
     events = {name: spec for name, spec in vars(Events).items() if inspect.isfunction(spec)}
     protocol: Any = getattr(protocols, component.kind.capitalize())
     called_by_core = {name for name, value in vars(protocol).items() if inspect.isfunction(value)}
@@ -75,7 +77,7 @@ def _hooks(component: Component) -> list[str]:
             found.append(f"{where}: no event is called {name}" + (f'; did you mean "{near[0]}"?' if near else ""))
         elif marked:
             found += _arguments(where, method, events[name])
-    return found
+    return tuple(found)
 
 
 def _arguments(where: str, method: Any, spec: Any) -> list[str]:

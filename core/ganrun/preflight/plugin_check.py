@@ -1,4 +1,4 @@
-"""Checks of a plugin that need no run: what ``--plugin FILE`` and ``list-plugins --check`` look at after importing it."""
+"""Checks of a plugin that need no run: what ``--plugin FILE`` and ``list-plugins --check`` look at."""
 
 from __future__ import annotations
 
@@ -51,14 +51,9 @@ def check_files(catalog: Catalog, kind: str | None = None) -> None:
 
 def problems_of(entry: Entry, component: Component) -> list[str]:
     """Every mistake found, one line each; empty if the plugin looks right."""
-    summary = (
-        []
-        if entry.summary
-        else [
-            f"{entry.file or entry.value}:1: the module has no docstring; its first line is the summary that list-plugins shows"
-        ]
-    )
-    return [*summary, *mistakes_of(component), *_parameters(component)]
+    where = f"{entry.file or entry.value}:1"
+    silent = f"{where}: the module has no docstring; its first line is the summary that list-plugins shows"
+    return [*([] if entry.summary else [silent]), *mistakes_of(component), *_parameters(component)]
 
 
 def _parameters(component: Component) -> list[str]:

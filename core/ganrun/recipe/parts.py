@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganrun.contracts.mistakes import mistakes_of
+from ganrun.catalog.whose import owned
+from ganrun.contracts.mistakes import hook_mistakes
 from ganrun.errors import BrokenPlugin
 from ganrun.recipe.nodes import Keys, to_plain
 from ganrun.words.hooks import Component
@@ -28,12 +29,10 @@ class Part:
     def make(self, *positional: Any) -> Any:
         """Call the plugin's factory with what the core hands in, and the recipe's parameters.
 
-        Raises BrokenPlugin, before the call, for a mistake in its class that is seen without it.
+        Raises BrokenPlugin, before the call, for a method that looks like a hook and is none: it would never be called.
         """
-        if mistakes := mistakes_of(self.component):
-            raise BrokenPlugin(
-                "\n".join([f"{self.kind}.{self.name} cannot be used:", *(f"  {line}" for line in mistakes)])
-            )
+        if mistakes := hook_mistakes(self.component):
+            raise BrokenPlugin("\n  ".join([f"{owned(self.component)} cannot be used:", *mistakes]))
         return self.component.factory(*positional, **self.parameters)
 
     def as_recipe(self) -> dict[str, Any]:

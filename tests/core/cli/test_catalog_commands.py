@@ -239,7 +239,7 @@ def test_a_syntax_error_in_a_file_is_told_with_its_line(
     (tmp_path / "bad.py").write_text("x = 1\ny = = 2\n")
     monkeypatch.chdir(tmp_path)
     done = ganrun("list-plugins", "--plugin", "bad.py")
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr == "bad.py:2: invalid syntax; the plugin bad.py cannot be imported\n"
 
 
