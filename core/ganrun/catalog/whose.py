@@ -157,12 +157,13 @@ def _caller(lines: Lines, owners: list[Owner]) -> list[str]:
     """One line that names the plugin which called the one that failed, if there is one."""
     for frame, line in reversed(lines):
         owner = _owner(frame, owners)
-        if owner is not None:
+        if owner is not None and owner.package == _package(frame):  # a network is the self of torch's frames, too
             return [f"  called by {owner}, {_place(frame.f_code, line)}"]
     return []
 
 
 def _place(code: CodeType, line: int, *, source: bool = False) -> str:
+    linecache.checkcache(code.co_filename)
     text = linecache.getline(code.co_filename, line).strip() if source else ""
     return f"{code.co_filename}:{line} in {code.co_name}{': ' + text if text else ''}"
 
@@ -173,31 +174,30 @@ def _place(code: CodeType, line: int, *, source: bool = False) -> str:
 def _wrong_result(error: WrongResult, owners: list[Owner]) -> BrokenPlugin:
     owner = of_object(error.owner, owners)
     who = str(owner) if owner else type(error.owner).__name__
-    method = inspect.unwrap(getattr(type(error.owner), error.method, None) or type(error.owner))
-    code = getattr(method, "__code__", None)
-    place = [f"  {_place(code, code.co_firstlineno)}"] if code is not None else []
-    return BrokenPlugin(
-        "\n".join([f"{who} in {error.method}: expected {error.expected}; got {error.came}", *place, DEBUG])
-    )
+    said = f"{who} in {error.method}: expected {error.expected}; got {error.came}"
+    return BrokenPlugin("\n".join([said, *_defined(getattr(type(error.owner), error.method, None)), DEBUG]))
 
 
 def _not_as_called(error: BaseException, owners: list[Owner]) -> BrokenPlugin | None:
     """A component without what the core asks it for, or a method that does not take what the core hands it."""
-    if isinstance(error, AttributeError):
-        owner = of_object(error.obj, owners) if error.obj is not None else None
+    if isinstance(error, AttributeError) and error.obj is not None:
+        owner = of_object(error.obj, owners)
         if owner is not None:
-            code = getattr(getattr(type(error.obj), "__init__", None), "__code__", None)
-            where = f"\n  {code.co_filename}" if code is not None else ""
-            return BrokenPlugin(
-                f"{owner}: expected {error.name}, which the core asks it for; it has none{where}\n{DEBUG}"
-            )
+            said = f"{owner}: expected {error.name}, which the core asks it for; it has none"
+            return BrokenPlugin("\n".join([said, *_defined(getattr(type(error.obj), "__init__", None)), DEBUG]))
     match = _ARGUMENTS.match(str(error)) if isinstance(error, TypeError) else None
-    for owner in owners if match else ():
+    if match is None:
+        return None
+    called, _, method = match["name"].rpartition(".")
+    for owner in reversed(owners):
         factory = owner.component.factory
-        called, _, method = match["name"].rpartition(".")  # type: ignore[index]
-        if called and called == getattr(factory, "__qualname__", None):
-            function = inspect.unwrap(getattr(factory, method, None) or factory)
-            code = getattr(function, "__code__", None)
-            place = f"\n  {_place(code, code.co_firstlineno)}" if code is not None else ""
-            return BrokenPlugin(f"{owner} in {method}: {described_error(error)}{place}\n{DEBUG}")
+        if called and called == getattr(factory, "__qualname__", None) and hasattr(factory, method):
+            said = f"{owner} in {method}: {described_error(error)}"
+            return BrokenPlugin("\n".join([said, *_defined(getattr(factory, method)), DEBUG]))
     return None
+
+
+def _defined(method: Any) -> list[str]:
+    """One line with the place of a method, none for what is not written in Python."""
+    code = getattr(inspect.unwrap(method) if method is not None else None, "__code__", None)
+    return [] if code is None else [f"  {_place(code, code.co_firstlineno)}"]

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from ganrun.catalog.whose import broken
 from ganrun.contracts.protocols import Dataset
-from ganrun.errors import UserError
+from ganrun.errors import BrokenPlugin, UserError
 from ganrun.randomness import ItemDraws
 
 Call = tuple[int, int]  # where a batch starts in the endless order, and its rows
@@ -26,9 +27,10 @@ Call = tuple[int, int]  # where a batch starts in the endless order, and its row
 
 @dataclass
 class Failure:
-    """What a worker sends in place of a batch when the data is at fault: the message of the UserError."""
+    """What a worker sends in place of a batch: the message of the error that the data set raised."""
 
     message: str
+    of_plugin: bool = False
 
 
 class Ahead:
@@ -67,7 +69,7 @@ class Ahead:
             ) from None
         self._next = next(self._foreseen)
         if isinstance(batch, Failure):
-            raise UserError(batch.message)
+            raise (BrokenPlugin if batch.of_plugin else UserError)(batch.message)
         return dict(batch)
 
     def follow(self, start: int, calls: list[Call], stride: int) -> None:
@@ -134,6 +136,11 @@ class _Batches(torch.utils.data.Dataset[Any]):
             return self.dataset.batch(torch.from_numpy(indices), ItemDraws(self.key, epochs, indices))
         except UserError as error:
             return Failure(str(error))
+        except (Exception, SystemExit) as error:
+            named = broken(error)
+            if named is None:
+                raise
+            return Failure(str(named), of_plugin=True)
 
 
 def _close_at_exit(ahead: weakref.ref[Ahead]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from ganrun.engine.boundaries import check_batch
 from ganrun.engine.turn import Turn
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Readers:
             self._readers[name] = self.experiment.reader(name, rows * self.parts, self.attempt)
             self._readers[name].position = self._positions.get(name, 0)
         batch = self._readers[name].get(rows, turn.draws.part, self.parts)
+        check_batch(self.experiment.dataset, batch)
         self._used[name] = rows * self.parts
         if self.description.conditional and turn.copies > 1:
             batch = {key: tensor.repeat_interleave(turn.copies, 0) for key, tensor in batch.items()}

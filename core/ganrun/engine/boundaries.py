@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # What a network, or the core, raises for a tensor of a shape that it cannot use.
 OF_SHAPES = (RuntimeError, ValueError, TypeError, AssertionError, IndexError)
 
+BEFORE_A_CALL = ("augment", "corrupt", "pack")  # the events that change what a discriminator sees
+
 
 def shown(value: Any) -> str:
     """A value as a message shows it: of a tensor its shape and type."""
@@ -42,7 +44,9 @@ def check_scalar(name: str, value: Any) -> None:
     """Raise TypeError for a term that is not one number."""
     if not isinstance(value, Tensor) or value.dim() != 0:
         hint = "; take its mean or its sum" if isinstance(value, Tensor) else ""
-        raise TypeError(f"turn.add({name!r}, value): expected one number, a tensor of shape (); got {shown(value)}{hint}")
+        raise TypeError(
+            f"turn.add({name!r}, value): expected one number, a tensor of shape (); got {shown(value)}{hint}"
+        )
 
 
 def check_shape(owner: Any, method: str, found: Any, shape: tuple[int, ...]) -> None:
@@ -64,7 +68,9 @@ def check_terms(owner: Any, method: str, found: Any) -> None:
         if not isinstance(term, Term):
             raise WrongResult(owner, method, f"a Term as {name!r}", shown(term))
         if not isinstance(term.value, Tensor) or term.value.dim() != 0:
-            raise WrongResult(owner, method, f"one number as the term {name!r}, a tensor of shape ()", shown(term.value))
+            raise WrongResult(
+                owner, method, f"one number as the term {name!r}, a tensor of shape ()", shown(term.value)
+            )
 
 
 def check_values(loss: Any, method: str, found: Any, round: Round) -> None:
@@ -103,13 +109,23 @@ def check_made(engine: Engine, turn: Turn) -> None:
         if name in spaces and (not isinstance(found, Tensor) or found.shape[1:] != spaces[name].shape):
             _look_at_networks(engine)
             shape = ", ".join(("B", *map(str, spaces[name].shape)))
-            raise WrongResult(engine.variant, "make", f"turn.made[{name!r}] of shape ({shape}), as the data", shown(found))
+            raise WrongResult(
+                engine.variant, "make", f"turn.made[{name!r}] of shape ({shape}), as the data", shown(found)
+            )
 
 
 def check_gradient(turn: Turn, round: Round, values: Mapping[Stream, Tensor]) -> None:
     """Raise WrongResult where a game would teach the generator's player nothing, naming what lost the gradient."""
     if not any(value.requires_grad for value in values.values()):
         raise _lost_gradient(turn, round)
+
+
+def made_optimizer(part: Any, parameters: Sequence[Any]) -> torch.optim.Optimizer:
+    """What an optimizer's ``make`` gives for some parameters. Raises WrongResult for anything but torch's."""
+    found = part.make(list(parameters))
+    if not isinstance(found, torch.optim.Optimizer):
+        raise WrongResult(part, "make", "a torch.optim.Optimizer", shown(found))
+    return found
 
 
 # --- only when something has failed -----------------------------------------------------------------------------
@@ -129,11 +145,14 @@ def _look_at_networks(engine: Engine) -> None:
             raise WrongResult(module, "forward", f"a tensor of shape ({shape}) from 2 rows", shown(found))
 
 
-def explained(turn: Turn, calls: Sequence[Call], shapes: Sequence[torch.Size], stages: Sequence[str]) -> Exception | None:
-    """Why a discriminator failed: the variant's stream or a trick's event that gave it a wrong shape; None if the shapes
-    are right. ``shapes`` are those of ``calls`` before the events.
+def explained(error: Exception, turn: Turn, calls: Sequence[Call], shapes: Sequence[torch.Size]) -> Exception:
+    """Why a discriminator failed: a stream of the variant, or an event of a trick, of a wrong shape; else ``error``.
+
+    shapes: those of the calls before the events.
     """
-    engine: Engine = turn.engine
+    if isinstance(error, torch.OutOfMemoryError):
+        return error
+    engine: Engine = turn._engine
     for call, shape in zip(calls, shapes):
         game = call.round.game
         takes = engine.experiment.description.networks[game.discriminator].interface.takes
@@ -141,11 +160,11 @@ def explained(turn: Turn, calls: Sequence[Call], shapes: Sequence[torch.Size], s
             expected = f"streams of shape (B, {str(takes.shape)[1:-1]}) for game {game.name!r}"
             return WrongResult(engine.variant, "streams", expected, f"shape {tuple(shape)}")
         fresh = Call(call.round, torch.zeros(shape, device=engine.device), call.role, call.given, call.tag)
-        for plugin, event in _played(engine, turn, fresh, stages):
+        for plugin, event in _played(engine, turn, fresh, BEFORE_A_CALL):
             same = fresh.x.numel() == shape.numel() if event == "pack" else fresh.x.shape == shape
             if not same:
                 return WrongResult(plugin, event, f"call.x of shape {tuple(shape)}, as before", shown(fresh.x))
-    return None
+    return error
 
 
 def _played(engine: Engine, turn: Turn, call: Call, stages: Sequence[str]) -> Iterator[tuple[Any, str]]:
@@ -159,23 +178,25 @@ def _played(engine: Engine, turn: Turn, call: Call, stages: Sequence[str]) -> It
 
 def _lost_gradient(turn: Turn, round: Round) -> Exception:
     """Who detached the fakes of a generator's side: followed from where they are made to the loss."""
-    engine: Engine = turn.engine
+    engine: Engine = turn._engine
     game, expected = round.game.name, "fakes whose gradient reaches the generator"
     came = f"detached ones in game {round.game.name!r}"
     fakes = [stream for stream in round.of("fake") if stream.output is not None]
     if any(stream.output.logits.requires_grad for stream in fakes if stream.output):
-        return WrongResult(engine.loss, "generator", f"values that depend on the logits of game {game!r}", "detached ones")
+        return WrongResult(
+            engine.loss, "generator", f"values that depend on the logits of game {game!r}", "detached ones"
+        )
     turn.rounds = engine.rounds(turn)
     if not _differentiable(turn, game):
         made = any(tensor.requires_grad for tensor in turn.made.values())
         return WrongResult(engine.variant, "streams" if made else "make", expected, came)
     for implementation in reversed(engine.hooks.generated.get_hookimpls()):
-        implementation.function(**{name: turn for name in implementation.argnames})
+        implementation.function(**dict.fromkeys(implementation.argnames, turn))
         if not _differentiable(turn, game):
             return WrongResult(implementation.plugin, "generated", expected, came)
     for stream in fakes:
         call = Call(round, torch.zeros_like(stream.x).requires_grad_() + 0, "fake", stream.given)
-        for plugin, event in _played(engine, turn, call, ("augment", "corrupt", "pack")):
+        for plugin, event in _played(engine, turn, call, BEFORE_A_CALL):
             if not call.x.requires_grad:
                 return WrongResult(plugin, event, "call.x that depends on what it was", came)
     module = engine.modules[round.game.discriminator]
@@ -195,7 +216,7 @@ class BackwardError(UserError):
 
 def backward_failed(turn: Turn, error: Exception) -> UserError:
     """The message for a backward pass that failed: the terms, and those that fail by themselves."""
-    parameters = turn.engine.parameters[turn.player]
+    parameters = turn._engine.parameters[turn.player]
     failing = [name for name, term in turn.terms.items() if not _has_gradient(term, parameters)]
     which = f"; {' and '.join(failing)} alone {'fails' if len(failing) == 1 else 'fail'}, too" if failing else ""
     terms = f"phase {turn.phase.name}: the gradients of its terms ({', '.join(turn.terms)}) cannot be computed{which}"
@@ -209,6 +230,6 @@ def backward_failed(turn: Turn, error: Exception) -> UserError:
 def _has_gradient(term: Term, parameters: Sequence[Tensor]) -> bool:
     try:
         torch.autograd.grad(term.value, list(parameters), retain_graph=True, allow_unused=True)
-    except RuntimeError:
+    except Exception:  # of whatever kind a plugin's own gradient raises
         return False
     return True

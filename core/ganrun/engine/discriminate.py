@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from ganrun.engine.boundaries import OF_SHAPES, check_output, explained
 from ganrun.engine.turn import Turn, own_buffers
 from ganrun.words.game import Call, DiscriminatorOutput
 
@@ -38,15 +39,19 @@ def discriminate(
     """
     hooks: Any = turn._engine.hooks
     leaves: list[Tensor | None] = []
+    shapes = [call.x.shape for call in calls]
     for call, wanted in zip(calls, leaf):
         if wanted:
             call.x = call.x.detach().requires_grad_()
         leaves.append(call.x if wanted else None)
         turn.transform(call, STAGES[call.tag] if through is None else through)
-    if calls and calls[0].tag in ("adversarial", "unrolling") and turn._engine.settings.batches == "joint":
-        outputs = _jointly(turn, calls, overrides)
-    else:
-        outputs = [_forward(turn, call, overrides, call.x, call.given) for call in calls]
+    try:
+        if calls and calls[0].tag in ("adversarial", "unrolling") and turn._engine.settings.batches == "joint":
+            outputs = _jointly(turn, calls, overrides)
+        else:
+            outputs = [_forward(turn, call, overrides, call.x, call.given) for call in calls]
+    except OF_SHAPES as error:
+        raise explained(error, turn, calls, shapes) from error
     for call, output, x in zip(calls, outputs, leaves):
         if call.round.game.logits is not None:
             output.logits = call.round.game.logits(output)
@@ -59,7 +64,16 @@ def discriminate(
 def _forward(
     turn: Turn, call: Call, overrides: Mapping[str, Tensor] | None, x: Tensor, given: tuple[Tensor, ...]
 ) -> DiscriminatorOutput:
-    """One forward. Only adversarial calls with a discriminator's own weights may change its buffers.
+    """One forward, and a look at the form of what it gives."""
+    output: DiscriminatorOutput = _called(turn, call, overrides, x, given)
+    check_output(turn._engine.modules[call.round.game.discriminator], output, len(x))
+    return output
+
+
+def _called(
+    turn: Turn, call: Call, overrides: Mapping[str, Tensor] | None, x: Tensor, given: tuple[Tensor, ...]
+) -> Any:
+    """What a discriminator returns. Only adversarial calls with its own weights may change its buffers.
 
     Penalties run in full precision, on the uncompiled module.
     """
@@ -67,17 +81,14 @@ def _forward(
     name = call.round.game.discriminator
     engine.seed_forward(turn)
     if call.tag == "adversarial" and not overrides:
-        output: DiscriminatorOutput = turn.modules[name](x, *given)
-        return output
+        return turn.modules[name](x, *given)
     module = engine.modules[name]
     # statistics of other weights, or calls, are not the discriminator's
     state = {**own_buffers(module), **(overrides or {})}
     if call.tag != "penalty":
-        output = functional_call(module, state, (x, *given))
-        return output
+        return functional_call(module, state, (x, *given))
     with turn.full_precision():
-        output = functional_call(module, state, (x.to(torch.get_default_dtype()), *given))
-    return output
+        return functional_call(module, state, (x.to(torch.get_default_dtype()), *given))
 
 
 def _jointly(turn: Turn, calls: Sequence[Call], overrides: Mapping[str, Tensor] | None) -> list[DiscriminatorOutput]:

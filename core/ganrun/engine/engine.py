@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 
 from ganrun.engine.batches import Readers
+from ganrun.engine.boundaries import backward_failed, check_terms, made_optimizer
 from ganrun.engine.fakes import Fakes
 from ganrun.engine.rounds import judge, streams_of
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
+from ganrun.errors import UserError
 from ganrun.randomness import Draws
 from ganrun.schedule import value_at
 from ganrun.words.game import Phase, Round, Term
@@ -50,7 +52,7 @@ class Engine:
             name: torch.compile(module) if self.settings.compile else module for name, module in self.modules.items()
         }
         self.parameters = {name: experiment.parameters(player) for name, player in experiment.players.items()}
-        self.optimizers = {name: experiment.optimizers[name].make(list(p)) for name, p in self.parameters.items()}
+        self.optimizers = {name: made_optimizer(experiment.optimizers[name], p) for name, p in self.parameters.items()}
         self.readers = Readers(experiment, self.parts)
         self.fakes = Fakes(self)
         self.terms: dict[str, dict[str, Tensor]] = {}
@@ -154,7 +156,9 @@ class Engine:
             return
         for round in turn.rounds:
             judge(turn, round)
-        turn.terms.update(self.variant.terms(turn))
+        own = self.variant.terms(turn)
+        check_terms(self.variant, "terms", own)
+        turn.terms.update(own)
         self.hooks.losses(turn=turn)
 
     def update(self, turn: Turn) -> None:
@@ -197,7 +201,12 @@ class Engine:
             for t in turn.terms.values()
         ]
         total = sum(values[1:], start=values[0])
-        (total / self.settings.accumulate if self.settings.accumulate > 1 else total).backward()
+        try:
+            (total / self.settings.accumulate if self.settings.accumulate > 1 else total).backward()
+        except (UserError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # what a plugin's own gradient raises may be of any kind
+            raise backward_failed(turn, error) from error
 
     def wants(self, turn: Turn, game: str, role: str) -> bool:
         """Whether a turn needs a stream of a role in a game: what its side's loss sees, and what tricks asked for."""

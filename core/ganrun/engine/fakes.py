@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from ganrun.engine.boundaries import check_made
 from ganrun.engine.turn import Reading, Turn
 from ganrun.words.game import Phase
 
@@ -77,6 +78,7 @@ class Fakes:
         self.engine.train_only(players)
         turn.seed_of_made = self.engine.seed_forward(turn)
         self.engine.variant.make(turn)
+        check_made(self.engine, turn)
         self.engine.train_only({turn.player})
 
     def _heirs(self, turn: Turn, later: Sequence[Phase]) -> set[str]:

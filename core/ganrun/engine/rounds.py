@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganrun.engine.boundaries import check_gradient, check_mapping, check_values
 from ganrun.engine.discriminate import discriminate
 from ganrun.engine.turn import Turn
 from ganrun.words.game import Call, DiscriminatorOutput, Round, Stream
@@ -25,7 +26,11 @@ def judge(turn: Turn, round: Round) -> None:
     elif game.symmetric:
         values = discriminator_values(turn, swapped(round), tricks=False)
     else:
-        values = turn.loss(game.name).generator(round)
+        loss = turn.loss(game.name)
+        values = loss.generator(round)
+        check_values(loss, "generator", values, round)
+    if round.side == "generator":
+        check_gradient(turn, round, values)
     for stream, value in values.items():
         turn.add(
             f"{game.name}.{stream.name or stream.role}",
@@ -41,6 +46,7 @@ def streams_of(turn: Turn) -> dict[str, list[Stream]]:
     Each fake knows the entry of ``turn.made`` that it shows, if it shows one as it is.
     """
     streams: dict[str, list[Stream]] = turn.variant.streams(turn)
+    check_mapping(turn.variant, "streams", streams, "game -> its streams")
     shown = {id(made): name for name, made in reversed(turn.made.items())}  # the first of two names for one tensor
     for stream in (stream for found in streams.values() for stream in found):
         if stream.role == "fake" and not stream.entry:
@@ -88,6 +94,7 @@ def discriminator_values(turn: Turn, round: Round, *, tricks: bool = True) -> Ma
         if tricks:
             turn._engine.hooks.targets(turn=turn, round=round)
     values: Mapping[Stream, Tensor] = loss.discriminator(round)
+    check_values(loss, "discriminator", values, round)
     return values
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.optim import Optimizer as TorchOptimizer
 
+from ganrun.engine.boundaries import check_scalar, check_shape
 from ganrun.randomness import Draws
 from ganrun.schedule import value_at
 from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Player, Role, Round, Stream, Term
@@ -198,6 +199,7 @@ class Turn:
 
     def add(self, name: str, value: Tensor, weight: float | Tensor = 1.0, *, game: str = "") -> None:
         """Add a term under a name, numbered from 2 on if it is taken: two instances of a trick have a term each."""
+        check_scalar(name, value)
         free, number = name, 1
         while free in self.terms:
             number += 1
@@ -206,9 +208,11 @@ class Turn:
 
     def draw_latent(self, name: str, space: Space) -> Tensor:
         """Draw latents (rows, *shape) from the recipe's sampler, and keep them as ``latents[name]``."""
-        self.latents[name] = self._engine.sampler.sample(self.draws, name, self.rows, space)
+        latent: Tensor = self._engine.sampler.sample(self.draws, name, self.rows, space)
+        check_shape(self._engine.sampler, "sample", latent, (self.rows, *space.shape))
+        self.latents[name] = latent
         self.drawn.add(name)
-        return self.latents[name]
+        return latent
 
     def draw_labels(self, name: str, space: Space) -> Tensor:
         """Draw labels (rows, *shape) int64, and keep them as ``latents[name]``. Copies of an item share theirs.
@@ -219,6 +223,7 @@ class Turn:
         sampler, n = self._engine.sampler, self.batch_size
         if hasattr(sampler, "labels"):
             labels: Tensor = sampler.labels(self.draws, name, n, space)
+            check_shape(sampler, "labels", labels, (n, *space.shape))
         else:
             labels = self.draws.integers(name, space.classes, n, *space.shape)
         self.latents[name] = labels if self.copies == 1 else labels.repeat_interleave(self.copies, 0)

@@ -15,6 +15,7 @@ from torch import Tensor
 from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data import image_grid
 from ganrun.distributed import Processes
+from ganrun.engine.boundaries import check_shape
 from ganrun.errors import UserError
 from ganrun.evaluation.feature_store import FeatureStore
 from ganrun.evaluation.features import (
@@ -351,8 +352,10 @@ class Evaluation:
         function = extract if what == "features" else extract.logits
         for _, x in self._fakes(name, n, rank, world) if which == "fake" else self._reals(name, split, n, rank, world):
             with torch.no_grad():
-                found = function(loaded(x)).float().cpu()
-            yield found
+                found = function(loaded(x))
+            if what == "features":
+                check_shape(extract, "__call__", found, (len(x), extract.size))
+            yield found.float().cpu()
 
     def _fakes(self, name: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
         """Fakes of this process in chunks, as they are stored.

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun import jsonl
+from ganrun.engine.boundaries import check_mapping, shown
+from ganrun.errors import WrongResult
 from ganrun.evaluation.evaluation import Evaluation, Used, levels
 from ganrun.evaluation.scores import Score
 from ganrun.recipe import EvaluatorPart, Part
@@ -50,10 +52,17 @@ def measure(evaluation: Evaluation, name: str, part: EvaluatorPart, evaluator: A
     evaluation.evaluator, evaluation.samples, evaluation.used = name, part.samples, Used()
     with evaluation.source.settings():
         found: Mapping[str, Any] = evaluator.evaluate(evaluation)
-    scores = {
-        joined(name, key): value if isinstance(value, Score) else Score(float(value)) for key, value in found.items()
-    }
+    check_mapping(evaluator, "evaluate", found, "key -> number or Score")
+    scores = {joined(name, key): _score(evaluator, key, value) for key, value in found.items()}
     return Measured(name, scores, provenance(evaluation, part.part, catalog))
+
+
+def _score(evaluator: Any, key: str, value: Any) -> Score:
+    """What an evaluator gave for a key, as a Score. Raises WrongResult for what is no number."""
+    try:
+        return value if isinstance(value, Score) else Score(float(value))
+    except (TypeError, ValueError, RuntimeError) as error:  # torch's, of a tensor of several numbers
+        raise WrongResult(evaluator, "evaluate", f"a number or a Score as {key!r}", shown(value)) from error
 
 
 def joined(name: str, key: str) -> str:

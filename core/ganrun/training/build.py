@@ -14,6 +14,8 @@ from torch import nn
 from ganrun.contracts.events import Events
 from ganrun.data.splits import datasets
 from ganrun.distributed import DTYPES, Processes
+from ganrun.engine.boundaries import shown
+from ganrun.errors import WrongResult
 from ganrun.experiment.capabilities import check_capabilities, traits
 from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
@@ -22,6 +24,7 @@ from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import stable_hash
 from ganrun.recipe import Part, Recipe
 from ganrun.schedule import Clock
+from ganrun.words.game import Description
 from ganrun.words.spaces import Refusal
 
 
@@ -51,6 +54,8 @@ def _build(recipe: Recipe, dataset: Any, processes: Processes, data: Callable[[s
         description = variant.describe(dataset.spaces)
     except Refusal as refusal:
         raise RefusedError([Diagnostic(f"variant {recipe.variant.name}", *refusal.reason)]) from refusal
+    if not isinstance(description, Description):
+        raise WrongResult(variant, "describe", "a Description", shown(description))
     clock = make_clock(recipe, dataset, processes)
     parts = (variant, loss, sampler, tricks, evaluators, observers)
     experiment = Experiment(recipe, dataset, data, processes, clock, *parts, hooks, description)

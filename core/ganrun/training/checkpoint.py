@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ganrun.engine.boundaries import shown
 from ganrun.errors import UserError
 
 FORMAT = 1
@@ -54,6 +55,16 @@ def flatten(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
         f"{path or 'the state'} holds a {type(tree).__name__}, which a checkpoint cannot keep; "
         "use tensors, numbers and strings"
     )
+
+
+def unsavable(tree: Any, path: str = "") -> str:
+    """The first value of a tree that :func:`flatten` would refuse, with its place; empty if it takes all of them."""
+    if isinstance(tree, dict | list | tuple):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return next(filter(None, (unsavable(value, f"{path}[{key!r}]") for key, value in items)), "")
+    if tree is None or isinstance(tree, Tensor | bool | int | float | str):
+        return ""
+    return f"{shown(tree)} at {path or 'its top'}"
 
 
 def unflatten(tree: Any, tensors: dict[str, Tensor]) -> Any:

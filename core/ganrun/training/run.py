@@ -17,7 +17,7 @@ from ganrun.data.splits import datasets
 from ganrun.distributed import Agreement, Processes
 from ganrun.engine.engine import Engine
 from ganrun.engine.turn import Turn
-from ganrun.errors import UserError
+from ganrun.errors import UserError, WrongResult
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.sources import Generated
 from ganrun.experiment.experiment import Experiment
@@ -183,6 +183,8 @@ class Run:
         hooks: Any = self.experiment.hooks
         reason = "failed"
         with self.experiment.settings(), signals(self.stop, speak=self.is_main):
+            if self.folder is not None:
+                self._states()  # what cannot be saved is told now, not at the first checkpoint
             try:
                 hooks.run_start(run=self)
                 while self.step < self.steps and not self._agreed_to_stop():
@@ -242,11 +244,7 @@ class Run:
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs: a tree of tensors and plain values. Collective."""
         with self.experiment.settings():
-            components = {
-                name: component.state_dict()
-                for name, component in self.experiment.components().items()
-                if hasattr(component, "state_dict")
-            }
+            components = self._states()
         modules, alone = self.experiment.modules, self.processes.world == 1
         buffers = (
             {}
@@ -273,6 +271,17 @@ class Run:
             "scores": dict(self.scores),
             "terms": self.engine.terms,
         }
+
+    def _states(self) -> dict[str, Any]:
+        """The states of the components that have one. Raises WrongResult for one that no checkpoint can keep."""
+        states = {}
+        for name, component in self.experiment.components().items():
+            if hasattr(component, "state_dict"):
+                states[name] = component.state_dict()
+                if wrong := checkpoint.unsavable(states[name]):
+                    kept = "a tree of dicts, lists, tensors, numbers and strings"
+                    raise WrongResult(component, "state_dict", kept, wrong)
+        return states
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to the moment of a state. Raises CheckpointError if it is of another experiment."""
