@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ganrun.catalog.whose import broken
 from ganrun.errors import BrokenPlugin, UserError, WrongResult
-from ganrun.experiment.example_inputs import example_inputs
 from ganrun.words.game import Call, DiscriminatorOutput, Round, Stream, Term
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def _look_at_networks(engine: Engine) -> None:
             continue
         dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), None)
         with torch.no_grad():
-            found = module(*example_inputs(interface, 2, str(engine.device), dtype))
+            found = module(*interface.example(2, str(engine.device), dtype))
         if not isinstance(found, Tensor) or found.shape[1:] != interface.makes.shape:
             shape = ", ".join(("2", *map(str, interface.makes.shape)))
             raise WrongResult(module, "forward", f"a tensor of shape ({shape}) from 2 rows", shown(found))
