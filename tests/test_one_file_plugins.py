@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
+from ganrun.sampling.turn import SamplingTurn
 from ganrun.testing import parametrize_with_checks
 from ganrun.testing.runs import first_difference, new_run, steps, weights
 from ganrun.training import checkpoint
+from ganrun.training.build import RefusedError
 from ganrun.training.run import train
 
 HERE = Path(__file__).parent / "third_party" / "one_file"
-CHECKED = ["trick.lookahead", "observer.mailbox", "observer.csv-log"]
+CHECKED = ["trick.lookahead", "trick.ddls", "observer.mailbox", "observer.csv-log"]
 FILES = sorted(HERE.glob("*.py"))
 
 
@@ -136,3 +139,73 @@ def test_a_table_goes_on_after_a_resume(loaded, tmp_path):
     assert [row[0] for row in rows] == ["step", "2", "4", "6", "8"]
     assert all(float(cell) or True for row in rows[1:] for cell in row)
     assert len({len(row) for row in rows}) == 1
+
+
+# --- outside training: ddls -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def linear_run(loaded):
+    """A function that builds a run whose samples are its latents, and whose logit is 3 x_0 + 1."""
+
+    def make(**parts):
+        linear = {"mlp": {"widths": [], "norm": "none"}}
+        recipe, catalog = loaded(variant={"gan": {"latent": 2}}, generator=linear, discriminator=linear, **parts)
+        run = new_run(recipe, catalog)
+        generator, discriminator = (run.engine.modules[name] for name in ("generator", "discriminator"))
+        with torch.no_grad():
+            generator.output[0].weight.copy_(torch.eye(2))
+            generator.output[0].bias.zero_()
+            discriminator.output.weight.copy_(torch.tensor([[3.0, 0.0]]))
+            discriminator.output.bias.fill_(1.0)
+        return run
+
+    return make
+
+
+def test_two_langevin_steps_by_hand(linear_run):
+    """E = |z|^2 / 2 - 3 z_0 - 1: every step is z + eps / 2 ((3, 0) - z) + sqrt(eps) n."""
+    run, plain = linear_run(tricks=[{"ddls": {"steps": 2, "eps": 0.04}}]), linear_run()
+    draws = Draws(("sampling", 7, 0), by_row=True)
+    want = plain.studio.latents(5, 7)["z"]
+    for step in range(2):
+        want = want + 0.02 * (torch.tensor([3.0, 0.0]) - want) + 0.2 * draws.normal(f"ddls {step}", 5, 2)
+    assert torch.allclose(run.studio.latents(5, 7)["z"], want, atol=1e-6)
+
+
+def test_long_chains_are_of_the_density_of_the_energy(linear_run):
+    """exp(-E) is the normal density around (3, 0): the mean of 2,000 is known to 0.07 at three standard errors."""
+    run = linear_run(tricks=[{"ddls": {"steps": 100, "eps": 0.1}}])
+    made = run.studio.turn(2000).made["x"]
+    assert torch.allclose(made.mean(0), torch.tensor([3.0, 0.0]), atol=0.1)
+    assert torch.allclose(made.var(0), torch.ones(2), atol=0.12)
+
+
+def test_a_chunk_of_a_process_is_that_of_the_whole(linear_run):
+    """A sample does not depend on how many are asked for, nor on which process makes it; training is left alone."""
+    run = linear_run(tricks=[{"ddls": {"steps": 3}}])
+    run.studio.chunk = 16
+    whole = run.studio.latents(50)["z"]
+    assert torch.equal(run.studio.latents(20)["z"], whole[:20])
+    for part in range(2):
+        for rows, turn in run.studio.stream(50, part=part, parts=2):
+            assert torch.equal(turn.latents["z"], whole[rows])
+    assert all(p.grad is None for module in run.engine.modules.values() for p in module.parameters())
+
+
+def test_of_a_process_only_its_own_chunks_are_scored(linear_run, monkeypatch):
+    run = linear_run(tricks=[{"ddls": {"steps": 1}}])
+    run.studio.chunk, scored = 16, []
+    opinions = SamplingTurn.opinions
+    monkeypatch.setattr(SamplingTurn, "opinions", lambda turn, role: scored.append(turn.rows) or opinions(turn, role))
+    list(run.studio.stream(50, part=1, parts=2))
+    assert scored == [16, 2], "rows 16 to 32, and 48 to 50"
+
+
+@pytest.mark.parametrize(
+    "parts", [{"loss": "wasserstein"}, {"sampler": "uniform"}, {"tricks": [{"packing": {"m": 2}}, "ddls"]}]
+)
+def test_ddls_is_refused_where_its_energy_is_none(loaded, parts):
+    recipe, catalog = loaded(**{"tricks": ["ddls"], **parts})
+    with pytest.raises(RefusedError, match="trick ddls"):
+        new_run(recipe, catalog)

@@ -10,7 +10,7 @@ import torch
 
 from ganrun.errors import UserError
 from ganrun.evaluation.shared_work import Sharing
-from ganrun.sampling.sampling import chunks
+from ganrun.sampling.turn import chunks
 
 LIMIT = 20  # seconds until a thread counts as waiting for ever
 

@@ -83,6 +83,22 @@ def test_samples_move_to_where_the_discriminator_takes_them_for_real(tiny, make_
     assert abs(float(means[1][1])) < 0.3, "chosen: towards the data in the direction that is judged"
 
 
+def test_the_chosen_latents_are_those_of_earlier_versions(tiny, make_run):
+    """A generator that is the identity, the score x_0 + x_1 / 2; the numbers are those of ganrun 0.1."""
+    linear = {"mlp": {"widths": [], "norm": "none"}}
+    small = {"variant": {"gan": {"latent": 2}}, "generator": linear, "discriminator": linear}
+    run = make_run(tiny(**small, tricks=[{"metropolis-hastings": {"proposals": 9, "held_out": 40}}]))
+    with torch.no_grad():
+        for layer, weight in (
+            (run.engine.modules["generator"].output[0], torch.eye(2)),
+            (run.engine.modules["discriminator"].output, torch.tensor([[1.0, 0.5]])),
+        ):
+            layer.weight.copy_(weight)
+            layer.bias.zero_()
+    want = [[1.06285, -0.11329], [0.23609, 1.41570], [0.25551, 0.74846], [1.09127, -0.15507]]
+    assert torch.allclose(run.studio.latents(4)["z"], torch.tensor(want), atol=1e-5)
+
+
 def test_a_sample_does_not_depend_on_how_many_are_asked_for(tiny, make_run):
     linear = {"mlp": {"widths": [], "norm": "none"}}
     run = make_run(tiny(generator=linear, discriminator=linear, tricks=[{"metropolis-hastings": {"proposals": 20}}]))

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -244,14 +244,14 @@ class Turn:
 
     # --- other turns like this one --------------------------------------------------------------------------
 
-    def part(self, rows: slice) -> Turn:
+    def part(self, rows: slice) -> Self:
         """Some rows of this turn: its latents, what was made and the real items. It draws what this turn would."""
         made, latents = ({name: x[rows] for name, x in found.items()} for found in (self.made, self.latents))
         count = len(range(self.rows)[rows])
         real = RealBatch(lambda: {name: x[rows] for name, x in self.real.items()})
         return self._copy(latents=latents, made=made, _reading=Reading(real), batch_size=count, copies=1)
 
-    def with_latents(self, latents: Mapping[str, Tensor]) -> Turn:
+    def with_latents(self, latents: Mapping[str, Tensor]) -> Self:
         """This turn with other latents (by name, the rest stay) and with what the variant makes of them.
 
         Real items and dropout are this turn's; no buffer changes. Gradients flow as in this turn: to the generators if
@@ -263,7 +263,7 @@ class Turn:
         self.variant.make(other)
         return other
 
-    def fresh(self, draws: Draws, real: Mapping[str, Tensor] | None = None) -> Turn:
+    def fresh(self, draws: Draws, real: Mapping[str, Tensor] | None = None) -> Self:
         """A turn like this one in which nothing is drawn or made yet; of other real items, if some are given."""
         size = {} if real is None else {"batch_size": len(next(iter(real.values()))), "copies": 1}
         reading = self._reading if real is None else Reading(real)
@@ -273,7 +273,7 @@ class Turn:
         """What the variant makes of other latents: ``made`` of :meth:`with_latents`."""
         return self.with_latents(latents).made
 
-    def _copy(self, **changes: Any) -> Turn:
+    def _copy(self, **changes: Any) -> Self:
         """A turn like this one, with draws and modules in common, and rounds, terms and notes of its own."""
         other = copy(self)
         fresh = {"rounds": [], "terms": {}, "notes": {}, "drawn": set(self.drawn), "wanted": set(self.wanted)}

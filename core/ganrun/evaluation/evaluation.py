@@ -31,7 +31,8 @@ from ganrun.evaluation.shared_work import Sharing
 from ganrun.evaluation.sources import CHUNK, Generated, Source, Stored, loaded, real_rows, stored
 from ganrun.evaluation.statistics import Statistics
 from ganrun.recipe import Part
-from ganrun.sampling.sampling import Studio, chunks
+from ganrun.sampling.sampling import Studio
+from ganrun.sampling.turn import chunks
 from ganrun.words.game import Description
 from ganrun.words.spaces import Space
 

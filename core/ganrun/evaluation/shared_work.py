@@ -14,7 +14,7 @@ from torch import Tensor
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.sources import CHUNK, loaded
-from ganrun.sampling.sampling import chunks
+from ganrun.sampling.turn import chunks
 
 DONE, FAILED = "done", "failed"  # how the main process's work ended, said to the others
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.reader import read_items
 from ganrun.errors import UserError
-from ganrun.sampling.sampling import Studio, between, chunks
+from ganrun.sampling.sampling import Studio, between
+from ganrun.sampling.turn import chunks
 from ganrun.words.game import Description
 from ganrun.words.spaces import Space
 

@@ -29,7 +29,8 @@ from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
 from ganrun.randomness import Draws, stable_hash
-from ganrun.sampling.sampling import Sampling, chunks
+from ganrun.sampling.sampling import Sampling
+from ganrun.sampling.turn import SamplingTurn
 from ganrun.schedule import Clock, Duration, Scheduled, first_value
 from ganrun.words.finding import Finding
 from ganrun.words.game import (
@@ -106,6 +107,7 @@ __all__ = [
     "Run",
     "Sampler",
     "Sampling",
+    "SamplingTurn",
     "Scheduled",
     "Side",
     "Space",
@@ -116,7 +118,6 @@ __all__ = [
     "Turn",
     "UserError",
     "Variant",
-    "chunks",
     "first_value",
     "hookimpl",
     "stable_hash",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ganrun.data.reader import prepared
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
+from ganrun.sampling.turn import SamplingTurn, chunks
 from ganrun.words.game import Phase, Round
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class Studio:
     @contextmanager
     def modules(self) -> Iterator[dict[str, nn.Module]]:
         """The modules to sample with, in the modes to sample in; modes and the global generator are put back after."""
+        with self.engine.experiment.settings(), self._modules() as modules:
+            yield modules
+
+    @contextmanager
+    def _modules(self) -> Iterator[dict[str, nn.Module]]:
         sampling = Sampling(dict(self.engine.modules))
         self.engine.hooks.sampling(sampling=sampling)
         used = [
@@ -64,7 +70,7 @@ class Studio:
                 module.train(name in sampling.training)
             for layer in sampling.active:
                 layer.train()
-            with self.engine.experiment.settings(), torch.random.fork_rng(), torch.no_grad():
+            with torch.random.fork_rng(), torch.no_grad():
                 yield sampling.modules
         finally:
             for layer, mode in modes:
@@ -110,7 +116,8 @@ class Studio:
         """
         latents = None
         if real is None:
-            latents = self.latents(n, seed)
+            with self.modules() as modules:
+                latents = self._drawn(n, seed, 0, None, modules, part, parts)
         for rows in chunks(n, self.chunk, part, parts):
             with self.modules() as modules:
                 given = None if real is None else real(rows)
@@ -180,9 +187,18 @@ class Studio:
         return named
 
     def _drawn(
-        self, n: int, seed: int, start: int, real: Mapping[str, Tensor] | None, modules: Mapping[str, nn.Module]
+        self,
+        n: int,
+        seed: int,
+        start: int,
+        real: Mapping[str, Tensor] | None,
+        modules: Mapping[str, nn.Module],
+        part: int = 0,
+        parts: int = 1,
     ) -> dict[str, Tensor]:
+        """The latents of n samples. ``part`` of ``parts`` makes every parts-th chunk: others' are not worked for."""
         turn = self._blank(n, seed, start, real, modules)
+        turn.chunk, turn.part_of_rows, turn.parts_of_rows = self.chunk, part, parts
         self.engine.variant.sample(turn)
         self.engine.hooks.sample(turn=turn)
         return turn.latents
@@ -231,10 +247,10 @@ class Studio:
         real: Mapping[str, Tensor] | None,
         modules: Mapping[str, nn.Module],
         player: str = "",
-    ) -> Turn:
+    ) -> SamplingTurn:
         draws = Draws(("sampling", seed, start), device=self.engine.device, by_row=True)
         mine = None if real is None else prepared(real, self.engine.device)
-        return Turn(
+        return SamplingTurn(
             self.engine,
             Phase("sampling", player),
             step=self.engine.clock.total,
@@ -244,11 +260,6 @@ class Studio:
             real=mine,
             in_training=False,
         )
-
-
-def chunks(n: int, size: int, part: int = 0, parts: int = 1) -> list[slice]:
-    """Rows 0 to n in chunks of ``size``: every ``parts``-th of them, from chunk ``part`` on."""
-    return [slice(start, min(start + size, n)) for start in range(part * size, n, parts * size)]
 
 
 def _cut(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:

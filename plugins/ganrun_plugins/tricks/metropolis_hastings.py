@@ -20,17 +20,16 @@ without.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Draws, Experiment, Game, Reason, Role, Round, Stream, Turn, chunks, hookimpl
-from ganrun.plugin.data import Dataset, read_items
+from ganrun.plugin import Component, Reason, SamplingTurn, Turn, hookimpl
 
-ROWS = 256  # samples scored at a time
+NAME = "metropolis-hastings"
 RIDGE = 1e-3  # keeps the regression finite if the discriminator tells all held-out samples from all fakes
 
 
@@ -109,83 +108,35 @@ class MetropolisHastings:
         self.held_out = held_out
 
     @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        self.data = experiment.data
-
-    @hookimpl
     def sample(self, turn: Turn) -> None:
-        if turn.player or self.proposals == 0:  # a turn of training
+        if not isinstance(turn, SamplingTurn) or self.proposals == 0:
             return
         n, kept = turn.rows, {name: turn.latents[name] for name in sorted(turn.drawn)}
         real, fake = self._of_held_out(turn)
         a, b = calibration(real, fake)
         proposed = [kept]  # the first proposal is what would have been the sample
-        scores = [self._of_fakes(turn, turn.latents)]
+        scores = [turn.scores(turn.latents, f"{NAME} rows")]
         for k in range(1, self.proposals):
-            latents = self._proposal(turn, k)
+            latents = turn.another(NAME, k).draw()
             proposed.append({name: latents[name] for name in kept})
-            scores.append(self._of_fakes(turn, turn.latents | proposed[-1]))
-        start = real[turn.draws.integers("metropolis-hastings start", len(real), n)]
-        chances = turn.draws.uniform("metropolis-hastings", n, self.proposals).T  # (K, n)
+            scores.append(turn.scores(turn.latents | proposed[-1], f"{NAME} rows"))
+        start = real[turn.draws.integers(f"{NAME} start", len(real), n)]
+        chances = turn.draws.uniform(NAME, n, self.proposals).T  # (K, n)
         chosen = last_states(a * torch.stack(scores) + b, a * start + b, chances)
         for name in kept:
             stacked = torch.stack([latents[name] for latents in proposed])  # (K, n, ...)
             turn.latents[name] = stacked[chosen, torch.arange(n, device=chosen.device)]
 
-    @staticmethod
-    def _proposal(turn: Turn, k: int) -> dict[str, Tensor]:
-        """The k-th latents of all rows."""
-        other = turn.fresh(Draws((*turn.draws.key, "metropolis-hastings", k), device=turn.draws.device, by_row=True))
-        turn.variant.sample(other)
-        return other.latents
-
-    def _of_fakes(self, turn: Turn, latents: dict[str, Tensor]) -> Tensor:
-        """Scores (n,) of the samples of some latents."""
-        found = []
-        for rows in chunks(turn.rows, ROWS):
-            piece = turn.part(rows).fresh(_draws(turn))
-            piece.latents = {name: z[rows] for name, z in latents.items()}
-            turn.variant.make(piece)
-            found.append(_score(piece, "fake"))
-        return torch.cat(found)
-
-    def _of_held_out(self, turn: Turn) -> tuple[Tensor, Tensor]:
+    def _of_held_out(self, turn: SamplingTurn) -> tuple[Tensor, Tensor]:
         """Scores of held-out real samples and of as many fakes, the same however many samples are asked for."""
-        held: Dataset = self.data("test")
-        count, real, fake = min(self.held_out, len(held)), [], []
-        for number, items in enumerate(
-            read_items(held, range(count), rows=ROWS, key=("metropolis-hastings",), device=turn.device)
-        ):
-            piece = turn.fresh(_draws(turn, number), items)
-            turn.variant.sample(piece)
-            turn.variant.make(piece)
-            real.append(_score(piece, "real"))
-            fake.append(_score(piece, "fake"))
+        real, fake = [], []
+        for number, items in enumerate(turn.items("test", NAME, self.held_out)):
+            piece = turn.another(f"{NAME} rows", number, real=items)
+            piece.draw()
+            piece.make()
+            real.append(piece.opinions("real"))
+            fake.append(piece.opinions("fake"))
         return torch.cat(real), torch.cat(fake)
-
-
-def _draws(turn: Turn, number: int = 0) -> Draws:
-    """The draws of a piece of a turn; ``number`` tells them from those of others."""
-    return Draws((*turn.draws.key, "metropolis-hastings rows", number), device=turn.draws.device)
-
-
-def _score(turn: Turn, role: Role) -> Tensor:
-    """The opinion of every game's discriminator on the streams of a role, summed over games, (B,)."""
-    turn.wanted = {role}
-    streams = turn.variant.streams(turn)
-    found = [_opinion(turn, game, role, streams.get(game.name, ())) for game in turn.games.values()]
-    return torch.stack([score for score in found if score is not None]).sum(0)
-
-
-def _opinion(turn: Turn, game: Game, role: Role, streams: Sequence[Stream]) -> Tensor | None:
-    """The mean score over the patches of the first stream of a role, (B,); None if the game has none."""
-    stream = next((stream for stream in streams if stream.role == role), None)
-    if stream is None:
-        return None
-    round = Round(game, "watcher", [stream], turn.now)
-    output = turn.discriminate(round, stream.x, stream.given, role=role, tag="feature")
-    score = turn.score(round, output)
-    return (score.flatten(1).mean(1) if score.dim() > 1 else score).to(torch.promote_types(score.dtype, torch.float32))
 
 
 @hookimpl

@@ -1,0 +1,106 @@
+"""A turn outside training: what a trick that changes sampling works with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from ganrun.contracts.protocols import Dataset
+from ganrun.data.reader import read_items
+from ganrun.engine.turn import Turn
+from ganrun.randomness import Draws, stable_hash
+from ganrun.words.game import Game, Role, Round
+
+
+class SamplingTurn(Turn):
+    """A turn in which samples are made outside training; ``sample`` is the only event of it.
+
+    Networks are in the weights and modes of sampling, and no gradient is recorded (``torch.enable_grad`` does). Row i
+    is to depend on the turn's key and on i alone, not on how many rows there are: ``draws`` are such, on a CPU.
+    Several processes draw the same; each makes some of the rows, in chunks.
+    """
+
+    chunk = 256  # rows made at a time
+    part_of_rows, parts_of_rows = 0, 1  # this process makes every parts-th chunk
+
+    def chunks(self) -> list[slice]:
+        """The rows that this process makes, a chunk at a time. What is chosen for others is of no consequence."""
+        return chunks(self.rows, self.chunk, self.part_of_rows, self.parts_of_rows)
+
+    def another(self, purpose: str, number: int = 0, *, real: Mapping[str, Tensor] | None = None) -> Self:
+        """A turn like this one in which nothing is drawn or made, with draws of its own.
+
+        purpose, number: what tells its draws from those of others. real: items it is of instead, and as many rows.
+        """
+        key = (*self.draws.key, purpose, number)
+        return self.fresh(Draws(key, device=self.draws.device, by_row=real is None), real)
+
+    def draw(self) -> dict[str, Tensor]:
+        """Fill ``latents`` with what the variant draws, without what tricks make of it; returns them."""
+        self.variant.sample(self)
+        return self.latents
+
+    def make(self) -> dict[str, Tensor]:
+        """Fill ``made`` with what the variant makes of ``latents`` and real items; returns it."""
+        self._engine.seed_forward(self, stable_hash(*self.draws.key, "make"))
+        self.variant.make(self)
+        return self.made
+
+    def with_latents(self, latents: Mapping[str, Tensor]) -> Self:
+        """This turn with other latents (by name, the rest stay) and with what the variant makes of them.
+
+        Differentiable in the latents where gradients are enabled.
+        """
+        other = self._copy(latents={**self.latents, **latents}, made={})
+        other.make()
+        return other
+
+    def opinions(self, role: Role) -> Tensor:
+        """The score of this turn's first stream of a role in every game, summed over the games: (rows,).
+
+        Larger is more real; of patches the mean. Discriminators see it without augmentation and noise.
+        """
+        self.wanted = {role}
+        streams: dict[str, Any] = self.variant.streams(self)
+        found = []
+        for game in self.games.values():
+            stream = next((stream for stream in streams.get(game.name, ()) if stream.role == role), None)
+            if stream is not None:
+                found.append(self._opinion(game, stream))
+        return torch.stack(found).sum(0)
+
+    def _opinion(self, game: Game, stream: Any) -> Tensor:
+        round = Round(game, "watcher", [stream], self.now)
+        output = self.discriminate(round, stream.x, stream.given, role=stream.role, tag="feature")
+        score = self.score(round, output)
+        per_sample = score.flatten(1).mean(1) if score.dim() > 1 else score
+        return per_sample.to(torch.promote_types(score.dtype, torch.float32))
+
+    def scores(self, latents: Mapping[str, Tensor], purpose: str) -> Tensor:
+        """:meth:`opinions` of the samples of some latents, chunk by chunk: (rows,). 0 for rows of other processes."""
+        found = torch.zeros(self.rows, device=self.device)
+        for rows in self.chunks():
+            piece = self.part(rows).another(purpose)
+            piece.latents = {name: z[rows] for name, z in latents.items()}
+            piece.make()
+            scores = piece.opinions("fake")
+            found = found.to(scores.dtype)
+            found[rows] = scores
+        return found
+
+    def items(self, split: str, purpose: str, count: int) -> Iterator[dict[str, Tensor]]:
+        """The first items of a split of the data, at most ``count``, in chunks: name -> (n, ...) on the device.
+
+        purpose: the key of their crops and whatever else is drawn for an item.
+        """
+        held: Dataset = self._engine.experiment.data(split)
+        first = range(min(count, len(held)))
+        yield from read_items(held, first, rows=self.chunk, key=(purpose,), device=self.device)
+
+
+def chunks(n: int, size: int, part: int = 0, parts: int = 1) -> list[slice]:
+    """Rows 0 to n in chunks of ``size``: every ``parts``-th of them, from chunk ``part`` on."""
+    return [slice(start, min(start + size, n)) for start in range(part * size, n, parts * size)]
