@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ganrun_plugins.datasets.digits import NAMES, SUBJECT, load_scans, resized
-from ganrun_plugins.features import _classifier_network as networks
+from ganrun_plugins import _classifier_network as networks
+from ganrun_plugins.datasets._scans import NAMES, SUBJECT, load_scans, resized
 from ganrun_plugins.features.classifier import SHIPPED
 
 SIDE = 32

@@ -51,6 +51,39 @@ def test_the_imports_that_go_up_are_for_types_only():
         assert all(found), line
 
 
+MODULES = {".".join(path.relative_to(ROOT / "plugins").with_suffix("").parts) for path in PLUGINS}
+SHARED = {"ganrun_plugins._classifier_network", "ganrun_plugins._group_deviation"}  # by plugins of several kinds
+
+
+def of_plugins(path):
+    """(module, line) of every built-in plugin, or helper of one, that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            named = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from ((module, node.lineno) for module in named if module in MODULES)
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_a_plugin_imports_private_helpers_of_its_own_kind_and_no_other_plugin(path):
+    """A helper is a file ``_x.py`` beside the plugin, or one of the few that plugins of several kinds are made of."""
+    foreign = [
+        f"{path}:{line} {module}"
+        for module, line in of_plugins(path)
+        if module not in SHARED and not module.startswith(f"ganrun_plugins.{path.parent.name}._")
+    ]
+    assert foreign == []
+
+
+def test_what_kinds_share_is_used_by_several_kinds():
+    for shared in SHARED:
+        users = {path.parent.name for path in PLUGINS if shared in {module for module, _ in of_plugins(path)}}
+        assert len(users) > 1, f"{shared}: {users}"
+
+
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: "/".join(path.parts[-2:]))
 def test_a_plugin_imports_nothing_of_ganrun_but_the_front_door(path):
     other = [f"{path}:{line} {module}" for module, line, _ in imports(path) if module.split(".")[0] == "ganrun"]

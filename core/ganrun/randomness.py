@@ -7,6 +7,7 @@ processes with batch N draw what one process with batch 2N draws, and a resumed 
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import cached_property
 from typing import Any
 
@@ -79,6 +80,10 @@ class Draws:
         draw = torch.rand(n * self.parts, *shape, generator=self.generator(purpose), device=self.device)
         return self._mine(draw, n) * (high - low) + low
 
+    def truncated_normal(self, purpose: str, limit: float, n: int, *shape: int) -> Tensor:
+        """Standard normal numbers given that they lie in [-limit, limit], (n, *shape): the rows of this process."""
+        return truncated_normal(self.uniform(purpose, n, *shape), limit)
+
     def integers(self, purpose: str, high: int, n: int, *shape: int) -> Tensor:
         """Integers from 0 up to, not including, ``high``, (n, *shape): the rows of this process."""
         size = (n * self.parts, *shape)
@@ -90,6 +95,15 @@ class Draws:
 
     def _mine(self, draw: Tensor, n: int) -> Tensor:
         return draw if self.parts == 1 else draw[self.part * n : (self.part + 1) * n]
+
+
+def truncated_normal(u: Tensor, limit: float) -> Tensor:
+    """Uniform numbers in [0, 1) -> as many, of their type, of a standard normal cut off at -limit and limit."""
+    # Uniform numbers are multiples of eps / 2; the middles between them are symmetric and leave out 0, which may stand
+    # for minus infinity.
+    centred = 2 * u.double() - 1 + torch.finfo(u.dtype).eps / 2
+    z = math.sqrt(2) * torch.erfinv(centred * math.erf(limit / math.sqrt(2)))
+    return z.clamp(-limit, limit).to(u.dtype)
 
 
 class ItemDraws:

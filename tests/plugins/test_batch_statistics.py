@@ -16,12 +16,12 @@ from ganrun.testing.runs import steps
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput
 from ganrun.words.spaces import Interface, Refusal, Space
+from ganrun_plugins._group_deviation import GroupDeviation, group_size
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator
 from ganrun_plugins.networks.mlp import MLPDiscriminator, MLPGenerator
 from ganrun_plugins.networks.patchgan import PatchGAN
 from ganrun_plugins.tricks._layers import Addition, join, output_layer
 from ganrun_plugins.tricks.minibatch_discrimination import Closeness
-from ganrun_plugins.tricks.minibatch_stddev import GroupDeviation, group_size
 from ganrun_plugins.tricks.virtual_batch_norm import Reference, VirtualBatchNorm, VirtualBatchNormalisation
 
 POINTS, LATENT, IMAGE = Space("points", (2,)), Space("latent", (4,)), Space("image", (1, 16, 16))

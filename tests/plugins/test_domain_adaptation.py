@@ -54,7 +54,7 @@ def test_translations_keep_the_labels_of_what_they_were_made_from(make_run):
 
 
 def test_two_evaluations_say_the_same_and_the_baselines_are_trained_once(make_run, monkeypatch):
-    from ganrun_plugins.features import _classifier_network as networks
+    from ganrun_plugins import _classifier_network as networks
 
     trained, fit = [], networks.fit
     monkeypatch.setattr(

@@ -11,8 +11,8 @@ from ganrun.engine.rounds import judge
 from ganrun.training.build import RefusedError
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.gan_cls import TextDiscriminator, TextGenerator
-from ganrun_plugins.networks.text_encoder import TextEncoder, matching
-from ganrun_plugins.variants.gan_cls import GANCLS, alike, next_unlike
+from ganrun_plugins.networks.text_encoder import TextEncoder
+from ganrun_plugins.variants.gan_cls import GANCLS, alike, matching, next_unlike
 
 TEXT = Space("latent", (1024,))
 

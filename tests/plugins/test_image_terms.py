@@ -15,8 +15,8 @@ from ganrun.training import checkpoint
 from ganrun.training.build import RefusedError
 from ganrun.words.game import Phase
 from ganrun.words.spaces import DataFiles, Refusal, Space
+from ganrun_plugins._classifier_network import to_float
 from ganrun_plugins.datasets.digits import Digits
-from ganrun_plugins.features._classifier_network import to_float
 from ganrun_plugins.features.classifier import Classifier
 from ganrun_plugins.features.pixels import Pixels
 from ganrun_plugins.tricks.perceptual import Perceptual

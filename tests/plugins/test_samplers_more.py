@@ -8,7 +8,7 @@ import torch
 
 import ganrun
 from ganrun.engine.turn import Turn
-from ganrun.randomness import Draws
+from ganrun.randomness import Draws, truncated_normal
 from ganrun.schedule import Clock
 from ganrun.training.build import RefusedError
 from ganrun.words.game import Phase
@@ -16,7 +16,7 @@ from ganrun.words.spaces import Space
 from ganrun_plugins.samplers.mixture import Mixture
 from ganrun_plugins.samplers.normal import Normal
 from ganrun_plugins.samplers.spherical import Spherical
-from ganrun_plugins.samplers.truncated_normal import TruncatedNormal, truncated_normal
+from ganrun_plugins.samplers.truncated_normal import TruncatedNormal
 from ganrun_plugins.tricks.truncation import Truncation
 
 LATENT = Space("latent", (50,))

@@ -134,8 +134,8 @@ class Run:
         self.experiment.hooks.finding(run=self, finding=finding)
 
     def rates(self) -> dict[str, float]:
-        """Player -> the learning rate of the step just done, as lazy phases have it."""
-        return {player: self.engine.options(player, self.step - 1)["lr"] for player in self.engine.optimizers}
+        """``rate/player`` -> the learning rate of the step just done, as lazy phases have it."""
+        return {f"rate/{player}": self.engine.options(player, self.step - 1)["lr"] for player in self.engine.optimizers}
 
     def untaken(self, real: Mapping[str, Tensor], key: tuple[Any, ...], *, player: str, phase: str = "untaken") -> Turn:
         """A turn of the step just done that is never taken, of given items: for measurements of training itself.

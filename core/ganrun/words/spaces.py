@@ -33,6 +33,20 @@ class Space:
         """How many numbers one sample holds."""
         return math.prod(self.shape)
 
+    def halvings(self, who: str) -> int:
+        """How many times the side of these square images is halved on the way down to 4 pixels.
+
+        Raises :class:`Refusal`, in the name of ``who``, unless the side is a power of two from 8 up.
+        """
+        height, width = self.shape[1:]
+        if height != width or height < 8 or height & (height - 1):
+            raise Refusal(
+                f"{who} halves a square image down to 4 x 4, so its side must be a power of two from 8 up; "
+                f"this is {height} x {width}",
+                "resize the data to 8, 16, 32, 64, ... pixels",
+            )
+        return height.bit_length() - 3
+
     def __str__(self) -> str:
         if self.kind == "labels" and self.shape:
             return f"{self.size} labels of {self.classes} classes each"

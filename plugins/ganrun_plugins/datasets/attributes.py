@@ -22,61 +22,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.data import DataError, DataFiles
+from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, chosen, columns_of
-from ganrun_plugins.datasets._images import Pictures
 
 LIST = "list_attr_celeba.txt"
-
-
-class AttributePictures:
-    """``x``: images (channels, size, size). ``attributes``: (A,) of 0 and 1.
-
-    ``label_names``: entry -> names of its columns.
-    """
-
-    classes = ("no", "yes")
-
-    def __init__(
-        self,
-        root: Path,
-        paths: Sequence[Path],
-        values: Tensor,
-        names: Sequence[str],
-        fit: CentreFit,
-        *,
-        keep: bool = False,
-    ) -> None:
-        if not paths:
-            raise DataError(f"{root}: no pictures remain in this split")
-        self.in_memory = keep
-        self.pictures = Pictures(root, paths, fit, keep=keep)
-        self.values = values  # (N, A) int64
-        self.label_names = {"attributes": list(names)}
-        self.spaces = {
-            "x": Space("image", (fit.channels, fit.size, fit.size)),
-            "attributes": Space("labels", (len(names),), 2),
-        }
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``attributes`` (B, A) int64."""
-        return {
-            "x": self.pictures.batch(indices, draws, "x"),
-            "attributes": self.values.index_select(0, indices.to(self.values.device)),
-        }
-
-    def to(self, device: torch.device) -> None:
-        """Move what is in memory to a device."""
-        self.pictures.to(device)
-        self.values = self.values.to(device)
-
-    def fingerprint(self) -> str:
-        """A hash of the files, the preprocessing and the attributes."""
-        return fingerprint(self.pictures.fingerprint(), self.values, self.label_names)
 
 
 class Attributes(AttributePictures):

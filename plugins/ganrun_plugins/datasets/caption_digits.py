@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataFiles, InMemory, fingerprint
+from ganrun_plugins.datasets._scans import SUBJECT, load_scans, only, resized
 from ganrun_plugins.datasets._texts import Vocabulary
-from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only, resized
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 WEIGHTS, SLANTS = ["thin", "bold"], ["upright", "slanted"]

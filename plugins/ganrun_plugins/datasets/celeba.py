@@ -22,6 +22,7 @@ from pydantic import Field
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import Announced, DataError, DataFiles, only_one
+from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import (
     FACES,
     PAPER,
@@ -34,7 +35,6 @@ from ganrun_plugins.datasets._centre import (
     chosen,
     columns_of,
 )
-from ganrun_plugins.datasets.attributes import AttributePictures
 
 PICTURES = 202_599
 PUBLISHED = {"train": 162_770, "test": 19_962}

@@ -20,8 +20,7 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Component, Part, Space, hookimpl
 from ganrun.plugin.data import Announced, DataFiles, InMemory, selected_classes
-from ganrun_plugins.datasets._scans import Images, announced, scans_of
-from ganrun_plugins.datasets.digits import only, resized
+from ganrun_plugins.datasets._scans import Images, announced, only, resized, scans_of
 
 
 def outlines(digits: Tensor) -> Tensor:

@@ -7,18 +7,17 @@ and the error of a translation is measured against its true counterpart.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataFiles, InMemory, ItemDraws, fingerprint, permutation
-from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only, resized
+from ganrun_plugins.datasets._scans import SUBJECT, load_scans, only, resized
+from ganrun_plugins.datasets._strokes import slanted, thickened
 
 
 def restyled(digits: Tensor, angle: float = 15.0) -> Tensor:
@@ -29,22 +28,6 @@ def restyled(digits: Tensor, angle: float = 15.0) -> Tensor:
     """
     slant = slanted(thickened(digits.double()), angle)
     return (255 - slant).round().clamp(0, 255).to(torch.uint8)
-
-
-def thickened(digits: Tensor) -> Tensor:
-    """(N, 1, S, S) floats -> the same shape: strokes, bright on dark, grow by 1/32 of the side in each direction."""
-    reach = max(1, round(digits.shape[-1] / 32))
-    return F.max_pool2d(digits, 2 * reach + 1, stride=1, padding=reach)
-
-
-def slanted(digits: Tensor, angle: float) -> Tensor:
-    """Rows moved sideways, those at the top to the right: float64.
-
-    By tan(angle in degrees) times their distance from the middle.
-    """
-    shear = torch.tensor([[1.0, math.tan(math.radians(angle)), 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
-    grid = F.affine_grid(shear.expand(len(digits), 2, 3), list(digits.shape), align_corners=False)
-    return F.grid_sample(digits, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 class RestyledDigits(InMemory):

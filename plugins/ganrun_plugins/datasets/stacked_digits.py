@@ -23,8 +23,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Part, Space, hookimpl
 from ganrun.plugin.data import Announced, DataError, DataFiles, InMemory, ItemDraws
-from ganrun_plugins.datasets._scans import Images, announced, scans_of
-from ganrun_plugins.datasets.digits import resized
+from ganrun_plugins.datasets._scans import Images, announced, resized, scans_of
 
 CHANNELS = 3
 

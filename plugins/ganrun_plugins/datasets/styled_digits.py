@@ -22,8 +22,8 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, InMemory, permutation
-from ganrun_plugins.datasets.digits import load_scans, only, resized
-from ganrun_plugins.datasets.restyled_digits import slanted, thickened
+from ganrun_plugins.datasets._scans import load_scans, only, resized
+from ganrun_plugins.datasets._strokes import slanted, thickened
 
 Style = Literal["plain", "bold", "slanted", "inverted", "outlined"]
 ANGLE = 25.0  # degrees: further than handwriting leans

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataFiles, InMemory, permutation
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
-from ganrun_plugins.datasets.digits import SUBJECT, load_scans, only
+from ganrun_plugins.datasets._scans import SUBJECT, load_scans, only
 
 FINER = 4  # contours are traced at this many times the resolution
 

@@ -23,10 +23,10 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.datasets.horse2zebra import Archive, Horse2Zebra
+from ganrun_plugins.datasets._archives import Archive, PublishedArchive
 
 
-class Apple2Orange(Horse2Zebra):
+class Apple2Orange(PublishedArchive):
     """``a``: apples, ``b``: oranges."""
 
     archive: ClassVar[Archive] = Archive(
@@ -34,7 +34,7 @@ class Apple2Orange(Horse2Zebra):
     )
 
 
-class Cezanne2Photo(Horse2Zebra):
+class Cezanne2Photo(PublishedArchive):
     """``a``: paintings by Cezanne, ``b``: photographs of landscapes."""
 
     archive: ClassVar[Archive] = Archive(
@@ -42,7 +42,7 @@ class Cezanne2Photo(Horse2Zebra):
     )
 
 
-class Facades(Horse2Zebra):
+class Facades(PublishedArchive):
     """``a``: photographs of facades, ``b``: label maps."""
 
     archive: ClassVar[Archive] = Archive(
@@ -50,7 +50,7 @@ class Facades(Horse2Zebra):
     )
 
 
-class IPhone2DSLRFlower(Horse2Zebra):
+class IPhone2DSLRFlower(PublishedArchive):
     """``a``: flowers by telephones, ``b``: flowers by cameras, shallow in focus."""
 
     archive: ClassVar[Archive] = Archive(
@@ -58,7 +58,7 @@ class IPhone2DSLRFlower(Horse2Zebra):
     )
 
 
-class Maps(Horse2Zebra):
+class Maps(PublishedArchive):
     """``a``: aerial photographs, ``b``: maps of the same places."""
 
     archive: ClassVar[Archive] = Archive(
@@ -66,7 +66,7 @@ class Maps(Horse2Zebra):
     )
 
 
-class Monet2Photo(Horse2Zebra):
+class Monet2Photo(PublishedArchive):
     """``a``: paintings by Monet, ``b``: photographs of landscapes."""
 
     archive: ClassVar[Archive] = Archive(
@@ -74,7 +74,7 @@ class Monet2Photo(Horse2Zebra):
     )
 
 
-class Summer2WinterYosemite(Horse2Zebra):
+class Summer2WinterYosemite(PublishedArchive):
     """``a``: Yosemite in summer, ``b``: in winter."""
 
     archive: ClassVar[Archive] = Archive(
@@ -86,7 +86,7 @@ class Summer2WinterYosemite(Horse2Zebra):
     )
 
 
-class Ukiyoe2Photo(Horse2Zebra):
+class Ukiyoe2Photo(PublishedArchive):
     """``a``: Japanese woodblock prints, ``b``: photographs of landscapes."""
 
     archive: ClassVar[Archive] = Archive(
@@ -94,7 +94,7 @@ class Ukiyoe2Photo(Horse2Zebra):
     )
 
 
-class VanGogh2Photo(Horse2Zebra):
+class VanGogh2Photo(PublishedArchive):
     """``a``: paintings by van Gogh, ``b``: photographs of landscapes."""
 
     archive: ClassVar[Archive] = Archive(

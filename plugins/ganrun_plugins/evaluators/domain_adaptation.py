@@ -28,7 +28,7 @@ from torch import Tensor
 from ganrun.plugin import Component, Experiment, Refusal, Space, UserError, hookimpl, stable_hash
 from ganrun.plugin.data import prepared
 from ganrun.plugin.evaluation import Evaluation, Score, check_output, share
-from ganrun_plugins.features import _classifier_network as networks
+from ganrun_plugins import _classifier_network as networks
 
 SMALLEST, LARGEST = 8, 32  # sides that the classifier looks at: three halvings need 8; 32 is its own default
 

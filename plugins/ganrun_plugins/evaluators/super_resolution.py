@@ -23,8 +23,8 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Component, Experiment, Reason, Refusal, Space, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, of_rows
+from ganrun_plugins.evaluators._fidelity import fidelity, mean_psnr
 from ganrun_plugins.evaluators._ssim import conditions
-from ganrun_plugins.evaluators.psnr_ssim import fidelity, mean_psnr
 
 
 def enlarged(low: Tensor, height: int, width: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ganrun.plugin import Refusal
 from ganrun.plugin.data import DataError, DownloadError, fetch
 from ganrun.plugin.evaluation import FeatureContext
-from ganrun_plugins.features._classifier_network import Rounded, to_bytes
+from ganrun_plugins._classifier_network import Rounded, to_bytes
 
 AT_ONCE = 32  # pictures that a large network looks at at a time: 256 pictures of 299 pixels would take gigabytes
 COUNTS = "num_batches_tracked"  # of BatchNorm: decides nothing, and old files lack it

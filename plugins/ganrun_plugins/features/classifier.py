@@ -27,7 +27,7 @@ from torch import Tensor
 from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, fingerprint, only_one, permutation, read_items
 from ganrun.plugin.evaluation import FeatureContext
-from ganrun_plugins.features import _classifier_network as networks
+from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.features._weights import exact
 
 SHIPPED = Path(__file__).parent / "weights"

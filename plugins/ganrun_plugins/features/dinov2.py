@@ -31,8 +31,8 @@ from torch.nn import functional as F
 from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import DataError, fingerprint
 from ganrun.plugin.evaluation import FeatureContext
+from ganrun_plugins._classifier_network import in_float32
 from ganrun_plugins.features import _weights as files
-from ganrun_plugins.features._classifier_network import in_float32
 
 WHO = "features.dinov2"
 HEAD = 64  # numbers a head of attention, in all published sizes

@@ -26,9 +26,9 @@ from torch import Tensor
 from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import DataError, fingerprint
 from ganrun.plugin.evaluation import FeatureContext
+from ganrun_plugins._classifier_network import in_float32
 from ganrun_plugins.features import _inception_network as networks
 from ganrun_plugins.features import _weights as files
-from ganrun_plugins.features._classifier_network import in_float32
 
 WHO = "features.inception"
 THE = files.Published(

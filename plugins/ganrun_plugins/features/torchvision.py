@@ -37,8 +37,8 @@ from torchvision.transforms.functional import center_crop
 from ganrun.plugin import Component, UserError, hookimpl
 from ganrun.plugin.data import DataError, fingerprint
 from ganrun.plugin.evaluation import FeatureContext
+from ganrun_plugins._classifier_network import in_float32
 from ganrun_plugins.features import _weights as files
-from ganrun_plugins.features._classifier_network import in_float32
 
 WHO = "features.torchvision"
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours

@@ -19,9 +19,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Interface, Layers, hookimpl
+from ganrun_plugins.networks._convolutions import Norm, Width, norm_layer
 from ganrun_plugins.networks._given import append_planes, plane_count
 from ganrun_plugins.networks._hidden import names_of, through
-from ganrun_plugins.networks.dcgan import Norm, Width, halvings, norm_layer
 
 
 class ConvEncoder(nn.Module):
@@ -42,7 +42,7 @@ class ConvEncoder(nn.Module):
         assert interface.makes is not None, "a generator is told what it makes"
         self.given = interface.given
         self.shape = interface.makes.shape
-        steps = halvings(interface.takes, "generator conv-encoder")
+        steps = interface.takes.halvings("generator conv-encoder")
         bias = norm == "none"  # a normalisation would subtract it at once
         planes = interface.takes.shape[0] + plane_count(
             interface.given, interface.takes.shape[1:], "generator conv-encoder"

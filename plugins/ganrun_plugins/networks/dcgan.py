@@ -13,12 +13,13 @@ cannot serve.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
+from ganrun_plugins.networks._convolutions import Norm, Width, norm_layer
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks._labels import (
@@ -29,31 +30,6 @@ from ganrun_plugins.networks._labels import (
     PlanesField,
     Projection,
 )
-
-Norm = Literal["batch", "instance", "none"]
-Width = Annotated[int, Field(ge=1, description="channels of the layer next to the image")]
-
-
-def halvings(image: Space, network: str) -> int:
-    """How many times the side of an image is halved on the way down to 4 pixels."""
-    height, width = image.shape[1:]
-    if height != width or height < 8 or height & (height - 1):
-        raise Refusal(
-            f"{network} halves a square image down to 4 x 4, so its side must be a power of two from 8 up; "
-            f"this is {height} x {width}",
-            "resize the data to 8, 16, 32, 64, ... pixels",
-        )
-    return height.bit_length() - 3
-
-
-def norm_layer(norm: Norm, width: int) -> list[nn.Module]:
-    """The normalisation behind one convolution, as a list of no or one module."""
-    match norm:
-        case "batch":
-            return [nn.BatchNorm2d(width)]
-        case "instance":
-            return [nn.InstanceNorm2d(width, affine=True)]
-    return []
 
 
 class DCGANGenerator(nn.Module):
@@ -83,7 +59,7 @@ class DCGANGenerator(nn.Module):
                 "a generator that takes images",
             )
         self.given = GivenLabels(interface.given, labels, label_size)
-        doublings = halvings(interface.makes, "generator dcgan")
+        doublings = interface.makes.halvings("generator dcgan")
         bias = norm == "none"  # a normalisation would subtract it at once
         channels = width * 2 ** (doublings - 1)
         size = interface.takes.size + vector_size(self.given.spaces)
@@ -132,7 +108,7 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         side = interface.takes.shape[1:]
         self.given = GivenLabels(interface.given, labels, label_size, side if planes == "learned" else ())
-        steps = halvings(interface.takes, "discriminator dcgan")
+        steps = interface.takes.halvings("discriminator dcgan")
         bias = norm == "none"
         channels = interface.takes.shape[0] + plane_count(self.given.spaces, side, "discriminator dcgan")
         layers: list[nn.Module] = [

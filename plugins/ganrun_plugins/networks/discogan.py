@@ -20,9 +20,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Interface, Layers, Refusal, hookimpl
+from ganrun_plugins.networks._convolutions import Norm, norm_layer
 from ganrun_plugins.networks._given import append_planes, plane_count
 from ganrun_plugins.networks._hidden import names_of, through
-from ganrun_plugins.networks.dcgan import Norm, halvings, norm_layer
 
 
 class DiscoGANGenerator(nn.Module):
@@ -52,7 +52,7 @@ class DiscoGANGenerator(nn.Module):
                 f"it takes {interface.takes} and is to make {interface.makes}",
                 "resize both domains to one size",
             )
-        steps = halvings(interface.takes, "generator discogan")
+        steps = interface.takes.halvings("generator discogan")
         self.given = interface.given
         planes = interface.takes.shape[0] + plane_count(
             interface.given, interface.takes.shape[1:], "generator discogan"

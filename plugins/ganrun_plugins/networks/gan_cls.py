@@ -29,9 +29,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
+from ganrun_plugins.networks._convolutions import Norm, norm_layer
 from ganrun_plugins.networks._given import append_vectors, vector_size
 from ganrun_plugins.networks._hidden import names_of, through
-from ganrun_plugins.networks.dcgan import Norm, halvings, norm_layer
 
 Projection = Annotated[int, Field(ge=1, description="numbers that everything given is compressed to")]
 
@@ -93,7 +93,7 @@ class TextGenerator(nn.Module):
         size, given = interface.takes.size, given_size(interface, "generator gan-cls")
         self.text = nn.Sequential(nn.Linear(given, projection), nn.LeakyReLU(0.2)) if given else None
         size += projection if given else 0
-        doublings = halvings(interface.makes, "generator gan-cls")
+        doublings = interface.makes.halvings("generator gan-cls")
         channels = width * 2 ** (doublings - 1)
         layers: list[nn.Module] = []
         for stage in range(doublings):  # (B, Z, 1, 1) -> (B, channels, 4, 4) -> (B, channels / 2, 8, 8) -> ...
@@ -141,7 +141,7 @@ class TextDiscriminator(nn.Module):
         super().__init__()
         self.interface = interface
         given = given_size(interface, "discriminator gan-cls")
-        steps = halvings(interface.takes, "discriminator gan-cls")
+        steps = interface.takes.halvings("discriminator gan-cls")
         before, after = interface.pack * interface.takes.shape[0], width
         layers: list[nn.Module] = []
         for step in range(steps):

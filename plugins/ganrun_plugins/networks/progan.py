@@ -40,9 +40,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
+from ganrun_plugins._group_deviation import GroupDeviation
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
-from ganrun_plugins.networks.dcgan import halvings
-from ganrun_plugins.tricks.minibatch_stddev import GroupDeviation
 
 EPSILON = 1e-8
 GAIN = math.sqrt(2)
@@ -165,7 +164,7 @@ class ProGANGenerator(Growing):
 
     def __init__(self, interface: Interface, *, base: Base = 16384, widest: Widest = 512) -> None:
         assert interface.makes is not None, "a generator is told what it makes"
-        super().__init__(halvings(interface.makes, "generator progan"))
+        super().__init__(interface.makes.halvings("generator progan"))
         if any(space.kind == "image" for space in interface.given):
             why = "generator progan grows an image from a vector and has no place for a given image"
             raise Refusal(why, "a generator that takes images")
@@ -229,7 +228,7 @@ class ProGANDiscriminator(Growing):
         widest: Widest = 512,
         group: Annotated[int, Field(ge=2, description="samples whose standard deviation is taken together")] = 4,
     ) -> None:
-        super().__init__(halvings(interface.takes, "discriminator progan"))
+        super().__init__(interface.takes.halvings("discriminator progan"))
         self.given = interface.given
         planes = interface.takes.shape[0] + plane_count(
             interface.given, interface.takes.shape[1:], "discriminator progan"

@@ -36,7 +36,6 @@ from torch import Tensor, nn
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
 from ganrun_plugins.networks._labels import Projection
-from ganrun_plugins.networks.dcgan import halvings
 
 EPSILON = 2e-5
 
@@ -152,7 +151,7 @@ class SNGANGenerator(nn.Module):
                 "generator sngan-resnet grows an image from a vector and has no place for a given image",
                 "a generator that takes images",
             )
-        doublings = halvings(interface.makes, "generator sngan-resnet")
+        doublings = interface.makes.halvings("generator sngan-resnet")
         self.given, self.labels = interface.given, labels_of(interface.given)
         self.vectors = [place for place in range(len(interface.given)) if place not in self.labels]
         columns = vector_size([interface.given[place] for place in self.labels])
@@ -203,7 +202,7 @@ class SNGANDiscriminator(nn.Module):
         bias: Annotated[bool, Field(description="whether the last layer has one: in WGAN-GP, not in SNGAN")] = False,
     ) -> None:
         super().__init__()
-        downs = max(1, halvings(interface.takes, "discriminator sngan-resnet") - 1)
+        downs = max(1, interface.takes.halvings("discriminator sngan-resnet") - 1)
         self.given, labels = interface.given, labels_of(interface.given)
         self.planes = [place for place in range(len(interface.given)) if place not in labels]
         planes = plane_count(

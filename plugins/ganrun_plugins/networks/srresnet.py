@@ -29,9 +29,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
+from ganrun_plugins.networks._convolutions import Norm, norm_layer
 from ganrun_plugins.networks._given import append_planes, plane_count
 from ganrun_plugins.networks._hidden import names_of, through
-from ganrun_plugins.networks.dcgan import Norm, norm_layer
 
 
 class ResidualBlock(nn.Module):

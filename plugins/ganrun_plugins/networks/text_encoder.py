@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -100,23 +99,6 @@ class JointEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.encoder(x)
         return out
-
-
-def matching(images: Tensor, texts: Tensor, alike: Tensor) -> Tensor:
-    """The symmetric structured loss of a batch: images and texts (B, size), row by row a pair.
-
-    alike (B, B) bool: which rows' texts are equal.
-
-    With scores s(i, j) = images_i . texts_j, the mean over all i, j with unequal texts of
-
-        max(0, 1 + s(i, j) - s(i, i)) + max(0, 1 + s(i, j) - s(j, j)):
-
-    an image scores its own text higher than another one by 1, and a text its own image. 0 if all texts are equal.
-    """
-    scores = images @ texts.T  # (B, B)
-    own = scores.diagonal()  # (B,)
-    excess = (1 + scores - own[:, None]).relu() + (1 + scores - own[None, :]).relu()
-    return torch.where(alike, 0.0, excess).sum() / (~alike).sum().clamp(min=1)
 
 
 @hookimpl

@@ -56,13 +56,8 @@ class MetricsLog:
 
     def _write(self, run: Run) -> None:
         if run.is_main:
-            run.append(FILE, {"time": round(time.time(), 2), **run.metrics(), **rates(run), **self._scores})
+            run.append(FILE, {"time": round(time.time(), 2), **run.metrics(), **run.rates(), **self._scores})
         self._scores, self._written = {}, run.step
-
-
-def rates(run: Run) -> dict[str, float]:
-    """``rate/player`` -> the learning rate of the step just done, as lazy phases have it."""
-    return {f"rate/{player}": rate for player, rate in run.rates().items()}
 
 
 @hookimpl

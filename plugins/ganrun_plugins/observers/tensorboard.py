@@ -13,10 +13,10 @@ from PIL import Image
 from pydantic import Field
 
 from ganrun.plugin import Component, Duration, Run, hookimpl
-from ganrun_plugins.observers.tracker import Tracker, flat
+from ganrun_plugins.observers._tracker import Tracking, flat
 
 
-class TensorBoard(Tracker):
+class TensorBoard(Tracking):
     """The tracker ``tensorboard``, with what it can do beyond the others."""
 
     install = "pip install 'ganrun[tensorboard]'"
@@ -27,7 +27,7 @@ class TensorBoard(Tracker):
         every: Annotated[Duration, Field(description="time between two values")] = Duration(50),
         images: Annotated[bool, Field(description="send the pictures, too")] = True,
     ) -> None:
-        super().__init__(name="tensorboard", project=".", every=every, images=images)
+        super().__init__("tensorboard", ".", every, images)
 
     def options(self, run: Run) -> dict[str, Any]:
         """Hide what a resumed run, or one rolled back, will write again."""

@@ -12,19 +12,21 @@ was always 0 is not divided by 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
-from ganrun_plugins.optimizers.adam import Adam, Beta, bias_correction
+from ganrun_plugins.optimizers._moments import Beta, Moments
 
 
-class Adamax(Adam):
+class Adamax(Moments):
     """torch.optim.Adamax, over all parameters at once where torch can."""
+
+    kept = "exp_inf"
 
     def __init__(
         self,
@@ -38,38 +40,20 @@ class Adamax(Adam):
             Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
         ] = Scheduled(0.0),
     ) -> None:
-        self.lr = lr
-        self.betas = betas
-        self.eps = eps
-        self.weight_decay = weight_decay
+        super().__init__(lr, betas, eps, weight_decay)
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
         return torch.optim.Adamax(parameters, foreach=True, **self.options(first_value))
 
-    def differentiable_step(
-        self,
-        group: dict[str, Any],
-        states: Sequence[dict[str, Tensor]],
-        parameters: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        """The step of torch.optim.Adamax as a differentiable function of parameters, gradients and state.
+    def size(self, old: Tensor | None, gradient: Tensor, decay: float, eps: float) -> Tensor:
+        """The largest recent absolute value."""
+        new = gradient.abs() + eps
+        return new if old is None else torch.maximum(decay * old, new)
 
-        group: torch's parameter group. states: ``optimizer.state[p]`` of each parameter, empty before its first step.
-        Returns new parameters and new states; what is passed in is left alone.
-        """
-        (first, second), rate, eps, decay = group["betas"], group["lr"], group["eps"], group["weight_decay"]
-        stepped, after = [], []
-        for parameter, gradient, state in zip(parameters, gradients, states):
-            g = gradient + decay * parameter if decay != 0 else gradient
-            count = state["step"] + 1 if "step" in state else torch.ones(())
-            mean = first * state["exp_avg"] + (1 - first) * g if "exp_avg" in state else (1 - first) * g
-            largest = torch.maximum(second * state["exp_inf"], g.abs() + eps) if "exp_inf" in state else g.abs() + eps
-            exact = count.to(torch.promote_types(parameter.dtype, count.dtype))  # torch counts in float32
-            stepped.append(parameter - rate / bias_correction(first, exact) * mean / largest)
-            after.append({"step": count, "exp_avg": mean, "exp_inf": largest})
-        return stepped, after
+    def divisor(self, size: Tensor, decay: float, eps: float, count: Tensor) -> Tensor:
+        """The size itself: a maximum needs no correction."""
+        return size
 
 
 @hookimpl

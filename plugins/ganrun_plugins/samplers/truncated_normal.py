@@ -13,24 +13,13 @@ Well-known code draws normal numbers again until they fit, which takes another n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Draws, Space, hookimpl
-
-
-def truncated_normal(u: Tensor, limit: float) -> Tensor:
-    """Uniform numbers in [0, 1) -> as many, of their type, of a standard normal cut off at -limit and limit."""
-    # Uniform numbers are multiples of eps / 2; the middles between them are symmetric and leave out 0, which may stand
-    # for minus infinity.
-    centred = 2 * u.double() - 1 + torch.finfo(u.dtype).eps / 2
-    z = math.sqrt(2) * torch.erfinv(centred * math.erf(limit / math.sqrt(2)))
-    return z.clamp(-limit, limit).to(u.dtype)
 
 
 class TruncatedNormal:
@@ -48,7 +37,7 @@ class TruncatedNormal:
 
     def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
         """n rows, (n, *space.shape)."""
-        return truncated_normal(draws.uniform(purpose, n, *space.shape), self.limit)
+        return draws.truncated_normal(purpose, self.limit, n, *space.shape)
 
 
 @hookimpl

@@ -24,7 +24,6 @@ import torch
 from pydantic import Field
 
 from ganrun.plugin import Component, Reason, Turn, hookimpl
-from ganrun_plugins.samplers.truncated_normal import truncated_normal
 
 
 class Truncation:
@@ -61,7 +60,7 @@ class Truncation:
             return
         for name in sorted(turn.drawn):  # not labels or codes, which have a distribution of their own
             z = turn.latents[name]  # (n, ...)
-            other = truncated_normal(turn.draws.uniform(f"truncation {name}", *z.shape), self.limit).to(z.dtype)
+            other = turn.draws.truncated_normal(f"truncation {name}", self.limit, *z.shape).to(z.dtype)
             turn.latents[name] = torch.where(z.abs() > self.limit, other, z) * self.scale
 
 

@@ -8,12 +8,12 @@ from typing import Annotated
 from pydantic import Field
 
 from ganrun.plugin import Description, Space, Turn, hookimpl
-from ganrun_plugins.variants.gan import GAN, First
+from ganrun_plugins.variants._game import First, OneGame
 
 GeneratorBatch = Annotated[int, Field(ge=1, description="fakes of a generator's turn, as a multiple of the batch size")]
 
 
-class Fresh(GAN):
+class Fresh(OneGame):
     """The game of ``gan`` in which no turn uses another one's fakes."""
 
     def __init__(self, *, latent: int = 100, first: First = "discriminator", generator_batch: int = 1) -> None:

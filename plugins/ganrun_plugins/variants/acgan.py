@@ -43,14 +43,14 @@ from ganrun.plugin import (
     Turn,
     hookimpl,
 )
-from ganrun_plugins.variants.cgan import CGAN, LABEL
-from ganrun_plugins.variants.dcgan import ADAM, INIT
-from ganrun_plugins.variants.gan import First, Latent
+from ganrun_plugins.variants._conditional import LABEL, Conditional
+from ganrun_plugins.variants._dcgan import ADAM, INIT
+from ganrun_plugins.variants._game import First, Latent
 
 HEAD = "class"
 
 
-class ACGAN(CGAN):
+class ACGAN(Conditional):
     """The game of ``gan`` with a labelled generator, and a discriminator with a head for the class."""
 
     refuses: ClassVar[dict[str, Reason]] = {

@@ -27,13 +27,13 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Description, Scheduled, Space, Turn, hookimpl
 from ganrun_plugins.variants._encoders import gaussian, reparameterised
-from ganrun_plugins.variants.bigan import BiGAN
+from ganrun_plugins.variants._joint import Joint
 
 PLAYER = {"optimizer": {"adam": {"lr": 1e-4, "betas": [0.5, 0.999]}}, "init": {"scheme": "normal", "gain": 0.01}}
 NOISE = "noise"
 
 
-class ALI(BiGAN):
+class ALI(Joint):
     """The game of ``bigan`` with a stochastic encoder and simultaneous updates."""
 
     defaults: ClassVar[dict[str, Any]] = {
@@ -55,7 +55,7 @@ class ALI(BiGAN):
             Field(ge=0, description="weight of the mean squared error of the decoded encoding; 0 in the paper"),
         ] = Scheduled(0.0),
     ) -> None:
-        super().__init__(latent=latent, reconstruction=reconstruction)
+        super().__init__(latent, reconstruction)
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
         """For data with an entry ``x``: images or points."""

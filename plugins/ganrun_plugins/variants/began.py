@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, Description, Space, hookimpl
-from ganrun_plugins.variants.gan import GAN, Latent
+from ganrun_plugins.variants._game import Latent, OneGame
 
 PLAYER = {"optimizer": {"adam": {"lr": 1e-4, "betas": [0.9, 0.999]}}}
 
 
-class BEGAN(GAN):
+class BEGAN(OneGame):
     """The game of ``gan`` with both players' moves made at once, against an autoencoder."""
 
     defaults: ClassVar[dict[str, Any]] = {

@@ -12,24 +12,14 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.variants.gan import GAN
-
-ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}
-INIT = {"scheme": "normal", "gain": 0.02}
+from ganrun_plugins.variants._dcgan import DCGAN_DEFAULTS
+from ganrun_plugins.variants._game import OneGame
 
 
-class DCGAN(GAN):
+class DCGAN(OneGame):
     """The game of ``gan`` between convolutional networks, on images."""
 
-    defaults: ClassVar[dict[str, Any]] = {
-        "generator": "dcgan",
-        "discriminator": "dcgan",
-        "loss": "non-saturating",
-        "sampler": "normal",
-        "players": {"discriminator": {"optimizer": ADAM, "init": INIT}, "generator": {"optimizer": ADAM, "init": INIT}},
-        # the same mathematics, and faster: see benchmarks/RESULTS.md
-        "train": {"batch_size": 64, "channels_last": True},
-    }
+    defaults: ClassVar[dict[str, Any]] = DCGAN_DEFAULTS
 
 
 @hookimpl

@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.variants.dcgan import DCGAN, INIT
+from ganrun_plugins.variants._dcgan import DCGAN_DEFAULTS, INIT
+from ganrun_plugins.variants._game import OneGame
 
 PLAYER = {"optimizer": {"adam": {"lr": 1e-4, "betas": [0.5, 0.9]}}, "init": INIT}
 
 
-class DRAGAN(DCGAN):
+class DRAGAN(OneGame):
     """DCGAN with a penalty on the discriminator's slopes near the data."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        **DCGAN.defaults,
+        **DCGAN_DEFAULTS,
         "discriminator": {"dcgan": {"norm": "none"}},
         "tricks": [{"dragan-penalty": {"weight": 10.0, "scale": 0.5, "noise": "uniform"}}],
         "players": {"discriminator": PLAYER, "generator": PLAYER},

@@ -16,14 +16,15 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.variants.dcgan import DCGAN
+from ganrun_plugins.variants._dcgan import DCGAN_DEFAULTS
+from ganrun_plugins.variants._game import OneGame
 
 
-class EBGAN(DCGAN):
+class EBGAN(OneGame):
     """DCGAN's generator against an autoencoder."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        **DCGAN.defaults,
+        **DCGAN_DEFAULTS,
         "discriminator": {"autoencoder": {"error": "squared"}},
         "loss": {"ebgan": {"margin": 1.0}},
         "tricks": [{"pulling-away": {"weight": 0.1}}],

@@ -49,7 +49,6 @@ from ganrun.plugin import (
     Turn,
     hookimpl,
 )
-from ganrun_plugins.networks.text_encoder import matching
 
 RATE = {"steps": {0: 2e-4} | {f"{100 * k} epochs": 2e-4 / 2**k for k in range(1, 6)}}
 PLAYER = {"optimizer": {"adam": {"lr": RATE, "betas": [0.5, 0.999]}}, "init": {"scheme": "normal", "gain": 0.02}}
@@ -205,6 +204,23 @@ class GANCLS:
 
     def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
         return {"made, the image of the text": [turn.made["x"], turn.real["x"]]}
+
+
+def matching(images: Tensor, texts: Tensor, alike: Tensor) -> Tensor:
+    """The symmetric structured loss of a batch: images and texts (B, size), row by row a pair.
+
+    alike (B, B) bool: which rows' texts are equal.
+
+    With scores s(i, j) = images_i . texts_j, the mean over all i, j with unequal texts of
+
+        max(0, 1 + s(i, j) - s(i, i)) + max(0, 1 + s(i, j) - s(j, j)):
+
+    an image scores its own text higher than another one by 1, and a text its own image. 0 if all texts are equal.
+    """
+    scores = images @ texts.T  # (B, B)
+    own = scores.diagonal()  # (B,)
+    excess = (1 + scores - own[:, None]).relu() + (1 + scores - own[None, :]).relu()
+    return torch.where(alike, 0.0, excess).sum() / (~alike).sum().clamp(min=1)
 
 
 def alike(text: Tensor) -> Tensor:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.variants.dcgan import DCGAN
+from ganrun_plugins.variants._dcgan import DCGAN_DEFAULTS
+from ganrun_plugins.variants._game import OneGame
 
 
-class LSGAN(DCGAN):
+class LSGAN(OneGame):
     """DCGAN with least squares."""
 
-    defaults: ClassVar[dict[str, Any]] = {**DCGAN.defaults, "loss": {"least-squares": {"coding": "zero-one"}}}
+    defaults: ClassVar[dict[str, Any]] = {**DCGAN_DEFAULTS, "loss": {"least-squares": {"coding": "zero-one"}}}
 
 
 @hookimpl

@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.variants.dcgan import DCGAN, INIT
+from ganrun_plugins.variants._dcgan import DCGAN_DEFAULTS, INIT
+from ganrun_plugins.variants._game import OneGame
 
 PLAYER = {"optimizer": {"adamax": {"lr": 5e-4, "betas": [0.9, 0.999]}}, "init": INIT}
 
 
-class MAGAN(DCGAN):
+class MAGAN(OneGame):
     """DCGAN's generator against an autoencoder, with an adaptive margin."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        **DCGAN.defaults,
+        **DCGAN_DEFAULTS,
         "discriminator": {"autoencoder": {"error": "squared"}},
         "loss": {"magan": {"pretrain": "2 epochs"}},
         "players": {"discriminator": PLAYER, "generator": PLAYER},

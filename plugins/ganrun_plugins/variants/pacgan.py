@@ -13,17 +13,18 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.variants.dcgan import DCGAN
+from ganrun_plugins.variants._dcgan import DCGAN_DEFAULTS
+from ganrun_plugins.variants._game import OneGame
 
 
-class PacGAN(DCGAN):
+class PacGAN(OneGame):
     """DCGAN whose discriminator judges packs."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        **DCGAN.defaults,
+        **DCGAN_DEFAULTS,
         "sampler": "uniform",
         "tricks": [{"packing": {"m": 2}}],
-        "train": {**DCGAN.defaults["train"], "batch_size": 128},
+        "train": {**DCGAN_DEFAULTS["train"], "batch_size": 128},
     }
 
 

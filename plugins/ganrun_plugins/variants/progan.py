@@ -27,6 +27,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -44,14 +45,12 @@ from ganrun.plugin import (
     Turn,
     hookimpl,
 )
-from ganrun_plugins.networks.dcgan import halvings
-from ganrun_plugins.networks.progan import averaged, repeated
-from ganrun_plugins.variants.gan import GAN
+from ganrun_plugins.variants._game import OneGame
 
 ADAM = {"adam": {"lr": 1e-3, "betas": [0.0, 0.99], "eps": 1e-8}}
 
 
-class ProGAN(GAN):
+class ProGAN(OneGame):
     """The game of ``gan`` between networks that grow. Its state is which levels were in use in the last step."""
 
     wants: ClassVar[dict[str, Reason]] = {
@@ -96,13 +95,13 @@ class ProGAN(GAN):
                 f"it grows images, and the entry 'x' of the data is {spaces['x']}",
                 "a data set of images, or variant: gan",
             )
-        halvings(spaces["x"], "variant progan")
+        spaces["x"].halvings("variant progan")
         description.reuse_fakes = False
         return description
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        self.top = halvings(experiment.dataset.spaces["x"], "variant progan")
+        self.top = experiment.dataset.spaces["x"].halvings("variant progan")
 
     def grown(self, step: int, clock: Clock) -> float:
         """The growth in a step, counted from 0: a number of levels from 0 to ``top``."""
@@ -163,7 +162,7 @@ def at_growth(x: Tensor, grown: float, top: int) -> Tensor:
 
 def pixelated(x: Tensor, size: int) -> Tensor:
     """(B, C, S, S) -> the same shape: each block of size x size pixels becomes its mean."""
-    return repeated(averaged(x, size), size)
+    return x if size == 1 else F.interpolate(F.avg_pool2d(x, size), scale_factor=size, mode="nearest")
 
 
 @hookimpl

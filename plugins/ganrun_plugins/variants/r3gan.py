@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.variants._fresh import Fresh
-from ganrun_plugins.variants.gan import First, Latent
+from ganrun_plugins.variants._game import First, Latent
 
 AVERAGE = {"decay": 1.0, "half_life": {"cosine": [0.0, 5e6]}, "warmup": 0.3}  # images, share of the updates so far
 GAMMA = {"cosine": [0.05, 0.005]}

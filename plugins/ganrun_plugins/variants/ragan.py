@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.variants.dcgan import DCGAN
+from ganrun_plugins.variants._dcgan import DCGAN_DEFAULTS
+from ganrun_plugins.variants._game import OneGame
 
 
-class RaGAN(DCGAN):
+class RaGAN(OneGame):
     """DCGAN with the relativistic average loss."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        **DCGAN.defaults,
+        **DCGAN_DEFAULTS,
         "loss": {"relativistic-average": {"form": "standard"}},
-        "train": {**DCGAN.defaults["train"], "batch_size": 32},
+        "train": {**DCGAN_DEFAULTS["train"], "batch_size": 32},
     }
 
 

@@ -51,7 +51,7 @@ from ganrun.plugin import (
     Turn,
     hookimpl,
 )
-from ganrun_plugins.variants.gan import GAN
+from ganrun_plugins.variants._game import OneGame
 
 ADAM = {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}
 INIT = {"scheme": "normal", "gain": 0.02}
@@ -69,7 +69,7 @@ def against_zero(output: DiscriminatorOutput) -> Tensor:
     return classes.to(torch.promote_types(classes.dtype, torch.float32)).logsumexp(1)
 
 
-class SGAN(GAN):
+class SGAN(OneGame):
     """The game of ``gan``, played with class logits, and a term on the labelled images."""
 
     refuses: ClassVar[dict[str, Reason]] = {

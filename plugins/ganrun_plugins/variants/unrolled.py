@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
-from ganrun_plugins.variants.gan import GAN, First, Latent
+from ganrun_plugins.variants._game import First, Latent, OneGame
 
 PERCEPTRON = {"mlp": {"widths": [128, 128], "norm": "none", "activation": "tanh"}}
 INIT = {"scheme": "orthogonal", "gain": 1.4}
@@ -26,7 +26,7 @@ def player(rate: float) -> dict[str, Any]:
     return {"optimizer": {"adam": {"lr": rate, "betas": [0.5, 0.999]}}, "init": INIT}
 
 
-class Unrolled(GAN):
+class Unrolled(OneGame):
     """The game of ``gan``, the generator first."""
 
     defaults: ClassVar[dict[str, Any]] = {

@@ -27,12 +27,12 @@ from pydantic import Field
 
 from ganrun.plugin import Component, Description, Scheduled, Space, Term, Turn, hookimpl
 from ganrun_plugins.variants._encoders import errors, inside
-from ganrun_plugins.variants.bigan import NOT_RECONSTRUCTED, BiGAN
+from ganrun_plugins.variants._joint import NOT_RECONSTRUCTED, Joint
 
 PLAYER = {"optimizer": {"adam": {"lr": 2e-4, "betas": [0.5, 0.999]}}}
 
 
-class VEEGAN(BiGAN):
+class VEEGAN(Joint):
     """The networks of ``bigan``.
 
     The generator minimises the log ratio, generator and reconstructor the error of the latents.
@@ -55,8 +55,7 @@ class VEEGAN(BiGAN):
             Scheduled, Field(ge=0, description="weight of the squared distance of a latent and its reconstruction")
         ] = Scheduled(1.0),
     ) -> None:
-        super().__init__(latent=latent)
-        self.reconstruction = reconstruction
+        super().__init__(latent, reconstruction)
         self.warns = NOT_RECONSTRUCTED  # of samples: what is reconstructed are latents
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:

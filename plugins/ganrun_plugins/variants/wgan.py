@@ -20,9 +20,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from ganrun.plugin import Component, Description, Experiment, Phase, Space, hookimpl
+from ganrun_plugins.variants._dcgan import DCGAN_DEFAULTS, INIT
 from ganrun_plugins.variants._fresh import Fresh
-from ganrun_plugins.variants.dcgan import DCGAN, INIT
-from ganrun_plugins.variants.gan import First, Latent
+from ganrun_plugins.variants._game import First, Latent
 
 RMSPROP = {"rmsprop": {"lr": 5e-5}}
 FIRST_STEPS, EVERY = 25, 500
@@ -37,7 +37,7 @@ class WGAN(Fresh):
     """The game of ``gan`` with fresh latents in every turn, and steps in which the discriminator catches up."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        **DCGAN.defaults,
+        **DCGAN_DEFAULTS,
         "loss": "wasserstein",
         "tricks": [{"weight-clipping": {"limit": 0.01}}],
         "players": {

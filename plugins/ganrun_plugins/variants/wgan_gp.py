@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from ganrun.plugin import Component, hookimpl
 from ganrun_plugins.variants._fresh import Fresh, GeneratorBatch
-from ganrun_plugins.variants.gan import First, Latent
+from ganrun_plugins.variants._game import First, Latent
 
 ADAM = {"adam": {"lr": {"linear": [2e-4, 0.0]}, "betas": [0.0, 0.9]}}
 

@@ -16,9 +16,9 @@ from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets._centre import centred
+from ganrun_plugins.datasets._scans import load_scans, resized
 from ganrun_plugins.datasets.attributes import Attributes
 from ganrun_plugins.datasets.celeba import CelebA
-from ganrun_plugins.datasets.digits import load_scans, resized
 from ganrun_plugins.datasets.lsun import LSUN
 from ganrun_plugins.datasets.multi import Multi
 from ganrun_plugins.datasets.styled_digits import StyledDigits, styled

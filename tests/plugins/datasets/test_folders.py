@@ -15,9 +15,10 @@ from ganrun.data.reader import DataError, Reader
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
-from ganrun_plugins.datasets import horse2zebra
+from ganrun_plugins.datasets import _archives
+from ganrun_plugins.datasets._archives import Archive
 from ganrun_plugins.datasets._images import Fit
-from ganrun_plugins.datasets.horse2zebra import Archive, Horse2Zebra
+from ganrun_plugins.datasets.horse2zebra import Horse2Zebra
 from ganrun_plugins.datasets.image_folder import ImageFolder
 from ganrun_plugins.datasets.unpaired_folders import UnpairedFolders
 
@@ -382,7 +383,7 @@ def archive(tmp_path, monkeypatch):
             zipped.write(file, file.relative_to(tmp_path / "made"))
     facts = Archive("horse2zebra", path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest(), 2, 2)
     monkeypatch.setattr(Horse2Zebra, "archive", facts)
-    monkeypatch.setattr(horse2zebra, "SERVER", "http://127.0.0.1:9/")
+    monkeypatch.setattr(_archives, "SERVER", "http://127.0.0.1:9/")
     return path
 
 

@@ -11,7 +11,8 @@ from ganrun.data.reader import DataError, read_items
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
-from ganrun_plugins.datasets.digits import Digits, load_scans
+from ganrun_plugins.datasets._scans import load_scans
+from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.stacked_digits import StackedDigits, numbers
 
 FILES = DataFiles(Path("."), Path("."))

@@ -10,8 +10,9 @@ import torch
 from ganrun.data.reader import DataError, Reader, read_items
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
-from ganrun_plugins.datasets import digits
-from ganrun_plugins.datasets.digits import Digits, load_scans
+from ganrun_plugins.datasets import _scans
+from ganrun_plugins.datasets._scans import load_scans
+from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.grid import Grid
 from ganrun_plugins.datasets.restyled_digits import RestyledDigits, restyled
 from ganrun_plugins.datasets.ring import Ring
@@ -96,9 +97,9 @@ def test_digits_are_split_into_halves_of_each_class_without_overlap():
 
 def test_digits_are_scikit_learns(monkeypatch):
     """Reading the bundled file and asking scikit-learn give the same pictures."""
-    direct = digits._bundle()
-    monkeypatch.setattr(digits, "find_spec", lambda name: None)
-    images, target = digits._bundle()
+    direct = _scans._bundle()
+    monkeypatch.setattr(_scans, "find_spec", lambda name: None)
+    images, target = _scans._bundle()
     assert np.array_equal(direct[0], images)
     assert np.array_equal(direct[1], target)
 

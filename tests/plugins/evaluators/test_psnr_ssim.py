@@ -11,8 +11,9 @@ from ganrun.errors import UserError
 from ganrun.training.build import RefusedError
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.evaluators import _ssim
+from ganrun_plugins.evaluators._fidelity import fidelity, luminance, mean_psnr, psnr
 from ganrun_plugins.evaluators._ssim import ssim
-from ganrun_plugins.evaluators.psnr_ssim import PsnrSsim, fidelity, luminance, mean_psnr, psnr
+from ganrun_plugins.evaluators.psnr_ssim import PsnrSsim
 
 
 def images(n, *shape, seed=0):

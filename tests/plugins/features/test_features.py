@@ -9,9 +9,9 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.data.reader import DataError, InMemory
 from ganrun.evaluation.evaluation import FeatureContext
 from ganrun.words.spaces import DataFiles, Refusal, Space
+from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.restyled_digits import RestyledDigits
-from ganrun_plugins.features import _classifier_network as networks
 from ganrun_plugins.features.classifier import SHIPPED, Classifier
 from ganrun_plugins.features.pixels import Pixels
 

@@ -5,8 +5,8 @@ import pytest
 from ganrun import api
 from ganrun.training.build import RefusedError
 from ganrun.words.hooks import hookimpl
-from ganrun_plugins.observers import tracker
-from ganrun_plugins.observers.tracker import flat
+from ganrun_plugins.observers import _tracker
+from ganrun_plugins.observers._tracker import flat
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
@@ -45,8 +45,8 @@ class Score:
 
 def test_a_tracker_gets_terms_rates_scores_and_pictures(monkeypatch, tiny, tmp_path, plugin_module):
     told = []
-    monkeypatch.setattr(tracker, "_known", lambda: {"mine": recording(told)})
-    monkeypatch.setattr(tracker, "_available", lambda: {"mine"})
+    monkeypatch.setattr(_tracker, "_known", lambda: {"mine": recording(told)})
+    monkeypatch.setattr(_tracker, "_available", lambda: {"mine"})
     recipe = tiny(
         observers=[{"samples": {"every": 2, "points": 5}}, {"tracker": {"name": "mine", "every": 2, "project": "p"}}],
         evaluators=[{"score": {"every": 3}}],
@@ -113,8 +113,8 @@ def test_a_tensorboard_of_a_run_that_went_back_shows_each_step_once(tiny, tmp_pa
 
 def test_a_tracker_begins_anew_after_a_step_back(monkeypatch, tiny, tmp_path, plugin_module):
     told = []
-    monkeypatch.setattr(tracker, "_known", lambda: {"mine": recording(told)})
-    monkeypatch.setattr(tracker, "_available", lambda: {"mine"})
+    monkeypatch.setattr(_tracker, "_known", lambda: {"mine": recording(told)})
+    monkeypatch.setattr(_tracker, "_available", lambda: {"mine"})
     observers = [
         {"samples": {"every": 2, "points": 5}},
         {"tracker": {"name": "mine", "every": 2}},
@@ -158,7 +158,7 @@ def test_a_tracker_begins_anew_after_a_step_back(monkeypatch, tiny, tmp_path, pl
     ],
 )
 def test_a_tracker_that_is_not_there_is_refused_before_training(monkeypatch, tiny, tmp_path, observer, message):
-    monkeypatch.setattr(tracker, "_available", set)
+    monkeypatch.setattr(_tracker, "_available", set)
     with pytest.raises(RefusedError, match=message):
         api.run(tiny(observers=[observer]), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()

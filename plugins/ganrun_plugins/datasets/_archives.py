@@ -1,0 +1,72 @@
+"""What the unpaired data sets of the CycleGAN paper share: an archive on the authors' server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from ganrun.plugin import Space
+from ganrun.plugin.data import Announced, DataFiles, fetch, unpack
+from ganrun_plugins.datasets._unpaired import Unpaired
+
+SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
+
+
+class Archive(NamedTuple):
+    """A zip of ``name/{trainA,trainB,testA,testB}``.
+
+    Its size in bytes, its SHA-256, and the pictures in the larger folder of each split.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    train: int
+    test: int
+
+
+class PublishedArchive(Unpaired):
+    """Two folders of an ``archive`` that is downloaded once. A data set is a subclass that says which archive."""
+
+    offline = False
+    archive: ClassVar[Archive]
+
+    def __init__(
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str | None,
+            Field(description="a folder with trainA, trainB, testA and testB; by default the archive is downloaded"),
+        ] = None,
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
+        load_size: Annotated[
+            int,
+            Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped"),
+        ] = 286,
+        flip: Annotated[bool, Field(description="mirror half of the training pictures")] = True,
+        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
+        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+    ) -> None:
+        folder = str(self._fetched(files)) if root is None else root
+        super().__init__(
+            files, split, root=folder, size=size, load_size=load_size, flip=flip, channels=channels, in_memory=in_memory
+        )
+
+    @classmethod
+    def announced(cls, split: str, *, root: str | None, size: int, channels: int, **_: Any) -> Announced | None:
+        """Spaces and length before the download; None for a folder of one's own."""
+        spaces = {name: Space("image", (channels, size, size)) for name in ("a", "b")}
+        return (
+            None if root is not None else Announced(spaces, cls.archive.train if split == "train" else cls.archive.test)
+        )
+
+    def _fetched(self, files: DataFiles) -> str:
+        name, size, sha256 = self.archive[:3]
+        folder = files.cache / name
+        if not folder.is_dir():
+            zipped = fetch(f"{SERVER}{name}.zip", files.cache / f"{name}.zip", size=size, sha256=sha256)
+            unpack(zipped, folder, inner=name, limit=10 * size)  # photographs hardly shrink
+        return str(folder)

@@ -1,0 +1,78 @@
+"""What unpaired data sets share: two folders of pictures, read as the CycleGAN paper reads them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ganrun.plugin import Space
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint
+from ganrun_plugins.datasets._images import Fit, Pictures
+
+
+class Unpaired:
+    """``a`` and ``b``: images (channels, size, size) of the two folders."""
+
+    classes: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: Annotated[
+            str,
+            Field(
+                min_length=1,
+                description="the folder of trainA, trainB, testA and testB; a relative path starts at the recipe",
+            ),
+        ],
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
+        load_size: Annotated[
+            int,
+            Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped"),
+        ] = 286,
+        flip: Annotated[bool, Field(description="mirror half of the training pictures")] = True,
+        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
+        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+    ) -> None:
+        if split not in ("train", "test"):
+            raise DataError(f"there is no split {split!r}; unpaired folders have train and test")
+        if load_size < size:
+            raise DataError(
+                f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}"
+            )
+        base = files.path(root)
+        if not base.is_dir():
+            raise DataError(f"{base}: there is no such folder; it has to hold trainA, trainB, testA and testB")
+        self.training = split == "train"
+        self.in_memory = in_memory
+        load = load_size if self.training else size
+        fit = Fit(channels, size, load, stretch=True, random=self.training and load > size, flip=flip and self.training)
+        self.pictures = {
+            name: Pictures(base, find_pictures(base / f"{split}{name.upper()}"), fit, keep=in_memory)
+            for name in ("a", "b")
+        }
+        self.sizes = {name: len(pictures) for name, pictures in self.pictures.items()}
+        self.spaces = {name: Space("image", (channels, size, size)) for name in self.pictures}
+
+    def __len__(self) -> int:
+        return max(self.sizes.values())
+
+    def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
+        """Items (B,) -> ``a`` and ``b``, (B, C, size, size) uint8 each."""
+        of_b = torch.from_numpy(draws.integers("b", self.sizes["b"])) if self.training else indices % self.sizes["b"]
+        chosen = {"a": indices % self.sizes["a"], "b": of_b}
+        return {name: pictures.batch(chosen[name], draws, name) for name, pictures in self.pictures.items()}
+
+    def to(self, device: torch.device) -> None:
+        """Move what is in memory to a device."""
+        for pictures in self.pictures.values():
+            pictures.to(device)
+
+    def fingerprint(self) -> str:
+        """A hash of the files and the preprocessing."""
+        return fingerprint([self.pictures[name].fingerprint() for name in ("a", "b")])
