@@ -61,7 +61,7 @@ def stand(discriminator, real, fake, *, loss=None, tricks=(), draws=None, step=0
     engine = SimpleNamespace(
         modules={"discriminator": discriminator},
         hooks=event_manager(list(tricks)),
-        loss=loss or NonSaturating(),
+        experiment=SimpleNamespace(games=[], loss=lambda game: loss or NonSaturating()),
         device=torch.device("cpu"),
         settings=SimpleNamespace(batches="separate"),
         seed_forward=lambda turn: 0,

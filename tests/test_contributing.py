@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.events import Events
@@ -101,6 +102,13 @@ def test_the_example_of_a_kind_keeps_its_contract_and_is_used(qualified, tmp_pat
         check(plugin)
     recipe = {**plugin.recipe, "train": {**plugin.recipe["train"], "steps": 2}}
     assert train(plugin.load(recipe), plugin.catalog, tmp_path / "run").step == 2
+
+
+def test_the_example_of_a_loss_for_each_game_is_built(make_run, small_cyclegan):
+    (code,) = blocks(TEXT, "losses")
+    run = make_run(small_cyclegan(**yaml.safe_load(code)))
+    assert type(run.experiment.loss("a")).__name__ == "Hinge"
+    assert run.experiment.loss("b").targets("fake").values == (-1.0,)
 
 
 def test_the_example_of_checks_is_a_test():

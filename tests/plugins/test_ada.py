@@ -23,7 +23,8 @@ def make_turn(
     """A turn of the discriminator; ``others`` are the sums of the other processes."""
     loss = SimpleNamespace(provides=provides)
     mean = (lambda tensor: torch.stack([tensor, *others]).mean(0)) if others else (lambda tensor: tensor)
-    engine = SimpleNamespace(clock=Clock(100, rows, 1000), loss=loss, mean_over_processes=mean)
+    experiment = SimpleNamespace(games=[GAME], loss=lambda game: loss)
+    engine = SimpleNamespace(clock=Clock(100, rows, 1000), experiment=experiment, mean_over_processes=mean)
     phase = phase or Phase("discriminator", "discriminator")
     return Turn(engine, phase, step=step, draws=Draws(("test", step), part, parts), modules={}, batch_size=rows)
 

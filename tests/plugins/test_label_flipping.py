@@ -23,7 +23,8 @@ class Relative(NonSaturating):
 
 
 def make_turn(loss, step=0) -> Turn:
-    engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100), loss=loss)
+    experiment = SimpleNamespace(games=[GAME], loss=lambda game: loss)
+    engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100), experiment=experiment)
     return Turn(
         engine,
         Phase("discriminator", "discriminator"),

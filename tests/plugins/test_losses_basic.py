@@ -174,7 +174,7 @@ class Spy:
     def losses(self, turn):
         for round in turn.rounds:
             if round.side == "generator":
-                c = turn.now(turn._engine.loss.c)
+                c = turn.now(round.loss.c)
                 term = turn.terms["adversarial.fake"].value.item()
                 self.seen.append((turn.step, c, term, ((round.fake.logits - c) ** 2 / 2).mean().item()))
 

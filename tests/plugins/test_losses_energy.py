@@ -48,6 +48,12 @@ def make_turn(
     return turn
 
 
+def of(loss, turn: Turn) -> Turn:
+    """A turn of a run in which all games are played with a loss."""
+    turn._engine.experiment.loss = lambda game: loss
+    return turn
+
+
 def values(loss, side: str, real, fake) -> dict[str, list[float]]:
     round = make_round(side, real, fake)
     return {s.role: value.tolist() for s, value in getattr(loss, side)(round).items()}
@@ -85,8 +91,8 @@ def play_began(loss: BEGAN, *energies: tuple[float, float], step: int = 0, game:
     """
     for real, fake in energies:
         turn = make_turn(step, rounds=[make_round("discriminator", [real] * 2, [fake] * 2, game)])
-        loss.losses(turn)
-    loss.updated(turn)
+        loss.losses(of(loss, turn))
+    loss.updated(of(loss, turn))
     return float(loss.k[game.name])
 
 
@@ -123,7 +129,8 @@ def test_gamma_and_lambda_follow_their_schedules():
 def test_the_measure_of_convergence():
     """M = 0.8 + |0.4 - 0.5|, beside the k that this turn was played with."""
     turn = make_turn(0, rounds=[make_round("discriminator", [0.8] * 2, [0.5] * 2)])
-    BEGAN(k=0.25).losses(turn)
+    loss = BEGAN(k=0.25)
+    loss.losses(of(loss, turn))
     assert {name: float(value) for name, value in turn.notes.items()} == pytest.approx(
         {"adversarial.k": 0.25, "adversarial.convergence": 0.9}
     )
@@ -148,9 +155,9 @@ def test_each_game_has_a_k_of_its_own():
 def test_turns_of_the_generator_and_regularisation_phases_leave_k_alone():
     loss = BEGAN(k=0.5)
     generator = make_turn(player="generator", rounds=[make_round("generator", None, [0.1])])
-    loss.losses(generator)
-    loss.updated(generator)
-    loss.updated(make_turn(rounds=[make_round("discriminator", [1.0])]))  # without the event before it
+    loss.losses(of(loss, generator))
+    loss.updated(of(loss, generator))
+    loss.updated(of(loss, make_turn(rounds=[make_round("discriminator", [1.0])])))  # without the event before it
     assert loss.k == {}
 
 
@@ -160,16 +167,16 @@ def test_in_one_move_k_waits_for_the_discriminators_update():
     discriminator = make_turn(rounds=[make_round("discriminator", [0.8], [0.2])])
     generator = make_turn(player="generator", rounds=[make_round("generator", None, [0.2])])
     for turn in (discriminator, generator):
-        loss.losses(turn)
-    loss.updated(generator)
+        loss.losses(of(loss, turn))
+    loss.updated(of(loss, generator))
     assert loss.k == {}
-    loss.updated(discriminator)
+    loss.updated(of(loss, discriminator))
     assert float(loss.k["adversarial"]) == pytest.approx(0.02)
 
 
 def began_terms(run, step: int, game: str = "adversarial") -> tuple[float, float]:
     """k before a step and L(x), L(G) in it, from the logged terms: the fakes' is -k L(G)."""
-    k = float(run.experiment.loss.k.get(game, run.experiment.loss.start))
+    k = float(run.experiment.loss(game).k.get(game, run.experiment.loss(game).start))
     run.engine.step(step)
     terms = run.engine.terms["discriminator"]
     return k, (terms[f"{game}.real"].item(), -terms[f"{game}.fake"].item() / k)
@@ -182,14 +189,14 @@ def test_k_in_a_run_follows_the_errors_of_the_discriminators_turns(make_run, tin
         k, (real, fake) = began_terms(run, step)
         assert fake > 0
         expected = min(max(k + 0.3 * (0.5 * real - fake), 0), 1)
-        assert float(run.experiment.loss.k["adversarial"]) == pytest.approx(expected, abs=1e-6)
+        assert float(run.experiment.loss("adversarial").k["adversarial"]) == pytest.approx(expected, abs=1e-6)
         assert expected != pytest.approx(k, abs=1e-4)
 
 
 def test_cyclegan_has_two_ks(make_run, small_cyclegan):
     run = make_run(small_cyclegan(loss={"began": {"k": 0.4, "lambda_k": 0.3}}, discriminator=SMALL))
     run.engine.step(0)
-    k = run.experiment.loss.k
+    k = run.experiment.loss("a").k
     assert set(k) == {"a", "b"}
     assert k["a"] != k["b"]
 
@@ -230,14 +237,14 @@ def play_magan(
         turn = make_turn(
             step, rounds=[make_round("discriminator", [real if not number or rest is None else rest] * 2, [9.0] * 2)]
         )
-        loss.phase_start(turn)
+        loss.phase_start(of(loss, turn))
         if not turn.skip:
-            loss.losses(turn)
+            loss.losses(of(loss, turn))
             played.append("discriminator")
     turn = make_turn(step, "generator", rounds=[make_round("generator", None, [fake] * 2)])
-    loss.phase_start(turn)
+    loss.phase_start(of(loss, turn))
     if not turn.skip:
-        loss.losses(turn)
+        loss.losses(of(loss, turn))
         played.append("generator")
     return played
 
@@ -273,7 +280,7 @@ EPOCHS = [
 
 def margin_now(loss: MAGAN, step: int) -> float:
     """The margin at the start of a step."""
-    loss.phase_start(make_turn(step))
+    loss.phase_start(of(loss, make_turn(step)))
     return float(loss.margin_of("adversarial"))
 
 
@@ -324,7 +331,7 @@ def test_epochs_need_not_be_whole_steps():
     loss, found = MAGAN(), []
     for step in range(11):
         turn = make_turn(step, batch=4, dataset=10)
-        loss.phase_start(turn)
+        loss.phase_start(of(loss, turn))
         found.append(loss.epoch)
     assert found == [-2, -2, -2, -1, -1, 0, 0, 0, 1, 1, 2]
 
@@ -332,7 +339,7 @@ def test_epochs_need_not_be_whole_steps():
 def test_a_player_that_also_trains_a_discriminator_is_not_skipped():
     loss, games = MAGAN(), [GAME, Game("latent", "latent_discriminator", "encoder", ["discriminator"])]
     turn = make_turn(0, "discriminator", games=games)
-    loss.phase_start(turn)
+    loss.phase_start(of(loss, turn))
     assert not turn.skip
 
 
@@ -350,7 +357,7 @@ def test_magan_in_a_run(make_run, tiny):
     same = {name for name, value in weights(run).items() if torch.equal(value, before[name])}
     assert same == {name for name in before if name.startswith("generator.")}
     run.engine.step(8)
-    assert float(run.experiment.loss.margin_of("adversarial")) == pytest.approx(sum(energies[4:]) / 4)
+    assert float(run.experiment.loss("adversarial").margin_of("adversarial")) == pytest.approx(sum(energies[4:]) / 4)
     assert set(run.engine.terms) == {"discriminator", "generator"}
     assert not any(torch.equal(value, before[name]) for name, value in weights(run).items())
 
@@ -364,7 +371,7 @@ def test_magan_pretrains_both_discriminators_of_cyclegan(make_run, small_cyclega
         assert moved == (
             {"discriminator_a", "discriminator_b"} | ({"generator_ab", "generator_ba"} if step == 2 else set())
         )
-    assert run.experiment.loss.margin_of("a") != run.experiment.loss.margin_of("b")
+    assert run.experiment.loss("a").margin_of("a") != run.experiment.loss("b").margin_of("b")
 
 
 @pytest.mark.parametrize(("before", "after"), [(3, 6), (6, 7), (8, 4)])

@@ -402,7 +402,7 @@ def test_began_follows_a_loop_written_by_hand(make_run):
             module.state_dict().items(), twin.experiment.modules[name].state_dict().values()
         ):
             assert torch.allclose(found, expected, rtol=0, atol=1e-10), f"{name}.{key}"
-    assert float(run.experiment.loss.k["adversarial"]) == pytest.approx(k, abs=1e-6)
+    assert float(run.experiment.loss("adversarial").k["adversarial"]) == pytest.approx(k, abs=1e-6)
 
 
 def by_hand_began(twin, steps: int) -> float:

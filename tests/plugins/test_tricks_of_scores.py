@@ -33,9 +33,8 @@ def make_turn(step: int = 0, player: str = "discriminator", loss=None, shift: fl
     description = SimpleNamespace(outputs=("x",))
     engine = SimpleNamespace(
         clock=Clock(total=100, batch=4, dataset=40),
-        loss=loss,
         mean_over_processes=lambda t: t.detach() + shift,
-        experiment=SimpleNamespace(games=[GAME], description=description),
+        experiment=SimpleNamespace(games=[GAME], description=description, loss=lambda game: loss),
     )
     phase = Phase(player, player, **changes)
     return Turn(engine, phase, step=step, draws=Draws(("test", step)), modules={}, batch_size=4)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from ganrun.contracts import protocols
 from ganrun.contracts.events import Events
+from ganrun.contracts.protocols import PROTOCOLS
 from ganrun.words.hooks import Component
 
 # What the core calls whatever the recipe says; the other methods of a protocol are called if they are there.
@@ -38,7 +38,7 @@ def _missing(kind: str, factory: type) -> list[str]:
     """The methods that a component of this kind lacks. What ``__getattr__`` offers is not known before it is asked."""
     if hasattr(factory, "__getattr__"):
         return []
-    protocol: Any = getattr(protocols, kind.capitalize())
+    protocol = PROTOCOLS[kind][0]
     lacking = [name for name in REQUIRED.get(kind, ()) if not any(name in vars(cls) for cls in factory.__mro__)]
     found = []
     if lacking:
@@ -55,8 +55,8 @@ def hook_mistakes(component: Component) -> tuple[str, ...]:
     if not inspect.isclass(component.factory):
         return ()
     events = {name: spec for name, spec in vars(Events).items() if inspect.isfunction(spec)}
-    protocol: Any = getattr(protocols, component.kind.capitalize())
-    called_by_core = {name for name, value in vars(protocol).items() if inspect.isfunction(value)}
+    offered = PROTOCOLS[component.kind]
+    called_by_core = {name for one in offered for name, value in vars(one).items() if inspect.isfunction(value)}
     found = []
     for name in dir(component.factory):
         method = inspect.getattr_static(component.factory, name)

@@ -69,9 +69,10 @@ class Loss(Protocol):
     """What the two sides of a game minimise. It sees whole rounds, so that it may compare real with fake samples.
 
     ``real_in_generator``: the generator's side needs the real stream, too. Numbers may be scheduled:
-    ``round.now(value)``.
-    Optional: ``logits``, how many numbers a sample it wants from the discriminator (1; more lie on axis 1 of the
-    logits). ``score_sees``, the roles whose logits ``score`` looks at besides those it is given.
+    ``round.now(value)``. Its events come for the rounds of all games; in its own ``round.loss is self``.
+    Optional: what :class:`TargetedLoss` and :class:`ScoredLoss` have. ``logits``, how many numbers a sample it wants
+    from the discriminator (1; more lie on axis 1 of the logits). ``score_sees``, the roles whose logits ``score`` looks
+    at besides those it is given.
 
     Capabilities: ``targets`` if it has targets; ``per-sample-generator`` if the generator's value of a sample depends
     on that sample (or its pair) alone, ``batch-coupled`` if values mix the samples of a batch. Of its score:
@@ -83,20 +84,28 @@ class Loss(Protocol):
     provides: frozenset[str]
     real_in_generator: bool
 
-    def targets(self, role: str) -> float | Scheduled | None:
-        """The target of a role, None if the loss has none.
-
-        The engine makes ``stream.target``, (B, ...) as the score.
-        """
-
-    def score(self, round: Round, logits: Tensor) -> Tensor:
-        """Optional: logits -> the discriminator's opinion (B, ...), larger is more real. Without it, the logits are."""
-
     def discriminator(self, round: Round) -> Mapping[Stream, Tensor]:
         """Stream -> values (B, ...), to be minimised by the discriminator's player."""
 
     def generator(self, round: Round) -> Mapping[Stream, Tensor]:
         """Stream -> values (B, ...), to be minimised by a player that the game is played against."""
+
+
+class TargetedLoss(Loss, Protocol):
+    """A loss that compares the discriminator's logits with a target: it provides ``targets``."""
+
+    def targets(self, role: str) -> float | Scheduled | None:
+        """The target of a role, None if this instance has none and so does not provide ``targets``.
+
+        The engine makes ``stream.target``, (B, ...) as the score.
+        """
+
+
+class ScoredLoss(Loss, Protocol):
+    """A loss whose logits are not the discriminator's opinion themselves."""
+
+    def score(self, round: Round, logits: Tensor) -> Tensor:
+        """Logits -> the discriminator's opinion (B, ...), larger is more real."""
 
 
 class Sampler(Protocol):
@@ -266,3 +275,19 @@ class Observer(Protocol):
 
     Optional: ``files``, the files and folders that it writes in the run's folder.
     """
+
+
+# Kind -> what every plugin of it has, and then what some have.
+PROTOCOLS: Mapping[str, tuple[type, ...]] = {
+    "variant": (Variant,),
+    "generator": (Generator,),
+    "discriminator": (Discriminator,),
+    "loss": (Loss, TargetedLoss, ScoredLoss),
+    "trick": (Trick,),
+    "sampler": (Sampler,),
+    "optimizer": (Optimizer,),
+    "evaluator": (Evaluator,),
+    "features": (Features,),
+    "dataset": (Dataset,),
+    "observer": (Observer,),
+}

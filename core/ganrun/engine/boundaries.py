@@ -182,9 +182,8 @@ def _lost_gradient(turn: Turn, round: Round) -> Exception:
     came = f"detached ones in game {round.game.name!r}"
     fakes = [stream for stream in round.of("fake") if stream.output is not None]
     if any(stream.output.logits.requires_grad for stream in fakes if stream.output):
-        return WrongResult(
-            engine.loss, "generator", f"values that depend on the logits of game {game!r}", "detached ones"
-        )
+        wanted = f"values that depend on the logits of game {game!r}"
+        return WrongResult(turn.loss(game), "generator", wanted, "detached ones")
     turn.rounds = engine.rounds(turn)
     if not _differentiable(turn, game):
         made = any(tensor.requires_grad for tensor in turn.made.values())

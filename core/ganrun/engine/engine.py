@@ -43,7 +43,6 @@ class Engine:
         self.settings = experiment.recipe.train
         self.hooks: Any = experiment.hooks
         self.variant: Any = experiment.variant
-        self.loss: Any = experiment.loss
         self.sampler: Any = experiment.sampler
         self.clock = experiment.clock
         self.parts = self.processes.world * self.settings.accumulate
@@ -217,7 +216,7 @@ class Engine:
             return False
         if side == "discriminator" or role == "fake":
             return True
-        return side == "generator" and bool(self.loss.real_in_generator or self._games[game].symmetric)
+        return side == "generator" and bool(self.experiment.loss(game).real_in_generator or self._games[game].symmetric)
 
     # --- seeds, rates, parameters ---------------------------------------------------------------------------
 

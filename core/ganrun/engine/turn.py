@@ -21,6 +21,7 @@ from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Player, Ro
 from ganrun.words.spaces import Interface, Space
 
 if TYPE_CHECKING:
+    from ganrun.contracts.protocols import Loss
     from ganrun.engine.engine import Engine
     from ganrun.schedule import Clock, Scheduled
 
@@ -168,9 +169,9 @@ class Turn:
         networks = self._engine.experiment.description.networks
         return {name: network.interface for name, network in networks.items()}
 
-    def loss(self, game: str) -> Any:
+    def loss(self, game: str) -> Loss:
         """The loss that a game is played with, by the game's name."""
-        return self._engine.loss
+        return self._engine.experiment.loss(game)
 
     def parameters(self, player: str = "") -> list[nn.Parameter]:
         """The parameters of a player, each once, in a fixed order; by default those of the turn's player."""

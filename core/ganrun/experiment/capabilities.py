@@ -2,69 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from ganrun.experiment.diagnostics import Diagnostic
-from ganrun.words.spaces import Reason
 
 if TYPE_CHECKING:
+    from ganrun.contracts.protocols import Loss
     from ganrun.experiment.experiment import Experiment
 
 
 def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> list[Diagnostic]:
-    """Hold what every part needs, wants, refuses or warns of against what the others provide."""
+    """Hold what every part needs, wants, refuses or warns of against what the others provide.
+
+    What a loss provides holds in its games alone: a part needs it in each game that it takes part in. Where that fails
+    in some of them only, the refusal names these.
+    """
     parts = [
         experiment.variant,
-        experiment.loss,
+        *experiment.losses.values(),
         experiment.sampler,
         *experiment.tricks,
         *experiment.evaluators,
         *experiment.observers,
+        *experiment.modules.values(),
     ]
-    parts += experiment.modules.values()
     named = dict(labels) | {id(module): f"network {name}" for name, module in experiment.modules.items()}
-    provided = provided_by(experiment)
-    unbuilt = {
-        network.kind for name, network in experiment.description.networks.items() if name not in experiment.modules
-    }
-    refusals = []
-
-    def missing(wanted: str) -> bool:
-        """Whether nobody provides it.
-
-        What a network that was not built would have provided is not known; it has its own refusal.
-        """
-        return not any(provided.get(name) or name.partition(":")[0] in unbuilt for name in wanted.split("|"))
-
+    games = [game.name for game in experiment.games] or [""]
+    refusals: list[Diagnostic] = []
+    held = _Held(experiment)
     for part in [part for part in parts if part is not None]:
-        who = named.get(id(part), type(part).__name__)
-        for wanted, reason in getattr(part, "needs", {}).items():
-            if missing(wanted):
-                refusals.append(_refused(who, reason))
-        for wanted, reason in getattr(part, "wants", {}).items():
-            if missing(wanted):
-                experiment.warnings.append(_refused(who, reason))
-        for unwanted, reason in getattr(part, "refuses", {}).items():
-            if any(provider is not part for provider in provided.get(unwanted, ())):
-                refusals.append(_refused(who, reason))
-        for doubtful, reason in getattr(part, "warns", {}).items():
-            if any(provider is not part for provider in provided.get(doubtful, ())):
-                experiment.warnings.append(_refused(who, reason))
+        own = [game for game in games if held.concerns(part, game)]
+
+        def found(
+            which: str, test: Callable[[Any, str, str], bool], part: Any = part, own: Any = own
+        ) -> Iterator[Diagnostic]:
+            for name, reason in getattr(part, which, {}).items():
+                where = [game for game in own if test(part, name, game)]
+                if where:
+                    who = named.get(id(part), type(part).__name__) + _in_games(where, own)
+                    yield Diagnostic(who, *reason)
+
+        refusals += found("needs", held.lacks)
+        experiment.warnings += found("wants", held.lacks)
+        refusals += found("refuses", held.meets)
+        experiment.warnings += found("warns", held.meets)
     return refusals
 
 
-def _refused(who: str, reason: Reason) -> Diagnostic:
-    return Diagnostic(who, *reason)
+def _in_games(where: Sequence[str], of: Sequence[str]) -> str:
+    """In which games something holds; empty if in all of them."""
+    return "" if len(where) == len(of) else f" in the game{'s' if len(where) > 1 else ''} {', '.join(where)}"
+
+
+class _Held:
+    """What is provided in each game of an experiment."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.provided = provided_by(experiment)
+        self.losses = {id(loss) for loss in experiment.losses.values()}
+        self.unbuilt = {
+            network.kind for name, network in experiment.description.networks.items() if name not in experiment.modules
+        }
+        self.discriminators = {game.name: game.discriminator for game in experiment.games}
+
+    def loss(self, game: str) -> Loss | None:
+        """The loss of a game; None if nothing names one, which has its own refusal."""
+        return self.experiment.losses.get(game, self.experiment.losses.get(""))
+
+    def concerns(self, part: Any, game: str) -> bool:
+        """Whether a part takes part in a game: a loss in its own, a discriminator in its own, all others in all."""
+        if id(part) in self.losses:
+            return part is self.loss(game)
+        judges = [name for name in self.discriminators.values() if self.experiment.modules.get(name) is part]
+        return not judges or self.discriminators[game] in judges
+
+    def lacks(self, part: Any, wanted: str, game: str) -> bool:
+        """Whether nobody provides it in a game.
+
+        What a network that was not built would have provided is not known; it has its own refusal.
+        """
+        return not any(
+            self.providers(name, game) or name.partition(":")[0] in self.unbuilt for name in wanted.split("|")
+        )
+
+    def meets(self, part: Any, unwanted: str, game: str) -> bool:
+        """Whether another part provides it in a game."""
+        return any(provider is not part for provider in self.providers(unwanted, game))
+
+    def providers(self, name: str, game: str) -> list[Any]:
+        """Who provides a capability in a game: of the losses its own alone."""
+        found = self.provided.get(name, ())
+        return [part for part in found if id(part) not in self.losses or part is self.loss(game)]
 
 
 def provided_by(experiment: Experiment) -> dict[str, list[Any]]:
     """Capability -> its providers: parts say what they provide; games and built networks are looked at."""
     found: dict[str, list[Any]] = {}
-    loss = experiment.loss if experiment.games else None  # one that nobody plays with does nothing
-    parts = (experiment.variant, loss, experiment.sampler, experiment.dataset, *experiment.tricks)
+    losses = experiment.losses.values()
+    parts = (experiment.variant, *losses, experiment.sampler, experiment.dataset, *experiment.tricks)
     for part in parts:
         for name in getattr(part, "provides", ()):
             found.setdefault(name, []).append(part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ganrun.errors import UserError
+from ganrun.recipe import Part
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,11 @@ class Diagnostic:
 
     def __str__(self) -> str:
         return f"{self.part}: {self.why}" + (f"\n    instead: {self.instead}" if self.instead else "")
+
+
+def label(part: Part | None) -> str:
+    """How a part is named to people: its kind and name."""
+    return f"{part.kind} {part.name}" if part else ""
 
 
 class RefusedError(UserError):

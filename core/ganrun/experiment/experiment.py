@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from ganrun.contracts.protocols import Loss
 from ganrun.data.reader import Reader
 from ganrun.distributed import Processes
 from ganrun.experiment.capabilities import provided_by
@@ -16,7 +17,7 @@ from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.experiment.initialise import initialise
 from ganrun.experiment.torch_settings import torch_settings
-from ganrun.recipe import Recipe
+from ganrun.recipe import Part, Recipe
 from ganrun.schedule import Clock
 from ganrun.words.game import Description, Game, Phase, Player
 from ganrun.words.spaces import Space
@@ -35,6 +36,8 @@ class Experiment:
     """Everything a recipe stands for, built: the payload of the event ``build``, and what the engine trains.
 
     dataset: what is trained on. data: split -> data set of the recipe, each opened when it is first asked for.
+    losses: game -> the loss it is played with; "" -> the one that all other games share. loss_parts: what they are made
+    of.
     """
 
     recipe: Recipe
@@ -43,7 +46,8 @@ class Experiment:
     processes: Processes
     clock: Clock
     variant: Any
-    loss: Any
+    losses: dict[str, Loss]
+    loss_parts: dict[str, Part]
     sampler: Any
     tricks: list[Any]
     evaluators: list[Any]
@@ -68,6 +72,15 @@ class Experiment:
     def games(self) -> list[Game]:
         """The games of the whole run."""
         return self.description.games
+
+    def loss(self, game: str) -> Loss:
+        """The loss that a game is played with."""
+        return self.losses[game if game in self.losses else ""]
+
+    def parts(self) -> list[Part]:
+        """Every part of the recipe, and the losses that games of the variant propose."""
+        named = self.recipe.parts()
+        return named + [part for part in self.loss_parts.values() if part not in named]
 
     def networks(self, kind: str) -> dict[str, nn.Module]:
         """The built networks of one kind, ``generator``, ``discriminator`` or ``encoder``, by name."""
@@ -110,7 +123,9 @@ class Experiment:
 
     def components(self) -> dict[str, Any]:
         """Label -> component that may have state, in the order of events: what checkpoints keep besides networks."""
-        named = {"variant": self.variant, "loss": self.loss, "sampler": self.sampler}
+        named: dict[str, Any] = {"variant": self.variant}
+        named |= {f"loss.{game}" if game else "loss": loss for game, loss in self.losses.items()}
+        named["sampler"] = self.sampler
         named |= {
             f"tricks.{i}.{part.name}": trick for i, (part, trick) in enumerate(zip(self.recipe.tricks, self.tricks))
         }

@@ -2,12 +2,14 @@
 
 In that form a part is ``{name: {parameters}}``, ``players`` is a mapping of mappings, and lists are lists, whatever the
 short form was. Parameters merge only under the same name. In lists of parts the k-th of a name merges with the k-th
-of that name below; others are appended.
+of that name below; others are appended. ``loss`` is one part, which replaces whatever is below it, or a mapping from
+games to parts, which merges game by game.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from ganrun.recipe.errors import Problem, nearest, show, unknown_key
 from ganrun.recipe.nodes import Key, Node
@@ -37,11 +39,21 @@ KEYS = (
 )
 PLAYER_KEYS = ("optimizer", "updates", "init")
 
+OTHERS = "others"  # in a ``loss`` by game: the games that it does not name
+
 Layer = dict[Key, Node]
 
 
-def normalise(root: Node, problems: list[Problem]) -> Layer:
-    """The top level of one source, every section in its one form. What is wrong is reported and left out."""
+@dataclass
+class ByGame(Node):
+    """``loss`` as a mapping: game, or ``others``, -> part."""
+
+
+def normalise(root: Node, losses: Collection[str], problems: list[Problem]) -> Layer:
+    """The top level of one source, every section in its one form. What is wrong is reported and left out.
+
+    losses: the names of the installed losses, which tell a part from a mapping of games.
+    """
     if not isinstance(root.value, dict):
         problems.append(
             root.problem(f"a recipe is a mapping of keys such as variant: and dataset:, got {show(root.plain())}")
@@ -61,7 +73,7 @@ def normalise(root: Node, problems: list[Problem]) -> Layer:
             above = node if node.empty and (node.key or node.origin).line else None
     for key in [key for key, node in layer.items() if any(node is other for other in accused)]:
         del layer[key]  # its emptiness is explained already
-    sections = {key: section(str(key), node, problems) for key, node in layer.items()}
+    sections = {key: section(str(key), node, losses, problems) for key, node in layer.items()}
     return {key: node for key, node in sections.items() if node is not None}
 
 
@@ -88,8 +100,10 @@ def _is_player(above: Node, key: Key, node: Node) -> bool:
     )
 
 
-def section(key: str, node: Node, problems: list[Problem]) -> Node | None:
+def section(key: str, node: Node, losses: Collection[str], problems: list[Problem]) -> Node | None:
     """One top-level section in its one form."""
+    if key == "loss" and is_by_game(node, losses):
+        return loss_by_game(node, problems)
     if key in PARTS:
         return part(node, key, problems)
     if key in LISTS:
@@ -166,6 +180,46 @@ def part(node: Node, kind: str, problems: list[Problem]) -> Node | None:
     return node.replaced({name: first.replaced(given or {})})
 
 
+def is_by_game(node: Node, losses: Collection[str]) -> bool:
+    """Whether a ``loss`` is a mapping of games: one of which no key is the name of a loss.
+
+    Where no value names one either, because it is misspelt or not installed, what looks like parts is taken for them.
+    """
+    if not isinstance(node.value, dict) or any(key in losses for key in node.value):
+        return False
+    below = list(node.value.values())
+    if any(_name_of(item) in losses for item in below):
+        return True
+    misspelt = len(below) == 1 and isinstance(below[0].value, dict) and nearest(next(iter(node.value)), losses)
+    return bool(below) and not misspelt and all(_looks_like_a_part(item, losses) for item in below)
+
+
+def _name_of(node: Node) -> object:
+    """The name of a part in its short or long form; None if the node is neither."""
+    if isinstance(node.value, dict) and len(node.value) == 1:
+        return node.name
+    return node.value if isinstance(node.value, str) else None
+
+
+def _looks_like_a_part(node: Node, losses: Collection[str]) -> bool:
+    if not isinstance(node.value, dict):
+        return isinstance(node.value, str)
+    return len(node.value) == 1 and (isinstance(node.parameters.value, dict | None) or bool(nearest(node.name, losses)))
+
+
+def loss_by_game(node: Node, problems: list[Problem]) -> ByGame:
+    """``loss`` as game -> part, each part in its one form."""
+    value: Layer = {}
+    for game, below in node.value.items():
+        if not isinstance(game, str):
+            problems.append(below.problem(f"expected the name of a game, got {show(game)}", at_key=True))
+            continue
+        found = part(below, "loss", problems)
+        if found is not None:
+            value[game] = found
+    return ByGame(value, node.origin, node.path, node.key)
+
+
 def part_list(node: Node, kind: str, problems: list[Problem]) -> Node | None:
     """A list of parts; nothing at all is an empty one."""
     if node.empty:
@@ -219,6 +273,8 @@ def merge(lower: Layer, upper: Layer) -> Layer:
             continue
         if below is None:
             merged[key] = node
+        elif key == "loss":
+            merged[key] = merge_losses(below, node)
         elif key in PARTS:
             merged[key] = merge_part(below, node)
         elif key in LISTS:
@@ -236,6 +292,17 @@ def merge_part(lower: Node | None, upper: Node) -> Node:
         return upper
     parameters = upper.parameters.replaced({**lower.parameters.value, **upper.parameters.value})
     return upper.replaced({upper.name: parameters})
+
+
+def merge_losses(lower: Node, upper: Node) -> Node:
+    """One loss replaces whatever is below it; a mapping merges game by game.
+
+    Parameters of one loss merge with those of the part below that is for all games, or for those that are not named.
+    """
+    below: Layer = lower.value if isinstance(lower, ByGame) else {OTHERS: lower}
+    if not isinstance(upper, ByGame):
+        return merge_part(below.get(OTHERS), upper)
+    return upper.replaced(below | {game: merge_part(below.get(game), node) for game, node in upper.value.items()})
 
 
 def merge_list(lower: Node, upper: Node) -> Node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Node:
 
     def replaced(self, value: Any) -> Node:
         """The same place with another value."""
-        return Node(value, self.origin, self.path, self.key)
+        return replace(self, value=value)
 
     def plain(self) -> Any:
         """The value as plain data."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ganrun.recipe import layers
 from ganrun.recipe.errors import Problem, RecipeError, nearest, show
-from ganrun.recipe.layers import KEYS, LISTS, PARTS, Layer
+from ganrun.recipe.layers import KEYS, LISTS, OTHERS, PARTS, ByGame, Layer
 from ganrun.recipe.nodes import Key, Keys, Node, Origin, from_plain
 from ganrun.recipe.yaml import read_text
 
@@ -71,12 +71,17 @@ def _shortened(text: str) -> str:
     return line if len(line) <= 80 else f"{line[:76]} ..."
 
 
-def apply(layer: Layer, override: Override, problems: list[Problem]) -> Layer:
-    """The merged recipe with one value set, by the rules by which layers merge."""
+def apply(layer: Layer, override: Override, losses: Collection[str], problems: list[Problem]) -> Layer:
+    """The merged recipe with one value set, by the rules by which layers merge.
+
+    losses: the names of the installed ones.
+    """
     top, rest = str(override.path[0]), override.path[1:]
     result = dict(layer)
     new: Node | None
-    if top in PARTS and rest:
+    if top == "loss" and rest:
+        new = _in_loss(layer.get(top), rest, override, losses, problems)
+    elif top in PARTS and rest:
         new = _in_part(layer.get(top), rest, override, top, problems)
     elif top in LISTS and rest:
         new = _in_list(layer.get(top), top, rest, override, problems)
@@ -84,7 +89,7 @@ def apply(layer: Layer, override: Override, problems: list[Problem]) -> Layer:
         new = _in_optimizer(layer.get(top), rest, override, problems)
     else:
         whole = _nested(rest, override)
-        new = layers.section(top, whole, problems)
+        new = layers.section(top, whole, losses, problems)
         if new is not None:
             return layers.merge(layer, {top: new})
     if new is not None:
@@ -123,6 +128,20 @@ def _in_part(slot: Node | None, rest: Keys, override: Override, kind: str, probl
         parameters = Node({inside[0]: new}, origin, place, origin)
     upper = layers.part(Node({name: parameters}, origin, place[:-1], origin), kind, problems)
     return layers.merge_part(slot, upper) if upper else None
+
+
+def _in_loss(
+    slot: Node | None, rest: Keys, override: Override, losses: Collection[str], problems: list[Problem]
+) -> Node | None:
+    """``loss`` with the part of one game changed, or with one part for all games."""
+    below: Layer = slot.value if isinstance(slot, ByGame) else {OTHERS: slot} if slot else {}
+    value = override.value.value
+    unknown = len(rest) == 1 and isinstance(value, str) and value not in losses and not nearest(value, losses)
+    if unknown or not layers.is_by_game(_nested(rest, override), losses):
+        return _in_part(below.get(OTHERS), rest, override, "loss", problems)
+    game, *inside = rest
+    new = _in_part(below.get(game), tuple(inside), override, "loss", problems)
+    return ByGame({**below, game: new}, override.value.origin, ("loss",), override.value.origin) if new else None
 
 
 def _in_list(slot: Node | None, top: str, rest: Keys, override: Override, problems: list[Problem]) -> Node | None:

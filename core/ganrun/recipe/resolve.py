@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.recipe import layers
 from ganrun.recipe.errors import Problem, RecipeError, nearest
-from ganrun.recipe.layers import KINDS, LISTS, PARTS, Layer
+from ganrun.recipe.layers import KINDS, LISTS, OTHERS, PARTS, ByGame, Layer
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, to_plain
 from ganrun.recipe.overrides import Override, apply, read_overrides
 from ganrun.recipe.parts import EvaluatorPart, Part
@@ -31,6 +31,8 @@ DEFAULTS = {"sampler": "normal", "observers": ["progress", "samples", "metrics-l
 class Recipe:
     """A resolved recipe: parts with validated parameters, and settings.
 
+    ``losses`` maps games to the losses that the recipe names for them; ``loss`` is that of the others. ``loss_chosen``
+    says that it is not the variant's default, so that it goes before what a game proposes.
     ``base`` is the folder that relative paths start from. ``resolved`` is the whole recipe as plain data; loading it
     gives an equal recipe. ``origins`` maps each path in it to where its value comes from.
     """
@@ -40,6 +42,7 @@ class Recipe:
     variant: Part
     dataset: Part
     loss: Part | None
+    losses: dict[str, Part]
     generator: Part | None
     discriminator: Part | None
     encoder: Part | None
@@ -54,6 +57,8 @@ class Recipe:
     resolved: dict[str, Any] = field(repr=False)
     origins: dict[Keys, str] = field(repr=False, compare=False)
     positions: dict[Keys, Node] = field(repr=False, compare=False)
+    catalog: Catalog = field(repr=False, compare=False)
+    loss_chosen: bool = field(default=False, repr=False, compare=False)
 
     def problem(self, path: Keys | str, message: str) -> Problem:
         """A problem with the value at a path of the resolved recipe, at the place where that value was written.
@@ -68,6 +73,10 @@ class Recipe:
                 return Problem(found.file, found.line, found.column, ".".join(map(str, keys)), message)
         return Problem("", 0, 0, ".".join(map(str, keys)), message)
 
+    def part(self, entry: Any, kind: str, *, origin: str) -> Part:
+        """A part written as in a recipe, of the plugins that this recipe was loaded with; see :func:`load_part`."""
+        return load_part(entry, kind, catalog=self.catalog, origin=origin)
+
     def parts(self) -> list[Part]:
         """Every part that the recipe names: in its sections, of its players, and inside other parts."""
         sections = (
@@ -80,7 +89,12 @@ class Recipe:
             self.sampler,
         )
         top = [part for part in sections if part is not None]
-        top += [*self.tricks, *(evaluator.part for evaluator in self.evaluators), *self.observers]
+        top += [
+            *self.losses.values(),
+            *self.tricks,
+            *(evaluator.part for evaluator in self.evaluators),
+            *self.observers,
+        ]
         top += [player.optimizer for player in self.players.values()]
         return [inner for part in top for inner in _with_inner(part)]
 
@@ -108,7 +122,7 @@ def load_recipe(
     """
     check = Validator(catalog)
     changes = read_overrides(overrides, check.problems)
-    read = read_source(source, check.problems)
+    read = read_source(source, check.losses, check.problems)
     if read is None:
         raise RecipeError(check.problems)
     merged, inherited = _merge(read, changes, check)
@@ -126,7 +140,7 @@ def load_evaluators(entries: Sequence[Any], *, catalog: Catalog, origin: str) ->
     """
     check = Validator(catalog)
     layer = layers.normalise(
-        from_plain({"evaluators": list(entries)}, Origin(origin), (), check.problems), check.problems
+        from_plain({"evaluators": list(entries)}, Origin(origin), (), check.problems), (), check.problems
     )
     found = [
         check.evaluator(node, ("evaluators", i))
@@ -144,17 +158,17 @@ def load_part(entry: Any, kind: str, *, catalog: Catalog, origin: str) -> Part:
         RecipeError: with every problem found.
     """
     check = Validator(catalog)
-    layer = layers.normalise(from_plain({"dataset": entry}, Origin(origin), (), check.problems), check.problems)
-    part = check.part(layer["dataset"], kind, (kind,)) if "dataset" in layer else None
+    node = layers.part(from_plain(entry, Origin(origin), (kind,), check.problems), kind, check.problems)
+    part = check.part(node, kind, (kind,)) if node else None
     if part is None:
         raise RecipeError(check.problems)
     return part
 
 
-def _merge(read: Source, changes: list[Override], check: Validator) -> tuple[Layer, dict[str, list[str]]]:
-    """All layers merged; and list -> names of the parts that a recipe of this variant inherits without asking."""
+def _merge(read: Source, changes: list[Override], check: Validator) -> tuple[Layer, Layer]:
+    """All layers merged; and what a recipe of this variant inherits without asking."""
     problems = check.problems
-    merged = layers.normalise(from_plain(DEFAULTS, DEFAULT), problems)
+    merged = layers.normalise(from_plain(DEFAULTS, DEFAULT), (), problems)
     defaults = _variant_defaults(read, changes, check)
     removed: list[Node] = []
     for layer in (defaults, *read.layers, *_without_changes(changes, problems)):
@@ -164,13 +178,12 @@ def _merge(read: Source, changes: list[Override], check: Validator) -> tuple[Lay
         merged = layers.merge(merged, layer)
     for change in changes:
         if change.path[0] not in ("without", "variant"):
-            merged = apply(merged, change, problems)
+            merged = apply(merged, change, check.losses, problems)
         elif change.path[0] == "variant" and "variant" in (top := _variant_layer(read, changes, [])):
             merged["variant"] = top["variant"]
     if removed:
         merged["without"] = Node(removed, removed[-1].origin, ("without",), removed[-1].origin)
-    inherited = layers.merge(layers.normalise(from_plain(DEFAULTS, DEFAULT), []), defaults)
-    return merged, {key: [item.name for item in inherited[key].value] for key in LISTS if key in inherited}
+    return merged, layers.merge(layers.normalise(from_plain(DEFAULTS, DEFAULT), (), []), defaults)
 
 
 def _without_changes(changes: list[Override], problems: list[Problem]) -> Iterator[Layer]:
@@ -191,7 +204,7 @@ def _variant_layer(read: Source, changes: list[Override], problems: list[Problem
         merged = layers.merge(merged, {key: node for key, node in layer.items() if key == "variant"})
     for change in changes:
         if change.path[0] == "variant":
-            merged = apply(merged, change, problems)
+            merged = apply(merged, change, (), problems)
     return merged
 
 
@@ -202,21 +215,30 @@ def _variant_defaults(read: Source, changes: list[Override], check: Validator) -
     fragment = getattr(component.factory, "defaults", None) if component else None
     if not node or not fragment:
         return {}
-    layer = layers.normalise(from_plain(fragment, Origin(f"variant {node.name}"), (), check.problems), check.problems)
+    written = from_plain(fragment, Origin(f"variant {node.name}"), (), check.problems)
+    layer = layers.normalise(written, check.losses, check.problems)
     for key in ("extends", "variant"):
         if key in layer:
             check.problems.append(
                 layer.pop(key).problem("the defaults of a variant cannot name this; remove it from the plugin")
             )
+    if isinstance(layer.get("loss"), ByGame):
+        message = "the defaults of a variant name one loss for all games; that of a single game is its Game(loss=...)"
+        check.problems.append(layer.pop("loss").problem(message))
     return layer
 
 
-def _build(read: Source, merged: Layer, inherited: dict[str, list[str]], check: Validator) -> Recipe | None:
+def _build(read: Source, merged: Layer, inherited: Layer, check: Validator) -> Recipe | None:
     """The validated recipe; None if something that every recipe needs is missing."""
     empty = Node({}, DEFAULT)
-    sections: dict[str, Any] = {}
+    sections: dict[str, Any] = {"losses": {}}
+    by_game = merged.get("loss")
+    if isinstance(by_game, ByGame):
+        merged, named = _split(merged, by_game)
+        sections["losses"] = {game: check.part(node, "loss", ("loss", game)) for game, node in named.items()}
     for key in PARTS:
-        sections[key] = check.part(merged[key], KINDS.get(key, key), (key,)) if key in merged else None
+        path = (key, OTHERS) if key == "loss" and sections["losses"] else (key,)
+        sections[key] = check.part(merged[key], KINDS.get(key, key), path) if key in merged else None
         missing = key in ("variant", "dataset") and key not in merged and key not in read.root.value and read.whole
         if missing and not _told(key, check.problems):
             message = f"missing; every recipe needs it, such as {key}: {'dcgan' if key == 'variant' else 'digits'}"
@@ -236,8 +258,9 @@ def _build(read: Source, merged: Layer, inherited: dict[str, list[str]], check: 
         _check_best(checkpoint.best.evaluator, merged, check)
     if check.problems or train is None or checkpoint is None:
         return None
-    plain = _resolved(sections, players, train, checkpoint, init, inherited)
-    tree = graft(plain, Node(dict(merged), DEFAULT))
+    names = {key: [item.name for item in inherited[key].value] for key in LISTS if key in inherited}
+    plain = _resolved(sections, players, train, checkpoint, init, names)
+    tree = graft(plain, Node(merged | ({"loss": by_game} if by_game and sections["losses"] else {}), DEFAULT))
     positions = {path: node for path, node in tree.walk() if path}
     return Recipe(
         name=read.name or f"{sections['variant'].name}-{sections['dataset'].name}",
@@ -250,7 +273,22 @@ def _build(read: Source, merged: Layer, inherited: dict[str, list[str]], check: 
         resolved=plain,
         origins={path: str(node.origin) for path, node in positions.items()},
         positions=positions,
+        catalog=check.catalog,
+        loss_chosen=sections["loss"] is not None and sections["loss"] != _default_loss(inherited, check),
     )
+
+
+def _split(merged: Layer, by_game: ByGame) -> tuple[Layer, Layer]:
+    """The merged recipe with the one loss of all games that are not named, if there is one; and game -> loss."""
+    others = by_game.value.get(OTHERS)
+    rest = {key: node for key, node in merged.items() if key != "loss"}
+    named = {game: node for game, node in by_game.value.items() if game != OTHERS}
+    return rest | ({"loss": others} if others else {}), named
+
+
+def _default_loss(inherited: Layer, check: Validator) -> Part | None:
+    """The loss of all games by the variant's defaults."""
+    return Validator(check.catalog).part(inherited["loss"], "loss", ("loss",)) if "loss" in inherited else None
 
 
 def _told(key: str, problems: list[Problem]) -> bool:
@@ -283,6 +321,9 @@ def _resolved(
 ) -> dict[str, Any]:
     """The complete recipe as plain data, in the order in which people write it."""
     plain: dict[str, Any] = {key: sections[key].as_recipe() for key in PARTS if sections[key] is not None}
+    if sections["losses"]:
+        named = {game: part.as_recipe() for game, part in sections["losses"].items()}
+        plain["loss"] = named | ({OTHERS: plain["loss"]} if "loss" in plain else {})
     for key in LISTS:
         plain[key] = [item.as_recipe() for item in sections[key]]
     without = _without(inherited, {key: [name for item in plain[key] for name in item] for key in LISTS})

@@ -27,6 +27,7 @@ def recipe_schema(catalog: Catalog) -> Schema:
     for kind in KINDS:
         definitions[kind] = _kind(kind, catalog, definitions, broken)
     properties: Schema = {key: _ref(layers.KINDS.get(key, key)) for key in PARTS}
+    properties["loss"] = {"anyOf": [_ref("loss"), _losses_by_game(catalog)]}
     properties |= {key: {"type": ["array", "null"], "items": _ref(kind)} for key, kind in LISTS.items()}
     properties |= {
         "extends": {"type": "string", "description": "a base recipe, relative to this file"},
@@ -53,6 +54,17 @@ def recipe_schema(catalog: Catalog) -> Schema:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
+
+
+def _losses_by_game(catalog: Catalog) -> Schema:
+    """A loss for each of some games: no key is the name of a loss."""
+    return {
+        "type": "object",
+        "description": "game, or others -> loss",
+        "propertyNames": {"not": {"enum": catalog.names("loss")}},
+        "additionalProperties": _ref("loss"),
+        "minProperties": 1,
+    }
 
 
 def _kind(kind: str, catalog: Catalog, definitions: Schema, broken: list[str]) -> Schema:

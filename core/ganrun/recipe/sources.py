@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,13 @@ class Source:
     whole: bool = True
 
 
-def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem]) -> Source | None:
-    """Read a recipe and its bases. None if it has no form that could be judged further."""
+def read_source(
+    source: str | Path | Mapping[str, Any], losses: Collection[str], problems: list[Problem]
+) -> Source | None:
+    """Read a recipe and its bases. None if it has no form that could be judged further.
+
+    losses: the names of the installed ones.
+    """
     if isinstance(source, Mapping):
         root = from_plain(source, Origin("recipe"), (), problems)
         name, base = "", Path.cwd()
@@ -46,7 +51,7 @@ def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem])
             return None
         name, base = path.stem, path.absolute().parent
         seen = [path.resolve()]
-    found = [layers.normalise(root, problems)]
+    found = [layers.normalise(root, losses, problems)]
     if not isinstance(root.value, dict):
         return None
     folder, whole = base, True
@@ -57,7 +62,7 @@ def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem])
         if below is None:
             whole = False
             break
-        found.insert(0, layers.normalise(below, problems))
+        found.insert(0, layers.normalise(below, losses, problems))
         folder = path.parent
     return Source(name, base, root, found, whole)
 

@@ -68,6 +68,11 @@ class Validator:
     catalog: Catalog
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def losses(self) -> list[str]:
+        """The names of the installed losses."""
+        return self.catalog.names("loss")
+
     def part(self, node: Node, kind: str, path: Keys) -> Part | None:
         """The part of a node in its long form; None if the problems say why not."""
         component = self.load(node, kind)

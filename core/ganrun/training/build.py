@@ -19,11 +19,13 @@ from ganrun.errors import WrongResult
 from ganrun.experiment.capabilities import check_capabilities, traits
 from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
+from ganrun.experiment.diagnostics import label as label
 from ganrun.experiment.experiment import Experiment, Plan
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import stable_hash
 from ganrun.recipe import Part, Recipe
 from ganrun.schedule import Clock
+from ganrun.training.losses import check_losses, loss_label, loss_parts
 from ganrun.words.game import Description
 from ganrun.words.spaces import Refusal
 
@@ -44,27 +46,25 @@ def build(
 
 def _build(recipe: Recipe, dataset: Any, processes: Processes, data: Callable[[str], Any], meta: bool) -> Experiment:
     refusals: list[Diagnostic] = []
-    variant, loss, sampler = make_parts((recipe.variant, recipe.loss, recipe.sampler), refusals)
+    (variant,) = make_parts((recipe.variant,), refusals)
+    description = described(recipe, variant, dataset, refusals)
+    played = loss_parts(recipe, description.games) if description else {}
+    losses = dict(zip(played, make_parts(list(played.values()), refusals)))
+    (sampler,) = make_parts((recipe.sampler,), refusals)
     tricks, observers = make_parts(recipe.tricks, refusals), make_parts(recipe.observers, refusals)
     evaluators = make_parts([evaluator.part for evaluator in recipe.evaluators], refusals)
-    if refusals:
+    if refusals or description is None:
         raise RefusedError(refusals)
-    hooks = event_manager([c for c in (variant, loss, sampler, *tricks, *evaluators, *observers) if c is not None])
-    try:
-        description = variant.describe(dataset.spaces)
-    except Refusal as refusal:
-        raise RefusedError([Diagnostic(f"variant {recipe.variant.name}", *refusal.reason)]) from refusal
-    if not isinstance(description, Description):
-        raise WrongResult(variant, "describe", "a Description", shown(description))
+    acting = [variant, *losses.values(), sampler, *tricks, *evaluators, *observers]
+    hooks = event_manager([component for component in acting if component is not None])
     clock = make_clock(recipe, dataset, processes)
-    parts = (variant, loss, sampler, tricks, evaluators, observers)
+    parts = (variant, losses, played, sampler, tricks, evaluators, observers)
     experiment = Experiment(recipe, dataset, data, processes, clock, *parts, hooks, description)
     labels = {id(c): label(part) for part, c in zip((*recipe.tricks, *recipe.observers), (*tricks, *observers))}
     labels |= {id(c): label(part.part) for part, c in zip(recipe.evaluators, evaluators)}
-    labels |= {id(variant): label(recipe.variant), id(loss): label(recipe.loss), id(sampler): label(recipe.sampler)}
-    for game in description.games:
-        description.networks[game.discriminator].interface.logits = getattr(loss, "logits", 1)
-    refusals += check_size(experiment) + check_loss(experiment)
+    labels |= {id(variant): label(recipe.variant), id(sampler): label(recipe.sampler)}
+    labels |= {id(losses[game]): loss_label(game, part) for game, part in played.items()}
+    refusals += check_size(experiment) + check_losses(experiment)
     refusals += call_each(hooks.plan, labels, plan=Plan(description, dataset.spaces))
     refusals += build_networks(experiment, meta)
     refusals += set_players(experiment)
@@ -77,6 +77,20 @@ def _build(recipe: Recipe, dataset: Any, processes: Processes, data: Callable[[s
     return experiment
 
 
+def described(recipe: Recipe, variant: Any, dataset: Any, refusals: list[Diagnostic]) -> Description | None:
+    """What a variant is made of on some data; None if it was not made, or refuses them."""
+    if variant is None:
+        return None
+    try:
+        description = variant.describe(dataset.spaces)
+    except Refusal as refusal:
+        refusals.append(Diagnostic(label(recipe.variant), *refusal.reason))
+        return None
+    if not isinstance(description, Description):
+        raise WrongResult(variant, "describe", "a Description", shown(description))
+    return description
+
+
 def make_parts(parts: Sequence[Part | None], refusals: list[Diagnostic]) -> list[Any]:
     """The components of some parts; what their constructors refuse is added to ``refusals``."""
     made = []
@@ -87,11 +101,6 @@ def make_parts(parts: Sequence[Part | None], refusals: list[Diagnostic]) -> list
             made.append(None)
             refusals.append(Diagnostic(label(part), *refusal.reason))
     return made
-
-
-def label(part: Part | None) -> str:
-    """How a part is named to people: its kind and name."""
-    return f"{part.kind} {part.name}" if part else ""
 
 
 def event_manager(components: list[Any]) -> Any:
@@ -133,34 +142,6 @@ def check_size(experiment: Experiment) -> list[Diagnostic]:
     return [
         Diagnostic(label(experiment.recipe.dataset), why, f"--set train.batch_size={max(1, clock.dataset)} or less")
     ]
-
-
-def check_loss(experiment: Experiment) -> list[Diagnostic]:
-    """Refuse games without a loss, and a loss on several logits where a game makes one of all outputs.
-
-    Warn of one without a game.
-    """
-    loss, games = experiment.loss, experiment.games
-    if loss is not None and not games:
-        why = f"{label(experiment.recipe.variant)} plays no game, so nothing asks for it, and it changes nothing"
-        experiment.warn(label(experiment.recipe.loss), why, "leave `loss` out")
-    if games and loss is None:
-        return [
-            Diagnostic(
-                label(experiment.recipe.variant),
-                "it plays a game, and nothing says what the two sides minimise",
-                "add `loss: NAME`",
-            )
-        ]
-    made = next((game for game in games if game.logits is not None), None)
-    wanted = getattr(loss, "logits", 1)
-    if made is None or wanted == 1:
-        return []
-    why = (
-        f"it compares {wanted} logits a sample, "
-        f"and the game {made.name!r} makes one logit of all that the discriminator returns"
-    )
-    return [Diagnostic(label(experiment.recipe.loss), why, "a loss on one logit, such as non-saturating")]
 
 
 def build_networks(experiment: Experiment, meta: bool) -> list[Diagnostic]:

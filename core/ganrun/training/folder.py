@@ -246,7 +246,7 @@ def versions(run: Run) -> dict[str, Any]:
     device = run.processes.device
     return {
         "plugins": {
-            f"{part.kind}.{part.name}": run.catalog.provenance(part.kind, part.name) for part in run.recipe.parts()
+            f"{part.kind}.{part.name}": run.catalog.provenance(part.kind, part.name) for part in run.experiment.parts()
         },
         "libraries": {name: metadata.version(name) for name in libraries},
         "python": platform.python_version(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from ganrun.schedule import first_value
 from ganrun.words.spaces import Interface, Space
 
 if TYPE_CHECKING:
+    from ganrun.contracts.protocols import Loss
     from ganrun.engine.turn import Turn
     from ganrun.schedule import Scheduled
 
@@ -92,7 +93,9 @@ class Game:
     ``space`` is the kind of space the streams' ``x`` lives in. ``weight`` scales the loss's terms by side, and
     ``heads`` names extra outputs of the discriminator. ``logits`` makes the game's logits (B, ...) of a discriminator's
     output where they are not its main one, such as the log of a sum over classes. A ``symmetric`` game (ALI) has no
-    generator's loss of its own: it is the discriminator's with the roles swapped.
+    generator's loss of its own: it is the discriminator's with the roles swapped. ``loss`` is what the variant proposes
+    for this game, written as in a recipe: a name, or {name: {parameters}}. It goes before the variant's default loss; a
+    recipe that names another loss, for this game or for all, goes before it.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Game:
     logits: Callable[[DiscriminatorOutput], Tensor] | None = None
     symmetric: bool = False
     watchers: Sequence[str] = ()
+    loss: str | Mapping[str, Any] | None = None
 
     def side(self, player: str) -> Side | None:
         """Which side of this game a player is on, None if it takes no part."""
@@ -252,6 +256,12 @@ class Round:
     streams: list[Stream]
     now: Callable[[Scheduled | float], float] = first_value
     turn: Turn | None = field(default=None, repr=False)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss that this game is played with. A round that was made by hand, without a turn, has none."""
+        assert self.turn is not None, "this round was made by hand, without the turn that knows the loss of its game"
+        return self.turn.loss(self.game.name)
 
     def of(self, role: Role) -> list[Stream]:
         """The streams of one role, in their order."""

@@ -100,8 +100,9 @@ class OptimalDiscriminator:
             )
         asked = [experiment.description.networks[game.discriminator].interface for game in experiment.games[:1]]
         alone = any(interface.takes == space and not interface.given for interface in asked)
-        self.pointwise = alone and not getattr(experiment.loss, "score_sees", ())
-        self.probability = self.pointwise and "logit:probability" in getattr(experiment.loss, "provides", ())
+        losses = [experiment.loss(game.name) for game in experiment.games[:1]]
+        self.pointwise = alone and not any(getattr(loss, "score_sees", ()) for loss in losses)
+        self.probability = self.pointwise and all("logit:probability" in loss.provides for loss in losses)
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.studio is None:

@@ -73,7 +73,7 @@ class BEGAN:
     @hookimpl
     def losses(self, turn: Turn) -> None:
         for round in turn.rounds:
-            if round.side == "discriminator":
+            if round.side == "discriminator" and turn.loss(round.game.name) is self:
                 game, gamma = round.game.name, turn.now(self.gamma)
                 real, fake = _mean_energy(round.of("real")), _mean_energy(round.of("fake"))
                 self._errors.setdefault(game, []).append(torch.stack([real, fake]))

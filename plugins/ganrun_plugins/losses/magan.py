@@ -163,16 +163,22 @@ class MAGAN:
                 tally.close(turn, self.start, pretraining=self.pretraining)
         self.epoch = epoch
         sides = {game.side(turn.player) for game in turn.games.values()}
-        if self.pretraining and "generator" in sides and "discriminator" not in sides:
+        others = [name for name, game in turn.games.items() if game.side(turn.player) and turn.loss(name) is not self]
+        if self.pretraining and "generator" in sides and "discriminator" not in sides and not others:
             turn.skip = True
 
     @hookimpl
     def losses(self, turn: Turn) -> None:
         for round in turn.rounds:
+            game = round.game.name
+            if turn.loss(game) is not self:
+                continue
             for stream in round.of(COUNTED[round.side]) if round.side in COUNTED else ():
-                self.games.setdefault(round.game.name, Tally()).add(stream.role, stream.logits.detach().mean())
+                self.games.setdefault(game, Tally()).add(stream.role, stream.logits.detach().mean())
             if round.side == "discriminator":
-                turn.note(f"{round.game.name}.margin", torch.as_tensor(self.margin_of(round.game.name)))
+                turn.note(f"{game}.margin", torch.as_tensor(self.margin_of(game)))
+            elif self.pretraining:  # the generator moves, because another game is played with another loss
+                turn.terms = {name: term for name, term in turn.terms.items() if term.game != game}
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and of each game what has been counted so far."""

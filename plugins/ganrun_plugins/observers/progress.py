@@ -185,7 +185,7 @@ def places(run: Run) -> list[str]:
 
 def resume_command(run: Run) -> str:
     """The command that goes on with a run, uninstalled plugins included."""
-    origins = [run.catalog.provenance(part.kind, part.name).get("file") for part in run.recipe.parts()]
+    origins = [run.catalog.provenance(part.kind, part.name).get("file") for part in run.experiment.parts()]
     plugins = [word for file in dict.fromkeys(origins) if file for word in ("--plugin", file)]
     world = run.processes.world
     start = ["ganrun"] if world == 1 else ["torchrun", "--nproc_per_node", str(world), "-m", "ganrun"]

@@ -19,7 +19,7 @@ discriminator's side has targets; the generator's is never touched. The default 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -65,7 +65,7 @@ class LabelFlipping:
     @hookimpl
     def targets(self, turn: Turn, round: Round) -> None:
         before: dict[Role, list[Tensor | None]] = {role: [stream.target for stream in round.of(role)] for role in OTHER}
-        loss = turn.loss(round.game.name)
+        loss: Any = turn.loss(round.game.name)  # of a round with targets, so it has some
         paired = self.which == "both" and "logit:relative" in loss.provides
         masks: list[Tensor] = []  # of the real streams, in their order
         roles: tuple[Role, ...] = ("real", "fake") if self.which == "both" else ("real",)

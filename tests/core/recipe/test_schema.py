@@ -53,6 +53,8 @@ def fits(data: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
     if isinstance(data, str) and "pattern" in schema:
         return re.search(schema["pattern"], data) is not None
     if isinstance(data, dict):
+        if any(fits(name, schema.get("propertyNames", {}).get("not", {"enum": []}), root) for name in data):
+            return False
         known, extra = schema.get("properties", {}), schema.get("additionalProperties", True)
         if not all(name in data for name in schema.get("required", ())) or len(data) > schema.get("maxProperties", 99):
             return False
@@ -227,3 +229,18 @@ def test_every_shipped_recipe_loads_and_loads_again_from_its_resolved_form(name,
     recipe = load_recipe(shipped_recipes()[name], catalog=catalog)
     assert load_recipe(recipe.resolved, catalog=catalog) == recipe
     assert fits(json.loads(json.dumps(recipe.resolved)), schema, schema)
+
+
+def test_the_schema_takes_a_loss_or_a_mapping_of_games(catalog):
+    schema = recipe_schema(catalog)
+
+    def valid(loss):
+        return fits({"variant": "toy", "dataset": "digits", "loss": loss}, schema, schema)
+
+    assert valid("hinge")
+    assert valid({"hinge": {"margin": 2}})
+    assert valid({"first": "hinge", "others": {"wasserstein": {"drift": 1}}})
+    assert not valid({"first": "hinghe"})
+    assert not valid({"first": {"hinge": {"margn": 2}}})
+    assert not valid({"hinge": {"margn": 2}})
+    assert not valid({"first": "hinge", "wasserstein": "hinge"})
