@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.catalog.whose import plugins_noted
 from ganrun.inference.trained import Trained, recipe_of
 from ganrun.recipe import Recipe, find_recipe, load_recipe
 from ganrun.training.folder import is_run as folder_holds_run
@@ -40,8 +41,9 @@ def run(
         UserError: with all that is wrong with the recipe, its plugins, its data or the folder.
     """
     catalog = Catalog(modules=plugins)
-    found = open_recipe(recipe, catalog, overrides or ())
-    return train(found, catalog, folder_for(recipe, found, output), resume=resume, overwrite=overwrite, force=force)
+    with plugins_noted():
+        found = open_recipe(recipe, catalog, overrides or ())
+        return train(found, catalog, folder_for(recipe, found, output), resume=resume, overwrite=overwrite, force=force)
 
 
 def load(
@@ -56,7 +58,8 @@ def load(
         UserError: if the folder holds no run, or no such checkpoint.
     """
     recipe = recipe_of(Path(folder), Catalog(modules=plugins), {"train.device": device}, to_train=False)
-    return Trained(Path(folder), recipe, str(checkpoint))
+    with plugins_noted():
+        return Trained(Path(folder), recipe, str(checkpoint))
 
 
 def open_recipe(source: Source, catalog: Catalog, overrides: Overrides) -> Recipe:

@@ -411,7 +411,9 @@ def test_check_reports_what_cannot_be_loaded_and_goes_on(install: Install) -> No
         "mixed", {"loss.bad": "mixed_bad", "loss.fine": "mixed_fine"}, {"mixed_bad.py": "1 / 0", "mixed_fine.py": text}
     )
     found = {
-        entry.qualified: lines for entry, lines in check_plugins(Catalog(), "loss") if entry.distribution == "mixed"
+        entry.qualified: lines
+        for entry, lines in check_plugins(Catalog(), Catalog().entries("loss"))
+        if entry.distribution == "mixed"
     }
     assert "ZeroDivisionError" in found["loss.bad"][0]
     assert found["loss.fine"][-1:] == ["trick.unlisted is yielded too, but has no entry point"]

@@ -62,8 +62,8 @@ def test_another_version_of_a_plugin_is_told(short, tmp_path, capsys):
 
 def test_a_run_of_an_uninstalled_plugin_says_which_file_it_needs(short, mine, tmp_path):
     ganrun.run(short(loss="mine"), output=tmp_path / "run", plugins=[mine])
-    with pytest.raises(UserError, match=r"was trained with .*mine\.py, which is not installed; add --plugin FILE"):
-        ganrun.load(tmp_path / "run")
+    with pytest.raises(UserError, match=r"loss\.mine came from .*mine\.py: add --plugin FILE"):
+        ganrun.run(tmp_path / "run", ["train.steps=9"], resume=True)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

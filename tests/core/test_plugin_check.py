@@ -36,7 +36,8 @@ def problems(tmp_path: Path, kind: str, method: str = "", change: tuple[str, str
     file = tmp_path / "checked.py"
     methods = "\n".join(["    a = 1", *(f"    def {name}(self): ..." for name in REQUIRED.get(kind, ()))])
     file.write_text(CHECKED.format(kind=kind, method=method, methods=methods).replace(*change))
-    found = next(found for entry, found in check_plugins(Catalog(modules=[file]), kind) if entry.name == "checked")
+    catalog = Catalog(modules=[file])
+    ((_, found),) = check_plugins(catalog, [catalog.entry(kind, "checked")])
     assert all(problem.startswith(f"{file}:") for problem in found), "each names file and line"
     return [problem.removeprefix(f"{file}:").partition(": ")[2] for problem in found]
 

@@ -11,10 +11,11 @@ import importlib.metadata
 import os
 import re
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pluggy
@@ -193,6 +194,15 @@ class Catalog:
     def yielded_with(self, entry: Entry) -> tuple[Component, ...]:
         """Every component of the module that a loaded entry is of."""
         return self._loaded.get(entry.value, ())
+
+    def with_components(self, components: Iterable[Component]) -> Catalog:
+        """A catalogue that has these components, too; this one stays as it is."""
+        other = copy(self)
+        other._uninstalled = dict(self._uninstalled)
+        for component in components:
+            given = _Uninstalled(SimpleNamespace(), (component,), None, None)
+            other._uninstalled[f"{component.kind}.{component.name}"] = given
+        return other
 
     # --- inside -----------------------------------------------------------------------------------------------
 

@@ -13,12 +13,13 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from types import CodeType, FrameType
 from typing import Any
 
-from ganrun.errors import BrokenPlugin, WrongResult
+from ganrun.errors import BrokenPlugin, UserError, WrongResult
 from ganrun.words.hooks import Component
 
 LINES = 3  # of the author's code, the last ones
@@ -73,6 +74,25 @@ def broken(error: BaseException) -> BrokenPlugin | None:
             ]
         )
     )
+
+
+@contextmanager
+def plugins_noted() -> Iterator[None]:
+    """An error that comes from a plugin's code gets a note that says whose it is; its type and traceback stay.
+
+    One that would end the process becomes a BrokenPlugin.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        named = broken(error)
+        if named is not None:
+            if isinstance(error, SystemExit):
+                raise named from error
+            error.add_note(str(named).removesuffix(f"\n{DEBUG}"))
+        raise
 
 
 DEBUG = "  --debug prints the whole traceback"

@@ -15,6 +15,7 @@ from ganrun.words.hooks import KINDS
 
 
 def command(
+    name: Annotated[str | None, typer.Argument(metavar="[KIND.NAME]", help="Only this plugin.")] = None,
     kind: Annotated[str | None, typer.Option(metavar="KIND", help=f"Only one kind: {', '.join(KINDS)}.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     requirements: Annotated[
@@ -34,10 +35,13 @@ def command(
         hint = f'did you mean "{near[0]}"? ' if near else ""
         raise UserError(f"--kind {kind}: there is no such kind of plugin; {hint}the kinds are {', '.join(KINDS)}")
     catalog = Catalog(modules=plugin or ())
-    if check:
-        _check(catalog, kind, plugin or [], as_json)
-        return
     entries = catalog.entries(kind)
+    if name is not None:
+        catalog.entry(*_kind_and_name(name))
+        entries = [entry for entry in entries if entry.qualified == name]
+    if check:
+        _check(catalog, entries, plugin or [], as_json)
+        return
     if as_json:
         print_json([_record(catalog, entry, requirements) for entry in entries])
     elif requirements:
@@ -92,7 +96,14 @@ def _print_requirements(catalog: Catalog, entries: list[Entry]) -> None:
     print_table(("distribution", "plugins", "requires"), rows)
 
 
-def _check(catalog: Catalog, kind: str | None, modules: list[Path], as_json: bool) -> None:
+def _kind_and_name(qualified: str) -> tuple[str, str]:
+    kind, dot, name = qualified.partition(".")
+    if not dot:
+        raise UserError(f"{qualified} is not the full name of a plugin; write KIND.NAME, such as loss.{qualified}")
+    return kind, name
+
+
+def _check(catalog: Catalog, entries: list[Entry], modules: list[Path], as_json: bool) -> None:
     """Print what is wrong with each plugin, and end with exit code 1 if anything is.
 
     What can be imported goes through the quick ones of the contract checks, which train nothing.
@@ -102,7 +113,7 @@ def _check(catalog: Catalog, kind: str | None, modules: list[Path], as_json: boo
 
     found = [
         (e, problems or ([] if e.disabled else quick_problems(Plugin(e.qualified, modules=modules))))
-        for e, problems in check_plugins(catalog, kind)
+        for e, problems in check_plugins(catalog, entries)
     ]
     if as_json:
         print_json([{"plugin": e.qualified, "distribution": e.distribution or None, "problems": p} for e, p in found])

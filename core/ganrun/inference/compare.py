@@ -81,8 +81,7 @@ def evaluate_run(
         UserError: if there is no such run or checkpoint, or an evaluator cannot score it.
     """
     if evaluators is None:
-        recipe = recipe_of(folder, catalog, {"train.device": device})
-        recipe = dataclasses.replace(recipe, observers=[])
+        recipe = recipe_of(folder, catalog, {"train.device": device}, to_train=False, to_score=True)
         if not recipe.evaluators:
             raise UserError(f"{folder}: its recipe has no evaluators; name some with --metrics")
         changes = entries([part.name for part in recipe.evaluators], catalog, options or {}, samples=samples)

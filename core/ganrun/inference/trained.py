@@ -23,6 +23,7 @@ from ganrun.engine.engine import Engine
 from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
+from ganrun.inference.absent import came_from, with_stand_ins
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
@@ -39,42 +40,43 @@ UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a 
 
 
 def recipe_of(
-    folder: Path, catalog: Catalog, overrides: Iterable[str] | Mapping[str, Any] = (), *, to_train: bool = True
+    folder: Path,
+    catalog: Catalog,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    *,
+    to_train: bool = True,
+    to_score: bool = False,
 ) -> Recipe:
     """The recipe of a run, its relative paths starting where they started then.
 
-    Not ``to_train``, it comes without evaluators and observers, whose plugins may not be installed here.
+    Not ``to_train``, it comes without observers and, if not ``to_score``, without evaluators, and a plugin that acts in
+    training only need not be installed here.
 
     Raises:
-        UserError: if the folder holds no run.
+        UserError: if the folder holds no run, or a plugin that is needed is not here, naming where it came from.
     """
     if not (folder / "recipe.yaml").is_file():
         what = "holds no run (it has no recipe.yaml)" if folder.is_dir() else "is not there"
         raise UserError(f"{folder} {what}; give the folder that `ganrun recipe` printed, such as runs/dcgan_digits")
     changes = overrides if isinstance(overrides, Mapping) else list(overrides)
     source: Any = folder / "recipe.yaml"
+    kept = kept_versions(folder)
     if not to_train:
-        source = {key: value for key, value in _plain(read_file(source, str(source))).items() if key not in UNUSED}
+        unused = [key for key in UNUSED if key != "evaluators" or not to_score]
+        source = {key: value for key, value in _plain(read_file(source, str(source))).items() if key not in unused}
+        catalog = with_stand_ins(catalog, folder, kept)
     try:
         recipe = load_recipe(source, catalog=catalog, overrides=changes)
     except RecipeError as error:
-        plugins = kept_versions(folder).get("plugins", {})
-        missing = {
-            kept["file"]
-            for name, kept in plugins.items()
-            if kept.get("file") and name.partition(".")[2] not in catalog.names(name.partition(".")[0])
-        }
-        if not missing:
+        lines = came_from(error, catalog, kept)
+        if not lines:
             raise
         raise UserError(
-            f"{error}\n{folder} was trained with {', '.join(sorted(missing))}, "
-            "which is not installed; add --plugin FILE"
+            "\n".join([str(error), f"{folder} was trained with plugins that are not here:", *lines])
         ) from error
     if not to_train:
-        recipe = dataclasses.replace(recipe, observers=[], evaluators=[])
-    return dataclasses.replace(
-        recipe, name=folder.absolute().name, base=Path(kept_versions(folder).get("base", recipe.base))
-    )
+        recipe = dataclasses.replace(recipe, observers=[], evaluators=recipe.evaluators if to_score else [])
+    return dataclasses.replace(recipe, name=folder.absolute().name, base=Path(kept.get("base", recipe.base)))
 
 
 def _plain(node: Node) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ganrun.catalog.plugin_files import cause
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 HANDED_IN = {"generator": 1, "discriminator": 1, "features": 1, "dataset": 2}
 
 
-def check_plugins(catalog: Catalog, kind: str | None = None) -> Iterator[tuple[Entry, list[str]]]:
-    """Import each plugin (of one kind) and look for mistakes that are seen without running it: entry, problems."""
+def check_plugins(catalog: Catalog, entries: Iterable[Entry]) -> Iterator[tuple[Entry, list[str]]]:
+    """Import each of these plugins and look for mistakes that are seen without running it: entry, problems."""
     promised = {entry.qualified for entry in catalog.entries()}
-    for entry in catalog.entries(kind):
+    for entry in entries:
         if entry.problem or entry.disabled:
             yield entry, [entry.problem] if entry.problem else []
             continue
@@ -35,13 +35,13 @@ def check_plugins(catalog: Catalog, kind: str | None = None) -> Iterator[tuple[E
         yield entry, [*problems_of(entry, component), *extra]
 
 
-def check_files(catalog: Catalog, kind: str | None = None) -> None:
+def check_files(catalog: Catalog) -> None:
     """Look for mistakes in the plugins that are not installed, and in no other.
 
     Raises BrokenPlugin with every mistake found.
     """
     found = []
-    for entry in catalog.entries(kind):
+    for entry in catalog.entries():
         if not entry.distribution:
             problems = problems_of(entry, catalog.load(entry.kind, entry.name))
             found += [f"{entry.qualified}: {problem}" for problem in problems]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from ganrun.catalog.whose import DEBUG, broken
 from ganrun.errors import UserError
 from ganrun.testing import (
     datasets,
@@ -68,9 +69,11 @@ def quick_problems(plugin: Plugin) -> list[str]:
             check(plugin)
         except UserError:
             continue
-        except Exception as error:  # a stranger's plugin may fail in any way
-            said = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-            found.append(f"{check.__name__}: {' '.join(said.split())}")
+        except AssertionError as error:
+            found.append(f"{check.__name__}: {' '.join(str(error).split())}")
+        except (Exception, SystemExit) as error:  # any plugin may fail in any way
+            said = broken(error) or f"{type(error).__name__}: {error}"
+            found.append(f"{check.__name__}: {' '.join(str(said).removesuffix(DEBUG).split())}")
     return found
 
 

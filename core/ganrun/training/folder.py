@@ -23,6 +23,7 @@ from ganrun.data.labels import names_of
 from ganrun.errors import PluginError, UserError
 from ganrun.recipe import Part, Recipe, diff, dump, load_recipe
 from ganrun.training import checkpoint
+from ganrun.training.kept_parts import kept_parts
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
@@ -256,6 +257,7 @@ def versions(run: Run) -> dict[str, Any]:
         "processes": run.processes.world,
         "base": str(run.recipe.base),
         "data": description_of(run.experiment.dataset),
+        "kept_parts": kept_parts(run.experiment),
         "command": sys.argv,
     }
 

@@ -394,3 +394,48 @@ def test_what_a_plugin_prints_does_not_end_up_in_json(ganrun, tmp_path, monkeypa
     assert json.loads(out)
     assert "imported" in err
     assert code == 0
+
+
+def test_one_plugin_is_checked_by_its_name(ganrun, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANRUN_DISABLE_PLUGINS", "")
+    (tmp_path / "mine.py").write_text(TRICK.format(body="    def __init__(self): raise RuntimeError('no luck')"))
+    code, out, _ = ganrun("list-plugins", "--check", "loss.minimax")
+    assert (code, out.split()) == (0, ["loss.minimax", "ok"])
+    code, out, _ = ganrun("list-plugins", "--check", "trick.mine", "--plugin", tmp_path / "mine.py")
+    assert code == 1
+    assert "check_default_construction: trick.mine (" in out
+    assert "in __init__: RuntimeError: no luck" in out
+    assert "loss.minimax" not in out
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("loss.minimacks", 'no loss is called "minimacks"; did you mean "minimax"?'),
+        ("minimax", "minimax is not the full name of a plugin; write KIND.NAME, such as loss.minimax"),
+    ],
+)
+def test_a_name_that_no_plugin_has_is_refused(ganrun, name, said):
+    code, _, err = ganrun("list-plugins", "--check", name)
+    assert code == 2
+    assert said in err
+
+
+def test_in_python_an_error_keeps_its_type_and_has_a_note(tiny, tmp_path):
+    import ganrun
+
+    (tmp_path / "mine.py").write_text(TRICK.format(body=event("losses", "raise KeyError('lost')")))
+    with pytest.raises(KeyError) as caught:
+        ganrun.run(tiny(tricks=["mine"]), output=tmp_path / "run", plugins=[tmp_path / "mine.py"])
+    (note,) = caught.value.__notes__
+    assert note.startswith("trick.mine (")
+    assert "mine.py:9 in losses: raise KeyError('lost')" in note
+    assert "--debug" not in note
+
+
+def test_in_python_a_plugin_does_not_end_the_process(tiny, tmp_path):
+    import ganrun
+
+    (tmp_path / "mine.py").write_text(TRICK.format(body=event("losses", "import sys; sys.exit(0)")))
+    with pytest.raises(ganrun.errors.BrokenPlugin, match=r"it calls sys\.exit\(0\)"):
+        ganrun.run(tiny(tricks=["mine"]), output=tmp_path / "run", plugins=[tmp_path / "mine.py"])
