@@ -195,14 +195,14 @@ def test_a_damaged_file_of_features_is_computed_again(tiny, make_run, tmp_path, 
 
 
 def test_fakes_too_many_to_keep_are_made_again_the_same(tiny, make_run, monkeypatch):
-    from ganrun.evaluation import evaluation
+    from ganrun.evaluation import pieces
 
     run = make_run(tiny())
     kept_ones = run.evaluation.fakes(n=600)
-    monkeypatch.setattr(evaluation, "KEPT", 0)
+    monkeypatch.setattr(pieces, "KEPT", 0)
     run.evaluation.forget_fakes()
     assert torch.equal(run.evaluation.fakes(n=600), kept_ones)
-    assert not run.evaluation._made
+    assert not run.evaluation._pieces.made
 
 
 def test_images_have_256_levels_as_if_they_had_been_saved(make_run, with_all_tricks):

@@ -8,7 +8,7 @@ import torch
 
 from ganrun.data.reader import InMemory
 from ganrun.engine.turn import Turn
-from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.evaluation.features import FeatureContext
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock
 from ganrun.training import checkpoint

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from ganrun.errors import UserError
-from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.evaluation.features import FeatureContext
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles, Interface, Refusal, Space
 from ganrun_plugins.datasets._bicubic import shrunk

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data import image_grid
+from ganrun.data.reader import read_items
 from ganrun.distributed import Processes
-from ganrun.engine.boundaries import check_shape
 from ganrun.errors import UserError
 from ganrun.evaluation.feature_store import FeatureStore
-from ganrun.evaluation.features import (
-    FeatureContext,
-    bracket,
-    check_classifier,
-    check_features,
-    check_output,
-    context_of,
-    levels,
-)
+from ganrun.evaluation.features import FeatureContext, levels
+from ganrun.evaluation.pieces import Pieces
 from ganrun.evaluation.shared_work import Sharing
-from ganrun.evaluation.sources import CHUNK, Generated, Source, Stored, loaded, real_rows, stored
+from ganrun.evaluation.sources import KEY, Generated, Source, Stored, loaded, real_rows, stored
 from ganrun.evaluation.statistics import Statistics
+from ganrun.evaluation.used import Used
 from ganrun.recipe import Part
 from ganrun.sampling.sampling import Studio
-from ganrun.sampling.turn import chunks
 from ganrun.words.game import Description
 from ganrun.words.spaces import Space
 
@@ -40,36 +32,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-__all__ = [
-    "Evaluation",
-    "FeatureContext",
-    "Used",
-    "bracket",
-    "check_classifier",
-    "check_features",
-    "check_output",
-    "context_of",
-    "levels",
-]
-
 LIMIT = 10_000  # real samples, unless more fakes are scored
-KEPT = 256 << 20  # bytes of fakes that are kept for the next evaluator; more are made again
-
-
-@dataclass
-class Used:
-    """What one evaluator asked for: the provenance of its scores.
-
-    Real samples and their data by split, extractors by name.
-    """
-
-    fakes: set[int] = field(default_factory=set)
-    real: dict[str, dict[str, Any]] = field(default_factory=dict)
-    features: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def real_samples(self, split: str, n: int, data: str) -> None:
-        """Note that n samples of a split were asked for; the most of several requests stands."""
-        self.real[split] = {"samples": max(n, self.real.get(split, {}).get("samples", 0)), "data": data}
 
 
 class Evaluation:
@@ -104,9 +67,9 @@ class Evaluation:
         self.evaluator = ""
         self.step = 0
         self.used = Used()
-        self._sharing = Sharing(processes, self._pieces)
+        self._pieces = Pieces(self)
+        self._sharing = Sharing(processes, self._pieces.of)
         self._store = FeatureStore(cache / "features")
-        self._made: dict[int, dict[str, dict[int, Tensor]]] = {}
         self._real: dict[tuple[str, str, int], Tensor] = {}
         self._features: dict[str, Features] = {}
         self._vectors: dict[tuple[Any, ...], Tensor] = {}
@@ -130,7 +93,7 @@ class Evaluation:
 
     def forget_fakes(self) -> None:
         """Drop what the networks made: called when they have changed."""
-        self._made.clear()
+        self._pieces.made.clear()
         self._vectors = {key: value for key, value in self._vectors.items() if key[2] != "fake"}
 
     # --- samples ------------------------------------------------------------------------------------------------
@@ -162,7 +125,7 @@ class Evaluation:
             for _, items in real_rows(self.dataset(split), n):
                 for entry, x in items.items():
                     pieces.setdefault(entry, []).append(
-                        stored(x, self._space(split, entry)) if x.is_floating_point() else x.cpu()
+                        stored(x, self.dataset(split).spaces[entry]) if x.is_floating_point() else x.cpu()
                     )
             for entry, some in pieces.items():
                 self._real[entry, split, n] = torch.cat(some)
@@ -175,10 +138,19 @@ class Evaluation:
         entry = "label" if "label" in entries else next(iter(entries), None)
         return None if entry is None else self.real(entry, split, n).long()
 
-    def inferred(self, name: str, split: str = "test", n: int | None = None) -> Tensor:
+    def items(self, split: str, rows: Sequence[int]) -> Mapping[str, Tensor]:
+        """Real items by their numbers, entry -> (n, ...), as they are when their features are taken."""
+        (found,) = read_items(self.dataset(split), rows, rows=len(rows), key=KEY)
+        return found
+
+    def inferred(
+        self, name: str, split: str = "test", n: int | None = None, *, networks: Mapping[str, nn.Module] | None = None
+    ) -> Tensor:
         """What the networks infer of n real items, (n, ...) float32.
 
         Class logits or encodings, as ``Description.infers`` says.
+
+        networks: name -> a module that stands in for the run's own.
 
         Raises:
             UserError: where samples lie in a folder.
@@ -189,6 +161,9 @@ class Evaluation:
             )
         n = self.real_count(split, n)
         self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
+        if networks is not None:
+            rows = real_rows(self.dataset(split), n)
+            return torch.cat([self.studio.infer(items, networks=networks)[name] for _, items in rows])
         key = ("inferred", name, "fake", split, n)  # forgotten when the networks have changed
         if key not in self._vectors:
             self._vectors[key] = self._sharing.ask(("inferred", name, split), n)
@@ -298,6 +273,16 @@ class Evaluation:
             self._statistics[key] = found
         return self._statistics[key]
 
+    def reference(self, file: str, part: Part, name: str | None = None) -> Statistics:
+        """What `ganrun reference` wrote to a file, relative to the recipe, in place of :meth:`statistics_of`.
+
+        Raises:
+            UserError: if it is not of these features, or of pictures of another shape.
+        """
+        from ganrun.evaluation.reference import reference
+
+        return reference(self, self.path(file), part, name or self.output)
+
     def called(self, part: Part, evaluator: str, name: str | None = None) -> str:
         """What the field calls an evaluator's score on these features, such as FID; empty if it has no such name."""
         return str(getattr(self.features(part, name), "called", {}).get(evaluator, ""))
@@ -334,58 +319,6 @@ class Evaluation:
         with self.source.settings(), self._sharing.together() as leading:
             yield leading
 
-    def _pieces(self, task: tuple[Any, ...], n: int, rank: int, world: int) -> Iterator[Tensor]:
-        """The chunks of one process.
-
-        ``samples``: as they are stored; ``features``, ``logits`` and ``inferred``: float32.
-        """
-        what, *rest = task
-        if what == "samples":
-            yield from (x for _, x in self._fakes(rest[0], n, rank, world))
-            return
-        if what == "inferred":
-            assert self.studio is not None, "asked for without a generator"
-            for _, items in real_rows(self.dataset(rest[1]), n, rank, world):
-                yield self.studio.infer(items)[rest[0]]
-            return
-        part, which, name, split = rest
-        extract: Any = self.features(part, name)
-        function = extract if what == "features" else extract.logits
-        for _, x in self._fakes(name, n, rank, world) if which == "fake" else self._reals(name, split, n, rank, world):
-            with torch.no_grad():
-                found = function(loaded(x))
-            if what == "features":
-                check_shape(extract, "__call__", found, (len(x), extract.size))
-            yield found.float().cpu()
-
-    def _fakes(self, name: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
-        """Fakes of this process in chunks, as they are stored.
-
-        They are made again if all outputs are too many to keep.
-        """
-        kept = self._made.get(n)
-        if kept is not None:
-            yield from ((rows, kept[name][rows.start]) for rows in chunks(n, CHUNK, part, parts))
-            return
-        outputs = self.description.outputs
-        keep = (
-            n
-            // parts
-            * sum(self.spaces[entry].size * (1 if self.spaces[entry].kind == "image" else 4) for entry in outputs)
-            <= KEPT
-        )
-        made: dict[str, dict[int, Tensor]] = {entry: {} for entry in outputs}
-        for rows, items in self.source.stream(n, part, parts):
-            for entry in outputs if keep else (name,):
-                made[entry][rows.start] = stored(items[entry], self.spaces[entry])
-            yield rows, made[name][rows.start] if keep else made[name].pop(rows.start)
-        if keep:
-            self._made[n] = made
-
-    def _reals(self, name: str, split: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
-        for rows, items in real_rows(self.dataset(split), n, part, parts):
-            yield rows, stored(items[name], self._space(split, name))
-
     def _vectors_of(self, what: str, part: Part, which: str, name: str | None, split: str, n: int | None) -> Tensor:
         name = name or self.output
         count = self._note(part, which, name, split, n)
@@ -415,7 +348,7 @@ class Evaluation:
         extract, data = self.features(part, name), self.dataset(split)
         if not getattr(extract, "keep", True) or not hasattr(data, "fingerprint"):
             return None
-        space = self._space(split, name)
+        space = self.dataset(split).spaces[name]
         return {
             "data": self.hash_of(data),
             "split": split,
@@ -435,6 +368,3 @@ class Evaluation:
             return self.dataset("train")
         except UserError:
             return self.dataset("test")
-
-    def _space(self, split: str, name: str) -> Space:
-        return self.dataset(split).spaces[name]

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from ganrun import jsonl
 from ganrun.engine.boundaries import check_mapping, shown
 from ganrun.errors import WrongResult
-from ganrun.evaluation.evaluation import Evaluation, Used, levels
+from ganrun.evaluation.evaluation import Evaluation
+from ganrun.evaluation.features import levels
 from ganrun.evaluation.scores import Score
+from ganrun.evaluation.used import Used
 from ganrun.recipe import EvaluatorPart, Part
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ganrun.evaluation.evaluation import Evaluation
-from ganrun.evaluation.feature_store import about_of, read_tensors
 from ganrun.evaluation.features import (
     FeatureContext,
     bracket,
@@ -13,17 +12,14 @@ from ganrun.evaluation.features import (
     context_of,
 )
 from ganrun.evaluation.scores import NORMAL, Score, bootstrap, jackknife, of_rows, of_subsets, share
-from ganrun.evaluation.sources import KEY, real_rows
 from ganrun.evaluation.statistics import Statistics, not_finite
 
 __all__ = [
-    "KEY",
     "NORMAL",
     "Evaluation",
     "FeatureContext",
     "Score",
     "Statistics",
-    "about_of",
     "bootstrap",
     "bracket",
     "check_classifier",
@@ -34,7 +30,5 @@ __all__ = [
     "not_finite",
     "of_rows",
     "of_subsets",
-    "read_tensors",
-    "real_rows",
     "share",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.evaluation.features import FeatureContext
 from ganrun.preflight.stages import STAGES
 from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin

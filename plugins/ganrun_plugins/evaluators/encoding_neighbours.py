@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl, stable_hash
-from ganrun.plugin.evaluation import Evaluation, Score, not_finite, real_rows, share
+from ganrun.plugin.evaluation import Evaluation, Score, not_finite, share
 from ganrun_plugins.evaluators._neighbours import nearest
 
 ENOUGH = 500  # test items: an accuracy of 0.9 is known to 3% then, at two standard errors
@@ -108,15 +108,9 @@ class EncodingNeighbours:
         assert evaluation.studio is not None, "inferred() has refused pictures in a folder"
         encoders = fresh_encoders(evaluation.studio.experiment)
         if encoders:
-            random = [self._encoded(evaluation, encoders, split, n) for split, n in counts.items()]
+            random = [evaluation.inferred(self.of, split, n, networks=encoders) for split, n in counts.items()]
             scores["untrained"] = accuracy(random[0], given, random[1], truth)
         return scores
-
-    def _encoded(self, evaluation: Evaluation, encoders: Mapping[str, nn.Module], split: str, n: int) -> Tensor:
-        """What the variant infers of the first n items of a split with other encoders, (n, ...) float32."""
-        assert evaluation.studio is not None
-        items = real_rows(evaluation.dataset(split), n)
-        return torch.cat([evaluation.studio.infer(real, networks=encoders)[self.of] for _, real in items])
 
 
 @hookimpl

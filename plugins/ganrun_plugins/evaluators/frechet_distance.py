@@ -30,13 +30,11 @@ from ganrun.plugin.evaluation import (
     Evaluation,
     Score,
     Statistics,
-    about_of,
     bracket,
     check_features,
     check_output,
     jackknife,
     not_finite,
-    read_tensors,
 )
 
 ENOUGH = 10_000  # Heusel et al.: "we recommend using a minimum sample size of 10,000"
@@ -201,7 +199,7 @@ class FrechetDistance:
         """Fakes that are not finite are NaN, on the same real samples as others: they belong in the same column."""
         bad = not_finite(fake) > 0
         if self.reference:
-            statistics = self._reference(evaluation)
+            statistics = evaluation.reference(self.reference, self.features, self.of)
             return Score(math.nan, enough=ENOUGH) if bad else with_interval(statistics, fake, evaluation.seed)
         count = evaluation.real_count(self.split)
         if min(len(fake) * 9 // 10, count) > fake.shape[1]:
@@ -213,24 +211,6 @@ class FrechetDistance:
         return jackknife(
             lambda rows: frechet_distance(real, fake[rows]), len(fake), seed=evaluation.seed, enough=ENOUGH, least=0.0
         )
-
-    def _reference(self, evaluation: Evaluation) -> Statistics:
-        """The statistics of the file, if they are of the same features of pictures of the same shape."""
-        path = evaluation.path(self.reference or "")
-        about = about_of(path)
-        extract = evaluation.features(self.features, self.of)
-        here = {
-            "extractor": extract.fingerprint(),
-            "shape": list(evaluation.spaces[self.of or evaluation.output].shape),
-        }
-        for key, value in here.items():
-            if about.get(key) != value:
-                raise UserError(
-                    f"frechet-distance: {path} has {key} {about.get(key)}, and the samples have {value}; "
-                    "write a reference that fits"
-                )
-        evaluation.used.real_samples(about["split"], about["rows"], about["data"])
-        return Statistics.from_tensors(read_tensors(path))
 
 
 @hookimpl

@@ -39,9 +39,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
-from ganrun.plugin.data import image_grid, read_items
+from ganrun.plugin.data import image_grid
 from ganrun.plugin.evaluation import (
-    KEY,
     Evaluation,
     Score,
     bootstrap,
@@ -198,8 +197,9 @@ class NearestNeighbours:
 
 def _pictured(evaluation: Evaluation, name: str, split: str, rows: Tensor) -> Tensor:
     """The real images of some rows (a, b) of a split, (a, b, C, H, W), as they were when their features were taken."""
-    (items,) = read_items(evaluation.dataset(split), rows.flatten().numpy(), rows=rows.numel(), key=KEY)
-    images: Tensor = items[name].cpu().float().unflatten(0, tuple(rows.shape))
+    images: Tensor = (
+        evaluation.items(split, rows.flatten().tolist())[name].cpu().float().unflatten(0, tuple(rows.shape))
+    )
     return images
 
 

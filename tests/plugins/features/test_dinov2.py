@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ganrun.data.reader import DataError, InMemory
-from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.evaluation.features import FeatureContext
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.features.dinov2 import DinoV2, VisionTransformer
 

@@ -7,7 +7,7 @@ import torch
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.reader import DataError, InMemory
-from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.evaluation.features import FeatureContext
 from ganrun.words.spaces import DataFiles, Refusal, Space
 from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.datasets.digits import Digits

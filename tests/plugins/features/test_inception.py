@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from ganrun.data.reader import DataError, InMemory
-from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.evaluation.features import FeatureContext
 from ganrun.testing import Example, Plugin, checks_of
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.features import _inception_network as networks

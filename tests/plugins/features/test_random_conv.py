@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganrun.data.reader import InMemory
-from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.evaluation.features import FeatureContext
 from ganrun.words.spaces import DataFiles, Refusal, Space
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.features.random_conv import RandomConv

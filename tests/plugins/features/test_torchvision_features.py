@@ -10,7 +10,7 @@ from PIL import Image
 
 from ganrun.data.reader import DataError, InMemory
 from ganrun.errors import UserError
-from ganrun.evaluation.evaluation import FeatureContext
+from ganrun.evaluation.features import FeatureContext
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.features.torchvision import Torchvision, built, last_linear, mapped, outline
 
