@@ -167,16 +167,16 @@ def test_two_langevin_steps_by_hand(linear_run):
     """E = |z|^2 / 2 - 3 z_0 - 1: every step is z + eps / 2 ((3, 0) - z) + sqrt(eps) n."""
     run, plain = linear_run(tricks=[{"ddls": {"steps": 2, "eps": 0.04}}]), linear_run()
     draws = Draws(("sampling", 7, 0), by_row=True)
-    want = plain.studio.latents(5, 7)["z"]
+    want = plain.sample_maker.latents(5, 7)["z"]
     for step in range(2):
         want = want + 0.02 * (torch.tensor([3.0, 0.0]) - want) + 0.2 * draws.normal(f"ddls {step}", 5, 2)
-    assert torch.allclose(run.studio.latents(5, 7)["z"], want, atol=1e-6)
+    assert torch.allclose(run.sample_maker.latents(5, 7)["z"], want, atol=1e-6)
 
 
 def test_long_chains_are_of_the_density_of_the_energy(linear_run):
     """exp(-E) is the normal density around (3, 0): the mean of 2,000 is known to 0.07 at three standard errors."""
     run = linear_run(tricks=[{"ddls": {"steps": 100, "eps": 0.1}}])
-    made = run.studio.turn(2000).made["x"]
+    made = run.sample_maker.turn(2000).made["x"]
     assert torch.allclose(made.mean(0), torch.tensor([3.0, 0.0]), atol=0.1)
     assert torch.allclose(made.var(0), torch.ones(2), atol=0.12)
 
@@ -184,21 +184,21 @@ def test_long_chains_are_of_the_density_of_the_energy(linear_run):
 def test_a_chunk_of_a_process_is_that_of_the_whole(linear_run):
     """A sample does not depend on how many are asked for, nor on which process makes it; training is left alone."""
     run = linear_run(tricks=[{"ddls": {"steps": 3}}])
-    run.studio.chunk = 16
-    whole = run.studio.latents(50)["z"]
-    assert torch.equal(run.studio.latents(20)["z"], whole[:20])
+    run.sample_maker.chunk = 16
+    whole = run.sample_maker.latents(50)["z"]
+    assert torch.equal(run.sample_maker.latents(20)["z"], whole[:20])
     for part in range(2):
-        for rows, turn in run.studio.stream(50, part=part, parts=2):
+        for rows, turn in run.sample_maker.stream(50, part=part, parts=2):
             assert torch.equal(turn.latents["z"], whole[rows])
     assert all(p.grad is None for module in run.engine.modules.values() for p in module.parameters())
 
 
 def test_of_a_process_only_its_own_chunks_are_scored(linear_run, monkeypatch):
     run = linear_run(tricks=[{"ddls": {"steps": 1}}])
-    run.studio.chunk, scored = 16, []
+    run.sample_maker.chunk, scored = 16, []
     opinions = SamplingTurn.opinions
     monkeypatch.setattr(SamplingTurn, "opinions", lambda turn, role: scored.append(turn.rows) or opinions(turn, role))
-    list(run.studio.stream(50, part=1, parts=2))
+    list(run.sample_maker.stream(50, part=1, parts=2))
     assert scored == [16, 2], "rows 16 to 32, and 48 to 50"
 
 

@@ -64,7 +64,7 @@ def test_samples_are_on_the_cpu_in_range_and_a_function_of_the_seed(trained):
 
 def test_a_loaded_run_samples_what_the_trained_one_did(tiny, tmp_path):
     run = ganrun.run(tiny(observers=["checkpoints"], tricks=[{"ema": {}}], train={"steps": 5}), output=tmp_path / "run")
-    assert torch.equal(ganrun.load(run.folder).sample(7, seed=3), run.studio.turn(7, 3).made["x"])
+    assert torch.equal(ganrun.load(run.folder).sample(7, seed=3), run.sample_maker.turn(7, 3).made["x"])
 
 
 def test_a_checkpoint_is_chosen_by_step(trained):

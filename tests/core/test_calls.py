@@ -53,7 +53,7 @@ def test_the_tag_decides_the_stages_passed(tiny, make_run, recorder):
         ("feature", None, ["pack"]),
         ("consistency", None, ["augment", "corrupt", "pack"]),
     ]:
-        turn = run.studio._blank(4, 0, 0, None, run.engine.modules)
+        turn = run.sample_maker._blank(4, 0, 0, None, run.engine.modules)
         game = run.experiment.games[0]
         log.clear()
         turn.discriminate(Round(game, "discriminator", []), torch.zeros(4, 2), role="real", tag=tag, through=through)
@@ -62,7 +62,7 @@ def test_the_tag_decides_the_stages_passed(tiny, make_run, recorder):
 
 def test_overrides_stand_in_for_the_discriminators_parameters(tiny, make_run):
     run = make_run(tiny())
-    turn = run.studio._blank(4, 0, 0, None, run.engine.modules)
+    turn = run.sample_maker._blank(4, 0, 0, None, run.engine.modules)
     zeros = {name: torch.zeros_like(p) for name, p in run.engine.modules["discriminator"].named_parameters()}
     round = Round(run.experiment.games[0], "discriminator", [])
     assert turn.discriminate(round, torch.ones(4, 2), role="real", overrides=zeros).logits.abs().sum() == 0

@@ -177,7 +177,7 @@ def test_events_come_in_their_order(tiny, make_run, recorder):
         "the generator's turn uses the fakes of the discriminator's: nothing is drawn again"
     )
     log.clear()
-    run.studio.turn(2)
+    run.sample_maker.turn(2)
     assert log == ["sampling", "sample"]
 
 
@@ -403,7 +403,7 @@ def test_a_run_enters_its_settings_of_torch_by_itself_and_puts_them_back(tiny, m
     run = make_run(tiny(train={"precision": "float64", "threads": threads, "deterministic": True}))
     run.engine.step(0)
     run.load_state_dict(run.state_dict())
-    made = [run.studio.turn(3).made["x"], *(turn.made["x"] for _, turn in run.studio.stream(3))]
+    made = [run.sample_maker.turn(3).made["x"], *(turn.made["x"] for _, turn in run.sample_maker.stream(3))]
     terms = [value for phase in run.engine.terms.values() for value in phase.values()]
     tensors = [*terms, *made, *(p for module in run.engine.modules.values() for p in module.parameters())]
     assert {tensor.dtype for tensor in tensors} == {torch.float64}

@@ -85,9 +85,9 @@ def test_a_reference_batch_leaves_no_row_among_the_hidden_ones(tiny, make_run):
 def test_averaged_weights_have_hidden_layers_too(tiny, make_run):
     run = make_run(tiny(variant={"deep": {"latent": 4}}, tricks=[{"ema": {"decay": 0.5}}]), {"variant.deep": Deep})
     run.engine.step(0)
-    made = run.studio.turn(6).made
+    made = run.sample_maker.turn(6).made
     assert made["first"].shape == (6, 16)
-    own = run.engine.modules["generator"](run.studio.turn(6).latents["z"], layers=True).hidden["hidden.0"]
+    own = run.engine.modules["generator"](run.sample_maker.turn(6).latents["z"], layers=True).hidden["hidden.0"]
     assert not torch.equal(made["first"], own)
 
 

@@ -362,7 +362,7 @@ def test_what_was_known_of_later_steps_is_dropped(quick, go, tmp_path, monkeypat
             notices=dict(run.notices),
             scores=dict(run.scores),
             fakes=run.evaluation.fakes(n=2).clone(),
-            weights=run.studio.turn(2).made["x"],
+            weights=run.sample_maker.turn(2).made["x"],
         )
         seen["gradients"] = [
             p.grad for parameters in run.engine.parameters.values() for p in parameters if p.grad is not None

@@ -177,7 +177,7 @@ def test_labels_are_drawn_evenly_and_copies_of_an_item_share_them(tiny, make_run
     run.engine.step(0)
     assert seen[0].shape == (16,)
     assert torch.equal(seen[0][::2], seen[0][1::2]), "two copies of each of 8 items stand side by side"
-    labels = run.studio.latents(3000)["label"]
+    labels = run.sample_maker.latents(3000)["label"]
     assert labels.dtype == torch.int64
     assert (labels.bincount(minlength=3) / 3000 - 1 / 3).abs().max() < 0.05
 
@@ -194,7 +194,7 @@ class Ones:
 
 def test_a_sampler_may_draw_the_labels(tiny, make_run):
     run = make_run(tiny(**LABELLED, sampler="ones"), {"variant.labelled": Labelled, "sampler.ones": Ones})
-    assert run.studio.latents(20)["label"].unique().tolist() == [1]
+    assert run.sample_maker.latents(20)["label"].unique().tolist() == [1]
     assert run.evaluation.asked(20).unique().tolist() == [1]
 
 
@@ -223,8 +223,8 @@ def test_what_is_known_of_fakes_is_swapped_with_them(tiny, make_run):
 
 def test_each_makes_a_row_of_every_label_with_the_same_other_latents(tiny, make_run):
     run = make_run(tiny(**LABELLED), {"variant.labelled": Labelled})
-    columns = run.studio.each("label", torch.arange(3), 2)
-    z = run.studio.latents(2)["z"]
+    columns = run.sample_maker.each("label", torch.arange(3), 2)
+    z = run.sample_maker.latents(2)["z"]
     with torch.no_grad():
         expected = run.engine.modules["generator"].eval()(z[1:].repeat(3, 1), torch.arange(3))
     assert len(columns) == 2

@@ -403,8 +403,8 @@ def test_both_networks_train_and_sample_with_averaged_weights(tiny, make_run, tr
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers)
     assert all(value == value for value in run.metrics().values())
     with run.experiment.settings():
-        turn = run.studio.turn(5)
-        fewer = run.studio.turn(3, latents={name: latent[:3] for name, latent in turn.latents.items()}).made["x"]
+        turn = run.sample_maker.turn(5)
+        fewer = run.sample_maker.turn(3, latents={name: latent[:3] for name, latent in turn.latents.items()}).made["x"]
     assert turn.made["x"].shape == (5, 1, 16, 16)
     assert torch.allclose(turn.made["x"][:3], fewer, atol=0.01 if run.recipe.train.precision == "bfloat16" else 1e-5)
     assert len(check(load_recipe(recipe, catalog=Catalog()))[1]) == 2

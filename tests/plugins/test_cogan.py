@@ -137,10 +137,10 @@ def test_both_domains_are_made_from_one_latent(recipe, make_run):
     """With equal last layers both domains are one image, row by row."""
     run = make_run(recipe())
     own = run.engine.modules["generator"].own
-    made = run.studio.turn(6).made
+    made = run.sample_maker.turn(6).made
     assert not torch.allclose(made["a"], made["b"])
     own[1].load_state_dict(own[0].state_dict())
-    made = run.studio.turn(6).made
+    made = run.sample_maker.turn(6).made
     assert torch.equal(made["a"], made["b"])
     assert not torch.allclose(made["a"][0], made["a"][1])
 
@@ -171,7 +171,7 @@ def test_each_game_shows_its_domains_samples_with_its_label(recipe, make_run):
 def test_a_generator_that_joins_the_label_to_its_input_fits_too(recipe, make_run):
     networks = {"generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4}}}
     run = steps(make_run(recipe(**networks)), 2)
-    made = run.studio.turn(4).made
+    made = run.sample_maker.turn(4).made
     assert not torch.allclose(made["a"], made["b"])
     assert all(bool(value.isfinite().all()) for value in weights(run).values())
 

@@ -97,6 +97,6 @@ def test_what_cannot_be_scored_is_refused_before_training(make_run):
 
 def test_without_a_generator_it_says_so(make_run):
     run = make_run(recipe())
-    run.evaluation.studio = None
+    run.evaluation.sample_maker = None
     with pytest.raises(UserError, match="evaluate a run"):
         scored(run)

@@ -159,7 +159,7 @@ def test_the_bound_of_a_linear_vae_misses_by_the_divergence_from_the_true_poster
 def test_a_vae_samples_from_the_prior_and_not_from_real_items(make_run):
     run = make_run(small("vae", image=True))
     with run.experiment.settings():
-        turn = run.studio.turn(5)
+        turn = run.sample_maker.turn(5)
         assert torch.allclose(turn.made["x"], run.engine.modules["generator"](turn.latents["z"]))
 
 

@@ -194,7 +194,7 @@ def test_aaes_encoder_has_an_optimiser_in_each_of_its_players(make_run):
 def test_aae_decodes_draws_of_its_prior(make_run):
     run = make_run(small("aae", {"sd": 2.0}, image=True))
     with run.experiment.settings():
-        turn = run.studio.turn(5)
+        turn = run.sample_maker.turn(5)
         assert torch.allclose(turn.made["x"], run.engine.modules["generator"](2 * turn.latents["z"]))
 
 

@@ -266,7 +266,7 @@ def test_outside_the_generators_turn_nothing_is_made_in_between(make_run, monkey
     assert set(turns["discriminator"].made) == {"x", "text"}
     with run.experiment.settings():
         real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces}
-        assert set(run.studio.turn(4, real=real).latents) == {"z"}
+        assert set(run.sample_maker.turn(4, real=real).latents) == {"z"}
 
 
 def test_samples_are_of_the_texts_that_they_are_made_of(make_run):
@@ -274,8 +274,8 @@ def test_samples_are_of_the_texts_that_they_are_made_of(make_run):
     run = go(make_run(recipe_of()), 0, 4)
     real = {name: run.evaluation.real(name, n=6) for name in run.experiment.dataset.spaces}
     with run.experiment.settings():
-        one, again = (run.studio.turn(6, real=real).made["x"] for _ in range(2))
-        other = run.studio.turn(6, real=real | {"text": real["text"].roll(1, 0)}).made["x"]
+        one, again = (run.sample_maker.turn(6, real=real).made["x"] for _ in range(2))
+        other = run.sample_maker.turn(6, real=real | {"text": real["text"].roll(1, 0)}).made["x"]
     assert torch.equal(one, again)
     assert not torch.allclose(one, other)
 

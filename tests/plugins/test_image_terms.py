@@ -115,7 +115,7 @@ def test_a_heavy_weight_makes_flatter_images(make_run, tiny):
             tricks=tricks,
         )
         run = trained(make_run(recipe), 20)
-        return float(total_variation(run.studio.turn(32).made["x"], "isotropic"))
+        return float(total_variation(run.sample_maker.turn(32).made["x"], "isotropic"))
 
     assert variation(100.0) < 0.7 * variation(0.0)
 

@@ -333,7 +333,7 @@ def test_codes_stay_with_their_samples_in_a_replay_buffer(make_run):
 
 def test_the_generator_sees_noise_label_and_continuous_codes(make_run):
     run = make_run(recipe_of(categorical=[3, 5], continuous=1))
-    latents = run.studio.latents(200)
+    latents = run.sample_maker.latents(200)
     assert {name: (tuple(z.shape), z.dtype) for name, z in latents.items()} == {
         "z": ((200, 4), torch.float32),
         "code": ((200,), torch.int64),
@@ -343,7 +343,7 @@ def test_the_generator_sees_noise_label_and_continuous_codes(make_run):
     assert sorted(latents["code"].unique().tolist()) == [0, 1, 2]
     generator = run.experiment.modules["generator"].eval()
     assert generator.vector[0].in_features == 4 + 3 + 5 + 1
-    x = run.studio.turn(200).made["x"]
+    x = run.sample_maker.turn(200).made["x"]
     expected = generator(latents["z"], latents["code"], latents["code2"], latents["continuous"])
     assert torch.allclose(x, expected, atol=1e-6)
 
@@ -370,7 +370,7 @@ def test_defaults_are_the_authors(make_run):
     )
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in run.engine.optimizers.items()}
     assert (rates, run.recipe.train.batch_size) == ({"discriminator": 2e-4, "generator": 1e-3}, 128)
-    latents = run.studio.latents(300)
+    latents = run.sample_maker.latents(300)
     assert latents["z"].shape == (300, 62)
     assert all(
         -1 <= float(latents[name].min()) < -0.9 and 0.9 < float(latents[name].max()) < 1 for name in ("z", "continuous")
@@ -379,7 +379,7 @@ def test_defaults_are_the_authors(make_run):
 
 def test_infogan_codes_draws_noise_and_codes_from_samplers_of_their_own(make_run):
     sampler = {"infogan-codes": {"noise": "normal", "codes": {"uniform": {"low": 2, "high": 3}}}}
-    latents = make_run(recipe_of(around={"sampler": sampler})).studio.latents(500)
+    latents = make_run(recipe_of(around={"sampler": sampler})).sample_maker.latents(500)
     assert float(latents["z"].std()) == pytest.approx(1, abs=0.1)
     assert float(latents["z"].min()) < -2
     assert float(latents["continuous"].min()) >= 2
@@ -395,7 +395,7 @@ def test_infogan_codes_promises_of_latents_what_both_samplers_promise(make_run):
 def test_infogan_codes_know_the_codes_inside_another_sampler(make_run):
     """Codes stay in [-1, 1] while noise is normal; and the shares of the label still hold."""
     sampler = {"labels": {"shares": [1] * 9 + [0], "latents": "infogan-codes"}}
-    latents = make_run(recipe_of(categorical=[10], around={"sampler": sampler})).studio.latents(500)
+    latents = make_run(recipe_of(categorical=[10], around={"sampler": sampler})).sample_maker.latents(500)
     assert float(latents["z"].abs().max()) > 2
     assert float(latents["continuous"].abs().max()) < 1
     assert int(latents["code"].max()) == 8

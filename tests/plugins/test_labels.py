@@ -269,7 +269,7 @@ def test_labels_are_drawn_by_inversion_and_a_share_of_zero_never(make_run, label
 def test_without_shares_a_run_is_what_it_is_without_the_sampler(make_run, labelled):
     def latents(**changes):
         run = make_run(labelled(**changes))
-        return run.studio.latents(50)
+        return run.sample_maker.latents(50)
 
     plain, same, other = (
         latents(sampler="normal"),
@@ -284,7 +284,7 @@ def test_without_shares_a_run_is_what_it_is_without_the_sampler(make_run, labell
 
 def test_latents_come_from_the_other_sampler_with_what_it_provides(make_run, labelled):
     run = make_run(labelled(sampler={"labels": {"latents": {"spherical": {"radius": 2.0}}}}))
-    assert torch.allclose(run.studio.latents(5)["z"].norm(dim=1), torch.full((5,), 2.0))
+    assert torch.allclose(run.sample_maker.latents(5)["z"].norm(dim=1), torch.full((5,), 2.0))
     assert run.experiment.sampler.provides == {"latent:spherical"}
 
 

@@ -77,7 +77,7 @@ def test_samples_move_to_where_the_discriminator_takes_them_for_real(tiny, make_
             for name, weight in (("generator", torch.eye(2)), ("discriminator", torch.tensor([[1.0, 0.0]]))):
                 layers[name].weight.copy_(weight)
                 layers[name].bias.zero_()
-        means.append(run.studio.turn(400).made["x"].mean(0))
+        means.append(run.sample_maker.turn(400).made["x"].mean(0))
     assert abs(float(means[0][0])) < 0.15, "without: normal latents"
     assert float(means[1][0]) > 1.0
     assert abs(float(means[1][1])) < 0.3, "chosen: towards the data in the direction that is judged"
@@ -96,7 +96,7 @@ def test_the_chosen_latents_are_those_of_earlier_versions(tiny, make_run):
             layer.weight.copy_(weight)
             layer.bias.zero_()
     want = [[1.06285, -0.11329], [0.23609, 1.41570], [0.25551, 0.74846], [1.09127, -0.15507]]
-    assert torch.allclose(run.studio.latents(4)["z"], torch.tensor(want), atol=1e-5)
+    assert torch.allclose(run.sample_maker.latents(4)["z"], torch.tensor(want), atol=1e-5)
 
 
 def test_a_sample_does_not_depend_on_how_many_are_asked_for(tiny, make_run):
@@ -105,9 +105,9 @@ def test_a_sample_does_not_depend_on_how_many_are_asked_for(tiny, make_run):
     with torch.no_grad():
         run.engine.modules["generator"].output[0].weight.fill_(1.0)  # samples far apart, so that scores decide
         run.engine.modules["discriminator"].output.weight.copy_(torch.tensor([[1.0, 0.0]]))
-    many = run.studio.latents(300)["z"]
+    many = run.sample_maker.latents(300)["z"]
     for n in (1, 2, 40):
-        assert torch.equal(run.studio.latents(n)["z"], many[:n])
+        assert torch.equal(run.sample_maker.latents(n)["z"], many[:n])
 
 
 def test_training_and_labels_are_left_alone(tiny, make_run):
@@ -123,18 +123,18 @@ def test_training_and_labels_are_left_alone(tiny, make_run):
     )
     for run in (with_it, without):
         run.engine.step(0)
-        run.studio.turn(4)
+        run.sample_maker.turn(4)
         run.engine.step(1)
     for name, module in without.engine.modules.items():
         assert all(torch.equal(a, b) for a, b in zip(module.parameters(), with_it.engine.modules[name].parameters()))
-    chosen, plain = with_it.studio.latents(12), without.studio.latents(12)
+    chosen, plain = with_it.sample_maker.latents(12), without.sample_maker.latents(12)
     assert torch.equal(chosen["label"], plain["label"])
     assert not torch.equal(chosen["z"], plain["z"])
 
 
 def test_no_proposals_change_nothing(tiny, make_run):
     off, without = make_run(tiny(tricks=[{"metropolis-hastings": {"proposals": 0}}])), make_run(tiny())
-    assert torch.equal(off.studio.latents(5)["z"], without.studio.latents(5)["z"])
+    assert torch.equal(off.sample_maker.latents(5)["z"], without.sample_maker.latents(5)["z"])
 
 
 def test_a_loss_without_an_undecided_point_is_refused(tiny, make_run):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ganrun.sampling.sampling import Sampling, Studio
+from ganrun.sampling.sampling import SampleMaker, Sampling
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.pix2pix import Pix2pix
 
@@ -157,7 +157,7 @@ def test_defaults_are_the_papers(make_run):
 
 
 def two_translations(run):
-    return [Studio(run.engine).turn(6, seed, real=items()).made["b"] for seed in (0, 1)]
+    return [SampleMaker(run.engine).turn(6, seed, real=items()).made["b"] for seed in (0, 1)]
 
 
 def test_dropout_is_on_when_sampling_unless_it_is_turned_off(make_run):
@@ -187,7 +187,7 @@ def test_batch_statistics_are_those_of_batches_as_in_training(make_run, ema):
     run = trained(make_run, recipe(dropout=0, tricks=[{"ema": {"decay": 0.0}}] if ema else ()))
     generator, x = run.experiment.modules["generator"], items(10)
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
-    made = Studio(run.engine).turn(10, real=x).made["b"]
+    made = SampleMaker(run.engine).turn(10, real=x).made["b"]
     after = generator.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     with torch.no_grad():
@@ -202,18 +202,18 @@ def test_a_single_row_left_over_joins_the_batch_before_it(make_run):
         expected = torch.cat(
             [run.experiment.modules["generator"].train()(piece) for piece in (items(9)["a"][:4], items(9)["a"][4:])]
         )
-    assert torch.allclose(Studio(run.engine).turn(9, real=items(9)).made["b"], expected, atol=1e-6)
+    assert torch.allclose(SampleMaker(run.engine).turn(9, real=items(9)).made["b"], expected, atol=1e-6)
 
 
 def test_without_batch_statistics_a_sample_does_not_depend_on_its_neighbours(make_run):
     run = trained(make_run, recipe(dropout_at_test=False, bn_at_test=False))
     generator, x = run.experiment.modules["generator"].eval(), items()
-    assert torch.allclose(Studio(run.engine).turn(6, real=x).made["b"], generator(x["a"]), atol=1e-6)
+    assert torch.allclose(SampleMaker(run.engine).turn(6, real=x).made["b"], generator(x["a"]), atol=1e-6)
 
 
 def test_panels_show_input_answer_and_truth(make_run):
     run, real = make_run(recipe(dropout_at_test=False, bn_at_test=False)), items(3)
-    (name, columns), *rest = Studio(run.engine).panels(3, real=real).items()
+    (name, columns), *rest = SampleMaker(run.engine).panels(3, real=real).items()
     assert (name, rest) == ("a to b", [])
     assert torch.equal(columns[0], real["a"])
     assert torch.equal(columns[2], real["b"])

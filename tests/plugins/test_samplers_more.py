@@ -248,15 +248,15 @@ def test_a_run_trains_as_without_it_and_samples_within_the_limit(make_run, tiny)
     for name, module in plain.engine.modules.items():
         for key, tensor in module.state_dict().items():
             assert torch.equal(tensor, with_it.engine.modules[name].state_dict()[key])
-    before, after = plain.studio.turn(300), with_it.studio.turn(300)
+    before, after = plain.sample_maker.turn(300), with_it.sample_maker.turn(300)
     assert after.latents["z"].abs().max() <= 0.3
     fits = before.latents["z"].abs() <= 0.3
     assert torch.equal(after.latents["z"][fits], before.latents["z"][fits])
     assert after.made["x"].std() < before.made["x"].std(), "less diverse"
-    assert torch.equal(neutral.studio.turn(300).made["x"], before.made["x"])
-    some = with_it.studio.turn(300)
-    with_it.studio.chunk = 7
-    assert torch.allclose(with_it.studio.turn(300).made["x"], some.made["x"], atol=1e-6)
+    assert torch.equal(neutral.sample_maker.turn(300).made["x"], before.made["x"])
+    some = with_it.sample_maker.turn(300)
+    with_it.sample_maker.chunk = 7
+    assert torch.allclose(with_it.sample_maker.turn(300).made["x"], some.made["x"], atol=1e-6)
 
 
 @pytest.mark.parametrize("sampler", [Spherical(), Mixture(spread=4.0), None])

@@ -212,8 +212,8 @@ def test_samples_use_the_running_statistics_of_batch_normalisation(make_run):
     run = go(make_run(recipe_of()), 0, 3)
     before, low = weights(run, "generator"), run.evaluation.real("low", n=4)
     x = run.evaluation.real("x", n=4)
-    together = run.studio.turn(4, real={"low": low, "x": x}).made["x"]
-    alone = run.studio.turn(1, real={"low": low[2:3], "x": x[2:3]}).made["x"]
+    together = run.sample_maker.turn(4, real={"low": low, "x": x}).made["x"]
+    alone = run.sample_maker.turn(1, real={"low": low[2:3], "x": x[2:3]}).made["x"]
     torch.testing.assert_close(together[2:3], alone)
     assert same(before, weights(run, "generator"))
 

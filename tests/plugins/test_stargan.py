@@ -358,7 +358,7 @@ def test_panels_show_each_item_beside_every_target(make_run):
     for dataset, columns in (({"styled-digits": {"size": 8}}, 1 + 4), (MULTI, 1 + 2 + 2)):
         run = make_run(recipe_of(dataset=dataset))
         real = {name: run.evaluation.real(name, n=3) for name in run.experiment.dataset.spaces}
-        (panel,) = run.studio.panels(3, real=real).values()
+        (panel,) = run.sample_maker.panels(3, real=real).values()
         assert len(panel) == columns
         assert torch.equal(panel[0], real["x"])
         assert not any(torch.equal(one, other) for one, other in pairwise(panel))

@@ -316,26 +316,26 @@ def test_noise_reaches_the_generators_turn_too(make_run):
 
 
 def test_samples_come_from_the_average_with_ema_and_from_the_newest_weights_without_it(make_run):
-    from ganrun.sampling.sampling import Studio
+    from ganrun.sampling.sampling import SampleMaker
 
     made = {}
     for decay in (None, 0.0, 0.9):
         run = trained(make_run, recipe_of("dcgan", tricks=[] if decay is None else [{"ema": {"decay": decay}}]))
-        made[decay] = Studio(run.engine).turn(5).made["x"]
+        made[decay] = SampleMaker(run.engine).turn(5).made["x"]
     assert torch.equal(made[None], made[0.0])
     assert not torch.allclose(made[None], made[0.9], atol=1e-6)
 
 
 def test_panels_show_samples_or_both_translations(make_run):
-    from ganrun.sampling.sampling import Studio
+    from ganrun.sampling.sampling import SampleMaker
 
     run = make_run(recipe_of("gan"))
-    assert {name: [tuple(c.shape) for c in columns] for name, columns in Studio(run.engine).panels(3).items()} == {
+    assert {name: [tuple(c.shape) for c in columns] for name, columns in SampleMaker(run.engine).panels(3).items()} == {
         "samples": [(3, 2)]
     }
     run = make_run(recipe_of("cyclegan"))
     real = {name: torch.zeros(3, 1, 8, 8) for name in ("a", "b")}
-    panels = Studio(run.engine).panels(3, real=real)
+    panels = SampleMaker(run.engine).panels(3, real=real)
     assert {name: len(columns) for name, columns in panels.items()} == {"a to b": 3, "b to a": 3}
 
 

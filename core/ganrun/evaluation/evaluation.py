@@ -24,7 +24,7 @@ from ganrun.evaluation.sources import KEY, Generated, Source, Stored, loaded, re
 from ganrun.evaluation.statistics import Statistics
 from ganrun.evaluation.used import Used
 from ganrun.recipe import Part
-from ganrun.sampling.sampling import Studio
+from ganrun.sampling.sampling import SampleMaker
 from ganrun.words.game import Description
 from ganrun.words.spaces import Space
 
@@ -41,8 +41,8 @@ class Evaluation:
     Samples are float32 on the CPU; images are in [-1, 1] and of 256 levels.
 
     ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said. Where
-    samples lie in a folder, ``studio`` is None: there is no generator to ask. With several processes only the main one
-    runs evaluators, and the others make their share of what it asks for.
+    samples lie in a folder, ``sample_maker`` is None: there is no generator to ask. With several processes only the
+    main one runs evaluators, and the others make their share of what it asks for.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Evaluation:
         self.seed = seed
         self.folder = folder
         self.base = base
-        self.studio: Studio | None = source.studio if isinstance(source, Generated) else None
+        self.sample_maker: SampleMaker | None = source.sample_maker if isinstance(source, Generated) else None
         self.samples: int | None = None
         self.evaluator = ""
         self.step = 0
@@ -155,7 +155,7 @@ class Evaluation:
         Raises:
             UserError: where samples lie in a folder.
         """
-        if self.studio is None:
+        if self.sample_maker is None:
             raise UserError(
                 "this score needs trained networks, and the samples are pictures in a folder; evaluate a run"
             )
@@ -163,7 +163,7 @@ class Evaluation:
         self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
         if networks is not None:
             rows = real_rows(self.dataset(split), n)
-            return torch.cat([self.studio.infer(items, networks=networks)[name] for _, items in rows])
+            return torch.cat([self.sample_maker.infer(items, networks=networks)[name] for _, items in rows])
         key = ("inferred", name, "fake", split, n)  # forgotten when the networks have changed
         if key not in self._vectors:
             self._vectors[key] = self._sharing.ask(("inferred", name, split), n)

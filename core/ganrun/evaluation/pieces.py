@@ -35,9 +35,9 @@ class Pieces:
             yield from (x for _, x in self._fakes(rest[0], n, rank, world))
             return
         if what == "inferred":
-            assert self.evaluation.studio is not None, "asked for without a generator"
+            assert self.evaluation.sample_maker is not None, "asked for without a generator"
             for _, items in real_rows(self.evaluation.dataset(rest[1]), n, rank, world):
-                yield self.evaluation.studio.infer(items)[rest[0]]
+                yield self.evaluation.sample_maker.infer(items)[rest[0]]
             return
         part, which, name, split = rest
         extract: Any = self.evaluation.features(part, name)

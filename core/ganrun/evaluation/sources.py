@@ -13,7 +13,7 @@ from torch import Tensor
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.reader import read_items
 from ganrun.errors import UserError
-from ganrun.sampling.sampling import Studio, between
+from ganrun.sampling.sampling import SampleMaker, between
 from ganrun.sampling.turn import chunks
 from ganrun.words.game import Description
 from ganrun.words.spaces import Space
@@ -42,12 +42,12 @@ class Source(Protocol):
 class Generated:
     """Samples of a run's networks, from latents and items that training never draws."""
 
-    def __init__(self, studio: Studio, dataset: Callable[[str], Dataset], seed: int = 0) -> None:
-        self.studio = studio
+    def __init__(self, sample_maker: SampleMaker, dataset: Callable[[str], Dataset], seed: int = 0) -> None:
+        self.sample_maker = sample_maker
         self.seed = seed
-        self.device = studio.engine.device
-        self.description = studio.engine.experiment.description
-        self.spaces: Mapping[str, Space] = studio.engine.experiment.dataset.spaces
+        self.device = sample_maker.engine.device
+        self.description = sample_maker.engine.experiment.description
+        self.spaces: Mapping[str, Space] = sample_maker.engine.experiment.dataset.spaces
         self._dataset = dataset
 
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
@@ -56,21 +56,21 @@ class Generated:
         Those of a variant that translates, and what a player makes, are made from the first n test items.
         """
         real = self._items if self.description.conditional or player else None
-        for rows, turn in self.studio.stream(n, self.seed, real=real, part=part, parts=parts, player=player):
+        for rows, turn in self.sample_maker.stream(n, self.seed, real=real, part=part, parts=parts, player=player):
             yield rows, turn.made
 
     def settings(self) -> AbstractContextManager[None]:
         """Those of the run."""
-        return self.studio.experiment.settings()
+        return self.sample_maker.experiment.settings()
 
     def about(self) -> dict[str, Any]:
         """The seed of the latents, and which weights were used."""
-        return {"seed": self.seed, "weights": self.studio.weights()}
+        return {"seed": self.seed, "weights": self.sample_maker.weights()}
 
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
         """What the networks make of given real items; entry ``wanted``, float32 on the CPU."""
         n = len(next(iter(real.values())))
-        return self.studio.turn(n, self.seed, real=real).made[wanted].detach().float().cpu()
+        return self.sample_maker.turn(n, self.seed, real=real).made[wanted].detach().float().cpu()
 
     def asked(self, n: int, name: str | None = None) -> Tensor | None:
         """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none.
@@ -88,10 +88,12 @@ class Generated:
         if name is None:
             return None
         if not self.description.conditional:
-            return self.studio.latents(n, self.seed)[name].cpu()
+            return self.sample_maker.latents(n, self.seed)[name].cpu()
         drawn = [
-            self.studio.latents(rows.stop - rows.start, self.seed, real=self._items(rows), start=rows.start)[name].cpu()
-            for rows in chunks(n, self.studio.chunk)
+            self.sample_maker.latents(rows.stop - rows.start, self.seed, real=self._items(rows), start=rows.start)[
+                name
+            ].cpu()
+            for rows in chunks(n, self.sample_maker.chunk)
         ]
         return torch.cat(drawn)
 
@@ -99,13 +101,13 @@ class Generated:
         """(pairs, points, *shape): samples of latents between two ends; None if no latent has anything in between."""
         if self.description.conditional:
             return None
-        ends = self.studio.latents(2 * pairs, self.seed)
+        ends = self.sample_maker.latents(2 * pairs, self.seed)
         if not any(latent.is_floating_point() for latent in ends.values()):
             return None
-        experiment = self.studio.engine.experiment
+        experiment = self.sample_maker.engine.experiment
         arc = experiment.provides("latent:normal") or experiment.provides("latent:spherical")
         latents = {name: between(latent, points, arc=arc) for name, latent in ends.items()}
-        made = self.studio.turn(pairs * points, self.seed, latents=latents).made[self.description.outputs[0]]
+        made = self.sample_maker.turn(pairs * points, self.seed, latents=latents).made[self.description.outputs[0]]
         found: Tensor = made.detach().float().cpu().unflatten(0, (pairs, points))
         return found
 

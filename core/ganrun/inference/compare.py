@@ -102,7 +102,7 @@ def evaluate_run(
     except RefusedError as error:
         raise _unscored(folder, error.refusals) from error
     processes = trained.experiment.processes
-    source = Generated(trained.studio, trained.dataset, recipe.train.seed)
+    source = Generated(trained.sample_maker, trained.dataset, recipe.train.seed)
     evaluation = Evaluation(
         source,
         trained.dataset,

@@ -28,7 +28,7 @@ from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
 from ganrun.sampling.arithmetic import along, around, concepts, direction, mean, total
-from ganrun.sampling.sampling import Studio, between, every_value
+from ganrun.sampling.sampling import SampleMaker, between, every_value
 from ganrun.training import checkpoint as checkpoints
 from ganrun.training.build import build
 from ganrun.training.checkpoints import Checkpoints
@@ -137,7 +137,7 @@ class Trained:
             data: Any = self.dataset("train") if kept is None else KeptData(kept, lambda: self.dataset("train"))
             self.label_names = names_of(data) if kept is None else kept.get("label_names", {})
             self.experiment: Experiment = build(self.recipe, data, processes, data=self.dataset)
-            self.studio = Studio(Engine(self.experiment))
+            self.sample_maker = SampleMaker(Engine(self.experiment))
             self.step, state = read_checkpoint(folder, checkpoint)
             load_modules(self.experiment, state["modules"])
             for name, component in self.experiment.components().items():
@@ -169,7 +169,7 @@ class Trained:
     def latents(self, n: int, seed: int = 0) -> dict[str, Tensor]:
         """The latents of ``sample(n, seed)``, by name."""
         with self.settings():
-            return self.studio.latents(n, seed, real=self._real(n))
+            return self.sample_maker.latents(n, seed, real=self._real(n))
 
     def from_latents(self, latents: Mapping[str, Tensor], seed: int = 0) -> Tensor:
         """Samples (n, *shape) of given latents, such as those between two of :meth:`latents`."""
@@ -273,11 +273,12 @@ class Trained:
             real[source] = batch.to(torch.get_default_dtype())
             latents = None
             if labels:
-                latents = self.studio.latents(n, seed, real=real)
+                latents = self.sample_maker.latents(n, seed, real=real)
                 latents |= {
-                    name: label.to(self.studio.engine.device).expand(n, *label.shape) for name, label in labels.items()
+                    name: label.to(self.sample_maker.engine.device).expand(n, *label.shape)
+                    for name, label in labels.items()
                 }
-            return self.studio.turn(n, seed, real=real, latents=latents).made[wanted].detach().float().cpu()
+            return self.sample_maker.turn(n, seed, real=real, latents=latents).made[wanted].detach().float().cpu()
 
     def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
         """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64.
@@ -338,7 +339,7 @@ class Trained:
 
     def _made(self, n: int, seed: int, latents: Mapping[str, Tensor] | None) -> Tensor:
         with self.settings():
-            made = self.studio.turn(n, seed, real=self._real(n), latents=latents).made
+            made = self.sample_maker.turn(n, seed, real=self._real(n), latents=latents).made
         return made[self.output].detach().float().cpu()
 
     def _real(self, n: int) -> dict[str, Tensor] | None:

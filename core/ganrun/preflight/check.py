@@ -209,7 +209,7 @@ def _sample_and_evaluate(run: Run, report: Report) -> None:
     if run.experiment.description.conditional:
         n = min(8, len(run.dataset("test")))
         (real,) = read_items(run.dataset("test"), range(n), rows=n, key=("samples",))
-    run.studio.panels(n, real=real)
+    run.sample_maker.panels(n, real=real)
     synchronise(run.processes.device)
     report.sampling_time = time.perf_counter() - began
     for name, part, evaluator in named(run.evaluators):

@@ -37,7 +37,7 @@ class Sampling:
     weights: dict[str, str] = field(default_factory=dict)
 
 
-class Studio:
+class SampleMaker:
     """Makes samples with an engine's networks, without touching training: no draw, buffer or mode of it changes."""
 
     def __init__(self, engine: Engine, *, chunk: int = 256) -> None:

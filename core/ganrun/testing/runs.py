@@ -78,7 +78,7 @@ def samples(run: Run, n: int = 4) -> dict[str, Tensor]:
     real = None
     if run.experiment.description.conditional:
         real = {name: run.evaluation.real(name, n=n) for name in run.experiment.dataset.spaces}
-    made = run.studio.turn(n, real=real).made
+    made = run.sample_maker.turn(n, real=real).made
     return {name: made[name].clone() for name in run.experiment.description.outputs}
 
 

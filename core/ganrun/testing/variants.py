@@ -91,7 +91,7 @@ def check_codes_are_latents(plugin: Plugin) -> None:
         if run.experiment.description.conditional
         else None
     )
-    latents = run.studio.turn(4, real=real).latents
+    latents = run.sample_maker.turn(4, real=real).latents
     for name, space in run.experiment.description.codes.items():
         assert name in latents, f"the code {name!r} is no latent: `sample` draws {', '.join(latents) or 'none'}"
         assert tuple(latents[name].shape) == (4, *space.shape), (
@@ -123,7 +123,7 @@ def check_panels(plugin: Plugin) -> None:
     real = None
     if run.experiment.description.conditional:
         real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces}
-    panels = run.studio.panels(4, real=real)
+    panels = run.sample_maker.panels(4, real=real)
     assert panels, "there is nothing to show"
     for name, columns in panels.items():
         assert columns and all(column.shape[0] == 4 for column in columns), f"panel {name!r} has not one row a sample"

@@ -24,7 +24,7 @@ from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import Draws
 from ganrun.recipe import Recipe
-from ganrun.sampling.sampling import Studio
+from ganrun.sampling.sampling import SampleMaker
 from ganrun.training import checkpoint
 from ganrun.training.build import build
 from ganrun.training.checkpoints import Checkpoints
@@ -43,8 +43,8 @@ class Run:
     ``data`` stands in for the train split of a run that is not trained.
 
     recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
-    experiment, engine, studio, evaluation: the built parts. checkpoints: those in the folder. scores: the latest of
-    each evaluator. attempt: part of every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt``
+    experiment, engine, sample_maker, evaluation: the built parts. checkpoints: those in the folder. scores: the latest
+    of each evaluator. attempt: part of every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt``
     and ``reason``, oldest first. newest_picture: what an observer drew last, for others to show. notices: name -> a
     line that is shown beside the losses for as long as it is here.
     """
@@ -64,9 +64,9 @@ class Run:
         )
         self.evaluators = list(zip(recipe.evaluators, self.experiment.evaluators))
         self.engine = Engine(self.experiment)
-        self.studio = Studio(self.engine)
+        self.sample_maker = SampleMaker(self.engine)
         self.evaluation = Evaluation(
-            Generated(self.studio, self.dataset, recipe.train.seed),
+            Generated(self.sample_maker, self.dataset, recipe.train.seed),
             self.dataset,
             data_cache(),
             seed=recipe.train.seed,

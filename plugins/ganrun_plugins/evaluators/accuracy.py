@@ -82,7 +82,7 @@ class Accuracy:
         return name if name in known else known[0]
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
-        if evaluation.studio is None:
+        if evaluation.sample_maker is None:
             raise UserError(
                 "accuracy: it scores what networks say of real items, and these samples lie in a folder; evaluate a run"
             )

@@ -134,7 +134,7 @@ class AttributeAccuracy:
             self._noted(evaluation, question)
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
-        if evaluation.studio is None:
+        if evaluation.sample_maker is None:
             raise UserError(
                 "attribute-accuracy: nobody knows what pictures in a folder were asked to be; evaluate a run"
             )

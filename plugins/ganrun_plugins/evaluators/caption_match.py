@@ -105,7 +105,7 @@ class CaptionMatch:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         held: Any = evaluation.dataset("test")
-        if evaluation.studio is None or not hasattr(held, "meanings"):
+        if evaluation.sample_maker is None or not hasattr(held, "meanings"):
             raise UserError(
                 "caption-match: it scores images made of the captions of test items; "
                 "evaluate a run on data such as caption-digits"

@@ -83,7 +83,7 @@ class DomainAdaptation:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         held: Any = evaluation.dataset("test")
-        if evaluation.studio is None or not hasattr(held, "labelled"):
+        if evaluation.sample_maker is None or not hasattr(held, "labelled"):
             raise UserError(
                 "domain-adaptation: it translates labelled images of two domains; "
                 "evaluate a run on data such as restyled-digits"

@@ -105,8 +105,8 @@ class EncodingNeighbours:
             "": accuracy(encoded[0], given, encoded[1], truth),
             "pixels": accuracy(plain[0], given, plain[1], truth),
         }
-        assert evaluation.studio is not None, "inferred() has refused pictures in a folder"
-        encoders = fresh_encoders(evaluation.studio.experiment)
+        assert evaluation.sample_maker is not None, "inferred() has refused pictures in a folder"
+        encoders = fresh_encoders(evaluation.sample_maker.experiment)
         if encoders:
             random = [evaluation.inferred(self.of, split, n, networks=encoders) for split, n in counts.items()]
             scores["untrained"] = accuracy(random[0], given, random[1], truth)

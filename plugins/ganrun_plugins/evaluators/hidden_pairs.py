@@ -99,7 +99,7 @@ class HiddenPairs:
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         held: Any = evaluation.dataset("test")
-        if evaluation.studio is None or not hasattr(held, "hidden_pairs"):
+        if evaluation.sample_maker is None or not hasattr(held, "hidden_pairs"):
             raise UserError(
                 "hidden-pairs: it translates the test items of a data set that hides their true counterparts; "
                 "evaluate a run on such data, or score two folders with files of the same names by psnr-ssim"

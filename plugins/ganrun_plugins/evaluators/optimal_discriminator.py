@@ -105,7 +105,7 @@ class OptimalDiscriminator:
         self.probability = self.pointwise and all("logit:probability" in loss.provides for loss in losses)
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
-        if evaluation.studio is None:
+        if evaluation.sample_maker is None:
             raise UserError(
                 "optimal-discriminator: there is no discriminator beside samples in a folder; evaluate a run"
             )
@@ -147,9 +147,9 @@ class OptimalDiscriminator:
 
     @staticmethod
     def _opinions(evaluation: Evaluation, x: Tensor) -> Tensor:
-        assert evaluation.studio is not None
+        assert evaluation.sample_maker is not None
         shape = evaluation.spaces[evaluation.output].shape
-        return evaluation.studio.opinions(x.reshape(-1, *shape))
+        return evaluation.sample_maker.opinions(x.reshape(-1, *shape))
 
     def _picture(
         self, evaluation: Evaluation, real: Tensor, fake: Tensor, p: Tensor, q: Tensor, low: Tensor, high: Tensor

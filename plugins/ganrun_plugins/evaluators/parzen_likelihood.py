@@ -154,7 +154,7 @@ class ParzenLikelihood:
         name = self.of or ""
         image = evaluation.spaces[self.of or evaluation.output].kind == "image"
         # translations and pictures in a folder are no more than there are
-        bounded = evaluation.description.conditional or evaluation.studio is None
+        bounded = evaluation.description.conditional or evaluation.sample_maker is None
         n = evaluation.count(self.of) if evaluation.samples is not None or bounded else SAMPLES
         fake = scaled(evaluation.fakes(self.of, n), image)
         validation = scaled(evaluation.real(self.of, "train", self.validation), image)

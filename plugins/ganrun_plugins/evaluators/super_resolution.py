@@ -93,7 +93,7 @@ class SuperResolution:
             raise Refusal(f"BT.601 knows the luminance of grey and of RGB images, not of {x}", "channel: rgb")
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
-        if evaluation.studio is None:
+        if evaluation.sample_maker is None:
             raise UserError(
                 "super-resolution: it enlarges small test images, and pictures in a folder have none; evaluate a run"
             )

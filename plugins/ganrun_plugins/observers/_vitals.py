@@ -213,7 +213,7 @@ class Bench:
             or bool(experiment.networks("encoder"))
         )
         # a network's average stands in for it when samples are made: then those are what people get
-        self.replaced = any(weights != "trained" for weights in run.studio.weights().values())
+        self.replaced = any(weights != "trained" for weights in run.sample_maker.weights().values())
         wide = (
             self._read(train, "train", max(REFERENCE, self.rows)) if getattr(train, "in_memory", False) else self.train
         )
@@ -246,7 +246,7 @@ class Bench:
             made = turn.made
             if self.replaced:
                 real = self.train if self.experiment.description.conditional else None
-                made = self.run.studio.turn(self.rows, real=real, latents=self.latents).made
+                made = self.run.sample_maker.turn(self.rows, real=real, latents=self.latents).made
             samples = {name: thumbnail(made[name]) for name in self.outputs}
             values: Values = {}
             for name, x in samples.items():

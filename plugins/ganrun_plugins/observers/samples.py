@@ -89,10 +89,12 @@ class Samples:
         if experiment.description.conditional:
             n = min(self.rows if images else n, len(run.dataset("test")))
             (real,) = read_items(run.dataset("test"), range(n), rows=n, key=("samples",))
-        found: dict[str, list[Tensor]] = run.studio.panels(n, SEED, real=real)  # in the weights and modes of sampling
+        found: dict[str, list[Tensor]] = run.sample_maker.panels(
+            n, SEED, real=real
+        )  # in the weights and modes of sampling
         for name, space in experiment.description.codes.items():
             if images and space.kind == "labels" and not space.shape and not experiment.description.conditional:
-                found[name] = run.studio.each(name, torch.arange(min(space.classes, MOST)), self.rows, SEED)
+                found[name] = run.sample_maker.each(name, torch.arange(min(space.classes, MOST)), self.rows, SEED)
         return found
 
     def _real_points(self, run: Run) -> dict[int, Tensor]:

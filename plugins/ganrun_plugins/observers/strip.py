@@ -72,7 +72,7 @@ class Strip:
                 return
             experiment, real = run.experiment, self._real(run)
             output = experiment.description.outputs[0]
-            made = run.studio.turn(self.rows if real is None else len(real[output]), SEED, real=real).made[output]
+            made = run.sample_maker.turn(self.rows if real is None else len(real[output]), SEED, real=real).made[output]
         place = self._folder(run) / f"step-{run.step:07d}.png"
         image_grid.save(self._column(made), place)
         columns = [

@@ -154,7 +154,7 @@ def test_it_works_in_float64(translation, make_run):
 
 
 def test_plain_folders_are_told_what_scores_them():
-    folders = SimpleNamespace(dataset=lambda split: object(), studio=None)
+    folders = SimpleNamespace(dataset=lambda split: object(), sample_maker=None)
     with pytest.raises(UserError, match=r"hidden-pairs: it translates .*psnr-ssim"):
         HiddenPairs(features=None).evaluate(folders)
 
