@@ -234,6 +234,8 @@ def test_each_makes_a_row_of_every_label_with_the_same_other_latents(tiny, make_
 class Encoded(GAN):
     """A game, and an encoder that belongs to a player of its own and to the generator's."""
 
+    networks = {"encoder": "generator"}
+
     def describe(self, spaces):
         found = super().describe(spaces)
         found.networks["encoder"] = Network("encoder", Interface(takes=spaces["x"], makes=self.latent))
@@ -258,7 +260,7 @@ def test_an_encoder_is_a_generator_that_the_recipe_names_under_a_key_of_its_own(
         variant={"encoded": {"latent": 4}}, encoder=PERCEPTRON, players={"encoder": {"optimizer": {"sgd": {"lr": 0.1}}}}
     )
     run = make_run(recipe, {"variant.encoded": Encoded})
-    assert run.recipe.encoder.kind == "generator"
+    assert run.recipe.networks["encoder"].kind == "generator"
     assert isinstance(run.engine.modules["encoder"], nn.Module)
     before = {name: [p.clone() for p in module.parameters()] for name, module in run.engine.modules.items()}
     run.engine.take(run.experiment.phases[2], 0, 0, [])

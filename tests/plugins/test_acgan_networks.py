@@ -293,8 +293,8 @@ def test_runs_with_noise_and_dropout_resume_bit_for_bit(variant):
 def test_the_recipe_for_cifar_has_the_papers_networks_with_noise():
     recipe = load_recipe(find_recipe("acgan_cifar10"), catalog=Catalog())
     with torch.device("meta"):
-        generator = recipe.generator.make(Interface(takes=LATENT, makes=CIFAR, given=(TEN,)))
-        network = recipe.discriminator.make(Interface(takes=CIFAR, heads=CLASSES))
+        generator = recipe.networks["generator"].make(Interface(takes=LATENT, makes=CIFAR, given=(TEN,)))
+        network = recipe.networks["discriminator"].make(Interface(takes=CIFAR, heads=CLASSES))
     assert count(generator) == 3_055_203
     assert count(network) == 1_581_953 + 81_930
     assert [m.sigma for m in network.modules() if isinstance(m, Noise)] == [0.1] * 6

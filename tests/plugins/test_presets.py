@@ -216,7 +216,7 @@ def test_defaults_are_the_papers(catalog, variant):
     assert held(recipe.loss, wanted) == wanted
     assert recipe.sampler.name == sampler
     assert {trick.name: held(trick, tricks[trick.name]) for trick in recipe.tricks} == tricks
-    assert (recipe.generator.name, recipe.discriminator.name) == networks
+    assert (recipe.networks["generator"].name, recipe.networks["discriminator"].name) == networks
     for player, wanted in zip(("discriminator", "generator"), optimizers):
         settings = recipe.players[player]
         assert held(settings.optimizer, wanted) == {key: written(value) for key, value in wanted.items()}
@@ -230,7 +230,7 @@ def test_defaults_are_the_papers(catalog, variant):
 def test_the_networks_of_presets_are_the_papers(catalog):
     def networks(variant):
         recipe = load_recipe({"variant": variant, "dataset": {"digits": {"size": 32}}}, catalog=catalog)
-        return recipe.generator.parameters, recipe.discriminator.parameters
+        return recipe.networks["generator"].parameters, recipe.networks["discriminator"].parameters
 
     assert networks("wgan-gp") == ({"width": 128}, {"width": 128, "pool": "mean", "bias": True})
     assert networks("sngan") == ({"width": 256}, {"width": 128, "pool": "sum", "bias": False})

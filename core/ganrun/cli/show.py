@@ -91,6 +91,9 @@ def _parameters(component: Component) -> Iterator[str]:
 def _capabilities(component: Component) -> Iterator[str]:
     """How a trick is turned off and what it helps against; what a part provides, needs, wants, refuses, and why."""
     part = _example(component)
+    if isinstance(networks := getattr(part, "networks", None), Mapping) and networks:
+        asked = ", ".join(f"{key} (a {kind})" for key, kind in networks.items())
+        yield f"networks besides generator and discriminator: {asked}"
     if strength := getattr(part, "strength", ""):
         yield f"strength: {strength} (off at {getattr(part, 'neutral', 0):g})"
     if restructures := getattr(part, "restructures", ""):

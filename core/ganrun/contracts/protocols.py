@@ -153,6 +153,8 @@ class Variant(Protocol):
     """A GAN: what it is made of and which terms it adds. It has no loop, no optimiser, no ``detach``, no device.
 
     ``defaults`` is a recipe fragment: the paper's choices for every part, which a recipe overrides.
+    Optional: ``networks``, recipe key -> kind of plugin, ``generator`` or ``discriminator``, of the networks that it
+    asks for under other keys than these two: ``{"encoder": "generator", "classifier": "discriminator"}``.
     """
 
     defaults: ClassVar[dict[str, Any]]

@@ -64,9 +64,8 @@ class _Held:
         self.experiment = experiment
         self.provided = provided_by(experiment)
         self.losses = {id(loss) for loss in experiment.losses.values()}
-        self.unbuilt = {
-            network.kind for name, network in experiment.description.networks.items() if name not in experiment.modules
-        }
+        unbuilt = experiment.description.networks.keys() - experiment.modules.keys()
+        self.unbuilt = {role for name in unbuilt for role in experiment.description.roles(name)}
         self.discriminators = {game.name: game.discriminator for game in experiment.games}
 
     def loss(self, game: str) -> Loss | None:
@@ -114,10 +113,10 @@ def provided_by(experiment: Experiment) -> dict[str, list[Any]]:
             found.setdefault("symmetric", []).append(game)
     for name in settings_of(experiment):
         found.setdefault(name, []).append(experiment.recipe.train)
-    for name, network in experiment.description.networks.items():
-        if name in experiment.modules:
-            for trait in traits(experiment.modules[name].modules()):
-                found.setdefault(f"{network.kind}:{trait}", []).append(experiment.modules[name])
+    for name, module in experiment.modules.items():
+        for trait in traits(module.modules()):
+            for role in sorted(experiment.description.roles(name)):
+                found.setdefault(f"{role}:{trait}", []).append(module)
     return found
 
 

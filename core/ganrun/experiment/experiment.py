@@ -82,9 +82,13 @@ class Experiment:
         named = self.recipe.parts()
         return named + [part for part in self.loss_parts.values() if part not in named]
 
-    def networks(self, kind: str) -> dict[str, nn.Module]:
-        """The built networks of one kind, ``generator``, ``discriminator`` or ``encoder``, by name."""
-        return {name: self.modules[name] for name, network in self.description.networks.items() if network.kind == kind}
+    def networks(self, role: str) -> dict[str, nn.Module]:
+        """The built networks of one recipe key, such as ``generator``, by name; as ``discriminator`` all that judge."""
+        return {name: self.modules[name] for name in self.description.networks if role in self.description.roles(name)}
+
+    def is_generator(self, network: str) -> bool:
+        """Whether a network goes from one space to another, as generators, encoders and mappings do."""
+        return self.recipe.networks[self.description.networks[network].kind].kind == "generator"
 
     def parameters(self, player: Player) -> list[nn.Parameter]:
         """A player's parameters, each once, in a fixed order."""

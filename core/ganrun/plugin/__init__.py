@@ -28,6 +28,7 @@ from ganrun.contracts.protocols import (
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
+from ganrun.experiment.shapes import hidden_shapes
 from ganrun.randomness import Draws, stable_hash
 from ganrun.sampling.sampling import Sampling
 from ganrun.sampling.turn import SamplingTurn
@@ -119,6 +120,7 @@ __all__ = [
     "UserError",
     "Variant",
     "first_value",
+    "hidden_shapes",
     "hookimpl",
     "stable_hash",
 ]

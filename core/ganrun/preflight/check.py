@@ -57,23 +57,25 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     lines, refusals = [], []
     with experiment.settings():
         for name, network in experiment.description.networks.items():
-            part = label(getattr(recipe, network.kind))
+            part = recipe.networks[network.kind]
             module = experiment.modules[name]
             try:
-                shapes = _shapes(network, module)
+                shapes = _shapes(part.kind, network, module)
             except (RuntimeError, ValueError, TypeError, AssertionError) as error:
                 why = " ".join(str(error).split()) or type(error).__name__
                 refusals.append(
-                    Diagnostic(f"{part} as {name}", why, "choose a network, or parameters of it, that fit the data")
+                    Diagnostic(
+                        f"{label(part)} as {name}", why, "choose a network, or parameters of it, that fit the data"
+                    )
                 )
                 continue
-            lines.append(NetworkLine(name, part, sum(p.numel() for p in module.parameters()), shapes))
+            lines.append(NetworkLine(name, label(part), sum(p.numel() for p in module.parameters()), shapes))
     if refusals:
         raise RefusedError(refusals)
     return experiment, lines
 
 
-def _shapes(network: Network, module: torch.nn.Module) -> str:
+def _shapes(kind: str, network: Network, module: torch.nn.Module) -> str:
     """Input and output shapes of a network, seen on the meta device.
 
     Raises ValueError if they are not what was asked for.
@@ -84,7 +86,7 @@ def _shapes(network: Network, module: torch.nn.Module) -> str:
     arrow = f"{takes}{f' and {given}' if given else ''}{f', {wanted.pack} packed' if wanted.pack > 1 else ''} -> "
     with torch.no_grad():
         out: Any = module(*wanted.example(ROWS))
-    if network.kind == "discriminator":
+    if kind == "discriminator":
         if not isinstance(out, DiscriminatorOutput):
             raise ValueError(f"a discriminator returns a DiscriminatorOutput, this one returned a {type(out).__name__}")
         if out.logits.shape[:1] != (ROWS,):

@@ -62,7 +62,7 @@ class Bench:
             experiment = self.build(recipe)
         except RefusedError as error:
             return Verdict(REFUSED, tuple(str(refusal) for refusal in error.refusals))
-        part = experiment.recipe.discriminator
+        part = experiment.recipe.networks.get("discriminator")
         taken = part.name if part is not None else ""
         if experiment.warnings:
             return Verdict(WARNS, tuple(map(str, experiment.warnings)), taken)

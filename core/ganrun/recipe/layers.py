@@ -11,32 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ganrun.recipe.errors import Problem, nearest, show, unknown_key
+from ganrun.recipe.errors import Problem, nearest, show
+from ganrun.recipe.known import Known
 from ganrun.recipe.nodes import Key, Node
 
-PARTS = ("variant", "dataset", "generator", "discriminator", "encoder", "loss", "sampler")
-# a section whose plugins are of another kind: an encoder is a network from one space to another
-KINDS = {"encoder": "generator"}
 LISTS = {"tricks": "trick", "evaluators": "evaluator", "observers": "observer"}
 SETTINGS = ("checkpoint", "train")
-KEYS = (
-    "extends",
-    "variant",
-    "dataset",
-    "generator",
-    "discriminator",
-    "encoder",
-    "loss",
-    "sampler",
-    "tricks",
-    "without",
-    "players",
-    "evaluators",
-    "observers",
-    "checkpoint",
-    "train",
-    "init",
-)
+TEXTS = ("extends", "init")
 PLAYER_KEYS = ("optimizer", "updates", "init")
 
 OTHERS = "others"  # in a ``loss`` by game: the games that it does not name
@@ -49,11 +30,13 @@ class ByGame(Node):
     """``loss`` as a mapping: game, or ``others``, -> part."""
 
 
-def normalise(root: Node, losses: Collection[str], problems: list[Problem]) -> Layer:
-    """The top level of one source, every section in its one form. What is wrong is reported and left out.
+def is_part(key: Key) -> bool:
+    """Whether a legal key of the top level holds one part."""
+    return key not in (*LISTS, *SETTINGS, *TEXTS, "players", "without")
 
-    losses: the names of the installed losses, which tell a part from a mapping of games.
-    """
+
+def normalise(root: Node, known: Known, problems: list[Problem]) -> Layer:
+    """The top level of one source, every section in its one form. What is wrong is reported and left out."""
     if not isinstance(root.value, dict):
         problems.append(
             root.problem(f"a recipe is a mapping of keys such as variant: and dataset:, got {show(root.plain())}")
@@ -63,8 +46,8 @@ def normalise(root: Node, losses: Collection[str], problems: list[Problem]) -> L
     above: Node | None = None  # an empty section, below which the next keys may have been meant
     accused: list[Node] = []
     for key, node in root.value.items():
-        if key not in KEYS:
-            problems.append(node.problem(_unknown_top(key, above), at_key=True))
+        if key not in known.keys:
+            problems.append(node.problem(_unknown_top(key, known, above), at_key=True))
             accused += [above] if above else []
         elif above and _is_player(above, key, node):
             problems.append(node.problem(_outdented(str(key), above), at_key=True))
@@ -73,14 +56,13 @@ def normalise(root: Node, losses: Collection[str], problems: list[Problem]) -> L
             above = node if node.empty and (node.key or node.origin).line else None
     for key in [key for key, node in layer.items() if any(node is other for other in accused)]:
         del layer[key]  # its emptiness is explained already
-    sections = {key: section(str(key), node, losses, problems) for key, node in layer.items()}
+    sections = {key: section(str(key), node, known.losses, problems) for key, node in layer.items()}
     return {key: node for key, node in sections.items() if node is not None}
 
 
-def _unknown_top(key: Key, above: Node | None) -> str:
-    near = nearest(key, KEYS)
-    if near or above is None:
-        return unknown_key(key, KEYS, "a recipe") if near else f"unknown key; a recipe takes {', '.join(KEYS)}"
+def _unknown_top(key: Key, known: Known, above: Node | None) -> str:
+    if nearest(key, (*known.keys, *known.elsewhere)) or above is None:
+        return known.unknown(key)
     return f"unknown key; {_outdented(str(key), above)}"
 
 
@@ -94,7 +76,7 @@ def _is_player(above: Node, key: Key, node: Node) -> bool:
     """Whether a part such as ``generator:`` was meant as a player, below an empty ``players:``."""
     return (
         above.path[-1:] == ("players",)
-        and key in PARTS
+        and is_part(key)
         and isinstance(node.value, dict)
         and set(node.value) <= set(PLAYER_KEYS)
     )
@@ -104,8 +86,6 @@ def section(key: str, node: Node, losses: Collection[str], problems: list[Proble
     """One top-level section in its one form."""
     if key == "loss" and is_by_game(node, losses):
         return loss_by_game(node, problems)
-    if key in PARTS:
-        return part(node, key, problems)
     if key in LISTS:
         return part_list(node, LISTS[key], problems)
     if key == "players":
@@ -114,6 +94,8 @@ def section(key: str, node: Node, losses: Collection[str], problems: list[Proble
         return mapping(node, problems)
     if key == "without":
         return names(node, problems)
+    if is_part(key):
+        return part(node, key, problems)
     if not isinstance(node.value, str) and not (key == "init" and node.empty):
         problems.append(node.problem(f"expected text, got {show(node.plain())}"))
         return None
@@ -275,7 +257,7 @@ def merge(lower: Layer, upper: Layer) -> Layer:
             merged[key] = node
         elif key == "loss":
             merged[key] = merge_losses(below, node)
-        elif key in PARTS:
+        elif is_part(key):
             merged[key] = merge_part(below, node)
         elif key in LISTS:
             merged[key] = merge_list(below, node)

@@ -8,7 +8,8 @@ from typing import Any
 
 from ganrun.recipe import layers
 from ganrun.recipe.errors import Problem, RecipeError, nearest, show
-from ganrun.recipe.layers import KEYS, LISTS, OTHERS, PARTS, ByGame, Layer
+from ganrun.recipe.known import Known
+from ganrun.recipe.layers import LISTS, OTHERS, ByGame, Layer
 from ganrun.recipe.nodes import Key, Keys, Node, Origin, from_plain
 from ganrun.recipe.yaml import read_text
 
@@ -53,12 +54,21 @@ def _known(pairs: Iterable[tuple[Keys, Node]], problems: list[Problem]) -> list[
         override = Override(path, value)
         if path[0] == "extends":
             override.refuse("a base can only be named in a recipe file", problems)
-        elif path[0] not in KEYS:
-            override.refuse(f"unknown key{nearest(path[0], KEYS) or '; a recipe takes ' + ', '.join(KEYS)}", problems)
         elif "" in path:
             override.refuse("two dots with nothing between them, or one at an end", problems)
         else:
             found.append(override)
+    return found
+
+
+def of_keys(overrides: Iterable[Override], known: Known, problems: list[Problem]) -> list[Override]:
+    """The overrides of keys that the recipe may have. Others are reported."""
+    found = []
+    for override in overrides:
+        if override.path[0] in known.keys:
+            found.append(override)
+        else:
+            override.refuse(known.unknown(override.path[0]), problems)
     return found
 
 
@@ -81,7 +91,7 @@ def apply(layer: Layer, override: Override, losses: Collection[str], problems: l
     new: Node | None
     if top == "loss" and rest:
         new = _in_loss(layer.get(top), rest, override, losses, problems)
-    elif top in PARTS and rest:
+    elif layers.is_part(top) and rest:
         new = _in_part(layer.get(top), rest, override, top, problems)
     elif top in LISTS and rest:
         new = _in_list(layer.get(top), top, rest, override, problems)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.errors import PluginError
 from ganrun.recipe import layers
 from ganrun.recipe.errors import Problem, RecipeError, nearest
-from ganrun.recipe.layers import KINDS, LISTS, OTHERS, PARTS, ByGame, Layer
+from ganrun.recipe.known import known_to
+from ganrun.recipe.layers import LISTS, OTHERS, ByGame, Layer
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, to_plain
-from ganrun.recipe.overrides import Override, apply, read_overrides
+from ganrun.recipe.overrides import Override, apply, of_keys, read_overrides
 from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
 from ganrun.recipe.sources import Source, read_source
@@ -24,6 +26,7 @@ from ganrun.recipe.validate import Validator
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
 
+SINGLE = ("variant", "dataset", "loss", "sampler")  # keys of one part that is no network; networks stand in the middle
 DEFAULTS = {"sampler": "normal", "observers": ["progress", "samples", "metrics-log", "health", "checkpoints"]}
 
 
@@ -31,6 +34,7 @@ DEFAULTS = {"sampler": "normal", "observers": ["progress", "samples", "metrics-l
 class Recipe:
     """A resolved recipe: parts with validated parameters, and settings.
 
+    ``networks`` maps keys, ``generator``, ``discriminator`` and those that the variant declares, to networks.
     ``losses`` maps games to the losses that the recipe names for them; ``loss`` is that of the others. ``loss_chosen``
     says that it is not the variant's default, so that it goes before what a game proposes.
     ``base`` is the folder that relative paths start from. ``resolved`` is the whole recipe as plain data; loading it
@@ -43,9 +47,7 @@ class Recipe:
     dataset: Part
     loss: Part | None
     losses: dict[str, Part]
-    generator: Part | None
-    discriminator: Part | None
-    encoder: Part | None
+    networks: dict[str, Part]
     sampler: Part | None
     tricks: list[Part]
     evaluators: list[EvaluatorPart]
@@ -79,15 +81,7 @@ class Recipe:
 
     def parts(self) -> list[Part]:
         """Every part that the recipe names: in its sections, of its players, and inside other parts."""
-        sections = (
-            self.variant,
-            self.dataset,
-            self.generator,
-            self.discriminator,
-            self.encoder,
-            self.loss,
-            self.sampler,
-        )
+        sections = (self.variant, self.dataset, *self.networks.values(), self.loss, self.sampler)
         top = [part for part in sections if part is not None]
         top += [
             *self.losses.values(),
@@ -122,9 +116,11 @@ def load_recipe(
     """
     check = Validator(catalog)
     changes = read_overrides(overrides, check.problems)
-    read = read_source(source, check.losses, check.problems)
+    read = read_source(source, check.problems)
     if read is None:
         raise RecipeError(check.problems)
+    _learn_keys(read, changes, check)
+    changes = of_keys(changes, check.known, check.problems)
     merged, inherited = _merge(read, changes, check)
     recipe = _build(read, merged, inherited, check)
     if recipe is None or check.problems:
@@ -140,7 +136,7 @@ def load_evaluators(entries: Sequence[Any], *, catalog: Catalog, origin: str) ->
     """
     check = Validator(catalog)
     layer = layers.normalise(
-        from_plain({"evaluators": list(entries)}, Origin(origin), (), check.problems), (), check.problems
+        from_plain({"evaluators": list(entries)}, Origin(origin), (), check.problems), check.known, check.problems
     )
     found = [
         check.evaluator(node, ("evaluators", i))
@@ -165,25 +161,38 @@ def load_part(entry: Any, kind: str, *, catalog: Catalog, origin: str) -> Part:
     return part
 
 
+def _learn_keys(read: Source, changes: list[Override], check: Validator) -> None:
+    """Which keys this recipe may have: its variant is looked for in all sources first."""
+    used = {key for root in read.roots if isinstance(root.value, dict) for key in root.value}
+    used |= {change.path[0] for change in changes}
+    variant = _variant_layer(read, changes, []).get("variant")
+    try:
+        check.known = known_to(check.catalog, variant.name if variant else None, used)
+    except PluginError as error:
+        assert variant is not None
+        check.problems.append(variant.problem(str(error)))
+
+
 def _merge(read: Source, changes: list[Override], check: Validator) -> tuple[Layer, Layer]:
     """All layers merged; and what a recipe of this variant inherits without asking."""
     problems = check.problems
-    merged = layers.normalise(from_plain(DEFAULTS, DEFAULT), (), problems)
+    merged = layers.normalise(from_plain(DEFAULTS, DEFAULT), check.known, problems)
+    written = [layers.normalise(root, check.known, problems) for root in read.roots]
     defaults = _variant_defaults(read, changes, check)
     removed: list[Node] = []
-    for layer in (defaults, *read.layers, *_without_changes(changes, problems)):
+    for layer in (defaults, *written, *_without_changes(changes, problems)):
         if "without" in layer:
             removed += layer["without"].value
             merged = layers.remove(merged, layer["without"].value, problems)
         merged = layers.merge(merged, layer)
     for change in changes:
         if change.path[0] not in ("without", "variant"):
-            merged = apply(merged, change, check.losses, problems)
+            merged = apply(merged, change, check.known.losses, problems)
         elif change.path[0] == "variant" and "variant" in (top := _variant_layer(read, changes, [])):
             merged["variant"] = top["variant"]
     if removed:
         merged["without"] = Node(removed, removed[-1].origin, ("without",), removed[-1].origin)
-    return merged, layers.merge(layers.normalise(from_plain(DEFAULTS, DEFAULT), (), []), defaults)
+    return merged, layers.merge(layers.normalise(from_plain(DEFAULTS, DEFAULT), check.known, []), defaults)
 
 
 def _without_changes(changes: list[Override], problems: list[Problem]) -> Iterator[Layer]:
@@ -200,8 +209,10 @@ def _without_changes(changes: list[Override], problems: list[Problem]) -> Iterat
 def _variant_layer(read: Source, changes: list[Override], problems: list[Problem]) -> Layer:
     """The variant alone, merged from the recipe's layers and ``--set``: it decides the defaults."""
     merged: Layer = {}
-    for layer in read.layers:
-        merged = layers.merge(merged, {key: node for key, node in layer.items() if key == "variant"})
+    for root in read.roots:
+        node = root.value.get("variant") if isinstance(root.value, dict) else None
+        found = layers.part(node, "variant", []) if node else None
+        merged = layers.merge(merged, {"variant": found} if found else {})
     for change in changes:
         if change.path[0] == "variant":
             merged = apply(merged, change, (), problems)
@@ -216,7 +227,7 @@ def _variant_defaults(read: Source, changes: list[Override], check: Validator) -
     if not node or not fragment:
         return {}
     written = from_plain(fragment, Origin(f"variant {node.name}"), (), check.problems)
-    layer = layers.normalise(written, check.losses, check.problems)
+    layer = layers.normalise(written, check.known, check.problems)
     for key in ("extends", "variant"):
         if key in layer:
             check.problems.append(
@@ -231,14 +242,17 @@ def _variant_defaults(read: Source, changes: list[Override], check: Validator) -
 def _build(read: Source, merged: Layer, inherited: Layer, check: Validator) -> Recipe | None:
     """The validated recipe; None if something that every recipe needs is missing."""
     empty = Node({}, DEFAULT)
-    sections: dict[str, Any] = {"losses": {}}
+    sections: dict[str, Any] = {"losses": {}, "networks": {}}
+    for key, kind in check.known.networks.items():
+        if key in merged:
+            sections["networks"][key] = check.part(merged[key], kind, (key,))
     by_game = merged.get("loss")
     if isinstance(by_game, ByGame):
         merged, named = _split(merged, by_game)
         sections["losses"] = {game: check.part(node, "loss", ("loss", game)) for game, node in named.items()}
-    for key in PARTS:
+    for key in SINGLE:
         path = (key, OTHERS) if key == "loss" and sections["losses"] else (key,)
-        sections[key] = check.part(merged[key], KINDS.get(key, key), path) if key in merged else None
+        sections[key] = check.part(merged[key], key, path) if key in merged else None
         missing = key in ("variant", "dataset") and key not in merged and key not in read.root.value and read.whole
         if missing and not _told(key, check.problems):
             message = f"missing; every recipe needs it, such as {key}: {'dcgan' if key == 'variant' else 'digits'}"
@@ -320,7 +334,9 @@ def _resolved(
     inherited: dict[str, list[str]],
 ) -> dict[str, Any]:
     """The complete recipe as plain data, in the order in which people write it."""
-    plain: dict[str, Any] = {key: sections[key].as_recipe() for key in PARTS if sections[key] is not None}
+    plain: dict[str, Any] = {key: sections[key].as_recipe() for key in SINGLE[:2]}
+    plain |= {key: part.as_recipe() for key, part in sections["networks"].items()}
+    plain |= {key: sections[key].as_recipe() for key in SINGLE[2:] if sections[key] is not None}
     if sections["losses"]:
         named = {game: part.as_recipe() for game, part in sections["losses"].items()}
         plain["loss"] = named | ({OTHERS: plain["loss"]} if "loss" in plain else {})

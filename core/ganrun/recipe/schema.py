@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from ganrun.errors import PluginError
-from ganrun.recipe import layers
-from ganrun.recipe.layers import LISTS, PARTS
+from ganrun.recipe.known import NETWORKS, declared
+from ganrun.recipe.layers import LISTS
 from ganrun.recipe.parameters import SignatureError, parameter_model
 from ganrun.recipe.settings import CheckpointSettings, EvaluatorSettings, PlayerSettings, TrainSettings
 from ganrun.words.hooks import KINDS
@@ -26,7 +26,9 @@ def recipe_schema(catalog: Catalog) -> Schema:
     broken: list[str] = []
     for kind in KINDS:
         definitions[kind] = _kind(kind, catalog, definitions, broken)
-    properties: Schema = {key: _ref(layers.KINDS.get(key, key)) for key in PARTS}
+    properties: Schema = {key: _ref(key) for key in ("variant", "dataset", "sampler")}
+    for key, kinds in _networks(catalog).items():
+        properties[key] = _ref(kinds[0]) if len(kinds) == 1 else {"anyOf": [_ref(kind) for kind in kinds]}
     properties["loss"] = {"anyOf": [_ref("loss"), _losses_by_game(catalog)]}
     properties |= {key: {"type": ["array", "null"], "items": _ref(kind)} for key, kind in LISTS.items()}
     properties |= {
@@ -54,6 +56,20 @@ def recipe_schema(catalog: Catalog) -> Schema:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
+
+
+def _networks(catalog: Catalog) -> dict[str, list[str]]:
+    """The key of a network -> the kinds of plugin that some variant asks for under it."""
+    found = {key: [kind] for key, kind in NETWORKS.items()}
+    for name in catalog.names("variant"):
+        try:
+            asked = declared(catalog, name)
+        except PluginError:
+            continue  # named in ``$comment``
+        for key, kind in asked.items():
+            kinds = found.setdefault(key, [])
+            kinds += [kind] if kind not in kinds else []
+    return found
 
 
 def _losses_by_game(catalog: Catalog) -> Schema:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ganrun.recipe import layers
 from ganrun.recipe.errors import Problem, RecipeError, nearest
-from ganrun.recipe.layers import Layer
+from ganrun.recipe.known import Known
 from ganrun.recipe.nodes import Node, Origin, from_plain
 from ganrun.recipe.yaml import read_file
 
 
 @dataclass(frozen=True)
 class Source:
-    """What was read: the recipe's ``root``, and its ``layers``, the lowest base first.
+    """What was read: the recipe's ``root``, which is the last of ``roots``, the lowest base first.
 
     ``name`` is empty for plain data.
 
@@ -27,17 +27,12 @@ class Source:
     name: str
     base: Path
     root: Node
-    layers: list[Layer]
+    roots: list[Node]
     whole: bool = True
 
 
-def read_source(
-    source: str | Path | Mapping[str, Any], losses: Collection[str], problems: list[Problem]
-) -> Source | None:
-    """Read a recipe and its bases. None if it has no form that could be judged further.
-
-    losses: the names of the installed ones.
-    """
+def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem]) -> Source | None:
+    """Read a recipe and its bases. None if it has no form that could be judged further."""
     if isinstance(source, Mapping):
         root = from_plain(source, Origin("recipe"), (), problems)
         name, base = "", Path.cwd()
@@ -51,18 +46,19 @@ def read_source(
             return None
         name, base = path.stem, path.absolute().parent
         seen = [path.resolve()]
-    found = [layers.normalise(root, losses, problems)]
     if not isinstance(root.value, dict):
+        layers.normalise(root, Known(), problems)  # says so
         return None
+    found = [root]
     folder, whole = base, True
-    while "extends" in found[0]:
-        node = found[0]["extends"]
+    while isinstance(found[0].value, dict) and isinstance(found[0].value.get("extends", root).value, str):
+        node = found[0].value["extends"]
         path = folder / Path(node.value).expanduser()
         below = _read_base(node, path, seen, problems)
         if below is None:
             whole = False
             break
-        found.insert(0, layers.normalise(below, losses, problems))
+        found.insert(0, below)
         folder = path.parent
     return Source(name, base, root, found, whole)
 

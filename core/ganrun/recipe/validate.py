@@ -13,6 +13,7 @@ from ganrun.errors import BrokenPlugin, PluginError
 from ganrun.recipe import layers
 from ganrun.recipe.dump import flow
 from ganrun.recipe.errors import Problem, nearest, show, unknown_key
+from ganrun.recipe.known import Known
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, from_plain
 from ganrun.recipe.parameters import (
     SignatureError,
@@ -67,11 +68,7 @@ class Validator:
 
     catalog: Catalog
     problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def losses(self) -> list[str]:
-        """The names of the installed losses."""
-        return self.catalog.names("loss")
+    known: Known = field(default_factory=Known)
 
     def part(self, node: Node, kind: str, path: Keys) -> Part | None:
         """The part of a node in its long form; None if the problems say why not."""

@@ -20,10 +20,14 @@ from ganrun.words.hooks import Component
 
 @dataclass(frozen=True)
 class Example:
-    """What a plugin needs in order to be tried: its own ``parameters``, and keys of the ``recipe`` around it."""
+    """What a plugin needs in order to be tried: its own ``parameters``, and keys of the ``recipe`` around it.
+
+    ``place`` is the recipe key that a network fills, such as ``projector``, if it is not that of its kind.
+    """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    place: str = ""
 
 
 def made(factory: Any, *positional: Any, **parameters: Any) -> Any:
@@ -70,6 +74,8 @@ class Plugin:
     @property
     def place(self) -> str:
         """The key of a recipe that it fills: its kind, or ``encoder`` for a generator that makes latents alone."""
+        if self.example.place:
+            return self.example.place
         makes = set(getattr(self.factory, "makes", ()))
         return "encoder" if self.kind == "generator" and makes == {"latent"} else self.kind
 
@@ -122,6 +128,8 @@ class Plugin:
         if self.kind in LISTS:
             part: Part = getattr(resolved, LISTS[self.kind])[-1]
             return part
+        if self.place in resolved.networks:
+            return resolved.networks[self.place]
         single: Part = getattr(resolved, self.place)
         return single
 

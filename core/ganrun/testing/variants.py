@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ganrun.experiment.experiment import Experiment
+from ganrun.recipe.known import NETWORKS, declared
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import build_run, samples
 from ganrun.words.game import Description
@@ -38,6 +39,13 @@ def check_describe_is_pure(plugin: Plugin) -> None:
     first = outline(variant.describe(spaces))
     again, other = outline(variant.describe(spaces)), outline(plugin.part.make().describe(spaces))
     assert first == again == other, "describe is no function of the spaces"
+
+
+def check_networks_are_declared(plugin: Plugin) -> None:
+    """``networks`` names every recipe key of a network besides generator and discriminator, and its kind of plugin."""
+    keys = {*NETWORKS, *declared(plugin.catalog, plugin.name)}  # which raises for a wrong declaration
+    asked_for = {network.kind for network in experiment_of(plugin).description.networks.values()}
+    assert asked_for <= keys, f"networks of keys that are not declared: {', '.join(sorted(asked_for - keys))}"
 
 
 def check_description_fits_together(plugin: Plugin) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,13 +20,15 @@ from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.experiment.diagnostics import label as label
 from ganrun.experiment.experiment import Experiment, Plan
+from ganrun.experiment.shapes import on_meta
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import stable_hash
 from ganrun.recipe import Part, Recipe
+from ganrun.recipe.known import NETWORKS
 from ganrun.schedule import Clock
 from ganrun.training.losses import check_losses, loss_label, loss_parts
 from ganrun.words.game import Description
-from ganrun.words.spaces import Refusal
+from ganrun.words.spaces import Interface, Refusal
 
 
 def build(
@@ -145,43 +146,53 @@ def check_size(experiment: Experiment) -> list[Diagnostic]:
 
 
 def build_networks(experiment: Experiment, meta: bool) -> list[Diagnostic]:
-    """Build every network the variant asks for from the recipe's part of its kind."""
-    refusals = []
-    asked_for = {network.kind for network in experiment.description.networks.values()}
-    for kind in ("generator", "discriminator", "encoder"):
-        unused: Part | None = getattr(experiment.recipe, kind)
-        if unused is not None and kind not in asked_for:
-            why = (
-                f"{label(experiment.recipe.variant)} asks for no {kind}, so none is built of it, and it changes nothing"
-            )
-            experiment.warn(f"{kind} {unused.name}", why, f"leave `{kind}` out")
-    for name, network in experiment.description.networks.items():
-        part: Part | None = getattr(experiment.recipe, network.kind)
-        if part is None:
-            refusals.append(
-                Diagnostic(
-                    label(experiment.recipe.variant),
-                    f"it needs {'an' if network.kind[0] in 'aeiou' else 'a'} {network.kind}",
-                    f"add `{network.kind}: NAME`",
-                )
-            )
+    """Build every network the variant asks for, in its order, from the recipe's part of its key."""
+    recipe, networks, refusals = experiment.recipe, experiment.description.networks, []
+    asked_for = {network.kind for network in networks.values()}
+    for key in [key for key in recipe.networks if key not in asked_for]:
+        why = f"{label(recipe.variant)} asks for no {key}, so none is built of it, and it changes nothing"
+        experiment.warn(f"{key} {recipe.networks[key].name}", why, f"leave `{key}` out")
+    for place, (name, network) in enumerate(networks.items()):
+        part = recipe.networks.get(network.kind)
+        if part is None or network.kind not in {*NETWORKS, *getattr(experiment.variant, "networks", {})}:
+            refusals.append(_without_part(experiment, network.kind))
             continue
-        factory, interface = part.component.factory, network.interface
-        for verb, space in (("takes", interface.takes), ("makes", interface.makes)):
-            served = getattr(factory, verb, None)
-            if space is not None and served is not None and space.kind not in served:
-                why = (
-                    f"as {name} it would have to {verb.rstrip('s')} {space}, "
-                    f"but what it {verb} is {' or '.join(sorted(served))}"
-                )
-                refusals.append(Diagnostic(label(part), why, f"ganrun list-plugins --kind {network.kind}"))
-                break
-        else:
-            try:
-                experiment.modules[name] = _build_network(experiment, name, part, network.interface, meta)
-            except Refusal as refusal:
-                refusals.append(Diagnostic(f"{label(part)} as {name}", *refusal.reason))
+        if network.follows is not None and len(experiment.modules) < place:
+            continue  # one that it may follow from was refused
+        try:
+            if network.follows is not None:
+                built = {other: on_meta(module) for other, module in experiment.modules.items()}
+                network.follows(built, network.interface)
+            unfit = _unfit(part, name, network.interface)
+            if unfit is not None:
+                refusals.append(unfit)
+                continue
+            experiment.modules[name] = _build_network(experiment, name, part, network.interface, meta)
+        except Refusal as refusal:
+            refusals.append(Diagnostic(f"{label(part)} as {name}", *refusal.reason))
     return refusals
+
+
+def _without_part(experiment: Experiment, key: str) -> Diagnostic:
+    """The refusal of a network that the recipe does not name, or of whose key the variant says nothing."""
+    who, article = label(experiment.recipe.variant), "an" if key[0] in "aeiou" else "a"
+    if key in {*NETWORKS, *getattr(experiment.variant, "networks", {})}:
+        return Diagnostic(who, f"it needs {article} {key}", f"add `{key}: NAME`")
+    why = f"it asks for {article} {key}, which is no key of its recipes"
+    return Diagnostic(who, why, f'in the plugin, declare it: networks = {{"{key}": "generator"}}, or "discriminator"')
+
+
+def _unfit(part: Part, name: str, interface: Interface) -> Diagnostic | None:
+    """The refusal of a network that serves no such kind of space."""
+    for verb, space in (("takes", interface.takes), ("makes", interface.makes)):
+        served = getattr(part.component.factory, verb, None)
+        if space is not None and served is not None and space.kind not in served:
+            why = (
+                f"as {name} it would have to {verb.rstrip('s')} {space}, "
+                f"but what it {verb} is {' or '.join(sorted(served))}"
+            )
+            return Diagnostic(label(part), why, f"ganrun list-plugins --kind {part.kind}")
+    return None
 
 
 def _build_network(experiment: Experiment, name: str, part: Part, interface: Any, meta: bool) -> nn.Module:
@@ -267,7 +278,7 @@ def _normalises_single_numbers(module: nn.Module, interface: Any) -> bool:
     Found by running a copy of it on the meta device.
     """
     found: list[bool] = []
-    twin = copy.deepcopy(module).to("meta").eval()
+    twin = on_meta(module)
     for layer in twin.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.register_forward_pre_hook(lambda layer, args: found.append(args[0].shape[2:].numel() == 1))

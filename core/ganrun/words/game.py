@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganrun.schedule import first_value
 from ganrun.words.spaces import Interface, Space
@@ -33,11 +33,15 @@ Side = Literal["discriminator", "generator", "watcher"]
 class Network:
     """A network the variant asks for.
 
-    ``kind`` is the recipe key that fills it: ``generator``, ``discriminator`` or ``encoder``.
+    ``kind`` is the recipe key that fills it: ``generator``, ``discriminator`` or one that the variant's ``networks``
+    declares. Networks are built in the order of the description. ``follows(networks, interface)`` is for one whose
+    shape follows from others: it is called when those before it are built, with their copies on torch's meta device by
+    name, and fills in the ``interface``.
     """
 
     kind: str
     interface: Interface
+    follows: Callable[[Mapping[str, nn.Module], Interface], None] | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -144,6 +148,11 @@ class Description:
     shared_batch: bool = False
     reuse_fakes: bool = False
     conditional: bool = False
+
+    def roles(self, network: str) -> set[str]:
+        """What a network is to others: its recipe key, and ``discriminator`` for whatever judges in a game."""
+        judges = any(game.discriminator == network for game in self.games)
+        return {self.networks[network].kind} | ({"discriminator"} if judges else set())
 
 
 # --- what happens in a turn -----------------------------------------------------------------------------------

@@ -47,8 +47,7 @@ def fresh_encoders(experiment: Experiment) -> dict[str, nn.Module]:
     """The recipe's encoders by name, with other weights than training began with, in evaluation mode."""
     found = {}
     for name, trained in experiment.networks("encoder").items():
-        part = experiment.recipe.encoder
-        assert part is not None, "an experiment with an encoder has a part for it"
+        part = experiment.recipe.networks["encoder"]
         like = next(trained.parameters(), torch.empty(0))
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.default_generator.manual_seed(stable_hash(experiment.recipe.train.seed, "untrained", name))

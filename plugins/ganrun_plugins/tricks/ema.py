@@ -91,7 +91,7 @@ class EMA:
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        self.networks = experiment.networks("generator") | experiment.networks("encoder")
+        self.networks = {name: network for name, network in experiment.modules.items() if experiment.is_generator(name)}
         owned = {
             player.name: {name.partition(".")[0] for name in player.modules} & self.networks.keys()
             for player in experiment.players.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -35,6 +36,7 @@ class Joint:
 
     provides = frozenset({"latent", "discriminator-sees-latent"})
     warns: dict[str, Reason] = {}
+    networks: ClassVar[dict[str, str]] = {"encoder": "generator"}
 
     def __init__(self, latent: int, reconstruction: Scheduled) -> None:
         self.latent = Space("latent", (latent,))

@@ -59,6 +59,7 @@ class AAE:
             "a variant whose generator plays the game, such as vaegan or bigan",
         )
     }
+    networks: ClassVar[dict[str, str]] = {"encoder": "generator"}
     defaults: ClassVar[dict[str, Any]] = {
         "generator": {"mlp": {"widths": [1000, 1000], "norm": "none", "activation": "relu"}},
         "encoder": {"mlp": {"widths": [1000, 1000], "norm": "none", "activation": "relu"}},

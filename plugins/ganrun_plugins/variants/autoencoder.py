@@ -44,6 +44,7 @@ class Autoencoder:
     """One encoder, one generator, one player, no game."""
 
     provides = frozenset({"deterministic-generator"})
+    networks: ClassVar[dict[str, str]] = {"encoder": "generator"}
     defaults: ClassVar[dict[str, Any]] = {
         "generator": {"mlp": {"norm": "none"}},
         "encoder": {"mlp": {"widths": [1024, 512, 256, 128], "norm": "none"}},

@@ -58,6 +58,7 @@ class GANCLS:
     """One generator and one discriminator that are given a text, and encoders that learn before the game begins."""
 
     provides = frozenset({"latent"})
+    networks: ClassVar[dict[str, str]] = {"encoder": "generator"}
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "gan-cls",
         "discriminator": "gan-cls",

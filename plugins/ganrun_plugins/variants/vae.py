@@ -60,6 +60,7 @@ class VAE:
 
     provides = frozenset({"latent"})
     wants: ClassVar[dict[str, Reason]] = NORMAL_PRIOR
+    networks: ClassVar[dict[str, str]] = {"encoder": "generator"}
     defaults: ClassVar[dict[str, Any]] = {
         "generator": {"mlp": {"widths": [500], "norm": "none", "activation": "tanh"}},
         "encoder": {"mlp": {"widths": [500], "norm": "none", "activation": "tanh"}},

@@ -60,6 +60,7 @@ class VAEGAN:
             "a discriminator that provides features, such as dcgan or mlp",
         )
     }
+    networks: ClassVar[dict[str, str]] = {"encoder": "generator"}
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "dcgan",
         "encoder": "conv-encoder",

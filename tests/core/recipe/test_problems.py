@@ -22,7 +22,7 @@ ONE = [
     ("trian: {steps: 3}", '3:1: trian: unknown key; did you mean "train"?'),
     (
         "zzz: 3",
-        "3:1: zzz: unknown key; a recipe takes extends, variant, dataset, generator, discriminator, encoder, loss, "
+        "3:1: zzz: unknown key; a recipe takes extends, variant, dataset, generator, discriminator, loss, "
         "sampler, tricks, without, players, evaluators, observers, checkpoint, train, init",
     ),
     ("loss:\n  wasserstein:\n    clpi: 1", '5:5: loss.wasserstein.clpi: unknown key; did you mean "clip"?'),

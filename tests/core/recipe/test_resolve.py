@@ -21,7 +21,7 @@ def names(parts):
 def test_a_variants_defaults_fill_what_the_recipe_leaves_out(load):
     recipe = load(GOOD)
     assert recipe.loss.parameters == {"clip": 0.05, "drift": 0.0}
-    assert recipe.discriminator.parameters["widths"] == (8, 4)
+    assert recipe.networks["discriminator"].parameters["widths"] == (8, 4)
     assert names(recipe.tricks) == ["replay-buffer"]
     assert recipe.sampler.name == "normal"
     assert names(recipe.observers) == ["progress", "samples", "metrics-log", "health", "checkpoints"]
@@ -102,7 +102,7 @@ def test_values_are_those_the_constructor_wants(load):
 
 
 def test_make_hands_positional_arguments_and_parameters_to_the_factory(load):
-    network = load(GOOD).generator.make("interface")
+    network = load(GOOD).networks["generator"].make("interface")
     assert (network.interface, network.widths, network.norm) == ("interface", (16,), "none")
 
 
