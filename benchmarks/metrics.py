@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from ganrun.evaluation.statistics import Statistics
+from ganrun_plugins.evaluators import density_coverage, precision_recall
+from ganrun_plugins.evaluators._balls import Question, answers
 from ganrun_plugins.evaluators._neighbours import radii
-from ganrun_plugins.evaluators.density_coverage import density_coverage
 from ganrun_plugins.evaluators.frechet_distance import distance_between
 from ganrun_plugins.evaluators.kernel_distance import distances_of_subsets
 from ganrun_plugins.evaluators.one_nearest_neighbour import one_nearest_neighbour
-from ganrun_plugins.evaluators.precision_recall import precision_recall
 
 
 def features(n: int, d: int) -> tuple[Tensor, Tensor]:
@@ -78,24 +78,25 @@ def kernel(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
 
 
 def neighbours(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
-    """Precision, recall, density and coverage with k = 5; with the radii of the real side at hand, as evaluators keep
-    them, and from nothing.
+    """Precision, recall, density and coverage with k = 5, from one product of the two sets, as two evaluators of one
+    evaluation compute them; with the radii of the real side at hand, as evaluators keep them, and from nothing.
     """
     from prdc import compute_prdc
 
     kept = radii(real, 5)
+    questions = [Question(5, mutual=True), Question(5, mutual=False)]
 
-    def ours(known: Tensor | None = None) -> list[float]:
-        known = radii(real, 5) if known is None else known
-        found = precision_recall(real, fake, 5, real_radii=known) | density_coverage(real, fake, 5, real_radii=known)
-        return [float(found[name]) for name in ("precision", "recall", "density", "coverage")]
+    def ours(known: Callable[[int], Tensor] | None = None) -> list[float]:
+        balls = answers(real, fake, questions, known)
+        found = (*precision_recall.scores(balls[questions[0]]), *density_coverage.scores(balls[questions[1]], 5))
+        return [float(score) for score in found]
 
     def theirs() -> list[float]:
         with contextlib.redirect_stdout(io.StringIO()):
             found = compute_prdc(real.numpy(), fake.numpy(), nearest_k=5)
         return [float(found[name]) for name in ("precision", "recall", "density", "coverage")]
 
-    return {"ours, real radii at hand": lambda: ours(kept), "ours": ours, "prdc": theirs}
+    return {"ours, real radii at hand": lambda: ours(lambda k: kept), "ours": ours, "prdc": theirs}
 
 
 def precision(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
@@ -109,7 +110,7 @@ def precision(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
         return [float(found["precision"]), float(found["recall"])]
 
     return {
-        "ours": lambda: [float(score) for score in precision_recall(real, fake, 3).values()],
+        "ours": lambda: [float(score) for score in precision_recall.precision_recall(real, fake, 3).values()],
         "torch-fidelity": theirs,
     }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ganrun.contracts.protocols import Dataset, Features
+from ganrun.contracts.protocols import Dataset, Evaluator, Features
 from ganrun.data import image_grid
 from ganrun.data.reader import read_items
 from ganrun.distributed import Processes
@@ -42,7 +42,8 @@ class Evaluation:
 
     ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said. Where
     samples lie in a folder, ``sample_maker`` is None: there is no generator to ask. With several processes only the
-    main one runs evaluators, and the others make their share of what it asks for.
+    main one runs evaluators, and the others make their share of what it asks for. ``evaluators`` are
+    those that run one after the other on the same samples, so that several which need the same work can do it once.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Evaluation:
         self.base = base
         self.sample_maker: SampleMaker | None = source.sample_maker if isinstance(source, Generated) else None
         self.samples: int | None = None
+        self.evaluators: Sequence[Evaluator] = ()
         self.evaluator = ""
         self.step = 0
         self.used = Used()

@@ -204,6 +204,7 @@ def _unscored(what: Any, refusals: Sequence[Diagnostic]) -> UserError:
 def _measured(
     evaluation: Evaluation, pairs: Sequence[tuple[EvaluatorPart, Any]], catalog: Catalog, folder: Path | None
 ) -> Iterator[Measured]:
+    evaluation.evaluators = [evaluator for _, evaluator in pairs]
     for name, part, evaluator in named(pairs):
         try:
             found = measure(evaluation, name, part, evaluator, catalog)

@@ -25,7 +25,9 @@ def evaluate(run: Run) -> dict[str, float]:
     """Run the due evaluators and keep their scores with the run: name -> value, empty if none is due."""
     scores: dict[str, float] = {}
     run.evaluation.step = run.step
-    for name, part, evaluator in due(run):
+    now = due(run)
+    run.evaluation.evaluators = [evaluator for _, _, evaluator in now]
+    for name, part, evaluator in now:
         found = measure(run.evaluation, name, part, evaluator, run.catalog)
         scores |= {score: float(value) for score, value in found.scores.items()}
         if run.folder is not None:

@@ -66,16 +66,19 @@ def radii(x: Tensor, k: int) -> Tensor:
 
 
 class Radii:
-    """``radii``, remembering the last answer: real features seldom change from one evaluation to the next."""
+    """``radii``, remembering the last search: real features seldom change from one evaluation to the next.
+
+    A search for k neighbours serves fewer, too.
+    """
 
     def __init__(self) -> None:
-        self._of: tuple[weakref.ref[Tensor], int] | None = None
-        self._found = torch.zeros(0)
+        self._of: weakref.ref[Tensor] | None = None
+        self._found = torch.zeros(0, 0)  # (n, k)
 
     def __call__(self, x: Tensor, k: int) -> Tensor:
-        if self._of is None or self._of[0]() is not x or self._of[1] != k:
-            self._of, self._found = (weakref.ref(x), k), radii(x, k)
-        return self._found
+        if self._of is None or self._of() is not x or self._found.shape[1] < k:
+            self._of, self._found = weakref.ref(x), nearest(x, x, k, same=True)[0]
+        return self._found[:, k - 1]
 
 
 class Held(NamedTuple):
@@ -95,17 +98,8 @@ class Held(NamedTuple):
 
 def balls(points: Tensor, centres: Tensor, squared: Tensor) -> Held:
     """How ``points`` (n, d) lie in closed balls around ``centres`` (m, d), with squared radii (m,) float64."""
-    (found,) = _held(points, centres, [squared], [])
+    (found,) = held(points, centres, [squared], [])
     return found
-
-
-def mutual_balls(x: Tensor, y: Tensor, squared_x: Tensor, squared_y: Tensor) -> tuple[Held, Held]:
-    """How x (n, d) lie in balls around y (m, d), and y in balls around x; squared radii (n,) and (m,).
-
-    One product for both.
-    """
-    in_y, in_x = _held(x, y, [squared_y], [squared_x])
-    return in_y, in_x
 
 
 class _Tally:
@@ -133,8 +127,11 @@ class _Tally:
         return Held(points[:, 0].long(), around[:, 0].long(), only_point, only_ball)
 
 
-def _held(x: Tensor, y: Tensor, around_y: list[Tensor], around_x: list[Tensor]) -> list[Held]:
-    """One answer for each set of squared radii of balls around y (m,), then around x (n,)."""
+def held(x: Tensor, y: Tensor, around_y: list[Tensor], around_x: list[Tensor]) -> list[Held]:
+    """How x (n, d) lie in balls around y (m, d) for each set of squared radii ``around_y`` (m,).
+
+    Then how y lie in balls around x for each set ``around_x`` (n,). One product of matrices serves all.
+    """
     tallies = [_Tally(len(x), len(y)) for _ in (*around_y, *around_x)]
     todo = torch.arange(len(x))
     for kind in _kinds(x):

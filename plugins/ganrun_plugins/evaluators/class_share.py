@@ -23,15 +23,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, UserError, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_classifier, check_output, not_finite, share
+from ganrun.plugin import Component, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, not_finite, share
 from ganrun_plugins.evaluators._classes import of_counts
+from ganrun_plugins.evaluators._comparison import Classifier, OfClasses, Output, Split
 
 
 def class_share(real: Tensor, fake: Tensor, classes: int, *, enough: int = 20, seed: int = 0) -> dict[str, Score]:
@@ -78,7 +79,7 @@ def _counted(what: str, found: Tensor, classes: int) -> Tensor:
     return torch.bincount(found.cpu(), minlength=classes)
 
 
-class ClassShare:
+class ClassShare(OfClasses):
     """``[FEATURES].classes``, ``.classes-with-N``, ``.kl`` and ``.total-variation``, NaN while fakes are not finite.
 
     If the variant asks its generator for classes and the features classify into the data's own: ``.accuracy``, the
@@ -89,21 +90,14 @@ class ClassShare:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features", default="classifier"), Field(description="the classifier")],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        features: Classifier,
+        of: Output = None,
+        split: Split = "test",
         enough: Annotated[int, Field(ge=2, description="samples that make a class count in classes-with-N")] = 20,
     ) -> None:
-        self.features = features
-        self.of = of
+        super().__init__(features, of)
         self.split = split
         self.enough = enough
-
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_classifier(experiment, self.features, self.of)
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         real = evaluation.logits_of(self.features, "real", self.of, self.split)

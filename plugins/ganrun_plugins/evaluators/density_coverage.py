@@ -13,79 +13,73 @@ nothing of itself.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, not_finite, of_rows
-from ganrun_plugins.evaluators._neighbours import Radii, balls, radii, reached
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.evaluation import Score, of_rows
+from ganrun_plugins.evaluators._balls import Answer, Balls, Question, answers
+from ganrun_plugins.evaluators._comparison import FeatureSpace, Output, Split
+from ganrun_plugins.evaluators._neighbours import reached
 from ganrun_plugins.evaluators._sets import checked
 
+SCORES = ("density", "coverage")
 ENOUGH = 10_000  # the paper's number for real and made samples each
 
 
-def density_coverage(real: Tensor, fake: Tensor, k: int = 5, *, real_radii: Tensor | None = None) -> dict[str, Score]:
+def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, Score]:
     """``density``, at least 0, and ``coverage``, in [0, 1], of features real (n1, d) and fake (n2, d).
-
-    real_radii: squared radii (n1,) of the real balls, if they are known already.
 
     Raises:
         UserError: for k real samples or fewer, no fakes, unequal d, or values that are not finite.
     """
+    (answer,) = answers(*prepared(real, fake, k), [Question(k, mutual=False)]).values()
+    return dict(zip(SCORES, scores(answer, k), strict=True))
+
+
+def prepared(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Both sets as they are computed with."""
     (real,) = checked("density-coverage", k + 1, f"k = {k} neighbours", real=real)
     real, fake = checked("density-coverage", 1, "a mean", real=real, fake=fake)
-    held = balls(fake, real, radii(real, k) if real_radii is None else real_radii)
-    return {
-        # the real balls being given, samples count on their own
-        "density": of_rows(held.around.double() / k, enough=ENOUGH),
-        "coverage": reached(held.inside > 0, held.only_point, ENOUGH),
-    }
+    return real, fake
 
 
-class DensityCoverage:
+def scores(answer: Answer, k: int) -> tuple[Score, Score]:
+    """Density and coverage of samples in real balls."""
+    held = answer.in_real
+    # the real balls being given, samples count on their own
+    density = of_rows(held.around.double() / k, enough=ENOUGH)
+    return density, reached(held.inside > 0, held.only_point, ENOUGH)
+
+
+class DensityCoverage(Balls):
     """``[FEATURES].density``, 1 at best, and ``[FEATURES].coverage``, in [0, 1]; NaN while fakes are not finite.
 
     With ``of``, the names begin with ``[FEATURES].OF``.
     """
 
+    endings = tuple(f".{name}" for name in SCORES)
+    enough = ENOUGH
+    mutual = False
+
     def __init__(
         self,
         *,
         k: Annotated[int, Field(ge=1, description="neighbours that a ball reaches to")] = 5,
-        features: Annotated[
-            Part,
-            PartOf("features", default="classifier"),
-            Field(description="the space in which distances are measured"),
-        ],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        features: FeatureSpace,
+        of: Output = None,
+        split: Split = "test",
     ) -> None:
-        self.k = k
-        self.features = features
-        self.of = of
-        self.split = split
-        self._radii = Radii()
+        super().__init__(k, features, of, split)
 
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_features(experiment, self.features, self.of)
+    def prepared(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        return prepared(real, fake, self.k)
 
-    def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
-        key = bracket(self.features, self.of)
-        real = evaluation.features_of(self.features, "real", self.of, self.split)
-        fake = evaluation.features_of(self.features, "fake", self.of)
-        if not_finite(fake):
-            return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in ("density", "coverage")}
-        found = density_coverage(
-            real, fake, self.k, real_radii=self._radii(real, self.k) if len(real) > self.k else None
-        )
-        return {f"{key}.{name}": score for name, score in found.items()}
+    def scores(self, answer: Answer) -> tuple[Score, Score]:
+        return scores(answer, self.k)
 
 
 @hookimpl

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl, stable_hash
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, of_rows
+from ganrun_plugins.evaluators._comparison import Output, Split
 from ganrun_plugins.evaluators._ssim import conditions, ms_ssim
 
 ENOUGH = 200  # samples: the paper takes 100 pairs
@@ -108,8 +109,8 @@ class Diversity:
         ],
         pairs: Annotated[int, Field(ge=2, description="pairs at the most; each takes two samples")] = 5000,
         similarity: Annotated[bool, Field(description="also the mean MS-SSIM of pairs, if samples are images")] = True,
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        of: Output = None,
+        split: Split = "test",
     ) -> None:
         self.features = features
         self.pairs = pairs

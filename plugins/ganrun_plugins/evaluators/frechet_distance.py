@@ -25,17 +25,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl
-from ganrun.plugin.evaluation import (
-    Evaluation,
-    Score,
-    Statistics,
-    bracket,
-    check_features,
-    check_output,
-    jackknife,
-    not_finite,
-)
+from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, Statistics, bracket, jackknife, not_finite
+from ganrun_plugins.evaluators._comparison import FeatureSpace, OfFeatures, Output, Split
 
 ENOUGH = 10_000  # Heusel et al.: "we recommend using a minimum sample size of 10,000"
 
@@ -133,7 +125,7 @@ def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
     )
 
 
-class FrechetDistance:
+class FrechetDistance(OfFeatures):
     """``[FEATURES]``: fakes against real samples; NaN while fakes are not finite.
 
     ``[FEATURES].floor``: what real samples score.
@@ -144,13 +136,9 @@ class FrechetDistance:
     def __init__(
         self,
         *,
-        features: Annotated[
-            Part,
-            PartOf("features", default="classifier"),
-            Field(description="the space in which distances are measured"),
-        ],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        features: FeatureSpace,
+        of: Output = None,
+        split: Split = "test",
         reference: Annotated[
             str | None, Field(description="a file of `ganrun reference` that stands for the real samples")
         ] = None,
@@ -164,8 +152,7 @@ class FrechetDistance:
             ),
         ] = None,
     ) -> None:
-        self.features = features
-        self.of = of
+        super().__init__(features, of)
         self.split = split
         self.reference = reference
         self.floor = floor
@@ -173,8 +160,7 @@ class FrechetDistance:
     @hookimpl
     def build(self, experiment: Experiment) -> None:
         """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_features(experiment, self.features, self.of)
+        super().build(experiment)
         if self.reference and not (path := (experiment.recipe.base / self.reference).expanduser()).is_file():
             raise Refusal(
                 f"there is no reference {path}",

@@ -31,9 +31,10 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, UserError, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_classifier, check_output, not_finite
+from ganrun.plugin import Component, UserError, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, not_finite
 from ganrun_plugins.evaluators._classes import checked_logits, divergences, exponential, log_mean
+from ganrun_plugins.evaluators._comparison import Classifier, OfClasses, Output
 
 PUBLISHED = 50_000  # samples, in the paper
 SHUFFLE = 2020  # torch-fidelity's seed
@@ -75,7 +76,7 @@ def inception_score(logits: Tensor, *, splits: int = 10, shuffle: int | None = S
     )
 
 
-class InceptionScore:
+class InceptionScore(OfClasses):
     """``[FEATURES]``: the score of fakes, NaN while they are not finite.
 
     With ``of_real``, ``[FEATURES].of-real``: what real samples score.
@@ -87,8 +88,8 @@ class InceptionScore:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features", default="classifier"), Field(description="the classifier")],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
+        features: Classifier,
+        of: Output = None,
         splits: Annotated[
             int, Field(ge=1, description="parts that are scored alone and averaged; the paper has 10")
         ] = 10,
@@ -96,16 +97,9 @@ class InceptionScore:
             bool, Field(description="also score real test samples, as many as there are fakes or all")
         ] = False,
     ) -> None:
-        self.features = features
-        self.of = of
+        super().__init__(features, of)
         self.splits = splits
         self.of_real = of_real
-
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_classifier(experiment, self.features, self.of)
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         name = bracket(self.features, self.of)

@@ -16,27 +16,18 @@ from leaving out groups of fakes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl, stable_hash
-from ganrun.plugin.evaluation import (
-    Evaluation,
-    Score,
-    bracket,
-    check_features,
-    check_output,
-    jackknife,
-    not_finite,
-    of_subsets,
-)
+from ganrun.plugin import Component, Part, PartOf, hookimpl, stable_hash
+from ganrun.plugin.evaluation import Evaluation, Score, jackknife, of_subsets
+from ganrun_plugins.evaluators._comparison import Comparison, Output, Split
 from ganrun_plugins.evaluators._sets import checked
 
 BLOCK = 1024  # rows and columns of a kernel matrix that are there at a time
@@ -111,7 +102,7 @@ def _rows(random: np.random.Generator, n: int, m: int) -> Tensor:
     return torch.arange(n) if m == n else torch.from_numpy(random.choice(n, m, replace=False))
 
 
-class KernelDistance:
+class KernelDistance(Comparison):
     """``[FEATURES]``: fakes against real samples, in the kernel's units.
 
     0 for equal distributions; NaN while fakes are not finite.
@@ -125,31 +116,21 @@ class KernelDistance:
         features: Annotated[
             Part, PartOf("features", default="classifier"), Field(description="the space whose kernel it is")
         ],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        of: Output = None,
+        split: Split = "test",
         subsets: Annotated[int, Field(ge=2, description="random subsets that the distance is the mean of")] = 100,
         size: Annotated[int, Field(ge=2, description="samples of either set in a subset, if there are as many")] = 1000,
     ) -> None:
-        self.features = features
-        self.of = of
-        self.split = split
+        super().__init__(features, of, split)
         self.subsets = subsets
-        self.size = size
+        self.size = self.enough = size
 
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_features(experiment, self.features, self.of)
+    def compare(self, real: Tensor, fake: Tensor, evaluation: Evaluation) -> Mapping[str, Score]:
+        return {"": kernel_distance(real, fake, subsets=self.subsets, size=self.size, seed=evaluation.seed)}
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
-        key = bracket(self.features, self.of)
-        real = evaluation.features_of(self.features, "real", self.of, self.split)
-        fake = evaluation.features_of(self.features, "fake", self.of)
-        score = Score(math.nan, enough=self.size)
-        if not not_finite(fake):
-            score = kernel_distance(real, fake, subsets=self.subsets, size=self.size, seed=evaluation.seed)
-        return {key: replace(score, called=evaluation.called(self.features, "kernel-distance", self.of))}
+        called = evaluation.called(self.features, "kernel-distance", self.of)
+        return {name: replace(score, called=called) for name, score in super().evaluate(evaluation).items()}
 
 
 @hookimpl

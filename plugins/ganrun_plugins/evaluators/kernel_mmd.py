@@ -30,8 +30,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, UserError, hookimpl
-from ganrun.plugin.evaluation import NORMAL, Evaluation, Score, bracket, check_features, check_output, not_finite
+from ganrun.plugin import Component, UserError, hookimpl
+from ganrun.plugin.evaluation import NORMAL, Evaluation, Score
+from ganrun_plugins.evaluators._comparison import Comparison, FeatureSpace, Output, Split
 from ganrun_plugins.evaluators._sets import checked
 
 ENOUGH = 2000  # of either set in the experiments of Xu et al.
@@ -168,7 +169,7 @@ class Gaussian:
         return (x - self.centre) / self.width
 
 
-class KernelMmd:
+class KernelMmd(Comparison):
     """``[FEATURES]``: the root of the biased estimate; NaN while fakes are not finite.
 
     ``[FEATURES].squared``: the unbiased one.
@@ -176,16 +177,14 @@ class KernelMmd:
     With ``of``, the names begin with ``[FEATURES].OF``.
     """
 
+    enough = ENOUGH
+
     def __init__(
         self,
         *,
-        features: Annotated[
-            Part,
-            PartOf("features", default="classifier"),
-            Field(description="the space in which distances are measured"),
-        ],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        features: FeatureSpace,
+        of: Output = None,
+        split: Split = "test",
         bandwidth: Annotated[
             Rule | Sigma, Field(description="the rule for sigma, or sigma itself, in the units of the features")
         ] = "mean",
@@ -194,26 +193,15 @@ class KernelMmd:
             Literal["biased", "unbiased"], Field(description="of biased the root is reported")
         ] = "biased",
     ) -> None:
-        self.features = features
-        self.of = of
-        self.split = split
+        super().__init__(features, of, split)
         self.bandwidth = bandwidth
         self.scale = scale
         self.estimate = estimate
+        self.endings = (".squared",) if estimate == "unbiased" else ("",)
 
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_features(experiment, self.features, self.of)
-
-    def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
-        key = bracket(self.features, self.of) + (".squared" if self.estimate == "unbiased" else "")
-        real = evaluation.features_of(self.features, "real", self.of, self.split)
-        fake = evaluation.features_of(self.features, "fake", self.of)
-        if not_finite(fake):
-            return {key: Score(math.nan, enough=ENOUGH)}
-        return {key: kernel_mmd(real, fake, bandwidth=self.bandwidth, scale=self.scale, estimate=self.estimate)}
+    def compare(self, real: Tensor, fake: Tensor, evaluation: Evaluation) -> Mapping[str, Score]:
+        score = kernel_mmd(real, fake, bandwidth=self.bandwidth, scale=self.scale, estimate=self.estimate)
+        return dict.fromkeys(self.endings, score)
 
 
 @hookimpl

@@ -32,9 +32,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_classifier, check_output, not_finite
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score, bracket, not_finite
 from ganrun_plugins.evaluators._classes import check_classes, checked_logits, divergences, exponential, log_mean
+from ganrun_plugins.evaluators._comparison import Classifier, OfClasses, Output, Split
 
 Form = Literal["xu", "che"]
 
@@ -60,7 +61,7 @@ def mode_score(real: Tensor, fake: Tensor, *, form: Form = "xu") -> Score:
     return score if score.low is None else replace(score, method="standard error over samples (delta method)")
 
 
-class ModeScore:
+class ModeScore(OfClasses):
     """``[FEATURES]``: fakes against real samples, NaN while fakes are not finite.
 
     ``[FEATURES].of-real``: what those real samples score.
@@ -71,23 +72,16 @@ class ModeScore:
     def __init__(
         self,
         *,
-        features: Annotated[Part, PartOf("features", default="classifier"), Field(description="the classifier")],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        features: Classifier,
+        of: Output = None,
+        split: Split = "test",
         form: Annotated[
             Form, Field(description="xu: that of Xu et al.; che: that of Che et al., equal to the inception score")
         ] = "xu",
     ) -> None:
-        self.features = features
-        self.of = of
+        super().__init__(features, of)
         self.split = split
         self.form: Form = form
-
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_classifier(experiment, self.features, self.of)
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         name = bracket(self.features, self.of)

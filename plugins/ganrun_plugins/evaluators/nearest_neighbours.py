@@ -38,18 +38,10 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
+from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import image_grid
-from ganrun.plugin.evaluation import (
-    Evaluation,
-    Score,
-    bootstrap,
-    bracket,
-    check_features,
-    check_output,
-    not_finite,
-    share,
-)
+from ganrun.plugin.evaluation import Evaluation, Score, bootstrap, bracket, not_finite, share
+from ganrun_plugins.evaluators._comparison import FeatureSpace, OfFeatures, Output
 from ganrun_plugins.evaluators._neighbours import Radii, dependent, nearest, radii
 from ganrun_plugins.evaluators._sets import checked
 
@@ -137,7 +129,7 @@ def sheet(fake: Tensor, train: Tensor, held_out: Tensor) -> Image.Image:
     return image_grid.joined([image_grid.grid(fake, columns=1), beside, image_grid.grid(held_out, columns=1)])
 
 
-class NearestNeighbours:
+class NearestNeighbours(OfFeatures):
     """``[FEATURES].memorised``, ``.distance-ratio``, ``.authenticity`` and ``.authenticity-of-held-out``.
 
     NaN while fakes are not finite.
@@ -149,29 +141,18 @@ class NearestNeighbours:
     def __init__(
         self,
         *,
-        features: Annotated[
-            Part,
-            PartOf("features", default="classifier"),
-            Field(description="the space in which distances are measured"),
-        ],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
+        features: FeatureSpace,
+        of: Output = None,
         items: Annotated[
             int | None,
             Field(ge=2, description="training items to look at; null: 10,000, or as many as samples are scored"),
         ] = None,
         rows: Annotated[int, Field(ge=0, description="samples in the picture; 0: no picture")] = 8,
     ) -> None:
-        self.features = features
-        self.of = of
+        super().__init__(features, of)
         self.items = items
         self.rows = rows
         self._radii = Radii()
-
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_features(experiment, self.features, self.of)
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         key = bracket(self.features, self.of)

@@ -17,16 +17,14 @@ collapse. The larger set is cut to the size of the smaller by a key, because the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, not_finite
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.evaluation import Evaluation, Score
+from ganrun_plugins.evaluators._comparison import Comparison, FeatureSpace, Output, Split
 from ganrun_plugins.evaluators._neighbours import dependent, nearest
 from ganrun_plugins.evaluators._sets import checked, cut
 
@@ -78,42 +76,21 @@ def _score(hits: Tensor, partner: Tensor, rows: Tensor) -> Score:
     return dependent(value, n / excess, ENOUGH, "Wilson interval over samples, fewer for shared neighbours")
 
 
-class OneNearestNeighbour:
+class OneNearestNeighbour(Comparison):
     """``[FEATURES].accuracy``, ``.accuracy-of-real`` and ``.accuracy-of-fake``, 0.5 each for an exact generator.
 
     NaN while fakes are not finite. With ``of``, the names begin with ``[FEATURES].OF``.
     """
 
-    def __init__(
-        self,
-        *,
-        features: Annotated[
-            Part,
-            PartOf("features", default="classifier"),
-            Field(description="the space in which distances are measured"),
-        ],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
-    ) -> None:
-        self.features = features
-        self.of = of
-        self.split = split
+    endings = tuple(f".{name}" for name in SCORES)
+    enough = ENOUGH
 
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_features(experiment, self.features, self.of)
+    def __init__(self, *, features: FeatureSpace, of: Output = None, split: Split = "test") -> None:
+        super().__init__(features, of, split)
 
-    def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
-        key = bracket(self.features, self.of)
-        real = evaluation.features_of(self.features, "real", self.of, self.split)
-        fake = evaluation.features_of(self.features, "fake", self.of)
-        if not_finite(fake):
-            return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in SCORES}
-        return {
-            f"{key}.{name}": score for name, score in one_nearest_neighbour(real, fake, seed=evaluation.seed).items()
-        }
+    def compare(self, real: Tensor, fake: Tensor, evaluation: Evaluation) -> Mapping[str, Score]:
+        found = one_nearest_neighbour(real, fake, seed=evaluation.seed)
+        return dict(zip(self.endings, found.values(), strict=True))
 
 
 @hookimpl

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score, check_output, not_finite, of_rows
+from ganrun_plugins.evaluators._comparison import Output
 
 SAMPLES = 10_000  # fakes, in the papers of 2014
 VALIDATION = 1000  # real samples to choose sigma on, in the published code
@@ -121,7 +122,7 @@ class ParzenLikelihood:
     def __init__(
         self,
         *,
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
+        of: Output = None,
         candidates: Annotated[int, Field(ge=1, description="widths of the window to choose from")] = 10,
         smallest: Annotated[
             float, Field(gt=0, description="the smallest of them, in pixels from 0 to 1, or in units of the points")

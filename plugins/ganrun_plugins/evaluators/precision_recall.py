@@ -16,78 +16,73 @@ real point has a large ball that makes samples pass for real; density-coverage c
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, not_finite, share
-from ganrun_plugins.evaluators._neighbours import Radii, mutual_balls, radii, reached
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.evaluation import Score, share
+from ganrun_plugins.evaluators._balls import Answer, Balls, Question, answers
+from ganrun_plugins.evaluators._comparison import FeatureSpace, Output, Split
+from ganrun_plugins.evaluators._neighbours import reached
 from ganrun_plugins.evaluators._sets import checked
 
+SCORES = ("precision", "recall")
 ENOUGH = 10_000  # both numbers change with the number of samples: the paper scores 50,000, Naeem et al. (2020) 10,000
 
 
-def precision_recall(real: Tensor, fake: Tensor, k: int = 3, *, real_radii: Tensor | None = None) -> dict[str, Score]:
+def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> dict[str, Score]:
     """``precision`` and ``recall``, in [0, 1], of features real (n1, d) and fake (n2, d).
-
-    real_radii: squared radii (n1,) of the real balls, if they are known already.
 
     Raises:
         UserError: for k samples or fewer, unequal d, or values that are not finite.
     """
+    (answer,) = answers(*prepared(real, fake, k), [Question(k, mutual=True)]).values()
+    return dict(zip(SCORES, scores(answer), strict=True))
+
+
+def prepared(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Both sets as they are computed with."""
     real, fake = checked("precision-recall", k + 1, f"k = {k} neighbours", real=real, fake=fake)
-    in_real, in_fake = mutual_balls(fake, real, radii(fake, k), radii(real, k) if real_radii is None else real_radii)
-    return {
-        # the real balls being given, samples hit or miss on their own
-        "precision": share(int((in_real.around > 0).sum()), len(fake), enough=ENOUGH),
-        "recall": reached(in_fake.around > 0, in_fake.only_ball, ENOUGH),
-    }
+    return real, fake
 
 
-class PrecisionRecall:
+def scores(answer: Answer) -> tuple[Score, Score]:
+    """Precision and recall of samples in real balls, and of real points in balls around samples."""
+    in_real, in_fake = answer
+    assert in_fake is not None, "recall asks for balls around samples"
+    # the real balls being given, samples hit or miss on their own
+    precision = share(int((in_real.around > 0).sum()), len(in_real.around), enough=ENOUGH)
+    return precision, reached(in_fake.around > 0, in_fake.only_ball, ENOUGH)
+
+
+class PrecisionRecall(Balls):
     """``[FEATURES].precision`` and ``[FEATURES].recall``, in [0, 1]; NaN while fakes are not finite.
 
     With ``of``, the names begin with ``[FEATURES].OF``.
     """
 
+    endings = tuple(f".{name}" for name in SCORES)
+    enough = ENOUGH
+    mutual = True
+
     def __init__(
         self,
         *,
         k: Annotated[int, Field(ge=1, description="neighbours that a ball reaches to")] = 3,
-        features: Annotated[
-            Part,
-            PartOf("features", default="classifier"),
-            Field(description="the space in which distances are measured"),
-        ],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        features: FeatureSpace,
+        of: Output = None,
+        split: Split = "test",
     ) -> None:
-        self.k = k
-        self.features = features
-        self.of = of
-        self.split = split
-        self._radii = Radii()
+        super().__init__(k, features, of, split)
 
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_features(experiment, self.features, self.of)
+    def prepared(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        return prepared(real, fake, self.k)
 
-    def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
-        key = bracket(self.features, self.of)
-        real = evaluation.features_of(self.features, "real", self.of, self.split)
-        fake = evaluation.features_of(self.features, "fake", self.of)
-        if not_finite(fake):
-            return {f"{key}.{name}": Score(math.nan, enough=ENOUGH) for name in ("precision", "recall")}
-        found = precision_recall(
-            real, fake, self.k, real_radii=self._radii(real, self.k) if len(real) > self.k else None
-        )
-        return {f"{key}.{name}": score for name, score in found.items()}
+    def scores(self, answer: Answer) -> tuple[Score, Score]:
+        return scores(answer)
 
 
 @hookimpl

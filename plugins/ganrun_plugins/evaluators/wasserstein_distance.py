@@ -20,7 +20,7 @@ nothing is interpolated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -28,8 +28,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, UserError, hookimpl, stable_hash
-from ganrun.plugin.evaluation import NORMAL, Evaluation, Score, bracket, check_features, check_output, not_finite
+from ganrun.plugin import Component, UserError, hookimpl, stable_hash
+from ganrun.plugin.evaluation import NORMAL, Evaluation, Score
+from ganrun_plugins.evaluators._comparison import Comparison, FeatureSpace, Output, Split
 from ganrun_plugins.evaluators._sets import checked, cut
 
 LARGEST = 4096  # pairs of an assignment, whose costs are held whole: 128 MiB
@@ -166,7 +167,7 @@ def _score(value: float, error: float, n: int, power: int, method: str) -> Score
     return Score(value ** (1 / power), low, high, f"{method}; standard error of the potential", ENOUGH)
 
 
-class WassersteinDistance:
+class WassersteinDistance(Comparison):
     """``[FEATURES]`` if one of the sets has at most ``exact`` samples, else ``[FEATURES].sliced``.
 
     NaN while fakes are not finite.
@@ -174,16 +175,14 @@ class WassersteinDistance:
     In the units of the features. With ``of``, the names begin with ``[FEATURES].OF``.
     """
 
+    enough = ENOUGH
+
     def __init__(
         self,
         *,
-        features: Annotated[
-            Part,
-            PartOf("features", default="classifier"),
-            Field(description="the space in which distances are measured"),
-        ],
-        of: Annotated[str | None, Field(description="which output of the variant; null: its first")] = None,
-        split: Annotated[Literal["train", "test"], Field(description="the real samples to compare with")] = "test",
+        features: FeatureSpace,
+        of: Output = None,
+        split: Split = "test",
         exact: Annotated[
             int,
             Field(ge=0, le=LARGEST, description="size of the smaller set up to which it is exact; 0: always sliced"),
@@ -191,32 +190,22 @@ class WassersteinDistance:
         projections: Annotated[int, Field(ge=1, description="random directions of the sliced distance")] = 512,
         power: Annotated[Power, Field(description="p of W_p: 1 for distances, 2 for the root of squared ones")] = 1,
     ) -> None:
-        self.features = features
-        self.of = of
-        self.split = split
+        super().__init__(features, of, split)
         self.exact = exact
         self.projections = projections
         self.power: Power = power
 
-    @hookimpl
-    def build(self, experiment: Experiment) -> None:
-        """Refuse before training what could not be scored."""
-        check_output(experiment, self.of)
-        check_features(experiment, self.features, self.of)
+    def endings_of(self, real: Tensor, fake: Tensor) -> Sequence[str]:
+        """``.sliced`` for sets that are too large for the exact distance."""
+        return (".sliced",) if min(len(real), len(fake)) > self.exact else ("",)
 
-    def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
-        key = bracket(self.features, self.of)
-        real = evaluation.features_of(self.features, "real", self.of, self.split)
-        fake = evaluation.features_of(self.features, "fake", self.of)
-        sliced = min(len(real), len(fake)) > self.exact
-        key += ".sliced" if sliced else ""
-        if not_finite(fake):
-            return {key: Score(math.nan, enough=ENOUGH)}
-        if sliced:
-            return {
-                key: sliced_distance(real, fake, projections=self.projections, power=self.power, seed=evaluation.seed)
-            }
-        return {key: wasserstein_distance(real, fake, power=self.power, seed=evaluation.seed)}
+    def compare(self, real: Tensor, fake: Tensor, evaluation: Evaluation) -> Mapping[str, Score]:
+        (ending,) = self.endings_of(real, fake)
+        if not ending:
+            return {ending: wasserstein_distance(real, fake, power=self.power, seed=evaluation.seed)}
+        return {
+            ending: sliced_distance(real, fake, projections=self.projections, power=self.power, seed=evaluation.seed)
+        }
 
 
 @hookimpl

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from ganrun.errors import UserError
+from ganrun_plugins.evaluators import _balls
 from ganrun_plugins.evaluators.density_coverage import density_coverage
+from ganrun_plugins.evaluators.precision_recall import precision_recall
 
 
 def normal(n, d, seed=0):
@@ -132,6 +134,38 @@ def test_a_run_scores_its_samples_as_the_function_does(tiny, make_run):
     want = values(run.evaluation.real(), run.evaluation.fakes(n=100), k=4)
     for _ in range(2):  # the second time with radii that were kept
         assert scores(run) == {f"density-coverage[pixels].{name}": value for name, value in want.items()}
+
+
+@pytest.mark.parametrize(("split", "products"), [("test", 1), ("train", 2)])
+def test_one_product_serves_precision_recall_too(split, products, tiny, make_run, monkeypatch):
+    """Where both look at the same samples, whatever their k."""
+    found = []
+    held = _balls.held
+    monkeypatch.setattr(_balls, "held", lambda *args: found.append(len(args[2])) or held(*args))
+    both = [
+        {"density-coverage": {"features": "pixels", "k": 4, "samples": 100}},
+        {"precision-recall": {"features": "pixels", "k": 2, "samples": 100, "split": split}},
+    ]
+    run = make_run(tiny(evaluators=both))
+    fake = run.evaluation.fakes(n=100)
+    want = {f"density-coverage[pixels].{name}": value for name, value in values(run.evaluation.real(), fake, 4).items()}
+    for name, score in precision_recall(run.evaluation.real(split=split), fake, 2).items():
+        want[f"precision-recall[pixels].{name}"] = score.value
+    found.clear()
+    assert scores(run) == want
+    assert found == ([2] if products == 1 else [1, 1])
+
+
+def test_an_answer_is_for_the_samples_it_was_found_for(tiny, make_run):
+    """The other evaluator scores fewer samples, so it asks again."""
+    both = [
+        {"density-coverage": {"features": "pixels", "k": 4, "samples": 100}},
+        {"precision-recall": {"features": "pixels", "k": 2, "samples": 50}},
+    ]
+    run = make_run(tiny(evaluators=both))
+    want = precision_recall(run.evaluation.real(), run.evaluation.fakes(n=50), 2)
+    found = scores(run)
+    assert {name: found[f"precision-recall[pixels].{name}"] for name in want} == {k: s.value for k, s in want.items()}
 
 
 def test_an_exact_generator_covers_the_ring(tiny, make_run):

@@ -170,13 +170,24 @@ def test_nothing_of_the_size_of_all_distances_is_held(monkeypatch):
     assert max(sizes) <= 64 << 20
 
 
+def radii_by_hand(x, k):
+    """Squared distances to the k-th nearest other row, from all differences."""
+    return directly(x, x).fill_diagonal_(math.inf).topk(k, largest=False).values[:, -1]
+
+
 def test_radii_are_kept_for_the_set_asked_for_last(monkeypatch):
     kept, x = neighbours.Radii(), normal(50, 3)
     first = kept(x, 3)
     assert torch.equal(first, neighbours.radii(x, 3))
-    assert kept(x, 3) is first
-    assert torch.equal(kept(x, 1), neighbours.radii(x, 1)), "another k is another question"
-    assert torch.equal(kept(x + 1, 1), neighbours.radii(x + 1, 1))
+    searched = []
+    nearest = neighbours.nearest
+    monkeypatch.setattr(neighbours, "nearest", lambda *args, **how: searched.append(args) or nearest(*args, **how))
+    assert torch.equal(kept(x, 3), first)
+    assert torch.equal(kept(x, 1), radii_by_hand(x, 1))
+    assert not searched, "a search for three neighbours serves one"
+    assert torch.equal(kept(x, 4), radii_by_hand(x, 4))
+    assert torch.equal(kept(x + 1, 1), radii_by_hand(x + 1, 1))
+    assert len(searched) == 2
 
 
 # --- intervals --------------------------------------------------------------------------------------------------
