@@ -113,6 +113,12 @@ def test_samples_are_the_same_without_plugins_that_act_in_training_only(trained)
         assert f"{name} ({mine})" in str(told[0].message)
 
 
+def test_what_a_loss_provides_is_kept_also_that_of_a_single_game(trained):
+    run, _ = trained(loss={"adversarial": "my-loss", "others": "hinge"})
+    kept = json.loads((run / "versions.json").read_text())["kept_parts"]
+    assert kept["loss.my-loss"]["provides"] == ["per-sample-generator"]
+
+
 def test_what_is_needed_of_a_data_set_that_is_not_here_is_an_error(trained):
     run, _ = trained(**ALL)
     with pytest.warns(UserWarning, match="left out"):

@@ -101,10 +101,15 @@ def check_batch(dataset: Any, batch: Mapping[str, Any]) -> None:
 
 
 def check_made(engine: Engine, turn: Turn) -> None:
-    """Raise WrongResult for an output of another shape than the data have, naming the network that makes it."""
+    """Raise WrongResult for an output of another shape than the data have, naming the network that makes it.
+
+    A turn may leave out an output that it has no use for, as where an encoder alone learns; not everything in a game.
+    """
     spaces = engine.experiment.dataset.spaces
     for name in engine.experiment.description.outputs:
         found = turn.made.get(name)
+        if found is None and (turn.made or turn.phase.games == ()):
+            continue
         if name in spaces and (not isinstance(found, Tensor) or found.shape[1:] != spaces[name].shape):
             _look_at_networks(engine)
             shape = ", ".join(("B", *map(str, spaces[name].shape)))

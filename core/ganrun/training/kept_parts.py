@@ -44,8 +44,7 @@ def _candidates(experiment: Experiment) -> Iterator[tuple[Part, Any]]:
     """The parts whose kinds may act in training only, with their components."""
     recipe = experiment.recipe
     yield from zip(recipe.tricks, experiment.tricks)
-    if recipe.loss is not None:
-        yield recipe.loss, experiment.loss
+    yield from ((part, experiment.losses[game]) for game, part in experiment.loss_parts.items())
     yield recipe.dataset, experiment.dataset  # what is needed of the data is kept beside it
     for name, optimizer in experiment.optimizers.items():
         yield recipe.players[name].optimizer, optimizer
