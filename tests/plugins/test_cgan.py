@@ -327,7 +327,7 @@ def test_acgan_refuses_packs_whose_classes_one_head_cannot_name(make_run):
     """A pack's head is (B / m, K) for m labels each: the shapes do not meet, and no one class is right for a pack of
     two classes.
     """
-    with pytest.raises(RefusedError, match="names the class of each sample"):
+    with pytest.raises(RefusedError, match="predicts the class of each sample"):
         make_run(recipe_of({"acgan": {"latent": 4}}, tricks=[{"packing": {"m": 2}}]))
     heads = torch.zeros(4, 10)  # what a discriminator of packs says of 8 samples
     with pytest.raises(ValueError, match="batch_size"):

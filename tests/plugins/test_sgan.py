@@ -84,10 +84,10 @@ def test_a_patch_map_has_a_logit_of_fake_for_each_patch():
     assert torch.allclose(found[:, 0, 1, 0], output.heads["class"].logsumexp(1) + output.logits[:, 0, 1, 0])
 
 
-def test_an_energy_loss_is_refused_for_the_logit_has_no_floor(make_run):
+def test_an_energy_loss_is_refused_for_the_logit_has_no_lower_bound(make_run):
     assert float(against_fake(DiscriminatorOutput(torch.zeros(1), heads={"class": torch.full((1, 3), -50.0)}))) < -48
     energy = {"discriminator": {"autoencoder": {"width": 4, "widths": [16], "code": 8}}}
-    with pytest.raises(RefusedError, match="no floor at 0"):
+    with pytest.raises(RefusedError, match="no lower bound at 0"):
         make_run(recipe_of(loss="ebgan", **energy))
 
 

@@ -50,7 +50,7 @@ def append_vectors(x: Tensor, given: Sequence[Tensor], spaces: Sequence[Space]) 
 def plane_count(spaces: Sequence[Space], side: Sequence[int], network: str) -> int:
     """How many channels ``append_planes`` adds to an image of height and width ``side``.
 
-    Refuses images of another size.
+    Raises Refusal for images of another size.
     """
     for space in spaces:
         if space.kind == "image" and tuple(space.shape[1:]) != tuple(side):

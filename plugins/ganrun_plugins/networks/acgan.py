@@ -56,7 +56,7 @@ def eighth(image: Space, network: str) -> tuple[int, int]:
     if height % 8 or width % 8:
         raise Refusal(
             f"{network} halves an image three times, so its sides must be divisible by 8; this is {height} x {width}",
-            "resize the data to 32 pixels, say",
+            "resize the data, for example to 32 pixels",
         )
     return height // 8, width // 8
 
@@ -67,7 +67,7 @@ class Noise(nn.Module):
     Draws from torch's global generator, as dropout does.
     """
 
-    # as with dropout, two calls differ: who minds the one minds the other
+    # two calls differ, as with dropout: plugins that have to know of dropout have to know of this, too
     provides: ClassVar[frozenset[str]] = frozenset({"dropout"})
 
     def __init__(self, sigma: float) -> None:
@@ -100,7 +100,7 @@ class ACGANGenerator(nn.Module):
         label_size: LabelSize = 50,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         if any(space.kind == "image" for space in interface.given):
             why = "generator acgan grows an image from a vector and has no place for a given image"
             raise Refusal(why, "a generator that takes images")

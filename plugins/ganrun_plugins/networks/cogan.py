@@ -4,14 +4,13 @@ Paper: Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 
 for MNIST and its edges, whose shape they have at 28 pixels. The domain of a sample is a label that both networks are
 given.
 
-- Generator: the layers next to the latent are shared, and the last one, which paints, is the domain's own. Transposed
-convolutions
-  of 8, 4, 2 and 1 times ``width`` channels: from the latent to 4 x 4 pixels, then three that double the side (stride 2,
-  kernel 3: 7, 13, 25), each with BatchNorm without a scale and one PReLU; the last one is 6 x 6, then tanh.
-- Discriminator: the first layer, which looks at pixels, is the domain's own, and all later ones are shared: convolution
-5 x 5 to
-  20 channels, max-pooling, 5 x 5 to 50, max-pooling, a convolution over what is left to 500, PReLU, and the logits.
-  Nothing but max-pooling stands between the first three. No BatchNorm.
+- Generator: the layers next to the latent are shared, and the last one, which makes the image, is the domain's own.
+  Transposed convolutions of 8, 4, 2 and 1 times ``width`` channels: from the latent to 4 x 4 pixels, then three that
+  double the side (stride 2, kernel 3: 7, 13, 25), each with BatchNorm without a scale and one PReLU; the last one is
+  6 x 6, then tanh.
+- Discriminator: the first layer, which sees the pixels, is the domain's own, and all later ones are shared: convolution
+  5 x 5 to 20 channels, max-pooling, 5 x 5 to 50, max-pooling, a convolution over what is left to 500, PReLU, and the
+  logits. Nothing but max-pooling stands between the first three. No BatchNorm.
 
 7,842,694 and 427,593 parameters for two domains of grey images of 28 pixels and two logits. Weights start uniform
 (Glorot with gain sqrt(2)) and biases at 0.1, as in the authors' code.
@@ -101,9 +100,9 @@ class CoGANGenerator(nn.Module):
         ] = 128,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         if any(space.kind == "image" for space in interface.given):
-            why = "generator cogan paints an image from a vector and has no place for a given image"
+            why = "generator cogan grows an image from a vector and has no place for a given image"
             raise Refusal(why, "a generator that takes images")
         channels, *side = interface.makes.shape
         if min(side) < 4:

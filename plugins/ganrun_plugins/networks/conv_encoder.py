@@ -39,7 +39,7 @@ class ConvEncoder(nn.Module):
         norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "batch",
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         self.given = interface.given
         self.shape = interface.makes.shape
         steps = interface.takes.halvings("generator conv-encoder")

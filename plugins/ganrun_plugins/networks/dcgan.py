@@ -52,7 +52,7 @@ class DCGANGenerator(nn.Module):
         label_size: LabelSize = 50,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         if any(space.kind == "image" for space in interface.given):
             raise Refusal(
                 "generator dcgan grows an image from a vector and has no place for a given image",

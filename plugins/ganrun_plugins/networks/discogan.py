@@ -6,7 +6,7 @@ and, from the second on, BatchNorm; the same way back with ReLU and BatchNorm. N
 puts a vector of 100 numbers in the middle (the code's extra layers). At 64 pixels, RGB and width 64 it has 5,513,856
 parameters, with the vector 7,153,480.
 
-The code ends in a sigmoid s(x), for images in [0, 1]. Here images are in [-1, 1], where the same picture is
+The code ends in a sigmoid s(x), for images in [0, 1]. Here images are in [-1, 1], where the same image is
 2 s(x) - 1 = tanh(x / 2). Its discriminator is DCGAN's, ``dcgan``.
 """
 
@@ -45,7 +45,7 @@ class DiscoGANGenerator(nn.Module):
         norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "batch",
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
             raise Refusal(
                 "generator discogan keeps the size of an image; "

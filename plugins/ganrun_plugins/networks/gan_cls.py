@@ -59,7 +59,7 @@ class ResidualBlock(nn.Module):
 
 
 def given_size(interface: Interface, network: str) -> int:
-    """How many numbers are given besides the input, 0 for none. Refuses images."""
+    """How many numbers are given besides the input, 0 for none. Raises Refusal for images."""
     if any(space.kind == "image" for space in interface.given):
         raise Refusal(
             f"{network} compresses what it is given to a vector, and has no place for a given image",
@@ -88,7 +88,7 @@ class TextGenerator(nn.Module):
         projection: Projection = 128,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         self.interface = interface
         size, given = interface.takes.size, given_size(interface, "generator gan-cls")
         self.text = nn.Sequential(nn.Linear(given, projection), nn.LeakyReLU(0.2)) if given else None

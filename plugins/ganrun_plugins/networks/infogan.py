@@ -45,7 +45,7 @@ def quarter(image: Space, network: str) -> tuple[int, int]:
     if height % 4 or width % 4:
         raise Refusal(
             f"{network} halves an image twice, so its sides must be divisible by 4; this is {height} x {width}",
-            "resize the data to 28 or 32 pixels, say",
+            "resize the data, for example to 28 or 32 pixels",
         )
     return height // 4, width // 4
 
@@ -75,7 +75,7 @@ class InfoGANGenerator(nn.Module):
         norm: Annotated[Norm, Field(description="normalisation of all layers but the last")] = "batch",
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         if any(space.kind == "image" for space in interface.given):
             why = "generator infogan grows an image from a vector and has no place for a given image"
             raise Refusal(why, "a generator that takes images")

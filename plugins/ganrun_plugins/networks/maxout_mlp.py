@@ -177,7 +177,7 @@ class RectifierGenerator(nn.Module):
         norm: Annotated[Norm, Field(description="normalisation of every hidden layer")] = "none",
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         self.shape = interface.makes.shape
 
         def layer(size: int, units: int, joined: bool) -> nn.Module:

@@ -66,7 +66,7 @@ class MaxPoolGenerator(nn.Module):
         ] = "batch",
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         if any(space.kind == "image" for space in interface.given):
             raise Refusal(
                 "generator maxpool grows an image from a vector and has no place for a given image",

@@ -72,7 +72,7 @@ class MLPGenerator(nn.Module):
         label_size: LabelSize = 50,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         self.given = GivenLabels(interface.given, labels, label_size)
         self.shape = interface.makes.shape
         size = interface.takes.size + vector_size(self.given.spaces)

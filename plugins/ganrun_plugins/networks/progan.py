@@ -24,8 +24,8 @@ Both work at full size at their borders: a lower level's image is repeated to th
 means of its input down to its level, as in the authors' code. So whatever acts on images acts on full ones, and a slope
 with respect to an image has the norm it has there, at every level.
 
-Images out are linear, without tanh. Outside training they are cut off at [-1, 1], as the authors' code does where it
-saves pictures.
+Images out are linear, without tanh. Outside training they are clipped to [-1, 1], as the authors' code does where it
+saves images.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class ProGANGenerator(Growing):
     provides: ClassVar[frozenset[str]] = frozenset({"growing", "layers"})
 
     def __init__(self, interface: Interface, *, base: Base = 16384, widest: Widest = 512) -> None:
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         super().__init__(interface.makes.halvings("generator progan"))
         if any(space.kind == "image" for space in interface.given):
             why = "generator progan grows an image from a vector and has no place for a given image"

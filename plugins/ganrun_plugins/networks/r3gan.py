@@ -133,7 +133,7 @@ class Resample(nn.Module):
 
 
 class Basis(nn.Module):
-    """(B, Z) -> (B, C, 4, 4): a learned 4 x 4 picture a channel, times a linear function of the latent."""
+    """(B, Z) -> (B, C, 4, 4): a learned 4 x 4 map for each channel, times a linear function of the latent."""
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class R3GANGenerator(nn.Module):
         ] = "tanh",
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         if any(space.kind == "image" for space in interface.given):
             raise Refusal(
                 "generator r3gan grows an image from a vector and has no place for a given image",

@@ -67,7 +67,7 @@ class ResnetTranslator(nn.Module):
         padding: Annotated[Padding, Field(description="at the borders of all but the strided layers")] = "reflect",
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         channels, *side = interface.takes.shape
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
             raise Refusal(

@@ -145,7 +145,7 @@ class SNGANGenerator(nn.Module):
         width: Annotated[int, Field(ge=1, description="channels of all blocks: 256 in SNGAN, 128 in WGAN-GP")] = 256,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         if any(space.kind == "image" for space in interface.given):
             raise Refusal(
                 "generator sngan-resnet grows an image from a vector and has no place for a given image",

@@ -15,7 +15,7 @@ stride 2, all but the first with BatchNorm, LeakyReLU 0.2; a dense layer of 1024
 parameters for RGB at 96 pixels.
 
 As in the paper the generator is shown images in [0, 1] (they come in [-1, 1]; its zero padding is black), and nothing
-follows its last convolution. Outside training its images are cut off at -1 and 1. Code that others published often has
+follows its last convolution. Outside training its images are clipped to [-1, 1]. Code published by others often has
 a tanh there, whose gradient vanishes at black and white: ``end: tanh``. The discriminator returns logits, no sigmoid;
 its ``norm: none`` and ``instance`` are for what BatchNorm cannot serve, such as gradient penalties.
 """
@@ -70,11 +70,11 @@ class SRResNet(nn.Module):
         width: Annotated[int, Field(ge=1, description="channels of all hidden layers")] = 64,
         end: Annotated[
             Literal["clamp", "tanh"],
-            Field(description="what keeps images in [-1, 1]: a cut outside training, or tanh always"),
+            Field(description="what keeps images in [-1, 1]: clipping outside training, or tanh always"),
         ] = "clamp",
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         channels, *side = interface.takes.shape
         self.given = interface.given
         self.end = end
@@ -106,7 +106,7 @@ class SRResNet(nn.Module):
 
 
 def doublings(small: list[int], large: tuple[int, ...]) -> int:
-    """How often a side is doubled from one size (H, W) to the other. Refuses what is no power of two."""
+    """How often a side is doubled from one size (H, W) to the other. Raises Refusal if that is no power of two."""
     factor = large[0] // small[0]
     if factor < 1 or factor & (factor - 1) or [factor * side for side in small] != list(large):
         raise Refusal(

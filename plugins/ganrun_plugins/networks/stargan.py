@@ -1,4 +1,4 @@
-"""StarGAN's networks: a generator told its target by label planes, a discriminator that also names the domain.
+"""StarGAN's networks: a generator given its target as label planes, a discriminator that also predicts the domain.
 
 Paper: Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation"
 (2018), appendix 7.2 (tables 4 and 5). Generator: a 7x7 convolution, two of stride 2 (4x4), 6 residual blocks of 256
@@ -8,11 +8,11 @@ affine instance normalisation. Discriminator: 6 convolutions of stride 2 with Le
 logits. With 5 attributes at 128 pixels: 8,430,528 and 44,762,048 parameters.
 
 Padding is zero on purpose. A constant plane passes a convolution with reflected borders as a constant, and instance
-normalisation takes it away: the generator would be told nothing.
+normalisation takes it away: the generator would not see its target.
 
 Differences from well-known code: the authors' instance normalisation keeps running statistics
 (``track_running_stats``), and in evaluation mode normalises by them, which spoils the translations; here each image is
-normalised by its own statistics, always. Whoever imports their weights drops ``running_mean``, ``running_var`` and
+normalised by its own statistics, always. To import their weights, drop ``running_mean``, ``running_var`` and
 ``num_batches_tracked`` of every norm; all other names of their generator are those here (``main.0``, ``main.9.main.0``,
 ...). Of their discriminator ``main`` is ``main``, ``conv1`` is ``logits`` and ``conv2`` is the only one of ``heads``.
 """
@@ -68,7 +68,7 @@ class StarGANGenerator(nn.Module):
         width: Annotated[int, Field(ge=1, description="channels of the layers next to the images")] = 64,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         channels, *side = interface.takes.shape
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
             raise Refusal(

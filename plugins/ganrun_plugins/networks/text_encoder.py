@@ -79,7 +79,7 @@ class JointEmbedding(nn.Module):
         ] = 32,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         takes, size = interface.takes, interface.makes.size
         if interface.given:
             raise Refusal(

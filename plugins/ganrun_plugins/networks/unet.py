@@ -123,7 +123,7 @@ class UNet(nn.Module):
         skips: Annotated[bool, Field(description="join each size to its like; false: an encoder-decoder")] = True,
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "the interface of a generator says what it makes"
         channels, height, length = interface.takes.shape
         if interface.makes.shape[1:] != interface.takes.shape[1:]:
             raise Refusal(

@@ -1,7 +1,7 @@
 """From a history of measurements to findings: what is wrong, since when, on what evidence.
 
 Everything here is a pure function of numbers; :mod:`ganrun_plugins.observers._vitals` says what their names mean. A
-finding is there once its condition held in the last few looks on end, and it is kept back while another one explains
+finding is there once its condition held in the last few checks in a row, and it is held back while another one explains
 it.
 """
 
@@ -82,16 +82,16 @@ class Limits:
     # 90% of the pairs of samples are closer than the nearest 25% of pairs of real ones: there is one kind of sample.
     alike: float = 0.9
     collapsed: int = 4
-    # Untrained generators make samples that are alike; by then they have learnt to vary (500 steps), and been looked at
-    # (8).
+    # Untrained generators make samples that are alike; by then they have learnt to vary (500 steps), and been checked
+    # 8 times.
     warm_steps: int = 500
-    warm_looks: int = 8
+    warm_checks: int = 8
     # A generator that was as varied as this once and is not any more collapsed, however early.
     varied: float = 0.6
     # A rhythm is believed if three whole periods are seen ...
     periods: int = 3
-    windows: tuple[int, ...] = (24, 36, 72)  # looks
-    # ... that hold 80% of the variance: of 800 series of white noise and random walks, 60 looks long, three did so by
+    windows: tuple[int, ...] = (24, 36, 72)  # checks
+    # ... that hold 80% of the variance: of 800 series of white noise and random walks, 60 checks long, three did so by
     # chance ...
     rhythm: float = 0.8
     # ... and move the samples' mean by a quarter of the data's deviation to either side: less does no harm.
@@ -105,7 +105,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Look:
+class Check:
     """What was measured after a step: ``quantity:subject`` -> value."""
 
     step: int
@@ -128,7 +128,7 @@ class Look:
 class Facts:
     """What is known of a run beforehand.
 
-    every: steps between two regular looks. learners: players that a game is played against. goal: what a score is to
+    every: steps between two regular checks. learners: players that a game is played against. goal: what a score is to
     become, and for how many evaluations it may fail to.
     """
 
@@ -146,10 +146,10 @@ class Evidence:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-Condition = Callable[[Sequence[Look], Facts, Limits], Evidence | None]
+Condition = Callable[[Sequence[Check], Facts, Limits], Evidence | None]
 
 
-def findings(history: Sequence[Look], facts: Facts, limits: Limits) -> list[Finding]:
+def findings(history: Sequence[Check], facts: Facts, limits: Limits) -> list[Finding]:
     """What holds now, effects of other findings left out. The order is that of NAMES."""
     found: dict[str, Finding] = {}
     for name, condition, needed in conditions(limits):
@@ -160,7 +160,7 @@ def findings(history: Sequence[Look], facts: Facts, limits: Limits) -> list[Find
 
 
 def conditions(limits: Limits) -> list[tuple[str, Condition, int]]:
-    """Name, condition, and in how many looks on end it has to hold."""
+    """Name, condition, and in how many checks in a row it has to hold."""
     return [
         ("exploding", broken, limits.broken),
         ("exploding", too_fast, limits.updates),
@@ -175,9 +175,9 @@ def conditions(limits: Limits) -> list[tuple[str, Condition, int]]:
 
 
 def lasting(
-    name: str, condition: Condition, needed: int, history: Sequence[Look], facts: Facts, limits: Limits
+    name: str, condition: Condition, needed: int, history: Sequence[Check], facts: Facts, limits: Limits
 ) -> Finding | None:
-    """The finding, if its condition holds in the last ``needed`` looks; the evidence is that of the last."""
+    """The finding, if its condition holds in the last ``needed`` checks; the evidence is that of the last."""
     evidence = condition(history, facts, limits) if len(history) >= needed else None
     if evidence is None:
         return None
@@ -199,48 +199,48 @@ def explains(cause: Finding, effect: Finding) -> bool:
     return (cause.since, NAMES.index(cause.name)) < (effect.since, NAMES.index(effect.name))
 
 
-# --- conditions: each looks at the last look, and at earlier ones where it has to -----------------------------
+# --- conditions: each reads the last check, and earlier ones where it has to -----------------------------
 
 
-def broken(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
+def broken(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
     """Something is not finite: a term, a gradient, a weight, a sample."""
-    look = history[-1]
+    check = history[-1]
     parts = {"broken": "terms of the phase", "gradient": "gradient of", "update": "update of", "weights": "weights of"}
     for quantity, what in parts.items():
-        for subject, value in look.of(quantity).items():
+        for subject, value in check.of(quantity).items():
             if (quantity == "broken" and value > 0) or not math.isfinite(value):
                 words = (
-                    "samples" if quantity == "broken" and "spread:" + subject in look.values else f"{what} {subject}"
+                    "samples" if quantity == "broken" and "spread:" + subject in check.values else f"{what} {subject}"
                 )
                 return Evidence(f"not all {words} are finite numbers", {f"{quantity}:{subject}": value})
     return None
 
 
-def too_fast(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
+def too_fast(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
     """A player's weights change by too much in a step. The first steps, from small weights, do not count."""
-    look = history[-1]
-    player, size = largest(look.of("update"))
-    if look.step < limits.grown or size < limits.update:
+    check = history[-1]
+    player, size = largest(check.of("update"))
+    if check.step < limits.grown or size < limits.update:
         return None
     return Evidence(f"one step changes the weights of {player} by {100 * size:.1f}% of their size", {"update": size})
 
 
-def far_away(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
+def far_away(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
     """The samples left the data: their mean, or their spread."""
-    look = history[-1]
-    places = {name: abs(value) for name, value in look.values.items() if name.startswith("path")} | dict(
-        look.of("spread")
+    check = history[-1]
+    places = {name: abs(value) for name, value in check.values.items() if name.startswith("path")} | dict(
+        check.of("spread")
     )
     _, size = largest(places)
-    if look.step < limits.grown or size < limits.away:
+    if check.step < limits.grown or size < limits.away:
         return None
     return Evidence(f"samples lie {size:.0f} of the data's deviations away from the data", {"away": size})
 
 
-def memorised(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
+def memorised(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
     """Samples that the discriminator was trained on score higher than others like them."""
-    look = history[-1]
-    memory, gaps = look.of("memory"), look.of("gap")
+    check = history[-1]
+    memory, gaps = check.of("memory"), check.of("gap")
     for game, share in memory.items():
         if share >= limits.memory and gaps[game] >= limits.gap:
             which = f" in game {game}" if len(memory) > 1 else ""
@@ -253,10 +253,10 @@ def memorised(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence
     return None
 
 
-def saturated(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
+def saturated(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
     """The discriminator is always right, and the loss then gives the generator next to nothing."""
-    look = history[-1]
-    pulls, sure = look.of("pull"), look.of("auc")
+    check = history[-1]
+    pulls, sure = check.of("pull"), check.of("auc")
     for game, pull in pulls.items():
         if sure.get(game, 0.0) >= limits.sure and pull <= limits.pull:
             sentence = f"the discriminator tells {100 * sure[game]:.1f}% of pairs of a real sample and a fake apart, "
@@ -265,10 +265,10 @@ def saturated(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence
     return None
 
 
-def vanished(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
-    """The gradient of a player that learns from a discriminator is a tiny part of what it was in the first looks."""
+def vanished(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
+    """The gradient of a player that learns from a discriminator is a tiny part of what it was in the first checks."""
     for player, norm in history[-1].of("gradient").items():
-        first = [v for v in (look.of("gradient").get(player, math.nan) for look in history[:5]) if math.isfinite(v)]
+        first = [v for v in (check.of("gradient").get(player, math.nan) for check in history[:5]) if math.isfinite(v)]
         if player in facts.learners and len(history) > 5 and first and norm <= limits.gradient * max(first):
             return Evidence(
                 f"the gradient of {player} is {norm:.2g}, and it was {max(first):.2g}",
@@ -277,31 +277,31 @@ def vanished(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence 
     return None
 
 
-def collapsed(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
+def collapsed(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
     """Nearly all samples are alike, and they have not always been, or have been for long enough."""
-    look = history[-1]
-    for output, share in look.of("close25").items():
+    check = history[-1]
+    for output, share in check.of("close25").items():
         if share < limits.alike:
             continue
         once = any(earlier.of("close25").get(output, 1.0) <= limits.varied for earlier in history)
-        if once or (look.step >= limits.warm_steps and len(history) >= limits.warm_looks):
+        if once or (check.step >= limits.warm_steps and len(history) >= limits.warm_checks):
             sentence = (
                 f"{100 * share:.0f}% of pairs of samples are closer to each other than the nearest 25% of "
                 "pairs of real samples"
             )
-            return Evidence(sentence, {"close": share, "spread": look.of("spread").get(output, math.nan)})
+            return Evidence(sentence, {"close": share, "spread": check.of("spread").get(output, math.nan)})
     return None
 
 
-def oscillating(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
+def oscillating(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
     """The mean of the samples goes to and fro along an axis of the data, in a rhythm."""
-    regular = [look for look in history if look.step % facts.every == 0]
+    regular = [check for check in history if check.step % facts.every == 0]
     names = [name for name in history[-1].values if name.startswith("path")]
     for window in limits.windows:
         if len(regular) < window or regular[-1].step != history[-1].step:
             continue
         for name in names:
-            series = [look.values.get(name, math.nan) for look in regular[-window:]]
+            series = [check.values.get(name, math.nan) for check in regular[-window:]]
             found = rhythm(series, limits.periods)
             if found is not None and found.share >= limits.rhythm and found.amplitude >= limits.amplitude:
                 period = found.period * facts.every
@@ -313,15 +313,15 @@ def oscillating(history: Sequence[Look], facts: Facts, limits: Limits) -> Eviden
     return None
 
 
-def dead(history: Sequence[Look], facts: Facts, limits: Limits) -> Evidence | None:
+def dead(history: Sequence[Check], facts: Facts, limits: Limits) -> Evidence | None:
     """Augmentation that destroys the samples, or that does nothing although the discriminator overfits."""
-    look = history[-1]
-    for share in look.of("kept").values():
+    check = history[-1]
+    for share in check.of("kept").values():
         if share <= limits.kept:
             return Evidence(
                 f"augmentation keeps {100 * max(share, 0.0):.1f}% of what differs between real samples", {"kept": share}
             )
-    for moved in look.of("augmented").values():
+    for moved in check.of("augmented").values():
         if moved <= limits.moved and memorised(history, facts, limits) is not None:
             return Evidence(
                 "augmentation leaves real samples as they are, although the discriminator overfits",
@@ -358,7 +358,7 @@ def plateau(scores: Sequence[tuple[int, float]], facts: Facts) -> Finding | None
 
 @dataclass(frozen=True)
 class Rhythm:
-    """period: in looks. share: of the variance. amplitude: of a sine with the rhythm's variance."""
+    """period: in checks. share: of the variance. amplitude: of a sine with the rhythm's variance."""
 
     period: float
     share: float

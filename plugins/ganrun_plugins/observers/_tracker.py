@@ -1,4 +1,4 @@
-"""What observers share that send a run to an experiment tracker which Accelerate knows."""
+"""What observers share that send a run to an experiment tracker of Accelerate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tracking:
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        """Refuse a tracker that is not there, before training."""
+        """Refuse a tracker that is not available, before training."""
         known, available = _known(), _available()
         if self.name not in known:
             raise Refusal(f"Accelerate has no tracker {self.name!r}", f"name one of: {', '.join(sorted(known))}")
@@ -45,7 +45,7 @@ class Tracking:
 
     @hookimpl
     def rolled_back(self, run: Run) -> None:
-        """Begin anew, as a resumed run does: a tracker takes no step twice."""
+        """Start again, as a resumed run does: a tracker takes no step twice."""
         if self._tracker is not None:
             self._tracker.finish()
         self._scores, self._sent = {}, None
@@ -70,7 +70,7 @@ class Tracking:
         return {}
 
     def configure(self, run: Run) -> None:
-        """Tell the tracker the resolved recipe."""
+        """Send the resolved recipe to the tracker."""
         self._tracker.store_init_configuration(dict(flat(run.recipe.resolved)))
 
     @hookimpl

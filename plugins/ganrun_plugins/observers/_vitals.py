@@ -1,6 +1,6 @@
 """What the observer ``health`` measures: numbers of a turn as it is taken, and of samples made from fixed latents.
 
-A measurement is a tensor () on the device under a name ``quantity:subject``; all of a look are read at once. Looking
+A measurement is a tensor () on the device under a name ``quantity:subject``; all of a check are read at once. A check
 draws from keys of its own, changes no buffer, mode or gradient, and leaves torch's global generator as it was.
 
     of a turn     gradient:PLAYER  norm of the gradient that is applied
@@ -12,7 +12,7 @@ draws from keys of its own, changes no buffer, mode or gradient, and leaves torc
                   pull:GAME        mean |d value / d logit| of the generator's side, by fakes
     of samples    close10:OUTPUT   share of pairs closer than the nearest 10% of pairs of real ones; close25 and 50 too
                   spread:OUTPUT    deviation of the samples, 1 is the data's
-                  drift:OUTPUT     distance since the last look, in the data's deviation
+                  drift:OUTPUT     distance since the last check, in the data's deviation
                   path0:OUTPUT     mean on an axis of the data, in deviations
     of scores     gap:GAME         (train - held out) / (train - fake), mean scores; 0 without overfitting,
                                    1 if held out counts as fake
@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from ganrun.plugin import Call, DiscriminatorOutput, Round, Run, Stream, Turn, UserError
 from ganrun.plugin.data import permutation, read_items
 
-SIDE = 16  # images are looked at in this many pixels at most: what differs between samples, and not their noise
+SIDE = 16  # images are compared at this many pixels at most: what differs between samples, and not their noise
 AXES = 4  # of the data, along which the samples' mean is followed
 REFERENCE = 256  # real samples whose pairs are what samples are held against, where reading them is cheap
 SCORES = 512  # of each kind at most: the scores of patches are many
@@ -131,7 +131,7 @@ def of_gradients(turn: Turn) -> tuple[Values, list[Tensor]]:
 
 
 def of_update(turn: Turn, before: Sequence[Tensor]) -> Values:
-    """How far the weights moved, and what the discriminators thought in this turn."""
+    """How far the weights moved, and how the discriminators scored in this turn."""
     parameters = turn.parameters()
     terms = torch.stack([term.value.detach().float() for term in turn.terms.values()])
     values = {
@@ -186,7 +186,7 @@ def _per_sample(gradient: Tensor) -> Tensor:
 class Bench:
     """The fixed material of one run: latents, real samples of both splits, and what the data's samples are like.
 
-    rows: how many samples are looked at. Whatever a discriminator is shown comes in batches no larger than those of
+    rows: how many samples a check has. Whatever a discriminator is shown comes in batches no larger than those of
     training.
     """
 
@@ -212,7 +212,7 @@ class Bench:
             or len(experiment.networks("generator")) > 1
             or bool(experiment.networks("encoder"))
         )
-        # a network's average stands in for it when samples are made: then those are what people get
+        # a network's average stands in for it when samples are made: then those are what users get
         self.replaced = any(weights != "trained" for weights in run.sample_maker.weights().values())
         wide = (
             self._read(train, "train", max(REFERENCE, self.rows)) if getattr(train, "in_memory", False) else self.train
@@ -239,8 +239,8 @@ class Bench:
         key = ("health", seed, purpose, *(() if purpose == "latents" else (step,)))
         return self.run.untaken(real, key, player=self.player, phase="health")
 
-    def look(self, before: Mapping[str, Tensor]) -> tuple[Values, dict[str, Tensor]]:
-        """All measurements now, and the samples (rows, D) that the next look compares with; ``before``: the last."""
+    def check(self, before: Mapping[str, Tensor]) -> tuple[Values, dict[str, Tensor]]:
+        """All measurements now, and the samples (rows, D) that the next check compares with; ``before``: the last."""
         with torch.random.fork_rng(), torch.no_grad():
             turn = self._made(self.train)
             made = turn.made
@@ -360,7 +360,7 @@ def _held_out(run: Run) -> Any:
     except UserError:
         return None
     both = (run.dataset("train"), held_out)
-    # others are dear to read
+    # others are expensive to read
     if all(getattr(data, "in_memory", False) and hasattr(data, "fingerprint") for data in both):
         prints = [data.fingerprint() for data in both]  # type: ignore[attr-defined]
         if prints[0] == prints[1]:

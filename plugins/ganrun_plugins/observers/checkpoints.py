@@ -37,7 +37,7 @@ class Checkpoints:
         self._hold_best(run)
 
     def _hold_best(self, run: Run) -> None:
-        """Let go of a best checkpoint that is not there, and mark the one that is."""
+        """Forget a best checkpoint that is missing, and mark the one that is there."""
         if run.is_main:
             if self.best is not None and self.best["step"] not in run.checkpoints.steps():
                 self.best = None  # it was removed by hand, or by a run that went another way
@@ -67,7 +67,7 @@ class Checkpoints:
 
     @hookimpl
     def step_end(self, run: Run) -> None:
-        # Saving is done by all processes at once, so all have to know that the main one found a better score.
+        # Saving is done by all processes at once, so the main one's decision has to reach all.
         evaluated = run.recipe.checkpoint.best is not None and run.is_evaluated
         improved = evaluated and run.processes.sums(float(self._improved))[0] > 0
         if self._every.due(run) or improved:

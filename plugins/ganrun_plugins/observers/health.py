@@ -1,15 +1,15 @@
 """The doctor: watches a run for collapse, oscillation, saturation, overfitting and explosion, and says what could help.
 
 Every so often it measures the step just taken, makes samples from fixed latents, and shows the discriminators real
-samples of both splits (:mod:`ganrun_plugins.observers._vitals`). What goes wrong for several looks on end is a finding,
-with a name, the numbers that speak for it, and the tricks that fit this recipe and declare that name among their
+samples of both splits (:mod:`ganrun_plugins.observers._vitals`). What goes wrong for several checks in a row is a
+finding, with a name, the numbers that show it, and the tricks that fit this recipe and declare that name among their
 ``remedies``. It is printed once, kept in ``health.jsonl`` and shown by progress until it is gone. ``policy`` says what
-happens then: ``note`` goes on, ``stop`` ends the run, ``rollback`` goes back to the last checkpoint at which all was
+happens then: ``note`` continues, ``stop`` ends the run, ``rollback`` goes back to the last checkpoint at which all was
 well, at most ``attempts`` times, then stops.
 
 Samples are made with the weights and in the mode of training, or with those that a trick puts in their place for
-sampling. A look changes no bit of a run. ``plateau`` names an evaluator, or one of its scores, that tells when a run is
-finished.
+sampling. A check changes no bit of a run. ``plateau`` names an evaluator, or one of its scores, that shows when a run
+is finished.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Duration, Experiment, Finding, Refusal, Run, Turn, hookimpl
-from ganrun_plugins.observers._findings import ADVICE, Facts, Limits, Look, Name, findings, plateau
+from ganrun_plugins.observers._findings import ADVICE, Check, Facts, Limits, Name, findings, plateau
 from ganrun_plugins.observers._vitals import Bench, Values, of_gradients, of_update
 
 FILE = "health.jsonl"
-# Between two looks at least: steps, and training samples for each sample looked at. Then a look takes 0.4% of the time
-# of the shipped dcgan_digits, and no more than 1.7% of that of the other offline recipes (benchmarks/doctor.py --cost).
+# Between two checks at least: steps, and training samples for each sample of a check. Then a check takes 0.4% of the
+# time of the shipped dcgan_digits, and no more than 1.7% of that of the other offline recipes (benchmarks/doctor.py
+# --cost).
 STEPS, SAMPLES = 100, 25
-FIRST, LAST = 8, 96  # looks kept: what a run began with, and what is happening now
+FIRST, LAST = 8, 96  # checks kept: what a run began with, and what is happening now
 SHOWN = 4  # remedies in a line
 Found = TypeVar("Found")
 NOTED = ("dead-augmentation", "plateau")  # going back would not mend these
 
 
 class Health:
-    """Only the main process looks, decides and speaks; asking for a stop or a rollback reaches the others."""
+    """Only the main process checks, decides and prints; asking for a stop or a rollback reaches the others."""
 
     files: ClassVar[Sequence[str]] = (FILE,)
 
@@ -50,10 +51,10 @@ class Health:
         every: Annotated[
             Duration | None,
             Field(
-                description="time between two looks; by default 100 steps, more if batches are small beside `samples`"
+                description="time between two checks; by default 100 steps, more if batches are small beside `samples`"
             ),
         ] = None,
-        samples: Annotated[int, Field(ge=8, le=4096, description="samples looked at")] = 64,
+        samples: Annotated[int, Field(ge=8, le=4096, description="samples of a check")] = 64,
         policy: Annotated[
             Literal["note", "stop", "rollback"], Field(description="what happens when something is found")
         ] = "note",
@@ -68,19 +69,17 @@ class Health:
         ignore: Annotated[tuple[Name, ...], Field(description="findings that are not reported")] = (),
     ) -> None:
         if every is not None and Duration.parse(every).unit == "minutes":
-            raise Refusal(
-                "a resumed run looks at the steps at which it would have looked, which minutes do not say", "every: 100"
-            )
+            raise Refusal("a resumed run makes its checks at the same steps, which minutes do not say", "every: 100")
         self.every = None if every is None else Duration.parse(every)
         self.samples, self.policy, self.attempts, self.ignore = samples, policy, attempts, frozenset(ignore)
         self.plateau, self.patience, self.mode = plateau, patience, mode
         self.limits = Limits()
-        self.history: list[Look] = []
+        self.history: list[Check] = []
         self.active: dict[str, Finding] = {}
         self._facts = Facts()
         self._bench: Bench | None = None
         self._scores: list[tuple[int, float]] = []
-        self._seen: dict[str, Tensor] = {}  # the samples of the last look
+        self._seen: dict[str, Tensor] = {}  # the samples of the last check
         self._turns: Values = {}  # measured since
         self._before: dict[str, list[Tensor]] = {}  # weights of players that are about to be updated
         self._wanted: dict[str, tuple[int, int]] = {}  # phase -> step and repeat of the turn that is measured
@@ -88,7 +87,7 @@ class Health:
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        """Refuse to wait for a score that nobody computes."""
+        """Refuse to wait for a score that is never computed."""
         there = [evaluator.part.name for evaluator in experiment.recipe.evaluators]
         if self.plateau is not None and re.split(r"[.\[]", self.plateau)[0] not in there:
             why = (
@@ -144,37 +143,37 @@ class Health:
 
     @hookimpl(tryfirst=True)
     def step_end(self, run: Run) -> None:
-        """Comes first, so that a checkpoint of this step knows what was seen in it."""
+        """Comes first, so that a checkpoint of this step holds what was measured in it."""
         if self._bench is None or not self._due(run.step):
             return
         bench = self._bench
-        looked = self._tried(lambda: bench.look(self._seen))
-        if looked is None:
+        measured = self._tried(lambda: bench.check(self._seen))
+        if measured is None:
             return
-        values, self._seen = looked
+        values, self._seen = measured
         values |= self._turns
         self._turns = {}
-        # the only time that a look waits for the device
+        # the only time that a check waits for the device
         numbers = torch.stack([value.float() for value in values.values()]).tolist()
-        self.history.append(Look(run.step, dict(zip(values, numbers))))
+        self.history.append(Check(run.step, dict(zip(values, numbers))))
         if len(self.history) > FIRST + LAST:
             del self.history[FIRST]
         self._plan(run)
         self._report(run)
 
     def _tried(self, measure: Callable[[], Found]) -> Found | None:
-        """What was measured, or None if it failed: a part of another author that fails here must not end the run."""
+        """What was measured, or None if it failed: a third-party part that fails here must not end the run."""
         try:
             return measure()
         except Exception as error:
             self._bench, self._wanted = None, {}
             print(
-                f"health: this run cannot be looked at, and is not from here on ({type(error).__name__}: {error})",
+                f"health: measuring failed, so this run is not checked any more ({type(error).__name__}: {error})",
                 flush=True,
             )
             return None
 
-    # --- when to look -------------------------------------------------------------------------------------------
+    # --- when to check -------------------------------------------------------------------------------------------
 
     def _known(self, run: Run) -> Facts:
         clock = run.experiment.clock
@@ -191,7 +190,7 @@ class Health:
         return step % self._facts.every == 0 or step == 1 or 10 * step == self._facts.every
 
     def _plan(self, run: Run) -> None:
-        """Choose the turns to measure: of each phase the last one before the next look.
+        """Choose the turns to measure: of each phase the last one before the next check.
 
         Regularisation phases play no game.
         """
@@ -207,7 +206,7 @@ class Health:
         self._plan(run)
         run.notices |= {name: notice(finding) for name, finding in self.active.items()}
 
-    # --- what to say --------------------------------------------------------------------------------------------
+    # --- what to report --------------------------------------------------------------------------------------------
 
     def _report(self, run: Run) -> None:
         """State what is new, and what went away; do what the policy says of what is new."""
@@ -253,13 +252,13 @@ class Health:
     # --- state --------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """The history as a table, NaN where a look lacks a quantity, and whatever else decides what is found later."""
-        names = list(dict.fromkeys(name for look in self.history for name in look.values))
-        rows = [[look.values.get(name, math.nan) for name in names] for look in self.history]
-        lacking = [[name not in look.values for name in names] for look in self.history]
+        """The history as a table, NaN where a check lacks a quantity, and whatever else decides what is found later."""
+        names = list(dict.fromkeys(name for check in self.history for name in check.values))
+        rows = [[check.values.get(name, math.nan) for name in names] for check in self.history]
+        lacking = [[name not in check.values for name in names] for check in self.history]
         return {
             "names": names,
-            "steps": [look.step for look in self.history],
+            "steps": [check.step for check in self.history],
             "table": torch.tensor(rows, dtype=torch.float64),
             "lacking": torch.tensor(lacking, dtype=torch.bool),
             "active": {name: {"good": f.good, **described(f)} for name, f in self.active.items()},
@@ -270,7 +269,7 @@ class Health:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.history = [
-            Look(step, {name: float(value) for name, value, no in zip(state["names"], row, lacks) if not no})
+            Check(step, {name: float(value) for name, value, no in zip(state["names"], row, lacks) if not no})
             for step, row, lacks in zip(state["steps"], state["table"], state["lacking"])
         ]
         self.active = {

@@ -2,7 +2,7 @@
 
 A live table on a terminal, plain lines elsewhere: the first step, one every few seconds, the last. The losses shown are
 the sums of each game's terms in each phase, and the variant's own terms, before weighting. Only the main process
-speaks.
+prints.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from ganrun.plugin import Component, Run, hookimpl
 
-REFRESH = 0.5  # seconds between two looks of the live table
+REFRESH = 0.5  # seconds between two updates of the live table
 
 
 class Progress:
@@ -86,7 +86,7 @@ class Progress:
 
     @hookimpl(trylast=True)
     def run_end(self, run: Run, reason: str) -> None:
-        """Say how it ended, where everything is, and how to go on."""
+        """Print how it ended, where everything is, and how to continue."""
         if not run.is_main:
             return
         if self._live is not None:
@@ -106,10 +106,10 @@ class Progress:
         when = "once the error below is mended, " if reason == "failed" else ""
         if run.checkpoints.newest is None:
             return [f"  no checkpoint was written yet; {when}start it again with: {resume_command(run)}"]
-        return [f"  {when}go on with: {resume_command(run)}"]
+        return [f"  {when}continue with: {resume_command(run)}"]
 
     def _speed(self) -> float:
-        """Steps a second, over the last few looks; 0 while unknown. The first step, which warms up, does not count."""
+        """Steps a second over the last few updates; 0 while unknown. The first step, which warms up, does not count."""
         marks = [mark for mark in self._marks if mark[1] > self._first]
         if len(marks) < 2 or marks[-1][0] <= marks[0][0]:
             return 0.0
@@ -184,7 +184,7 @@ def places(run: Run) -> list[str]:
 
 
 def resume_command(run: Run) -> str:
-    """The command that goes on with a run, uninstalled plugins included."""
+    """The command that continues a run, uninstalled plugins included."""
     origins = [run.catalog.provenance(part.kind, part.name).get("file") for part in run.experiment.parts()]
     plugins = [word for file in dict.fromkeys(origins) if file for word in ("--plugin", file)]
     world = run.processes.world

@@ -1,7 +1,7 @@
-"""A training strip: the same latents at chosen moments side by side, so that one sees samples come out of noise.
+"""A training strip: the same latents at chosen moments side by side, which shows samples emerge from noise.
 
 ``strip.png`` has a row for each latent and a column for each moment, such as the ends of epochs 1, 6, 21 and 51; it is
-drawn anew at every moment, and at the end of the run, whose samples are its last column. The columns are kept as
+drawn again at every moment, and at the end of the run, whose samples are its last column. The columns are kept as
 ``strip/step-0001000.png``; where a run stopped and was resumed has no place in the strip. The latents are those of
 ``ganrun sample RUN --seed 0``; a variant that translates is shown with its inputs as the first column.
 """

@@ -36,7 +36,7 @@ def entry(spaces: Mapping[str, Space]) -> Space:
 
 
 def inside(turn: Turn, *phases: str) -> bool:
-    """Whether a turn is one of the variant's own phases, not sampling, a look at the run or a penalty's phase."""
+    """Whether a turn is one of the variant's own phases, not sampling, an observer's check or a penalty's phase."""
     return turn.phase.name in phases
 
 

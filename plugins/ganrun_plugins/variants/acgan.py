@@ -1,4 +1,4 @@
-"""AC-GAN: the discriminator is not told the class, it names it, for real samples and fakes alike.
+"""AC-GAN: the discriminator is not given the class but predicts it, for real samples and fakes alike.
 
 Paper: Odena, Olah and Shlens, "Conditional Image Synthesis with Auxiliary Classifier GANs" (2017). The generator is
 given a label, the discriminator has a second output, class logits, and with
@@ -18,7 +18,7 @@ and 0.1 for the generator, and does not train the discriminator on the classes o
 class_generator: 0.1``). A popular course script puts a softmax in front of a cross-entropy that has one already; the
 head here gives logits.
 
-A discriminator that judges several samples at once has no one class to name, so packing is refused.
+A discriminator that judges several samples at once has no single class to predict, so packing is refused.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ACGAN(Conditional):
 
     refuses: ClassVar[dict[str, Reason]] = {
         "packed": Reason(
-            "the discriminator names the class of each sample, and a pack of several has one output for "
+            "the discriminator predicts the class of each sample, and a pack of several has one output for "
             "all of their classes",
             "variant: cgan, whose discriminator is given the labels of a pack",
         )

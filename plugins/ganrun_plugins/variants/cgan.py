@@ -1,4 +1,4 @@
-"""Conditional GAN: generator and discriminator are both told the class, so samples can be asked for by class.
+"""Conditional GAN: generator and discriminator are both given the class, so samples can be asked for by class.
 
 Paper: Mirza and Osindero, "Conditional Generative Adversarial Nets" (2014):
 

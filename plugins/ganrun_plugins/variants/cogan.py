@@ -1,4 +1,4 @@
-"""CoGAN: two domains painted from one latent, coupled by shared layers alone; no pair of images is ever seen.
+"""CoGAN: two domains generated from one latent, coupled by shared layers alone; no pair of images is ever seen.
 
 Paper: Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 3, equation 4: one game for each domain,
 
@@ -7,10 +7,10 @@ Paper: Liu and Tuzel, "Coupled Generative Adversarial Networks" (2016), section 
 in which g_a and g_b share their first layers, and f_a and f_b their last. Both domains get the same z. What is shared
 decides what z means, so g_a(z) and g_b(z) show the same thing in two styles.
 
-g and f are one network each, told the domain by a label: a of 0, b of 1. How much is shared is the network's choice. In
-``cogan``'s networks, as in the paper, each domain has a layer of its own; one that joins the label to its input, such
-as ``dcgan``, shares all but a few weights. Both domains are made in one forward, so BatchNorm sees both (the authors'
-shared layers see each z once: the same mean and variance).
+g and f are one network each, given the domain as a label: a of 0, b of 1. How much is shared is the network's choice.
+In ``cogan``'s networks, as in the paper, each domain has a layer of its own; one that joins the label to its input,
+such as ``dcgan``, shares all but a few weights. Both domains are made in one forward, so BatchNorm sees both (the
+authors' shared layers see each z once: the same mean and variance).
 
 Defaults are those of the authors' code: a softmax over two classes, Adam with rate 2e-4, betas (0.5, 0.999) and weight
 decay 5e-4, batches of 64 of each domain, latents of 100 numbers, the discriminator first and then the generator on the

@@ -4,7 +4,7 @@ Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), algorithm 1 with
 
 The default loss is ``non-saturating``, with which the paper trains; ``loss: minimax`` is the value its theorems are
 about. The fakes of a step are made once: the discriminator sees them first, then the generator learns from the updated
-discriminator's opinion of the same fakes, as in most public code (algorithm 1 draws fresh latents for the generator).
+discriminator's scores of the same fakes, as in most public code (algorithm 1 draws fresh latents for the generator).
 With ``first: generator`` it is the other way round: the discriminator learns from the fakes on which the generator has
 just learned, made before it moved.
 """

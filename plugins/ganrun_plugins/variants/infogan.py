@@ -20,8 +20,8 @@ holds Q, which is the submodule ``discriminator.heads``; ``information`` is whos
                                                 paper's min over G and Q
     owner third,         information owner      PyTorch-GAN: a third player holds G, the trunk and Q, and minimises the
                                                 term alone
-    owner discriminator, information owner      no InfoGAN but the paper's figure 1: a GAN whose codes are read, and
-                                                nobody asks for them
+    owner discriminator, information owner      not InfoGAN but the paper's figure 1: a GAN whose codes are read, but
+                                                not trained for
 
 ``third`` needs an optimiser of its own, ``players: {information: {optimizer: ...}}``, and every turn has fakes of its
 own then. In the other cases the generator learns from the fakes that the discriminator has just seen.
@@ -73,7 +73,7 @@ class InfoGAN:
     provides = frozenset({"latent"})
     refuses: ClassVar[dict[str, Reason]] = {
         "packed": Reason(
-            "a pack of several fakes has one row of heads and several codes, so Q has nothing to say of each",
+            "a pack of several fakes has one row of heads and several codes, so Q cannot read the codes of each",
             "leave packing out",
         )
     }

@@ -7,7 +7,7 @@ Paper: Isola, Zhu, Zhou and Efros, "Image-to-Image Translation with Conditional 
 
 One update of D, then one of G with the same fakes; Adam 2e-4 (0.5, 0.999), batches of one pair, 200 epochs at a
 constant rate (the authors' PyTorch code: constant for 100, then linearly to 0 over 100). ``adversarial: 0`` is the
-paper's L1-only network: its discriminator still learns, and nobody listens. ``direction: ba`` makes a from b, as the
+paper's L1-only network: its discriminator still learns, without effect. ``direction: ba`` makes a from b, as the
 paper does with facades.
 
 There is no latent: dropout in the generator is the noise, and the paper leaves it on when testing

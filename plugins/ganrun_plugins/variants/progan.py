@@ -15,7 +15,7 @@ The paper's settings are the defaults: WGAN-GP with weight 10, 0.001 times the s
 0.99) with rate 0.001, an average of the generator with decay 0.999 after each update of the discriminator, 600,000
 images a stage and a fade. Fresh latents for each player.
 
-Differences from the authors' code: it sets growth anew every 4 batches, since that cost time there; here it is set
+Differences from the authors' code: it sets growth every 4 batches only, since that cost time there; here it is set
 every step. The batch has one size at all levels; they make it smaller where memory ends. Any networks train, those that
 cannot grow at their full size from the start, on the same real images.
 """

@@ -77,8 +77,8 @@ class SGAN(OneGame):
             "a pack of several images has one row of class logits and several labels", "leave packing out"
         ),
         "logit:energy": Reason(
-            "the game's logit is made of class logits and has no floor at 0 as an energy has, "
-            "so the loss would push it down for ever",
+            "the game's logit is made of class logits and has no lower bound at 0 as an energy has, "
+            "so the loss would push it down without limit",
             "a loss on logits, such as non-saturating",
         ),
     }

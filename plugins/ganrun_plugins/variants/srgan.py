@@ -14,7 +14,7 @@ features by 12.75, so that their squares count 0.006. The trick acts in all turn
 leaves it out of pretraining: ``{steps: {0: 0, 83.3333%: 0.006}}``.
 
 Differences: the paper's 1,000,000 steps of pretraining and 200,000 others are shares of the run here, so that a shorter
-run is divided alike; the optimiser of the adversarial steps goes on with the moments that it has from pretraining.
+run is divided alike; the optimiser of the adversarial steps keeps its moments from pretraining.
 Well-known code differs more: five residual blocks, no pretraining, features of VGG-16 after a pooling, pixels and total
 variation besides, mean probabilities in place of mean logarithms.
 """

@@ -1,4 +1,4 @@
-"""StarGAN: one generator translates between all domains, told the target; a second head names domains.
+"""StarGAN: one generator translates between all domains, given the target; a second head predicts domains.
 
 Paper: Choi et al., "StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image Translation"
 (2018). With c' the domain of a real x, c a target, and C(x) the discriminator's class logits, the two sides minimise,
@@ -12,7 +12,7 @@ generator; ``loss: non-saturating`` without that trick is the log form of its eq
 one-hot, and CE is cross-entropy; yes-no attributes are 0 and 1 each, and CE is binary cross-entropy, summed over
 attributes (authors' code).
 
-Several sets (data with an entry ``source``, such as ``multi``): the generator is told [labels of set 1 | ... | labels
+Several sets (data with an entry ``source``, such as ``multi``): the generator is given [labels of set 1 | ... | labels
 of set n | mask], where the mask says which set's labels are given and those of all others are zeros. C has the labels
 of all sets, and an item is classified by those of its own set alone: a mean over the items of a batch, to the other
 labels of which no gradient goes.
@@ -58,7 +58,7 @@ from ganrun.plugin import (
 )
 
 SOURCE = "source"  # the entry that says which set an item is of
-MOST = 10  # columns of translations in a picture
+MOST = 10  # columns of translations in an image
 PLAYER = {"optimizer": {"adam": {"lr": {"linear": [1e-4, 0.0], "from": "50%"}, "betas": [0.5, 0.999]}}}
 
 
@@ -213,7 +213,7 @@ class StarGAN:
         return 1.0 if self.source is None else labels[SOURCE] == block
 
     def vector(self, labels: Mapping[str, Tensor], like: Tensor) -> Tensor:
-        """What the generator is told, (B, D) of 0 and 1, of the type of ``like``.
+        """What the generator is given, (B, D) of 0 and 1, of the type of ``like``.
 
         Labels, those not known as zeros, and the mask.
         """
@@ -292,7 +292,7 @@ class StarGAN:
             return labels
         if len(sets) > 1:
             raise Refusal(
-                f"{' and '.join(labels)} are labels of two sets, and a translation is told those of one",
+                f"{' and '.join(labels)} are labels of two sets, and a translation is given those of one",
                 "ask for one of them",
             )
         return {**labels, SOURCE: torch.tensor(sets[0])}

@@ -10,9 +10,9 @@ hidden layer of the discriminator.
 
 |.|^2 / 2 is the negative logarithm of a normal density of the features, summed over them, up to a constant. The encoder
 learns nothing from the game, the discriminator nothing from the similarity, though its features are what is compared.
-All gradients are taken before anyone moves, on one batch of real images; each player's turn draws latents of its own,
-which changes no gradient on average. RMSprop with rate 3e-4 and batches of 64 for all three. How large gamma has to be
-depends on how many features there are; the default is a choice of ours.
+All gradients are taken before any player moves, on one batch of real images; each player's turn draws latents of its
+own, which changes no gradient on average. RMSprop with rate 3e-4 and batches of 64 for all three. How large gamma has
+to be depends on how many features there are; the default is a choice of ours.
 
 Features are those of calls without augmentation and noise (``layers: all`` sums over all hidden layers), so that they
 differ by the images alone; these calls leave buffers alone.

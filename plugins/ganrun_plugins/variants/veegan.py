@@ -8,9 +8,9 @@ made ones. With l its logit, larger for real,
     generator:       -l(G(z), z) + reconstruction * |z - F(G(z))|^2
     reconstructor:                 reconstruction * |z - F(G(z))|^2
 
-all gradients are taken before anyone moves. At the best discriminator -l is the log ratio of the two joint densities,
-so with an autoencoder's error in the space of latents (not of samples) this bounds the cross-entropy of F's encodings
-of the data under the prior. |.|^2 is the sum over a latent's numbers.
+all gradients are taken before any player moves. At the best discriminator -l is the log ratio of the two joint
+densities, so with an autoencoder's error in the space of latents (not of samples) this bounds the cross-entropy of F's
+encodings of the data under the prior. |.|^2 is the sum over a latent's numbers.
 
 Signs: the paper writes D for minus our logit (its cross-entropy has the label 1 on (z, G(z))), and its generator
 minimises +D. The reconstructor learns from the error alone: the discriminator sees F only on real samples, which the

@@ -78,7 +78,7 @@ def test_of_several_sets_the_mask_follows_from_the_labels_asked_for(told):
         (
             "sets",
             {"attributes_strokes": "1,1", "label_tones": 0},
-            "are labels of two sets, and a translation is told those of one; ask for one",
+            "are labels of two sets, and a translation is given those of one; ask for one",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_resume(ganrun, write_recip
     assert code == 130
     assert err == ""
     assert "finishing this step" in out
-    assert "go on with: ganrun recipe runs/tiny --resume --plugin " in out
+    assert "continue with: ganrun recipe runs/tiny --resume --plugin " in out
     assert out.splitlines()[-1] == "run: runs/tiny"
     assert [path.name for path in (tmp_path / "runs/tiny/checkpoints").iterdir()] == ["step-0000002"]
     assert signal.getsignal(number) == before

@@ -8,10 +8,10 @@ import pytest
 from ganrun_plugins.observers._findings import (
     ADVICE,
     NAMES,
+    Check,
     Facts,
     Finding,
     Limits,
-    Look,
     explains,
     findings,
     lasting,
@@ -47,13 +47,13 @@ WELL = {
 
 
 def history(*changes, well=10):
-    """Looks every 100 steps: ``well`` of a run that is well, then one for each of the changes."""
+    """Checks every 100 steps: ``well`` of a run that is well, then one for each of the changes."""
     values = [dict(WELL) for _ in range(well)] + [{**WELL, **change} for change in changes]
-    return [Look(EVERY * (n + 1), v) for n, v in enumerate(values)]
+    return [Check(EVERY * (n + 1), v) for n, v in enumerate(values)]
 
 
-def names(looks, facts=FACTS):
-    return [finding.name for finding in findings(looks, facts, LIMITS)]
+def names(checks, facts=FACTS):
+    return [finding.name for finding in findings(checks, facts, LIMITS)]
 
 
 def test_nothing_is_found_in_a_run_that_is_well():
@@ -63,7 +63,7 @@ def test_nothing_is_found_in_a_run_that_is_well():
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "looks"),
+    ("name", "change", "checks"),
     [
         ("exploding", {"broken:generator": 1.0}, 1),
         ("exploding", {"gradient:generator": math.nan}, 1),
@@ -79,16 +79,16 @@ def test_nothing_is_found_in_a_run_that_is_well():
         ("dead-augmentation", {"kept:game": 0.02, "augmented:game": 1.0}, 3),
     ],
 )
-def test_a_finding_needs_its_looks_on_end(name, change, looks):
-    """Values at the threshold. Ten looks were well, so the trouble began with the eleventh, at step 1100."""
-    assert names(history(*[change] * (looks - 1))) == []
-    (finding,) = findings(history(*[change] * looks), FACTS, LIMITS)
+def test_a_finding_needs_its_checks_in_a_row(name, change, checks):
+    """Values at the threshold. Ten checks were well, so the trouble began with the eleventh, at step 1100."""
+    assert names(history(*[change] * (checks - 1))) == []
+    (finding,) = findings(history(*[change] * checks), FACTS, LIMITS)
     assert (finding.name, finding.since, finding.good) == (name, 1100, 1000)
     assert finding.evidence
     assert finding.numbers
-    assert names(history(*[change] * looks, {})) == [], "it went away"
-    if looks > 1:
-        assert names(history(*[change] * (looks - 1), {}, change)) == [], "a look in between was well"
+    assert names(history(*[change] * checks, {})) == [], "it went away"
+    if checks > 1:
+        assert names(history(*[change] * (checks - 1), {}, change)) == [], "a check in between was well"
 
 
 @pytest.mark.parametrize(
@@ -112,27 +112,27 @@ def test_values_beside_a_threshold_are_no_finding(change):
 
 
 def test_the_first_steps_may_change_small_weights_by_much():
-    """Looks at 50, 100, 150: before step 200 nothing counts, so that the third look that does is the one at 300."""
-    looks = [Look(50 * (n + 1), {**WELL, "update:generator": 0.05}) for n in range(6)]
-    assert names(looks[:5]) == []
-    (finding,) = findings(looks, FACTS, LIMITS)
+    """Checks at 50, 100, 150: before step 200 nothing counts, so that the third check that does is the one at 300."""
+    checks = [Check(50 * (n + 1), {**WELL, "update:generator": 0.05}) for n in range(6)]
+    assert names(checks[:5]) == []
+    (finding,) = findings(checks, FACTS, LIMITS)
     assert (finding.since, finding.good) == (200, 150)
 
 
 def test_an_untrained_generator_has_not_collapsed_but_one_that_was_varied_has():
     alike = {"close25:x": 1.0}
-    assert names([Look(20 * n, {**WELL, **alike}) for n in range(1, 20)]) == [], "380 steps of warming up"
-    assert names([Look(100 * n, {**WELL, **alike}) for n in range(1, 8)]) == [], "seven looks"
-    assert names([Look(100 * n, {**WELL, **alike}) for n in range(1, 12)]) == ["mode-collapse"], (
-        "four looks from the eighth on"
+    assert names([Check(20 * n, {**WELL, **alike}) for n in range(1, 20)]) == [], "380 steps of warming up"
+    assert names([Check(100 * n, {**WELL, **alike}) for n in range(1, 8)]) == [], "seven checks"
+    assert names([Check(100 * n, {**WELL, **alike}) for n in range(1, 12)]) == ["mode-collapse"], (
+        "four checks from the eighth on"
     )
-    varied = [Look(10 * n, {**WELL, **(alike if n > 3 else {})}) for n in range(1, 8)]
+    varied = [Check(10 * n, {**WELL, **(alike if n > 3 else {})}) for n in range(1, 8)]
     assert names(varied) == ["mode-collapse"], "it was varied at step 30, so that 70 is not too early"
 
 
-def test_a_vanished_gradient_is_compared_with_the_first_looks():
+def test_a_vanished_gradient_is_compared_with_the_first_checks():
     """10 at first, a thousandth is 0.01. A network whose gradients were always small has lost nothing."""
-    small = [Look(100 * n, {**WELL, "gradient:generator": 0.001}) for n in range(1, 20)]
+    small = [Check(100 * n, {**WELL, "gradient:generator": 0.001}) for n in range(1, 20)]
     assert names(small) == []
 
 
@@ -148,12 +148,12 @@ def test_augmentation_that_does_nothing_is_dead_where_the_discriminator_overfits
 # --- rhythms ----------------------------------------------------------------------------------------------------
 
 
-def sine(looks, period, amplitude):
-    return [amplitude * math.sin(2 * math.pi * n / period) for n in range(looks)]
+def sine(checks, period, amplitude):
+    return [amplitude * math.sin(2 * math.pi * n / period) for n in range(checks)]
 
 
 def test_a_sine_has_its_period_all_of_the_power_and_its_amplitude():
-    """Four whole periods of six looks, so that one frequency holds all; a straight line beside it is taken off."""
+    """Four whole periods of six checks, so that one frequency holds all; a straight line beside it is taken off."""
     found = rhythm(np.array(sine(24, 6, 0.5)), 3)
     assert found.period == pytest.approx(6, rel=0.02)
     assert found.share > 0.95
@@ -170,10 +170,10 @@ def test_fewer_periods_a_constant_and_gaps_are_no_rhythm():
 
 
 def test_a_mean_that_turns_in_a_rhythm_is_an_oscillation_with_its_period_in_steps():
-    """A period of 6 looks of 100 steps. 24 looks are a window; it has to hold in three windows on end: 26 looks."""
-    looks = history(*[{"path0:x": place} for place in sine(26, 6, 0.5)], well=0)
-    assert names(looks[:25]) == []
-    (finding,) = findings(looks, FACTS, LIMITS)
+    """A period of 6 checks of 100 steps. A window has 24, and three windows in a row have to hold: 26 checks."""
+    checks = history(*[{"path0:x": place} for place in sine(26, 6, 0.5)], well=0)
+    assert names(checks[:25]) == []
+    (finding,) = findings(checks, FACTS, LIMITS)
     assert finding.name == "oscillation"
     assert finding.since == 2400
     assert finding.numbers["period"] == pytest.approx(600, rel=0.02)
@@ -182,26 +182,26 @@ def test_a_mean_that_turns_in_a_rhythm_is_an_oscillation_with_its_period_in_step
 
 
 def test_a_slow_rhythm_is_seen_in_the_longer_window():
-    """20 looks a period: 24 looks hold one, 72 hold three and a half."""
+    """20 checks a period: 24 checks hold one, 72 hold three and a half."""
     assert names(history(*[{"path1:x": place} for place in sine(60, 20, 1.0)], well=0)) == []
     assert names(history(*[{"path1:x": place} for place in sine(76, 20, 1.0)], well=0)) == ["oscillation"]
 
 
 def test_noise_and_random_walks_do_not_oscillate():
-    """Of 120 runs of 40 looks each none is called an oscillation at any of its looks, though all move enough."""
+    """Of 120 runs of 40 checks each none is called an oscillation at any of its checks, though all move enough."""
     random = np.random.default_rng(0)
     for steps in (random.standard_normal((60, 40)), 0.3 * random.standard_normal((60, 40)).cumsum(1)):
         for series in steps:
-            looks = [Look(EVERY * (n + 1), {"path0:x": place}) for n, place in enumerate(series)]
+            checks = [Check(EVERY * (n + 1), {"path0:x": place}) for n, place in enumerate(series)]
             assert all(
-                lasting("", oscillating, LIMITS.oscillating, looks[:n], FACTS, LIMITS) is None for n in range(26, 41)
+                lasting("", oscillating, LIMITS.oscillating, checks[:n], FACTS, LIMITS) is None for n in range(26, 41)
             )
 
 
-def test_irregular_first_looks_are_no_part_of_a_rhythm():
-    looks = history(*[{"path0:x": place} for place in sine(26, 6, 0.5)], well=0)
-    early = [Look(1, {**WELL, "path0:x": 50.0}), Look(10, {**WELL, "path0:x": -50.0})]
-    assert names([*early, *looks]) == ["oscillation"]
+def test_irregular_first_checks_are_no_part_of_a_rhythm():
+    checks = history(*[{"path0:x": place} for place in sine(26, 6, 0.5)], well=0)
+    early = [Check(1, {**WELL, "path0:x": 50.0}), Check(10, {**WELL, "path0:x": -50.0})]
+    assert names([*early, *checks]) == ["oscillation"]
 
 
 # --- causes and effects -----------------------------------------------------------------------------------------
@@ -243,8 +243,8 @@ def test_of_two_that_explain_each_other_the_earlier_is_the_cause():
 
 def test_a_cause_that_goes_away_lets_its_effect_be_seen():
     collapse, saturation = {"close25:x": 1.0}, {"auc:game": 1.0, "pull:game": 0.001}
-    looks = history(*[{**collapse, **saturation}] * 5, collapse)
-    assert names(looks) == ["mode-collapse"]
+    checks = history(*[{**collapse, **saturation}] * 5, collapse)
+    assert names(checks) == ["mode-collapse"]
 
 
 # --- when is it finished ----------------------------------------------------------------------------------------

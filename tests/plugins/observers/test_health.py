@@ -1,4 +1,4 @@
-"""The doctor in runs: when it looks, what it says and does, and that it changes nothing."""
+"""The doctor in runs: when it checks, what it prints and does, and that it changes nothing."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from ganrun.words.game import DiscriminatorOutput
 from ganrun.words.hooks import hookimpl
 from ganrun.words.spaces import Refusal
 from ganrun_plugins.observers import health as module
-from ganrun_plugins.observers._findings import Finding, Look
+from ganrun_plugins.observers._findings import Check, Finding
 from ganrun_plugins.observers._vitals import Bench
 from ganrun_plugins.observers.health import Health
 
@@ -101,14 +101,14 @@ def doctor(run) -> Health:
     return next(observer for observer in run.experiment.observers if isinstance(observer, Health))
 
 
-def looked_at(run) -> bool:
+def was_checked(run) -> bool:
     """Whether nothing failed on the way."""
     return doctor(run)._bench is not None
 
 
-def test_it_looks_on_its_stride_and_at_the_beginning(train):
-    assert [look.step for look in doctor(train(steps=10, health={"every": 4})).history] == [1, 4, 8]
-    assert [look.step for look in doctor(train(folder="other", steps=50, health={"every": 20})).history] == [
+def test_it_checks_on_its_stride_and_at_the_beginning(train):
+    assert [check.step for check in doctor(train(steps=10, health={"every": 4})).history] == [1, 4, 8]
+    assert [check.step for check in doctor(train(folder="other", steps=50, health={"every": 20})).history] == [
         1,
         2,
         20,
@@ -116,22 +116,22 @@ def test_it_looks_on_its_stride_and_at_the_beginning(train):
     ]
 
 
-def test_by_default_it_looks_seldom_where_batches_are_small(train):
-    """100 steps, but at least 25 training samples for each of the 8 looked at: 200 steps with batches of 1."""
+def test_by_default_it_checks_seldom_where_batches_are_small(train):
+    """100 steps, but at least 25 training samples for each of the 8 of a check: 200 steps with batches of 1."""
     assert doctor(train(steps=2, health={"every": None}))._facts.every == 100
     assert doctor(train(folder="other", steps=2, health={"every": None}, train={"batch_size": 1}))._facts.every == 200
 
 
-def test_a_look_holds_the_step_and_the_samples(train):
-    look = doctor(train(steps=4)).history[-1]
+def test_a_check_holds_the_step_and_the_samples(train):
+    check = doctor(train(steps=4)).history[-1]
     both = ("generator", "discriminator")
     wanted = {f"{quantity}:{player}" for quantity in ("gradient", "update", "weights", "broken") for player in both}
     wanted |= {f"{quantity}:adversarial" for quantity in ("auc", "margin", "pull", "gap", "memory")}
     wanted |= {
         f"{quantity}:x" for quantity in ("close10", "close25", "close50", "spread", "broken", "drift", "path0", "path1")
     }
-    assert set(look.values) == wanted
-    assert all(math.isfinite(value) for value in look.values.values())
+    assert set(check.values) == wanted
+    assert all(math.isfinite(value) for value in check.values.values())
 
 
 def test_an_update_that_is_measured_is_the_one_that_was_made(train):
@@ -167,11 +167,11 @@ def test_it_changes_no_bit_of_training(train, tiny, changes, tmp_path):
     for name, network in alone.experiment.modules.items():
         for key, value in network.state_dict().items():
             assert torch.equal(value, watched.experiment.modules[name].state_dict()[key]), f"{name}.{key}"
-    assert looked_at(watched)
+    assert was_checked(watched)
     assert len(doctor(watched).history) == 4
 
 
-def test_two_discriminators_that_see_pairs_of_domains_are_looked_at_apart(
+def test_two_discriminators_that_see_pairs_of_domains_are_measured_apart(
     train, small_cyclegan, tmp_path, plugin_module
 ):
     recipe = small_cyclegan(observers=[{"health": {"every": 2, "samples": 8}}], train={"steps": 2})
@@ -190,11 +190,11 @@ def test_held_out_samples_score_lower_only_if_the_discriminator_knows_the_others
 
     network = run.engine.modules["discriminator"]
     network.forward = lookup
-    values, _ = bench.look({})
+    values, _ = bench.check({})
     assert values["memory:adversarial"].item() == 1
     assert values["gap:adversarial"].item() == 1
     network.forward = lambda x, *given: DiscriminatorOutput((x.norm(dim=1) > 0.9).float())
-    values, _ = bench.look({})
+    values, _ = bench.check({})
     assert values["memory:adversarial"].item() == 0.5
     assert values["gap:adversarial"].item() == 0
 
@@ -202,7 +202,7 @@ def test_held_out_samples_score_lower_only_if_the_discriminator_knows_the_others
 def test_a_data_set_without_samples_of_its_own_to_hold_out_has_no_gap(make_run, tiny):
     run = make_run(tiny())
     run.dataset = lambda split: run.experiment.dataset
-    values, _ = Bench(run, 8).look({})
+    values, _ = Bench(run, 8).check({})
     assert not [name for name in values if name.startswith(("gap", "memory"))]
     assert "close10:x" in values
 
@@ -230,7 +230,7 @@ def test_remedies_are_tricks_that_declare_the_problem_and_fit(train, read, monke
     assert "diff-augment" not in line["remedies"]
 
 
-def test_what_went_away_is_written_and_stated_anew_when_it_comes_back(train, read, monkeypatch, capsys):
+def test_what_went_away_is_written_and_stated_again_when_it_comes_back(train, read, monkeypatch, capsys):
     found = {4: 4, 6: 4, 10: 10}
     monkeypatch.setattr(
         module,
@@ -242,8 +242,8 @@ def test_what_went_away_is_written_and_stated_anew_when_it_comes_back(train, rea
         ),
     )
     run = train(steps=12)
-    told = [(line["step"], line.get("finding", ""), line.get("gone", "")) for line in read()]
-    assert told == [(4, "oscillation", ""), (8, "", "oscillation"), (10, "oscillation", ""), (12, "", "oscillation")]
+    lines = [(line["step"], line.get("finding", ""), line.get("gone", "")) for line in read()]
+    assert lines == [(4, "oscillation", ""), (8, "", "oscillation"), (10, "oscillation", ""), (12, "", "oscillation")]
     assert capsys.readouterr().out.count("health: oscillation") == 2
     assert run.notices == {}
 
@@ -260,7 +260,7 @@ def test_the_policy_stop_ends_the_run(train, read, capsys):
 
 
 def test_the_policy_rollback_goes_to_a_checkpoint_from_before_the_trouble(train, read, capsys):
-    """It breaks at step 7 of the first attempt and is seen at 8; the last look that was well is that of 6, the
+    """It breaks at step 7 of the first attempt and is seen at 8; the last check that was well is that of 6, the
     checkpoint of 4.
     """
     run = train(steps=12, tricks=[{"breaks": {"at": 7}}], health={"policy": "rollback"})
@@ -271,7 +271,7 @@ def test_the_policy_rollback_goes_to_a_checkpoint_from_before_the_trouble(train,
     assert (line["step"], line["attempt"], line["finding"], line["since"], line["from"]) == (4, 1, "exploding", 8, 8)
     assert line["rolled_back"] == "health: exploding"
     assert run.notices == {}
-    assert [look.step for look in doctor(run).history] == [1, 2, 4, 6, 8, 10, 12]
+    assert [check.step for check in doctor(run).history] == [1, 2, 4, 6, 8, 10, 12]
     assert all(p.isfinite().all() for p in run.engine.parameters["generator"])
 
 
@@ -302,26 +302,26 @@ def test_a_plateau_of_a_chosen_score_ends_a_run(train, read):
     assert [(line["finding"], line["since"]) for line in read()] == [("plateau", 4)]
 
 
-def test_a_plateau_of_a_score_that_nobody_computes_is_refused(train):
+def test_a_plateau_of_a_score_that_is_never_computed_is_refused(train):
     with pytest.raises(RefusedError, match="plateau of 'scores'"):
         train(steps=2, evaluators=["score"], health={"plateau": "scores"})
 
 
-def test_minutes_are_refused_because_a_resumed_run_could_not_look_at_the_same_steps():
+def test_minutes_are_refused_because_a_resumed_run_could_not_check_at_the_same_steps():
     with pytest.raises(Refusal, match="minutes"):
         Health(every="5 minutes")
 
 
-def test_a_part_that_cannot_be_looked_at_ends_the_doctor_and_not_the_run(train, monkeypatch, capsys):
+def test_a_part_that_cannot_be_measured_ends_the_doctor_and_not_the_run(train, monkeypatch, capsys):
     def fail(self, before):
         raise RuntimeError("no latents")
 
-    monkeypatch.setattr(Bench, "look", fail)
+    monkeypatch.setattr(Bench, "check", fail)
     run = train(steps=6)
     assert run.step == 6
     assert (
         capsys.readouterr().out.count(
-            "health: this run cannot be looked at, and is not from here on (RuntimeError: no latents)"
+            "health: measuring failed, so this run is not checked any more (RuntimeError: no latents)"
         )
         == 1
     )
@@ -333,7 +333,7 @@ def test_a_part_that_cannot_be_looked_at_ends_the_doctor_and_not_the_run(train, 
 
 @pytest.mark.parametrize("at", [5, 6, 7])
 def test_a_resumed_run_finds_what_one_never_interrupted_finds(train, read, at):
-    """Interrupted on a look, before and after one: the same history to the bit, the same lines, once each."""
+    """Interrupted on a check, before and after one: the same history to the bit, the same lines, once each."""
     changes = {"tricks": ["wipes"], "health": {"ignore": ["exploding"]}}
     whole = train(steps=12, folder="whole", **changes)
     train(steps=at, checkpoint={"every": at}, **changes)
@@ -354,12 +354,12 @@ def test_lines_of_steps_that_are_taken_again_are_cut(train, read, tmp_path):
 def test_a_long_history_keeps_its_beginning_and_its_end(train, monkeypatch):
     monkeypatch.setattr(module, "FIRST", 3)
     monkeypatch.setattr(module, "LAST", 4)
-    assert [look.step for look in doctor(train(steps=24)).history] == [1, 2, 4, 18, 20, 22, 24]
+    assert [check.step for check in doctor(train(steps=24)).history] == [1, 2, 4, 18, 20, 22, 24]
 
 
-def test_state_tells_what_a_look_lacks_from_what_is_not_finite():
+def test_state_tells_what_a_check_lacks_from_what_is_not_finite():
     one, other = Health(), Health()
-    one.history = [Look(1, {"a": 1.0}), Look(2, {"a": math.nan, "b": math.inf})]
+    one.history = [Check(1, {"a": 1.0}), Check(2, {"a": math.nan, "b": math.inf})]
     one.active = {"exploding": Finding("exploding", "it does", {"b": 2.0}, 2, 1)}
     one._seen, one._turns = {"x": torch.ones(2)}, {"auc:g": torch.tensor(0.5)}
     other.load_state_dict(one.state_dict())

@@ -89,7 +89,7 @@ def test_an_interrupted_run_says_how_to_go_on_after_its_last_step_was_saved(trai
     lines = train(observers=[{"stop-at": {"step": 3}}, "checkpoints"])
     assert any(line.startswith("interrupted after 3 of 5 steps") for line in lines)
     assert lines[-2].endswith("step-0000003")
-    assert lines[-1].strip() == f"go on with: ganrun recipe {tmp_path / 'run'} --resume"
+    assert lines[-1].strip() == f"continue with: ganrun recipe {tmp_path / 'run'} --resume"
     resumed = train(observers=["checkpoints"], resume=True)
     assert "resumed at step 3; 5 steps" in resumed[0]
     assert resumed[1].startswith("step 4/5")
@@ -101,7 +101,7 @@ def test_a_failed_run_says_where_it_can_go_on(train):
     assert "--resume" in lines[-1]
 
 
-def test_a_step_back_is_told_and_the_speed_measured_anew(train):
+def test_a_step_back_is_printed_and_the_speed_measured_again(train):
     lines = train(observers=[{"go-back-at": {"step": 4}}, "checkpoints"], checkpoint={"every": 2})
     assert [line.partition("  ")[0] for line in lines[1:5]] == [
         "step 1/5",

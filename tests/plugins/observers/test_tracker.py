@@ -11,29 +11,29 @@ from ganrun_plugins.observers._tracker import flat
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
 
-def recording(told):
-    """A tracker's class that writes down what it is told."""
+def recording(sent):
+    """A tracker's class that records what it is sent."""
 
     class Recording:
         requires_logging_directory = True
 
         def __init__(self, project, folder):
-            told.append(("new", project, folder.name))
+            sent.append(("new", project, folder.name))
 
         def start(self):
-            told.append("start")
+            sent.append("start")
 
         def store_init_configuration(self, values):
-            told.append(("configuration", values["train.steps"]))
+            sent.append(("configuration", values["train.steps"]))
 
         def log(self, values, step):
-            told.append(("log", step, sorted(values)))
+            sent.append(("log", step, sorted(values)))
 
         def log_images(self, values, step):
-            told.append(("images", step, values["samples"][0].size))
+            sent.append(("images", step, values["samples"][0].size))
 
         def finish(self):
-            told.append("finish")
+            sent.append("finish")
 
     return Recording
 
@@ -44,8 +44,8 @@ class Score:
 
 
 def test_a_tracker_gets_terms_rates_scores_and_pictures(monkeypatch, tiny, tmp_path, plugin_module):
-    told = []
-    monkeypatch.setattr(_tracker, "_known", lambda: {"mine": recording(told)})
+    sent = []
+    monkeypatch.setattr(_tracker, "_known", lambda: {"mine": recording(sent)})
     monkeypatch.setattr(_tracker, "_available", lambda: {"mine"})
     recipe = tiny(
         observers=[{"samples": {"every": 2, "points": 5}}, {"tracker": {"name": "mine", "every": 2, "project": "p"}}],
@@ -55,7 +55,7 @@ def test_a_tracker_gets_terms_rates_scores_and_pictures(monkeypatch, tiny, tmp_p
     api.run(recipe, output=tmp_path / "run", plugins=[plugin_module({"evaluator.score": Score})])
     terms = ["discriminator/adversarial.fake", "discriminator/adversarial.real", "generator/adversarial.fake"]
     usual = sorted([*terms, "rate/discriminator", "rate/generator"])
-    assert told == [
+    assert sent == [
         ("new", "p", "tracker"),
         "start",
         ("configuration", 4),
@@ -111,9 +111,9 @@ def test_a_tensorboard_of_a_run_that_went_back_shows_each_step_once(tiny, tmp_pa
     assert [event.step for event in events.Scalars("rate/generator")] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_tracker_begins_anew_after_a_step_back(monkeypatch, tiny, tmp_path, plugin_module):
-    told = []
-    monkeypatch.setattr(_tracker, "_known", lambda: {"mine": recording(told)})
+def test_a_tracker_starts_again_after_a_step_back(monkeypatch, tiny, tmp_path, plugin_module):
+    sent = []
+    monkeypatch.setattr(_tracker, "_known", lambda: {"mine": recording(sent)})
     monkeypatch.setattr(_tracker, "_available", lambda: {"mine"})
     observers = [
         {"samples": {"every": 2, "points": 5}},
@@ -127,7 +127,7 @@ def test_a_tracker_begins_anew_after_a_step_back(monkeypatch, tiny, tmp_path, pl
     api.run(
         recipe, output=tmp_path / "run", plugins=[plugin_module({"evaluator.score": Score, "observer.go-back": GoBack})]
     )
-    assert [entry if isinstance(entry, str) else entry[:2] for entry in told] == [
+    assert [entry if isinstance(entry, str) else entry[:2] for entry in sent] == [
         ("new", "ganrun"),
         "start",
         ("configuration", 6),
