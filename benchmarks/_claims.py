@@ -18,7 +18,7 @@ class Row:
 class Claim:
     """What is shown. scores: name -> digits to print; a row without a score leaves its cell empty."""
 
-    says: str
+    sentence: str
     scores: Mapping[str, int]
     rows: Mapping[str, Row]
 

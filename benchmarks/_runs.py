@@ -1,7 +1,7 @@
 """What tables of several seeds share: each run is kept as a line of JSON, and rows are means with their spread.
 
 A run is named by a dict of what identifies it (method, seed, steps, ...). Its line holds that and its scores; a run
-whose line is there is not trained again, so a script that was stopped goes on where it was when it is started again.
+whose line is there is not trained again, so a script that was stopped continues where it was when it is started again.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def parser(description: str | None, methods: Sequence[str], steps: str, out: str
 
 
 def kept(path: Path) -> list[Line]:
-    """The lines of a file, none if it is not there. A last line that was cut short is left out."""
+    """The lines of a file, none if it is not there. A last line that is incomplete is left out."""
     found = []
     for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
@@ -95,9 +95,9 @@ def collect(runs: Sequence[Line], train: Callable[[Line], Mapping[str, Any]], ou
             continue
         line = {**run, **train(run)}
         out.parent.mkdir(parents=True, exist_ok=True)
-        cut = out.exists() and not out.read_bytes().endswith(b"\n") and out.stat().st_size > 0
+        incomplete = out.exists() and not out.read_bytes().endswith(b"\n") and out.stat().st_size > 0
         with out.open("a", encoding="utf-8") as file:
-            file.write("\n" * cut + json.dumps(line) + "\n")
+            file.write("\n" * incomplete + json.dumps(line) + "\n")
         print(json.dumps(line), file=sys.stderr, flush=True)
 
 

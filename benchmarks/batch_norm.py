@@ -3,7 +3,7 @@
     python benchmarks/batch_norm.py  # 24 combinations, seeds 0 to 2, one after the other; prints a table of RESULTS.md
 
 Mao et al., "Least Squares Generative Adversarial Networks" (2016), section 4.2, ask this of convolutional networks on
-bedrooms and tell which collapse by their pictures. Here: DCGAN's networks of width 16 on digits of 16 x 16 pixels, and
+bedrooms and tell which collapse by their images. Here: DCGAN's networks of width 16 on digits of 16 x 16 pixels, and
 numbers. `classes` are those that the shipped classifier reads at least 20 of 898 samples as; `kl` is that of their
 shares to real ones; a generator whose samples are all one has one class.
 """

@@ -75,11 +75,11 @@ def collect(claims: list[str], seeds: list[int], out: Path, jobs: int) -> None:
         while waiting and len(running) < jobs:
             running.append((waiting[0], start(*waiting.pop(0))))
         (what, process), running = running[0], running[1:]
-        said, _ = process.communicate()
+        printed, _ = process.communicate()
         if process.returncode:
             print(f"failed: {what}", file=sys.stderr, flush=True)
             continue
-        line = said.splitlines()[-1]
+        line = printed.splitlines()[-1]
         with out.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         print(line, file=sys.stderr, flush=True)
@@ -123,7 +123,7 @@ def main() -> None:
         return
     if arguments.list:
         for claim in claims:
-            print(f"{claim}: {CLAIMS[claim].says}")
+            print(f"{claim}: {CLAIMS[claim].sentence}")
             for name, row in CLAIMS[claim].rows.items():
                 print(f"    {name}: {row.recipe} {' '.join(f'--set {change!r}' for change in row.changes)}")
         return
@@ -131,7 +131,7 @@ def main() -> None:
         collect(claims, arguments.seeds, arguments.out, arguments.jobs)
     lines = kept(arguments.out) if arguments.out.exists() else []
     for claim in claims:
-        print(f"\n{CLAIMS[claim].says}\n")
+        print(f"\n{CLAIMS[claim].sentence}\n")
         print(
             table(
                 ["row", "steps", *CLAIMS[claim].scores, "CPU minutes a seed", "seeds"],

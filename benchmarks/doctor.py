@@ -4,8 +4,8 @@
     .venv/bin/python benchmarks/doctor.py --cost
 
 Five recipes are built to fail, each in a way of its own; the healthy ones are all shipped offline recipes, shortened,
-and looked at as often. Thresholds were chosen on seeds 0 to 9; seeds 10 to 19 are for the proof. A run takes at most a
-minute on one core. Each is one line of the output file: an interrupted benchmark goes on where it was. A hit is a run
+and checked as often. Thresholds were chosen on seeds 0 to 9; seeds 10 to 19 are for the proof. A run takes at most a
+minute on one core. Each is one line of the output file: an interrupted benchmark continues where it was. A hit is a run
 whose first finding has the expected name. ``--cost`` measures, in one run, the share of the processor's time that the
 observer takes.
 """
@@ -55,7 +55,7 @@ def players(
     return made
 
 
-# name -> (steps between two looks, expected finding, recipe). A finding has to come before the recipe's last step.
+# name -> (steps between two checks, expected finding, recipe). A finding has to come before the recipe's last step.
 FAILING: dict[str, tuple[int, str, dict[str, Any]]] = {
     # A generator of small weights makes one point of all latents, and plain descent is too slow to unfold it: the point
     # hops after the discriminator from mode to mode.
@@ -82,7 +82,7 @@ FAILING: dict[str, tuple[int, str, dict[str, Any]]] = {
         "saturated-discriminator",
         {**SMALL, "loss": "minimax", "players": players(adam(1e-3), adam(5e-5))},
     ),
-    # Fifty pictures: the discriminator sees each of them once in less than two steps.
+    # Fifty images: the discriminator sees each of them once in less than two steps.
     "few": (
         25,
         "overfitting-discriminator",
@@ -108,7 +108,7 @@ FAILING: dict[str, tuple[int, str, dict[str, Any]]] = {
     ),
 }
 
-# shipped recipe -> (steps between two looks, steps)
+# shipped recipe -> (steps between two checks, steps)
 HEALTHY = {
     "gan_ring": (25, 1500),
     "lsgan_ring": (25, 1500),
@@ -136,7 +136,7 @@ def loaded(name: str, seed: int, catalog: Catalog) -> Any:
 
 
 def one(name: str, seed: int) -> dict[str, Any]:
-    """Train a recipe with a seed, and tell what was found."""
+    """Train a recipe with a seed. Returns what was found."""
     torch.set_num_threads(1)
     catalog = Catalog()
     recipe = loaded(name, seed, catalog)
@@ -219,7 +219,7 @@ def cost(name: str, blocks: int) -> None:
             total = time.process_time() - start
             if block:
                 share = f"{total:.2f} s, of which the observer {1000 * spent:.0f} ms: {100 * spent / total:.2f}%"
-                print(f"{name}, {health._facts.every} steps and a look: {share}", flush=True)
+                print(f"{name}, {health._facts.every} steps and a check: {share}", flush=True)
 
 
 def main() -> None:
@@ -247,10 +247,10 @@ def main() -> None:
         for future in as_completed(futures):
             result = future.result()
             jsonl.append(options.output, result)
-            said = (
+            outcome = (
                 f"{result['first'] or 'nothing'} at step {result['step']}, expected {result['expected'] or 'nothing'}"
             )
-            print(f"{result['recipe']} seed {result['seed']}: {said} ({result['seconds']} s)", flush=True)
+            print(f"{result['recipe']} seed {result['seed']}: {outcome} ({result['seconds']} s)", flush=True)
     print(table([r for r in rows_of(options.output) if (r["recipe"], r["seed"]) in wanted]))
 
 

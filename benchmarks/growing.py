@@ -34,11 +34,11 @@ def train(run: Line) -> Line:
     started = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         ganrun.run(str(recipe), [*run["changes"], *quiet, f"train.seed={run['seed']}"], Path(folder) / "run")
-        said = [
+        lines = [
             json.loads(line)
             for line in (Path(folder) / "run" / "evaluations.jsonl").read_text(encoding="utf-8").splitlines()
         ]
-    distances = {line["step"]: line["scores"][SCORE]["value"] for line in said if SCORE in line["scores"]}
+    distances = {line["step"]: line["scores"][SCORE]["value"] for line in lines if SCORE in line["scores"]}
     return {"distances": distances, "cpu-minutes": (time.process_time() - started) / 60}
 
 

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/metrics.py [--samples 10000] [--features 2048] [--threads 1] [--repeats 2]
 
-Seconds are of the processor, over all threads: on a machine that others use, too, they say more than the clock. The
+Seconds are of the processor, over all threads: on a machine that others use, too, they show more than the clock. The
 better of ``repeats`` interleaved runs of each; ratios are their time over ours, so that more than 1 is faster. The
 packages are those of the extra `test`: torch-fidelity (FID, KID, precision and recall) and prdc (which computes
 precision, recall, density and coverage at once).
@@ -44,7 +44,7 @@ def features(n: int, d: int) -> tuple[Tensor, Tensor]:
 
 
 def frechet(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
-    """With the statistics of the real side at hand, as every run after the first has them; and from nothing."""
+    """With known statistics of the real side, as every run after the first has them; and from nothing."""
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     known = Statistics.of(real)
@@ -79,7 +79,7 @@ def kernel(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
 
 def neighbours(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
     """Precision, recall, density and coverage with k = 5, from one product of the two sets, as two evaluators of one
-    evaluation compute them; with the radii of the real side at hand, as evaluators keep them, and from nothing.
+    evaluation compute them; with known radii of the real side, as evaluators keep them, and from nothing.
     """
     from prdc import compute_prdc
 

@@ -1,25 +1,25 @@
-"""What each score notices: real pictures, spoilt in one known way after the other, and how every evaluator reacts.
+"""What each score notices: real images, spoilt in one known way after the other, and how every evaluator reacts.
 
     python benchmarks/notices.py --out notices.jsonl    # digits, three splits: two minutes on one core
     python benchmarks/notices.py --features classifier pixels random-conv --out notices.jsonl
     python benchmarks/notices.py --data mnist --root FOLDER --out notices-mnist.jsonl  # 2,000 in each part
 
 After Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018). Nothing is
-trained: the "samples" are real pictures of one part of the data, scored against a second part (the test split); a third
-part (the train split) is what may be memorised. No picture is in two parts, all of equally many pictures, drawn at
+trained: the "samples" are real images of one part of the data, scored against a second part (the test split); a third
+part (the train split) is what may be memorised. No image is in two parts, all of equally many images, drawn at
 random and not class by class: parts with equal shares of the classes would be more alike than a perfect generator's
 samples are to data, by as much as the kernel distance is below 0 then.
 
-The split is drawn anew for each seed: tables are of the first, and verdicts of all, because one split may be uneven by
+The split is drawn again for each seed: tables are of the first, and verdicts of all, because one split may be uneven by
 bad luck.
 
 Without change the samples are as good as samples can be. Then some of them, or all, are changed: uniform noise in their
-place, classes left out, pictures of the train split in their place, a Gaussian blur, a shift to the right. A score
+place, classes left out, images of the train split in their place, a Gaussian blur, a shift to the right. A score
 **notices** a change if its interval at the largest strength has nothing in common with its interval without change.
 Where dropped classes leave fewer samples than there were (digits have no others), the comparison is with equally few
 samples of all classes instead.
 
-What has been scored is read from --out, so a run that was broken off goes on. Delete the file after an evaluator has
+What has been scored is read from --out, so a run that was broken off continues. Delete the file after an evaluator has
 changed.
 """
 
@@ -55,7 +55,7 @@ from ganrun.randomness import stable_hash
 from ganrun.recipe import load_evaluators, load_part
 
 SIDE = 32
-TEACHING = 10_000  # pictures that teach the classifier of data without a shipped one; they are in no other part
+TEACHING = 10_000  # images that teach the classifier of data without a shipped one; they are in no other part
 
 DISTANCES = (
     "frechet-distance",
@@ -76,7 +76,7 @@ AGAINST_TRAIN = ("frechet-distance", "one-nearest-neighbour")  # also scored aga
 
 @dataclass(frozen=True)
 class Change:
-    """A way to spoil pictures. strengths: growing, after 0; unit: what they are."""
+    """A way to spoil images. strengths: growing, after 0; unit: what they are."""
 
     strengths: tuple[float, ...]
     unit: str
@@ -85,7 +85,7 @@ class Change:
 CHANGES = {
     "noise": Change((0.02, 0.05, 0.2, 0.5), "share of the samples that are uniform noise"),
     "drop": Change((1, 3, 6, 9), "classes that are left out, the last ones"),
-    "memorise": Change((0.1, 0.25, 0.5, 1.0), "share of the samples that are pictures of the train split"),
+    "memorise": Change((0.1, 0.25, 0.5, 1.0), "share of the samples that are images of the train split"),
     "blur": Change((0.5, 1, 2, 4), "standard deviation of a Gaussian blur in pixels"),
     "shift": Change((1, 2, 4), "pixels that all samples are moved to the right"),
 }
@@ -97,7 +97,7 @@ UNCHANGED: State = ("none", 0)
 
 
 class Pictures(InMemory):
-    """Pictures and their classes.
+    """Images and their classes.
 
     teaching: others, (N, C, H, W) uint8 and (N,) int64, that a classifier is to be trained on.
     """
@@ -110,13 +110,13 @@ class Pictures(InMemory):
             self.labelled = lambda name: teaching
 
     def fingerprint(self) -> str:
-        """A hash of all pictures, those that teach included."""
+        """A hash of all images, those that teach included."""
         return fingerprint(super().fingerprint(), *(self.teaching or ()))
 
 
 @dataclass(frozen=True)
 class Parts:
-    """train: what may be memorised; test: the reference; both of n pictures.
+    """train: what may be memorised; test: the reference; both of n images.
 
     pool: the first n of it are the samples without change.
     """
@@ -127,12 +127,12 @@ class Parts:
     n: int
 
     def split(self, name: str) -> Pictures:
-        """The real pictures of a split."""
+        """The real images of a split."""
         return self.train if name == "train" else self.test
 
 
 def parts(name: str, root: str | None, wanted: int | None, seed: int) -> Parts:
-    """Three parts of a data set that have no picture in common, and for mnist a fourth, for its classifier.
+    """Three parts of a data set that have no image in common, and for mnist a fourth, for its classifier.
 
     The shipped classifier of digits was trained on their train split, so only what may be memorised is from there.
     """
@@ -146,7 +146,7 @@ def parts(name: str, root: str | None, wanted: int | None, seed: int) -> Parts:
     order, rest = (torch.from_numpy(permutation(len(data), "notices", seed)) for data in (first, other))
     if min(len(order) - n, len(rest) - seen - taught - 2 * n) < 0:
         most = min(len(order), (len(rest) - taught) // (2 if shipped else 3))
-        raise UserError(f"--samples {n}: {name} has too few pictures for parts of so many; ask for at most {most}")
+        raise UserError(f"--samples {n}: {name} has too few images for parts of so many; ask for at most {most}")
     bounds = [seen, seen + n, seen + n + taught, len(rest)]
     reference, teaching, pool = (rest[start:stop] for start, stop in pairwise(bounds))
     teachers = (other.tensors["x"][teaching], other.tensors["label"][teaching]) if taught else None
@@ -186,12 +186,12 @@ def changed(of: Parts, state: State) -> Tensor:
 
 
 def made(of: Parts, state: State) -> InMemory:
-    """The samples of a state as a data set; their classes are not told."""
+    """The samples of a state as a data set; their classes are not known."""
     return InMemory({"x": changed(of, state)}, {"x": of.test.spaces["x"]})
 
 
 def blurred(x: Tensor, sd: float) -> Tensor:
-    """Images (n, C, H, W) uint8 under a Gaussian of ``sd`` pixels, cut off at 4 of them; outside is black."""
+    """Images (n, C, H, W) uint8 under a Gaussian of ``sd`` pixels, truncated at 4 of them; outside is black."""
     radius = math.ceil(4 * sd)
     kernel = torch.exp(-torch.arange(-radius, radius + 1).double().square() / (2 * sd**2))
     kernel = (kernel / kernel.sum()).float()
@@ -276,7 +276,7 @@ class Kept:
             else []
         )
         if path is not None and path.exists():
-            path.write_text("".join(whole))  # a line that was broken off goes
+            path.write_text("".join(whole))  # a line that was broken off is removed
         for line in map(json.loads, whole):
             if line["about"] == self.about:
                 self.lines[json.dumps(line["key"])] = line
@@ -331,7 +331,7 @@ def cell(one: Score | str | None) -> str:
 
 
 def moving(found: Found) -> tuple[list[str], list[str]]:
-    """The scores that differ between states, and those that are about real pictures alone, and so never do."""
+    """The scores that differ between states, and those that are about real images alone, and so never do."""
     names = list(dict.fromkeys(name for scores in found.values() for name in scores))
     still = [name for name in names if len({cell(scores.get(name)) for scores in found.values()}) == 1]
     return [name for name in names if name not in still], still
@@ -343,7 +343,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 @dataclass(frozen=True)
-class Look:
+class Scored:
     """All scores of one split: state -> name -> score. controls: what each state is compared with."""
 
     of: Parts
@@ -357,9 +357,9 @@ class Look:
         )
 
 
-def look(
+def score_split(
     of: Parts, changes: Sequence[str], evaluators: Sequence[tuple[str, Any, Any]], kept: Kept, catalog: Catalog
-) -> Look:
+) -> Scored:
     """Score all states of a split."""
     controls = {
         (change, strength): control(of, (change, strength))
@@ -371,14 +371,14 @@ def look(
         started = time.perf_counter()
         found[state] = score(of, state, evaluators, kept, catalog)
         print(f"{state[0]} {state[1]:g}: {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
-    return Look(of, found, controls)
+    return Scored(of, found, controls)
 
 
-def tables(looks: Sequence[Look], changes: Sequence[str]) -> str:
+def tables(splits: Sequence[Scored], changes: Sequence[str]) -> str:
     """One table a change for the first split, a score a row and a strength a column; then who notices what on all of
     them.
     """
-    found, controls, n = looks[0].found, looks[0].controls, looks[0].of.n
+    found, controls, n = splits[0].found, splits[0].controls, splits[0].of.n
     names, still = moving(found)
     few = {name for name in names if isinstance(one := found[UNCHANGED].get(name), Score) and one.enough > n}
     shown = {name: f"{name} \\*" if name in few else name for name in names}
@@ -392,14 +392,14 @@ def tables(looks: Sequence[Look], changes: Sequence[str]) -> str:
         rows = [[shown[name], *(cell(found[state].get(name)) for state, _ in columns)] for name in names]
         pieces += [f"### {change}: {CHANGES[change].unit}", markdown(["score", *(title for _, title in columns)], rows)]
     verdicts = [
-        [shown[name], *(agreed([one.verdict(name, change) for one in looks]) for change in changes)] for name in names
+        [shown[name], *(agreed([one.verdict(name, change) for one in splits]) for change in changes)] for name in names
     ]
     pieces += ["### Who notices what", markdown(["score", *changes], verdicts)]
     pieces.append(
         f"\\* {n} samples are fewer than this score takes. The same whatever the samples: {', '.join(still) or 'none'}."
     )
     reasons = dict.fromkeys(
-        f"{name}: {said}" for scores in found.values() for name, said in scores.items() if isinstance(said, str)
+        f"{name}: {why}" for scores in found.values() for name, why in scores.items() if isinstance(why, str)
     )
     return "\n\n".join(pieces + list(reasons))
 
@@ -413,7 +413,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=("digits", "mnist"), default="digits")
     parser.add_argument("--root", help="folder of the data's own files, for mnist")
-    parser.add_argument("--samples", type=int, help="pictures in each part; by default 449 of digits, 2,000 of mnist")
+    parser.add_argument("--samples", type=int, help="images in each part; by default 449 of digits, 2,000 of mnist")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="splits into parts")
     parser.add_argument("--features", nargs="+", default=["classifier"])
     parser.add_argument("--changes", nargs="+", choices=list(CHANGES), default=list(CHANGES))
@@ -421,17 +421,17 @@ def main() -> None:
     arguments = parser.parse_args()
     catalog = Catalog()
     evaluators = wanted_evaluators(arguments.features, catalog)
-    looks = []
+    splits = []
     for seed in arguments.seeds:
         of = parts(arguments.data, arguments.root, arguments.samples, seed)
         kept = Kept(arguments.out, {"data": arguments.data, "side": SIDE, "samples": of.n, "seed": seed})
-        looks.append(look(of, arguments.changes, evaluators, kept, catalog))
-    n = looks[0].of.n
+        splits.append(score_split(of, arguments.changes, evaluators, kept, catalog))
+    n = splits[0].of.n
     print(
-        f"{arguments.data}, {n} samples of {SIDE} x {SIDE}, {n} pictures in the test and in the train split; "
-        f"{len(looks)} splits.\n"
+        f"{arguments.data}, {n} samples of {SIDE} x {SIDE}, {n} images in the test and in the train split; "
+        f"{len(splits)} splits.\n"
     )
-    print(tables(looks, arguments.changes))
+    print(tables(splits, arguments.changes))
 
 
 if __name__ == "__main__":

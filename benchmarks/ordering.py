@@ -86,8 +86,8 @@ def collect(rows: list[str], seeds: list[int], changes: list[str], jobs: int) ->
             row, seed = waiting.pop(0)
             running[row, seed] = start(row, seed, changes)
         row, seed = wait_for_one(running)
-        said, _ = running.pop((row, seed)).communicate()
-        scores = json.loads(said.splitlines()[-1])
+        printed, _ = running.pop((row, seed)).communicate()
+        scores = json.loads(printed.splitlines()[-1])
         found[row].append({**scores, "seed": seed})
         print(f"{row}, seed {seed}: {scores}", file=sys.stderr, flush=True)
     return found

@@ -85,8 +85,8 @@ PUBLISHED = [
 
 @cache
 def classifier() -> Classifier:
-    """The classifier of digits that comes with ganrun, faster than as it is: with its weights in the order that the CPU
-    likes.
+    """The classifier of digits that comes with ganrun, faster than as it is: with its weights in the order that suits
+    the CPU.
     """
     files = DataFiles(Path(), data_cache())
     digits = Digits(files, "train", size=SIZE)
@@ -97,7 +97,7 @@ def classifier() -> Classifier:
 
 
 def read(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 1, S, S) in [-1, 1] -> the digit of each (N,), and how probable it is to the classifier (N,)."""
+    """Images (N, 1, S, S) in [-1, 1] -> the digit of each (N,), and how probable it is to the classifier (N,)."""
     with torch.no_grad():
         probable = torch.cat([classifier().logits(some).softmax(1) for some in pictures.split(64)])  # (N, 10)
     return probable.argmax(1), probable.amax(1)

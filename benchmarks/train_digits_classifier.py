@@ -1,7 +1,7 @@
 """Makes the weights that ``features: classifier`` uses for digits: ``python benchmarks/train_digits_classifier.py``.
 
 It trains on the train half of the data set ``digits`` alone, on two cores in about two minutes, with a fixed seed, and
-prints the accuracy on the held-out half: as they are, inverted, and restyled. Each picture is turned, sheared, scaled,
+prints the accuracy on the held-out half: as they are, inverted, and restyled. Each image is turned, sheared, scaled,
 moved, thickened, inverted and blurred at random, so that one network serves digits in other styles, too.
 """
 
@@ -49,7 +49,7 @@ def restyled(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def accuracy(network: torch.nn.Module, x: Tensor, label: Tensor) -> float:
-    """The share of pictures (N, 1, S, S) in [-1, 1] that are recognised."""
+    """The share of images (N, 1, S, S) in [-1, 1] that are recognised."""
     with torch.no_grad():
         return (network(networks.resized(x, SIDE)).argmax(1) == label).double().mean().item()
 

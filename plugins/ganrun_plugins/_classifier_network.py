@@ -23,7 +23,7 @@ TRAINING = "AdamW 3e-3 cosine, batch 128, shifts of 2, noise 0.05, label smoothi
 
 
 class ClassifierNetwork(nn.Module):
-    """Pictures (B, C, S, S) in [-1, 1] -> class logits (B, K).
+    """Images (B, C, S, S) in [-1, 1] -> class logits (B, K).
 
     ``features`` are the 64 numbers of the last hidden layer.
     """
@@ -85,7 +85,7 @@ def new_network(channels: int, classes: int, seed: int) -> ClassifierNetwork:
 
 
 def resized(x: Tensor, side: int) -> Tensor:
-    """Pictures (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels of a picture file.
+    """Images (B, C, H, W) in [-1, 1] -> (B, C, side, side) float32, rounded to the 256 levels of an image file.
 
     Gradients pass as if nothing had been rounded.
     """
@@ -125,7 +125,7 @@ def to_float(x: Tensor) -> Tensor:
 
 
 def shifted(x: Tensor, generator: torch.Generator, most: int = 2) -> Tensor:
-    """Each picture (B, C, H, W) moved by up to ``most`` pixels, its border repeated, with a little noise."""
+    """Each image (B, C, H, W) moved by up to ``most`` pixels, its border repeated, with a little noise."""
     batch, channels, height, width = x.shape
     padded = F.pad(x, (most,) * 4, mode="replicate")
     offset = torch.randint(2 * most + 1, (2, batch, 1), generator=generator)
@@ -148,7 +148,7 @@ def fit(
     augment: Augment = shifted,
     report: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """Train in place on pictures (N, C, S, S) uint8 and labels (N,), and leave the network in evaluation mode.
+    """Train in place on images (N, C, S, S) uint8 and labels (N,), and leave the network in evaluation mode.
 
     What is drawn depends on ``seed`` alone. ``report`` is called with the number of steps done after each.
     """
@@ -177,7 +177,7 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
 
 
 def save(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write the weights to a file that is there whole or not at all."""
+    """Write the weights to a file, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = weights_of(network)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
@@ -192,7 +192,7 @@ def save(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def metadata_of(path: Path) -> dict[str, str]:
-    """What a file says of itself; empty if it cannot be read."""
+    """The metadata of a file; empty if it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
@@ -201,7 +201,7 @@ def metadata_of(path: Path) -> dict[str, str]:
 
 
 def load(path: Path, channels: int, classes: int) -> ClassifierNetwork | None:
-    """The network of a file, in evaluation mode, or None if the file is not there or not whole."""
+    """The network of a file, in evaluation mode, or None if the file is missing or incomplete."""
     network = new_network(channels, classes, 0)
     try:
         missing, surplus = network.load_state_dict(load_file(path), strict=False)

@@ -352,4 +352,4 @@ def test_losses_without_a_number_to_compare_with_have_no_targets():
 )
 def test_a_distance_is_warned_of_if_nothing_bounds_the_slopes(make_run, tiny, loss, trick, warned):
     run = make_run(tiny(loss=loss, tricks=[trick] if trick else []))
-    assert any("falls for ever" in warning.why for warning in run.experiment.warnings) == warned
+    assert any("falls without limit" in warning.why for warning in run.experiment.warnings) == warned

@@ -137,14 +137,14 @@ def test_what_is_no_pair_is_named(files, tmp_path):
     save(tmp_path / "set" / "trainA" / "1.png", noise(1))
     save(tmp_path / "set" / "trainA" / "2.png", noise(1))
     save(tmp_path / "set" / "trainB" / "1.png", noise(1))
-    with pytest.raises(DataError, match="1 pictures have no partner, the first is 2 in trainA"):
+    with pytest.raises(DataError, match="1 images have no partner, the first is 2 in trainA"):
         PairedFolders(files, "train", root="set")
     save(tmp_path / "set" / "trainB" / "2.png", noise(1))
     save(tmp_path / "set" / "trainB" / "2.bmp", noise(1))
     with pytest.raises(DataError, match=r"2\.bmp and 2\.png have one name"):
         PairedFolders(files, "train", root="set")
     save(tmp_path / "thin" / "train" / "1.png", noise(1, width=1))
-    with pytest.raises(DataError, match="hold no two pictures side by side"):
+    with pytest.raises(DataError, match="hold no two images side by side"):
         batch(PairedFolders(files, "train", root="thin", size=8), [0])
     with pytest.raises(DataError, match="load_size 8 is smaller"):
         PairedFolders(files, "train", root="set", size=16, load_size=8)

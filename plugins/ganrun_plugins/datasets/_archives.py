@@ -16,7 +16,7 @@ SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 class Archive(NamedTuple):
     """A zip of ``name/{trainA,trainB,testA,testB}``.
 
-    Its size in bytes, its SHA-256, and the pictures in the larger folder of each split.
+    Its size in bytes, its SHA-256, and the images in the larger folder of each split.
     """
 
     name: str
@@ -41,14 +41,13 @@ class PublishedArchive(Unpaired):
             str | None,
             Field(description="a folder with trainA, trainB, testA and testB; by default the archive is downloaded"),
         ] = None,
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 256,
         load_size: Annotated[
-            int,
-            Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped"),
+            int, Field(ge=4, le=4096, description="side that training images are stretched to before they are cropped")
         ] = 286,
-        flip: Annotated[bool, Field(description="mirror half of the training pictures")] = True,
+        flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
-        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
     ) -> None:
         folder = str(self._fetched(files)) if root is None else root
         super().__init__(

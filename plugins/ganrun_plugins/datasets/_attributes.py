@@ -1,4 +1,4 @@
-"""What data sets of attributes share: pictures, and yes or no for each attribute."""
+"""What data sets of attributes share: images, and yes or no for each attribute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AttributePictures:
         keep: bool = False,
     ) -> None:
         if not paths:
-            raise DataError(f"{root}: no pictures remain in this split")
+            raise DataError(f"{root}: no images remain in this split")
         self.in_memory = keep
         self.pictures = Pictures(root, paths, fit, keep=keep)
         self.values = values  # (N, A) int64

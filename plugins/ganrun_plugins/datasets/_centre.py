@@ -1,4 +1,4 @@
-"""Squares from the middle of pictures, at one size: what data sets of aligned or large photographs have in common."""
+"""Squares from the middle of images, at one size: what data sets of aligned or large photographs have in common."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pydantic import Field
 from ganrun.plugin.data import DataError, permutation, read_picture
 from ganrun_plugins.datasets._images import Fit
 
-FACES = 178  # the width of CelebA's aligned pictures
+FACES = 178  # the width of CelebA's aligned images
 
-Size = Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")]
+Size = Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")]
 Crop = Annotated[
     int | None,
-    Field(ge=4, description="side of the square cut from the middle before it is scaled; null: the short side"),
+    Field(ge=4, description="side of the square cropped from the middle before it is scaled; null: the short side"),
 ]
-Flip = Annotated[bool, Field(description="mirror half of the training pictures")]
+Flip = Annotated[bool, Field(description="mirror half of the training images")]
 Names = Annotated[
     Sequence[str], Field(min_length=1, description="the attributes to keep, by name, in the order of the columns")
 ]
@@ -44,7 +44,7 @@ def centred(image: Image.Image, size: int, crop: int | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CentreFit(Fit):
-    """A square from the middle of each picture, scaled, and half of them mirrored if ``flip``."""
+    """A square from the middle of each image, scaled, and half of them mirrored if ``flip``."""
 
     crop: int | None = None
 
@@ -68,7 +68,7 @@ def check_held_out(count: int, wanted: int, name: str) -> None:
     """Raises DataError if nothing would remain for training."""
     if wanted >= count:
         raise DataError(
-            f"{name}: {wanted} of {count} pictures held out for tests leave none to train on; set `held_out` lower"
+            f"{name}: {wanted} of {count} images held out for tests leave none to train on; set `held_out` lower"
         )
 
 

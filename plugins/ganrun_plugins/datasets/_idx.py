@@ -25,7 +25,7 @@ def read_idx(path: Path) -> np.ndarray:
     """The uint8 array of an IDX file, gzipped or not.
 
     Raises:
-        DataError: naming the file, if it is not such a file or is cut off.
+        DataError: naming the file, if it is not such a file or is truncated.
     """
     try:
         raw = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Pictures of a folder, fitted to one shape: what the folder data sets have in common."""
+"""Images of a folder, fitted to one shape: what the folder data sets have in common."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ganrun.plugin.data import ItemDraws, fingerprint, read_picture
 
 @dataclass(frozen=True)
 class Fit:
-    """How pictures of any shape become (channels, size, size).
+    """How images of any shape become (channels, size, size).
 
     They are scaled to ``load`` pixels, the short side (or, with ``stretch``, both sides), with PIL's antialiased
-    bicubic filter; then a window of ``size`` is cut, at a random place or in the middle; then half of them are
+    bicubic filter; then a window of ``size`` is cropped, at a random place or in the middle; then half of them are
     mirrored, if ``flip``.
     """
 
@@ -31,11 +31,11 @@ class Fit:
     flip: bool = False
 
     def scaled(self, path: Path) -> np.ndarray:
-        """(C, H, W) uint8, scaled but not yet cut."""
+        """(C, H, W) uint8, scaled but not yet cropped."""
         return self.scaled_picture(read_picture(path, self.channels))
 
     def scaled_picture(self, image: Image.Image) -> np.ndarray:
-        """The same for a picture that is decoded."""
+        """The same for an image that is decoded."""
         width, height = image.size
         factor = self.load / min(width, height)
         shape = (
@@ -51,21 +51,21 @@ class Fit:
             array = array[top : top + self.size, left : left + self.size]
         return np.ascontiguousarray(array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1))
 
-    def cut(self, pictures: Sequence[Tensor] | Tensor, draws: ItemDraws, name: str) -> Tensor:
-        """Scaled pictures, B of them, (C, H, W) each -> (B, C, size, size) uint8.
+    def cropped(self, pictures: Sequence[Tensor] | Tensor, draws: ItemDraws, name: str) -> Tensor:
+        """Scaled images, B of them, (C, H, W) each -> (B, C, size, size) uint8.
 
         ``name`` keeps the entries' numbers apart.
         """
         if self.random:
             place = draws.uniform(f"{name} crop", 2)  # (B, 2)
-            cut = []
+            windows = []
             for picture, (down, right) in zip(pictures, place.tolist()):
                 top, left = (
                     int(down * (picture.shape[1] - self.size + 1)),
                     int(right * (picture.shape[2] - self.size + 1)),
                 )
-                cut.append(picture[:, top : top + self.size, left : left + self.size])
-            pictures = cut
+                windows.append(picture[:, top : top + self.size, left : left + self.size])
+            pictures = windows
         batch = pictures if isinstance(pictures, Tensor) else torch.stack(list(pictures))  # (B, C, size, size)
         if self.flip:
             mirrored = torch.from_numpy(draws.uniform(f"{name} flip")[:, 0] < 0.5).to(batch.device)
@@ -88,14 +88,14 @@ class Pictures:
         return len(self.paths)
 
     def decoded(self, path: Path) -> np.ndarray:
-        """One of the files as an array, (C, H, W) uint8, scaled but not yet cut."""
+        """One of the files as an array, (C, H, W) uint8, scaled but not yet cropped."""
         return self.fit.scaled(path)
 
     def batch(self, indices: Tensor, draws: ItemDraws, name: str) -> Tensor:
         """(B,) -> (B, C, size, size) uint8."""
         if self.kept is not None:
-            return self.fit.cut(self.kept.index_select(0, indices.to(self.kept.device)), draws, name)
-        return self.fit.cut([torch.from_numpy(self.decoded(self.paths[i])) for i in indices.tolist()], draws, name)
+            return self.fit.cropped(self.kept.index_select(0, indices.to(self.kept.device)), draws, name)
+        return self.fit.cropped([torch.from_numpy(self.decoded(self.paths[i])) for i in indices.tolist()], draws, name)
 
     def to(self, device: torch.device) -> None:
         """Move what is kept to a device."""

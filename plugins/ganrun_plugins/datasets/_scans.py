@@ -18,7 +18,7 @@ from ganrun.plugin import Part, PartOf, Space
 from ganrun.plugin.data import Announced, DataError, DataFiles, permutation, read_items, selected_classes
 
 NAMES = [str(digit) for digit in range(10)]
-SUBJECT = "handwritten digits, UCI optical recognition"  # what is pictured: shipped classifiers are chosen by it
+SUBJECT = "handwritten digits, UCI optical recognition"  # what the images show: shipped classifiers are chosen by it
 
 
 def load_scans(split: str) -> tuple[Tensor, Tensor]:
@@ -38,12 +38,12 @@ def load_scans(split: str) -> tuple[Tensor, Tensor]:
 
 @cache
 def _bundle() -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's pictures (1797, 8, 8), 0 to 16, and digits (1797,), without its two seconds of imports."""
+    """scikit-learn's images (1797, 8, 8), 0 to 16, and digits (1797,), without its two seconds of imports."""
     spec = find_spec("sklearn")
     for folder in spec.submodule_search_locations or () if spec else ():
         path = Path(folder) / "datasets" / "data" / "digits.csv.gz"
         if path.is_file():
-            table = np.loadtxt(path, delimiter=",")  # (1797, 65): a picture a row, then its digit
+            table = np.loadtxt(path, delimiter=",")  # (1797, 65): an image a row, then its digit
             return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
     from sklearn.datasets import load_digits
 
@@ -80,7 +80,7 @@ Images = Annotated[
 
 
 def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor, Tensor, Sequence[str], str | None]:
-    """All images of a split, (N, H, W) floats in [0, 1], labels (N,), names of the classes, and what is pictured.
+    """All images of a split, (N, H, W) floats in [0, 1], labels (N,), names of the classes, and what the images show.
 
     Raises:
         DataError: for data that are no grey images with one label each.
@@ -89,7 +89,7 @@ def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor,
         return *load_scans(split), NAMES, SUBJECT
     base: Any = images.make(files, split)
     check(images.name, base.spaces)
-    # a data set that hides labels, or gives them to another entry, shows them to who asks
+    # a data set that hides labels, or gives them to another entry, has this method for them
     if hasattr(base, "labelled"):
         x, label = base.labelled("x")
     else:

@@ -1,4 +1,4 @@
-"""What unpaired data sets share: two folders of pictures, read as the CycleGAN paper reads them."""
+"""What unpaired data sets share: two folders of images, read as the CycleGAN paper reads them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ class Unpaired:
                 description="the folder of trainA, trainB, testA and testB; a relative path starts at the recipe",
             ),
         ],
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 256,
         load_size: Annotated[
-            int,
-            Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped"),
+            int, Field(ge=4, le=4096, description="side that training images are stretched to before they are cropped")
         ] = 286,
-        flip: Annotated[bool, Field(description="mirror half of the training pictures")] = True,
+        flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
-        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; unpaired folders have train and test")

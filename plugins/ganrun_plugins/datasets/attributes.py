@@ -1,12 +1,12 @@
-"""Pictures with yes-no attributes: a folder, and a list file in CelebA's format.
+"""Images with yes-no attributes: a folder, and a list file in CelebA's format.
 
 The list (``list_attr_celeba.txt`` of Liu et al., "Deep Learning Face Attributes in the Wild", 2015) has the number of
-pictures in its first line, the names of all attributes in its second, and then for each picture its name and 1 (yes) or
+images in its first line, the names of all attributes in its second, and then for each image its name and 1 (yes) or
 -1 (no) for each attribute. Preprocessing is that of Choi et al., "StarGAN" (2018): a square of 178 pixels from the
 middle, scaled to 128, half of them mirrored in training; scaling is bicubic and antialiased.
 
 With a ``partition`` (CelebA's ``list_eval_partition.txt``: a name and 0, 1 or 2) the train split is 0 and the test
-split 2. Without one, ``held_out`` pictures chosen by a key are the test split. StarGAN holds out 1,999 too, but those
+split 2. Without one, ``held_out`` images chosen by a key are the test split. StarGAN holds out 1,999 too, but those
 that Python's shuffle with the seed 1234 puts first: not the same ones.
 """
 
@@ -31,7 +31,7 @@ LIST = "list_attr_celeba.txt"
 
 
 class Attributes(AttributePictures):
-    """A folder of pictures and a list of their attributes."""
+    """A folder of images and a list of their attributes."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Attributes(AttributePictures):
         split: str,
         *,
         root: Annotated[
-            str, Field(min_length=1, description="the folder of the pictures; a relative path starts at the recipe")
+            str, Field(min_length=1, description="the folder of the images; a relative path starts at the recipe")
         ],
         listed: Annotated[
             str | None, Field(description=f"the list of attributes; null: {LIST} in or beside the folder")
@@ -49,19 +49,19 @@ class Attributes(AttributePictures):
             str | None, Field(description="a file of a name and 0 (train), 1 or 2 (test) a line; null: see held_out")
         ] = None,
         held_out: Annotated[
-            int, Field(ge=1, description="pictures of the test split where there is no partition")
+            int, Field(ge=1, description="images of the test split where there is no partition")
         ] = 1999,
         size: Size = 128,
         crop: Crop = FACES,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
         flip: Flip = True,
-        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; attributes has train and test")
         base = files.path(root)
         if not base.is_dir():
-            raise DataError(f"{base}: there is no such folder; it has to hold the pictures")
+            raise DataError(f"{base}: there is no such folder; it has to hold the images")
         where = (
             files.path(listed)
             if listed
@@ -78,7 +78,7 @@ class Attributes(AttributePictures):
         missing = [names[row] for row in rows if names[row] not in there]
         if missing:
             raise DataError(
-                f"{base}: {missing[0]} is not there, nor are {len(missing) - 1} more pictures that {where.name} lists"
+                f"{base}: {missing[0]} is not there, nor are {len(missing) - 1} more images that {where.name} lists"
             )
         fit = CentreFit(channels, size, size, flip=flip and split == "train", crop=crop)
         values = values[torch.tensor(rows, dtype=torch.int64)]  # (N, A)
@@ -86,15 +86,15 @@ class Attributes(AttributePictures):
 
 
 def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
-    """A list file -> names of attributes, names of pictures, and (N, A) int64 of 0 and 1.
+    """A list file -> names of attributes, names of images, and (N, A) int64 of 0 and 1.
 
     Raises:
         DataError: naming the file and the line.
     """
     lines = _lines(path, "the list of attributes")
-    start = 1 if len(lines[0]) == 1 and lines[0][0].isdecimal() else 0  # the number of pictures
+    start = 1 if len(lines[0]) == 1 and lines[0][0].isdecimal() else 0  # the number of images
     if len(lines) == start:
-        raise DataError(f"{path}: it ends before the names of the attributes; it may be cut off")
+        raise DataError(f"{path}: it ends before the names of the attributes; it may be truncated")
     known, rows = lines[start], lines[start + 1 :]
     values = []
     for number, (name, *row) in enumerate(rows, start + 2):
@@ -104,8 +104,8 @@ def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
             )
         values.append([value == "1" for value in row])
     if not values or (start and int(lines[0][0]) != len(values)):
-        said = lines[0][0] if start else "nothing of how many there are"
-        raise DataError(f"{path}: it lists {len(values)} pictures, and its first line says {said}; it may be cut off")
+        stated = lines[0][0] if start else "nothing about their number"
+        raise DataError(f"{path}: it lists {len(values)} images, and its first line says {stated}; it may be truncated")
     twice = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
     if twice:  # it could be in both splits
         raise DataError(f"{path}: {twice[0]} is listed twice; remove one of its lines")
@@ -113,7 +113,7 @@ def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
 
 
 def in_partition(path: Path, names: Sequence[str], split: str) -> list[int]:
-    """The rows of a split by a partition file. Raises DataError for a picture that it does not name."""
+    """The rows of a split by a partition file. Raises DataError for an image that it does not name."""
     wanted = {"train": "0", "test": "2"}[split]
     parts = {line[0]: line[-1] for line in _lines(path, "the partition")}
     unknown = next((name for name in names if name not in parts), None)

@@ -32,7 +32,7 @@ WORDS = Vocabulary(["a", *WEIGHTS, *SLANTS, *NUMBERS])
 
 
 def styled(digits: Tensor, style: int) -> Tensor:
-    """Pictures (N, 1, S, S) uint8 in a style, numbered as in STYLES."""
+    """Images (N, 1, S, S) uint8 in a style, numbered as in STYLES."""
     bold, slanted = divmod(style, len(SLANTS))
     x = digits.double()
     if bold:
@@ -59,7 +59,7 @@ class CaptionDigits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=512, description="side of the pictures in pixels; the scans have 8")] = 16,
+        size: Annotated[int, Field(ge=8, le=512, description="side of the images in pixels; the scans have 8")] = 16,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
     ) -> None:
         scans, label, names = only(*load_scans(split), classes)
@@ -85,7 +85,7 @@ class CaptionDigits(InMemory):
         return {"number": (self._label.clone(), self.classes), "style": (self._style.clone(), STYLES)}
 
     def fingerprint(self) -> str:
-        """A hash of pictures and texts."""
+        """A hash of images and texts."""
         return fingerprint(super().fingerprint(), self.words)
 
 

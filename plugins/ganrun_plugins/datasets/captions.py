@@ -1,12 +1,12 @@
-"""Pictures with captions: a folder of pictures, and one text file that says what they show.
+"""Images with captions: a folder of images, and one text file that says what they show.
 
 The form in which Reed et al., "Generative Adversarial Text to Image Synthesis" (2016), need the sets of birds and
-flowers: several captions for a picture, of which training takes one at random in each epoch and tests take the first;
-pictures scaled to 76 pixels (short side), cropped at a random place to 64 and mirrored half of the time.
+flowers: several captions for an image, of which training takes one at random in each epoch and tests take the first;
+images scaled to 76 pixels (short side), cropped at a random place to 64 and mirrored half of the time.
 
-Every line of the text file is a picture's path below ``root``, a tab and a caption; a picture with several captions has
-several lines, and a picture without a line is left out. The test split is a fixed part of the pictures, chosen by their
-names, or with ``unseen`` all pictures of a fixed part of the first-level folders, so that no bird of a test species was
+Every line of the text file is an image's path below ``root``, a tab and a caption; an image with several captions has
+several lines, and an image without a line is left out. The test split is a fixed part of the images, chosen by their
+names, or with ``unseen`` all images of a fixed part of the first-level folders, so that no bird of a test species was
 ever seen (the paper's zero-shot split).
 
 The vocabulary is the most frequent words of the train split's captions, in small letters; 0 fills up short captions, 1
@@ -41,29 +41,28 @@ class Captions:
         split: str,
         *,
         root: Annotated[
-            str, Field(min_length=1, description="the folder of the pictures; a relative path starts at the recipe")
+            str, Field(min_length=1, description="the folder of the images; a relative path starts at the recipe")
         ],
         file: Annotated[
             str, Field(min_length=1, description="the text file; a relative path starts at root")
         ] = "captions.txt",
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 64,
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 64,
         load_size: Annotated[
             int | None,
             Field(ge=4, description="short side before the random crop of training; by default size * 76 / 64"),
         ] = None,
         flip: Annotated[
-            bool,
-            Field(description="mirror half of the training pictures; captions that say left or right become wrong"),
+            bool, Field(description="mirror half of the training images; captions that say left or right become wrong")
         ] = True,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
-        length: Annotated[int, Field(ge=1, le=1024, description="words of a caption; what is longer is cut off")] = 32,
+        length: Annotated[int, Field(ge=1, le=1024, description="words of a caption; further ones are dropped")] = 32,
         vocabulary: Annotated[int, Field(ge=1, description="words that are known, the most frequent ones")] = 5000,
         test_fraction: Annotated[float, Field(gt=0, lt=1, description="share of the test split")] = 0.1,
         unseen: Annotated[
             bool,
             Field(
                 description=(
-                    "split by first-level folders, so that test pictures are of folders that training never sees"
+                    "split by first-level folders, so that test images are of folders that training never sees"
                 )
             ),
         ] = False,
@@ -89,7 +88,7 @@ class Captions:
         self.words = known.words
         fit = Fit(channels, size, load if training else size, random=training and load > size, flip=flip and training)
         self.pictures = Pictures(base, [base / name for name in mine], fit, keep=False)
-        self.counts = np.array([len(found[name]) for name in mine])  # captions of each picture
+        self.counts = np.array([len(found[name]) for name in mine])  # captions of each image
         self.first = np.concatenate([[0], np.cumsum(self.counts)[:-1]])  # the row of its first one
         self.text = known.encode([caption for name in mine for caption in found[name]], length)  # (captions, length)
         self.spaces = {"x": Space("image", (channels, size, size)), "text": Space("labels", (length,), len(known))}
@@ -110,7 +109,7 @@ class Captions:
 
 
 def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
-    """A picture's path below root -> its captions, in the order of the file.
+    """An image's path below root -> its captions, in the order of the file.
 
     DataError naming the line that is wrong.
     """
@@ -118,7 +117,7 @@ def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{file}: the captions cannot be read ({error}); each of its lines is a picture's path, "
+            f"{file}: the captions cannot be read ({error}); each of its lines is an image's path, "
             "a tab and a caption, in UTF-8"
         ) from None
     found: dict[str, list[str]] = {}
@@ -127,9 +126,9 @@ def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
             continue
         name, tab, caption = line.partition("\t")
         if not tab or not caption.strip():
-            raise DataError(f"{file}, line {number}: expected a picture's path, a tab and a caption")
+            raise DataError(f"{file}, line {number}: expected an image's path, a tab and a caption")
         if name not in found and not (root / name).is_file():
-            raise DataError(f"{file}, line {number}: there is no picture {root / name}")
+            raise DataError(f"{file}, line {number}: there is no image {root / name}")
         found.setdefault(name, []).append(caption)
     if not found:
         raise DataError(f"{file}: there is no caption in it")
@@ -137,16 +136,16 @@ def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
 
 
 def held_out(names: list[str], share: float, unseen: bool) -> set[str]:
-    """The pictures of the test split: those whose names hash to the smallest numbers.
+    """The images of the test split: those whose names hash to the smallest numbers.
 
-    Of all pictures, or of all first-level folders.
+    Of all images, or of all first-level folders.
     """
     groups = sorted(
         {Path(name).parts[0] if unseen else name for name in names}, key=lambda group: stable_hash("captions", group)
     )
     if len(groups) < 2 or (unseen and any(len(Path(name).parts) < 2 for name in names)):
-        what = "pictures in at least two folders" if unseen else "at least two pictures"
-        raise DataError(f"captions: both splits need pictures, so there have to be {what}")
+        what = "images in at least two folders" if unseen else "at least two images"
+        raise DataError(f"captions: both splits need images, so there have to be {what}")
     chosen = set(groups[: min(len(groups) - 1, max(1, round(share * len(groups))))])
     return {name for name in names if (Path(name).parts[0] if unseen else name) in chosen}
 

@@ -1,12 +1,12 @@
-"""Faces of celebrities with forty yes-no attributes: 202,599 pictures, 178 x 218 (CelebA; 1.4 GB).
+"""Faces of celebrities with forty yes-no attributes: 202,599 images, 178 x 218 (CelebA; 1.4 GB).
 
 Liu et al., "Deep Learning Face Attributes in the Wild" (2015). torchvision gets the files from the authors' Google
-Drive, which needs the package ``gdown`` and refuses when too many have asked before; it checks the MD5 sums of the
-lists. Who has the files elsewhere sets ``root`` to the folder that holds ``celeba/img_align_celeba`` and the lists
-beside it, or takes the data set ``attributes``, which needs the pictures and one list.
+Drive, which needs the package ``gdown`` and fails after too many requests; it checks the MD5 sums of the
+lists. If the files are elsewhere, set ``root`` to the folder that holds ``celeba/img_align_celeba`` and the lists
+beside it, or take the data set ``attributes``, which needs the images and one list.
 
 The splits are the published ones (162,770 and 19,962; the validation part is left out) unless ``held_out`` says how
-many pictures are for tests, which a key chooses, as in ``attributes``. Preprocessing is that of Choi et al., "StarGAN"
+many images are for tests, which a key chooses, as in ``attributes``. Preprocessing is that of Choi et al., "StarGAN"
 (2018).
 """
 
@@ -56,7 +56,7 @@ class CelebA(AttributePictures):
         attributes: Names = PAPER,
         held_out: Annotated[
             int | None,
-            Field(ge=1, description="pictures of the test split, all others to train on; null: the published splits"),
+            Field(ge=1, description="images of the test split, all others to train on; null: the published splits"),
         ] = None,
         size: Size = 128,
         crop: Crop = FACES,
@@ -86,7 +86,7 @@ class CelebA(AttributePictures):
 
 
 def _opened(base: Path, split: str, *, download: bool) -> Any:
-    """torchvision's data set: its lists, read and verified; no picture is opened."""
+    """torchvision's data set: its lists, read and verified; no image is opened."""
     from torchvision import datasets  # takes a second: only when this data is wanted
 
     try:
@@ -98,12 +98,12 @@ def _opened(base: Path, split: str, *, download: bool) -> Any:
             raise DataError(
                 f"celeba could not be downloaded ({cause}). Get img_align_celeba.zip and the five lists from the "
                 "authors' page (mmlab.ie.cuhk.edu.hk/projects/CelebA.html), put them, unpacked, "
-                f"into {base / 'celeba'}, and try again; with the pictures and list_attr_celeba.txt alone, "
+                f"into {base / 'celeba'}, and try again; with the images and list_attr_celeba.txt alone, "
                 "use the data set `attributes`"
             ) from error
         raise DataError(
             f"{base / 'celeba'}: it has to hold img_align_celeba and the five published lists, unchanged ({cause}); "
-            "with the pictures and list_attr_celeba.txt alone, use the data set `attributes`"
+            "with the images and list_attr_celeba.txt alone, use the data set `attributes`"
         ) from error
 
 

@@ -33,7 +33,7 @@ class Cifar10(InMemory):
             str | None, Field(description="folder that holds cifar-10-batches-py; by default it is downloaded")
         ] = None,
         size: Annotated[
-            int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 32, they are resized")
+            int, Field(ge=4, le=1024, description="side of the images in pixels; other than 32, they are resized")
         ] = 32,
         classes: Annotated[
             list[str | int] | None, Field(description="classes to keep, by name or number; all by default")

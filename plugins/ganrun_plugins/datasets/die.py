@@ -1,4 +1,4 @@
-"""Throws of a die, by default one with two fours: a distribution of which everybody knows the best generator.
+"""Throws of a die, by default one with two fours: a distribution whose best generator is known.
 
 A die whose faces are 1, 2, 3, 4, 4, 6 shows a four once in three throws. A throw is the number on a line plus a little
 Gaussian noise, so that samples have a density and a generator can be trained by gradients: where its samples lie

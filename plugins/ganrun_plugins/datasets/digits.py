@@ -1,8 +1,8 @@
-"""Scans of handwritten digits that come with scikit-learn: 1,797 real pictures, no download.
+"""Scans of handwritten digits that come with scikit-learn: 1,797 real images, no download.
 
 Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits" (UCI, 1998), the test part: 8 x 8 grey values from 0 to
 16, resized here with bilinear interpolation and held as uint8. Half of each class, chosen once and for all, is the
-train split (899 pictures), the other half the test split (898).
+train split (899 images), the other half the test split (898).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Digits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=4, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
+        size: Annotated[int, Field(ge=4, le=1024, description="side of the images in pixels; the scans have 8")] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
         limit: Annotated[
-            int | None, Field(ge=1, description="pictures of the train split to keep, evenly spread; all by default")
+            int | None, Field(ge=1, description="images of the train split to keep, evenly spread; all by default")
         ] = None,
     ) -> None:
         scans, label, names = only(*load_scans(split), classes)

@@ -31,7 +31,7 @@ class FashionMnist(IdxImages):
             str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")
         ] = None,
         size: Annotated[
-            int, Field(ge=4, le=1024, description="side of the pictures in pixels; other than 28, they are resized")
+            int, Field(ge=4, le=1024, description="side of the images in pixels; other than 28, they are resized")
         ] = 28,
         classes: Annotated[
             list[str | int] | None, Field(description="articles to keep, by name or number; all by default")

@@ -89,9 +89,9 @@ class Glyphs(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=128, description="side of the pictures in pixels")] = 16,
+        size: Annotated[int, Field(ge=8, le=128, description="side of the images in pixels")] = 16,
         classes: Annotated[int, Field(ge=2, le=10_000, description="number of figures")] = 128,
-        items: Annotated[int, Field(ge=1, description="pictures of each class in each split")] = 32,
+        items: Annotated[int, Field(ge=1, description="images of each class in each split")] = 32,
         strokes: Annotated[int, Field(ge=1, le=12, description="curves of a figure")] = 4,
         jitter: Annotated[
             float, Field(ge=0, description="standard deviation of a stroke's ends and bend; the side is 1")

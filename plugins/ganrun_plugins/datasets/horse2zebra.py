@@ -1,4 +1,4 @@
-"""Horses and zebras, the unpaired pictures of the CycleGAN paper, downloaded once (117 MB).
+"""Horses and zebras, the unpaired images of the CycleGAN paper, downloaded once (117 MB).
 
 Zhu et al. 2017; photographs from ImageNet: 1,067 horses (A) and 1,334 zebras (B) to train on, 120 and 140 to test. The
 archive comes from the authors' server; its size and SHA-256 are those that TensorFlow Datasets recorded.

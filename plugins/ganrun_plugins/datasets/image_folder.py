@@ -1,7 +1,7 @@
-"""Pictures in a folder and its subfolders, labelled by the names of its first-level folders.
+"""Images in a folder and its subfolders, labelled by the names of its first-level folders.
 
-``root/train`` and ``root/test`` (or ``root/val``) are the splits if they exist; otherwise a fixed part of all pictures,
-chosen by their names, is the test split. Pictures of all modes are converted, transparent parts lie on white.
+``root/train`` and ``root/test`` (or ``root/val``) are the splits if they exist; otherwise a fixed part of all images,
+chosen by their names, is the test split. Images of all modes are converted, transparent parts lie on white.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ganrun_plugins.datasets._images import Fit, Pictures
 
 
 class ImageFolder:
-    """``x``: images (channels, size, size). ``label``: the first-level folder, if the pictures are in such folders."""
+    """``x``: images (channels, size, size). ``label``: the first-level folder, if the images are in such folders."""
 
     def __init__(
         self,
@@ -28,33 +28,33 @@ class ImageFolder:
         split: str,
         *,
         root: Annotated[str, Field(min_length=1, description="the folder; a relative path starts at the recipe")],
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 64,
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 64,
         channels: Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")] = 3,
         crop: Annotated[
             Literal["centre", "random", "stretch"],
             Field(
                 description=(
-                    "square from the middle, or from a random place (in training), or the whole picture stretched"
+                    "square from the middle, or from a random place (in training), or the whole image stretched"
                 )
             ),
         ] = "centre",
         load_size: Annotated[
             int | None, Field(ge=4, description="short side before a random crop; by default size * 286 / 256")
         ] = None,
-        flip: Annotated[bool, Field(description="mirror half of the pictures in training")] = False,
+        flip: Annotated[bool, Field(description="mirror half of the images in training")] = False,
         labels: Annotated[bool, Field(description="labels from the names of the first-level folders")] = True,
         classes: Annotated[list[str | int] | None, Field(description="classes to keep; all by default")] = None,
         test_fraction: Annotated[
             float, Field(ge=0, lt=1, description="share of the test split where there is no test folder")
         ] = 0.1,
-        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
     ) -> None:
         load = size if crop != "random" else load_size or round(size * 286 / 256)
         if load < size:
             raise DataError(f"image-folder: load_size {load} is smaller than size {size}, so that no crop fits")
         if in_memory and crop == "random":
             raise DataError(
-                "image-folder: in_memory keeps pictures of one shape, which a random crop does not start from; "
+                "image-folder: in_memory keeps images of one shape, which a random crop does not start from; "
                 "set crop: centre"
             )
         base, paths = _paths(files.path(root), split, test_fraction)
@@ -62,14 +62,14 @@ class ImageFolder:
         chosen = selected_classes(names, classes) if names else []
         if classes is not None and not names:
             raise DataError(
-                f"{base}: `classes` selects by folder, but the pictures are in no folders (or labels is false)"
+                f"{base}: `classes` selects by folder, but the images are in no folders (or labels is false)"
             )
         self.classes = [names[i] for i in chosen]
         if names:
             paths = [path for path in paths if path.relative_to(base).parts[0] in self.classes]
         if not paths:
             raise DataError(
-                f"{base}: no pictures remain in the {split} split of {', '.join(self.classes) or 'this folder'}"
+                f"{base}: no images remain in the {split} split of {', '.join(self.classes) or 'this folder'}"
             )
         self.in_memory = in_memory
         training = split == "train"
@@ -110,7 +110,7 @@ class ImageFolder:
 
 
 def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, list[Path]]:
-    """The folder of a split and its pictures."""
+    """The folder of a split and its images."""
     if split not in ("train", "test"):
         raise DataError(f"there is no split {split!r}; image-folder has train and test")
     base = root / "train" if (root / "train").is_dir() else root
@@ -122,13 +122,13 @@ def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, list[Pat
     count = min(len(paths) - 1, max(1, round(test_fraction * len(paths)))) if test_fraction else 0
     kept = paths[:count] if split == "test" else paths[count:]
     if not kept:
-        why = f"test_fraction is {test_fraction}" if not test_fraction else "there is a single picture"
+        why = f"test_fraction is {test_fraction}" if not test_fraction else "there is a single image"
         raise DataError(f"{root}: the test split is empty: there is no folder `test` beside `train`, and {why}")
     return base, kept
 
 
 def _mixed(base: Path) -> list[Path]:
-    """All pictures, mixed in an order of their names alone: the first n are a fair sample of the classes."""
+    """All images, mixed in an order of their names alone: the first n are a fair sample of the classes."""
     return sorted(find_pictures(base), key=lambda path: stable_hash("image-folder", path.relative_to(base).as_posix()))
 
 
@@ -137,13 +137,13 @@ def _test_folder(root: Path) -> Path | None:
 
 
 def _class_names(root: Path, base: Path) -> list[str]:
-    """First-level folders with pictures, sorted; those of the train split, whatever the split, so that labels agree."""
+    """First-level folders with images, sorted; those of the train split, whatever the split, so that labels agree."""
     source = root / "train" if base != root else base
     firsts = [path.relative_to(source).parts for path in find_pictures(source)]
     names = sorted({parts[0] for parts in firsts if len(parts) > 1})
     if names and any(len(parts) == 1 for parts in firsts):
         raise DataError(
-            f"{source}: pictures both in the folder and in its subfolders, so that labels are unclear; "
+            f"{source}: images both in the folder and in its subfolders, so that labels are unclear; "
             "set labels: false to ignore folders"
         )
     extra = (

@@ -2,7 +2,7 @@
 
 Yu et al., "LSUN: Construction of a Large-Scale Image Dataset using Deep Learning with Humans in the Loop" (2015).
 ``root`` holds the unpacked databases, ``bedroom_train_lmdb`` and ``bedroom_val_lmdb`` for each class; nothing is
-downloaded (43 GB for bedrooms). The test split is LSUN's validation part, 300 pictures a class. Reading needs the
+downloaded (43 GB for bedrooms). The test split is LSUN's validation part, 300 images a class. Reading needs the
 package ``lmdb`` (``pip install "ganrun[lsun]"``).
 
 Names of files and classes are torchvision's. Its reader is not used: it keeps the keys of a database as a pickle in
@@ -44,7 +44,7 @@ Scene = Literal[
 
 
 class Database:
-    """One LMDB of encoded pictures.
+    """One LMDB of encoded images.
 
     It is opened for each batch: a process may have it open only once, and a fork not at all.
     """
@@ -61,7 +61,7 @@ class Database:
     def pictures(self, indices: np.ndarray, size: int, crop: int | None) -> Tensor:
         """Items (n,) -> (n, 3, size, size) uint8.
 
-        Raises DataError naming the key of a picture that cannot be decoded.
+        Raises DataError naming the key of an image that cannot be decoded.
         """
         found = []
         with opened(self.path) as environment, environment.begin() as transaction:
@@ -71,7 +71,7 @@ class Database:
                         found.append(torch.from_numpy(centred(picture.convert("RGB"), size, crop)))
                 except Exception as error:  # decoders raise nearly anything on broken files
                     raise DataError(
-                        f"{self.path}: picture {key.decode(errors='replace')} cannot be read ({error})"
+                        f"{self.path}: image {key.decode(errors='replace')} cannot be read ({error})"
                     ) from error
         return torch.stack(found)
 
@@ -155,11 +155,11 @@ class LSUN:
             mine = label == i
             start = self.ends[i - 1] if i else 0
             x[torch.from_numpy(mine)] = self.databases[i].pictures(rows[mine] - start, self.fit.size, self.fit.crop)
-        batch = {"x": self.fit.cut(x, draws, "x")}
+        batch = {"x": self.fit.cropped(x, draws, "x")}
         return batch | ({"label": torch.from_numpy(label.astype(np.int64))} if "label" in self.spaces else {})
 
     def fingerprint(self) -> str:
-        """A hash of the keys, which are hashes of the pictures, and of the preprocessing."""
+        """A hash of the keys, which are hashes of the images, and of the preprocessing."""
         return fingerprint([database.keys for database in self.databases], self.fit, self.classes)
 
 

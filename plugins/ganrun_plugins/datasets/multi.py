@@ -87,7 +87,7 @@ class Multi:
         return found
 
     def _of(self, i: int, rows: np.ndarray, source: np.ndarray, draws: ItemDraws) -> tuple[Tensor, dict[str, Tensor]]:
-        """The items of one set: their places in the batch, and what the set says of them; nothing if there are none."""
+        """The items of one set: their places in the batch, and what the set returns for them; nothing if none."""
         places = np.flatnonzero(source == i)
         if not len(places):
             return torch.from_numpy(places), {}
@@ -114,7 +114,7 @@ class Multi:
 
     @classmethod
     def announced(cls, split: str, *, sets: Mapping[str, Part], balanced: bool) -> Announced | None:
-        """Spaces and length before a download; None if any set says nothing of itself before."""
+        """Spaces and length before a download; None if they are not known of every set."""
         found: dict[str, Announced] = {}
         for name, part in sets.items():
             announce = getattr(part.component.factory, "announced", None)

@@ -1,9 +1,9 @@
 """Paired translation that can be measured offline: the outline of a digit, and the scan that it was taken from.
 
 B holds scikit-learn's scans (see ``digits``), or (``images``) another data set's images. A holds their outlines: the
-scan is cut at half of its brightness, and white is what such a shape gains when it grows by one pixel in each
-direction. So A says where the strokes are and how thick, and nothing of their grey values: an answer that is right on
-average is a blur, which is what the game of pix2pix (Isola et al. 2016) is there to prevent.
+scan is thresholded at half of its brightness, and white is what such a shape gains when it grows by one pixel in each
+direction. So A says where the strokes are and how thick, and nothing about their grey values: an answer that is right
+on average is a blur, which is what the game of pix2pix (Isola et al. 2016) is there to prevent.
 
 Item i of A belongs to item i of B, in training, too. ``hidden_pairs`` returns the pairs of a split for evaluators.
 """
@@ -41,7 +41,7 @@ class PairedDigits(InMemory):
         split: str,
         *,
         size: Annotated[
-            int, Field(ge=8, le=1024, description="side of the pictures in pixels; those of `digits` have 8")
+            int, Field(ge=8, le=1024, description="side of the images in pixels; those of `digits` have 8")
         ] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
         limit: Annotated[

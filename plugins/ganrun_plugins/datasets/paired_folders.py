@@ -1,13 +1,13 @@
-"""Pairs of pictures: side by side in the files of `train` and `test`, or under the same names in `trainA` and `trainB`.
+"""Pairs of images: side by side in the files of `train` and `test`, or under the same names in `trainA` and `trainB`.
 
-The layouts of pix2pix (Isola et al. 2016): one picture of twice the width, whose left half is A and right half B; and
+The layouts of pix2pix (Isola et al. 2016): one image of twice the width, whose left half is A and right half B; and
 of its tools: two folders for each split (``trainA``, ``trainB``, ``testA``, ``testB``), where pairs have the same name,
 whatever the suffix. A folder ``trainA`` decides which it is. Where there is no test folder, ``val`` (``valA``,
 ``valB``) is the test split.
 
-Training pictures are stretched to ``load_size`` squared, a random window of ``size`` is cut and half of them are
-mirrored: both pictures of a pair are one array of twice the channels while that happens, so that one geometry serves
-both. Test pictures are stretched to ``size`` and come in order. ``hidden_pairs`` returns the test pairs, for evaluators
+Training images are stretched to ``load_size`` squared, a random window of ``size`` is cropped and half of them are
+mirrored: both images of a pair are one array of twice the channels while that happens, so that one geometry serves
+both. Test images are stretched to ``size`` and come in order. ``hidden_pairs`` returns the test pairs, for evaluators
 that compare answers with the truth.
 """
 
@@ -28,7 +28,7 @@ from ganrun_plugins.datasets._images import Fit, Pictures
 
 
 class Pairs(Pictures):
-    """Pictures with two of everything: the first half of an item's channels is A, the second B."""
+    """Images with two of everything: the first half of an item's channels is A, the second B."""
 
     def __init__(
         self, root: Path, paths: Sequence[Path], partners: Sequence[Path] | None, fit: Fit, *, keep: bool
@@ -37,13 +37,13 @@ class Pairs(Pictures):
         super().__init__(root, paths, fit, keep=keep)
 
     def decoded(self, path: Path) -> np.ndarray:
-        """(2 C, H, W) uint8 of one file with both pictures, or of a file and its partner."""
+        """(2 C, H, W) uint8 of one file with both images, or of a file and its partner."""
         if self.partners is not None:
             return np.concatenate([self.fit.scaled(path), self.fit.scaled(self.partners[path])])
         both = read_picture(path, self.fit.channels)
         width, height = both.size
         if width < 2:
-            raise DataError(f"{path}: {width} x {height} pixels hold no two pictures side by side")
+            raise DataError(f"{path}: {width} x {height} pixels hold no two images side by side")
         half = width // 2  # of an odd width the column in the middle belongs to neither
         halves = [both.crop((0, 0, half, height)), both.crop((width - half, 0, width, height))]
         return np.concatenate([self.fit.scaled_picture(picture) for picture in halves])
@@ -76,14 +76,13 @@ class PairedFolders:
                 ),
             ),
         ],
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the pictures in pixels")] = 256,
+        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 256,
         load_size: Annotated[
-            int,
-            Field(ge=4, le=4096, description="side that training pictures are stretched to before they are cropped"),
+            int, Field(ge=4, le=4096, description="side that training images are stretched to before they are cropped")
         ] = 286,
         flip: Annotated[bool, Field(description="mirror half of the training pairs")] = True,
         channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
-        in_memory: Annotated[bool, Field(description="decode all pictures once, at the start, and keep them")] = False,
+        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; paired folders have train and test")
@@ -130,7 +129,7 @@ class PairedFolders:
 
 
 def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
-    """The files of a split: those with both pictures and None, or those of A and of B, pair by pair.
+    """The files of a split: those with both images and None, or those of A and of B, pair by pair.
 
     Raises DataError.
     """
@@ -150,14 +149,14 @@ def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
     if alone:
         where = split + ("A" if alone[0] in first else "B")
         raise DataError(
-            f"{base}: {len(alone)} pictures have no partner, the first is {alone[0]} in {where}; "
+            f"{base}: {len(alone)} images have no partner, the first is {alone[0]} in {where}; "
             "a pair has one name in both folders"
         )
     return list(first.values()), [second[name] for name in first]
 
 
 def named(folder: Path) -> dict[str, Path]:
-    """Name without suffix -> file, of all pictures in a folder. Raises DataError if two have one name."""
+    """Name without suffix -> file, of all images in a folder. Raises DataError if two have one name."""
     found: dict[str, Path] = {}
     for path in find_pictures(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()

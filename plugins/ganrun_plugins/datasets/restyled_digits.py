@@ -21,7 +21,7 @@ from ganrun_plugins.datasets._strokes import slanted, thickened
 
 
 def restyled(digits: Tensor, angle: float = 15.0) -> Tensor:
-    """The style of B for pictures of A: (N, 1, S, S) uint8 -> the same shape and type.
+    """The style of B for images of A: (N, 1, S, S) uint8 -> the same shape and type.
 
     Strokes grow by 1/32 of the side in each direction (the maximum over a window); rows move sideways, those at the top
     to the right, by tan(angle) times their distance from the middle; then black and white change places.
@@ -41,7 +41,7 @@ class RestyledDigits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
+        size: Annotated[int, Field(ge=8, le=1024, description="side of the images in pixels; the scans have 8")] = 32,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
     ) -> None:
         scans, self._label, names = only(*load_scans(split), classes)
@@ -59,7 +59,7 @@ class RestyledDigits(InMemory):
         return max(self.sizes.values())
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,): picture i of A (counted round) with a random picture of B in training, picture i in tests."""
+        """Items (B,): image i of A (counted round) with a random image of B in training, image i in tests."""
         indices = indices.to(self.device)
         of_b = (
             torch.from_numpy(draws.integers("b", self.sizes["b"])).to(self.device)
@@ -70,7 +70,7 @@ class RestyledDigits(InMemory):
         return {name: tensor.index_select(0, chosen[name]) for name, tensor in self.tensors.items()}
 
     def labelled(self, name: str) -> tuple[Tensor, Tensor]:
-        """The pictures of ``a`` or ``b`` in this split, (N, 1, S, S) uint8, and their digits, (N,).
+        """The images of ``a`` or ``b`` in this split, (N, 1, S, S) uint8, and their digits, (N,).
 
         For evaluators only.
         """
@@ -86,7 +86,7 @@ class RestyledDigits(InMemory):
         return {"a": self._digits.clone(), "b": restyled(self._digits), "label": self._label.clone()}
 
     def fingerprint(self) -> str:
-        """A hash of the pictures."""
+        """A hash of the images."""
         return fingerprint(super().fingerprint(), self._digits)
 
 

@@ -79,7 +79,7 @@ class SemiSupervised:
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
         """Items (B,) -> ``x``, ``labelled`` (B, ...) and ``label`` (B,).
 
-        Crops and flips of a labelled image are drawn anew each time.
+        Crops and flips of a labelled image are drawn again each time.
         """
         items = self.base.batch(indices.to(self.device), draws)
         if self.chosen is None:

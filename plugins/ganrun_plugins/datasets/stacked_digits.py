@@ -1,12 +1,12 @@
-"""Stacked digits: 1,000 modes that can be counted offline, three scans of handwritten digits in one colour picture.
+"""Stacked digits: 1,000 modes that can be counted offline, three scans of handwritten digits in one colour image.
 
 Stacked MNIST of Metz et al., "Unrolled Generative Adversarial Networks" (2016), and Srivastava et al., "VEEGAN" (2017),
-at 8 x 8: the channels of a picture are three scans drawn at random, independently, and the picture shows the number abc
-of its three digits. The 128,000 fixed pictures are as many as Lin et al., "PacGAN" (2018), train on.
+at 8 x 8: the channels of an image are three scans drawn at random, independently, and the image shows the number abc
+of its three digits. The 128,000 fixed images are as many as Lin et al., "PacGAN" (2018), train on.
 
-The scans are those of ``digits``: a train picture has scans of its train half, a test picture of its test half. Which
-three a picture has follows from its split and its index alone, so a smaller ``count`` gives the first pictures of a
-larger one. ``images: mnist`` makes the papers' stacked MNIST, of MNIST's own splits; which pictures the papers drew is
+The scans are those of ``digits``: a train image has scans of its train half, a test image of its test half. Which
+three an image has follows from its split and its index alone, so a smaller ``count`` gives the first images of a
+larger one. ``images: mnist`` makes the papers' stacked MNIST, of MNIST's own splits; which images the papers drew is
 not known.
 """
 
@@ -29,9 +29,9 @@ CHANNELS = 3
 
 
 class StackedDigits(InMemory):
-    """``x``: pictures (3, size, size), one digit a channel; ``label``: 100 a + 10 b + c, in the channels' order.
+    """``x``: images (3, size, size), one digit a channel; ``label``: 100 a + 10 b + c, in the channels' order.
 
-    With K classes instead of ten it is K^2 a + K b + c. Held are the scans and which three of them make each picture;
+    With K classes instead of ten it is K^2 a + K b + c. Held are the scans and which three of them make each image;
     ``batch`` puts those together.
     """
 
@@ -41,9 +41,9 @@ class StackedDigits(InMemory):
         split: str,
         *,
         size: Annotated[
-            int, Field(ge=4, le=1024, description="side of the pictures in pixels; those of `digits` have 8")
+            int, Field(ge=4, le=1024, description="side of the images in pixels; those of `digits` have 8")
         ] = 8,
-        count: Annotated[int, Field(ge=1, description="pictures in each split")] = 128_000,
+        count: Annotated[int, Field(ge=1, description="images in each split")] = 128_000,
         images: Images = None,
     ) -> None:
         scans, digit, names, _ = scans_of(images, files, split)

@@ -45,7 +45,7 @@ STYLES: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def styled(digits: Tensor, styles: Iterable[str]) -> Tensor:
-    """Pictures (N, 1, S, S) uint8 in all of some styles, the same shape and type."""
+    """Images (N, 1, S, S) uint8 in all of some styles, the same shape and type."""
     x, wanted = digits.double(), set(styles)
     for name, change in STYLES.items():
         x = change(x) if name in wanted else x
@@ -63,7 +63,7 @@ class StyledDigits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=1024, description="side of the pictures in pixels; the scans have 8")] = 32,
+        size: Annotated[int, Field(ge=8, le=1024, description="side of the images in pixels; the scans have 8")] = 32,
         styles: Annotated[Sequence[Style], Field(min_length=1, description="the domains, or the attributes")] = (
             "plain",
             "bold",
@@ -71,7 +71,7 @@ class StyledDigits(InMemory):
             "inverted",
         ),
         attributes: Annotated[
-            bool, Field(description="the styles are attributes, of which a picture may have any number")
+            bool, Field(description="the styles are attributes, of which an image may have any number")
         ] = False,
         scans: Annotated[
             Literal["all", "even", "odd"], Field(description="which scans: all, or every other one")
@@ -82,7 +82,7 @@ class StyledDigits(InMemory):
             raise DataError(f"styled-digits: a style is named twice: {', '.join(styles)}")
         if attributes and "plain" in styles:
             raise DataError(
-                "styled-digits: plain is a picture without any attribute, not one of them; leave it out of `styles`"
+                "styled-digits: plain is an image without any attribute, not one of them; leave it out of `styles`"
             )
         found, _, _ = only(*load_scans(split), digits)
         first, step = {"all": (0, 1), "even": (0, 2), "odd": (1, 2)}[scans]

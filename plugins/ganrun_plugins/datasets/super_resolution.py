@@ -1,13 +1,13 @@
-"""Pictures to be enlarged: crops of the pictures in a folder, and the same crops made small.
+"""Images to be enlarged: crops of the images in a folder, and the same crops made small.
 
 Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network" (2016), section
-3.2: crops of 96 pixels at random places of the training pictures, which are not scaled, made small by a bicubic filter.
+3.2: crops of 96 pixels at random places of the training images, which are not scaled, made small by a bicubic filter.
 
-``root/train`` and ``root/test`` hold the pictures. Test pictures are cropped in the middle. A picture whose shorter
+``root/train`` and ``root/test`` hold the images. Test images are cropped in the middle. An image whose shorter
 side is smaller than a crop is enlarged to it by the bicubic filter, and shows less detail than others: leave such
-pictures out.
+images out.
 
-Difference: published numbers (Set5, Set14, BSD100) are of whole test pictures, of whatever size; here they are of their
+Difference: published numbers (Set5, Set14, BSD100) are of whole test images, of whatever size; here they are of their
 middles.
 """
 
@@ -32,10 +32,10 @@ from ganrun_plugins.datasets._images import Fit, Pictures
 
 @dataclass(frozen=True)
 class Unscaled(Fit):
-    """Pictures keep their scale, unless their shorter side is below ``size``: that much they are enlarged."""
+    """Images keep their scale, unless their shorter side is below ``size``: that much they are enlarged."""
 
     def scaled(self, path: Path) -> np.ndarray:
-        """(C, H, W) uint8: the whole picture if a random window is cut of it later, else its middle."""
+        """(C, H, W) uint8: the whole image if a random window is cropped from it later, else its middle."""
         image = read_picture(path, self.channels)
         width, height = image.size
         factor = max(1.0, self.size / min(width, height))

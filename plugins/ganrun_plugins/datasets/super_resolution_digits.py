@@ -3,9 +3,9 @@
 scikit-learn's scans (see ``digits``), of 8 x 8 pixels, have no detail that a bicubic filter would lose. Here their
 contours are traced at four times the resolution (the half-way line of the bilinear surface between the scans' pixels)
 and averaged down, so that edges are as sharp as pixels allow: a network can learn that, and a bicubic filter cannot.
-With ``grain`` every second pixel of a stroke is darker, in a chequered pattern whose phase differs from picture to
-picture. Of that nothing is left in the small picture: the mean squared error is least for an even grey, which no real
-picture has, while a discriminator wants grain.
+With ``grain`` every second pixel of a stroke is darker, in a chequered pattern whose phase differs from image to
+image. Of that nothing is left in the small image: the mean squared error is least for an even grey, which no real
+image has, while a discriminator wants grain.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class SuperResolutionDigits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=512, description="side of the large pictures in pixels")] = 32,
+        size: Annotated[int, Field(ge=8, le=512, description="side of the large images in pixels")] = 32,
         factor: Annotated[int, Field(ge=2, le=16, description="how much smaller `low` is")] = 2,
         grain: Annotated[
             float, Field(ge=0, le=1, description="how much darker every second pixel of a stroke is")

@@ -1,7 +1,7 @@
 """The other unpaired sets of the CycleGAN paper, downloaded once: apples and oranges, seasons, painters.
 
 Zhu et al., "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks" (2017). Sizes in bytes,
-SHA-256 and numbers of pictures are those that TensorFlow Datasets recorded (cycle_gan 3.0.0); ``horse2zebra`` is a file
+SHA-256 and numbers of images are those that TensorFlow Datasets recorded (cycle_gan 3.0.0); ``horse2zebra`` is a file
 of its own.
 
 | name | a | b | train | test |
@@ -12,8 +12,8 @@ of its own.
 cameras, shallow in focus | 1,812, 3,325 | 569, 480 | | maps | aerial photographs | maps | 1,096, 1,096 | 1,098, 1,098 |
 | summer2winter-yosemite | summer | winter | 1,231, 962 | 309, 238 |
 
-Facades and maps began as pairs; here they are unpaired like the others, with a random picture of b in training. The van
-Gogh folders for training and for testing were recorded with the same number of pictures and of bytes: take them for the
+Facades and maps began as pairs; here they are unpaired like the others, with a random image of b in training. The van
+Gogh folders for training and for testing were recorded with the same number of images and of bytes: take them for the
 same paintings.
 """
 

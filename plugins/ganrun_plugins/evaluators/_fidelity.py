@@ -22,9 +22,7 @@ def luminance(x: Tensor) -> Tensor:
     if x.shape[1] == 1:
         return x.double()
     if x.shape[1] != 3:
-        raise UserError(
-            f"psnr-ssim: images of {x.shape[1]} channels have no luminance that BT.601 knows; set channel: rgb"
-        )
+        raise UserError(f"psnr-ssim: BT.601 defines no luminance of images of {x.shape[1]} channels; set channel: rgb")
     weights = torch.tensor(LUMINANCE, dtype=torch.float64) / PEAK
     return 16 + (x.double() * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
 

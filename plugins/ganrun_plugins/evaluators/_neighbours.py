@@ -1,4 +1,4 @@
-"""Nearest neighbours and balls among features, block by block: what the evaluators that look at neighbours share.
+"""Nearest neighbours and balls among features, block by block: what the evaluators of neighbours share.
 
 Squared distances come from one matrix product, |x|^2 + |y|^2 - 2 x.y, which is fast and loses digits to cancellation.
 So the products only sort out what is certain: each comes with a bound of its rounding error, and whatever the bound

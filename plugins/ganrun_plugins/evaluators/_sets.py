@@ -1,4 +1,4 @@
-"""Sets of features as evaluators want them: checked, on the CPU, of one type; and cut to equal sizes."""
+"""Sets of features as evaluators want them: checked, on the CPU, of one type; and reduced to equal sizes."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def checked(plugin: str, need: int, why: str, **sets: Tensor) -> list[Tensor]:
         found.append(x)
     sizes = {name: x.shape[1] for name, x in sets.items()}
     if len(set(sizes.values())) > 1:
-        told = " and ".join(f"{size} ({name})" for name, size in sizes.items())
-        raise UserError(f"{plugin}: the sets have {told} features; take both from one feature space")
+        listed = " and ".join(f"{size} ({name})" for name, size in sizes.items())
+        raise UserError(f"{plugin}: the sets have {listed} features; take both from one feature space")
     kind = torch.float64 if any(x.dtype == torch.float64 for x in found) else torch.float32
     return [x.to(kind) for x in found]
 
 
-def cut(x: Tensor, n: int, *key: object) -> Tensor:
+def reduced(x: Tensor, n: int, *key: object) -> Tensor:
     """n rows of x (m, d), in their order, chosen by a key: all of them if there are no more."""
     if len(x) <= n:
         return x

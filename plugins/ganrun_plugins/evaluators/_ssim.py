@@ -11,8 +11,8 @@ window fits.
 
 MS-SSIM: Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment" (2003): the images
 are halved four times (means of 2 x 2 pixels, an odd last row or column dropped); the product over the scales of the
-mean contrast and structure, at the coarsest scale of the mean SSIM, each to a power that says how much the eye cares
-for that scale.
+mean contrast and structure, at the coarsest scale of the mean SSIM, each to a power, the weight of that scale in
+human vision.
 
 Each channel is scored by itself, and an image's value is the mean over its channels. A negative mean counts as 0 at
 several scales, because it has no real power. Images that are too small get what fits: fewer scales, their powers

@@ -84,7 +84,7 @@ class Accuracy:
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.sample_maker is None:
             raise UserError(
-                "accuracy: it scores what networks say of real items, and these samples lie in a folder; evaluate a run"
+                "accuracy: it scores what networks infer from real items, and these are image files; evaluate a run"
             )
         name = self._name(evaluation.description.infers)
         logits = evaluation.inferred(name)  # (n, K)

@@ -1,13 +1,13 @@
 """How often translations, or samples, have the attributes or the domain that was asked for.
 
 Choi et al., "StarGAN" (2018), section 5.4, report the error of a classifier of facial expressions, trained on the real
-pictures, on translations into them. Here every yes-no attribute has a classifier with two answers and every entry of
+images, on translations into them. Here every yes-no attribute has a classifier with two answers and every entry of
 one label has one with all of its classes, each trained on the train split; of several sets' items, on those that know
 the labels.
 
 What is asked for outside training is drawn, every answer as likely. So a generator that changes nothing is right about
 attributes half of the time, and about one of K domains once in K. What the same classifier does on real test items is
-given beside each score: no generator can be told to be better than that.
+given beside each score: no generator can be shown to be better than that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, Space, U
 from ganrun.plugin.data import ItemDraws, fingerprint, names_of
 from ganrun.plugin.evaluation import Evaluation, FeatureContext, Score, bracket, context_of, not_finite, share
 
-ROWS = 256  # pictures classified at a time
+ROWS = 256  # images classified at a time
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class AttributeAccuracy:
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.sample_maker is None:
             raise UserError(
-                "attribute-accuracy: nobody knows what pictures in a folder were asked to be; evaluate a run"
+                "attribute-accuracy: it is not known what the images in a folder were made for; evaluate a run"
             )
         fake, real = evaluation.fakes(), evaluation.real()  # (n, *shape), (m, *shape)
         prefix, codes = bracket(self.features), evaluation.description.codes

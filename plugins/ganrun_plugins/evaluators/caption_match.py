@@ -5,7 +5,7 @@ aspect (``meanings()``), one classifier is trained for each aspect on real image
 and an image counts as a match in an aspect if it is recognised as what its caption says. This is the accuracy of Odena
 et al., "Conditional image synthesis with auxiliary classifier GANs" (2017), for each part of a text.
 
-Beside it stands the share for the real test images of the same captions: no generator can be told to be better than
+Beside it stands the share for the real test images of the same captions: no generator can be shown to be better than
 that. By chance an image would match in an aspect of K equally frequent values in 1 of K cases.
 """
 
@@ -71,7 +71,7 @@ class CaptionMatch:
 
     needs = {
         "caption-meanings": Reason(
-            "it compares images with what their captions mean, and these data do not say", "dataset: caption-digits"
+            "it compares images with what their captions mean, which these data do not say", "dataset: caption-digits"
         )
     }
 
@@ -89,7 +89,7 @@ class CaptionMatch:
         """Refuse before training what could not be scored."""
         data, entry = experiment.dataset, experiment.description.outputs[0]
         if not hasattr(data, "meanings"):
-            return  # refused for want of them
+            return  # refused because they are missing
         if not experiment.description.conditional:
             raise Refusal(
                 "it scores images that were made of captions, and this variant makes its samples of latents alone",

@@ -6,8 +6,8 @@ data), in nats, are from Srivastava et al., "VEEGAN" (2017), and Metz et al., "U
 (2016). Total variation, half the sum of the absolute differences of shares, is from 0 to 1 and finite always.
 
 Shares count the most likely class of each sample, on both sides, so that the mistakes that the classifier makes on real
-data cancel in part. What it does on real data is given beside the accuracy: no generator can be told to be better than
-that.
+data cancel in part. What it does on real data is given beside the accuracy: no generator can be shown to be better
+than that.
 
 Differences from the papers: they know the true shares of real data, while here they are those of real samples. KL is
 infinite if a sample is of a class that no real sample is recognised as, which with few real samples for a class is no

@@ -11,7 +11,7 @@ class where the classes of both real and generated samples are known, and over a
 is one class's, this is the mean over pairs of all classes. Images smaller than the paper's (128 pixels) have fewer
 scales; the score says how many.
 
-The diversity of what is made of one given item, such as translations of one picture, is not measured: fakes are
+The diversity of what is made of one given item, such as translations of one image, is not measured: fakes are
 compared as a set.
 """
 

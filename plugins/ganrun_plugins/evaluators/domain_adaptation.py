@@ -30,7 +30,7 @@ from ganrun.plugin.data import prepared
 from ganrun.plugin.evaluation import Evaluation, Score, check_output, share
 from ganrun_plugins import _classifier_network as networks
 
-SMALLEST, LARGEST = 8, 32  # sides that the classifier looks at: three halvings need 8; 32 is its own default
+SMALLEST, LARGEST = 8, 32  # sides of the classifier's input: three halvings need 8; 32 is its own default
 
 
 class DomainAdaptation:
@@ -66,7 +66,7 @@ class DomainAdaptation:
         source, target = self._direction(data.spaces, self.of or experiment.description.outputs[0])
         unlike = [name for name in (source, target) if data.spaces[name].kind != "image"]
         if unlike or data.spaces[source].shape[0] != data.spaces[target].shape[0]:
-            why = f"one classifier looks at both domains, and they are {data.spaces[source]} and {data.spaces[target]}"
+            why = f"one classifier sees both domains, and they are {data.spaces[source]} and {data.spaces[target]}"
             raise Refusal(why, "two domains of images with equally many channels")
 
     @staticmethod

@@ -104,7 +104,7 @@ class EncodingNeighbours:
             "": accuracy(encoded[0], given, encoded[1], truth),
             "pixels": accuracy(plain[0], given, plain[1], truth),
         }
-        assert evaluation.sample_maker is not None, "inferred() has refused pictures in a folder"
+        assert evaluation.sample_maker is not None, "inferred() has refused images in a folder"
         encoders = fresh_encoders(evaluation.sample_maker.experiment)
         if encoders:
             random = [evaluation.inferred(self.of, split, n, networks=encoders) for split, n in counts.items()]

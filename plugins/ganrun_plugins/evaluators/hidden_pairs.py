@@ -137,7 +137,7 @@ class HiddenPairs:
             if hasattr(extract, "classify"):
                 for name, x in (("accuracy", made), ("accuracy-of-truth", truth)):
                     found = torch.cat([extract.classify(some).cpu() for some in torch.split(x, 256)])
-                    # a network's answer to what is no number says nothing
+                    # what a network returns for NaN means nothing
                     finite = bool(x.isfinite().all())
                     scores[name] = share(int((found == label).sum()), len(label)) if finite else Score(math.nan)
         return {f"{source}-to-{target}.{name}": value for name, value in scores.items()}

@@ -8,8 +8,8 @@ kernel k(x, y) = (x.y / d + 1)^3 of d features, and m samples in either subset:
 Its expectation is the squared discrepancy at any m, so values of unequal numbers of samples may be compared, and a
 value may be below 0.
 
-Differences from well-known code: subsets as large as the smaller set where there are fewer samples than a subset wants
-(torch-fidelity stops, others do it without a word); the deviation between subsets, which they print beside the mean,
+Differences from well-known code: subsets as large as the smaller set where there are fewer samples than a subset needs
+(torch-fidelity stops, others do it silently); the deviation between subsets, which they print beside the mean,
 becomes an interval of the mean. Where subsets would share most of the fakes, and so hardly differ, the interval comes
 from leaving out groups of fakes.
 """

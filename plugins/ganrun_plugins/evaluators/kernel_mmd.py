@@ -12,7 +12,7 @@ included. **The
 right at any
   number of samples, but it may be below 0, and then has no root), under another name.
 
-The rules, each times ``scale``, look at real samples only, so that all generators are measured by one kernel: ``mean``,
+The rules, each times ``scale``, use real samples only, so that all generators are measured by one kernel: ``mean``,
 sigma^2 = mean |x - x'|^2 over all pairs, a sample with itself (0) included, as the code of Xu et al. has it (its sigma
 is our ``scale``; the paper names no rule); ``median``, sigma = median |x - x'| of different samples, the heuristic of
 Gretton et al., who pool both sets (their code has 2 sigma^2 = median^2: ``scale`` 0.7071); or sigma itself, in the
@@ -57,7 +57,7 @@ def kernel_mmd(
 
     Its root if biased, its square if unbiased. ``method`` names the kernel.
 
-    The interval is a jackknife: with the sums of the kernel matrices' rows at hand, leaving out each fake in turn costs
+    The interval is a jackknife: given the sums of the kernel matrices' rows, leaving out each fake in turn costs
     nothing. ``enough``: 2,000 samples of either set, as in the experiments of Xu et al.
 
     Raises:

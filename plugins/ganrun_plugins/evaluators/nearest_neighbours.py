@@ -18,7 +18,7 @@ nearest training item. A sample of an exact generator and its nearest item are e
 points are, with probability 2/3 on a line, 0.62 in the plane and 1/2 in many dimensions, and then it counts as a copy.
 So the score of the held-out items stands beside it.
 
-Differences from well-known code: sets need not be cut to equal sizes, since q is corrected for N : M.
+Differences from well-known code: sets need not be reduced to equal sizes, since q is corrected for N : M.
 
 The interval of ``memorised`` is about which items happen to be held out, the others are about the samples, the items
 being given. Samples that crowd at one item, as those of a collapsed generator do, leave ``memorised`` open: its
@@ -145,7 +145,7 @@ class NearestNeighbours(OfFeatures):
         of: Output = None,
         items: Annotated[
             int | None,
-            Field(ge=2, description="training items to look at; null: 10,000, or as many as samples are scored"),
+            Field(ge=2, description="training items to compare with; null: 10,000, or as many as samples are scored"),
         ] = None,
         rows: Annotated[int, Field(ge=0, description="samples in the picture; 0: no picture")] = 8,
     ) -> None:

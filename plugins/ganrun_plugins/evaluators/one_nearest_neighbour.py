@@ -12,7 +12,7 @@ average to 0.5, so look at both.
 
 Differences from well-known code: where the nearest real and the nearest made sample are equally far, half a hit is
 counted. Xu et al.'s code gives ties to the real ones, so that features which do not tell anything apart look like a
-collapse. The larger set is cut to the size of the smaller by a key, because the ideal is 0.5 only for equal sizes.
+collapse. The larger set is reduced to the size of the smaller by a key, because the ideal is 0.5 only for equal sizes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Score
 from ganrun_plugins.evaluators._comparison import Comparison, FeatureSpace, Output, Split
 from ganrun_plugins.evaluators._neighbours import dependent, nearest
-from ganrun_plugins.evaluators._sets import checked, cut
+from ganrun_plugins.evaluators._sets import checked, reduced
 
 SCORES = ("accuracy", "accuracy-of-real", "accuracy-of-fake")
 ENOUGH = 1_000  # of each: the accuracy is known to 3% then, at two standard errors
@@ -43,8 +43,8 @@ def one_nearest_neighbour(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[
     real, fake = checked("one-nearest-neighbour", 2, "another one of its kind", real=real, fake=fake)
     n = min(len(real), len(fake))
     real, fake = (
-        cut(real, n, "one-nearest-neighbour", seed, "real"),
-        cut(fake, n, "one-nearest-neighbour", seed, "fake"),
+        reduced(real, n, "one-nearest-neighbour", seed, "real"),
+        reduced(fake, n, "one-nearest-neighbour", seed, "fake"),
     )
     hits, partner = [], []
     for mine, other, start in ((real, fake, 0), (fake, real, n)):
@@ -58,7 +58,7 @@ def one_nearest_neighbour(real: Tensor, fake: Tensor, *, seed: int = 0) -> dict[
 
 
 def _score(hits: Tensor, partner: Tensor, rows: Tensor) -> Score:
-    """The share of hits (2n,) among ``rows`` (2n,) bool, with an interval that knows who shares a nearest neighbour.
+    """The share of hits (2n,) among ``rows`` (2n,) bool, with an interval that allows for shared nearest neighbours.
 
     Two samples that are each other's nearest neighbour hit or miss together, and so do two of one kind with the same
     nearest neighbour: the variance is more than that of independent trials (by about 1.5 to 1.7 for equal

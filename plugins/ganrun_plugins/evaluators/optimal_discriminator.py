@@ -12,9 +12,9 @@ n), not at 0; fewer than 20 samples a cell are marked.
 The discriminator's own value takes its logits l: E_p log sigmoid(l) + E_q log sigmoid(-l). What a generator's two
 losses give it to learn from is their slope at the logits of its samples: D for log(1 - D), which vanishes where fakes
 are told apart surely, and 1 - D for -log D, which does not (section 3, last paragraph). On a line the curves are drawn;
-in the plane the surface of the score with the line on which it is undecided. A discriminator that is told more than the
-point (a label, a latent), and a loss whose score of a point depends on other samples (``cramer``), have no value at a
-point: the densities' scores alone are given.
+in the plane the surface of the score with the line on which it is undecided. A discriminator that is given more than
+the point (a label, a latent), and a loss whose score of a point depends on other samples (``cramer``), have no value at
+a point: the densities' scores alone are given.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class OptimalDiscriminator:
         self, evaluation: Evaluation, real: Tensor, fake: Tensor, best: Tensor, low: Tensor, high: Tensor
     ) -> dict[str, Score]:
         """Scores of the trained discriminator's logits."""
-        of_real, of_fake = self._opinions(evaluation, real), self._opinions(evaluation, fake)  # (n,), (m,)
+        of_real, of_fake = self._scored(evaluation, real), self._scored(evaluation, fake)  # (n,), (m,)
         probability = torch.cat([of_real, of_fake]).sigmoid().double()
         cells = torch.cat([cells_of(x, low, high, self.cells) for x in (real, fake)])
         n = min(len(of_real), len(of_fake))
@@ -146,7 +146,7 @@ class OptimalDiscriminator:
         }
 
     @staticmethod
-    def _opinions(evaluation: Evaluation, x: Tensor) -> Tensor:
+    def _scored(evaluation: Evaluation, x: Tensor) -> Tensor:
         assert evaluation.sample_maker is not None
         shape = evaluation.spaces[evaluation.output].shape
         return evaluation.sample_maker.opinions(x.reshape(-1, *shape))
@@ -161,14 +161,14 @@ class OptimalDiscriminator:
             top = max(float(p.max()), float(q.max()), 1e-12)
             drawn = {"p (data)": p / top, "q (generator)": q / top, "D*": p / (p + q)}
             if self.probability:
-                drawn["D"] = self._opinions(evaluation, x[:, None]).sigmoid()
+                drawn["D"] = self._scored(evaluation, x[:, None]).sigmoid()
             evaluation.draw("curves", curves(x, {name: values.float() for name, values in drawn.items()}))
             return
         if not self.pointwise:
             return
         axes = [(low[k] + centres * (high[k] - low[k])).float() for k in range(2)]
         grid = torch.cartesian_prod(axes[1], axes[0]).flip(1)  # (cells^2, 2): rows from below, columns from the left
-        values = self._opinions(evaluation, grid).reshape(self.cells, self.cells)
+        values = self._scored(evaluation, grid).reshape(self.cells, self.cells)
         some = [(real[:500], image_grid.GREY), (fake[:500], (20, 20, 20))]
         evaluation.draw("surface", surface(values, some, low.float(), high.float(), middle=0.0))
 

@@ -29,7 +29,7 @@ from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserErro
 from ganrun.plugin.data import prepared
 from ganrun.plugin.evaluation import Evaluation, Score, check_classifier, check_output, not_finite, share
 
-CHUNK = 256  # pictures read at a time
+CHUNK = 256  # images read at a time
 
 
 def agreement(one: Tensor, other: Tensor, classes: int) -> dict[str, Score]:

@@ -14,7 +14,7 @@ of dimensions and rises with that of fakes: compare equal numbers, of equal shap
 samples of any kind.
 
 Differences from the published code: the standard error has n - 1 in it. Its choice of sigma is made on MNIST's last
-10,000 training pictures, which took no part in training; here on the first ``validation`` items of the train split,
+10,000 training images, which took no part in training; here on the first ``validation`` items of the train split,
 which did.
 """
 
@@ -154,7 +154,7 @@ class ParzenLikelihood:
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         name = self.of or ""
         image = evaluation.spaces[self.of or evaluation.output].kind == "image"
-        # translations and pictures in a folder are no more than there are
+        # of translations and images in a folder there are no more than given
         bounded = evaluation.description.conditional or evaluation.sample_maker is None
         n = evaluation.count(self.of) if evaluation.samples is not None or bounded else SAMPLES
         fake = scaled(evaluation.fakes(self.of, n), image)

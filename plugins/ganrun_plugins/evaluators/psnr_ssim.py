@@ -69,7 +69,7 @@ class PsnrSsim:
             raise Refusal(why, "a variant that translates, or an evaluator of sets such as frechet-distance")
         entries = {*description.pairs.values(), *(description.outputs if hidden else ())}
         if not entries:
-            return  # refused for want of pairs
+            return  # refused because there are no pairs
         spaces = [
             space for name, space in experiment.dataset.spaces.items() if name in entries and space.kind == "image"
         ]
@@ -81,7 +81,7 @@ class PsnrSsim:
             if min(space.shape[-2:]) <= 2 * self.border:
                 raise Refusal(f"a border of {self.border} pixels on every side leaves nothing of {space}", "border: 0")
             if self.channel == "y" and space.shape[0] not in (1, 3):
-                raise Refusal(f"BT.601 knows the luminance of grey and of RGB images, not of {space}", "channel: rgb")
+                raise Refusal(f"BT.601 defines the luminance of grey and of RGB images, not of {space}", "channel: rgb")
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         scores: dict[str, float | Score] = {}

@@ -3,7 +3,7 @@
 Ledig et al., "Photo-realistic single image super-resolution using a generative adversarial network" (2016), table 2,
 gives bicubic enlargement as the first column: a network that is not above it has learned nothing. PSNR in dB and SSIM
 are those of ``psnr-ssim`` (luminance, a border cropped on every side, 256 levels), of the same test pictures. The
-filter is Keys' cubic with a = -1/2, that of Pillow and MATLAB's imresize; its result is cut off at black and white.
+filter is Keys' cubic with a = -1/2, that of Pillow and MATLAB's imresize; its result is clipped to [-1, 1].
 
 ``gain`` is the mean over pictures of the generator's PSNR less the filter's; pairs that are equal without any error are
 left out. A generator trained against a discriminator usually gains less than one trained on pixels, which is the
@@ -59,8 +59,7 @@ class SuperResolution:
 
     needs = {
         "pairs": Reason(
-            "it compares an enlargement with the true image, and this variant's samples answer to none",
-            "variant: srgan",
+            "it compares an enlargement with the true image, and this variant's samples have none", "variant: srgan"
         )
     }
 
@@ -80,7 +79,7 @@ class SuperResolution:
         """Refuse before training what could not be scored."""
         spaces, pairs = experiment.dataset.spaces, experiment.description.pairs
         if "low" not in spaces or "x" not in pairs:
-            if pairs:  # without pairs it is refused for want of them
+            if pairs:  # without pairs it is refused
                 raise Refusal(
                     "it compares enlargements of the entry 'low' with the entry 'x'",
                     "dataset: super-resolution-digits, variant: srgan",
@@ -90,7 +89,7 @@ class SuperResolution:
         if min(x.shape[-2:]) <= 2 * self.border:
             raise Refusal(f"a border of {self.border} pixels on every side leaves nothing of {x}", "border: 0")
         if self.channel == "y" and x.shape[0] not in (1, 3):
-            raise Refusal(f"BT.601 knows the luminance of grey and of RGB images, not of {x}", "channel: rgb")
+            raise Refusal(f"BT.601 defines the luminance of grey and of RGB images, not of {x}", "channel: rgb")
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         if evaluation.sample_maker is None:

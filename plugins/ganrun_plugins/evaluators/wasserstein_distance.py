@@ -31,7 +31,7 @@ from torch import Tensor
 from ganrun.plugin import Component, UserError, hookimpl, stable_hash
 from ganrun.plugin.evaluation import NORMAL, Evaluation, Score
 from ganrun_plugins.evaluators._comparison import Comparison, FeatureSpace, Output, Split
-from ganrun_plugins.evaluators._sets import checked, cut
+from ganrun_plugins.evaluators._sets import checked, reduced
 
 LARGEST = 4096  # pairs of an assignment, whose costs are held whole: 128 MiB
 ENOUGH = 2000  # of either set in the experiments of Xu et al.
@@ -47,8 +47,8 @@ def wasserstein_distance(real: Tensor, fake: Tensor, *, power: Power = 1, seed: 
 
     Of the larger set, as many rows as the smaller has.
 
-    Those rows are chosen by ``seed``. ``enough``: 2,000 samples, as in the experiments of Xu et al., to whom it was the
-    hungriest of all scores.
+    Those rows are chosen by ``seed``. ``enough``: 2,000 samples, as in the experiments of Xu et al., where it needed
+    the most samples of all scores.
 
     Raises:
         UserError: for fewer than two samples, more than 4,096 in both sets, unequal numbers of features, or values that
@@ -65,7 +65,7 @@ def wasserstein_distance(real: Tensor, fake: Tensor, *, power: Power = 1, seed: 
         )
     centre = real.mean(0).double()  # distances are the same about any point, and rounded least about a near one
     x, y = (
-        cut(some, m, "wasserstein-distance", seed, what).double() - centre
+        reduced(some, m, "wasserstein-distance", seed, what).double() - centre
         for some, what in ((real, "real"), (fake, "fake"))
     )
     cost = torch.cdist(x, y).pow_(power).numpy()

@@ -50,7 +50,7 @@ class Convolution(nn.Module):
 
 
 def average(x: Tensor) -> Tensor:
-    """The mean of each pixel and its neighbours within the picture."""
+    """The mean of each pixel and its neighbours within the image."""
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
@@ -159,7 +159,7 @@ def at_8(inputs: int, pool: Pool) -> Block:
 
 
 class InceptionNetwork(nn.Module):
-    """Pictures (B, 3, H, W), 0 to 255 -> 2048 features, and from them 1008 logits."""
+    """Images (B, 3, H, W), 0 to 255 -> 2048 features, and from them 1008 logits."""
 
     size = 2048
 

@@ -21,7 +21,7 @@ from ganrun.plugin.data import DataError, DownloadError, fetch
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins._classifier_network import Rounded, to_bytes
 
-AT_ONCE = 32  # pictures that a large network looks at at a time: 256 pictures of 299 pixels would take gigabytes
+AT_ONCE = 32  # images that a large network gets at a time: 256 images of 299 pixels would take gigabytes
 COUNTS = "num_batches_tracked"  # of BatchNorm: decides nothing, and old files lack it
 Digits = Annotated[
     str | None,
@@ -35,7 +35,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Published:
-    """A file that everybody uses.
+    """A published file of weights.
 
     names: under which it is found, that of a download first; sha256: all of it, or its beginning.
     """
@@ -119,7 +119,7 @@ def own(who: str, file: Path, sha256: str | None) -> Weights:
 
 
 def published(who: str, file: Published, cache: Path) -> Weights:
-    """Weights that everybody uses: from a cache of this machine, else downloaded into ganrun's, once."""
+    """Published weights: from a cache of this machine, else downloaded into ganrun's, once."""
 
     def find() -> Path:
         found = file.found(cache)
@@ -129,10 +129,10 @@ def published(who: str, file: Published, cache: Path) -> Weights:
         try:
             return fetch(file.url, target, size=file.size, sha256=file.sha256)
         except DownloadError as error:
-            looked = "\n  ".join(str(place) for place in file.places(cache))
+            places = "\n  ".join(str(place) for place in file.places(cache))
             raise DataError(
-                f"{who}: its weights, {file.names[0]}, are not on this machine and could not be had. {error}\n"
-                f"Any of these names would do, too:\n  {looked}\nor any other that the recipe gives: weights: PATH"
+                f"{who}: its weights, {file.names[0]}, are not on this machine and could not be downloaded. {error}\n"
+                f"Any of these files would do, too:\n  {places}\nor any other that the recipe gives: weights: PATH"
             ) from None
 
     return Weights(who, find, file.sha256)
@@ -150,13 +150,13 @@ def filled(network: Network, weights: Weights, state: Mapping[str, Tensor]) -> N
         f"{name} {tuple(state[name].shape)}" for name in wanted if name in state and state[name].shape != wanted[name]
     ]
     problems = (("it lacks", missing), ("it has besides", surplus), ("another shape have", other))
-    told = "; ".join(
+    differences = "; ".join(
         f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
         for what, names in problems
         if names
     )
-    if told:
-        raise DataError(f"{weights.who}: {weights.path} is not of this network: {told}")
+    if differences:
+        raise DataError(f"{weights.who}: {weights.path} is not of this network: {differences}")
     full: OrderedDict[str, Tensor] = OrderedDict(
         (
             name,
@@ -172,23 +172,23 @@ def filled(network: Network, weights: Weights, state: Mapping[str, Tensor]) -> N
     return network.requires_grad_(False).eval()
 
 
-# --- the pictures ------------------------------------------------------------------------------------------------
+# --- the images ------------------------------------------------------------------------------------------------
 
 
 def check_pictures(who: str, context: FeatureContext) -> None:
-    """Refuse what is no picture, or neither grey nor coloured."""
+    """Refuse what is no image, or neither grey nor coloured."""
     if context.space.kind != "image":
-        raise Refusal(f"{who} looks at images, and {context.name} is {context.space}", "features: pixels")
+        raise Refusal(f"{who} takes images, and {context.name} is {context.space}", "features: pixels")
     if context.space.shape[0] not in (1, 3):
         raise Refusal(
-            f"{who} looks at pictures with 3 channels, and {context.name} has {context.space.shape[0]}; "
+            f"{who} takes images with 3 channels, and {context.name} has {context.space.shape[0]}; "
             "only grey ones can be repeated",
             "features: random-conv, or pixels",
         )
 
 
 def run_on(x: Tensor, device: torch.device, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """function(pictures (b, C, H, W), their 256 levels as float32 in 0 to 255) for a few at a time, in exact float32.
+    """function(images (b, C, H, W), their 256 levels as float32 in 0 to 255) for a few at a time, in exact float32.
 
     x: (B, C, H, W) in [-1, 1]. The result is on x's device; gradients pass as if nothing had been rounded.
     """

@@ -1,15 +1,15 @@
-"""The last hidden layer of a small convolutional classifier of the data's own classes: 64 numbers a picture.
+"""The last hidden layer of a small convolutional classifier of the data's own classes: 64 numbers an image.
 
-A classifier trained on the data at hand sees what its classes differ in, where a network for photographs does not (the
-practice of measuring digits by a digit classifier: Salimans et al., "Improved techniques for training GANs", 2016, and
-Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018).
+A classifier trained on the data themselves sees what their classes differ in, where a network for photographs does not
+(the practice of measuring digits by a digit classifier: Salimans et al., "Improved techniques for training GANs", 2016,
+and Xu et al., "An empirical study on evaluation metrics of generative adversarial networks", 2018).
 
-Pictures are resized to ``side`` (bilinear, antialiased when they shrink) and rounded to 256 levels first. A data set
-may say what its entries picture (``subjects``: entry -> text); if weights for that subject come with ganrun, they are
+Images are resized to ``side`` (bilinear, antialiased when they shrink) and rounded to 256 levels first. A data set
+may say what its entries show (``subjects``: entry -> text); if weights for that subject come with ganrun, they are
 used, so that values compare between machines. Any other labelled data get a classifier of their own, trained once on
 the train split and kept in the cache folder under a fingerprint of data, preprocessing, network and training.
 
-The weights are frozen. Gradients reach the pictures as if they had not been rounded: rounding alone has none.
+The weights are frozen. Gradients reach the images as if they had not been rounded: rounding alone has none.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.features._weights import exact
 
 SHIPPED = Path(__file__).parent / "weights"
-MOST = 50_000  # training pictures at most, chosen at random
+MOST = 50_000  # training images at most, chosen at random
 STEPS = 1000
 
 
 class Classifier:
     """(B, C, H, W) images in [-1, 1] -> (B, 64) float32. ``logits`` and ``classify`` answer in the data's own classes.
 
-    Labels come from an entry ``label`` of the data, or from its method ``labelled(name)``, which returns all pictures
+    Labels come from an entry ``label`` of the data, or from its method ``labelled(name)``, which returns all images
     of an entry (N, C, H, W) and their labels (N,). Nothing is trained or read before the first call.
     """
 
@@ -48,14 +48,14 @@ class Classifier:
         self,
         context: FeatureContext,
         *,
-        side: Annotated[int, Field(ge=8, le=256, description="pictures are resized to this side, in pixels")] = 32,
+        side: Annotated[int, Field(ge=8, le=256, description="images are resized to this side, in pixels")] = 32,
         steps: Annotated[
             int | None,
             Field(ge=1, description="train a new one for so many steps; null: a shipped one if there is one"),
         ] = None,
     ) -> None:
         if context.space.kind != "image":
-            raise Refusal(f"a classifier looks at images, and {context.name} is {context.space}", "features: pixels")
+            raise Refusal(f"a classifier takes images, and {context.name} is {context.space}", "features: pixels")
         self.context = context
         self.side = side
         self.channels = context.space.shape[0]
@@ -94,14 +94,14 @@ class Classifier:
         return {name: layer.to(x.device) for name, layer in found.items()}
 
     def fingerprint(self) -> str:
-        """A hash of the weights and of what is done to a picture before."""
+        """A hash of the weights and of what is done to an image before."""
         return fingerprint(
             "classifier", self.side, networks.ARCHITECTURE, list(networks.weights_of(self.network).items())
         )
 
     @property
     def preprocessing(self) -> str:
-        """What is done to a picture before the network sees it."""
+        """What is done to an image before the network sees it."""
         return (
             f"resized to {self.side} x {self.side} (bilinear, antialiased); rounded to 256 levels; (level / 127.5) - 1"
         )
@@ -171,15 +171,15 @@ class Classifier:
 
     def _train(self, data: tuple[Tensor, Tensor], seed: int, path: Path) -> networks.ClassifierNetwork:
         x, label = data
-        say = f"features.classifier: training on {len(x)} pictures of {len(self.classes)} classes"
-        print(f"{say}, once; it will be kept as {path}", flush=True)
+        what = f"features.classifier: training on {len(x)} images of {len(self.classes)} classes"
+        print(f"{what}, once; it will be kept as {path}", flush=True)
         last = time.monotonic()
 
         def report(step: int) -> None:
             nonlocal last
             if time.monotonic() - last > 10:
                 last = time.monotonic()
-                print(f"{say}: step {step} of {self.steps}", flush=True)
+                print(f"{what}: step {step} of {self.steps}", flush=True)
 
         network = networks.new_network(self.channels, len(self.classes), seed).to(self.context.device)
         with torch.autocast(self.context.device.type, enabled=False):  # the first call may come from within a step
@@ -187,7 +187,7 @@ class Classifier:
         return network
 
     def _collect(self) -> tuple[Tensor, Tensor]:
-        """Labelled pictures of the train split: (N, C, side, side) uint8 and (N,) int64."""
+        """Labelled images of the train split: (N, C, side, side) uint8 and (N,) int64."""
         data, name = self.context.data, self.context.name
         if hasattr(data, "labelled"):
             x, label = data.labelled(name)
@@ -206,7 +206,7 @@ class Classifier:
 
 
 def shipped(context: FeatureContext, side: int, classes: Sequence[str]) -> Path | None:
-    """The file that comes with ganrun for what the data picture, None if there is none."""
+    """The file that comes with ganrun for what the data show, None if there is none."""
     subject = getattr(context.data, "subjects", {}).get(context.name)
     if subject is None:
         return None

@@ -4,9 +4,9 @@ Oquab et al., "DINOv2: Learning robust visual features without supervision", 202
 generative model evaluation metrics and their unfair treatment of diffusion models", 2023, find that people agree with
 distances in this space better than with those in Inception's, and take ViT-L. ``weights`` is a published file, such as
 dinov2_vitl14_pretrain.pth, or another state dict with its names; the size of the network is read off its shapes. Files
-with register tokens are not served. Nothing in a file is executed.
+with register tokens are not supported. Nothing in a file is executed.
 
-Pictures are rounded to 256 levels, grey is repeated, and resized to ``side`` x ``side`` as Pillow does (bicubic,
+Images are rounded to 256 levels, grey is repeated, and resized to ``side`` x ``side`` as Pillow does (bicubic,
 antialiased, rounded again), as Stein et al. do with 224; torch-fidelity resizes bilinearly without antialiasing, so its
 values differ. Then mean and deviation of ImageNet's colours are taken off. The features are the first token after the
 last normalisation.
@@ -55,7 +55,7 @@ class DinoV2:
         ],
         sha256: files.Digits = None,
         side: Annotated[
-            int, Field(ge=14, le=1022, description="pictures are resized to this side, a multiple of the patches' 14")
+            int, Field(ge=14, le=1022, description="images are resized to this side, a multiple of the patches' 14")
         ] = 224,
     ) -> None:
         files.check_pictures("this network", context)
@@ -77,7 +77,7 @@ class DinoV2:
         return files.maps_on(x, self.device, lambda levels: self.network.maps(self._prepared(levels)))
 
     def fingerprint(self) -> str:
-        """A hash of the file's SHA-256 and of what is done to a picture before."""
+        """A hash of the file's SHA-256 and of what is done to an image before."""
         return fingerprint("dinov2", self.weights.sha256, self.preprocessing, EXTRA)
 
     @property
@@ -150,7 +150,7 @@ class VisionTransformer(nn.Module):
         )
 
     def positions(self, rows: int, columns: int) -> Tensor:
-        """(1, 1 + rows * columns, width): those learnt, interpolated if the picture has another number of patches."""
+        """(1, 1 + rows * columns, width): those learnt, interpolated if the image has another number of patches."""
         side = math.isqrt(self.pos_embed.shape[1] - 1)
         if (rows, columns) == (side, side):
             return self.pos_embed
@@ -204,7 +204,7 @@ class Block(nn.Module):
 
 
 def transformer(weights: files.Weights, state: Mapping[str, Tensor]) -> VisionTransformer:
-    """The network that a state dict is of. DataError if it is of none that is served here."""
+    """The network that a state dict is of. DataError if it is of none that is supported."""
     if "register_tokens" in state:
         raise DataError(
             f"{WHO}: {weights.path} is of a network with register tokens; take the file without: "

@@ -3,13 +3,13 @@
 Salimans et al., "Improved techniques for training GANs", 2016, took its logits; Heusel et al., "GANs trained by a two
 time-scale update rule converge to a local Nash equilibrium", 2017, its last averages. Published numbers compare only if
 network, weights and the way to 299 pixels are the very same, so all three are fixed here as torch-fidelity (and
-pytorch-fid, whose file is the same) has them: pictures are rounded to 256 levels, resized as TensorFlow 1 does
+pytorch-fid, whose file is the same) has them: images are rounded to 256 levels, resized as TensorFlow 1 does
 (bilinear, not antialiased, pixel i of 299 taken at i * n / 299 of n), and taken as (level - 128) / 128. Logits come
 without the bias, as torch-fidelity's Inception score and the first code have them.
 
 The weights (96 MB) are looked for where torch.hub keeps them and in ganrun's cache, else downloaded, and verified by
 their SHA-256. Other weights of the same network can be named by ``weights``: scores then carry that file's hash, and
-are not called FID. ``sha256`` is for those who want to be sure that it is the file they think it is. Nothing in a file
+are not called FID. ``sha256`` makes sure that it is the expected file. Nothing in a file
 is executed.
 """
 
@@ -89,7 +89,7 @@ class Inception:
         return files.maps_on(x, self.device, lambda levels: dict(self.network.maps(files.coloured(levels))))
 
     def fingerprint(self) -> str:
-        """A hash of the file's SHA-256 and of what is done to a picture before."""
+        """A hash of the file's SHA-256 and of what is done to an image before."""
         return fingerprint("inception", self.weights.sha256, self.preprocessing)
 
     @property

@@ -1,7 +1,7 @@
 """The samples themselves, flattened: the simplest feature space, for any data.
 
-Distances between pixels say little about pictures (Xu et al., "An empirical study on evaluation metrics of generative
-adversarial networks", 2018); for points they are what one wants.
+Distances between pixels say little about images (Xu et al., "An empirical study on evaluation metrics of generative
+adversarial networks", 2018); for points they are the natural choice.
 """
 
 from __future__ import annotations

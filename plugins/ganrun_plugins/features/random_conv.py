@@ -2,11 +2,11 @@
 
 Needs no file and no labels. Xu et al., "An empirical study on evaluation metrics of generative adversarial networks",
 2018, find features of random weights usable, if weaker than those of trained ones; Naeem et al., "Reliable fidelity and
-diversity metrics for generative models", 2020, prefer them where pictures are unlike photographs (they take an
+diversity metrics for generative models", 2020, prefer them where images are unlike photographs (they take an
 untrained VGG16).
 
 Here: ``layers`` convolutions of 3 x 3 without bias, each followed by a leaky ReLU (slope 0.2); those at the beginning
-halve the picture until its shorter side is at most 4 pixels. Weights are normal with He's variance 2 / ((1 + 0.2^2) *
+halve the image until its shorter side is at most 4 pixels. Weights are normal with He's variance 2 / ((1 + 0.2^2) *
 inputs of a neuron), which keeps the size of numbers from layer to layer. The features are mean and maximum of each of
 the last ``width`` maps.
 """
@@ -52,7 +52,7 @@ class RandomConv:
         seed: Annotated[int, Field(ge=0, description="seed of the weights")] = 0,
     ) -> None:
         if context.space.kind != "image":
-            raise Refusal(f"convolutions look at images, and {context.name} is {context.space}", "features: pixels")
+            raise Refusal(f"convolutions take images, and {context.name} is {context.space}", "features: pixels")
         self.device = context.device
         self.size = 2 * width
         self.seed = seed
@@ -66,7 +66,7 @@ class RandomConv:
         return maps_on(x, self.device, lambda levels: dict(self._layers(levels)))
 
     def fingerprint(self) -> str:
-        """A hash of the weights and of what is done to a picture before."""
+        """A hash of the weights and of what is done to an image before."""
         return fingerprint("random-conv", self.preprocessing, SLOPE, LEAST, [weight.cpu() for weight in self.weights])
 
     @cached_property

@@ -3,15 +3,15 @@
 The features are what the network's last linear layer is given, and ``logits`` what it makes of them. Many measures are
 reported in such a space: Xu et al., "An empirical study on evaluation metrics of generative adversarial networks",
 2018, compare ResNet-34, VGG-16 and Inception v3, and find convolutional features the best to tell real from generated
-pictures. With ``layer`` they are all numbers that this layer returns: ``features.35`` of vgg19 is conv5_4 after its
-ReLU, in which SRGAN compares pictures (Ledig et al. 2016).
+images. With ``layer`` they are all numbers that this layer returns: ``features.35`` of vgg19 is conv5_4 after its
+ReLU, in which SRGAN compares images (Ledig et al. 2016).
 
 ``weights`` names published weights, such as IMAGENET1K_V1, or a file with a state dict of one's own; null is the newest
 published. Published ones are never downloaded here, but taken from where torch.hub keeps them (or ganrun's cache),
 verified by the beginning of their SHA-256, which their name holds. Nothing in a file is executed.
 
-Pictures are rounded to 256 levels, grey is repeated, the shorter side is brought to ``resize`` pixels as Pillow does
-(antialiased, rounded again), the middle ``crop`` x ``crop`` are cut out, and mean and deviation of ImageNet's colours
+Images are rounded to 256 levels, grey is repeated, the shorter side is brought to ``resize`` pixels as Pillow does
+(antialiased, rounded again), the middle ``crop`` x ``crop`` are cropped, and mean and deviation of ImageNet's colours
 taken off. Sizes and interpolation are those of the published weights, for a file of one's own 256, 224 and bilinear, if
 ``resize`` and ``crop`` say nothing else.
 """
@@ -68,7 +68,8 @@ class Torchvision:
             int | None, Field(ge=8, le=2048, description="pixels of the shorter side; null: as the weights want it")
         ] = None,
         crop: Annotated[
-            int | None, Field(ge=8, le=2048, description="side of the square cut out; null: as the weights want it")
+            int | None,
+            Field(ge=8, le=2048, description="side of the square crop; null: as the weights want it"),
         ] = None,
         layer: Annotated[
             str | None,
@@ -122,26 +123,26 @@ class Torchvision:
 
     @property
     def preprocessing(self) -> str:
-        """What is done to a picture before the network sees it."""
+        """What is done to an image before the network sees it."""
         return (
             f"rounded to 256 levels; grey repeated; shorter side {self.resize} ({self.mode}, antialiased, rounded); "
             f"middle {self.crop} x {self.crop}; (level / 255 - {self.mean}) / {self.deviation}"
         )
 
     def fingerprint(self) -> str:
-        """A hash of the file's SHA-256, the network's name and what is done to a picture before."""
+        """A hash of the file's SHA-256, the network's name and what is done to an image before."""
         return fingerprint(
             "torchvision", self.model, self.weights.sha256, self.preprocessing, *([self.layer] if self.layer else [])
         )
 
     @cached_property
     def body(self) -> Callable[[Tensor], Tensor]:
-        """Pictures (B, 3, crop, crop) -> the features, (B, ...)."""
+        """Images (B, 3, crop, crop) -> the features, (B, ...)."""
         return self.network[0] if self.layer is None else up_to(self.model, self.network[0], self.layer)
 
     @cached_property
     def _maps(self) -> Callable[[Tensor], dict[str, Tensor]]:
-        """Pictures (B, 3, crop, crop) -> name -> maps (B, C, H, W)."""
+        """Images (B, 3, crop, crop) -> name -> maps (B, C, H, W)."""
         names = mapped(self.network[0], self.crop, self.layer)
         if not names:
             return lambda x: {}
@@ -163,7 +164,7 @@ class Torchvision:
         # a vision transformer has positions for one size alone
         if getattr(network, "image_size", self.crop) != self.crop:
             network = built(self.model, **settings, image_size=self.crop)
-        if hasattr(network, "transform_input"):  # ported from TensorFlow: it wants other colours, and is told so
+        if hasattr(network, "transform_input"):  # ported from TensorFlow: it takes colours on another scale
             network.transform_input = True  # type: ignore[assignment]
         network = files.filled(network, self.weights, state).to(self.device)
         name, last = last_linear(self.model, network)
@@ -227,21 +228,21 @@ def last_linear(model: str, network: nn.Module) -> tuple[str, nn.Linear]:
 def up_to(model: str, network: nn.Module, layer: str) -> Callable[[Tensor], Tensor]:
     """Everything of a network up to one of its layers. UserError if it has no layer of this name."""
     try:
-        cut = create_feature_extractor(network, {layer: "features"})
+        extractor = create_feature_extractor(network, {layer: "features"})
     except ValueError as error:
         raise UserError(
             f"{WHO}: {model} has no layer {layer!r}; names are those of its modules, such as features.35 of vgg19"
         ) from error
-    return lambda x: cut(x)["features"]
+    return lambda x: extractor(x)["features"]
 
 
 def mapped(network: nn.Module, crop: int, last: str | None) -> list[str]:
     """The nodes of a network, up to the layer ``last``, that return the last maps of their height and width.
 
-    Maps are what becomes wider with the picture and keeps its channels. A transformer takes no wider picture.
+    Maps are what becomes wider with the image and keeps its channels. A transformer takes no wider image.
     """
     twin = copy.deepcopy(network).to("meta")
-    names = get_graph_node_names(twin)[1][1:]  # the first is the picture
+    names = get_graph_node_names(twin)[1][1:]  # the first is the image
     inside = [place for place, name in enumerate(names) if last and f"{name}.".startswith(f"{last}.")]
     names = names[: inside[-1] + 1] if inside else names
     run = create_feature_extractor(twin, {name: name for name in names})
@@ -265,7 +266,7 @@ def _shape(output: Any) -> tuple[int, ...]:
 
 
 def size_of(model: str, layer: str, crop: int) -> int:
-    """How many numbers a layer returns for one picture of this side."""
+    """How many numbers a layer returns for one image of this side."""
     network = outline(model).eval()
     with torch.no_grad():
         picture = torch.zeros(1, 3, crop, crop, dtype=torch.float32, device=next(network.parameters()).device)
@@ -290,11 +291,11 @@ def published(model: str, wanted: Any, context: FeatureContext, sha256: str | No
     file = files.Published((name,), wanted.url, digits[1] if digits else "")
     found = file.found(context.cache)
     if found is None:
-        looked = "\n  ".join(str(place) for place in file.places(context.cache))
+        places = "\n  ".join(str(place) for place in file.places(context.cache))
         raise DataError(
             f"{WHO}: the weights {wanted.name} of {model} are not on this machine. Get them once, by\n"
             f"  python -c \"import torch; torch.hub.load_state_dict_from_url('{wanted.url}', check_hash=True)\"\n"
-            f"or place {name} here:\n  {looked}"
+            f"or place {name} here:\n  {places}"
         )
     return files.Weights(WHO, lambda: found, sha256 or file.sha256)
 

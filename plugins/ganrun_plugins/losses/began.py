@@ -36,7 +36,7 @@ class BEGAN:
     needs: ClassVar[dict[str, Reason]] = {
         "discriminator:energy": Reason(
             "it keeps the logits of fakes at a share gamma of those of real samples, "
-            "which says something of energies, that have a zero",
+            "which has a meaning for energies, which have a zero",
             "discriminator: autoencoder",
         )
     }

@@ -42,7 +42,7 @@ class Cramer:
     }
     wants: ClassVar[dict[str, Reason]] = {
         "slope-bounded": Reason(
-            "distances between vectors h(x) grow with h, and nothing bounds h here, so the loss falls for ever",
+            "distances between vectors h(x) grow with h, and nothing bounds h here, so the loss falls without limit",
             "gradient-penalty",
         )
     }

@@ -33,7 +33,7 @@ class EBGAN:
     provides = frozenset({"per-sample-generator", "logit:energy"})
     needs: ClassVar[dict[str, Reason]] = {
         "discriminator:energy": Reason(
-            "it pushes the logits of real samples down for ever unless they are energies, which have a floor at 0",
+            "it pushes the logits of real samples down without limit unless they are energies, which are at least 0",
             "discriminator: autoencoder",
         )
     }

@@ -66,7 +66,7 @@ class Tally:
             )
 
     def close(self, turn: Turn, start: float, *, pretraining: bool) -> None:
-        """End an epoch: move the margin, and begin to count anew.
+        """End an epoch: move the margin, and start counting again.
 
         Collective: all processes have counted as many turns.
         """
@@ -97,8 +97,8 @@ class MAGAN:
     provides = frozenset({"per-sample-generator", "logit:energy"})
     needs: ClassVar[dict[str, Reason]] = {
         "discriminator:energy": Reason(
-            "its margin is the mean logit of real samples, and falls for ever unless logits are energies, "
-            "which have a floor at 0",
+            "its margin is the mean logit of real samples, and falls without limit unless logits are energies, "
+            "which have a lower bound at 0",
             "discriminator: autoencoder",
         )
     }

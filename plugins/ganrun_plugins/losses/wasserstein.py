@@ -34,7 +34,7 @@ class Wasserstein:
     wants: ClassVar[dict[str, Reason]] = {
         "slope-bounded": Reason(
             "the discriminator's loss is a distance only if its slopes are bounded; nothing bounds them here, "
-            "so it falls for ever",
+            "so it falls without limit",
             "a trick such as gradient-penalty, spectral-norm or weight-clipping",
         )
     }

@@ -142,7 +142,7 @@ def of_update(turn: Turn, before: Sequence[Tensor]) -> Values:
     for round in turn.rounds:
         if round.side == "discriminator" and round.of("real") and round.of("fake"):
             with torch.no_grad():
-                real, fake = (opinions(turn, round, role) for role in ("real", "fake"))
+                real, fake = (scores_of(turn, round, role) for role in ("real", "fake"))
             values[f"auc:{round.game.name}"] = auc(real, fake)
             values[f"margin:{round.game.name}"] = real.mean() - fake.mean()
         elif round.side == "generator" and not round.game.symmetric and round.of("fake"):
@@ -150,7 +150,7 @@ def of_update(turn: Turn, before: Sequence[Tensor]) -> Values:
     return values
 
 
-def opinions(turn: Turn, round: Round, role: Any) -> Tensor:
+def scores_of(turn: Turn, round: Round, role: Any) -> Tensor:
     """The scores of a round's streams of one role, (N,)."""
     return thinned([turn.score(round, stream.output) for stream in round.of(role) if stream.output is not None])
 
@@ -278,7 +278,7 @@ class Bench:
             other.latents, other.made = turn.latents, turn.made
         found: dict[str, list[list[Tensor]]] = {}
         for rows in self._batches():
-            for game, kinds in self._judged(turn.part(rows), other.part(rows)):
+            for game, kinds in self._scored(turn.part(rows), other.part(rows)):
                 pieces = found.setdefault(game, [[], [], []])
                 for piece, scores in zip(pieces, kinds):
                     piece.append(scores)
@@ -289,7 +289,7 @@ class Bench:
             values[f"memory:{game}"] = auc(train, held_out)
         return values
 
-    def _judged(self, turn: Turn, other: Turn) -> Iterator[tuple[str, tuple[Tensor, Tensor, Tensor]]]:
+    def _scored(self, turn: Turn, other: Turn) -> Iterator[tuple[str, tuple[Tensor, Tensor, Tensor]]]:
         """Game -> scores of train samples, held-out ones, fakes.
 
         A call for a penalty leaves a discriminator's buffers alone.
@@ -300,12 +300,12 @@ class Bench:
             if not round.of("real") or not round.of("fake"):
                 continue
             turn.send(round, round.streams, tag="penalty")
-            real, fake = (opinions(turn, round, role) for role in ("real", "fake"))
+            real, fake = (scores_of(turn, round, role) for role in ("real", "fake"))
             unseen = Round(
                 game, "discriminator", [s for s in held[game.name] if s.role == "real"] + round.of("fake"), turn.now
             )
             other.send(unseen, unseen.of("real"), tag="penalty")
-            yield game.name, (real, opinions(other, unseen, "real"), fake)
+            yield game.name, (real, scores_of(other, unseen, "real"), fake)
 
     def _augmentation(self, turn: Turn) -> Values:
         """What the event ``augment`` does to real samples. Its draws are this turn's own."""

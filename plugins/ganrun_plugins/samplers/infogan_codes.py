@@ -28,15 +28,15 @@ class InfoGANCodes:
         self.noise: Any = noise.make()
         self.codes: Any = codes.make()
         if hasattr(self.noise, "labels") or hasattr(self.codes, "labels"):
-            why = "it draws no labels, so a sampler of labels inside it would never be asked"
+            why = "it draws no labels, so a sampler of labels inside it would never be used"
             raise Refusal(why, "sampler: {labels: {latents: infogan-codes}}")
         self.names: frozenset[str] = frozenset()
-        promised = [frozenset(getattr(sampler, "provides", ())) for sampler in (self.noise, self.codes)]
-        self.provides = promised[0] & promised[1]  # what is said of latents is said of all
+        provided = [frozenset(getattr(sampler, "provides", ())) for sampler in (self.noise, self.codes)]
+        self.provides = provided[0] & provided[1]  # what holds of latents holds of all of them
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        """Learn the names of the codes. The two samplers are told of the experiment, too."""
+        """Learn the names of the codes. The two samplers get the experiment, too."""
         self.names = frozenset(experiment.description.codes)
         for sampler in (self.noise, self.codes):
             if hasattr(sampler, "build"):

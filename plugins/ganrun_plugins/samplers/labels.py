@@ -39,7 +39,7 @@ class Labels:
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        """Refuse shares that are not for the classes there are. The other sampler is told of the experiment, too."""
+        """Refuse shares that are not for the classes there are. The other sampler gets the experiment, too."""
         if hasattr(self.latents, "build"):
             self.latents.build(experiment)
         classes = sorted({space.classes for space in experiment.description.codes.values() if space.kind == "labels"})

@@ -21,7 +21,7 @@ from ganrun.plugin import Component, Draws, Space, hookimpl
 
 
 class Mixture:
-    """Normal numbers of one standard deviation around one of K centres, which every sample chooses anew."""
+    """Normal numbers of one standard deviation around one of K centres, chosen for every sample."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Latents from a standard normal distribution without its tails: no coordinate exceeds a limit.
 
 Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (2018), section 3.1 and appendix E,
-where it is one of the latents to train with. To train with normal latents and cut the tails only when sampling, take
+where it is one of the latents to train with. To train with normal latents and drop the tails only when sampling, take
 the trick ``truncation``.
 
 The distribution is exact and each number takes one draw: with u uniform in (0, 1),

@@ -1,13 +1,13 @@
 """The augmentations of ada: pixel copying, geometry and colour, each drawn for a sample with probability p.
 
 Karras et al., "Training Generative Adversarial Networks with Limited Data" (2020), appendix B ("bgc"). All copying and
-geometry of a sample is one matrix on homogeneous coordinates, so that its picture is resampled once, on a grid twice as
+geometry of a sample is one matrix on homogeneous coordinates, so that its image is resampled once, on a grid twice as
 fine between an orthogonal low-pass filter and its transpose: what only passes through the two filters comes back as it
-was. The image goes on behind its edges as in a mirror, with the outermost pixels once.
+was. The image is continued beyond its edges as in a mirror, with the outermost pixels once.
 
 Differences from the authors' code: a sample whose matrix holds only flips, quarter turns and whole-pixel shifts is
 copied pixel by pixel and stays sharp (their filter is not symmetric, so it blurs a flip a little); the finer grid is
-centred on the filter's centre of mass, not on the tap next to it; the mirror goes on for ever (theirs ends at one
+centred on the filter's centre of mass, not on the tap next to it; the mirror has no end (theirs ends at one
 image's width, and is black beyond); quarter turns of an image that is not square are half turns. Images of two, or more
 than three, channels get brightness, contrast, luma flip and saturation about the mean of the channels, but no hue; one
 channel has no saturation either, as in theirs.

@@ -20,17 +20,17 @@ DETERMINISTIC = Reason(
     "a discriminator without dropout and noise",
 )
 ALONE = Reason(
-    "the first opinion is from a batch of real samples and fakes, the second from a batch of its own: "
-    "a discriminator that looks at its whole batch, by BatchNorm or by statistics, "
-    "gives two opinions even of one and the same sample",
-    "train.batches: separate, or a discriminator that judges each sample alone",
+    "the first scores are from a batch of real samples and fakes, the second from a batch of its own: "
+    "a discriminator that uses its whole batch, by BatchNorm or by statistics, "
+    "gives two scores even of one and the same sample",
+    "train.batches: separate, or a discriminator that scores each sample alone",
 )
-NEEDS_A_GAME = Reason("there is no discriminator whose opinions could be made consistent", "a variant with a game")
+NEEDS_A_GAME = Reason("there is no discriminator whose scores could be made consistent", "a variant with a game")
 
 
 @dataclass(frozen=True)
 class Transform:
-    """T: what a discriminator should not care about.
+    """T: changes to which a discriminator should be invariant.
 
     Images (B, C, H, W) are mirrored with probability 1/2, if ``flip``, and shifted down and right by whole pixels,
     drawn from -k to k with k = floor(``shift`` * side); what moves in is 0. Images among what is given are moved alike.
@@ -121,7 +121,7 @@ def is_augmented(experiment: Experiment) -> bool:
 
 
 def consistency(turn: Turn, round: Round, role: Role, transform: Transform, *, augmented: bool, heads: bool) -> Tensor:
-    """The mean over a role's samples of (D(x) - D(T x))^2; neither branch is cut.
+    """The mean over a role's samples of (D(x) - D(T x))^2; neither branch is detached.
 
     With an augmentation in the recipe D(x) has seen augmented samples, so it is compared with samples as they are.
     """
@@ -135,7 +135,7 @@ def consistency(turn: Turn, round: Round, role: Role, transform: Transform, *, a
 
 
 def output_of(stream: Stream) -> DiscriminatorOutput:
-    """What the round's discriminator said of a stream."""
+    """What the round's discriminator returned for a stream."""
     assert stream.output is not None, "rounds are scored before the event `losses`"
     return stream.output
 

@@ -1,4 +1,4 @@
-"""What tricks that compare samples of several latents look at."""
+"""What tricks that compare samples of several latents use."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Trace:
 
 
 def trace(network: nn.Module, interface: Interface, name: str = "the network") -> Trace:
-    """Run a copy of a network on the meta device. The output whose parameters are told is a discriminator's logits."""
+    """Run a copy of a network on the meta device. Of a discriminator, the output that is followed is its logits."""
     twin = copy.deepcopy(network).to("meta").eval().requires_grad_()
     names = {id(module): name for name, module in twin.named_modules()}
     calls: list[Seen] = []

@@ -56,7 +56,7 @@ LAZY = Reason(
 class Penalty(ABC):
     """A penalty on the slopes of every discriminator, for its own player.
 
-    A subclass names its terms with ``label`` and the roles of the streams it looks at with ``sees``, and computes the
+    A subclass names its terms with ``label`` and the roles of the streams it uses with ``sees``, and computes the
     value of one round in ``penalty``. ``weight`` multiplies that value.
     """
 

@@ -1,4 +1,4 @@
-"""Balanced consistency: the discriminator says the same of a sample and of its transformed copy, real or fake (bCR).
+"""Balanced consistency: the discriminator scores a sample and its transformed copy alike, real or fake (bCR).
 
 Paper: Zhao et al., "Improved Consistency Regularization for GANs" (2020), section 3.1, algorithm 1. On the
 discriminator's side, with D(x) the logits and T a random transformation:
@@ -9,7 +9,7 @@ Consistency on real samples alone lets marks of T appear on fakes without being 
 fakes are those the discriminator is shown (older ones, if the recipe has a replay buffer).
 
 T, the comparison under an augmentation, vector logits and ``heads`` are as in trick consistency: images are mirrored
-and shifted, points and latents get normal noise; neither branch is cut, no buffer changes. ``weight`` scales both
+and shifted, points and latents get normal noise; neither branch is detached, no buffer changes. ``weight`` scales both
 terms.
 """
 

@@ -1,4 +1,4 @@
-"""Consistency: the discriminator is asked to say the same of a real sample and of a transformed copy of it (CR).
+"""Consistency: the discriminator is to score a real sample and a transformed copy of it alike (CR).
 
 Paper: Zhang et al., "Consistency Regularization for Generative Adversarial Networks" (2019), section 2.2, algorithm 1.
 On the discriminator's side, with D(x) the logits and T a random transformation that keeps what a sample means:
@@ -8,9 +8,9 @@ On the discriminator's side, with D(x) the logits and T a random transformation 
 Both calls have a gradient. The second one leaves buffers alone (BatchNorm statistics, vectors of spectral
 normalisation). Of vector logits it is the squared norm, of patches the mean.
 
-T of images is a horizontal flip and a shift of up to an eighth of each side. For points and latents, of which the paper
-does not speak, T adds normal noise of standard deviation ``sigma``. If the recipe augments (diff-augment, ada), D(x) is
-already an opinion of T x, and it is compared with D of the sample as it is, as public code does.
+T of images is a horizontal flip and a shift of up to an eighth of each side. For points and latents, which the paper
+does not treat, T adds normal noise of standard deviation ``sigma``. If the recipe augments (diff-augment, ada), D(x) is
+already the score of T x, and it is compared with D of the sample as it is, as public code does.
 
 Differences from well-known code: pixels that a shift moves in are 0, where some code reflects the image. ``heads:
 true`` adds the squared distances of the extra heads, as StudioGAN does for class logits.

@@ -1,7 +1,7 @@
 """DiffAugment: real samples and fakes are augmented alike, differentiably, wherever a discriminator sees them.
 
 Paper: Zhao, Liu, Lin, Zhu and Han, "Differentiable Augmentation for Data-Efficient GAN Training" (2020). For images in
-[-1, 1], drawn per sample and anew for every call of a discriminator, on both sides' turns:
+[-1, 1], drawn per sample and again for every call of a discriminator, on both sides' turns:
 
     color        brightness: x + U(-0.5, 0.5);
                  then saturation: the distance from the mean over channels times U(0, 2);
@@ -14,7 +14,7 @@ three for small data sets and StyleGAN2, translation and cutout for BigGAN on CI
 
 ``strength`` s scales every range: brightness by s * U(-0.5, 0.5), factors by 1 + s * (U - 1), shifts and the sides of
 the box by s, rounded to pixels. 1 is the paper's, 0 the identity. Images that are given with a sample (a condition) are
-moved and cut as the sample is; colours are changed in the sample alone.
+moved and covered as the sample is; colours are changed in the sample alone.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Paper: Pascanu, Mikolov and Bengio, "On the difficulty of training Recurrent Neu
 Differences from well-known code: torch's ``clip_grad_norm_`` adds 1e-6 to |g|, so that it shortens a gradient of just
 that length, too.
 
-A length of 1e9 leaves every sane gradient as it is: the factor is exactly 1.
+A length of 1e9 leaves every usual gradient as it is: the factor is exactly 1.
 """
 
 from __future__ import annotations

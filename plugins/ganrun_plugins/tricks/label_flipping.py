@@ -1,4 +1,4 @@
-"""Label flipping: now and then the discriminator is told that a real sample is fake, and a fake real.
+"""Label flipping: now and then the discriminator is trained on a real sample as fake, and on a fake as real.
 
 Source: Chintala, Denton, Arjovsky and Mathieu, "How to Train a GAN? Tips and tricks to make GANs work" (2016), tip 6:
 make the labels noisy, occasionally flip them when the discriminator is trained. With probability p a sample's target is

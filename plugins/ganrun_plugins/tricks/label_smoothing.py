@@ -1,7 +1,7 @@
-"""Label smoothing: the discriminator is asked for a little less than certainty about real samples.
+"""Label smoothing: the discriminator's target for real samples is a little less than certainty.
 
 Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.4: the target of real samples is 0.9,
-that of fakes stays 0 (one-sided). A range such as [0.7, 1.0] is drawn anew for every sample.
+that of fakes stays 0 (one-sided). A range such as [0.7, 1.0] is drawn again for every sample.
 
 Targets are absolute values in the loss's own coding. Only the discriminator's side has them smoothed: the generator
 still aims at an unsmoothed target. Smoothing fakes, too, moves the optimal discriminator's value between the modes
@@ -22,7 +22,7 @@ from ganrun.plugin import Component, Reason, Round, Scheduled, Turn, hookimpl
 Range = tuple[float, float]
 TWO_SIDED = Reason(
     "where there are no real samples the optimal discriminator answers the target of fakes: "
-    "unless that is the loss's own, it thinks better of frequent errors of the generator than of places where no "
+    "unless that is the loss's own, it scores frequent errors of the generator higher than places where no "
     "sample ever is, so there is less to drive them out",
     "leave `fake` to the loss",
 )

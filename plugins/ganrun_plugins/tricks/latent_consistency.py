@@ -10,9 +10,9 @@ sigma = 0.03, generator = 0.5, discriminator = 5; StudioGAN's settings have sigm
 
 |.|^2 is the mean over a sample's numbers, as public code has it: the paper's weights cannot be meant for the sum over
 all pixels, which grows with the resolution (``distance: sum`` takes that). All latents that are real numbers are moved
-(codes, too, class labels not). Neither opinion of the discriminator is cut, and no buffer of any network changes. G(z +
-delta) has the dropout of G(z). Fakes that a replay buffer has swapped have lost their latent, so both opinions are then
-of this turn's fakes.
+(codes, too, class labels not). Neither score of the discriminator is detached, and no buffer of any network changes.
+G(z + delta) has the dropout of G(z). Fakes that a replay buffer has swapped have lost their latent, so both scores are
+then of this turn's fakes.
 """
 
 from __future__ import annotations

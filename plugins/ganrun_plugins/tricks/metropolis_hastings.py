@@ -14,7 +14,7 @@ Discriminators are sure of themselves beyond what they know, so D is calibrated:
 regression to the scores of held-out real samples and of fakes (section 3.2; its isotonic regression is not offered).
 Training never sees any of this, and labels and codes are kept: a chain of class 7 stays in class 7.
 
-Everything that looks at samples sees the chosen ones, evaluators too. A sample costs ``proposals`` times as much as
+Everything that reads samples gets the chosen ones, evaluators too. A sample costs ``proposals`` times as much as
 without.
 """
 
@@ -85,13 +85,13 @@ class MetropolisHastings:
             "a variant with latents, such as dcgan",
         ),
         "logit:signed": Reason(
-            "the discriminator's opinion has no point at which it is undecided, "
-            "so it says nothing of how likely real samples are",
+            "the discriminator's score has no value at which it is undecided, "
+            "so it does not show how likely real samples are",
             "a loss such as non-saturating",
         ),
     }
     refuses: ClassVar[dict[str, Reason]] = {
-        "packed": Reason("the discriminator judges packs, while a chain is of single samples", "leave packing out")
+        "packed": Reason("the discriminator scores packs, while a chain is of single samples", "leave packing out")
     }
 
     def __init__(

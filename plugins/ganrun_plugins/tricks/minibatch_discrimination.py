@@ -1,4 +1,4 @@
-"""Minibatch discrimination: the discriminator is told how close each sample is to the others of its batch.
+"""Minibatch discrimination: the discriminator is given how close each sample is to the others of its batch.
 
 Paper: Salimans et al., "Improved Techniques for Training GANs" (2016), section 3.2. From features f (A,) of a sample,
 with a tensor T (A, kernels, dims) that is learned:
@@ -56,7 +56,7 @@ class MinibatchDiscrimination(Strength):
     strength: ClassVar[str] = "strength"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
     needs: ClassVar[dict[str, Reason]] = {
-        "game": Reason("there is no discriminator that could be told how close samples are", "a variant with a game")
+        "game": Reason("there is no discriminator that could be given how close samples are", "a variant with a game")
     }
     refuses: ClassVar[dict[str, Reason]] = {
         "single-sample": Reason(

@@ -1,4 +1,4 @@
-"""Minibatch standard deviation: the discriminator is told how much the samples of a batch differ.
+"""Minibatch standard deviation: the discriminator is given how much the samples of a batch differ.
 
 Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2017), section 3:
 the standard deviation over a group of samples of every feature at every position, averaged over features and positions
@@ -33,7 +33,7 @@ class MinibatchStddev(Strength):
     strength: ClassVar[str] = "strength"
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
     needs: ClassVar[dict[str, Reason]] = {
-        "game": Reason("there is no discriminator that could be told how much samples differ", "a variant with a game")
+        "game": Reason("there is no discriminator that could be given how much samples differ", "a variant with a game")
     }
     refuses: ClassVar[dict[str, Reason]] = {
         "single-sample": Reason(
@@ -45,7 +45,7 @@ class MinibatchStddev(Strength):
     warns: ClassVar[dict[str, Reason]] = {
         "joint-batches": Reason(
             "real samples and fakes share a forward, so a group mixes both and its standard deviation "
-            "says little of either",
+            "shows little of either",
             "train.batches: separate",
         ),
         "accumulated": Reason(

@@ -47,7 +47,7 @@ class ModeSeeking:
     warns: ClassVar[dict[str, Reason]] = {
         "generator:dropout": Reason(
             "dropout sets the samples of a pair apart whatever their latents are, "
-            "so the generator may go on ignoring them",
+            "so the generator may continue to ignore them",
             "a generator without dropout",
         )
     }

@@ -1,7 +1,7 @@
 """Norm swap: every BatchNorm of the networks becomes an instance, group or layer normalisation, or none.
 
 Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), section 4: BatchNorm makes a discriminator's
-output of one sample depend on the others, so that a penalty on the gradient at each sample is no longer what it says,
+output of one sample depend on the others, so that a penalty on the gradient at each sample no longer is one,
 and layer normalisation takes its place; Ulyanov, Vedaldi and Lempitsky, "Instance Normalization" (2016); Ba, Kiros and
 Hinton, "Layer Normalization" (2016); Wu and He, "Group Normalization" (2018).
 

@@ -1,4 +1,4 @@
-"""Packing (PacGAN): the discriminator judges m independent samples at once, so it sees that a generator repeats itself.
+"""Packing (PacGAN): the discriminator scores m independent samples at once, so it sees that a generator repeats itself.
 
 Paper: Lin, Khetan, Fanti and Oh, "PacGAN: The power of two samples in generative adversarial networks" (2018), section
 2: a discriminator D(x1, ..., xm) of m samples of one role, joined along the channels (images) or coordinates (points).
@@ -33,11 +33,11 @@ class Packing:
     neutral: ClassVar[int] = 1
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "missing-diversity"})
     needs: ClassVar[dict[str, Reason]] = {
-        "game": Reason("there is no discriminator that could judge several samples at once", "a variant with a game")
+        "game": Reason("there is no discriminator that could score several samples at once", "a variant with a game")
     }
 
     def __init__(
-        self, *, m: Annotated[int, Field(ge=1, description="samples that a discriminator judges at once")] = 2
+        self, *, m: Annotated[int, Field(ge=1, description="samples that a discriminator scores at once")] = 2
     ) -> None:
         self.m = m
         self.provides = frozenset({"packed"} if m > 1 else ())
@@ -56,7 +56,7 @@ class Packing:
                 lower, upper = rows - rows % pack, rows - rows % pack + pack
                 sizes = " or ".join(str(size) for size in (lower, upper) if size)
                 raise Refusal(
-                    f"{name} judges packs of {pack} samples, and a batch of {rows} is no whole number of packs",
+                    f"{name} scores packs of {pack} samples, and a batch of {rows} is no whole number of packs",
                     f"train.batch_size: {sizes}, or another m",
                 )
 

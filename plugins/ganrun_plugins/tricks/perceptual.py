@@ -30,7 +30,7 @@ from ganrun.plugin.evaluation import context_of
 
 
 class Perceptual:
-    """Adds weight * distance(features of made, features of real) to the turns of whoever makes the image."""
+    """Adds weight * distance(features of made, features of real) to the turns of the player that makes the image."""
 
     strength: ClassVar[str] = "weight"
     provides = frozenset({"compares-pairs"})

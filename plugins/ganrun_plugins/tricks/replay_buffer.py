@@ -62,7 +62,7 @@ class ReplayBuffer:
     }
     refuses: ClassVar[dict[str, Reason]] = {
         "discriminator-sees-latent": Reason(
-            "the discriminator judges pairs of a sample and its latent, and an encoder's or generator's loss relates "
+            "the discriminator scores pairs of a sample and its latent, and an encoder's or generator's loss relates "
             "each pair to this step's latents",
             "leave replay-buffer out",
         )

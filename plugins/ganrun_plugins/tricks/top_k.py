@@ -37,7 +37,7 @@ class TopK:
         "per-sample-generator": Reason(
             "the loss's value of a fake depends on the other fakes of the batch, "
             "so those left out would count all the same",
-            "a loss whose generator judges each sample alone, such as non-saturating or hinge",
+            "a loss whose generator side takes each sample alone, such as non-saturating or hinge",
         ),
     }
 

@@ -30,7 +30,7 @@ Form = Literal["isotropic", "anisotropic", "squared"]
 
 
 class TotalVariation:
-    """Adds weight * TV(image) to the turns of whoever makes the image."""
+    """Adds weight * TV(image) to the turns of the player that makes the image."""
 
     strength: ClassVar[str] = "weight"
     remedies: ClassVar[frozenset[str]] = frozenset()

@@ -4,15 +4,16 @@ Paper: Brock et al., "Large Scale GAN Training for High Fidelity Natural Image S
 coordinates of z that lie outside [-limit, limit] are drawn again until they lie inside. Samples get better and less
 diverse as the limit falls; the paper's figure 2 shows 2, 1, 0.5 and 0.04. Training never sees it.
 
-Everything that looks at samples sees it, evaluators too. A Frechet distance or any other score of such a run is one
-*under truncation*, and whoever reports it must give the limit; to score the whole distribution, leave this trick out.
+Everything that reads samples gets truncated ones, evaluators too. A Frechet distance or any other score of such a run
+is one *under truncation*, and a report of it must give the limit; to score the whole distribution, leave this trick
+out.
 
 Drawing again until it fits gives a normal number on the condition that it fits. That distribution is met exactly by one
 uniform draw through its inverse distribution function, so every coordinate takes the same number of draws; one that
 fits is kept. Latents trained with the sampler ``truncated-normal`` may be truncated further: the condition is the same,
 only stricter.
 
-Public demonstrations of BigGAN instead cut at 2 and multiply by their truncation t: ``limit: 2, scale: t``.
+Public demonstrations of BigGAN instead truncate at 2 and multiply by their truncation t: ``limit: 2, scale: t``.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class Unrolling:
     remedies: ClassVar[frozenset[str]] = frozenset({"mode-collapse", "oscillation", "missing-diversity"})
     provides: ClassVar[frozenset[str]] = frozenset({"unrolled"})
     needs: ClassVar[dict[str, Reason]] = {
-        "game": Reason("there is no discriminator whose steps could be looked ahead at", "a variant with a game")
+        "game": Reason("there is no discriminator whose next steps could be taken", "a variant with a game")
     }
     warns: ClassVar[dict[str, Reason]] = {
         "several-processes": Reason(
@@ -133,7 +133,7 @@ class Ahead:
         self.parameters: list[Tensor] = [parameter.detach() for parameter in held]
 
     def leaves(self, through: bool) -> list[Tensor]:
-        """The parameters, to be differentiated: cut off from former steps, unless the gradient goes through them."""
+        """The parameters, to be differentiated: detached from former steps, unless the gradient goes through them."""
         self.parameters = [p if through and p.requires_grad else p.detach().requires_grad_() for p in self.parameters]
         return self.parameters
 

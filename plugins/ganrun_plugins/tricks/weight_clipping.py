@@ -4,13 +4,13 @@ Paper: Arjovsky, Chintala and Bottou, "Wasserstein GAN" (2017), algorithm 1: w <
 each update of the discriminator. A network of bounded weights is Lipschitz with some constant, which is what the dual
 form of the Wasserstein distance asks for. All parameters are clipped, those of normalisation layers, too.
 
-What clipping cannot stand says so itself: penalties that ask for slopes of a given size, which clipped weights cannot
-have, and normalisation by a weight's own size, which undoes it.
+What clipping does not go with is declared there: penalties that ask for slopes of a given size, which clipped weights
+cannot have, and normalisation by a weight's own size, which undoes it.
 
 Differences from well-known code: the authors' own clips before each of the discriminator's turns (``when: before``), so
 that its last weights of a step, which the generator is scored by, are not clipped.
 
-A limit of 1e9 leaves every sane weight as it is.
+A limit of 1e9 leaves every usual weight as it is.
 """
 
 from __future__ import annotations

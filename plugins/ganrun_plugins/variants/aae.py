@@ -54,8 +54,8 @@ class AAE:
     provides = frozenset({"latent"})
     refuses: ClassVar[dict[str, Reason]] = {
         "latent-response": Reason(
-            "its discriminator judges latents and no sample, and its game is played against the encoder, "
-            "in whose turns no sample is made from a latent: there is no sample of a latent to compare or to judge",
+            "its discriminator scores latents and no sample, and its game is played against the encoder, "
+            "in whose turns no sample is made from a latent: there is no sample of a latent to compare or to score",
             "a variant whose generator plays the game, such as vaegan or bigan",
         )
     }

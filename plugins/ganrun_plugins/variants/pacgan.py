@@ -1,4 +1,4 @@
-"""PacGAN: the discriminator judges two samples at once, so that it sees whether a generator repeats itself.
+"""PacGAN: the discriminator scores two samples at once, so that it sees whether a generator repeats itself.
 
 Paper: Lin, Khetan, Fanti and Oh, "PacGAN: The power of two samples in generative adversarial networks" (2018),
 PacDCGAN2: DCGAN with ``packing`` of m = 2, latents uniform in [-1, 1]^100, Adam with rate 2e-4 and first beta 0.5. Only
@@ -18,7 +18,7 @@ from ganrun_plugins.variants._game import OneGame
 
 
 class PacGAN(OneGame):
-    """DCGAN whose discriminator judges packs."""
+    """DCGAN whose discriminator scores packs."""
 
     defaults: ClassVar[dict[str, Any]] = {
         **DCGAN_DEFAULTS,

@@ -181,7 +181,7 @@ def test_metrics_features_and_numbers_can_be_named_and_are_kept_with_the_run(gan
             ["RUN", "--metrics", "mode-coverage", "--features", "pixels"],
             "--features: none of mode-coverage has this parameter",
         ),
-        (["RUN", "--metrics", "frechet-distance"], "a classifier looks at images"),
+        (["RUN", "--metrics", "frechet-distance"], "a classifier takes images"),
         (["absent"], "absent is not there"),
         (["--folders", "absent", "RUN"], "there is no such folder"),
     ],

@@ -95,7 +95,7 @@ def test_even_and_odd_scans_are_different_ones(files):
     ("parameters", "why"),
     [
         ({"styles": ["bold", "bold"]}, "named twice"),
-        ({"styles": ["plain", "bold"], "attributes": True}, "plain is a picture without any attribute"),
+        ({"styles": ["plain", "bold"], "attributes": True}, "plain is an image without any attribute"),
     ],
 )
 def test_styles_that_make_no_sense_are_refused(files, parameters, why):
@@ -272,7 +272,7 @@ def test_celeba_announces_itself_before_a_download():
     )
     assert (len(said), said.spaces["attributes"].shape) == (162_770, (2,))
     assert len(CelebA.announced("train", root=None, attributes=["Male"], held_out=1999, size=128)) == 200_600
-    with pytest.raises(DataError, match="300000 of 202599 pictures held out for tests leave none to train on"):
+    with pytest.raises(DataError, match="300000 of 202599 images held out for tests leave none to train on"):
         CelebA.announced("train", root=None, attributes=["Male"], held_out=300_000, size=128)
 
 
@@ -426,5 +426,5 @@ def test_lsun_reads_pictures_of_several_classes_and_keeps_the_keys(files, tmp_pa
     assert batch["label"].tolist() == [1, 0, 0, 1]
     assert len(list((files.cache / "lsun").glob("*.npy"))) == 2
     assert len(LSUN(files, "train", root=".", classes=["bedroom"], size=8)) == 3
-    with pytest.raises(DataError, match="picture spoilt cannot be read"):
+    with pytest.raises(DataError, match="image spoilt cannot be read"):
         data.batch(torch.tensor([6]), ItemDraws((), np.asarray(0), np.array([6])))

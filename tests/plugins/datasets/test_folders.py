@@ -162,15 +162,15 @@ def test_random_crops_take_every_place_and_flips_half():
     picture = torch.arange(36, dtype=torch.uint8).reshape(1, 6, 6)
     fit = Fit(1, 4, 6, stretch=True, random=True, flip=True)
     many = np.arange(400)
-    cut = fit.cut([picture] * 400, draws(many), "x")
-    corners = {(int(c[0, 0, 0]), int(c[0, 0, -1])) for c in cut}
+    crops = fit.cropped([picture] * 400, draws(many), "x")
+    corners = {(int(c[0, 0, 0]), int(c[0, 0, -1])) for c in crops}
     assert corners == {
         (6 * t + left + 3 * f, 6 * t + left + 3 * (1 - f)) for t in range(3) for left in range(3) for f in (0, 1)
     }
-    mirrored = (cut[:, 0, 0, 0] > cut[:, 0, 0, 1]).float().mean().item()
+    mirrored = (crops[:, 0, 0, 0] > crops[:, 0, 0, 1]).float().mean().item()
     assert mirrored == pytest.approx(0.5, abs=0.1)
-    assert torch.equal(fit.cut([picture], draws([7]), "x")[0], cut[7])
-    assert not torch.equal(fit.cut([picture] * 400, draws(many, epoch=1), "x"), cut)
+    assert torch.equal(fit.cropped([picture], draws([7]), "x")[0], crops[7])
+    assert not torch.equal(fit.cropped([picture] * 400, draws(many, epoch=1), "x"), crops)
 
 
 # --- image-folder ----------------------------------------------------------------------------------------------

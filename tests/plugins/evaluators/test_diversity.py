@@ -265,7 +265,7 @@ def test_another_output_is_named_in_every_score(small_cyclegan, make_run):
     ("parameters", "why"),
     [
         ({"features": None}, "nothing to measure in points"),
-        ({}, "a classifier looks at images"),
+        ({}, "a classifier takes images"),
         ({"of": "b"}, "no output 'b'"),
     ],
 )

@@ -188,6 +188,6 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):
 
 def test_points_are_refused_by_the_classifier_before_training(tiny, make_run):
     with pytest.raises(
-        RefusedError, match=r"evaluator kernel-distance: a classifier looks at images.*\n.*features: pixels"
+        RefusedError, match=r"evaluator kernel-distance: a classifier takes images.*\n.*features: pixels"
     ):
         make_run(tiny(evaluators=["kernel-distance"]))

@@ -225,5 +225,5 @@ def test_a_bandwidth_is_a_rule_or_a_positive_number(tiny, make_run, bandwidth):
 
 
 def test_points_are_refused_by_the_classifier_before_training(tiny, make_run):
-    with pytest.raises(RefusedError, match=r"evaluator kernel-mmd: a classifier looks at images.*\n.*features: pixels"):
+    with pytest.raises(RefusedError, match=r"evaluator kernel-mmd: a classifier takes images.*\n.*features: pixels"):
         make_run(tiny(evaluators=["kernel-mmd"]))

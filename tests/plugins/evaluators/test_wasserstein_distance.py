@@ -293,6 +293,6 @@ def test_an_assignment_of_more_samples_than_are_held_cannot_be_asked_for(tiny, m
 
 def test_points_are_refused_by_the_classifier_before_training(tiny, make_run):
     with pytest.raises(
-        RefusedError, match=r"evaluator wasserstein-distance: a classifier looks at images.*\n.*features: pixels"
+        RefusedError, match=r"evaluator wasserstein-distance: a classifier takes images.*\n.*features: pixels"
     ):
         make_run(tiny(evaluators=["wasserstein-distance"]))

@@ -189,7 +189,7 @@ def test_grey_is_repeated_and_points_are_refused(tmp_path):
     grey, coloured = (DinoV2(context(tmp_path, (channels, 42, 42)), weights=path, side=42) for channels in (1, 3))
     x = pictures(2, 1, 42, 42).float() / 127.5 - 1
     torch.testing.assert_close(grey(x), coloured(x.expand(2, 3, 42, 42)))
-    with pytest.raises(Refusal, match="looks at images"):
+    with pytest.raises(Refusal, match="takes images"):
         DinoV2(context(tmp_path, (2,), "points"), weights=path)
 
 

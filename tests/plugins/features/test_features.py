@@ -167,7 +167,7 @@ def test_it_is_trained_once_and_kept_by_fingerprint(tmp_path, capfd):
     assert not list(tmp_path.rglob("*.safetensors")), "nothing happens before the first call"
     found = first.classify(pictures(data))
     assert (found == data.tensors["label"]).all()
-    assert "training on 64 pictures of 2 classes" in capfd.readouterr().out
+    assert "training on 64 images of 2 classes" in capfd.readouterr().out
     (kept,) = tmp_path.rglob("*.safetensors")
 
     again = Classifier(context(bars(), tmp_path), side=8, steps=40)
@@ -235,7 +235,7 @@ def test_one_class_is_refused(tmp_path):
 
 def test_points_are_refused(tmp_path):
     data = InMemory({"x": torch.zeros(4, 2)}, {"x": Space("points", (2,))})
-    with pytest.raises(Refusal, match="looks at images"):
+    with pytest.raises(Refusal, match="takes images"):
         Classifier(context(data, tmp_path))
 
 

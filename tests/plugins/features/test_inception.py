@@ -121,7 +121,7 @@ def test_pictures_are_grey_or_coloured(tmp_path, weights):
     grey, coloured = (Inception(context(tmp_path, shape), weights=str(path)) for shape in ((1, 16, 16), (3, 16, 16)))
     x = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     assert torch.equal(grey(x), coloured(x.expand(1, 3, 16, 16)))
-    with pytest.raises(Refusal, match="looks at images"):
+    with pytest.raises(Refusal, match="takes images"):
         Inception(context(tmp_path, (2,), "points"))
     with pytest.raises(Refusal, match="has 2"):
         Inception(context(tmp_path, (2, 16, 16)))

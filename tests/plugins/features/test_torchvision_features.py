@@ -168,7 +168,7 @@ def test_grey_is_repeated_and_points_are_refused(tmp_path):
     x = pictures(2, 1, 40, 40).float() / 127.5 - 1
     grey, coloured = Torchvision(context(tmp_path, (1, 40, 40)), **settings), Torchvision(context(tmp_path), **settings)
     torch.testing.assert_close(grey(x), coloured(x.expand(2, 3, 40, 40)))
-    with pytest.raises(Refusal, match="looks at images"):
+    with pytest.raises(Refusal, match="takes images"):
         Torchvision(context(tmp_path, (2,), "points"), **settings)
 
 
