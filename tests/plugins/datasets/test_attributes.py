@@ -179,7 +179,7 @@ def test_the_square_is_cut_from_the_middle_before_it_is_scaled():
             {},
             r"list_attr_celeba.txt:3: 000000.png needs 1 or -1 for each of the 3",
         ),
-        ("9\nSmiling Young Male\n000000.png 1 1 1\n", {}, "it lists 1 pictures, and its first line says 9"),
+        ("9\nSmiling Young Male\n000000.png 1 1 1\n", {}, "it lists 1 images, and its first line says 9"),
         ("", {}, "is empty"),
         ("12\n", {}, "ends before the names of the attributes"),
         ("²\n000000.png 1\n", {}, "there are ²$"),
@@ -191,7 +191,7 @@ def test_the_square_is_cut_from_the_middle_before_it_is_scaled():
         (None, {"listed": "nowhere.txt"}, "cannot be read"),
     ],
 )
-def test_what_is_wrong_with_a_list_is_said(listed, files, text, parameters, why):
+def test_what_is_wrong_with_a_list_is_reported(listed, files, text, parameters, why):
     if text is not None:
         (listed / "list_attr_celeba.txt").write_text(text)
     with pytest.raises(DataError, match=why):
