@@ -68,8 +68,7 @@ class Torchvision:
             int | None, Field(ge=8, le=2048, description="pixels of the shorter side; null: as the weights want it")
         ] = None,
         crop: Annotated[
-            int | None,
-            Field(ge=8, le=2048, description="side of the square crop; null: as the weights want it"),
+            int | None, Field(ge=8, le=2048, description="side of the square crop; null: as the weights want it")
         ] = None,
         layer: Annotated[
             str | None,
