@@ -403,5 +403,5 @@ def test_infogan_codes_know_the_codes_inside_another_sampler(make_run):
 
 def test_a_sampler_of_labels_inside_infogan_codes_is_refused_for_nobody_would_ask_it(make_run):
     sampler = {"infogan-codes": {"noise": {"labels": {"shares": [1] * 10}}}}
-    with pytest.raises(RefusedError, match="would never be asked"):
+    with pytest.raises(RefusedError, match="would never be used"):
         make_run(recipe_of(categorical=[10], around={"sampler": sampler}))

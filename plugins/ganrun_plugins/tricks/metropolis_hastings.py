@@ -85,7 +85,7 @@ class MetropolisHastings:
             "a variant with latents, such as dcgan",
         ),
         "logit:signed": Reason(
-            "the discriminator's score has no value at which it is undecided, "
+            "the discriminator's score has no point at which it is undecided, "
             "so it does not show how likely real samples are",
             "a loss such as non-saturating",
         ),
