@@ -196,8 +196,10 @@ def test_a_chunk_of_a_process_is_that_of_the_whole(linear_run):
 def test_of_a_process_only_its_own_chunks_are_scored(linear_run, monkeypatch):
     run = linear_run(tricks=[{"ddls": {"steps": 1}}])
     run.sample_maker.chunk, scored = 16, []
-    opinions = SamplingTurn.opinions
-    monkeypatch.setattr(SamplingTurn, "opinions", lambda turn, role: scored.append(turn.rows) or opinions(turn, role))
+    total_score = SamplingTurn.total_score
+    monkeypatch.setattr(
+        SamplingTurn, "total_score", lambda turn, role: scored.append(turn.rows) or total_score(turn, role)
+    )
     list(run.sample_maker.stream(50, part=1, parts=2))
     assert scored == [16, 2], "rows 16 to 32, and 48 to 50"
 

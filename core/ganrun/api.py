@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ganrun.catalog.attribution import plugins_noted
 from ganrun.catalog.catalog import Catalog
-from ganrun.catalog.whose import plugins_noted
 from ganrun.inference.trained import Trained, recipe_of
 from ganrun.recipe import Recipe, find_recipe, load_recipe
 from ganrun.training.folder import is_run as folder_holds_run

@@ -19,11 +19,11 @@ class Careful:
 
 def test_a_refusal_names_its_reason_and_a_missing_wish_warns(plugin_module, tiny):
     bench = Bench(Catalog(modules=[plugin_module({"trick.careful": Careful})]))
-    assert bench.judge(tiny()).result == WORKS
-    assert bench.judge(tiny(tricks=["careful", "r1"])).result == WORKS
-    warned = bench.judge(tiny(tricks=["careful"]))
+    assert bench.check(tiny()).result == WORKS
+    assert bench.check(tiny(tricks=["careful", "r1"])).result == WORKS
+    warned = bench.check(tiny(tricks=["careful"]))
     assert (warned.result, len(warned.reasons)) == (WARNS, 1)
-    refused = bench.judge(tiny(loss="hinge", tricks=["label-smoothing"]))
+    refused = bench.check(tiny(loss="hinge", tricks=["label-smoothing"]))
     assert refused.result == REFUSED
     assert "instead: a loss with targets" in refused.reasons[0]
 

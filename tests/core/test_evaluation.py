@@ -218,10 +218,10 @@ def test_provenance_names_the_extractor_of_the_entry_that_was_scored(of_two_entr
     evaluation, part = of_two_entries(lambda split: split)
     evaluation.features(part, "b")
     assert evaluation.called(part, "distance", "b") == "distance of b"
-    assert {name: about["hash"] for name, about in evaluation.used.features.items()} == {"own of b": "of b"}
+    assert {name: about["hash"] for name, about in evaluation.requested.features.items()} == {"own of b": "of b"}
     evaluation.features(part)
-    assert evaluation.used.features["own"]["hash"] == "of a"
-    assert evaluation.used.features["own of b"]["hash"] == "of b"
+    assert evaluation.requested.features["own"]["hash"] == "of a"
+    assert evaluation.requested.features["own of b"]["hash"] == "of b"
 
 
 def test_extractors_learn_from_the_train_split_wherever_samples_lie(of_two_entries):

@@ -272,7 +272,7 @@ def test_a_checkpoint_of_the_same_step_is_not_an_earlier_one(quick, go, tmp_path
 
 
 def test_the_checkpoint_asked_for_is_not_pruned_in_the_same_step(quick, go, tmp_path):
-    """Observers come in the order of the recipe: here the checkpoint of step 6 is written after the wish, and one is
+    """Observers come in the order of the recipe: here the checkpoint of step 6 is written after the request, and one is
     kept.
     """
     recipe = quick(observers=[], without=["progress", "samples", "checkpoints"], checkpoint={"every": 3, "keep": 1})

@@ -163,7 +163,7 @@ class Labelled(GAN):
         found = super().streams(turn)
         for stream in found["adversarial"]:
             if stream.role == "fake":
-                stream.about = {"label": turn.latents["label"]}
+                stream.metadata = {"label": turn.latents["label"]}
         return found
 
 
@@ -208,7 +208,7 @@ def test_what_is_known_of_fakes_is_swapped_with_them(tiny, make_run):
     def terms(turn):
         if turn.player == "discriminator":
             (stream,) = turn.rounds[0].of("fake")
-            seen.append((turn.latents["label"], stream.about["label"], turn.made["x"], stream.x))
+            seen.append((turn.latents["label"], stream.metadata["label"], turn.made["x"], stream.x))
         return {}
 
     run.engine.variant.terms = terms
@@ -355,7 +355,7 @@ def test_a_network_that_no_variant_asks_for_is_warned_about(tiny, make_run):
 
 
 def test_streams_know_nothing_unless_told():
-    assert Stream(torch.zeros(1), "fake").about == {}
+    assert Stream(torch.zeros(1), "fake").metadata == {}
 
 
 def test_a_phase_with_a_condition_does_not_count_in_the_pace_beside_one_without():

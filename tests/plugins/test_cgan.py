@@ -152,7 +152,7 @@ def test_acgan_compares_a_fake_from_a_pool_with_the_label_it_was_made_of(make_ru
     recipe = recipe_of({"acgan": {"latent": 4}}, tricks=[{"replay-buffer": {"size": 16}}], generator="painter")
     for turn in turns_of(make_run(recipe, {"generator.painter": Painter}), 4):
         (round,) = turn.rounds
-        assert torch.equal(round.fake.about["label"], (round.fake.x[:, 0, 0, 0] * 10).round().long())
+        assert torch.equal(round.fake.metadata["label"], (round.fake.x[:, 0, 0, 0] * 10).round().long())
         assert round.fake.given == ()
 
 
@@ -314,7 +314,7 @@ def test_acgan_with_several_labels_of_an_item_names_each_of_them():
     description = variant.describe({"x": IMAGE, "label": Space("labels", (2,), 3)})
     assert description.networks["discriminator"].interface.heads == {"class": 6}
     assert description.infers == {}
-    stream = Stream(torch.zeros(4, 1), "real", about={"label": torch.tensor([[0, 1], [2, 2], [1, 0], [0, 0]])})
+    stream = Stream(torch.zeros(4, 1), "real", metadata={"label": torch.tensor([[0, 1], [2, 2], [1, 0], [0, 0]])})
     stream.output = DiscriminatorOutput(torch.zeros(4), (), {"class": torch.zeros(4, 6)})
     assert variant.cross_entropy(stream).item() == pytest.approx(math.log(3))
     stream.output.heads["class"] = torch.tensor(

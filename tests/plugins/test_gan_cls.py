@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ganrun.data.reader import InMemory
-from ganrun.engine.rounds import judge
+from ganrun.engine.rounds import play_round
 from ganrun.training.build import RefusedError
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.gan_cls import TextDiscriminator, TextGenerator
@@ -53,10 +53,10 @@ def watched(monkeypatch, run, first: int, last: int) -> list:
     rounds = []
 
     def keeping(turn, round):
-        judge(turn, round)
+        play_round(turn, round)
         rounds.append((turn, round))
 
-    monkeypatch.setattr("ganrun.engine.engine.judge", keeping)
+    monkeypatch.setattr("ganrun.engine.engine.play_round", keeping)
     go(run, first, last)
     return rounds
 

@@ -113,10 +113,10 @@ def test_other_sides_are_refused(network):
 # --- the information, by hand ---------------------------------------------------------------------------------
 
 
-def information(variant: InfoGAN, heads: dict, about: dict, player="generator") -> dict[str, float]:
+def information(variant: InfoGAN, heads: dict, metadata: dict, player="generator") -> dict[str, float]:
     """The variant's terms on given outputs of Q."""
     rows = len(next(iter(heads.values())))
-    stream = Stream(torch.zeros(rows, 1), "fake", about=about)
+    stream = Stream(torch.zeros(rows, 1), "fake", metadata=metadata)
     stream.output = DiscriminatorOutput(torch.zeros(rows), heads=heads)
     round = SimpleNamespace(of=lambda role: [stream] if role == "fake" else [])
     turn = SimpleNamespace(player=player, rounds=[round], now=first_value)
@@ -319,7 +319,7 @@ def test_codes_stay_with_their_samples_in_a_replay_buffer(make_run):
     def look(turn):
         nonlocal old
         (stream,) = turn.rounds[0].of("fake")
-        for x, code, at in zip(stream.x, stream.about["code"], stream.about["continuous"]):
+        for x, code, at in zip(stream.x, stream.metadata["code"], stream.metadata["continuous"]):
             step, wanted, where = made[x.detach().numpy().tobytes()]
             old += step < turn.step
             assert (int(code), True) == (wanted, torch.equal(at, where))

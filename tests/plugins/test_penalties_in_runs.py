@@ -171,7 +171,7 @@ def test_penalties_use_the_uncompiled_module(tiny, make_run):
     run = make_run(tiny(tricks=["gradient-penalty", "r1", "roth-penalty"]))
     calls, module = [], run.engine.modules["discriminator"]
     # stands for torch.compile's
-    run.engine.callable["discriminator"] = lambda *args: calls.append(args) or module(*args)
+    run.engine.compiled["discriminator"] = lambda *args: calls.append(args) or module(*args)
     steps(run, 1)
     assert len(calls) == 3  # real and fake in the discriminator's turn, fake in the generator's
     assert len(run.engine.terms["discriminator"]) == 5

@@ -93,7 +93,7 @@ def main(cache, *names):
             "peak": peak(),
             **{name: score.value for name, score in found.scores.items()},
         }
-    print(json.dumps({**told, "samples": max(evaluation.used.fakes), "peak": peak(), "cpu": time.process_time()}))
+    print(json.dumps({**told, "samples": max(evaluation.requested.fakes), "peak": peak(), "cpu": time.process_time()}))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from typing import Any
 
 import pluggy
 
+from ganrun.catalog.attribution import MOST
 from ganrun.catalog.plugin_files import cause, docstring, first_line, locate, run_file, sha256
-from ganrun.catalog.whose import MOST
 from ganrun.errors import BrokenPlugin, PluginError
 from ganrun.words.hooks import KINDS, Component, ComponentHooks
 

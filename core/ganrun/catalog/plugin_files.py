@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from ganrun.catalog.whose import described_error
+from ganrun.catalog.attribution import described_error
 from ganrun.errors import BrokenPlugin, PluginError
 
 

@@ -30,7 +30,7 @@ def plugins_named(*, debug: bool) -> Iterator[None]:
     except (KeyboardInterrupt, BrokenPipeError):
         raise
     except BaseException as error:
-        from ganrun.catalog.whose import broken
+        from ganrun.catalog.attribution import broken
 
         named = None if isinstance(error, UserError) else broken(error)
         if debug and (named is not None or isinstance(error, UserError)):

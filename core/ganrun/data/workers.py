@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from ganrun.catalog.whose import broken
+from ganrun.catalog.attribution import broken
 from ganrun.contracts.protocols import Dataset
 from ganrun.errors import BrokenPlugin, UserError
 from ganrun.randomness import ItemDraws

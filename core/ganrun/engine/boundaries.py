@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ganrun.catalog.whose import broken
+from ganrun.catalog.attribution import broken
 from ganrun.errors import BrokenPlugin, UserError, WrongResult
 from ganrun.words.game import Call, DiscriminatorOutput, Round, Stream, Term
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from ganrun.engine.batches import Readers
 from ganrun.engine.boundaries import backward_failed, check_terms, made_optimizer
 from ganrun.engine.fakes import Fakes
-from ganrun.engine.rounds import judge, streams_of
+from ganrun.engine.rounds import play_round, streams_of
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
@@ -47,7 +47,7 @@ class Engine:
         self.clock = experiment.clock
         self.parts = self.processes.world * self.settings.accumulate
         self.modules = experiment.modules
-        self.callable: dict[str, Any] = {
+        self.compiled: dict[str, Any] = {
             name: torch.compile(module) if self.settings.compile else module for name, module in self.modules.items()
         }
         self.parameters = {name: experiment.parameters(player) for name, player in experiment.players.items()}
@@ -123,7 +123,7 @@ class Engine:
                 repeat=repeat,
                 micro=micro,
                 draws=draws,
-                modules=self.callable,
+                modules=self.compiled,
                 batch_size=self.settings.batch_size,
             )
             self.hooks.phase_start(turn=turn)
@@ -154,7 +154,7 @@ class Engine:
                 turn.terms[name] = Term(term.value, term.weight * turn.phase.every)
             return
         for round in turn.rounds:
-            judge(turn, round)
+            play_round(turn, round)
         own = self.variant.terms(turn)
         check_terms(self.variant, "terms", own)
         turn.terms.update(own)

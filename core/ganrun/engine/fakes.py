@@ -47,7 +47,7 @@ class Fakes:
         if kept is not None and turn.player not in kept.served and turn.copies == kept.copies:
             self._use(turn, kept)
         elif not turn.phase.lazy or "fake" in turn.wanted:
-            self._make_anew(turn, later)
+            self._make_new(turn, later)
 
     def _use(self, turn: Turn, kept: Kept) -> None:
         kept.served.add(turn.player)
@@ -58,12 +58,12 @@ class Fakes:
         elif self._is_scored(turn.player):
             self._make(turn, {turn.player})  # same latents, but these fakes need a graph of their own
         else:
-            turn.made = _cut(kept.made)
+            turn.made = _detached(kept.made)
 
-    def _make_anew(self, turn: Turn, later: Sequence[Phase]) -> None:
+    def _make_new(self, turn: Turn, later: Sequence[Phase]) -> None:
         self.engine.variant.sample(turn)
         self.engine.hooks.sample(turn=turn)
-        trains = self._heirs(turn, later) or {turn.player}
+        trains = self._trains_next(turn, later) or {turn.player}
         self._make(turn, trains)
         if self.description.reuse_fakes:
             reading = turn._reading if self.description.shared_batch else None
@@ -71,7 +71,7 @@ class Fakes:
                 turn.latents, turn.made, reading, turn.copies, {turn.player}, trains, turn.seed_of_made
             )
             if turn.player not in trains:
-                turn.made = _cut(turn.made)
+                turn.made = _detached(turn.made)
 
     def _make(self, turn: Turn, players: set[str]) -> None:
         """Run the generators with a graph for the given players' parameters."""
@@ -81,7 +81,7 @@ class Fakes:
         check_made(self.engine, turn)
         self.engine.train_only({turn.player})
 
-    def _heirs(self, turn: Turn, later: Sequence[Phase]) -> set[str]:
+    def _trains_next(self, turn: Turn, later: Sequence[Phase]) -> set[str]:
         """The player whose turn comes next in this step and trains on these fakes: their graph must be kept for it."""
         if not self.description.reuse_fakes or self.engine.settings.accumulate > 1:
             return set()
@@ -92,5 +92,5 @@ class Fakes:
         return any(game.side(player) == "generator" for game in self.description.games)
 
 
-def _cut(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in tensors.items()}

@@ -15,7 +15,7 @@ from ganrun.engine.turn import Turn
 from ganrun.words.game import Call, DiscriminatorOutput, Round, Stream
 
 
-def judge(turn: Turn, round: Round) -> None:
+def play_round(turn: Turn, round: Round) -> None:
     """Send a round's streams through its discriminator, and add the terms of the turn's side."""
     send(turn, round, round.streams, overrides=turn.overrides.get(round.game.discriminator))
     if round.side == "watcher":

@@ -19,10 +19,10 @@ from ganrun.errors import UserError
 from ganrun.evaluation.feature_store import FeatureStore
 from ganrun.evaluation.features import FeatureContext, levels
 from ganrun.evaluation.pieces import Pieces
+from ganrun.evaluation.requested import Requested
 from ganrun.evaluation.shared_work import Sharing
 from ganrun.evaluation.sources import KEY, Generated, Source, Stored, loaded, real_rows, stored
 from ganrun.evaluation.statistics import Statistics
-from ganrun.evaluation.used import Used
 from ganrun.recipe import Part
 from ganrun.sampling.sampling import SampleMaker
 from ganrun.words.game import Description
@@ -68,7 +68,7 @@ class Evaluation:
         self.evaluators: Sequence[Evaluator] = ()
         self.evaluator = ""
         self.step = 0
-        self.used = Used()
+        self.requested = Requested()
         self._pieces = Pieces(self)
         self._sharing = Sharing(processes, self._pieces.of)
         self._store = FeatureStore(cache / "features")
@@ -115,13 +115,13 @@ class Evaluation:
     def fakes(self, name: str | None = None, n: int | None = None) -> Tensor:
         """n samples of an entry, (n, \\*space.shape), the same ones whenever they are asked for."""
         name, n = name or self.output, n or self.count(name)
-        self.used.fakes.add(n)
+        self.requested.fakes.add(n)
         return loaded(self._sharing.ask(("samples", name, n), n))
 
     def real(self, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
         """Real samples of an entry, in the order of the data: see :meth:`real_count`. Labels are int64."""
         name, n = name or self.output, self.real_count(split, n)
-        self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
+        self.requested.real_samples(split, n, self.hash_of(self.dataset(split)))
         if (name, split, n) not in self._real:
             pieces: dict[str, list[Tensor]] = {}
             for _, items in real_rows(self.dataset(split), n):
@@ -162,7 +162,7 @@ class Evaluation:
                 "this score needs trained networks, and the samples are pictures in a folder; evaluate a run"
             )
         n = self.real_count(split, n)
-        self.used.real_samples(split, n, self.hash_of(self.dataset(split)))
+        self.requested.real_samples(split, n, self.hash_of(self.dataset(split)))
         if networks is not None:
             rows = real_rows(self.dataset(split), n)
             return torch.cat([self.sample_maker.infer(items, networks=networks)[name] for _, items in rows])
@@ -190,12 +190,12 @@ class Evaluation:
         """
         if not isinstance(self.source, Generated):
             raise UserError("this score needs a generator, and the samples are pictures in a folder; evaluate a run")
-        self.used.fakes.add(len(next(iter(real.values()))))
+        self.requested.fakes.add(len(next(iter(real.values()))))
         return loaded(stored(self.source.generate(real, wanted), self.spaces[wanted]))
 
     def between(self, pairs: int, points: int) -> Tensor | None:
         """(pairs, points, *shape) samples on the way between pairs of latents, ends included; None without a way."""
-        self.used.fakes.add(pairs * points)
+        self.requested.fakes.add(pairs * points)
         found = self.source.between(pairs, points) if isinstance(self.source, Generated) else None
         return None if found is None else loaded(stored(found, self.spaces[self.output]))
 
@@ -223,7 +223,7 @@ class Evaluation:
         about = {"hash": self.hash_of(extract), "preprocessing": getattr(extract, "preprocessing", "")}
         # an entry may have an extractor of its own
         place = part.name if name == self.output else f"{part.name} of {name}"
-        self.used.features[place] = {**part.as_recipe()[part.name], **about}
+        self.requested.features[place] = {**part.as_recipe()[part.name], **about}
         return extract
 
     def prepare(self, part: Part, evaluator: Any = None) -> None:
@@ -339,10 +339,10 @@ class Evaluation:
         self.features(part, name)
         if which == "fake":
             count = n or self.count(name)
-            self.used.fakes.add(count)
+            self.requested.fakes.add(count)
         else:
             count = self.real_count(split, n)
-            self.used.real_samples(split, count, self.hash_of(self.dataset(split)))
+            self.requested.real_samples(split, count, self.hash_of(self.dataset(split)))
         return count
 
     def _kept_under(self, part: Part, name: str, split: str, n: int) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ def _of_variant(evaluation: Evaluation, n: int | None) -> Iterator[tuple[str, tu
     if not description.pairs:
         return
     count = min(n or evaluation.count(), len(evaluation.dataset("test")))
-    evaluation.used.fakes.add(count)
+    evaluation.requested.fakes.add(count)
     player = _maker(evaluation)
     made: dict[str, list[Tensor]] = {entry: [] for entry in description.pairs}
     for _, items in evaluation.source.stream(count, 0, 1, player):
@@ -69,7 +69,7 @@ def _hidden(evaluation: Evaluation, n: int | None) -> Pairs:
         for name, value in prepared(held.hidden_pairs(), "cpu").items()
         if name != "label"
     }
-    evaluation.used.real_samples("test", len(next(iter(pairs.values()))), evaluation.hash_of(held))
+    evaluation.requested.real_samples("test", len(next(iter(pairs.values()))), evaluation.hash_of(held))
     first, second = pairs
     ways = [(a, b) for a, b in ((first, second), (second, first)) if b in evaluation.description.outputs]
     return {f"{a}-to-{b}": (evaluation.generate(pairs, b), pairs[b].float()) for a, b in ways}

@@ -17,8 +17,8 @@ from ganrun.engine.boundaries import check_mapping, shown
 from ganrun.errors import WrongResult
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.features import levels
+from ganrun.evaluation.requested import Requested
 from ganrun.evaluation.scores import Score
-from ganrun.evaluation.used import Used
 from ganrun.recipe import EvaluatorPart, Part
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def named(evaluators: Iterable[tuple[EvaluatorPart, Any]]) -> Iterator[tuple[str
 
 def measure(evaluation: Evaluation, name: str, part: EvaluatorPart, evaluator: Any, catalog: Catalog) -> Measured:
     """Run one evaluator, and note where its scores are from."""
-    evaluation.evaluator, evaluation.samples, evaluation.used = name, part.samples, Used()
+    evaluation.evaluator, evaluation.samples, evaluation.requested = name, part.samples, Requested()
     with evaluation.source.settings():
         found: Mapping[str, Any] = evaluator.evaluate(evaluation)
     check_mapping(evaluator, "evaluate", found, "key -> number or Score")
@@ -80,17 +80,22 @@ def provenance(evaluation: Evaluation, part: Part, catalog: Catalog) -> dict[str
 
     ``alike`` is the part that must agree where scores are compared.
     """
-    used = evaluation.used
+    requested = evaluation.requested
     space = evaluation.spaces[evaluation.output]
     alike = {
         "evaluator": part.as_recipe(),
-        "features": used.features,
-        "samples": sorted(used.fakes),
+        "features": requested.features,
+        "samples": sorted(requested.fakes),
         "quantisation": levels(space),
         "shape": list(space.shape),
-        "real": used.real,
+        "real": requested.real,
     }
-    return {"alike": alike, "step": evaluation.step, **evaluation.source.about(), "versions": versions(part, catalog)}
+    return {
+        "alike": alike,
+        "step": evaluation.step,
+        **evaluation.source.describe(),
+        "versions": versions(part, catalog),
+    }
 
 
 def versions(part: Part, catalog: Catalog) -> dict[str, str]:

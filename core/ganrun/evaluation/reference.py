@@ -21,5 +21,5 @@ def reference(evaluation: Evaluation, path: Path, part: Part, name: str) -> Stat
                 f"{evaluation.evaluator}: {path} has {key} {about.get(key)}, and the samples have {value}; "
                 "write a reference that fits"
             )
-    evaluation.used.real_samples(about["split"], about["rows"], about["data"])
+    evaluation.requested.real_samples(about["split"], about["rows"], about["data"])
     return Statistics.from_tensors(read_tensors(path))

@@ -32,7 +32,7 @@ class Source(Protocol):
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
         """(rows, entry -> samples) of every parts-th chunk of n samples."""
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Where the samples are from, for their provenance."""
 
     def settings(self) -> AbstractContextManager[None]:
@@ -63,7 +63,7 @@ class Generated:
         """Those of the run."""
         return self.sample_maker.experiment.settings()
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The seed of the latents, and which weights were used."""
         return {"seed": self.seed, "weights": self.sample_maker.weights()}
 
@@ -142,7 +142,7 @@ class Stored:
         """Whatever is set."""
         return nullcontext()
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The folder."""
         return {"folder": self.where}
 

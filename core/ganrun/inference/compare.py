@@ -210,7 +210,7 @@ def _measured(
             found = measure(evaluation, name, part, evaluator, catalog)
         except Refusal as refusal:
             raise _unscored(
-                folder or evaluation.source.about().get("folder", ""),
+                folder or evaluation.source.describe().get("folder", ""),
                 [Diagnostic(f"evaluator {name}", *refusal.reason)],
             ) from refusal
         if folder is not None:

@@ -56,7 +56,7 @@ class Bench:
         resolved = load_recipe(recipe, catalog=self.catalog)
         return build(resolved, self._dataset(resolved), self._processes, meta=True)
 
-    def judge(self, recipe: Mapping[str, Any]) -> Verdict:
+    def check(self, recipe: Mapping[str, Any]) -> Verdict:
         """The verdict on one recipe."""
         try:
             experiment = self.build(recipe)
@@ -70,12 +70,12 @@ class Bench:
 
     def best(self, recipe: Mapping[str, Any], discriminators: Iterable[Any]) -> tuple[dict[str, Any], Verdict]:
         """A recipe, with its own discriminator or the first other that makes it work; and the verdict."""
-        first = self.judge(recipe)
+        first = self.check(recipe)
         if first.result != REFUSED:
             return dict(recipe), first
         for part in discriminators:
             changed = {**recipe, "discriminator": part}
-            verdict = self.judge(changed)
+            verdict = self.check(changed)
             if verdict.result != REFUSED:
                 return changed, verdict
         return dict(recipe), first
@@ -128,7 +128,7 @@ def start(bench: Bench, variant: str) -> dict[str, Any]:
     for dataset in offline:
         recipe = {"variant": variant, "dataset": dataset, "train": {"steps": 10, "batch_size": 8, "device": "cpu"}}
         try:
-            verdict = bench.judge(recipe)
+            verdict = bench.check(recipe)
         except UserError:  # such as folders of the user's own, which a recipe has to name
             continue
         if verdict.result != REFUSED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganrun.catalog.whose import owned
+from ganrun.catalog.attribution import owned
 from ganrun.contracts.mistakes import hook_mistakes
 from ganrun.errors import BrokenPlugin
 from ganrun.recipe.nodes import Keys, to_plain

@@ -124,7 +124,7 @@ class SampleMaker:
                 cut = (
                     self._drawn(rows.stop - rows.start, seed, rows.start, given, modules)
                     if latents is None
-                    else _cut(latents, rows)
+                    else _rows_of(latents, rows)
                 )
                 piece = self._piece(rows, seed, given, cut, modules, player)
             yield rows, piece
@@ -148,10 +148,10 @@ class SampleMaker:
         made = self.turn(len(values) * columns, seed, latents=found).made[self.engine.experiment.description.outputs[0]]
         return list(made.detach().float().cpu().unflatten(0, (len(values), columns)).unbind(1))
 
-    def opinions(self, x: Tensor) -> Tensor:
+    def scores(self, x: Tensor) -> Tensor:
         """What the first game's discriminator makes of samples (n, *shape): (n,) float32 on the CPU.
 
-        It is asked without augmentation and noise.
+        Without augmentation and noise.
 
         The score of the loss, larger is more real; of patches the mean. Raises IndexError if the variant plays no game.
         """
@@ -233,7 +233,9 @@ class SampleMaker:
         given = None if latents is None else {name: tensor.to(self.engine.device) for name, tensor in latents.items()}
         whole.latents = self._drawn(n, seed, 0, real, modules) if given is None else given
         pieces = [
-            self._piece(rows, seed, None if real is None else _cut(real, rows), _cut(whole.latents, rows), modules).made
+            self._piece(
+                rows, seed, None if real is None else _rows_of(real, rows), _rows_of(whole.latents, rows), modules
+            ).made
             for rows in chunks(n, self.chunk)
         ]
         whole.made = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -262,7 +264,7 @@ class SampleMaker:
         )
 
 
-def _cut(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
+def _rows_of(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:
     return {name: tensor[rows] for name, tensor in tensors.items()}
 
 

@@ -58,7 +58,7 @@ class SamplingTurn(Turn):
         other.make()
         return other
 
-    def opinions(self, role: Role) -> Tensor:
+    def total_score(self, role: Role) -> Tensor:
         """The score of this turn's first stream of a role in every game, summed over the games: (rows,).
 
         Larger is more real; of patches the mean. Discriminators see it without augmentation and noise.
@@ -69,10 +69,10 @@ class SamplingTurn(Turn):
         for game in self.games.values():
             stream = next((stream for stream in streams.get(game.name, ()) if stream.role == role), None)
             if stream is not None:
-                found.append(self._opinion(game, stream))
+                found.append(self._game_score(game, stream))
         return torch.stack(found).sum(0)
 
-    def _opinion(self, game: Game, stream: Any) -> Tensor:
+    def _game_score(self, game: Game, stream: Any) -> Tensor:
         round = Round(game, "watcher", [stream], self.now)
         output = self.discriminate(round, stream.x, stream.given, role=stream.role, tag="feature")
         score = self.score(round, output)
@@ -80,13 +80,13 @@ class SamplingTurn(Turn):
         return per_sample.to(torch.promote_types(score.dtype, torch.float32))
 
     def scores(self, latents: Mapping[str, Tensor], purpose: str) -> Tensor:
-        """:meth:`opinions` of the samples of some latents, chunk by chunk: (rows,). 0 for rows of other processes."""
+        """:meth:`total_score` of the samples of some latents, chunk by chunk: (rows,). 0 for rows of other processes."""
         found = torch.zeros(self.rows, device=self.device)
         for rows in self.chunks():
             piece = self.part(rows).another(purpose)
             piece.latents = {name: z[rows] for name, z in latents.items()}
             piece.make()
-            scores = piece.opinions("fake")
+            scores = piece.total_score("fake")
             found = found.to(scores.dtype)
             found[rows] = scores
         return found

@@ -117,7 +117,7 @@ class Cover:
         return [{**STAGES["images"], **own}] if "dataset" in own else list(STAGES.values())
 
     def _accepted(self, stage: dict[str, Any]) -> dict[str, Any] | None:
-        return next((recipe for recipe in self._dressed(stage) if self.bench.judge(recipe).result != REFUSED), None)
+        return next((recipe for recipe in self._dressed(stage) if self.bench.check(recipe).result != REFUSED), None)
 
     def _with_losses(self, variant: str, recipe: dict[str, Any]) -> Iterator[Base]:
         for loss in self.losses:
@@ -159,7 +159,7 @@ class Cover:
                 if reasons := self._known.get((id(base), frozenset(some))):
                     return reasons
         if key not in self._known:
-            verdict = self.bench.judge(self.recipe(base, sorted(tricks)))
+            verdict = self.bench.check(self.recipe(base, sorted(tricks)))
             self._known[key] = verdict.reasons if verdict.result == REFUSED else ()
         return self._known[key]
 

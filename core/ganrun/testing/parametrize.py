@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from ganrun.catalog.whose import DEBUG, broken
+from ganrun.catalog.attribution import DEBUG, broken
 from ganrun.errors import UserError
 from ganrun.testing import (
     datasets,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """A rollback that was asked for: to the checkpoint of step ``to``, and why."""
 
     to: int
@@ -25,19 +25,19 @@ class Rollback:
     """Keeps what was asked until all processes know of it, and does it between two steps.
 
     Going back restores everything that a checkpoint holds. The number of the attempt, which is part of every random
-    key, becomes one that was never used, so that the failure is not replayed, and the checkpoint is written anew with
+    key, becomes one that was never used, so that the failure is not replayed, and the checkpoint is written again with
     it: a run that is killed and resumed goes the new way, too.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.wish: Wish | None = None
+        self.request: Request | None = None
         self._agreement = Agreement(run.processes)
 
     def ask(self, reason: str, before: int | None) -> bool:
-        """Wish for the newest intact checkpoint up to a step (default: any earlier one).
+        """Request the newest intact checkpoint up to a step (default: any earlier one).
 
-        Of two wishes the one further back counts.
+        Of two requests the one further back counts.
         """
         if self.run.folder is None:
             return False
@@ -45,31 +45,36 @@ class Rollback:
         found = checkpoint.newest_verified(self.run.folder / "checkpoints", up_to)
         if found is None:
             return False
-        if self.wish is None or found < self.wish.to:
-            self.wish = Wish(found, reason)
+        if self.request is None or found < self.request.to:
+            self.request = Request(found, reason)
         return True
 
     def after_step(self, *, at_once: bool) -> None:
-        """Go back if any process wishes to.
+        """Go back if any process requests it.
 
         ``at_once``: this is the last chance; else it may take a second until all know.
         """
-        if not self._agreement.any(self.run.step, self.wish is not None, at_once=at_once):
+        if not self._agreement.any(self.run.step, self.request is not None, at_once=at_once):
             return
         run = self.run
-        assert run.folder is not None, "nobody is granted a wish in a run without a folder"
-        wish = min((wish for wish in run.processes.gather(self.wish) if wish is not None), key=lambda wish: wish.to)
-        self.wish = None
+        assert run.folder is not None, "a run without a folder accepts no request"
+        request = min(
+            (request for request in run.processes.gather(self.request) if request is not None),
+            key=lambda request: request.to,
+        )
+        self.request = None
         place = run.folder / "checkpoints"
-        found = run.processes.broadcast(checkpoint.newest_verified(place, wish.to) if run.is_main else None)
+        found = run.processes.broadcast(checkpoint.newest_verified(place, request.to) if run.is_main else None)
         if found is None:
-            run.stop(f"{wish.reason}; the checkpoint of step {wish.to} was lost before the run could go back to it")
+            run.stop(
+                f"{request.reason}; the checkpoint of step {request.to} was lost before the run could go back to it"
+            )
             return
         _, state = checkpoint.read(dict(checkpoint.listing(place))[found])
         if run.is_main:
             forget_after(run.folder, found)
             forget_files(run.folder, found, declared_files(run.recipe.observers, run.experiment.observers))
-        self._restore(state, wish.reason)
+        self._restore(state, request.reason)
         run.experiment.hooks.rolled_back(run=run)
         run.save()
 

@@ -99,7 +99,7 @@ class Run:
     @property
     def going_back_to(self) -> int | None:
         """The step whose checkpoint a rollback that was asked for needs: it has to stay. None: nothing was asked."""
-        return self._rollback.wish.to if self._rollback.wish is not None else None
+        return self._rollback.request.to if self._rollback.request is not None else None
 
     @property
     def is_evaluated(self) -> bool:
@@ -182,7 +182,7 @@ class Run:
         """
         hooks: Any = self.experiment.hooks
         reason = "failed"
-        with self.experiment.settings(), signals(self.stop, speak=self.is_main):
+        with self.experiment.settings(), signals(self.stop, verbose=self.is_main):
             if self.folder is not None:
                 self._states()  # what cannot be saved is told now, not at the first checkpoint
             try:
@@ -342,7 +342,7 @@ def train(
         place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
         run = Run(recipe, catalog, folder)
         if resume and checkpoint.listing(folder / "checkpoints"):
-            go_on(run, folder, force=force)
+            resume_run(run, folder, force=force)
         elif recipe.init is not None:
             start_from(run, (recipe.base / recipe.init).expanduser())
         run.processes.wait()  # before the main process changes what the others read
@@ -357,7 +357,7 @@ def train(
         return run
 
 
-def go_on(run: Run, folder: Path, *, force: bool) -> None:
+def resume_run(run: Run, folder: Path, *, force: bool) -> None:
     """Load the newest intact checkpoint of a run's folder. One that was killed before its first starts anew instead."""
     _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
     if run.steps < state["steps"] and not force:

@@ -10,7 +10,7 @@ from types import FrameType
 
 
 @contextmanager
-def signals(stop: Callable[[str], None], *, speak: bool = True) -> Iterator[None]:
+def signals(stop: Callable[[str], None], *, verbose: bool = True) -> Iterator[None]:
     """The first Ctrl-C, SIGTERM or SIGHUP (a closed terminal) stops after the step; a second one ends at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -23,7 +23,7 @@ def signals(stop: Callable[[str], None], *, speak: bool = True) -> Iterator[None
             signal.signal(caught_number, signal.SIG_DFL)
         stop("interrupted")
         with suppress(RuntimeError, OSError):  # in the middle of another print, or nobody reads any more
-            if speak:
+            if verbose:
                 print("\nfinishing this step, then saving; once more to end at once", flush=True)
 
     for number in caught:

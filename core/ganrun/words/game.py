@@ -196,7 +196,7 @@ class Stream:
     x: what augmentation and noise act on, such as images (B, C, H, W) in [-1, 1].
     given: whatever else the discriminator sees: a condition, a label, the z of ALI.
     weight: per sample (B,), or one number. latent: what a fake was made from; None after a swap from a pool.
-    about: what is known of the samples and not shown to the discriminator, such as the label asked for; goes where they
+    metadata: what is known of the samples and not shown to the discriminator, such as the label asked for; goes where they
     go.
     leaf: whether a gradient at x is wanted. entry: the entry of ``turn.made`` that a fake shows; filled in where x is
     that very tensor. output and target are filled in by the engine.
@@ -207,7 +207,7 @@ class Stream:
     given: tuple[Tensor, ...] = ()
     weight: Tensor | float = 1.0
     latent: Tensor | None = None
-    about: dict[str, Tensor] = field(default_factory=dict)
+    metadata: dict[str, Tensor] = field(default_factory=dict)
     leaf: bool = False
     name: str = ""
     entry: str = ""

@@ -201,7 +201,7 @@ class AttributeAccuracy:
         made = self._classifier(question, train, context)
         title = question.entry if question.column is None else f"{question.entry}.{question.names[0]}"
         about = {"hash": made.fingerprint(), "preprocessing": getattr(made, "preprocessing", "")}
-        evaluation.used.features[f"{self.features.name} for {title}"] = {
+        evaluation.requested.features[f"{self.features.name} for {title}"] = {
             **self.features.as_recipe()[self.features.name],
             **about,
         }

@@ -133,7 +133,7 @@ class CaptionMatch:
             )
         )
         about = {"hash": extract.fingerprint(), "preprocessing": getattr(extract, "preprocessing", "")}
-        evaluation.used.features[f"{self.features.name} of {aspect}"] = {
+        evaluation.requested.features[f"{self.features.name} of {aspect}"] = {
             **self.features.as_recipe()[self.features.name],
             **about,
         }

@@ -149,7 +149,7 @@ class OptimalDiscriminator:
     def _scored(evaluation: Evaluation, x: Tensor) -> Tensor:
         assert evaluation.sample_maker is not None
         shape = evaluation.spaces[evaluation.output].shape
-        return evaluation.sample_maker.opinions(x.reshape(-1, *shape))
+        return evaluation.sample_maker.scores(x.reshape(-1, *shape))
 
     def _picture(
         self, evaluation: Evaluation, real: Tensor, fake: Tensor, p: Tensor, q: Tensor, low: Tensor, high: Tensor

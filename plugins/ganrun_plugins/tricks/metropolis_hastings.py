@@ -134,8 +134,8 @@ class MetropolisHastings:
             piece = turn.another(f"{NAME} rows", number, real=items)
             piece.draw()
             piece.make()
-            real.append(piece.opinions("real"))
-            fake.append(piece.opinions("fake"))
+            real.append(piece.total_score("real"))
+            fake.append(piece.total_score("fake"))
         return torch.cat(real), torch.cat(fake)
 
 

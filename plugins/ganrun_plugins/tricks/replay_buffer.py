@@ -86,10 +86,10 @@ class ReplayBuffer:
             if round.side != "discriminator":
                 continue
             for number, stream in enumerate(round.of("fake")):
-                samples = [stream.x.detach(), *(t.detach() for t in (*stream.given, *stream.about.values()))]
+                samples = [stream.x.detach(), *(t.detach() for t in (*stream.given, *stream.metadata.values()))]
                 stream.x, *rest = self._through(turn, f"{round.game.name}.{number}", samples)
                 seen = len(stream.given)
-                stream.given, stream.about = tuple(rest[:seen]), dict(zip(stream.about, rest[seen:]))
+                stream.given, stream.metadata = tuple(rest[:seen]), dict(zip(stream.metadata, rest[seen:]))
                 stream.latent = None  # its rows no longer belong to these samples
 
     def _through(self, turn: Turn, name: str, samples: list[Tensor]) -> list[Tensor]:

@@ -101,12 +101,14 @@ class ACGAN(Conditional):
 
     def streams(self, turn: Turn) -> dict[str, list[Stream]]:
         streams = (
-            [Stream(turn.real["x"], "real", about={LABEL: turn.real[LABEL]})]
+            [Stream(turn.real["x"], "real", metadata={LABEL: turn.real[LABEL]})]
             if turn.wants("adversarial", "real")
             else []
         )
         if turn.wants("adversarial", "fake"):
-            streams.append(Stream(turn.made["x"], "fake", latent=turn.latents["z"], about={LABEL: turn.latents[LABEL]}))
+            streams.append(
+                Stream(turn.made["x"], "fake", latent=turn.latents["z"], metadata={LABEL: turn.latents[LABEL]})
+            )
         return {"adversarial": streams}
 
     def terms(self, turn: Turn) -> dict[str, Term]:
@@ -123,7 +125,7 @@ class ACGAN(Conditional):
         """-log P(label | x), the mean over a stream's samples: a scalar."""
         assert stream.output is not None, "terms come after the rounds"
         logits = stream.output.heads[HEAD]  # (B, K), or (B, A * K) for A labels each
-        return F.cross_entropy(logits.reshape(-1, self.labels.classes), stream.about[LABEL].reshape(-1))
+        return F.cross_entropy(logits.reshape(-1, self.labels.classes), stream.metadata[LABEL].reshape(-1))
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:
         """Class logits (B, K) of real items."""

@@ -194,37 +194,37 @@ class InfoGAN:
         streams = [Stream(turn.real["x"], "real")] if turn.wants("adversarial", "real") else []
         if turn.wants("adversarial", "fake"):
             codes = {name: turn.latents[name] for name in self.codes}
-            streams.append(Stream(turn.made["x"], "fake", latent=turn.latents["z"], about=codes))
+            streams.append(Stream(turn.made["x"], "fake", latent=turn.latents["z"], metadata=codes))
         return {"adversarial": streams}
 
     def terms(self, turn: Turn) -> dict[str, Term]:
         """Minus the lower bound of the mutual information, for each kind of code."""
         if turn.player not in self.informed:
             return {}
-        fakes = [(s.output, s.about) for round in turn.rounds for s in round.of("fake") if s.output is not None]
+        fakes = [(s.output, s.metadata) for round in turn.rounds for s in round.of("fake") if s.output is not None]
         if not fakes:
             return {}
         terms = {}
         if self.labels:
-            value = torch.stack([self._categorical(output, about) for output, about in fakes]).mean()
+            value = torch.stack([self._categorical(output, metadata) for output, metadata in fakes]).mean()
             terms["information"] = Term(value, turn.now(self.weight))
         if CONTINUOUS in self.codes:
-            value = torch.stack([self._continuous(output, about) for output, about in fakes]).mean()
+            value = torch.stack([self._continuous(output, metadata) for output, metadata in fakes]).mean()
             terms["information_continuous"] = Term(value, turn.now(self.continuous_weight))
         return terms
 
-    def _categorical(self, output: DiscriminatorOutput, about: Mapping[str, Tensor]) -> Tensor:
+    def _categorical(self, output: DiscriminatorOutput, metadata: Mapping[str, Tensor]) -> Tensor:
         """The sum over the categorical codes of CE - log K, a scalar."""
         each = [
-            F.cross_entropy(wide(output.heads[name]), about[name]) - math.log(space.classes)
+            F.cross_entropy(wide(output.heads[name]), metadata[name]) - math.log(space.classes)
             for name, space in self.labels.items()
         ]
         return torch.stack(each).sum()
 
-    def _continuous(self, output: DiscriminatorOutput, about: Mapping[str, Tensor]) -> Tensor:
+    def _continuous(self, output: DiscriminatorOutput, metadata: Mapping[str, Tensor]) -> Tensor:
         """The mean over samples of minus log Q, summed over the continuous codes, a scalar."""
         mean, deviation = self._normal(wide(output.heads[CONTINUOUS]))  # (B, D), and (B, D) or 0
-        error = (about[CONTINUOUS].to(mean) - mean) * torch.exp(-deviation)
+        error = (metadata[CONTINUOUS].to(mean) - mean) * torch.exp(-deviation)
         return (0.5 * error.square() + deviation + 0.5 * math.log(2 * math.pi)).sum(1).mean()
 
     def _normal(self, head: Tensor) -> tuple[Tensor, Tensor]:

@@ -268,7 +268,7 @@ class StarGAN:
         wanted = [role for role in roles if turn.wants("adversarial", role)]
         return {
             "adversarial": [
-                Stream(samples[role][0]["x"], role, about=self.labels_of(samples[role][1])) for role in wanted
+                Stream(samples[role][0]["x"], role, metadata=self.labels_of(samples[role][1])) for role in wanted
             ]
         }
 
@@ -277,7 +277,7 @@ class StarGAN:
         judged = game.real if turn.player == "discriminator" else game.fake
         assert judged.output is not None, "this stream has been through the discriminator"
         weight = turn.now(self.classification)
-        terms = {"classification": Term(self.classify(judged.output.heads["class"], judged.about), weight)}
+        terms = {"classification": Term(self.classify(judged.output.heads["class"], judged.metadata), weight)}
         if turn.player == "generator":
             terms["reconstruction"] = Term(F.l1_loss(turn.made["rec"], turn.real["x"]), turn.now(self.reconstruction))
         return terms

@@ -191,7 +191,7 @@ def test_the_score_is_named_after_its_classifier_and_equals_the_function(digits,
 def test_real_samples_take_no_part_unless_asked_for(digits, make_run):
     run = make_run(digits({"inception-score": {"samples": 20}}))
     assert set(scores(run)) == {"inception-score[classifier]"}
-    assert not run.evaluation.used.real
+    assert not run.evaluation.requested.real
 
 
 def test_it_has_the_name_of_the_published_score_only_where_the_features_say_so(digits, make_run):

@@ -173,8 +173,11 @@ def test_it_takes_10_000_fakes_unless_told_otherwise(tiny, make_run):
     for extra, n in (({}, 10_000), ({"samples": 30}, 30)):
         run = make_run(tiny(evaluators=[{"parzen-likelihood": {**extra, "validation": 5, "test": 5}}]))
         scores(run)
-        assert run.evaluation.used.fakes == {n}
-        assert {split: used["samples"] for split, used in run.evaluation.used.real.items()} == {"train": 5, "test": 5}
+        assert run.evaluation.requested.fakes == {n}
+        assert {split: used["samples"] for split, used in run.evaluation.requested.real.items()} == {
+            "train": 5,
+            "test": 5,
+        }
 
 
 def test_translations_are_as_many_as_there_are_items_and_named_after_their_output(make_run):
@@ -190,7 +193,7 @@ def test_translations_are_as_many_as_there_are_items_and_named_after_their_outpu
     run = make_run(recipe)
     found = scores(run)
     assert set(found) == {"parzen-likelihood.a", "parzen-likelihood.a.sigma"}
-    assert run.evaluation.used.fakes == {len(run.dataset("test"))}
+    assert run.evaluation.requested.fakes == {len(run.dataset("test"))}
 
 
 def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):

@@ -55,7 +55,7 @@ class DiscriminatorDrivenLatentSampling:
             for rows in turn.chunks():
                 with torch.enable_grad():
                     z = {name: turn.latents[name][rows].requires_grad_() for name in names}
-                    log_density = turn.part(rows).with_latents(z).opinions("fake").sum()
+                    log_density = turn.part(rows).with_latents(z).total_score("fake").sum()
                     log_density = log_density - sum(latent.square().sum() / 2 for latent in z.values())
                     slopes = torch.autograd.grad(log_density, list(z.values()))
                 for name, slope in zip(names, slopes):

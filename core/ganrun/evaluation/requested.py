@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass
-class Used:
+class Requested:
     """What one evaluator asked for: the provenance of its scores.
 
     Real samples and their data by split, extractors by name.
