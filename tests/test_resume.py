@@ -300,7 +300,7 @@ def test_networks_that_do_not_fit_are_refused_even_by_force(quick, tmp_path):
 
 def test_a_folder_that_holds_a_run_is_refused(quick, tmp_path):
     go(quick(), tmp_path)
-    with pytest.raises(UserError, match=r"holds a run; go on with it with --resume, replace it with --overwrite"):
+    with pytest.raises(UserError, match=r"holds a run; continue it with --resume, replace it with --overwrite"):
         go(quick(), tmp_path)
 
 

@@ -107,7 +107,7 @@ def from_files(with_all_tricks, tmp_path):
     return recipe
 
 
-def test_workers_that_read_ahead_begin_anew(from_files, tmp_path, break_off, same_end):
+def test_workers_that_read_ahead_begin_again(from_files, tmp_path, break_off, same_end):
     run = go(from_files(0), tmp_path / "none")
     assert [reader.key for reader in run.engine.readers._readers.values()] == [(0, "reader", "discriminator", 1)]
     go(from_files(2), tmp_path / "two")

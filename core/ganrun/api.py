@@ -31,7 +31,7 @@ def run(
 
     recipe: a file, the name of a shipped recipe, a recipe as plain data, or the folder of a run to resume.
     overrides: ``{"train.steps": 10}`` or ``["train.steps=10"]``. output: the run's folder, ``runs/NAME`` by default.
-    resume, overwrite: go on with the run in that folder, or replace it. force: resume with another recipe.
+    resume, overwrite: continue the run in that folder, or replace it. force: resume with another recipe.
     plugins: modules, or paths of Python files, with components that are not installed.
 
     The run has ``folder``, ``scores``, ``step`` (less than ``steps`` if it was interrupted) and the built

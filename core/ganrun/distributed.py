@@ -162,7 +162,7 @@ class Agreement:
 
         All processes ask in the same steps.
 
-        A step before that of the last question is a run's that was rolled back: it asks anew.
+        A step before that of the last question means that the run was rolled back: it asks again.
         """
         if self.processes.world == 1:
             return flag

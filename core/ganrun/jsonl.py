@@ -1,4 +1,4 @@
-"""Files of one JSON object a line, each with a step: a resumed run cuts the lines of steps that it takes again."""
+"""Files of one JSON object a line, each with a step: a resumed run removes the lines of steps that it takes again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The value with null for every number that JSON cannot say."""
+    """The value with null for every number that JSON cannot express."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -33,7 +33,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if _whole(line)]
 
 
-def cut(path: Path, step: int) -> None:
+def truncate(path: Path, step: int) -> None:
     """Keep the lines up to ``step``; a later line goes, and one that was torn when a process was killed."""
     if not path.exists():
         return

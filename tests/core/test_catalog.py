@@ -317,7 +317,7 @@ def test_a_file_brings_its_components_and_its_hash(tmp_path: Path) -> None:
     assert "mine" not in Catalog().names("loss")
 
 
-def test_a_changed_file_is_run_anew_and_an_unchanged_one_is_not(tmp_path: Path) -> None:
+def test_a_changed_file_is_run_again_and_an_unchanged_one_is_not(tmp_path: Path) -> None:
     file = tmp_path / "my_loss.py"
     file.write_text(GOOD.format(name="mine"))
     first = Catalog(modules=[file]).load("loss", "mine").factory

@@ -75,7 +75,7 @@ def test_the_newest_intact_checkpoint_is_found_and_damaged_ones_are_told(tmp_pat
     assert "step-0000003" in damaged[0]
 
 
-def test_no_checkpoint_at_all_says_how_to_start_anew(tmp_path):
+def test_no_checkpoint_at_all_says_how_to_start_again(tmp_path):
     with pytest.raises(CheckpointError, match="--overwrite"):
         checkpoint.newest_intact(tmp_path)
 

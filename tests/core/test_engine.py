@@ -93,7 +93,7 @@ def test_only_the_players_own_parameters_get_gradients(tiny, make_run):
 
 
 def names(run, step):
-    return [[(phase.name, repeat) for phase, repeat in move] for move in run.engine.moves(step)]
+    return [[(phase.name, repeat) for phase, repeat in group] for group in run.engine.groups(step)]
 
 
 def test_updates_repeat_a_players_phase(tiny, make_run):

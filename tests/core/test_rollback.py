@@ -1,4 +1,4 @@
-"""Going back to a checkpoint: everything is as it was then, and what follows is drawn anew."""
+"""Going back to a checkpoint: everything is as it was then, and what follows is drawn again."""
 
 import json
 
@@ -156,7 +156,7 @@ def test_another_attempt_reads_in_another_order_from_the_same_position(tiny, mak
 # --- going back -------------------------------------------------------------------------------------------------
 
 
-def test_a_run_goes_back_and_draws_and_reads_anew(quick, go, tmp_path):
+def test_a_run_goes_back_and_draws_and_reads_again(quick, go, tmp_path):
     run = go(quick(at=8), tmp_path)
     assert run.step == 9
     assert (run.attempt, run.rollbacks) == (1, [{"from": 8, "to": 6, "attempt": 1, "reason": "a whim at step 8"}])

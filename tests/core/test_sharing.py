@@ -163,5 +163,5 @@ def test_one_process_does_everything_itself():
     with sharing.together() as leading:
         assert leading
         assert sharing.ask(("rows",), 600)[:, 0].tolist() == list(range(600))
-    with pytest.raises(UserError, match="no samples to look at"):
+    with pytest.raises(UserError, match="there are no samples"):
         sharing.ask(("rows",), 0)

@@ -54,7 +54,7 @@ def test_mode_seeking_leaves_phases_without_a_game_alone(tiny, make_run):
 def test_updates_are_refused_for_a_player_whose_steps_the_variant_chooses(tiny, make_run):
     recipe = tiny(variant={"pretrained": {"latent": 4}}, players={"generator": {"updates": 2}})
     with pytest.raises(
-        RefusedError, match="players.generator.updates: variant pretrained says in which steps generator moves"
+        RefusedError, match="players.generator.updates: variant pretrained decides in which steps generator is trained"
     ):
         make_run(recipe, {"variant.pretrained": Pretrained})
 

@@ -288,7 +288,7 @@ def test_a_lazy_penalty_sees_what_the_losss_score_sees(tiny, make_run):
 
 
 def phases(*names):
-    """``d`` and ``g`` are ordinary phases, capitals are one move with their neighbours, ``d!`` is lazy."""
+    """``d`` and ``g`` are ordinary phases, capitals are a group with their neighbours, ``d!`` is lazy."""
     return [
         Phase(
             name,

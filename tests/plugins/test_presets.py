@@ -331,7 +331,7 @@ def test_as_many_fakes_as_real_samples_are_a_parameter(make_run):
 
 def updates(run, step: int) -> dict[str, int]:
     """How often each player is updated in a step."""
-    turns = [phase.player for move in run.engine.moves(step) for phase, _ in move]
+    turns = [phase.player for group in run.engine.groups(step) for phase, _ in group]
     return {player: turns.count(player) for player in ("discriminator", "generator")}
 
 

@@ -123,7 +123,7 @@ def imported() -> Iterator[Owner]:
             continue
         try:
             components = list(islice(function() or (), MOST))
-        except Exception:  # what it did when the catalogue asked has been told
+        except Exception:  # what it did when the catalogue called it has been reported
             continue
         origin = origins.get(name) or str(getattr(module, "__file__", None) or name)
         yield from (Owner(c, name, origin) for c in components if isinstance(c, Component))
@@ -194,8 +194,8 @@ def _place(code: CodeType, line: int, *, source: bool = False) -> str:
 def _wrong_result(error: WrongResult, owners: list[Owner]) -> BrokenPlugin:
     owner = of_object(error.owner, owners)
     who = str(owner) if owner else type(error.owner).__name__
-    said = f"{who} in {error.method}: expected {error.expected}; got {error.came}"
-    return BrokenPlugin("\n".join([said, *_defined(getattr(type(error.owner), error.method, None)), DEBUG]))
+    text = f"{who} in {error.method}: expected {error.expected}; got {error.came}"
+    return BrokenPlugin("\n".join([text, *_defined(getattr(type(error.owner), error.method, None)), DEBUG]))
 
 
 def _not_as_called(error: BaseException, owners: list[Owner]) -> BrokenPlugin | None:
@@ -203,8 +203,8 @@ def _not_as_called(error: BaseException, owners: list[Owner]) -> BrokenPlugin | 
     if isinstance(error, AttributeError) and error.obj is not None:
         owner = of_object(error.obj, owners)
         if owner is not None:
-            said = f"{owner}: expected {error.name}, which the core asks it for; it has none"
-            return BrokenPlugin("\n".join([said, *_defined(getattr(type(error.obj), "__init__", None)), DEBUG]))
+            text = f"{owner}: expected {error.name}, which the core asks it for; it has none"
+            return BrokenPlugin("\n".join([text, *_defined(getattr(type(error.obj), "__init__", None)), DEBUG]))
     match = _ARGUMENTS.match(str(error)) if isinstance(error, TypeError) else None
     if match is None:
         return None
@@ -212,8 +212,8 @@ def _not_as_called(error: BaseException, owners: list[Owner]) -> BrokenPlugin | 
     for owner in reversed(owners):
         factory = owner.component.factory
         if called and called == getattr(factory, "__qualname__", None) and hasattr(factory, method):
-            said = f"{owner} in {method}: {described_error(error)}"
-            return BrokenPlugin("\n".join([said, *_defined(getattr(factory, method)), DEBUG]))
+            text = f"{owner} in {method}: {described_error(error)}"
+            return BrokenPlugin("\n".join([text, *_defined(getattr(factory, method)), DEBUG]))
     return None
 
 

@@ -38,7 +38,7 @@ class Entry:
     """One plugin, as listed: known without importing it.
 
     ``value`` is the module of the entry point. ``distribution`` and ``version`` are empty for an uninstalled module.
-    ``problem`` says why the plugin cannot be used; None if nothing speaks against it before it is imported.
+    ``problem`` says why the plugin cannot be used; None if none is known before it is imported.
     """
 
     kind: str
@@ -167,9 +167,9 @@ class Catalog:
         if qualified in self._uninstalled:
             return _pick(self._uninstalled[qualified].components, kind, name)  # type: ignore[return-value]
         entry = self.entry(kind, name)
-        said = f"{qualified} ({entry.origin}, module {entry.value})"
+        described = f"{qualified} ({entry.origin}, module {entry.value})"
         if entry.problem:
-            raise BrokenPlugin(f"{said}: {entry.problem}")
+            raise BrokenPlugin(f"{described}: {entry.problem}")
         if entry.value not in self._loaded:
             try:
                 self._manager.load_setuptools_entrypoints(GROUP, name=qualified)
@@ -181,12 +181,12 @@ class Catalog:
                     if isinstance(error, PluginError)
                     else f"{cause(error)}; mend it, or reinstall {entry.distribution}"
                 )
-                raise BrokenPlugin(f"{said}: {text}") from error
+                raise BrokenPlugin(f"{described}: {text}") from error
         component = _pick(self._loaded[entry.value], kind, name)
         if component is None:
             yielded = ", ".join(f"{c.kind}.{c.name}" for c in self._loaded[entry.value]) or "nothing"
             raise BrokenPlugin(
-                f"{said}: the entry point promises {qualified}, but ganrun_components yields {yielded}; "
+                f"{described}: the entry point promises {qualified}, but ganrun_components yields {yielded}; "
                 f"give the entry point and the Component one name and reinstall {entry.distribution}"
             )
         return component

@@ -102,10 +102,10 @@ class TargetedLoss(Loss, Protocol):
 
 
 class ScoredLoss(Loss, Protocol):
-    """A loss whose logits are not the discriminator's opinion themselves."""
+    """A loss whose logits are not the discriminator's score themselves."""
 
     def score(self, round: Round, logits: Tensor) -> Tensor:
-        """Logits -> the discriminator's opinion (B, ...), larger is more real."""
+        """Logits -> the discriminator's score (B, ...), larger is more real."""
 
 
 class Sampler(Protocol):
@@ -175,19 +175,19 @@ class Variant(Protocol):
         """The variant's own terms of this turn, such as cycle consistency; empty if it has none."""
 
     def infer(self, turn: Turn) -> dict[str, Tensor]:
-        """Optional: what the networks say of ``turn.real``, by the names of ``Description.infers``.
+        """Optional: what the networks infer of ``turn.real``, by the names of ``Description.infers``.
 
         Called outside training only.
         """
 
     def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Optional: labels that translations are asked to have, and whatever other latents follow from them.
+        """Optional: the labels requested of translations, and whatever other latents follow from them.
 
         Raises Refusal.
         """
 
     def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
-        """Pictures to show: name -> columns of samples. One column is shown as a grid, several side by side."""
+        """Images to show: name -> columns of samples. One column is shown as a grid, several side by side."""
 
 
 class Trick(Protocol):
@@ -238,7 +238,7 @@ class Features(Protocol):
     Optional: ``maps(x)``, name of a layer -> its feature maps (B, C, H, W) float32, early ones first, differentiable
     in x, the same names in every call. ``classify(x)``, the class of each sample as the data number them, (B,) int64,
     without a gradient. ``logits(x)``, class logits (B, K), of whatever classes. ``preprocessing``, in words, what is
-    done to a picture before the network sees it. ``called``, evaluator -> what the field calls its score on these
+    done to an image before the network sees it. ``called``, evaluator -> what the field calls its score on these
     features, such as FID. ``keep``: False if computing them again costs less than reading them from a file.
     """
 

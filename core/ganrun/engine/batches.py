@@ -63,12 +63,12 @@ class Readers:
         return batch
 
     def turn_ended(self) -> None:
-        """Go on behind the batch of this turn, unless the next turn of the step shares it."""
+        """Move on past the batch of this turn, unless the next turn of the step shares it."""
         if not self.description.shared_batch:
             self.step_ended()
 
     def step_ended(self) -> None:
-        """Go on behind the batches that were read."""
+        """Move on past the batches that were read."""
         for name, count in self._used.items():
             self._readers[name].advance(count)
         self._used.clear()

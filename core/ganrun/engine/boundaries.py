@@ -1,7 +1,7 @@
-"""What plugins hand back in a step, looked at where the engine takes it: types and shapes, no value of any tensor.
+"""Checks of what plugins return in a step: types and shapes, no value of any tensor.
 
-A wrong one raises WrongResult, which knows the plugin. Where a later one fails because of an earlier one, the events in
-between are called again to see which of them is at fault; the run is at its end then, and nothing else is lost.
+A wrong one raises WrongResult, which names the plugin. Where a later one fails because of an earlier one, the events in
+between are called again to find which of them is at fault: the run has failed by then, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def shown(value: Any) -> str:
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-# --- looked at in every step ------------------------------------------------------------------------------------
+# --- checked in every step ------------------------------------------------------------------------------------
 
 
 def check_scalar(name: str, value: Any) -> None:

@@ -40,7 +40,7 @@ def discriminate(
     hooks: Any = turn._engine.hooks
     leaves: list[Tensor | None] = []
     shapes = [call.x.shape for call in calls]
-    for call, wanted in zip(calls, leaf):
+    for call, wanted in zip(calls, leaf):  # detached before the stages, so that the gradient is that of the sample
         if wanted:
             call.x = call.x.detach().requires_grad_()
         leaves.append(call.x if wanted else None)
@@ -64,7 +64,7 @@ def discriminate(
 def _forward(
     turn: Turn, call: Call, overrides: Mapping[str, Tensor] | None, x: Tensor, given: tuple[Tensor, ...]
 ) -> DiscriminatorOutput:
-    """One forward, and a look at the form of what it gives."""
+    """One forward, whose result is checked for its type and shape."""
     output: DiscriminatorOutput = _called(turn, call, overrides, x, given)
     check_output(turn._engine.modules[call.round.game.discriminator], output, len(x))
     return output
@@ -83,7 +83,8 @@ def _called(
     if call.tag == "adversarial" and not overrides:
         return turn.modules[name](x, *given)
     module = engine.modules[name]
-    # statistics of other weights, or calls, are not the discriminator's
+    # Copies of the buffers take what this forward would write: statistics of a penalty's interpolates, say, or of
+    # other weights, are not the discriminator's.
     state = {**own_buffers(module), **(overrides or {})}
     if call.tag != "penalty":
         return functional_call(module, state, (x, *given))

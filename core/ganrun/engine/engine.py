@@ -1,14 +1,17 @@
 """The training step, for any variant: it takes turns and knows no GAN by name.
 
-step: the due phases, in moves; of each move first every turn is taken, then every turn's player is updated
-take: phase_start; fakes; rounds; generated; scores of the rounds; terms; losses; backward
-update: average the gradients; gradients; optimiser step; updated
-step_taken comes once, after the last update of the step
+step: goes through the phases that are due, in groups. Of a group (mostly one phase) first every turn is taken, then
+    every turn's player is updated, so that no player of a group sees another's update. Last: step_taken.
+take: a turn up to its gradients, for each micro-batch: phase_start, forward, backward.
+forward: sample and make, unless fakes are reused; streams; generated; for each game the discriminator and the loss; the variant's terms; losses.
+update: average the gradients; gradients; optimiser step; updated.
+
+step_taken, phase_start, sample, generated, losses, gradients and updated are events, at which tricks act.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,7 +48,7 @@ class Engine:
         self.variant: Any = experiment.variant
         self.sampler: Any = experiment.sampler
         self.clock = experiment.clock
-        self.parts = self.processes.world * self.settings.accumulate
+        self.parts = self.processes.world * self.settings.accumulate  # of the batch of a turn
         self.modules = experiment.modules
         self.compiled: dict[str, Any] = {
             name: torch.compile(module) if self.settings.compile else module for name, module in self.modules.items()
@@ -54,7 +57,7 @@ class Engine:
         self.optimizers = {name: made_optimizer(experiment.optimizers[name], p) for name, p in self.parameters.items()}
         self.readers = Readers(experiment, self.parts)
         self.fakes = Fakes(self)
-        self.terms: dict[str, dict[str, Tensor]] = {}
+        self.terms: dict[str, dict[str, Tensor]] = {}  # phase -> what was logged of its last turn
         self._games = {game.name: game for game in experiment.games}
         self._trained: frozenset[str] | None = None
         self.paces = {name: pace(experiment.phases, name) for name in experiment.players}
@@ -77,22 +80,29 @@ class Engine:
 
     def _step(self, step: int) -> None:
         self.fakes.forget()
-        moves = list(self.moves(step))
-        for number, move in enumerate(moves):
-            later = [phase for other in moves[number:] for phase, _ in other]
-            turns = [self.take(phase, step, repeat, later[place + 1 :]) for place, (phase, repeat) in enumerate(move)]
+        groups = list(self.groups(step))
+        due = [phase for group in groups for phase, _ in group]  # in the order of their turns
+        taken = 0
+        for group in groups:
+            turns = []
+            for phase, repeat in group:
+                taken += 1
+                turns.append(self.take(phase, step, repeat, due[taken:]))
             for turn in turns:
                 if not turn.skip:
                     self.update(turn)
         self.fakes.forget()
         self.readers.step_ended()
-        taken = Step(self, step)
-        self.hooks.step_taken(step=taken)
-        if taken.notes:
-            self.terms["step"] = taken.notes
+        whole = Step(self, step)
+        self.hooks.step_taken(step=whole)
+        if whole.notes:
+            self.terms["step"] = whole.notes
 
-    def moves(self, step: int) -> Iterator[list[tuple[Phase, int]]]:
-        """The due phases in order: neighbours of one ``together`` are one move, repeats are moves of their own."""
+    def groups(self, step: int) -> Iterator[list[tuple[Phase, int]]]:
+        """The due phases in order, each with the number of its repeat.
+
+        Neighbours with one ``together`` name are a group; every repeat of a group is a group of its own.
+        """
         group: list[Phase] = []
         for phase in [phase for phase in self.experiment.phases if phase.due(step)]:
             if group and not (phase.together and phase.together == group[0].together):
@@ -107,7 +117,11 @@ class Engine:
             yield [(phase, repeat) for phase in group]
 
     def take(self, phase: Phase, step: int, repeat: int, later: Sequence[Phase]) -> Turn:
-        """Run one turn up to its gradients, in micro-batches. Returns the turn of the last micro-batch."""
+        """Run one turn up to its gradients, in micro-batches. Returns the turn of the last micro-batch.
+
+        later: the phases that are still to come in this step. The next of them may train on this turn's fakes, which
+        are then made with its player's graph; see :class:`Fakes`.
+        """
         self.train_only({phase.player})
         optimizer = self.optimizers[phase.player]
         optimizer.zero_grad(set_to_none=True)
@@ -127,24 +141,27 @@ class Engine:
                 batch_size=self.settings.batch_size,
             )
             self.hooks.phase_start(turn=turn)
-            if turn.skip and micro == 0:  # a turn is skipped as a whole
+            # The first micro-batch decides: a turn is skipped as a whole, before it has any gradient.
+            if turn.skip and micro == 0:
                 return turn
             with self.processes.autocast():
-                self.play(turn, later)
+                self.forward(turn, later)
             self.backward(turn)
-            for name, share in [
-                *((name, term.value.detach()) for name, term in turn.terms.items()),
-                *turn.notes.items(),
-            ]:
-                if self.settings.accumulate > 1:
-                    share = share / self.settings.accumulate + logged.get(name, 0.0)
-                logged[name] = share
+            self._log(turn, logged)
         self.terms[phase.name] = logged
         turn.notes = {}  # what is noted from here on is added by update
         self.readers.turn_ended()
         return turn
 
-    def play(self, turn: Turn, later: Sequence[Phase]) -> None:
+    def _log(self, turn: Turn, logged: MutableMapping[str, Tensor]) -> None:
+        """Add a micro-batch's terms and notes to what is logged of the turn: their means over the micro-batches."""
+        values = [*((name, term.value.detach()) for name, term in turn.terms.items()), *turn.notes.items()]
+        for name, value in values:
+            if self.settings.accumulate > 1:
+                value = value / self.settings.accumulate + logged.get(name, 0.0)
+            logged[name] = value
+
+    def forward(self, turn: Turn, later: Sequence[Phase]) -> None:
         """Everything of a turn that comes before its backward pass: make, discriminate, collect the terms."""
         self.fakes.fill(turn, later)
         turn.rounds = self.rounds(turn)
@@ -171,7 +188,10 @@ class Engine:
     # --- inside a turn --------------------------------------------------------------------------------------
 
     def rounds(self, turn: Turn) -> list[Round]:
-        """The games this turn's player takes part in, with their streams; cut on the discriminator's side."""
+        """The games this turn's player takes part in, with their streams; detached on the discriminator's side.
+
+        A regularisation phase plays none, but its terms may need the streams, such as the real ones of R1.
+        """
         lazy = turn.phase.lazy
         sides = {name: game.side(turn.player) for name, game in self._games.items() if lazy or turn.phase.plays(name)}
         streams = streams_of(turn) if sides else {}
@@ -221,9 +241,9 @@ class Engine:
     # --- seeds, rates, parameters ---------------------------------------------------------------------------
 
     def seed_forward(self, turn: Turn, seed: int | None = None) -> int:
-        """Seed torch's global generator, which dropout uses, by the turn's key and our part of the batch.
+        """Seed torch's global generator, which dropout uses, by the turn's key and this process's part of the batch.
 
-        Returns the seed.
+        seed: one that was returned before, to repeat its dropout. Returns the seed.
         """
         seed = turn.draws.forward_seed() if seed is None else seed
         torch.default_generator.manual_seed(seed)
@@ -233,7 +253,7 @@ class Engine:
 
     def train_only(self, players: set[str]) -> None:
         """Let only these players' parameters require a gradient."""
-        wanted = frozenset(players)
+        wanted = frozenset(players)  # turned on last: players may share parameters
         if wanted == self._trained:
             return
         for name, parameters in self.parameters.items():

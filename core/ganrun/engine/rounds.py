@@ -1,4 +1,4 @@
-"""A round: its streams go through the discriminator, the loss turns outputs into values, and values become terms."""
+"""A round, one game in one turn: streams go through the discriminator, the loss gives values, values become terms."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from ganrun.words.game import Call, DiscriminatorOutput, Round, Stream
 def play_round(turn: Turn, round: Round) -> None:
     """Send a round's streams through its discriminator, and add the terms of the turn's side."""
     send(turn, round, round.streams, overrides=turn.overrides.get(round.game.discriminator))
-    if round.side == "watcher":
+    if round.side == "watcher":  # the loss has no side for it: the variant makes terms of the outputs
         return
     game = round.game
     if round.side == "discriminator":
         values = discriminator_values(turn, round)
     elif game.symmetric:
+        # Tricks change the discriminator's targets alone, such as one-sided label smoothing.
         values = discriminator_values(turn, swapped(round), tricks=False)
     else:
         loss = turn.loss(game.name)
@@ -69,7 +70,7 @@ def send(
 
 
 def score(turn: Turn, round: Round, output: DiscriminatorOutput) -> Tensor:
-    """An output in the terms of the loss, (B, ...): one number a sample or patch, larger is more real."""
+    """The score of an output, (B, ...), as the loss defines it: one number a sample or patch, larger is more real."""
     loss: Any = turn.loss(round.game.name)
     if not hasattr(loss, "score"):
         return output.logits
@@ -81,7 +82,7 @@ def score(turn: Turn, round: Round, output: DiscriminatorOutput) -> Tensor:
 
 
 def discriminator_values(turn: Turn, round: Round, *, tricks: bool = True) -> Mapping[Stream, Tensor]:
-    """Stream -> values of the discriminator's side; its targets are set, and changed by tricks, before."""
+    """Stream -> values (B, ...) of the discriminator's side. First the targets are set, and tricks may change them."""
     loss: Any = turn.loss(round.game.name)
     if "targets" in loss.provides:
         for stream in round.streams:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class RealBatch(Mapping[str, Tensor]):
-    """Real items, name -> (rows, ...), that are read when they are first looked into."""
+    """Real items, name -> (rows, ...), that are read when they are first indexed."""
 
     def __init__(self, read: Callable[[], Mapping[str, Tensor]]) -> None:
         self._read = read
@@ -48,7 +48,7 @@ class RealBatch(Mapping[str, Tensor]):
 
 @dataclass
 class Reading:
-    """The real items of a turn, which its copies share; None until one of them has looked into them."""
+    """The real items of a turn, which its copies share; None until one of them has indexed them."""
 
     items: Mapping[str, Tensor] | None = None
 
@@ -218,7 +218,7 @@ class Turn:
     def draw_labels(self, name: str, space: Space) -> Tensor:
         """Draw labels (rows, *shape) int64, and keep them as ``latents[name]``. Copies of an item share theirs.
 
-        All classes are equally likely, unless the recipe's sampler has a say in it (its method ``labels``).
+        All classes are equally likely, unless the recipe's sampler draws labels itself (its method ``labels``).
         """
         assert space.kind == "labels", f"{name}: {space} has no labels"
         sampler, n = self._engine.sampler, self.batch_size
@@ -235,7 +235,7 @@ class Turn:
         return self._engine.wants(self, game, role)
 
     def streams(self, game: str, role: Role) -> list[Stream]:
-        """New streams of a role of a game, whether or not this turn wants them. Nothing has sent them through the game.
+        """New streams of a role of a game, whether or not this turn wants them. They have no output yet.
 
         For what a trick compares with: asking for them by ``wanted`` would make them part of the game.
         """
@@ -302,9 +302,9 @@ class Turn:
         """Call a round's discriminator: the only way to do so, for variants, losses and tricks alike.
 
         ``tag`` decides the stages passed: ``adversarial``, ``consistency`` and ``unrolling`` go through augment,
-        corrupt and pack, ``penalty`` and ``feature`` through pack alone; ``through`` names others. ``leaf`` cuts x
-        and keeps it, before any stage, as ``output.x`` with a gradient wanted. Only adversarial calls may change
-        buffers (BatchNorm statistics, the u of spectral normalisation).
+        corrupt and pack, ``penalty`` and ``feature`` through pack alone; ``through`` names others. ``leaf``
+        detaches x, before any stage, and keeps it as ``output.x``, which requires a gradient. Only adversarial calls
+        may change buffers (BatchNorm statistics, the u of spectral normalisation).
         """
         from ganrun.engine.discriminate import discriminate
 
@@ -330,7 +330,7 @@ class Turn:
         self.notes[name] = value.detach().to(torch.get_default_dtype())
 
     def score(self, round: Round, output: DiscriminatorOutput) -> Tensor:
-        """The discriminator's opinion in the terms of the loss, (B, ...), by sample or patch: larger is more real."""
+        """The score of an output, (B, ...), as the loss defines it: one a sample or patch, larger is more real."""
         from ganrun.engine.rounds import score
 
         return score(self, round, output)

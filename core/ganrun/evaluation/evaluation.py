@@ -40,10 +40,10 @@ class Evaluation:
 
     Samples are float32 on the CPU; images are in [-1, 1] and of 256 levels.
 
-    ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if nothing was said. Where
-    samples lie in a folder, ``sample_maker`` is None: there is no generator to ask. With several processes only the
-    main one runs evaluators, and the others make their share of what it asks for. ``evaluators`` are
-    those that run one after the other on the same samples, so that several which need the same work can do it once.
+    ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if it names no number. Where
+    samples lie in a folder, ``sample_maker`` is None: there is no generator. With several processes only the main one
+    runs evaluators, and the others make their share of what it asks for. ``evaluators`` are those that run one after
+    the other on the same samples, so that several which need the same work can do it once.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Evaluation:
 
     @property
     def output(self) -> str:
-        """The first entry of the data that the variant imitates: what evaluators score if not told otherwise."""
+        """The first entry of the data that the variant imitates: what evaluators score by default."""
         return self.description.outputs[0]
 
     def forget_fakes(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class FeatureContext:
     """What a feature extractor is built from.
 
-    name, space: the entry of the data it looks at. data: the train split. cache: a folder to keep weights in. base:
+    name, space: the entry of the data it serves. data: the train split. cache: a folder to keep weights in. base:
     where relative paths start that its parameters name.
     """
 

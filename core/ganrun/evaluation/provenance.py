@@ -122,7 +122,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], path: str = ""
 def few(score: Score, provenance: Mapping[str, Any]) -> str:
     """A word for a score of fewer samples than it takes, made or real.
 
-    Empty if there are enough, or nobody said how many it takes.
+    Empty if there are enough, or it is not known how many it takes.
     """
     alike = provenance["alike"]
     real = max((real["samples"] for real in alike["real"].values()), default=score.enough)
@@ -173,11 +173,11 @@ def _read(line: Mapping[str, Any]) -> Measured | None:
 
 
 def _written(score: Score) -> dict[str, Any]:
-    """A score without what it does not say. JSON has no infinity and no NaN: they are written as words."""
-    said = {key: value for key, value in vars(score).items() if value != getattr(Score, key, None)}
+    """A score without its defaults. JSON has no infinity and no NaN: they are written as words."""
+    given = {key: value for key, value in vars(score).items() if value != getattr(Score, key, None)}
     return {
         key: repr(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in said.items()
+        for key, value in given.items()
     }
 
 

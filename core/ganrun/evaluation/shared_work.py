@@ -16,7 +16,7 @@ from ganrun.errors import UserError
 from ganrun.evaluation.sources import CHUNK, loaded
 from ganrun.sampling.turn import chunks
 
-DONE, FAILED = "done", "failed"  # how the main process's work ended, said to the others
+DONE, FAILED = "done", "failed"  # how the main process's work ended, as the others receive it
 
 Task = tuple[Any, ...]
 Work = Callable[[Task, int, int, int], Iterator[Tensor]]
@@ -126,5 +126,5 @@ def _joined(rounds: Iterator[list[Any]], n: int, world: int) -> Tensor:
             found[start : start + len(piece)] = piece
             start += len(piece)
     if found is None:
-        raise UserError("there are no samples to look at; ask for some, or give a data set that holds some")
+        raise UserError("there are no samples; ask for at least one, or give a data set that is not empty")
     return found

@@ -90,6 +90,6 @@ class Statistics:
 def not_finite(x: Tensor) -> int:
     """How many rows of x (n, ...) hold a number that is not finite.
 
-    The test takes as much memory as what it looks at, hence blocks.
+    The test takes as much memory as its input, so it is done in blocks.
     """
     return sum(int((~some.flatten(1).isfinite()).any(1).sum()) for some in x.split(BLOCK))

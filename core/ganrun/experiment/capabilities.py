@@ -76,11 +76,11 @@ class _Held:
         """Whether a part takes part in a game: a loss in its own, a discriminator in its own, all others in all."""
         if id(part) in self.losses:
             return part is self.loss(game)
-        judges = [name for name in self.discriminators.values() if self.experiment.modules.get(name) is part]
-        return not judges or self.discriminators[game] in judges
+        found = [name for name in self.discriminators.values() if self.experiment.modules.get(name) is part]
+        return not found or self.discriminators[game] in found
 
     def lacks(self, part: Any, wanted: str, game: str) -> bool:
-        """Whether nobody provides it in a game.
+        """Whether no part provides it in a game.
 
         What a network that was not built would have provided is not known; it has its own refusal.
         """
@@ -93,13 +93,13 @@ class _Held:
         return any(provider is not part for provider in self.providers(unwanted, game))
 
     def providers(self, name: str, game: str) -> list[Any]:
-        """Who provides a capability in a game: of the losses its own alone."""
+        """The parts that provide a capability in a game: of the losses its own alone."""
         found = self.provided.get(name, ())
         return [part for part in found if id(part) not in self.losses or part is self.loss(game)]
 
 
 def provided_by(experiment: Experiment) -> dict[str, list[Any]]:
-    """Capability -> its providers: parts say what they provide; games and built networks are looked at."""
+    """Capability -> its providers: declared by parts, or derived from games and built networks."""
     found: dict[str, list[Any]] = {}
     losses = experiment.losses.values()
     parts = (experiment.variant, *losses, experiment.sampler, experiment.dataset, *experiment.tricks)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def initialise(module: nn.Module, settings: Any) -> None:
-    """Draw the weights of linear, convolution and embedding layers anew, as ``players.NAME.init`` says.
+    """Draw the weights of linear, convolution and embedding layers again, as ``players.NAME.init`` sets.
 
     ``normal``: N(0, gain); ``xavier``, ``kaiming``, ``orthogonal``: torch's, with gain (kaiming: fan-in, no gain).
     Biases become 0; the scale of an affine BatchNorm becomes N(1, gain) under ``normal`` (Radford et al. 2016), else 1.

@@ -16,17 +16,17 @@ from ganrun.words.hooks import Component
 
 
 def with_stand_ins(catalog: Catalog, folder: Path, versions: Mapping[str, Any]) -> Catalog:
-    """The catalogue with a stand-in for each absent plugin that has no say in what a run's samples are. Warns of them.
+    """The catalogue with a stand-in for each absent plugin that does not affect a run's samples. Warns of them.
 
     versions: the run's versions.json, which says what each part does.
     """
     absent = {name: kept for name, kept in versions.get("kept_parts", {}).items() if not _is_there(catalog, name)}
     if not absent:
         return catalog
-    said = {name: f"{name}{_origin(versions.get('plugins', {}).get(name, {}))}" for name in absent}
-    listed = ", ".join(said.values())
+    described = {name: f"{name}{_origin(versions.get('plugins', {}).get(name, {}))}" for name in absent}
+    listed = ", ".join(described.values())
     warnings.warn(f"{folder}: left out, not installed here and not needed to make samples: {listed}", stacklevel=3)
-    return catalog.with_components(_stand_in(name, absent[name], said[name]) for name in absent)
+    return catalog.with_components(_stand_in(name, absent[name], described[name]) for name in absent)
 
 
 def came_from(error: Exception, catalog: Catalog, versions: Mapping[str, Any]) -> list[str]:
@@ -52,14 +52,14 @@ def _origin(kept: Mapping[str, Any]) -> str:
     return f" ({where})" if where else ""
 
 
-def _stand_in(qualified: str, kept: Mapping[str, Any], said: str) -> Component:
+def _stand_in(qualified: str, kept: Mapping[str, Any], described: str) -> Component:
     """A component that takes the parameters of an absent one, and is an error where it would be needed."""
     kind, _, name = qualified.partition(".")
 
     def factory(*handed_in: Any, **parameters: Any) -> Any:
         if kind == "dataset":
-            raise UserError(f"{said} is needed for this, and it is not installed")
-        return _Optimizer() if kind == "optimizer" else _Absent(said, kept)
+            raise UserError(f"{described} is needed for this, and it is not installed")
+        return _Optimizer() if kind == "optimizer" else _Absent(described, kept)
 
     names = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=Any) for key in kept["parameters"]]
     factory.__signature__ = inspect.Signature(names)  # type: ignore[attr-defined]
@@ -72,14 +72,14 @@ class _Absent:
 
     real_in_generator = False
 
-    def __init__(self, said: str, kept: Mapping[str, Any]) -> None:
+    def __init__(self, described: str, kept: Mapping[str, Any]) -> None:
         self.provides = frozenset(kept["provides"])
         self.logits = kept["logits"]
-        self._said = said
+        self._described = described
 
     def score(self, round: Any, logits: Any) -> Any:
         """Raises UserError: the score of a loss that is not here."""
-        raise UserError(f"{self._said} is needed for this, and it is not installed")
+        raise UserError(f"{self._described} is needed for this, and it is not installed")
 
 
 class _Optimizer:

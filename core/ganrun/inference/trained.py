@@ -88,14 +88,14 @@ def _plain(node: Node) -> Any:
 
 
 def kept_versions(folder: Path) -> dict[str, Any]:
-    """What ``versions.json`` says; empty if it is not there. Raises UserError if it is damaged."""
+    """The content of ``versions.json``; empty if it is not there. Raises UserError if it is damaged."""
     path = folder / "versions.json"
     if not path.is_file():
         return {}
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}; remove it to go on without what it says") from error
+        raise UserError(f"{path} cannot be read: {error}; remove it to continue without it") from error
 
 
 class KeptData:

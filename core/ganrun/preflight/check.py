@@ -246,7 +246,7 @@ def noted_operations(found: list[str]) -> Iterator[None]:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until a device has done what it was told."""
+    """Wait until a device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

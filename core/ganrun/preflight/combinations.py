@@ -44,7 +44,7 @@ class Combination:
 
 
 class Bench:
-    """Builds recipes without allocating their networks, and says what comes of them. Data sets are opened once."""
+    """Builds recipes without allocating their networks, and gives a verdict on each. Data sets are opened once."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog

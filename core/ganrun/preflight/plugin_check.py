@@ -1,4 +1,4 @@
-"""Checks of a plugin that need no run: what ``--plugin FILE`` and ``list-plugins --check`` look at."""
+"""Checks of a plugin that need no run: those of ``--plugin FILE`` and ``list-plugins --check``."""
 
 from __future__ import annotations
 

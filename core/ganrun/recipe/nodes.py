@@ -13,7 +13,7 @@ from ganrun.schedule import Duration, Scheduled
 
 Key = str | int
 Keys = tuple[Key, ...]
-DEPTH = 40  # nobody nests a recipe deeper; Python's recursion limit is far above
+DEPTH = 40  # no sensible recipe is nested deeper; Python's recursion limit is far above
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,7 @@ def _locate(error: Any, root: Node) -> _Found:
 
 
 def _translate_group(group: list[_Found], root: Node, model: type[BaseModel], whose: str) -> Iterator[Problem]:
-    """The errors of one parameter. Of a union's branches only those speak that came furthest."""
+    """The errors of one parameter. Of a union's branches only those that matched furthest are reported."""
     if any(found.union for found in group):
         deepest = max(found.depth for found in group)
         group = [found for found in group if found.depth == deepest]

@@ -126,7 +126,7 @@ def scalar(text: str) -> Any:
 
 
 class _Reader:
-    """Turns PyYAML's events into nodes, and goes on after a problem where it can."""
+    """Turns PyYAML's events into nodes, and continues after a problem where it can."""
 
     def __init__(self, text: str, start: Origin) -> None:
         self.text = text
@@ -180,7 +180,7 @@ class _Reader:
         message = error.problem or error.context or "not understood"
         mark = error.problem_mark or error.context_mark
         if error.context_mark and ("unexpected end of stream" in message or "expected ',' or" in message):
-            mark = error.context_mark  # where it was opened tells more than where the file ended
+            mark = error.context_mark  # where it was opened helps more than where the file ended
         line, column = (mark.line, mark.column) if mark else (0, 0)
         character = self.lines[line][column : column + 1] if line < len(self.lines) else ""
         if character == "\t":

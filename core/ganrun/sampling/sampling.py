@@ -92,7 +92,7 @@ class SampleMaker:
             return self._turn(n, seed, real, latents, modules)
 
     def panels(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None) -> dict[str, list[Tensor]]:
-        """The variant's pictures of n samples: name -> columns of samples, on the CPU."""
+        """The variant's images of n samples: name -> columns of samples, on the CPU."""
         with self.modules() as modules:
             panels: dict[str, list[Tensor]] = self.engine.variant.panels(self._turn(n, seed, real, None, modules))
             return {name: [column.float().cpu() for column in columns] for name, columns in panels.items()}
@@ -121,12 +121,12 @@ class SampleMaker:
         for rows in chunks(n, self.chunk, part, parts):
             with self.modules() as modules:
                 given = None if real is None else real(rows)
-                cut = (
+                drawn = (
                     self._drawn(rows.stop - rows.start, seed, rows.start, given, modules)
                     if latents is None
                     else _rows_of(latents, rows)
                 )
-                piece = self._piece(rows, seed, given, cut, modules, player)
+                piece = self._piece(rows, seed, given, drawn, modules, player)
             yield rows, piece
 
     def latents(
@@ -168,7 +168,7 @@ class SampleMaker:
     def infer(
         self, real: Mapping[str, Tensor], seed: int = 0, *, networks: Mapping[str, nn.Module] | None = None
     ) -> dict[str, Tensor]:
-        """What the variant's ``infer`` says of real items, name -> (n, ...), float32 on the CPU.
+        """What the variant's ``infer`` gives for real items, name -> (n, ...), float32 on the CPU.
 
         networks: name -> a module that stands in for the run's own.
         """

@@ -27,13 +27,13 @@ class SamplingTurn(Turn):
     part_of_rows, parts_of_rows = 0, 1  # this process makes every parts-th chunk
 
     def chunks(self) -> list[slice]:
-        """The rows that this process makes, a chunk at a time. What is chosen for others is of no consequence."""
+        """The rows that this process makes, a chunk at a time. Only these rows of what is chosen are used."""
         return chunks(self.rows, self.chunk, self.part_of_rows, self.parts_of_rows)
 
     def another(self, purpose: str, number: int = 0, *, real: Mapping[str, Tensor] | None = None) -> Self:
         """A turn like this one in which nothing is drawn or made, with draws of its own.
 
-        purpose, number: what tells its draws from those of others. real: items it is of instead, and as many rows.
+        purpose, number: the key of its draws. real: other real items, which also set the number of rows.
         """
         key = (*self.draws.key, purpose, number)
         return self.fresh(Draws(key, device=self.draws.device, by_row=real is None), real)

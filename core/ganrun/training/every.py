@@ -28,7 +28,7 @@ class Every:
         self._steps = 0 if self.duration.unit == "minutes" else self.duration.whole_steps(run.experiment.clock)
 
     def due(self, run: Run) -> bool:
-        """Whether to act after this step. Minutes are counted by the main process, which tells the others."""
+        """Whether to act after this step. Minutes are counted by the main process, which informs the others."""
         if self._steps:
             return run.step % self._steps == 0
         assert self._agreement is not None, "start comes first"

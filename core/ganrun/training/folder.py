@@ -85,7 +85,7 @@ class Folder:
             raise UserError(f"{self.path} holds no run to resume; leave out --resume to start one")
         if self.holds_run and not (resume or overwrite):
             raise UserError(
-                f"{self.path} holds a run; go on with it with --resume, replace it with --overwrite, "
+                f"{self.path} holds a run; continue it with --resume, replace it with --overwrite, "
                 "or give another --output"
             )
         if resume and not force:
@@ -96,8 +96,8 @@ class Folder:
                 listed = "\n  ".join(changed)
                 raise UserError(
                     f"{self.path} was started from another recipe; --resume accepts a longer train.steps and nothing "
-                    f"else:\n  {listed}\ngo back to that recipe, start anew with another --output, "
-                    "or add --force to go on all the same"
+                    f"else:\n  {listed}\ngo back to that recipe, start again with another --output, "
+                    "or add --force to continue all the same"
                 )
 
     def prepare(self, run: Run, *, resume: bool, overwrite: bool) -> None:
@@ -129,7 +129,7 @@ class Folder:
 def forget_after(path: Path, step: int) -> None:
     """Remove what the core keeps of later steps in the folder of a run, which takes them again."""
     checkpoint.discard_after(path / "checkpoints", step)
-    jsonl.cut(path / "evaluations.jsonl", step)
+    jsonl.truncate(path / "evaluations.jsonl", step)
     for picture in (path / "evaluations").glob("*-*.png"):
         number = picture.stem.rpartition("-")[2]
         if number.isdigit() and int(number) > step:
@@ -143,7 +143,7 @@ def forget_files(path: Path, step: int, files: Iterable[str]) -> None:
     """
     for name in files:
         if name.endswith(".jsonl"):
-            jsonl.cut(path / name, step)
+            jsonl.truncate(path / name, step)
         for numbered in (path / name).glob("step-*"):
             number = numbered.stem.removeprefix("step-")
             if number.isdigit() and int(number) > step:
@@ -173,7 +173,7 @@ def kept_files(path: Path, catalog: Catalog) -> list[str]:
         kept = json.loads((path / "versions.json").read_text(encoding="utf-8"))
         names = kept["files"] if "files" in kept else files_of_plugins(kept["plugins"], catalog)
         return [name for name in names if is_inside(name)]
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it will be written anew
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it will be written again
         return []
 
 
@@ -212,10 +212,10 @@ def is_run(path: Path) -> bool:
 
 
 def check_plugins(folder: Path, recipe: Recipe, catalog: Catalog) -> None:
-    """Hold the plugins that a run was started with against those there are now.
+    """Compare the plugins that a run was started with to those there are now.
 
-    Another version of a distribution is told. A changed file that is not installed is refused: nothing else tells it
-    from the one that was trained with.
+    Another version of a distribution is warned of. A changed file that is not installed is refused: no version
+    distinguishes it from the one that was trained with.
     """
     kept = json.loads((folder / "versions.json").read_text(encoding="utf-8"))["plugins"]
     for part in recipe.parts():
@@ -225,17 +225,17 @@ def check_plugins(folder: Path, recipe: Recipe, catalog: Catalog) -> None:
             continue
         if before.get("sha256") != now.get("sha256"):
             raise UserError(
-                f"{name} is not what {folder} was started with: {_said(before)} then, {_said(now)} now; "
-                "bring the old one back, start anew with another --output, or add --force to go on all the same"
+                f"{name} is not what {folder} was started with: {_origin(before)} then, {_origin(now)} now; "
+                "bring the old one back, start again with another --output, or add --force to continue all the same"
             )
         if before.get("version") != now.get("version"):
             print(
-                f"warning: {name} was of {_said(before)} when this run was started, and is of {_said(now)} now",
+                f"warning: {name} was of {_origin(before)} when this run was started, and is of {_origin(now)} now",
                 flush=True,
             )
 
 
-def _said(provenance: dict[str, Any]) -> str:
+def _origin(provenance: dict[str, Any]) -> str:
     if provenance.get("sha256"):
         return f"{provenance['file']} (SHA-256 {provenance['sha256'][:12]}...)"
     return " ".join(str(provenance[key]) for key in ("distribution", "version", "module") if provenance.get(key))

@@ -12,12 +12,12 @@ from ganrun.experiment.experiment import Experiment
 if TYPE_CHECKING:
     from ganrun.recipe import Part
 
-# These decide what the networks are, or happen when samples are made: who has one of them is always needed.
+# These decide what the networks are, or happen when samples are made: a part with one of them is always needed.
 ALWAYS = ("plan", "build", "sample", "pack", "sampling")
 
 
 def kept_parts(experiment: Experiment) -> dict[str, dict[str, Any]]:
-    """``kind.name`` -> parameters, events and capabilities of each part that has no say in what samples are."""
+    """``kind.name`` -> parameters, events and capabilities of each part that does not affect samples."""
     found = {}
     for part, component in _candidates(experiment):
         events = events_of(component)

@@ -35,9 +35,9 @@ def loss_parts(recipe: Recipe, games: Sequence[Game]) -> dict[str, Part]:
 
 
 def check_losses(experiment: Experiment) -> list[Diagnostic]:
-    """Refuse games without a loss and losses of games that there are not; warn of a loss that nobody plays with.
+    """Refuse games without a loss and losses of games that there are not; warn of a loss that no game is played with.
 
-    Tells each discriminator how many logits the loss of its games wants.
+    Sets how many logits each discriminator returns: as many as the loss of its games takes.
     """
     recipe, games = experiment.recipe, experiment.games
     refusals = _unknown_games(experiment)
@@ -72,7 +72,7 @@ def _unknown_games(experiment: Experiment) -> list[Diagnostic]:
 
 
 def _set_logits(experiment: Experiment) -> list[Diagnostic]:
-    """Tell each discriminator how many logits the loss of its games wants.
+    """Set how many logits each discriminator returns: as many as the loss of its games takes.
 
     Refuse games that share a discriminator and disagree, and a loss on several logits in a game that makes one of all
     outputs.

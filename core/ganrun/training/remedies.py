@@ -99,7 +99,7 @@ def tried(run: Run, recipe: Recipe) -> Experiment | None:
         )
         watching = replace(experiment, evaluators=run.experiment.evaluators, observers=run.experiment.observers)
         return None if check_capabilities(watching, {}) else watching
-    except Exception:  # refused; or a plugin raised anything else, which must not end the run that asks for help
+    except Exception:  # refused; or a plugin raised anything else, which must not end the run
         return None
 
 

@@ -88,7 +88,7 @@ class Run:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and speaks to people."""
+        """Whether this process writes files and prints."""
         return self.processes.is_main
 
     @property
@@ -98,7 +98,7 @@ class Run:
 
     @property
     def going_back_to(self) -> int | None:
-        """The step whose checkpoint a rollback that was asked for needs: it has to stay. None: nothing was asked."""
+        """The step whose checkpoint a requested rollback needs, so that it has to stay. None: none is requested."""
         return self._rollback.request.to if self._rollback.request is not None else None
 
     @property
@@ -130,7 +130,7 @@ class Run:
         return remedies_for(self, problem)
 
     def report(self, finding: Finding) -> None:
-        """Tell all observers what was found wrong, by the event ``finding``. In the main process alone."""
+        """Report what was found wrong to all observers, by the event ``finding``. In the main process alone."""
         self.experiment.hooks.finding(run=self, finding=finding)
 
     def rates(self) -> dict[str, float]:
@@ -184,7 +184,7 @@ class Run:
         reason = "failed"
         with self.experiment.settings(), signals(self.stop, verbose=self.is_main):
             if self.folder is not None:
-                self._states()  # what cannot be saved is told now, not at the first checkpoint
+                self._states()  # what cannot be saved is reported now, not at the first checkpoint
             try:
                 hooks.run_start(run=self)
                 while self.step < self.steps and not self._agreed_to_stop():
@@ -201,7 +201,7 @@ class Run:
     def _agreed_to_stop(self) -> bool:
         if self._agreement.any(self.step, bool(self._stop)):
             self._stop = self._stop or "interrupted"
-            self._rollback.after_step(at_once=True)  # so that what is saved now is not what somebody wanted to leave
+            self._rollback.after_step(at_once=True)  # so that what is saved now is not the state that was to be left
             return True
         return False
 
@@ -358,12 +358,12 @@ def train(
 
 
 def resume_run(run: Run, folder: Path, *, force: bool) -> None:
-    """Load the newest intact checkpoint of a run's folder. One that was killed before its first starts anew instead."""
+    """Load the newest intact checkpoint of a run's folder. One killed before its first starts again instead."""
     _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
     if run.steps < state["steps"] and not force:
         raise UserError(
             f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; "
-            "--resume accepts a longer train.steps, not a shorter one: add --force to go on all the same"
+            "--resume accepts a longer train.steps, not a shorter one: add --force to continue all the same"
         )
     run.load_state_dict(state)
     run.resumed_from = step
@@ -378,7 +378,7 @@ def resume_run(run: Run, folder: Path, *, force: bool) -> None:
 
 
 def start_from(run: Run, other: Path) -> None:
-    """Take the networks' weights of another run's newest checkpoint; everything else starts anew."""
+    """Take the networks' weights of another run's newest checkpoint; everything else starts from the beginning."""
     source = other if (other / "manifest.json").exists() else None
     if source is None and not (other / "checkpoints").is_dir():
         raise UserError(f"init: {other} is neither a run's folder nor a checkpoint")

@@ -22,7 +22,7 @@ def signals(stop: Callable[[str], None], *, verbose: bool = True) -> Iterator[No
         for caught_number in caught:
             signal.signal(caught_number, signal.SIG_DFL)
         stop("interrupted")
-        with suppress(RuntimeError, OSError):  # in the middle of another print, or nobody reads any more
+        with suppress(RuntimeError, OSError):  # in the middle of another print, or the output is closed
             if verbose:
                 print("\nfinishing this step, then saving; once more to end at once", flush=True)
 

@@ -1,4 +1,4 @@
-"""What is found wrong with a run, as observers tell one another."""
+"""What is found wrong with a run, as observers report it to one another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Finding:
     """Something wrong with a run: the payload of the event ``finding``.
 
     name: such as ``mode-collapse``. evidence: a sentence for people. numbers: the same for programs. since: the first
-    step at which it was seen. good: the last step at which it was looked for and not seen. remedies: names of installed
+    step at which it was seen. good: the last step at which it was checked for and not found. remedies: names of installed
     tricks that fit the run's recipe and may help.
     """
 

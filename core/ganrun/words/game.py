@@ -58,7 +58,7 @@ class Player:
 
 @dataclass
 class Phase:
-    """An entry of the schedule: one move of one player.
+    """An entry of the schedule: when, how often and on what one player is trained.
 
     It is due every ``every`` steps, and if ``when(step)`` holds; it happens ``repeats`` times. Neighbouring phases
     with one ``together`` name take all their gradients before the first optimiser step. ``games`` names the games that
@@ -99,7 +99,8 @@ class Game:
     output where they are not its main one, such as the log of a sum over classes. A ``symmetric`` game (ALI) has no
     generator's loss of its own: it is the discriminator's with the roles swapped. ``loss`` is what the variant proposes
     for this game, written as in a recipe: a name, or {name: {parameters}}. It goes before the variant's default loss; a
-    recipe that names another loss, for this game or for all, goes before it.
+    recipe that names another loss, for this game or for all, goes before it. ``watchers`` are players in whose turns
+    the fakes go through the discriminator, too, and no loss is applied: the variant makes terms of the outputs.
     """
 
     name: str
@@ -196,8 +197,8 @@ class Stream:
     x: what augmentation and noise act on, such as images (B, C, H, W) in [-1, 1].
     given: whatever else the discriminator sees: a condition, a label, the z of ALI.
     weight: per sample (B,), or one number. latent: what a fake was made from; None after a swap from a pool.
-    metadata: what is known of the samples and not shown to the discriminator, such as the label asked for; goes where they
-    go.
+    metadata: what is known of the samples and not shown to the discriminator, such as the requested label; replaced
+    with them, as by a pool.
     leaf: whether a gradient at x is wanted. entry: the entry of ``turn.made`` that a fake shows; filled in where x is
     that very tensor. output and target are filled in by the engine.
     """
@@ -221,7 +222,7 @@ class Stream:
         return self.output.logits
 
     def detach(self) -> None:
-        """Cut x and what is given off their graphs: a discriminator's side trains no generator."""
+        """Detach x and what is given: a discriminator's side trains no generator."""
         self.x = self.x.detach()
         self.given = tuple(tensor.detach() for tensor in self.given)
 

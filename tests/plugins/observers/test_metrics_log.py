@@ -6,7 +6,7 @@ import math
 import pytest
 
 from ganrun import api
-from ganrun.jsonl import cut
+from ganrun.jsonl import truncate
 
 
 class Score:
@@ -65,14 +65,14 @@ def test_a_resumed_log_equals_one_never_interrupted(train, tmp_path):
 def test_torn_and_later_lines_are_cut(tmp_path, torn):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n' + torn)
-    cut(path, 2)
+    truncate(path, 2)
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 def test_cutting_nothing_leaves_the_file_alone(tmp_path):
-    cut(tmp_path / "absent", 0)
+    truncate(tmp_path / "absent", 0)
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n')
     before = path.stat().st_ino
-    cut(path, 1)
+    truncate(path, 1)
     assert path.stat().st_ino == before
