@@ -195,7 +195,7 @@ class Ones:
 def test_a_sampler_may_draw_the_labels(tiny, make_run):
     run = make_run(tiny(**LABELLED, sampler="ones"), {"variant.labelled": Labelled, "sampler.ones": Ones})
     assert run.sample_maker.latents(20)["label"].unique().tolist() == [1]
-    assert run.evaluation.asked(20).unique().tolist() == [1]
+    assert run.evaluation.fake_labels(20).unique().tolist() == [1]
 
 
 def test_what_is_known_of_fakes_is_swapped_with_them(tiny, make_run):

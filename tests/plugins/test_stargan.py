@@ -311,7 +311,9 @@ def test_of_two_sets_every_item_is_asked_for_labels_of_its_own_set_and_told_its_
 
 def test_outside_training_every_label_of_every_set_is_asked_for(make_run):
     run = make_run(recipe_of(dataset=MULTI))
-    source, attributes, label = (run.evaluation.asked(300, name) for name in ("source", "attributes_a", "label_b"))
+    source, attributes, label = (
+        run.evaluation.fake_labels(300, name) for name in ("source", "attributes_a", "label_b")
+    )
     assert 100 < int(source.sum()) < 200
     assert 50 < int(label[source == 1].sum()) < 100
     assert not bool(attributes[source == 1].any()) and not bool(label[source == 0].any())  # noqa: PT018
@@ -333,7 +335,7 @@ class Painter(nn.Module):
 
 def test_what_was_asked_belongs_to_the_fakes_row_by_row(make_run):
     run = make_run(recipe_of(generator="painter"), plugins={"generator.painter": Painter})
-    made, asked = run.evaluation.fakes(n=600), run.evaluation.asked(600)  # more than one chunk
+    made, asked = run.evaluation.fakes(n=600), run.evaluation.fake_labels(600)  # more than one chunk
     assert torch.equal((made[:, 0, 0, 0] * 4).round().long(), asked)
     assert asked.bincount(minlength=4).min() > 100
 

@@ -3,7 +3,8 @@
 step: goes through the phases that are due, in groups. Of a group (mostly one phase) first every turn is taken, then
     every turn's player is updated, so that no player of a group sees another's update. Last: step_taken.
 take: a turn up to its gradients, for each micro-batch: phase_start, forward, backward.
-forward: sample and make, unless fakes are reused; streams; generated; for each game the discriminator and the loss; the variant's terms; losses.
+forward: sample and make, unless fakes are reused; streams; generated; of each game the discriminator and the loss;
+    the variant's terms; losses.
 update: average the gradients; gradients; optimiser step; updated.
 
 step_taken, phase_start, sample, generated, losses, gradients and updated are events, at which tricks act.

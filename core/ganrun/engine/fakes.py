@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Kept:
-    """What one turn made. ``served``: the players that have used it. ``in_graph``: those whose parameters have a graph."""
+    """What one turn made. served: players that have used it. in_graph: those whose parameters are in its graph."""
 
     latents: dict[str, Tensor]
     made: dict[str, Tensor]
@@ -93,7 +93,7 @@ class Fakes:
     def _next_learner(self, turn: Turn, later: Sequence[Phase]) -> set[str]:
         """The player of the next turn in this step, if it is another one and learns from these fakes; else empty.
 
-        With several micro-batches it is empty: their graphs would all be kept at once, and their purpose is to save memory.
+        Empty with several micro-batches: all their graphs would be kept at once, and they are there to save memory.
         """
         if not self.description.reuse_fakes or self.engine.settings.accumulate > 1:
             return set()

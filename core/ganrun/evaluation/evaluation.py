@@ -171,14 +171,14 @@ class Evaluation:
             self._vectors[key] = self._sharing.ask(("inferred", name, split), n)
         return self._vectors[key]
 
-    def asked(self, n: int | None = None, name: str | None = None) -> Tensor | None:
-        """The class that each of n fakes was asked to be of, (n,) int64; None if there is none.
+    def fake_labels(self, n: int | None = None, name: str | None = None) -> Tensor | None:
+        """The class requested of each of n fakes, (n,) int64; None if there is none.
 
         A code is named as the data's labels are.
 
-        ``name``: another latent of these fakes, such as the attributes they were asked to have, (n, A).
+        ``name``: another latent of these fakes, such as the attributes requested, (n, A).
         """
-        return self.source.asked(n or self.count(), name) if isinstance(self.source, Generated) else None
+        return self.source.fake_labels(n or self.count(), name) if isinstance(self.source, Generated) else None
 
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
         """What the networks make of given real items, such as the translations of a batch.

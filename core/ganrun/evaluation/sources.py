@@ -72,8 +72,8 @@ class Generated:
         n = len(next(iter(real.values())))
         return self.sample_maker.turn(n, self.seed, real=real).made[wanted].detach().float().cpu()
 
-    def asked(self, n: int, name: str | None = None) -> Tensor | None:
-        """The classes that n samples were asked to be of, (n,) int64: latents that are labels, None if there are none.
+    def fake_labels(self, n: int, name: str | None = None) -> Tensor | None:
+        """The classes requested of n samples, (n,) int64: latents that are labels, None if there are none.
 
         Or another latent.
         """

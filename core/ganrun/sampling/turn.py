@@ -80,7 +80,7 @@ class SamplingTurn(Turn):
         return per_sample.to(torch.promote_types(score.dtype, torch.float32))
 
     def scores(self, latents: Mapping[str, Tensor], purpose: str) -> Tensor:
-        """:meth:`total_score` of the samples of some latents, chunk by chunk: (rows,). 0 for rows of other processes."""
+        """:meth:`total_score` of the samples of some latents, in chunks: (rows,). 0 for rows of other processes."""
         found = torch.zeros(self.rows, device=self.device)
         for rows in self.chunks():
             piece = self.part(rows).another(purpose)

@@ -234,11 +234,16 @@ def set_players(experiment: Experiment) -> list[Diagnostic]:
                 phase.repeats = settings.updates
         own = [phase for phase in experiment.phases if phase.player == name and not phase.lazy]
         if settings.updates is not None and own and all(phase.when is not None for phase in own):
-            why = f"{label(recipe.variant)} decides in which steps {name} is trained: updates a step would break its schedule"
+            why = (
+                f"{label(recipe.variant)} decides in which steps {name} is trained: "
+                "updates a step would break its schedule"
+            )
             refusals.append(Diagnostic(f"players.{name}.updates", why, "leave it out"))
     for first, second in zip(experiment.phases, experiment.phases[1:]):
         if first.together and first.together == second.together and first.repeats != second.repeats:
-            why = f"phases {first.name} and {second.name} are updated together, so their players are updated equally often"
+            why = (
+                f"phases {first.name} and {second.name} are taken together, so their players are updated equally often"
+            )
             refusals.append(
                 Diagnostic(
                     f"players.{second.player}.updates",

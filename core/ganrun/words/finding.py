@@ -11,8 +11,8 @@ class Finding:
     """Something wrong with a run: the payload of the event ``finding``.
 
     name: such as ``mode-collapse``. evidence: a sentence for people. numbers: the same for programs. since: the first
-    step at which it was seen. good: the last step at which it was checked for and not found. remedies: names of installed
-    tricks that fit the run's recipe and may help.
+    step at which it was seen. good: the last step at which it was checked for and not found. remedies: names of
+    installed tricks that fit the run's recipe and may help.
     """
 
     name: str

@@ -169,12 +169,12 @@ class AttributeAccuracy:
 
     def _asked(self, evaluation: Evaluation, question: Question, n: int) -> tuple[Tensor, Tensor]:
         """The answers that n samples were asked to have, and which of them were asked for this entry, (n,) each."""
-        labels = evaluation.asked(n, question.entry)
+        labels = evaluation.fake_labels(n, question.entry)
         assert labels is not None, "codes are latents"
         wanted = question.of(labels)
         if question.known is None:
             return wanted, torch.ones(n, dtype=torch.bool)
-        source = evaluation.asked(n, "source")
+        source = evaluation.fake_labels(n, "source")
         assert source is not None, "data of several sets say which set an item is of"
         return wanted, self._sets(evaluation, question, source)
 

@@ -106,7 +106,7 @@ class ClassShare(OfClasses):
         scores = class_share(seen, made, fake.shape[1], enough=self.enough, seed=evaluation.seed)
         if hasattr(evaluation.features(self.features, self.of), "classify"):  # else its classes are not the data's
             for name, found, wanted in (
-                ("accuracy", made, evaluation.asked(len(made))),
+                ("accuracy", made, evaluation.fake_labels(len(made))),
                 ("accuracy-of-real", seen, evaluation.labels(self.of, self.split, len(seen))),
             ):
                 if wanted is not None:

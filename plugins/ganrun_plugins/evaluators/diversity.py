@@ -171,7 +171,7 @@ class Diversity:
 
     def _classes(self, evaluation: Evaluation, n: int) -> tuple[Tensor | None, Tensor | None]:
         """The classes of fakes and of real samples, if both are known: otherwise the two numbers would not compare."""
-        asked, labels = evaluation.asked(n), evaluation.labels(self.of, self.split)
+        asked, labels = evaluation.fake_labels(n), evaluation.labels(self.of, self.split)
         return (None, None) if asked is None or labels is None else (asked, labels)
 
 

@@ -77,7 +77,7 @@ def scores_of(make_run, dataset, wrong=-1, features="reader", **changes):
 def test_every_domain_is_scored_on_the_samples_that_were_asked_to_be_of_it(make_run):
     run, found = scores_of(make_run, {"styled-digits": {"size": 8, "styles": ["plain", "bold", "slanted"]}}, wrong=1)
     # told (0, 1, 0) it paints (0, 0, 0), which reads as plain; the others paint two ones, of which the first is read
-    asked = run.evaluation.asked(run.evaluation.count())
+    asked = run.evaluation.fake_labels(run.evaluation.count())
     assert (found["plain"], found["bold"], found["slanted"]) == (1, 0, 0)
     assert found["accuracy"] == pytest.approx(float((asked == 0).float().mean()))
 
@@ -89,7 +89,7 @@ def test_of_several_sets_each_label_is_scored_on_what_was_asked_of_its_own_set(m
     )
     _, wrong = scores_of(make_run, MULTI, wrong=1)
     assert [wrong[name] for name in ("bold", "slanted", "plain", "inverted")] == [1, 0, 1, 1]
-    of_b = run.evaluation.asked(run.evaluation.count(), "source").double().mean().item()
+    of_b = run.evaluation.fake_labels(run.evaluation.count(), "source").double().mean().item()
     assert wrong["accuracy"] == pytest.approx((1 - of_b + of_b) / (2 * (1 - of_b) + of_b))
 
 

@@ -231,7 +231,7 @@ def test_pairs_are_within_a_class_if_the_classes_of_real_and_fake_samples_are_kn
     run = digits()
     train, labels = run.evaluation.real("x", "train", 200), run.evaluation.labels("x", "train", 200)
     over_all = scores_of(with_fakes(run, train))
-    run.evaluation.asked = lambda n=None: labels[:n]
+    run.evaluation.fake_labels = lambda n=None: labels[:n]
     within = scores_of(run)
     assert "; pairs; " in over_all["ms-ssim-of-real"].method
     assert "; pairs within a class; " in within["ms-ssim-of-real"].method
