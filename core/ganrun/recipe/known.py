@@ -53,7 +53,7 @@ def known_to(catalog: Catalog, variant: str | None, used: Collection[object]) ->
         return known
     others: dict[str, str] = {}
     for name in catalog.names("variant"):
-        with contextlib.suppress(PluginError):  # of one that is broken nobody asks anything here
+        with contextlib.suppress(PluginError):  # a broken one is reported elsewhere
             others = declared(catalog, name) | others
     met = {key: kind for key, kind in others.items() if key in strange}
     return Known(known.losses, {**networks, **met}, sorted(others))
