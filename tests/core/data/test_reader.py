@@ -184,7 +184,7 @@ def test_starting_workers_leaves_the_global_random_state_alone():
 PARENT = """
 import os, signal, sys
 sys.path.insert(0, {folder!r})
-from test_data import Streamed
+from test_reader import Streamed
 from ganrun.data.reader import Reader
 reader = Reader(Streamed(), (0,), batch_rows=2, workers=1)
 for _ in range(3):
