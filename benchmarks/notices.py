@@ -43,7 +43,8 @@ from torch.nn import functional as F
 from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
-from ganrun.data.reader import InMemory, fingerprint, permutation
+from ganrun.data.order import permutation
+from ganrun.data.reader import InMemory, fingerprint
 from ganrun.data.splits import datasets_of_part
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import ganrun
 from ganrun.data.image_grid import grid, joined, save
-from ganrun.data.reader import permutation, prepared
+from ganrun.data.order import permutation
+from ganrun.data.reader import prepared
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.digits import Digits
 

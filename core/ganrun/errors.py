@@ -33,3 +33,7 @@ class WrongResult(TypeError):
         self.method = method
         self.expected = expected
         self.came = came
+
+
+class DataError(UserError):
+    """Data that cannot be read or used: the message names the file or parameter and says how to mend it."""

@@ -121,14 +121,14 @@ class ItemDraws:
     def _state(self) -> np.ndarray:
         """(B,) uint64, hashed when the first number is wanted: most sets in memory want none."""
         with np.errstate(over="ignore"):
-            state = _mix(np.uint64(stable_hash(*self.key)) + _GOLDEN * self.epochs.astype(np.uint64))
-            return np.asarray(_mix(state ^ (_GOLDEN * (self.indices.astype(np.uint64) + np.uint64(1)))))
+            state = mix(np.uint64(stable_hash(*self.key)) + _GOLDEN * self.epochs.astype(np.uint64))
+            return np.asarray(mix(state ^ (_GOLDEN * (self.indices.astype(np.uint64) + np.uint64(1)))))
 
     def uniform(self, purpose: str, count: int = 1) -> np.ndarray:
         """float64 numbers in [0, 1), (B, count)."""
         with np.errstate(over="ignore"):
             steps = np.uint64(stable_hash(purpose)) + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64)
-            bits = _mix(self._state[:, None] ^ _mix(steps)[None, :])
+            bits = mix(self._state[:, None] ^ mix(steps)[None, :])
         numbers: np.ndarray = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
         return numbers
 
@@ -137,8 +137,11 @@ class ItemDraws:
         return np.minimum((self.uniform(purpose)[:, 0] * high).astype(np.int64), high - 1)
 
 
-def _mix(x: np.ndarray | np.uint64) -> Any:
-    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014), element by element."""
+def mix(x: np.ndarray | np.uint64) -> Any:
+    """The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection of 64-bit numbers, element by element.
+
+    uint64 overflows by design: call it under ``np.errstate(over="ignore")``.
+    """
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

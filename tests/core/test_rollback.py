@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import permutation
+from ganrun.data.order import permutation
 from ganrun.recipe import load_recipe
 from ganrun.training import checkpoint
 from ganrun.training.run import train

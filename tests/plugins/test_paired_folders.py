@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import DataError, Reader
+from ganrun.data.reader import Reader
+from ganrun.errors import DataError
 from ganrun.preflight.check import check
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import DataError, Reader
+from ganrun.data.reader import Reader
+from ganrun.errors import DataError
 from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
 from ganrun.testing import probe

@@ -43,6 +43,7 @@ def command(
     """
     from ganrun.catalog.catalog import Catalog
     from ganrun.data.download import data_cache
+    from ganrun.data.order import LARGE
     from ganrun.evaluation.evaluation import Evaluation
     from ganrun.evaluation.sources import Stored
     from ganrun.inference.compare import write_reference
@@ -57,6 +58,8 @@ def command(
     name = entry or ("x" if "x" in spaces else next(iter(images), ""))
     if name not in spaces:
         raise UserError(f"--entry {name}: {source} has no such entry; it has {', '.join(spaces)}")
+    if samples is None and len(dataset(split)) >= LARGE:
+        raise UserError(f"{source} has {len(dataset(split)):,} items ({split}); say how many to take: --samples 50000")
     stored = Stored(dataset(split), source, entry=name)
     evaluation = Evaluation(stored, dataset, data_cache())
     part = load_part(features, "features", catalog=catalog, origin="--features")

@@ -121,7 +121,8 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
     """
     import torch
 
-    from ganrun.data.reader import permutation, read_items
+    from ganrun.data.order import permutation, subset
+    from ganrun.data.reader import read_items
 
     if trained.experiment.dataset.spaces[trained.output].kind != "image":
         raise UserError("--mixed-with-real asks people to tell pictures apart, and this run makes points")
@@ -132,7 +133,7 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
             f"give an even number up to {2 * len(held)}"
         )
     key = (trained.folder.absolute().name, trained.step, seed)  # who has seen one key knows no other
-    chosen = permutation(len(held), "blind test", *key)[: count // 2]
+    chosen = subset(len(held), count // 2, "blind test", *key)
     (real,) = read_items(held, chosen, rows=count, key=("samples",))
     order = permutation(count, "blind order", *key)
     both = torch.cat([real[trained.output].float(), trained.sample(count // 2, seed)])

@@ -120,7 +120,7 @@ def _read(file: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int], Image.Im
     from PIL import Image
 
     from ganrun.data.image_files import read_picture
-    from ganrun.data.reader import DataError
+    from ganrun.errors import DataError
 
     try:
         picture = read_picture(file, shape[0])

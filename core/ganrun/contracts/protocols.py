@@ -208,6 +208,11 @@ class Dataset(Protocol):
     space: ``{"x": image, "label": labels}``, or ``{"a": image, "b": image}`` for unpaired sets. ``in_memory`` says that
     a batch is one index operation; otherwise batches are read by worker processes.
 
+    Optional: ``order``, how training goes through it: ``shuffled`` (the default), ``computed`` (shuffled as well, with
+    nothing kept in memory, as from 2^24 items on), or ``sequential`` (item 0, 1, 2 and so on: rows of a file that is
+    read faster in its order, a stream, what is random already). ``to(device)``, of a set in memory: ``batch`` then
+    takes and returns tensors there.
+
     Optional, for evaluators and features: ``fingerprint()``, a hash of the data; ``subjects``, entry -> what it
     pictures, in words that choose a shipped classifier; ``labelled(name)``, all samples of an entry and their labels
     (N,), if labels are no entry of a batch; ``hidden_pairs()``, entry -> (N, ...) true counterparts, row by row

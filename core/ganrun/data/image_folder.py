@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.image_files import find_pictures, read_picture
-from ganrun.data.reader import DataError, fingerprint
+from ganrun.data.reader import fingerprint
+from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws, stable_hash
 from ganrun.words.spaces import Space
 

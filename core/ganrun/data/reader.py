@@ -1,8 +1,8 @@
 """Reading real data: a keyed order of items, batches at a position, and worker processes.
 
-The items of all epochs form one endless list: a keyed permutation of the data set for each epoch, one behind the
-other. A reader is at a position in that list, and the position is all that has to be saved. What an item looks like
-(its crop, its flip) follows from (key, epoch, index) alone, so workers, processes and resuming change nothing.
+The items of all epochs form one endless list (see :mod:`ganrun.data.order`). A reader is at a position in that list,
+and the position is all that has to be saved. What an item looks like (its crop, its flip) follows from (key, epoch,
+index) alone, so workers, processes and resuming change nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,11 @@ import torch
 from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset
+from ganrun.data.order import order_of
 from ganrun.data.workers import Ahead, Call
-from ganrun.errors import UserError
-from ganrun.randomness import ItemDraws, stable_hash
+from ganrun.errors import DataError
+from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import Space
-
-
-class DataError(UserError):
-    """Data that cannot be read or used: the message names the file or parameter and says how to mend it."""
 
 
 @runtime_checkable
@@ -118,7 +115,7 @@ class Reader:
         self._resident = dataset.in_memory and isinstance(dataset, Movable)
         if self._resident:
             dataset.to(self.device)  # type: ignore[attr-defined]
-        self._order = Order(len(dataset), key, self.device if self._resident else torch.device("cpu"))
+        self._order = order_of(dataset, key, self.device if self._resident else torch.device("cpu"))
         self._ahead = (
             Ahead(dataset, key, self._order, workers=workers, pin=self.device.type == "cuda")
             if workers and not dataset.in_memory
@@ -157,58 +154,6 @@ class Reader:
         """End the workers, if there are any. Reading on starts them again."""
         if self._ahead:
             self._ahead.close()
-
-
-class Order:
-    """The endless order of items: epoch after epoch, each a keyed permutation."""
-
-    def __init__(self, length: int, key: tuple[Any, ...], device: torch.device) -> None:
-        self.length = length
-        self.key = key
-        self.device = device
-        self._permutations: dict[int, np.ndarray] = {}
-        self._epoch = -1
-        self._window = np.empty(0, np.int64)  # this epoch and the next: a batch that starts in this one lies inside
-        self._indices = torch.empty(0, dtype=torch.int64)  # the same on the device
-
-    def items(self, start: int, count: int) -> tuple[Tensor, ItemDraws]:
-        """The indices of ``count`` samples from ``start`` on, (count,) int64, and their random numbers."""
-        epoch, offset = divmod(start, self.length)
-        stop = offset + count
-        if stop > 2 * self.length:
-            epochs, indices = self.arrays(start, count)
-            return torch.from_numpy(indices).to(self.device), ItemDraws(self.key, epochs, indices)
-        if epoch != self._epoch:
-            self._window = np.concatenate([self.permutation(epoch), self.permutation(epoch + 1)])
-            self._indices = torch.from_numpy(self._window).to(self.device)
-            self._epoch = epoch
-        epochs = np.asarray(epoch) if stop <= self.length else epoch + (np.arange(offset, stop) >= self.length)
-        return self._indices[offset:stop], ItemDraws(self.key, epochs, self._window[offset:stop])
-
-    def arrays(self, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Epochs and indices of ``count`` samples from ``start`` on, int64 (count,) each, for any count."""
-        epochs, offsets = np.divmod(np.arange(start, start + count), self.length)
-        indices = np.empty(count, np.int64)
-        for epoch in range(epochs[0], epochs[-1] + 1):
-            mine = epochs == epoch
-            indices[mine] = self.permutation(epoch)[offsets[mine]]
-        return epochs, indices
-
-    def permutation(self, epoch: int) -> np.ndarray:
-        """The order of one epoch, int64 (length,). The last few are kept."""
-        if epoch not in self._permutations:
-            if len(self._permutations) > 2:
-                del self._permutations[min(self._permutations)]
-            self._permutations[epoch] = permutation(self.length, *self.key, "order", epoch)
-        return self._permutations[epoch]
-
-
-def permutation(n: int, *key: Any) -> np.ndarray:
-    """A random order of 0..n-1 that depends on ``key`` alone, int64 (n,).
-
-    It sorts raw Philox numbers (Salmon et al. 2011), whose bits never change, unlike those of numpy's ``permutation``.
-    """
-    return np.argsort(np.random.Philox(key=stable_hash(*key)).random_raw(n), kind="stable").astype(np.int64, copy=False)
 
 
 def prepared(batch: Mapping[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:

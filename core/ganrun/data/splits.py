@@ -9,8 +9,15 @@ from pathlib import Path
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
 from ganrun.data.reader import Announced
+from ganrun.errors import DataError
 from ganrun.recipe import Part, Recipe
 from ganrun.words.spaces import DataFiles
+
+NO_LENGTH = (
+    "it has no length (`__len__`), and an item has to be found again by its number: resuming, workers and several "
+    "processes rely on it; count what is there, as rows or lines of a file, or, if every number stands for an item, "
+    "return one that no run reaches, such as 10**12"
+)
 
 
 def datasets(recipe: Recipe) -> Callable[[str], Dataset]:
@@ -25,6 +32,10 @@ def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
     @cache
     def dataset(split: str) -> Dataset:
         made: Dataset = part.make(files, split)
+        try:
+            len(made)
+        except TypeError:
+            raise DataError(f"dataset {part.name}: {NO_LENGTH}") from None
         return made
 
     return dataset

@@ -7,17 +7,9 @@ from ganrun.data import image_grid
 from ganrun.data.download import DownloadError, fetch, only_one, unpack
 from ganrun.data.image_files import find_pictures, read_picture
 from ganrun.data.labels import names_of
-from ganrun.data.reader import (
-    Announced,
-    DataError,
-    InMemory,
-    Movable,
-    fingerprint,
-    permutation,
-    prepared,
-    read_items,
-    selected_classes,
-)
+from ganrun.data.order import permutation, subset
+from ganrun.data.reader import Announced, InMemory, Movable, fingerprint, prepared, read_items, selected_classes
+from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
 
@@ -41,5 +33,6 @@ __all__ = [
     "read_items",
     "read_picture",
     "selected_classes",
+    "subset",
     "unpack",
 ]

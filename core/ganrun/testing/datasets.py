@@ -84,7 +84,7 @@ def check_refuses_other_splits(plugin: Plugin) -> None:
         make(plugin, "no-such-split")
     except UserError:
         return
-    raise AssertionError("a split called no-such-split is accepted; raise ganrun.data.reader.DataError")
+    raise AssertionError("a split called no-such-split is accepted; raise ganrun.plugin.data.DataError")
 
 
 @when(offline)

@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, fingerprint, only_one, permutation, read_items
+from ganrun.plugin.data import DataError, fingerprint, only_one, read_items, subset
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.features._weights import exact
@@ -196,7 +196,7 @@ class Classifier:
                 for piece, some in zip(torch.split(x, 256), torch.split(label, 256))
             ]
         else:
-            some = permutation(len(data), "classifier")[:MOST]
+            some = subset(len(data), MOST, "classifier")
             pieces = ((batch[name], batch["label"]) for batch in read_items(data, some, key=("classifier",)))  # type: ignore[assignment]
         small = [
             (networks.to_bytes(networks.resized(x.cpu(), self.side)).to(torch.uint8), label.cpu())

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganrun.plugin import Call, DiscriminatorOutput, Round, Run, Stream, Turn, UserError
-from ganrun.plugin.data import permutation, read_items
+from ganrun.plugin.data import read_items, subset
 
 SIDE = 16  # images are compared at this many pixels at most: what differs between samples, and not their noise
 AXES = 4  # of the data, along which the samples' mean is followed
@@ -228,7 +228,7 @@ class Bench:
 
     def _read(self, dataset: Any, split: str, n: int) -> dict[str, Tensor]:
         """Some samples, chosen once and for all, on the device: data sets may be sorted by class."""
-        chosen = permutation(len(dataset), "health", split)[:n]
+        chosen = subset(len(dataset), n, "health", split)
         device = getattr(dataset, "device", "cpu") if getattr(dataset, "in_memory", False) else "cpu"
         pieces = list(read_items(dataset, chosen, key=("health",), device=device))
         return {name: torch.cat([piece[name] for piece in pieces]).to(self.run.processes.device) for name in pieces[0]}

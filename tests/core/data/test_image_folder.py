@@ -5,7 +5,8 @@ import torch
 from PIL import Image
 
 from ganrun.data.image_folder import PictureFolder
-from ganrun.data.reader import DataError, read_items
+from ganrun.data.reader import read_items
+from ganrun.errors import DataError
 
 QUARTER_TURN = 6
 

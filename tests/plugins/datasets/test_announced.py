@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import Announced, DataError
+from ganrun.data.reader import Announced
+from ganrun.errors import DataError
 from ganrun.preflight.check import check
 from ganrun.recipe import find_recipe, load_recipe
 from ganrun.words.spaces import DataFiles

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import DataError, Reader, read_items
+from ganrun.data.reader import Reader, read_items
 from ganrun.data.splits import datasets_of_part
-from ganrun.errors import UserError
+from ganrun.errors import DataError, UserError
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
 from ganrun.words.spaces import DataFiles

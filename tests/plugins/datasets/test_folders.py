@@ -11,8 +11,8 @@ from PIL import Image
 
 from ganrun.data.download import DownloadError
 from ganrun.data.image_files import read_picture
-from ganrun.data.reader import DataError, Reader
-from ganrun.errors import UserError
+from ganrun.data.reader import Reader
+from ganrun.errors import DataError, UserError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets import _archives

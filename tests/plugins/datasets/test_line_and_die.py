@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganrun.data.reader import DataError
+from ganrun.errors import DataError
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.die import Die
 from ganrun_plugins.datasets.line import Line

@@ -11,7 +11,7 @@ import torch
 import torchvision.datasets
 
 from ganrun.data.download import DownloadError
-from ganrun.data.reader import DataError
+from ganrun.errors import DataError
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.cifar10 import NAMES, Cifar10
 from ganrun_plugins.datasets.fashion_mnist import FashionMnist

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.data.reader import DataError, read_items
-from ganrun.errors import UserError
+from ganrun.data.reader import read_items
+from ganrun.errors import DataError, UserError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets._scans import load_scans

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganrun.data.reader import DataError, Reader, read_items
+from ganrun.data.reader import Reader, read_items
+from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets import _scans

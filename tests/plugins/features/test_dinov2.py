@@ -9,7 +9,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from ganrun.data.reader import DataError, InMemory
+from ganrun.data.reader import InMemory
+from ganrun.errors import DataError
 from ganrun.evaluation.features import FeatureContext
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.features.dinov2 import DinoV2, VisionTransformer

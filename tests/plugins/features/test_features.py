@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import DataError, InMemory
+from ganrun.data.reader import InMemory
+from ganrun.errors import DataError
 from ganrun.evaluation.features import FeatureContext
 from ganrun.words.spaces import DataFiles, Refusal, Space
 from ganrun_plugins import _classifier_network as networks

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganrun.data.reader import DataError, InMemory
+from ganrun.data.reader import InMemory
+from ganrun.errors import DataError
 from ganrun.evaluation.features import FeatureContext
 from ganrun.testing import Example, Plugin, checks_of
 from ganrun.words.spaces import Refusal, Space

@@ -8,8 +8,8 @@ import torch
 import torchvision
 from PIL import Image
 
-from ganrun.data.reader import DataError, InMemory
-from ganrun.errors import UserError
+from ganrun.data.reader import InMemory
+from ganrun.errors import DataError, UserError
 from ganrun.evaluation.features import FeatureContext
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.features.torchvision import Torchvision, built, last_linear, mapped, outline

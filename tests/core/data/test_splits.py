@@ -1,0 +1,26 @@
+"""The splits of a recipe's data set: each is made once, and what cannot be read by number is refused."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ganrun.data.splits import datasets_of_part
+from ganrun.errors import DataError
+
+
+def splits_of(make):
+    return datasets_of_part(SimpleNamespace(name="river", make=make), Path())
+
+
+def test_each_split_is_made_once():
+    made = []
+    splits = splits_of(lambda files, split: made.append(split) or [split])
+    assert splits("train") is splits("train")
+    assert splits("test") == ["test"]
+    assert made == ["train", "test"]
+
+
+def test_a_stream_without_a_length_is_refused_with_what_to_do():
+    with pytest.raises(DataError, match=r"dataset river: it has no length .* found again by its number.* 10\*\*12"):
+        splits_of(lambda files, split: iter([]))("train")
