@@ -63,14 +63,14 @@ class Multi:
         self.label_names = {entry: names for entry, names in zip(self.entries, named) if names is not None}
         if split == "train":
             self.known_rows = {entry: range(*ends) for entry, ends in zip(self.entries, pairwise(self.starts.tolist()))}
-        self.order = None if split == "train" else evenly(counts)
+        self.test_order = None if split == "train" else evenly(counts)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
         """Items (B,) -> ``x``, ``source`` (B,) and the labels of every set."""
-        rows = draws.indices if self.order is None else self.order[draws.indices]  # numbered set after set
+        rows = draws.indices if self.test_order is None else self.test_order[draws.indices]  # numbered set after set
         source = np.searchsorted(self.starts, rows, side="right") - 1  # (B,)
         pieces = [self._of(i, rows, source, draws) for i in range(len(self.sets))]
         images = [batch["x"] for _, batch in pieces if batch]
