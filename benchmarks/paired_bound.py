@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import prepared
+from ganrun.data.reader import normalised
 from ganrun.randomness import Draws
 from ganrun.recipe import find_recipe, load_recipe
 from ganrun.training.run import Run
@@ -41,7 +41,7 @@ def train(seed: int, steps: int, catalog: Catalog) -> dict[str, float]:
             split: recipe.dataset.make(DataFiles(Path.cwd(), Path.cwd()), split).hidden_pairs()
             for split in ("train", "test")
         }
-        data, held = (prepared(pairs, "cpu") for pairs in splits.values())
+        data, held = (normalised(pairs, "cpu") for pairs in splits.values())
         for source, target, name in (("a", "b", "generator_ab"), ("b", "a", "generator_ba")):
             network = run.engine.modules[name].requires_grad_(True)
             optimizer = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))

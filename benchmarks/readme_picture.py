@@ -11,7 +11,7 @@ from pathlib import Path
 import ganrun
 from ganrun.data.image_grid import grid, joined, save
 from ganrun.data.order import permutation
-from ganrun.data.reader import prepared
+from ganrun.data.reader import normalised
 from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.digits import Digits
 
@@ -19,7 +19,7 @@ COUNT = 64
 
 
 def main(run: str, picture: str) -> None:
-    held_out = prepared(Digits(DataFiles(Path(), Path()), "test").tensors, "cpu")["x"]  # (898, 1, 32, 32)
+    held_out = normalised(Digits(DataFiles(Path(), Path()), "test").tensors, "cpu")["x"]  # (898, 1, 32, 32)
     real = held_out[permutation(len(held_out), "picture")[:COUNT]]
     save(joined([grid(real), grid(ganrun.load(run).sample(COUNT, seed=0))]), Path(picture))
 

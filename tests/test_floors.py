@@ -94,3 +94,19 @@ def test_a_plugin_imports_nothing_of_ganrun_but_the_front_door(path):
 def test_a_plugin_knows_a_turn_and_not_its_engine(path):
     reached = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
     assert [f"{path}:{node.lineno}" for node in reached if node.attr in ("engine", "_engine")] == []
+
+
+def public_names(path):
+    """The public classes and constants (written in capitals, or types) that a module defines."""
+    for node in ast.parse(path.read_text()).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names = [node.name] if isinstance(node, ast.ClassDef) else [getattr(target, "id", "_") for target in targets]
+        yield from (name for name in names if name[0].isupper())
+
+
+def test_a_public_name_means_one_thing_in_core():
+    found = {}
+    for path in sorted((ROOT / "core/ganrun").rglob("*.py")):
+        for name in public_names(path):
+            found.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}

@@ -13,12 +13,12 @@ from ganrun.recipe import Recipe, find_recipe, load_recipe
 from ganrun.training.folder import is_run as folder_holds_run
 from ganrun.training.run import Run, train
 
-Source = str | Path | Mapping[str, Any]
+RecipeSource = str | Path | Mapping[str, Any]
 Overrides = Sequence[str] | Mapping[str, Any]
 
 
 def run(
-    recipe: Source,
+    recipe: RecipeSource,
     overrides: Overrides | None = None,
     output: str | Path | None = None,
     *,
@@ -62,7 +62,7 @@ def load(
         return Trained(Path(folder), recipe, str(checkpoint))
 
 
-def open_recipe(source: Source, catalog: Catalog, overrides: Overrides) -> Recipe:
+def open_recipe(source: RecipeSource, catalog: Catalog, overrides: Overrides) -> Recipe:
     """The recipe of a file, a shipped name, plain data, or a run's folder."""
     if isinstance(source, Mapping):
         return load_recipe(source, catalog=catalog, overrides=overrides)
@@ -71,7 +71,7 @@ def open_recipe(source: Source, catalog: Catalog, overrides: Overrides) -> Recip
     return load_recipe(find_recipe(source), catalog=catalog, overrides=overrides)
 
 
-def folder_for(source: Source, recipe: Recipe, output: str | Path | None) -> Path:
+def folder_for(source: RecipeSource, recipe: Recipe, output: str | Path | None) -> Path:
     """A run's folder: what was asked for, the run itself that ``source`` names, or ``runs/NAME``."""
     if output is not None:
         return Path(output)

@@ -4,7 +4,7 @@ import pytest
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
-from ganrun.preflight.combinations import REFUSED, WARNS, WORKS, Bench, combinations, pairs, shares, start
+from ganrun.preflight.combinations import REFUSED, WARNS, WORKS, Judge, combinations, pairs, shares, start
 from ganrun.testing.covering import Cover, pairs_of
 from ganrun.testing.matrix import problems_of_run
 from ganrun.words.spaces import Reason
@@ -18,23 +18,23 @@ class Careful:
 
 
 def test_a_refusal_names_its_reason_and_a_missing_wish_warns(plugin_module, tiny):
-    bench = Bench(Catalog(modules=[plugin_module({"trick.careful": Careful})]))
-    assert bench.check(tiny()).result == WORKS
-    assert bench.check(tiny(tricks=["careful", "r1"])).result == WORKS
-    warned = bench.check(tiny(tricks=["careful"]))
+    judge = Judge(Catalog(modules=[plugin_module({"trick.careful": Careful})]))
+    assert judge.check(tiny()).result == WORKS
+    assert judge.check(tiny(tricks=["careful", "r1"])).result == WORKS
+    warned = judge.check(tiny(tricks=["careful"]))
     assert (warned.result, len(warned.reasons)) == (WARNS, 1)
-    refused = bench.check(tiny(loss="hinge", tricks=["label-smoothing"]))
+    refused = judge.check(tiny(loss="hinge", tricks=["label-smoothing"]))
     assert refused.result == REFUSED
     assert "instead: a loss with targets" in refused.reasons[0]
 
 
 def test_another_discriminator_is_taken_only_if_the_own_one_is_refused(tiny):
-    bench = Bench(Catalog())
-    recipe, verdict = bench.best(tiny(), ["autoencoder"])
+    judge = Judge(Catalog())
+    recipe, verdict = judge.best(tiny(), ["autoencoder"])
     assert (recipe, verdict.discriminator) == (tiny(), "mlp")
-    recipe, verdict = bench.best(tiny(loss="began"), ["patchgan", "autoencoder"])
+    recipe, verdict = judge.best(tiny(loss="began"), ["patchgan", "autoencoder"])
     assert (recipe["discriminator"], verdict.result) == ("autoencoder", WORKS)
-    assert bench.best(tiny(loss="began"), ["patchgan"])[1].result == REFUSED
+    assert judge.best(tiny(loss="began"), ["patchgan"])[1].result == REFUSED
 
 
 def test_a_pair_counts_as_refused_only_if_every_variant_refuses_it():
@@ -54,9 +54,9 @@ def test_a_variant_that_no_data_fits_is_an_error(plugin_module):
         def describe(self, spaces):
             raise Refusal("no data is good enough", "none")
 
-    bench = Bench(Catalog(modules=[plugin_module({"variant.picky": Picky})]))
+    judge = Judge(Catalog(modules=[plugin_module({"variant.picky": Picky})]))
     with pytest.raises(UserError, match=r"variant picky: no data set .* no data is good enough"):
-        start(bench, "picky")
+        start(judge, "picky")
 
 
 def test_a_cover_meets_every_pair_or_keeps_the_reason():

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from ganrun.data.reader import prepared
+from ganrun.data.reader import normalised
 from ganrun.errors import UserError
 from ganrun.testing.runs import steps, weights
 from ganrun.training.build import RefusedError
@@ -213,7 +213,7 @@ def test_what_is_no_set_of_pairs_is_an_error(one, other):
 def test_true_pairs_agree_and_shuffled_ones_agree_by_chance(recipe, make_run, monkeypatch, shift):
     """Fakes stand in for hidden pairs: the shipped classifier reads restyled digits about as well as plain ones."""
     run = make_run(recipe(dataset={"restyled-digits": {"size": 28}}, evaluators=[{"pair-agreement": {"samples": 256}}]))
-    held = prepared(run.dataset("test").hidden_pairs(), "cpu")
+    held = normalised(run.dataset("test").hidden_pairs(), "cpu")
     pairs = {"a": held["a"], "b": held["b"].roll(shift, 0)}
     monkeypatch.setattr(
         run.evaluation.source,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ganrun.inference.compare import Column
 
 # for folders, where no recipe names any
-DEFAULT = ("frechet-distance", "kernel-distance", "precision-recall", "density-coverage")
+EVALUATORS = ("frechet-distance", "kernel-distance", "precision-recall", "density-coverage")
 # for these: what published numbers are of; folders have no labels to train a classifier on
 STANDARD = {"features": "inception"}
 
@@ -118,7 +118,7 @@ def measured(
     names = (
         list(dict.fromkeys(name.strip() for name in metrics.split(",")))
         if metrics
-        else list(DEFAULT)
+        else list(EVALUATORS)
         if folders
         else None
     )

@@ -213,6 +213,9 @@ class Dataset(Protocol):
     read faster in its order, a stream, what is random already). ``to(device)``, of a set in memory: ``batch`` then
     takes and returns tensors there.
 
+    Optional class method, of what has to be downloaded: ``describe(split, **parameters)`` returns a
+    :class:`~ganrun.data.reader.DataDescription` before it is, or None if it cannot tell.
+
     Optional, for evaluators and features: ``fingerprint()``, a hash of the data; ``subjects``, entry -> what it
     pictures, in words that choose a shipped classifier; ``labelled(name)``, all samples of an entry and their labels
     (N,), if labels are no entry of a batch; ``hidden_pairs()``, entry -> (N, ...) true counterparts, row by row

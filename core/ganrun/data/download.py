@@ -25,7 +25,7 @@ from typing import IO, Any
 from ganrun.errors import UserError
 
 TIMEOUT = 30.0  # seconds without a byte
-CHUNK = 1 << 18
+_BYTES_AT_A_TIME = 1 << 18
 
 
 class DownloadError(UserError):
@@ -42,7 +42,7 @@ def data_cache() -> Path:
 
 
 @contextmanager
-def only_one(path: Path, reason: str = "") -> Iterator[None]:
+def file_lock(path: Path, reason: str = "") -> Iterator[None]:
     """Hold the lock that belongs to ``path``.
 
     Other processes of this machine wait here, and say ``reason`` if they have to.
@@ -91,7 +91,7 @@ def fetch(
     Raises:
         DownloadError: saying which file to get where, and where to put it.
     """
-    with only_one(path, f"another process downloads {path.name}"):
+    with file_lock(path, f"another process downloads {path.name}"):
         expected = Expected(size, sha256, md5)
         hints = by_hand(url, path, expected)
         if path.is_file():  # from before, from another process that was faster, or placed by hand
@@ -183,7 +183,7 @@ def _download(url: str, part: Path, size: int | None, progress: bool) -> None:
             part.open("ab" if have else "wb") as file,
             _bar(part.name.removesuffix(".part"), have, total, progress) as tell,
         ):
-            while chunk := response.read(CHUNK):
+            while chunk := response.read(_BYTES_AT_A_TIME):
                 file.write(chunk)
                 have += len(chunk)
                 tell(len(chunk))
@@ -258,7 +258,7 @@ def unpack(archive: Path, folder: Path, *, inner: str = "", limit: int = 20 << 3
     Raises:
         DownloadError: naming the archive and the member.
     """
-    with only_one(folder, f"another process unpacks {archive.name}"):
+    with file_lock(folder, f"another process unpacks {archive.name}"):
         if folder.is_dir():
             return folder
         temporary = folder.with_name(f"{folder.name}.unpacking")
@@ -294,7 +294,7 @@ def _extract(archive: Path, folder: Path, limit: int) -> None:
         target = folder.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         with opened() as source, target.open("xb") as file:
-            while chunk := source.read(CHUNK):
+            while chunk := source.read(_BYTES_AT_A_TIME):
                 written += len(chunk)
                 if written > limit:
                     raise ValueError(f"it unpacks to more than {limit} bytes")

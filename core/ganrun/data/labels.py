@@ -49,7 +49,7 @@ def asked_labels(
     }
 
 
-def names_of(dataset: Any) -> dict[str, list[str]]:
+def label_names(dataset: Any) -> dict[str, list[str]]:
     """Entry of labels -> names of its values, or of its columns if there are several, as far as a data set has any."""
     known, classes = getattr(dataset, "label_names", {}), [str(name) for name in getattr(dataset, "classes", ())]
     found = {}

@@ -21,7 +21,7 @@ from ganrun.randomness import ItemDraws, mix, stable_hash
 
 LARGE = 2**24  # items; a permutation of so many takes 128 MiB and about two seconds, and five of them are kept
 SMALL = 2**16  # items; the bijection of a few is less random than a permutation, and saves nothing
-BLOCK = 4096  # samples whose indices are computed ahead
+AHEAD = 4096  # samples whose indices are computed ahead
 ROUNDS = 8  # of the Feistel network: four are enough against an adversary (Luby, Rackoff 1988), of ideal functions
 
 
@@ -47,7 +47,7 @@ class Order:
         """The indices of ``count`` samples from ``start`` on, (count,) int64, and their random numbers."""
         first, epochs, indices = self._block
         if not first <= start <= start + count <= first + len(indices):  # many at once cost little more than a few
-            first, (epochs, indices) = start, self.arrays(start, max(count, min(BLOCK, self.length)))
+            first, (epochs, indices) = start, self.arrays(start, max(count, min(AHEAD, self.length)))
             self._block = first, epochs, indices
         mine = slice(start - first, start - first + count)
         epochs, indices = epochs[mine], indices[mine]

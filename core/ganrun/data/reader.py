@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,18 +18,10 @@ from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.order import order_of
-from ganrun.data.workers import Ahead, Call
+from ganrun.data.workers import Prefetcher, Request
 from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import Space
-
-
-@runtime_checkable
-class Movable(Protocol):
-    """A data set in memory that can live on a device, so that a batch is one index operation there."""
-
-    def to(self, device: torch.device) -> None:
-        """Move all tensors; ``batch`` then takes and returns tensors on this device."""
 
 
 class InMemory:
@@ -65,8 +57,11 @@ class InMemory:
         return fingerprint(*((name, tensor) for name, tensor in sorted(self.tensors.items())), self.classes)
 
 
-class Announced:
-    """What a data set says of itself before its files are here: enough for shapes and refusals, without a download."""
+class DataDescription:
+    """What a data set says of itself before its files are here: enough for shapes and refusals, without a download.
+
+    Returned by the optional class method ``describe(split, **parameters)`` of a data set.
+    """
 
     in_memory = True
 
@@ -112,17 +107,18 @@ class Reader:
         self.key = key
         self.device = torch.device(device)
         self.position = 0
-        self._resident = dataset.in_memory and isinstance(dataset, Movable)
+        movable: Any = dataset
+        self._resident = dataset.in_memory and hasattr(dataset, "to")
         if self._resident:
-            dataset.to(self.device)  # type: ignore[attr-defined]
+            movable.to(self.device)
         self._order = order_of(dataset, key, self.device if self._resident else torch.device("cpu"))
         self._ahead = (
-            Ahead(dataset, key, self._order, workers=workers, pin=self.device.type == "cuda")
+            Prefetcher(dataset, key, self._order, workers=workers, pin=self.device.type == "cuda")
             if workers and not dataset.in_memory
             else None
         )
-        self._calls: list[Call] = []  # of this step, relative to its position
-        self._raw: tuple[Call, dict[str, Tensor]] | None = (
+        self._calls: list[Request] = []  # of this step, relative to its position
+        self._raw: tuple[Request, dict[str, Tensor]] | None = (
             None  # the last batch decoded, which another phase may want, too
         )
 
@@ -136,12 +132,12 @@ class Reader:
         """
         call = (self.position + part * rows, rows)
         if self._resident:
-            return prepared(self.dataset.batch(*self._order.items(*call)), self.device)
+            return normalised(self.dataset.batch(*self._order.items(*call)), self.device)
         if self._raw is None or self._raw[0] != call:
             ahead = self._ahead.take(call) if self._ahead else None
             self._raw = call, self.dataset.batch(*self._order.items(*call)) if ahead is None else ahead
             self._calls.append((part * rows, rows))
-        return prepared(self._raw[1], self.device)
+        return normalised(self._raw[1], self.device)
 
     def advance(self, samples: int) -> None:
         """Go on by one global batch. Workers then read ahead what the last step read, ``samples`` further on."""
@@ -156,7 +152,7 @@ class Reader:
             self._ahead.close()
 
 
-def prepared(batch: Mapping[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
+def normalised(batch: Mapping[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
     """A batch on a device: uint8 becomes floats in [-1, 1] there, floats get torch's default type."""
     ready = {}
     for name, value in batch.items():
@@ -185,7 +181,9 @@ def read_items(
     wanted = np.arange(len(dataset)) if indices is None else np.asarray(indices, dtype=np.int64)
     for first in range(0, len(wanted), rows):
         some = wanted[first : first + rows]
-        yield prepared(dataset.batch(torch.from_numpy(some), ItemDraws(key, np.asarray(0), some)), torch.device(device))
+        yield normalised(
+            dataset.batch(torch.from_numpy(some), ItemDraws(key, np.asarray(0), some)), torch.device(device)
+        )
 
 
 def fingerprint(*parts: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
-from ganrun.data.reader import Announced
+from ganrun.data.reader import DataDescription
 from ganrun.errors import DataError
 from ganrun.recipe import Part, Recipe
 from ganrun.words.spaces import DataFiles
@@ -41,7 +41,7 @@ def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
     return dataset
 
 
-def announced(recipe: Recipe) -> Announced | None:
+def described(recipe: Recipe) -> DataDescription | None:
     """What the data set says of itself before it is downloaded; None if it has to be opened to know."""
-    announce = getattr(recipe.dataset.component.factory, "announced", None)
-    return announce("train", **recipe.dataset.parameters) if announce is not None else None
+    describe = getattr(recipe.dataset.component.factory, "describe", None)
+    return describe("train", **recipe.dataset.parameters) if describe is not None else None

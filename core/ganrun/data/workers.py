@@ -22,18 +22,18 @@ from ganrun.contracts.protocols import Dataset
 from ganrun.errors import BrokenPlugin, UserError
 from ganrun.randomness import ItemDraws
 
-Call = tuple[int, int]  # where a batch starts in the endless order, and its rows
+Request = tuple[int, int]  # where a batch starts in the endless order, and its rows
 
 
 @dataclass
-class Failure:
+class UnreadableBatch:
     """What a worker sends in place of a batch: the message of the error that the data set raised."""
 
     message: str
     of_plugin: bool = False
 
 
-class Ahead:
+class Prefetcher:
     """Reads ahead along a *course*: the calls of one step, repeated with a stride.
 
     The course is what the last step read. A batch that was not foreseen (the first one, one after a resume) is not
@@ -47,10 +47,10 @@ class Ahead:
         self._pin = pin
         self._loader: DataLoader[Any] | None = None
         self._iterator: Iterator[Any] | None = None
-        self._foreseen: Iterator[Call] = iter(())
-        self._next: Call | None = None
+        self._foreseen: Iterator[Request] = iter(())
+        self._next: Request | None = None
 
-    def take(self, call: Call) -> dict[str, Tensor] | None:
+    def take(self, call: Request) -> dict[str, Tensor] | None:
         """The batch of this call, None if it was not foreseen.
 
         Raises:
@@ -68,11 +68,11 @@ class Ahead:
                 "it may have run out of memory: lower train.workers, or set it to 0 to read without workers"
             ) from None
         self._next = next(self._foreseen)
-        if isinstance(batch, Failure):
+        if isinstance(batch, UnreadableBatch):
             raise (BrokenPlugin if batch.of_plugin else UserError)(batch.message)
         return dict(batch)
 
-    def follow(self, start: int, calls: list[Call], stride: int) -> None:
+    def follow(self, start: int, calls: list[Request], stride: int) -> None:
         """Read ahead from ``start`` on: each step the given calls (relative to its start), steps ``stride`` apart."""
         if self._iterator is not None and self._next == (start + calls[0][0], calls[0][1]):
             return
@@ -110,9 +110,9 @@ class _Course(Sampler[Any]):
 
     def __init__(self, order: Any) -> None:
         self.order = order
-        self.course: tuple[int, list[Call], int] = (0, [], 0)
+        self.course: tuple[int, list[Request], int] = (0, [], 0)
 
-    def calls(self) -> Iterator[Call]:
+    def calls(self) -> Iterator[Request]:
         start, calls, stride = self.course
         while True:
             yield from [(start + offset, rows) for offset, rows in calls]
@@ -130,20 +130,20 @@ class _Batches(torch.utils.data.Dataset[Any]):
         self.dataset = dataset
         self.key = key
 
-    def __getitem__(self, request: tuple[np.ndarray, np.ndarray]) -> dict[str, Tensor] | Failure:
+    def __getitem__(self, request: tuple[np.ndarray, np.ndarray]) -> dict[str, Tensor] | UnreadableBatch:
         epochs, indices = request
         try:
             return self.dataset.batch(torch.from_numpy(indices), ItemDraws(self.key, epochs, indices))
         except UserError as error:
-            return Failure(str(error))
+            return UnreadableBatch(str(error))
         except (Exception, SystemExit) as error:
             named = broken(error)
             if named is None:
                 raise
-            return Failure(str(named), of_plugin=True)
+            return UnreadableBatch(str(named), of_plugin=True)
 
 
-def _close_at_exit(ahead: weakref.ref[Ahead]) -> None:
+def _close_at_exit(ahead: weakref.ref[Prefetcher]) -> None:
     """Tell workers to end: Python would wait for them after a SIGTERM, which they ignore."""
     if (alive := ahead()) is not None:
         alive.close()

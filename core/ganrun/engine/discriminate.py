@@ -16,7 +16,7 @@ from ganrun.words.game import Call, DiscriminatorOutput
 if TYPE_CHECKING:
     from ganrun.engine.engine import Engine
 
-STAGES: Mapping[str, Sequence[str]] = {
+EVENTS_OF_CALL: Mapping[str, Sequence[str]] = {
     "adversarial": ("augment", "corrupt", "pack"),
     "consistency": ("augment", "corrupt", "pack"),
     "unrolling": ("augment", "corrupt", "pack"),
@@ -44,7 +44,7 @@ def discriminate(
         if wanted:
             call.x = call.x.detach().requires_grad_()
         leaves.append(call.x if wanted else None)
-        turn.transform(call, STAGES[call.tag] if through is None else through)
+        turn.transform(call, EVENTS_OF_CALL[call.tag] if through is None else through)
     try:
         if calls and calls[0].tag in ("adversarial", "unrolling") and turn._engine.settings.batches == "joint":
             outputs = _jointly(turn, calls, overrides)

@@ -21,7 +21,7 @@ from ganrun.evaluation.features import FeatureContext, levels
 from ganrun.evaluation.pieces import Pieces
 from ganrun.evaluation.requested import Requested
 from ganrun.evaluation.shared_work import Sharing
-from ganrun.evaluation.sources import KEY, Generated, Source, Stored, loaded, real_rows, stored
+from ganrun.evaluation.sources import KEY, Generated, SampleSource, Stored, loaded, real_rows, stored
 from ganrun.evaluation.statistics import Statistics
 from ganrun.recipe import Part
 from ganrun.sampling.sampling import SampleMaker
@@ -48,7 +48,7 @@ class Evaluation:
 
     def __init__(
         self,
-        source: Source,
+        source: SampleSource,
         dataset: Callable[[str], Dataset],
         cache: Path,
         *,

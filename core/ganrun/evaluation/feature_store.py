@@ -21,7 +21,7 @@ from torch import Tensor
 from ganrun.data.reader import fingerprint
 from ganrun.errors import UserError
 
-FORMAT = 1
+_FORMAT = 1
 
 
 class FeatureStore:
@@ -35,7 +35,7 @@ class FeatureStore:
 
     def path(self, key: Mapping[str, Any], what: str) -> Path:
         """The file of a key: ``what`` is ``features``, ``logits`` or ``statistics``."""
-        return self.folder / f"{fingerprint(FORMAT, sorted(key.items()))}.{what}.safetensors"
+        return self.folder / f"{fingerprint(_FORMAT, sorted(key.items()))}.{what}.safetensors"
 
     def read(self, key: Mapping[str, Any], what: str) -> dict[str, Tensor] | None:
         """What was kept, None if nothing was."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ganrun.data.reader import prepared
+from ganrun.data.reader import normalised
 from ganrun.errors import UserError
 from ganrun.evaluation.sources import Stored, loaded, stored
 
@@ -66,7 +66,7 @@ def _hidden(evaluation: Evaluation, n: int | None) -> Pairs:
         return {}
     pairs = {
         name: value[: n or evaluation.samples]
-        for name, value in prepared(held.hidden_pairs(), "cpu").items()
+        for name, value in normalised(held.hidden_pairs(), "cpu").items()
         if name != "label"
     }
     evaluation.requested.real_samples("test", len(next(iter(pairs.values()))), evaluation.hash_of(held))

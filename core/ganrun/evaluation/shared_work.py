@@ -23,7 +23,7 @@ Work = Callable[[Task, int, int, int], Iterator[Tensor]]
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedShare:
     """An error of one process, on its way to the main one. mendable: it is a UserError; trace: where it came from."""
 
     text: str
@@ -62,7 +62,7 @@ class Sharing:
             while isinstance(asked := processes.broadcast(None), tuple):
                 task, n = asked
                 for answers in self._rounds(processes, task, n):
-                    if any(isinstance(answer, Failure) for answer in answers):
+                    if any(isinstance(answer, FailedShare) for answer in answers):
                         break
             if asked == FAILED:
                 raise UserError(f"process {processes.rank} ends, too: the evaluation failed in the main process")
@@ -106,7 +106,7 @@ class Sharing:
         try:
             yield from self.work(task, n, processes.rank, processes.world)
         except Exception as error:
-            yield Failure(str(error), isinstance(error, UserError), "".join(traceback.format_exception(error)))
+            yield FailedShare(str(error), isinstance(error, UserError), "".join(traceback.format_exception(error)))
 
 
 def _joined(rounds: Iterator[list[Any]], n: int, world: int) -> Tensor:
@@ -115,7 +115,7 @@ def _joined(rounds: Iterator[list[Any]], n: int, world: int) -> Tensor:
     start = 0
     for answers in rounds:
         for rank, piece in enumerate(answers):
-            if isinstance(piece, Failure):
+            if isinstance(piece, FailedShare):
                 piece.throw(rank)
             if piece is None:
                 continue

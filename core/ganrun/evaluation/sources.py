@@ -22,7 +22,7 @@ CHUNK = 256  # samples made, or decoded, at a time
 KEY = ("evaluation",)  # of the crops of real items
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Makes samples in chunks, any part of them alone, always the same ones."""
 
     description: Description

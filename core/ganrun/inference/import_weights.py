@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.splits import announced
+from ganrun.data.splits import described
 from ganrun.errors import UserError
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
@@ -137,7 +137,7 @@ def import_weights(recipe: Recipe, catalog: Catalog, files: Mapping[str, Path], 
     """
     with Folder(folder) as place:
         place.check(recipe, catalog, resume=False, overwrite=False, force=False)
-        run = Run(recipe, catalog, folder, data=announced(recipe))
+        run = Run(recipe, catalog, folder, data=described(recipe))
         modules = run.experiment.modules
         for name in files:
             if name not in modules:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
-from ganrun.data.labels import asked_labels, names_of
+from ganrun.data.labels import asked_labels, label_names
 from ganrun.data.reader import read_items
 from ganrun.data.splits import datasets
 from ganrun.distributed import Processes
@@ -98,7 +98,7 @@ def kept_versions(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {error}; remove it to continue without it") from error
 
 
-class KeptData:
+class LazyDataset:
     """Stands in for the data set of a run, described by what the run kept; the real one is opened when it is needed."""
 
     def __init__(self, kept: Mapping[str, Any], open_it: Callable[[], Dataset]) -> None:
@@ -134,8 +134,8 @@ class Trained:
         kept = kept_versions(folder).get("data")
         with self.settings():
             processes = Processes(self.recipe.train.device, self.recipe.train.precision)
-            data: Any = self.dataset("train") if kept is None else KeptData(kept, lambda: self.dataset("train"))
-            self.label_names = names_of(data) if kept is None else kept.get("label_names", {})
+            data: Any = self.dataset("train") if kept is None else LazyDataset(kept, lambda: self.dataset("train"))
+            self.label_names = label_names(data) if kept is None else kept.get("label_names", {})
             self.experiment: Experiment = build(self.recipe, data, processes, data=self.dataset)
             self.sample_maker = SampleMaker(Engine(self.experiment))
             self.step, state = read_checkpoint(folder, checkpoint)

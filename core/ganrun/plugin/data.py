@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from ganrun.contracts.protocols import Dataset
 from ganrun.data import image_grid
-from ganrun.data.download import DownloadError, fetch, only_one, unpack
+from ganrun.data.download import DownloadError, fetch, file_lock, unpack
 from ganrun.data.image_files import find_pictures, read_picture
-from ganrun.data.labels import names_of
+from ganrun.data.labels import label_names
 from ganrun.data.order import permutation, subset
-from ganrun.data.reader import Announced, InMemory, Movable, fingerprint, prepared, read_items, selected_classes
+from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalised, read_items, selected_classes
 from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
 
 __all__ = [
-    "Announced",
+    "DataDescription",
     "DataError",
     "DataFiles",
     "Dataset",
     "DownloadError",
     "InMemory",
     "ItemDraws",
-    "Movable",
     "fetch",
+    "file_lock",
     "find_pictures",
     "fingerprint",
     "image_grid",
-    "names_of",
-    "only_one",
+    "label_names",
+    "normalised",
     "permutation",
-    "prepared",
     "read_items",
     "read_picture",
     "selected_classes",

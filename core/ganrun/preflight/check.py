@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.reader import read_items
-from ganrun.data.splits import announced, datasets
+from ganrun.data.splits import datasets, described
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.provenance import measure, named
@@ -28,7 +28,7 @@ from ganrun.training.build import Diagnostic, RefusedError, build, label
 from ganrun.training.run import Run, start_from
 from ganrun.words.game import DiscriminatorOutput, Network
 
-ROWS = 2  # samples in a forward on the meta device
+_ROWS = 2  # samples in a forward on the meta device
 TIMED_STEPS, TIMED_SECONDS = 32, 5.0
 _OPERATION = re.compile(r"^(\S+) does not have a deterministic implementation")
 
@@ -53,7 +53,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
         RefusedError: with every reason why this recipe cannot be trained.
     """
     processes = Processes(recipe.train.device, recipe.train.precision)
-    experiment = build(recipe, announced(recipe) or datasets(recipe)("train"), processes, meta=True)
+    experiment = build(recipe, described(recipe) or datasets(recipe)("train"), processes, meta=True)
     lines, refusals = [], []
     with experiment.settings():
         for name, network in experiment.description.networks.items():
@@ -85,13 +85,13 @@ def _shapes(kind: str, network: Network, module: torch.nn.Module) -> str:
     given = ", ".join(str(space) for space in wanted.given)
     arrow = f"{takes}{f' and {given}' if given else ''}{f', {wanted.pack} packed' if wanted.pack > 1 else ''} -> "
     with torch.no_grad():
-        out: Any = module(*wanted.example(ROWS))
+        out: Any = module(*wanted.example(_ROWS))
     if kind == "discriminator":
         if not isinstance(out, DiscriminatorOutput):
             raise ValueError(f"a discriminator returns a DiscriminatorOutput, this one returned a {type(out).__name__}")
-        if out.logits.shape[:1] != (ROWS,):
+        if out.logits.shape[:1] != (_ROWS,):
             raise ValueError(
-                f"{ROWS} samples gave logits of shape {tuple(out.logits.shape)}; the first axis must be the samples"
+                f"{_ROWS} samples gave logits of shape {tuple(out.logits.shape)}; the first axis must be the samples"
             )
         return f"{arrow}logits of shape {tuple(out.logits.shape[1:])}"
     if isinstance(out, Tensor) and wanted.makes is not None and tuple(out.shape[1:]) != wanted.makes.shape:

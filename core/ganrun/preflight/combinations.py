@@ -43,7 +43,7 @@ class Combination:
     verdict: Verdict
 
 
-class Bench:
+class Judge:
     """Builds recipes without allocating their networks, and gives a verdict on each. Data sets are opened once."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -96,22 +96,22 @@ def combinations(
     A variant is built on the first installed data set that needs no download and that it accepts, those of the small
     experiments first.
     """
-    bench = Bench(catalog)
+    judge = Judge(catalog)
     discriminators = catalog.names("discriminator")
     for variant in variants:
-        recipe = start(bench, variant)
+        recipe = start(judge, variant)
         for loss in losses:
-            base, verdict = bench.best({**recipe, "loss": loss}, discriminators)
+            base, verdict = judge.best({**recipe, "loss": loss}, discriminators)
             yield Combination(variant, loss, "", recipe["dataset"], verdict)
             for trick in tricks:
                 if verdict.result != REFUSED:
-                    _, found = bench.best({**base, "tricks": [trick]}, discriminators)
+                    _, found = judge.best({**base, "tricks": [trick]}, discriminators)
                 else:
                     found = verdict
                 yield Combination(variant, loss, trick, recipe["dataset"], found)
 
 
-def start(bench: Bench, variant: str) -> dict[str, Any]:
+def start(judge: Judge, variant: str) -> dict[str, Any]:
     """A variant with its defaults on the first data set that fits and is there.
 
     Batches of 8, so that all tricks find enough samples.
@@ -120,15 +120,15 @@ def start(bench: Bench, variant: str) -> dict[str, Any]:
     small = sorted({name for stage in STAGES.values() for name in stage["dataset"]})
     offline = [
         name
-        for name in bench.catalog.names("dataset")
-        if getattr(bench.catalog.load("dataset", name).factory, "offline", True)
+        for name in judge.catalog.names("dataset")
+        if getattr(judge.catalog.load("dataset", name).factory, "offline", True)
     ]
     offline.sort(key=lambda name: name not in small)
     why = ""
     for dataset in offline:
         recipe = {"variant": variant, "dataset": dataset, "train": {"steps": 10, "batch_size": 8, "device": "cpu"}}
         try:
-            verdict = bench.check(recipe)
+            verdict = judge.check(recipe)
         except UserError:  # such as folders of the user's own, which a recipe has to name
             continue
         if verdict.result != REFUSED:

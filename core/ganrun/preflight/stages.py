@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-LISTS = {"trick": "tricks", "evaluator": "evaluators", "observer": "observers"}
+LIST_OF_KIND = {"trick": "tricks", "evaluator": "evaluators", "observer": "observers"}
 SILENT = ["progress", "samples", "metrics-log", "health", "checkpoints"]
 TRAIN = {"steps": 10, "batch_size": 8, "device": "cpu"}
 PERCEPTRON = {"mlp": {"widths": [16, 16], "norm": "none"}}
@@ -65,8 +65,8 @@ def placed(recipe: Mapping[str, Any], kind: str, part: Mapping[str, Any]) -> dic
         return placed(recipe, "evaluator", {"frechet-distance": {"features": dict(part)}})
     if kind == "optimizer":
         return {**recipe, "players": {player: {"optimizer": dict(part)} for player in PLAYERS}}
-    if kind in LISTS:
-        key = LISTS[kind]
+    if kind in LIST_OF_KIND:
+        key = LIST_OF_KIND[kind]
         kept = {**recipe, key: [*recipe.get(key, []), dict(part)]}
         # what a stage takes off its list would be taken off again if it is what is tried
         return {**kept, "without": [name for name in recipe.get("without", []) if name not in part]}

@@ -20,7 +20,7 @@ from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, 
 from ganrun.recipe.overrides import Override, apply, of_keys, read_overrides
 from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
-from ganrun.recipe.sources import Source, read_source
+from ganrun.recipe.sources import RecipeText, read_source
 from ganrun.recipe.validate import Validator
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def load_part(entry: Any, kind: str, *, catalog: Catalog, origin: str) -> Part:
     return part
 
 
-def _learn_keys(read: Source, changes: list[Override], check: Validator) -> None:
+def _learn_keys(read: RecipeText, changes: list[Override], check: Validator) -> None:
     """Which keys this recipe may have: its variant is looked for in all sources first."""
     used = {key for root in read.roots if isinstance(root.value, dict) for key in root.value}
     used |= {change.path[0] for change in changes}
@@ -173,7 +173,7 @@ def _learn_keys(read: Source, changes: list[Override], check: Validator) -> None
         check.problems.append(variant.problem(str(error)))
 
 
-def _merge(read: Source, changes: list[Override], check: Validator) -> tuple[Layer, Layer]:
+def _merge(read: RecipeText, changes: list[Override], check: Validator) -> tuple[Layer, Layer]:
     """All layers merged; and what a recipe of this variant inherits without asking."""
     problems = check.problems
     merged = layers.normalise(from_plain(DEFAULTS, DEFAULT), check.known, problems)
@@ -206,7 +206,7 @@ def _without_changes(changes: list[Override], problems: list[Problem]) -> Iterat
             change.refuse("write the whole list: --set without=[replay-buffer]", problems)
 
 
-def _variant_layer(read: Source, changes: list[Override], problems: list[Problem]) -> Layer:
+def _variant_layer(read: RecipeText, changes: list[Override], problems: list[Problem]) -> Layer:
     """The variant alone, merged from the recipe's layers and ``--set``: it decides the defaults."""
     merged: Layer = {}
     for root in read.roots:
@@ -219,7 +219,7 @@ def _variant_layer(read: Source, changes: list[Override], problems: list[Problem
     return merged
 
 
-def _variant_defaults(read: Source, changes: list[Override], check: Validator) -> Layer:
+def _variant_defaults(read: RecipeText, changes: list[Override], check: Validator) -> Layer:
     """The recipe fragment that the variant's class holds."""
     node = _variant_layer(read, changes, check.problems).get("variant")
     component = check.load(node, "variant") if node else None
@@ -239,7 +239,7 @@ def _variant_defaults(read: Source, changes: list[Override], check: Validator) -
     return layer
 
 
-def _build(read: Source, merged: Layer, inherited: Layer, check: Validator) -> Recipe | None:
+def _build(read: RecipeText, merged: Layer, inherited: Layer, check: Validator) -> Recipe | None:
     """The validated recipe; None if something that every recipe needs is missing."""
     empty = Node({}, DEFAULT)
     sections: dict[str, Any] = {"losses": {}, "networks": {}}

@@ -16,7 +16,7 @@ from ganrun.recipe.yaml import read_file
 
 
 @dataclass(frozen=True)
-class Source:
+class RecipeText:
     """What was read: the recipe's ``root``, which is the last of ``roots``, the lowest base first.
 
     ``name`` is empty for plain data.
@@ -31,7 +31,7 @@ class Source:
     whole: bool = True
 
 
-def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem]) -> Source | None:
+def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem]) -> RecipeText | None:
     """Read a recipe and its bases. None if it has no form that could be judged further."""
     if isinstance(source, Mapping):
         root = from_plain(source, Origin("recipe"), (), problems)
@@ -60,7 +60,7 @@ def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem])
             break
         found.insert(0, below)
         folder = path.parent
-    return Source(name, base, root, found, whole)
+    return RecipeText(name, base, root, found, whole)
 
 
 def _read_base(node: Node, path: Path, seen: list[Path], problems: list[Problem]) -> Node | None:

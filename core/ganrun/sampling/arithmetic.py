@@ -18,7 +18,7 @@ from torch import Tensor
 from ganrun.errors import UserError
 
 Latents = dict[str, Tensor]
-MOST = 1_000_000  # the number of a sample is below: all latents up to it are drawn
+_MOST = 1_000_000  # the number of a sample is below: all latents up to it are drawn
 
 
 class Concept(NamedTuple):
@@ -60,8 +60,8 @@ def numbers(text: str, whole: str) -> tuple[int, ...]:
     if not all(part.isdecimal() for part in found):
         odd = next(part for part in found if not part.isdecimal())
         raise UserError(f'"{whole}": {odd!r} is no number of a sample; write them with commas, such as 3,7,9')
-    if any(len(part) > len(str(MOST)) or int(part) >= MOST for part in found):
-        raise UserError(f'"{whole}": samples are numbered from 0 to {MOST - 1}')
+    if any(len(part) > len(str(_MOST)) or int(part) >= _MOST for part in found):
+        raise UserError(f'"{whole}": samples are numbered from 0 to {_MOST - 1}')
     return tuple(map(int, found))
 
 

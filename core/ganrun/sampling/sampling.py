@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ganrun.data.reader import prepared
+from ganrun.data.reader import normalised
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.sampling.turn import SamplingTurn, chunks
@@ -251,7 +251,7 @@ class SampleMaker:
         player: str = "",
     ) -> SamplingTurn:
         draws = Draws(("sampling", seed, start), device=self.engine.device, by_row=True)
-        mine = None if real is None else prepared(real, self.engine.device)
+        mine = None if real is None else normalised(real, self.engine.device)
         return SamplingTurn(
             self.engine,
             Phase("sampling", player),

@@ -13,7 +13,7 @@ from itertools import combinations, islice
 from typing import Any
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.preflight.combinations import REFUSED, Bench
+from ganrun.preflight.combinations import REFUSED, Judge
 from ganrun.preflight.stages import SILENT, STAGES
 from ganrun.testing.plugin import Example
 
@@ -24,7 +24,7 @@ BATCH_NORM: tuple[dict[str, Any], ...] = (
     {"dcgan": {"width": 8, "norm": "batch"}},
     {"resnet-translator": {"blocks": 1, "width": 4, "norm": "batch"}},
 )
-MOST = 8  # tricks in one recipe
+_MOST = 8  # tricks in one recipe
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Cover:
     ) -> None:
         self.catalog = catalog
         self.examples = examples
-        self.bench = Bench(catalog)
+        self.judge = Judge(catalog)
         self.variants = sorted(catalog.names("variant") if variants is None else variants)
         self.tricks = list(tricks if tricks is not None else sorted(catalog.names("trick")))
         self.losses = sorted(catalog.names("loss"))
@@ -117,11 +117,11 @@ class Cover:
         return [{**STAGES["images"], **own}] if "dataset" in own else list(STAGES.values())
 
     def _accepted(self, stage: dict[str, Any]) -> dict[str, Any] | None:
-        return next((recipe for recipe in self._dressed(stage) if self.bench.check(recipe).result != REFUSED), None)
+        return next((recipe for recipe in self._dressed(stage) if self.judge.check(recipe).result != REFUSED), None)
 
     def _with_losses(self, variant: str, recipe: dict[str, Any]) -> Iterator[Base]:
         for loss in self.losses:
-            found, verdict = self.bench.best({**recipe, "loss": self._part("loss", loss)}, self._discriminators())
+            found, verdict = self.judge.best({**recipe, "loss": self._part("loss", loss)}, self._discriminators())
             if verdict.result == REFUSED:
                 self._without.setdefault(frozenset({("loss", loss), ("variant", variant)}), verdict.reasons)
             else:
@@ -159,7 +159,7 @@ class Cover:
                 if reasons := self._known.get((id(base), frozenset(some))):
                     return reasons
         if key not in self._known:
-            verdict = self.bench.check(self.recipe(base, sorted(tricks)))
+            verdict = self.judge.check(self.recipe(base, sorted(tricks)))
             self._known[key] = verdict.reasons if verdict.result == REFUSED else ()
         return self._known[key]
 
@@ -223,7 +223,7 @@ class Cover:
     def _filled(self, base: Base, tricks: Sequence[str], open_pairs: Mapping[Pair, None]) -> tuple[str, ...]:
         chosen = list(tricks)
         left = [name for name in self.tricks if name not in chosen]
-        while left and len(chosen) < MOST:
+        while left and len(chosen) < _MOST:
             items = base.items | {("trick", name) for name in chosen}
             gains = {name: sum(frozenset({("trick", name), item}) in open_pairs for item in items) for name in left}
             name = max(left, key=lambda name: gains[name])

@@ -14,7 +14,7 @@ from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin
 from ganrun.words.spaces import DataFiles, Refusal
 
-ROWS = 4
+_ROWS = 4
 
 
 def contexts(plugin: Plugin) -> Iterator[FeatureContext]:
@@ -40,8 +40,8 @@ def served(plugin: Plugin) -> Iterator[tuple[FeatureContext, Any]]:
 
 
 def input_of(context: FeatureContext) -> Tensor:
-    """(ROWS, *shape) in the range of images."""
-    return torch.randn(ROWS, *context.space.shape, generator=torch.Generator().manual_seed(0)).tanh()
+    """(_ROWS, *shape) in the range of images."""
+    return torch.randn(_ROWS, *context.space.shape, generator=torch.Generator().manual_seed(0)).tanh()
 
 
 @when(offline)
@@ -50,7 +50,9 @@ def check_shape(plugin: Plugin) -> None:
     for context, extract in served(plugin):
         for dtype in (torch.float32, torch.float64):
             found = extract(input_of(context).to(dtype))
-            assert tuple(found.shape) == (ROWS, extract.size), f"{tuple(found.shape)} instead of {(ROWS, extract.size)}"
+            assert tuple(found.shape) == (_ROWS, extract.size), (
+                f"{tuple(found.shape)} instead of {(_ROWS, extract.size)}"
+            )
             assert found.dtype == torch.float32, f"features of {dtype} samples are {found.dtype}, and not float32"
             assert bool(found.isfinite().all())
 
@@ -104,7 +106,7 @@ def check_maps(plugin: Plugin) -> None:
         maps, alone = extract.maps(x), extract.maps(x[1:2])
         assert maps and list(maps) == list(alone), f"the layers {', '.join(maps)}, then {', '.join(alone)}"
         for name, layer in maps.items():
-            assert layer.dim() == 4 and len(layer) == ROWS, f"{name}: {tuple(layer.shape)} is not ({ROWS}, C, H, W)"
+            assert layer.dim() == 4 and len(layer) == _ROWS, f"{name}: {tuple(layer.shape)} is not ({_ROWS}, C, H, W)"
             assert layer.dtype == torch.float32, f"the maps of {name} are {layer.dtype}, and not float32"
             torch.testing.assert_close(layer[1:2], alone[name], rtol=1e-4, atol=1e-4)
             (grad,) = torch.autograd.grad(layer.square().sum(), x, retain_graph=True)

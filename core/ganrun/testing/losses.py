@@ -17,7 +17,7 @@ from ganrun.testing.conditions import provides, when
 from ganrun.testing.plugin import Plugin
 from ganrun.words.game import DiscriminatorOutput, Game, Role, Round, Side, Stream
 
-ROWS = 6
+_ROWS = 6
 STEPS = 3  # of a small experiment, after which a loss with state is looked at again
 SIDES: tuple[Side, Side] = ("discriminator", "generator")
 GAME = Game("adversarial", "discriminator", player="discriminator", against=("generator",))
@@ -41,7 +41,7 @@ class Tried:
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of logits that it may meet: (B,), (B, 1, h, w), or (B, K), (B, K, h, w) if it asks for K numbers."""
         numbers = self.numbers
-        return ((ROWS,), (ROWS, 1, 3, 3)) if numbers == 1 else ((ROWS, numbers), (ROWS, numbers, 3, 3))
+        return ((_ROWS,), (_ROWS, 1, 3, 3)) if numbers == 1 else ((_ROWS, numbers), (_ROWS, numbers, 3, 3))
 
     def logits(
         self, shape: tuple[int, ...], seed: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
@@ -58,7 +58,7 @@ class Tried:
     def round_with(self, side: Side, logits: dict[Role, Tensor]) -> Round:
         """A round as the engine hands it to the loss, with targets on the discriminator's side."""
         streams = [
-            Stream(torch.zeros(ROWS, 2), role, output=DiscriminatorOutput(logits[role]))
+            Stream(torch.zeros(_ROWS, 2), role, output=DiscriminatorOutput(logits[role]))
             for role in (("real", "fake") if side == "discriminator" or self.loss.real_in_generator else ("fake",))
         ]
         round = Round(self.game, side, streams)
@@ -133,7 +133,7 @@ def check_values_have_one_row_a_sample(tried: Tried) -> None:
             assert values, f"the {side}'s side of logits {shape} has no values"
             for stream, value in values.items():
                 assert stream in round.streams, f"the {side}'s side returns a stream that is not in the round"
-                assert value.dim() > 0 and value.shape[0] == ROWS, (
+                assert value.dim() > 0 and value.shape[0] == _ROWS, (
                     f"{side}, logits {shape}: values of shape {tuple(value.shape)}"
                 )
                 assert bool(value.isfinite().all()), f"{side}, logits {shape}: values are not finite"
@@ -308,7 +308,7 @@ def check_score_rows(tried: Tried) -> None:
                     score = tried.score(round, stream.logits)
                     one_each = (
                         score.dim() > 0
-                        and score.shape[0] == ROWS
+                        and score.shape[0] == _ROWS
                         and score.numel() == stream.logits.numel() // tried.numbers
                     )
                     assert one_each, f"logits {shape}: a score of shape {tuple(score.shape)}"

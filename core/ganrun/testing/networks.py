@@ -14,9 +14,9 @@ from ganrun.testing.plugin import Plugin
 from ganrun.words.game import DiscriminatorOutput, Layers
 from ganrun.words.spaces import Interface, Refusal, Space
 
-ROWS = 4
-KINDS = {"image", "points", "latent", "labels"}
-SPACES: dict[str, list[Space]] = {
+_ROWS = 4
+_KINDS_OF_SPACE = {"image", "points", "latent", "labels"}
+_SPACES: dict[str, list[Space]] = {
     "image": [Space("image", (channels, side, side)) for side in (8, 16, 32, 64) for channels in (1, 3)],
     "points": [Space("points", (2,))],
     "latent": [Space("latent", (8,))],
@@ -49,8 +49,8 @@ def interfaces(plugin: Plugin) -> Iterator[Interface]:
         for made in makes:
             pairs = [
                 (x, x if made == taken else None if made is None else y)
-                for x in SPACES[taken]
-                for y in SPACES[made or taken]
+                for x in _SPACES[taken]
+                for y in _SPACES[made or taken]
             ]
             yield first_accepted(plugin, [Interface(takes=x, makes=y) for x, y in pairs])
 
@@ -74,13 +74,13 @@ def first_interface(plugin: Plugin) -> Interface:
 
 
 def input_of(interface: Interface, scale: float = 1.0) -> Tensor:
-    """(ROWS, *shape) of what the network takes, several samples joined along the first axis of the shape if packed."""
+    """(_ROWS, *shape) of what the network takes, several samples joined along the first axis of the shape if packed."""
     if interface.takes.kind == "labels":
         return torch.randint(
-            interface.takes.classes, (ROWS, *interface.takes.shape), generator=torch.Generator().manual_seed(0)
+            interface.takes.classes, (_ROWS, *interface.takes.shape), generator=torch.Generator().manual_seed(0)
         )
     first, *rest = interface.takes.shape
-    x = torch.randn(ROWS, interface.pack * first, *rest, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(_ROWS, interface.pack * first, *rest, generator=torch.Generator().manual_seed(0))
     return scale * (x.tanh() if interface.takes.kind == "image" else x)
 
 
@@ -102,7 +102,9 @@ def check_declares_its_spaces(plugin: Plugin) -> None:
         assert isinstance(declared, frozenset | set) and declared, (
             f"{attribute} is missing: a set such as frozenset({{'image'}})"
         )
-        assert declared <= KINDS, f"{attribute} names {sorted(declared - KINDS)}; there are {sorted(KINDS)}"
+        assert declared <= _KINDS_OF_SPACE, (
+            f"{attribute} names {sorted(declared - _KINDS_OF_SPACE)}; there are {sorted(_KINDS_OF_SPACE)}"
+        )
     assert list(interfaces(plugin))
 
 
@@ -159,7 +161,7 @@ def check_output(plugin: Plugin) -> None:
     for interface in interfaces(plugin):
         assert interface.makes is not None
         out = build(plugin, interface)(input_of(interface, scale=3.0))
-        assert tuple(out.shape) == (ROWS, *interface.makes.shape), f"{interface.takes} becomes {tuple(out.shape)}"
+        assert tuple(out.shape) == (_ROWS, *interface.makes.shape), f"{interface.takes} becomes {tuple(out.shape)}"
         assert bool(out.isfinite().all())
         if interface.makes.kind == "image":
             assert float(out.detach().abs().max()) <= 1, "an image leaves [-1, 1]: end with tanh"
@@ -195,7 +197,7 @@ def check_layers(plugin: Plugin) -> None:
             f"the names change: {', '.join(found.hidden)}, then {', '.join(other.hidden)}"
         )
         for name, layer in found.hidden.items():
-            assert layer.shape[0] == ROWS, f"{name}: {tuple(layer.shape)} for {ROWS} samples"
+            assert layer.shape[0] == _ROWS, f"{name}: {tuple(layer.shape)} for {_ROWS} samples"
             assert layer.requires_grad, f"{name} has no gradient: leave no_grad and detach to those who call"
             if x.is_floating_point():
                 (grad,) = torch.autograd.grad(layer.square().sum(), x, retain_graph=True, allow_unused=True)
@@ -209,7 +211,7 @@ def check_returns_logits(plugin: Plugin) -> None:
         network = build(plugin, interface)
         output = network(input_of(interface))
         assert isinstance(output, DiscriminatorOutput), f"it returns {type(output).__name__}, not a DiscriminatorOutput"
-        assert output.logits.shape[0] == ROWS, f"logits of shape {tuple(output.logits.shape)} for {ROWS} samples"
+        assert output.logits.shape[0] == _ROWS, f"logits of shape {tuple(output.logits.shape)} for {_ROWS} samples"
         x = input_of(interface, scale=100.0)
         # one may have small logits by chance
         several = [build(plugin, interface, seed)(x).logits.detach() for seed in range(5)]
@@ -233,14 +235,14 @@ def check_number_of_logits(plugin: Plugin) -> None:
     """``interface.logits`` numbers a sample on the second axis, unless it is refused."""
     for interface in accepted(plugin, logits=3):
         shape = tuple(build(plugin, interface)(input_of(interface)).logits.shape)
-        assert shape[:2] == (ROWS, 3), f"3 logits were asked for, the output is {shape}"
+        assert shape[:2] == (_ROWS, 3), f"3 logits were asked for, the output is {shape}"
 
 
 @when(is_discriminator)
 def check_packs(plugin: Plugin) -> None:
     """``interface.pack`` samples joined along the channels are judged as one, unless that is refused."""
     for interface in accepted(plugin, pack=2):
-        assert build(plugin, interface)(input_of(interface)).logits.shape[0] == ROWS
+        assert build(plugin, interface)(input_of(interface)).logits.shape[0] == _ROWS
 
 
 @when(is_discriminator)
@@ -249,7 +251,9 @@ def check_heads(plugin: Plugin) -> None:
     for interface in accepted(plugin, heads={"class": 5}):
         heads = build(plugin, interface)(input_of(interface)).heads
         assert set(heads) == {"class"}, f"the head 'class' was asked for, there are {sorted(heads)}"
-        assert tuple(heads["class"].shape) == (ROWS, 5), f"a head of size 5 has the shape {tuple(heads['class'].shape)}"
+        assert tuple(heads["class"].shape) == (_ROWS, 5), (
+            f"a head of size 5 has the shape {tuple(heads['class'].shape)}"
+        )
 
 
 @when(lambda plugin: is_discriminator(plugin) and provides("features")(plugin))
@@ -257,7 +261,7 @@ def check_features(plugin: Plugin) -> None:
     """As "features" promises: activations of hidden layers, one row a sample."""
     interface = first_interface(plugin)
     found = build(plugin, interface)(input_of(interface)).features
-    assert found and all(layer.shape[0] == ROWS for layer in found), "it provides features, and returns none"
+    assert found and all(layer.shape[0] == _ROWS for layer in found), "it provides features, and returns none"
 
 
 def main(output: Any) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.catalog.catalog import Catalog, Entry
-from ganrun.preflight.stages import LISTS, STAGES, placed
+from ganrun.preflight.stages import LIST_OF_KIND, STAGES, placed
 from ganrun.recipe import Part, Recipe, load_recipe
 from ganrun.recipe.parameters import parameter_model, values_of
 from ganrun.testing import probe
@@ -107,7 +107,7 @@ class Plugin:
 
     def without(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
         """A recipe of :meth:`put`, with the plugin taken off its list again."""
-        key = LISTS[self.kind]
+        key = LIST_OF_KIND[self.kind]
         return {**recipe, key: [part for part in recipe[key] if self.name not in part]}
 
     def load(self, recipe: Mapping[str, Any]) -> Recipe:
@@ -125,8 +125,8 @@ class Plugin:
             return next(iter(resolved.players.values())).optimizer
         if self.kind == "evaluator":
             return resolved.evaluators[-1].part
-        if self.kind in LISTS:
-            part: Part = getattr(resolved, LISTS[self.kind])[-1]
+        if self.kind in LIST_OF_KIND:
+            part: Part = getattr(resolved, LIST_OF_KIND[self.kind])[-1]
             return part
         if self.place in resolved.networks:
             return resolved.networks[self.place]

@@ -9,7 +9,7 @@ from ganrun.testing.conditions import when
 from ganrun.testing.plugin import Plugin
 from ganrun.words.spaces import Space
 
-SPACES = (Space("latent", (5,)), Space("latent", (2, 3)))
+_SPACES = (Space("latent", (5,)), Space("latent", (2, 3)))
 LABELS = (Space("labels", (), 7), Space("labels", (3,), 2))
 
 
@@ -20,7 +20,7 @@ def draws_labels(plugin: Plugin) -> bool:
 
 def check_shape(plugin: Plugin) -> None:
     """n rows of the space's shape, finite floats."""
-    for space in SPACES:
+    for space in _SPACES:
         z = plugin.part.make().sample(Draws(("check",)), "z", 6, space)
         assert tuple(z.shape) == (6, *space.shape), f"{space}: {tuple(z.shape)} instead of {(6, *space.shape)}"
         assert z.is_floating_point() and bool(z.isfinite().all())
@@ -28,7 +28,7 @@ def check_shape(plugin: Plugin) -> None:
 
 def check_depends_on_the_key_alone(plugin: Plugin) -> None:
     """The same key gives the same latents, whatever was drawn before; another key gives others."""
-    space = SPACES[0]
+    space = _SPACES[0]
     first = plugin.part.make().sample(Draws(("check", 0)), "z", 6, space)
     torch.randn(7)
     sampler = plugin.part.make()
@@ -41,7 +41,7 @@ def check_depends_on_the_key_alone(plugin: Plugin) -> None:
 
 def check_processes_share_one_draw(plugin: Plugin) -> None:
     """Two processes with 4 rows each draw what one draws with 8."""
-    for space in SPACES:
+    for space in _SPACES:
         whole = plugin.part.make().sample(Draws(("check",)), "z", 8, space)
         halves = [plugin.part.make().sample(Draws(("check",), part, 2), "z", 4, space) for part in range(2)]
         assert torch.equal(whole, torch.cat(halves)), (
@@ -52,7 +52,7 @@ def check_processes_share_one_draw(plugin: Plugin) -> None:
 def check_a_purpose_used_twice_differs(plugin: Plugin) -> None:
     """A second draw in one turn gives other latents."""
     draws, sampler = Draws(("check",)), plugin.part.make()
-    assert not torch.equal(sampler.sample(draws, "z", 6, SPACES[0]), sampler.sample(draws, "z", 6, SPACES[0]))
+    assert not torch.equal(sampler.sample(draws, "z", 6, _SPACES[0]), sampler.sample(draws, "z", 6, _SPACES[0]))
 
 
 @when(draws_labels)

@@ -22,7 +22,7 @@ from torch import Tensor
 from ganrun.engine.boundaries import shown
 from ganrun.errors import UserError
 
-FORMAT = 1
+_FORMAT = 1
 FILES = ("tensors.safetensors", "state.json")
 
 
@@ -94,7 +94,7 @@ def write(folder: Path, step: int, state: dict[str, Any]) -> Path:
     tree = flatten(state, tensors)
     save_file(tensors, temporary / FILES[0])
     (temporary / FILES[1]).write_text(json.dumps(tree, allow_nan=False))
-    manifest = {"format": FORMAT, "step": step, "files": {name: _fingerprint(temporary / name) for name in FILES}}
+    manifest = {"format": _FORMAT, "step": step, "files": {name: _fingerprint(temporary / name) for name in FILES}}
     (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
     for name in (*FILES, "manifest.json"):
         _sync(temporary / name)
@@ -142,9 +142,9 @@ def verify(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text())
         expected = manifest["files"]
-        if manifest["format"] != FORMAT:
+        if manifest["format"] != _FORMAT:
             raise CheckpointError(
-                f"{path} has checkpoint format {manifest['format']}, but this ganrun reads format {FORMAT}"
+                f"{path} has checkpoint format {manifest['format']}, but this ganrun reads format {_FORMAT}"
             )
         for name in FILES:
             if _fingerprint(path / name) != expected[name]:

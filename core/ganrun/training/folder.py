@@ -19,7 +19,7 @@ import torch
 
 from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.labels import names_of
+from ganrun.data.labels import label_names
 from ganrun.errors import PluginError, UserError
 from ganrun.recipe import Part, Recipe, diff, dump, load_recipe
 from ganrun.training import checkpoint
@@ -263,10 +263,10 @@ def versions(run: Run) -> dict[str, Any]:
 
 
 def description_of(dataset: Any) -> dict[str, Any]:
-    """What a run keeps of its data set, to open it without: see :class:`ganrun.inference.trained.KeptData`."""
+    """What a run keeps of its data set, to open it without: see :class:`ganrun.inference.trained.LazyDataset`."""
     return {
         "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
         "items": len(dataset),
         "provides": sorted(getattr(dataset, "provides", ())),
-        "label_names": names_of(dataset),
+        "label_names": label_names(dataset),
     }

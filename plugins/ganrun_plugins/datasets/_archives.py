@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from ganrun.plugin import Space
-from ganrun.plugin.data import Announced, DataFiles, fetch, unpack
+from ganrun.plugin.data import DataDescription, DataFiles, fetch, unpack
 from ganrun_plugins.datasets._unpaired import Unpaired
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
@@ -55,11 +55,13 @@ class PublishedArchive(Unpaired):
         )
 
     @classmethod
-    def announced(cls, split: str, *, root: str | None, size: int, channels: int, **_: Any) -> Announced | None:
+    def describe(cls, split: str, *, root: str | None, size: int, channels: int, **_: Any) -> DataDescription | None:
         """Spaces and length before the download; None for a folder of one's own."""
         spaces = {name: Space("image", (channels, size, size)) for name in ("a", "b")}
         return (
-            None if root is not None else Announced(spaces, cls.archive.train if split == "train" else cls.archive.test)
+            None
+            if root is not None
+            else DataDescription(spaces, cls.archive.train if split == "train" else cls.archive.test)
         )
 
     def _fetched(self, files: DataFiles) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ganrun.plugin import Space
-from ganrun.plugin.data import Announced, DataError, DataFiles, DownloadError, InMemory, fetch, selected_classes
+from ganrun.plugin.data import DataDescription, DataError, DataFiles, DownloadError, InMemory, fetch, selected_classes
 from ganrun_plugins.datasets._resize import fitted
 
 FILES = {
@@ -84,9 +84,9 @@ class IdxImages(InMemory):
         super().__init__({"x": fitted(images, size, "bilinear"), "label": label}, spaces, [names[i] for i in chosen])
 
 
-def announced(
+def described(
     split: str, names: Sequence[str], root: str | None, size: int, classes: Sequence[str | int] | None
-) -> Announced | None:
+) -> DataDescription | None:
     """Spaces and length of mnist's and fashion-mnist's data before the download; None for a folder of one's own.
 
     The published sets hold 6,000 training and 1,000 test images a class (mnist about as many).
@@ -96,7 +96,7 @@ def announced(
     return (
         None
         if root is not None
-        else Announced(spaces, len(chosen) * {"train": 6000, "test": 1000}[split], [names[i] for i in chosen])
+        else DataDescription(spaces, len(chosen) * {"train": 6000, "test": 1000}[split], [names[i] for i in chosen])
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganrun.plugin import Part, PartOf, Space
-from ganrun.plugin.data import Announced, DataError, DataFiles, permutation, read_items, selected_classes
+from ganrun.plugin.data import DataDescription, DataError, DataFiles, permutation, read_items, selected_classes
 
 NAMES = [str(digit) for digit in range(10)]
 SUBJECT = "handwritten digits, UCI optical recognition"  # what the images show: shipped classifiers are chosen by it
@@ -99,15 +99,15 @@ def scans_of(images: Part | None, files: DataFiles, split: str) -> tuple[Tensor,
     return x, label, names_of(base), getattr(base, "subjects", {}).get("x")
 
 
-def announced(images: Part | None, split: str) -> Announced | None:
+def described(images: Part | None, split: str) -> DataDescription | None:
     """What the data set of the images says of itself before a download, if it can tell.
 
     Raises DataError as ``scans_of``.
     """
-    announce = None if images is None else getattr(images.component.factory, "announced", None)
-    if images is None or announce is None:
+    describe = None if images is None else getattr(images.component.factory, "describe", None)
+    if images is None or describe is None:
         return None
-    found: Announced | None = announce(split, **images.parameters)
+    found: DataDescription | None = describe(split, **images.parameters)
     if found is not None:
         check(images.name, found.spaces)
         found.classes = names_of(found)

@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import Announced, DataError, DataFiles, only_one
+from ganrun.plugin.data import DataDescription, DataError, DataFiles, file_lock
 from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import (
     FACES,
@@ -74,15 +74,15 @@ class CelebA(AttributePictures):
         super().__init__(folder, [folder / data.filename[row] for row in rows], values, attributes, fit)
 
     @classmethod
-    def announced(
+    def describe(
         cls, split: str, *, root: str | None, attributes: Sequence[str], held_out: int | None, size: int, **_: Any
-    ) -> Announced | None:
+    ) -> DataDescription | None:
         """Spaces and length before the download; None for a folder of one's own."""
         spaces = {"x": Space("image", (3, size, size)), "attributes": Space("labels", (len(attributes),), 2)}
         if held_out is not None:
             check_held_out(PICTURES, held_out, "celeba")
         items = PUBLISHED[split] if held_out is None else held_out if split == "test" else PICTURES - held_out
-        return Announced(spaces, items, cls.classes) if root is None else None
+        return DataDescription(spaces, items, cls.classes) if root is None else None
 
 
 def _opened(base: Path, split: str, *, download: bool) -> Any:
@@ -90,7 +90,7 @@ def _opened(base: Path, split: str, *, download: bool) -> Any:
     from torchvision import datasets  # takes a second: only when this data is wanted
 
     try:
-        with only_one(base / "celeba", "another process downloads celeba") if download else nullcontext():
+        with file_lock(base / "celeba", "another process downloads celeba") if download else nullcontext():
             return datasets.CelebA(str(base), split, target_type="attr", download=download)
     except Exception as error:  # torchvision and gdown raise many kinds
         cause = " ".join(str(error).split()) or type(error).__name__

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import Announced, DataError, DataFiles, InMemory, fetch, selected_classes, unpack
+from ganrun.plugin.data import DataDescription, DataError, DataFiles, InMemory, fetch, selected_classes, unpack
 from ganrun_plugins.datasets._resize import fitted
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -51,14 +51,16 @@ class Cifar10(InMemory):
         super().__init__({"x": fitted(images, size, "bicubic"), "label": label}, spaces, [NAMES[i] for i in chosen])
 
     @classmethod
-    def announced(cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None) -> Announced | None:
+    def describe(
+        cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None
+    ) -> DataDescription | None:
         """Spaces and length before the download; None for a folder of one's own."""
         chosen = selected_classes(NAMES, classes)
         spaces = {"x": Space("image", (3, size, size)), "label": Space("labels", (), len(chosen))}
         return (
             None
             if root is not None
-            else Announced(spaces, len(chosen) * {"train": 5000, "test": 1000}[split], [NAMES[i] for i in chosen])
+            else DataDescription(spaces, len(chosen) * {"train": 5000, "test": 1000}[split], [NAMES[i] for i in chosen])
         )
 
 

@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import Field
 
 from ganrun.plugin import Component, hookimpl
-from ganrun.plugin.data import Announced, DataFiles
-from ganrun_plugins.datasets._idx import IdxImages, announced
+from ganrun.plugin.data import DataDescription, DataFiles
+from ganrun_plugins.datasets._idx import IdxImages, described
 
 NAMES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
 
@@ -40,9 +40,11 @@ class FashionMnist(IdxImages):
         super().__init__(files, split, "FashionMNIST", NAMES, root=root, size=size, classes=classes)
 
     @classmethod
-    def announced(cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None) -> Announced | None:
+    def describe(
+        cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None
+    ) -> DataDescription | None:
         """Spaces and length before the download; None for a folder of one's own."""
-        return announced(split, NAMES, root, size, classes)
+        return described(split, NAMES, root, size, classes)
 
 
 @hookimpl

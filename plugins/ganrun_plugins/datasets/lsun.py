@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, only_one
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, file_lock, fingerprint
 from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Size, centred
 
 Scene = Literal[
@@ -80,7 +80,7 @@ class Database:
         with opened(self.path) as environment:
             entries = environment.stat()["entries"]
             kept = cache / "lsun" / f"{self.path.name}-{entries}-{stable_hash(str(self.path)):x}.npy"
-            with only_one(kept, f"another process reads the keys of {self.path.name}"):
+            with file_lock(kept, f"another process reads the keys of {self.path.name}"):
                 if kept.is_file():
                     keys: np.ndarray = np.load(kept, allow_pickle=False)
                     return keys

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Part, PartOf, Space, hookimpl
-from ganrun.plugin.data import Announced, DataError, DataFiles, ItemDraws, fingerprint, names_of, prepared
+from ganrun.plugin.data import DataDescription, DataError, DataFiles, ItemDraws, fingerprint, label_names, normalised
 
 Sets = Annotated[
     dict[str, Annotated[Part, PartOf("dataset")]],
@@ -59,7 +59,7 @@ class Multi:
         longest = max(map(len, self.sets))
         counts = [longest if balanced and split == "train" else len(data) for data in self.sets]
         self.starts = np.cumsum([0, *counts])
-        named = [names_of(data).get(inner) for data, inner in zip(self.sets, self.inner)]
+        named = [label_names(data).get(inner) for data, inner in zip(self.sets, self.inner)]
         self.label_names = {entry: names for entry, names in zip(self.entries, named) if names is not None}
         if split == "train":
             self.known_rows = {entry: range(*ends) for entry, ends in zip(self.entries, pairwise(self.starts.tolist()))}
@@ -75,7 +75,7 @@ class Multi:
         pieces = [self._of(i, rows, source, draws) for i in range(len(self.sets))]
         images = [batch["x"] for _, batch in pieces if batch]
         if len({image.dtype for image in images}) > 1:  # one set holds bytes, another floats
-            pieces = [(places, prepared(batch, self.device)) for places, batch in pieces]
+            pieces = [(places, normalised(batch, self.device)) for places, batch in pieces]
             images = [batch["x"] for _, batch in pieces if batch]
         x = images[0].new_empty((len(rows), *self.spaces["x"].shape))
         found = {"x": x, "source": torch.from_numpy(source.astype(np.int64)).to(self.device)}
@@ -113,18 +113,18 @@ class Multi:
         return fingerprint(self.names, self.starts, marks)
 
     @classmethod
-    def announced(cls, split: str, *, sets: Mapping[str, Part], balanced: bool) -> Announced | None:
+    def describe(cls, split: str, *, sets: Mapping[str, Part], balanced: bool) -> DataDescription | None:
         """Spaces and length before a download; None if they are not known of every set."""
-        found: dict[str, Announced] = {}
+        found: dict[str, DataDescription] = {}
         for name, part in sets.items():
-            announce = getattr(part.component.factory, "announced", None)
-            said = announce(split, **part.parameters) if announce is not None else None
+            describe = getattr(part.component.factory, "describe", None)
+            said = describe(split, **part.parameters) if describe is not None else None
             if said is None:
                 return None
             found[name] = said
         lengths = [len(said) for said in found.values()]
         items = max(lengths) * len(lengths) if balanced and split == "train" else sum(lengths)
-        return Announced(spaces_of({name: said.spaces for name, said in found.items()}), items, list(found))
+        return DataDescription(spaces_of({name: said.spaces for name, said in found.items()}), items, list(found))
 
 
 def evenly(counts: Sequence[int]) -> np.ndarray:

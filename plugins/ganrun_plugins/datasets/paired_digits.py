@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganrun.plugin import Component, Part, Space, hookimpl
-from ganrun.plugin.data import Announced, DataFiles, InMemory, selected_classes
-from ganrun_plugins.datasets._scans import Images, announced, only, resized, scans_of
+from ganrun.plugin.data import DataDescription, DataFiles, InMemory, selected_classes
+from ganrun_plugins.datasets._scans import Images, described, only, resized, scans_of
 
 
 def outlines(digits: Tensor) -> Tensor:
@@ -59,17 +59,17 @@ class PairedDigits(InMemory):
         super().__init__({"a": outlines(digits), "b": digits, "label": label}, spaces_of(size, len(names)), names)
 
     @classmethod
-    def announced(
+    def describe(
         cls, split: str, *, size: int, classes: list[str | int] | None, limit: int | None, images: Part | None
-    ) -> Announced | None:
+    ) -> DataDescription | None:
         """Spaces and length before ``images`` are downloaded, if known; of some classes as if all had as many."""
-        found = announced(images, split)
+        found = described(images, split)
         if found is None:
             return None
         chosen = selected_classes(found.classes, classes)
         count = len(found) * len(chosen) // len(found.classes)
         count = min(limit or count, count) if split == "train" else count
-        return Announced(spaces_of(size, len(chosen)), count, [found.classes[i] for i in chosen], cls.provides)
+        return DataDescription(spaces_of(size, len(chosen)), count, [found.classes[i] for i in chosen], cls.provides)
 
     def hidden_pairs(self) -> dict[str, Tensor]:
         """All pairs of this split: ``a`` and ``b`` (N, 1, S, S) uint8, ``label`` (N,). On the CPU."""

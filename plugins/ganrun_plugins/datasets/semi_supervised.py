@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Part, PartOf, Space, hookimpl
-from ganrun.plugin.data import Announced, DataError, DataFiles, ItemDraws, Movable, fingerprint, permutation, read_items
+from ganrun.plugin.data import DataDescription, DataError, DataFiles, ItemDraws, fingerprint, permutation, read_items
 
 
 def balanced_order(label: Tensor, classes: int, seed: int) -> Tensor:
@@ -67,11 +67,13 @@ class SemiSupervised:
             self.chosen = balanced_order(found, self.spaces["label"].classes, seed)[:labels].sort().values
 
     @classmethod
-    def announced(cls, split: str, *, dataset: Part, labels: int, seed: int) -> Announced | None:
+    def describe(cls, split: str, *, dataset: Part, labels: int, seed: int) -> DataDescription | None:
         """Spaces and length before a download, if the wrapped data set can tell."""
-        announce = getattr(dataset.component.factory, "announced", None)
-        found: Announced | None = announce(split, **dataset.parameters) if announce is not None else None
-        return None if found is None else Announced(spaces_of(found.spaces, dataset.name), len(found), found.classes)
+        describe = getattr(dataset.component.factory, "describe", None)
+        found: DataDescription | None = describe(split, **dataset.parameters) if describe is not None else None
+        return (
+            None if found is None else DataDescription(spaces_of(found.spaces, dataset.name), len(found), found.classes)
+        )
 
     def __len__(self) -> int:
         return len(self.base)
@@ -91,7 +93,7 @@ class SemiSupervised:
 
     def to(self, device: torch.device) -> None:
         """Move the data to a device, if they can be moved."""
-        if isinstance(self.base, Movable):
+        if hasattr(self.base, "to"):
             self.base.to(device)
             self.device = device
             self.chosen = None if self.chosen is None else self.chosen.to(device)

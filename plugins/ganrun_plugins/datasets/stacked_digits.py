@@ -22,8 +22,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Part, Space, hookimpl
-from ganrun.plugin.data import Announced, DataError, DataFiles, InMemory, ItemDraws
-from ganrun_plugins.datasets._scans import Images, announced, resized, scans_of
+from ganrun.plugin.data import DataDescription, DataError, DataFiles, InMemory, ItemDraws
+from ganrun_plugins.datasets._scans import Images, described, resized, scans_of
 
 CHANNELS = 3
 
@@ -56,10 +56,14 @@ class StackedDigits(InMemory):
         super().__init__(tensors, spaces_of(size, classes), numbers(names))
 
     @classmethod
-    def announced(cls, split: str, *, size: int, count: int, images: Part | None) -> Announced | None:
+    def describe(cls, split: str, *, size: int, count: int, images: Part | None) -> DataDescription | None:
         """Spaces and length before the download of ``images``, if they can tell."""
-        found = announced(images, split)
-        return None if found is None else Announced(spaces_of(size, len(found.classes)), count, numbers(found.classes))
+        found = described(images, split)
+        return (
+            None
+            if found is None
+            else DataDescription(spaces_of(size, len(found.classes)), count, numbers(found.classes))
+        )
 
     def __len__(self) -> int:
         return len(self.tensors["label"])

@@ -78,7 +78,7 @@ class Balls(Comparison):
         return self.features, self.of, self.split
 
     def compare(self, real: Tensor, fake: Tensor, evaluation: Evaluation) -> Mapping[str, Score]:
-        checked = self.prepared(real, fake)
+        checked = self.normalised(real, fake)
         given, self._given = self._given, None
         if given is not None and given[0]() is real and given[1]() is fake:
             answer = given[2]
@@ -97,7 +97,7 @@ class Balls(Comparison):
         return found[self.question]
 
     @abstractmethod
-    def prepared(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    def normalised(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Both sets as they are computed with. Raises UserError for too few samples, or sets that do not fit."""
 
     @abstractmethod

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, Space, UserError, hookimpl
-from ganrun.plugin.data import ItemDraws, fingerprint, names_of
+from ganrun.plugin.data import ItemDraws, fingerprint, label_names
 from ganrun.plugin.evaluation import Evaluation, FeatureContext, Score, bracket, context_of, not_finite, share
 
 ROWS = 256  # images classified at a time
@@ -74,7 +74,7 @@ class Answered:
 def questions(data: Any, codes: Mapping[str, Space]) -> list[Question]:
     """What can be asked of a generator and is known of the data's items."""
     found = []
-    rows, known = getattr(data, "known_rows", {}), names_of(data)
+    rows, known = getattr(data, "known_rows", {}), label_names(data)
     for entry, space in codes.items():
         if space.kind != "labels" or data.spaces.get(entry) != space or (space.shape and space.classes != 2):
             continue

@@ -36,11 +36,11 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, Score]
     Raises:
         UserError: for k real samples or fewer, no fakes, unequal d, or values that are not finite.
     """
-    (answer,) = answers(*prepared(real, fake, k), [Question(k, mutual=False)]).values()
+    (answer,) = answers(*normalised(real, fake, k), [Question(k, mutual=False)]).values()
     return dict(zip(SCORES, scores(answer, k), strict=True))
 
 
-def prepared(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def normalised(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Both sets as they are computed with."""
     (real,) = checked("density-coverage", k + 1, f"k = {k} neighbours", real=real)
     real, fake = checked("density-coverage", 1, "a mean", real=real, fake=fake)
@@ -75,8 +75,8 @@ class DensityCoverage(Balls):
     ) -> None:
         super().__init__(k, features, of, split)
 
-    def prepared(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        return prepared(real, fake, self.k)
+    def normalised(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        return normalised(real, fake, self.k)
 
     def scores(self, answer: Answer) -> tuple[Score, Score]:
         return scores(answer, self.k)

@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Refusal, Space, UserError, hookimpl, stable_hash
-from ganrun.plugin.data import prepared
+from ganrun.plugin.data import normalised
 from ganrun.plugin.evaluation import Evaluation, Score, check_output, share
 from ganrun_plugins import _classifier_network as networks
 
@@ -135,7 +135,7 @@ class DomainAdaptation:
 def floats(labelled: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Images as float32 in [-1, 1], and their labels, on the CPU."""
     x, label = labelled
-    return prepared({"x": x}, "cpu")["x"].float(), label.cpu()
+    return normalised({"x": x}, "cpu")["x"].float(), label.cpu()
 
 
 @hookimpl

@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl
-from ganrun.plugin.data import prepared
+from ganrun.plugin.data import normalised
 from ganrun.plugin.evaluation import Evaluation, Score, check_classifier, check_output, not_finite, share
 
 CHUNK = 256  # images read at a time
@@ -119,7 +119,7 @@ class PairAgreement:
             return None
         if hasattr(held, "labelled"):
             x, label = held.labelled(name)
-            x = prepared({name: x}, "cpu")[name]
+            x = normalised({name: x}, "cpu")[name]
         else:
             found = evaluation.labels(name)
             if found is None:

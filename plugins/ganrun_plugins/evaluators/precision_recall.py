@@ -39,11 +39,11 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> dict[str, Score]
     Raises:
         UserError: for k samples or fewer, unequal d, or values that are not finite.
     """
-    (answer,) = answers(*prepared(real, fake, k), [Question(k, mutual=True)]).values()
+    (answer,) = answers(*normalised(real, fake, k), [Question(k, mutual=True)]).values()
     return dict(zip(SCORES, scores(answer), strict=True))
 
 
-def prepared(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def normalised(real: Tensor, fake: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Both sets as they are computed with."""
     real, fake = checked("precision-recall", k + 1, f"k = {k} neighbours", real=real, fake=fake)
     return real, fake
@@ -78,8 +78,8 @@ class PrecisionRecall(Balls):
     ) -> None:
         super().__init__(k, features, of, split)
 
-    def prepared(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        return prepared(real, fake, self.k)
+    def normalised(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        return normalised(real, fake, self.k)
 
     def scores(self, answer: Answer) -> tuple[Score, Score]:
         return scores(answer)

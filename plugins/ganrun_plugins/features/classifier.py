@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, fingerprint, only_one, read_items, subset
+from ganrun.plugin.data import DataError, file_lock, fingerprint, read_items, subset
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.features._weights import exact
@@ -156,7 +156,7 @@ class Classifier:
             MOST,
         )
         path = context.cache / "classifiers" / f"{key}.safetensors"
-        with only_one(path, f"another process trains {path.name}"):
+        with file_lock(path, f"another process trains {path.name}"):
             network = networks.load(path, self.channels, len(self.classes)) if path.exists() else None
             if network is None:
                 network = self._train(collected or self._collect(), stable_hash("classifier", key), path)

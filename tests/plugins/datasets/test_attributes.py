@@ -267,13 +267,13 @@ def test_celeba_says_what_is_missing_and_how_to_get_it(files, monkeypatch):
 
 
 def test_celeba_announces_itself_before_a_download():
-    said = CelebA.announced(
+    said = CelebA.describe(
         "train", root=None, attributes=["Male", "Young"], held_out=None, size=128, crop=178, flip=True
     )
     assert (len(said), said.spaces["attributes"].shape) == (162_770, (2,))
-    assert len(CelebA.announced("train", root=None, attributes=["Male"], held_out=1999, size=128)) == 200_600
+    assert len(CelebA.describe("train", root=None, attributes=["Male"], held_out=1999, size=128)) == 200_600
     with pytest.raises(DataError, match="300000 of 202599 images held out for tests leave none to train on"):
-        CelebA.announced("train", root=None, attributes=["Male"], held_out=300_000, size=128)
+        CelebA.describe("train", root=None, attributes=["Male"], held_out=300_000, size=128)
 
 
 # --- multi ------------------------------------------------------------------------------------------------------
@@ -379,16 +379,16 @@ def test_a_mistake_in_a_nested_set_is_reported_at_its_place(files):
 
 
 def test_sets_announce_themselves_together_or_not_at_all():
-    def announced(sets):
+    def described(sets):
         part = load_recipe(
             {"variant": "gan", "dataset": {"multi": {"sets": sets}}, "generator": "mlp", "discriminator": "mlp"},
             catalog=Catalog(),
         ).dataset
-        return part.component.factory.announced("train", **part.parameters)
+        return part.component.factory.describe("train", **part.parameters)
 
-    said = announced({"faces": {"celeba": {"size": 32}}, "things": {"cifar10": {"size": 32}}})
+    said = described({"faces": {"celeba": {"size": 32}}, "things": {"cifar10": {"size": 32}}})
     assert (len(said), list(said.spaces)) == (162_770 + 50_000, ["x", "source", "attributes_faces", "label_things"])
-    assert announced({"faces": {"celeba": {"size": 8}}, "tones": TWO["tones"]}) is None
+    assert described({"faces": {"celeba": {"size": 8}}, "tones": TWO["tones"]}) is None
 
 
 # --- lsun -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.data.reader import prepared
+from ganrun.data.reader import normalised
 from ganrun.errors import UserError
 from ganrun.evaluation.scores import jackknife
 from ganrun.training.build import RefusedError
@@ -111,7 +111,7 @@ def test_networks_that_make_no_numbers_score_nan(translation, make_run):
 def test_doing_nothing_equals_its_baseline(translation, make_run):
     run = make_run(translation({"hidden-pairs": {"features": None}}))
     scores = answering(run, lambda pairs, wanted: pairs["b" if wanted == "a" else "a"])
-    pairs = prepared(run.dataset("test").hidden_pairs(), "cpu")
+    pairs = normalised(run.dataset("test").hidden_pairs(), "cpu")
     want = float((pairs["a"] - pairs["b"]).abs().mean())
     for way in ("a-to-b", "b-to-a"):
         assert scores[f"{way}.l1"] == scores[f"{way}.nothing.l1"] == pytest.approx(want, rel=1e-5)
@@ -135,7 +135,7 @@ def test_translations_come_from_the_networks(translation, make_run):
     """Each generator is given the true other half of the pairs, and `samples` says how many."""
     run = make_run(translation({"hidden-pairs": {"features": None, "samples": 6}}))
     scores = scores_of(run)
-    pairs = {name: x[:6] for name, x in prepared(run.dataset("test").hidden_pairs(), "cpu").items()}
+    pairs = {name: x[:6] for name, x in normalised(run.dataset("test").hidden_pairs(), "cpu").items()}
     for source, target in (("a", "b"), ("b", "a")):
         with torch.no_grad():
             made = run.engine.modules[f"generator_{source}{target}"].eval()(pairs[source])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.data.reader import prepared
+from ganrun.data.reader import normalised
 from ganrun.errors import UserError
 from ganrun.training.build import RefusedError
 from ganrun_plugins.datasets.digits import Digits
@@ -237,7 +237,7 @@ def test_every_kind_of_pair_is_scored_under_its_name(translating):
     got = scores_of(run)
     names = ("rec_a", "rec_b", "a-to-b", "b-to-a")
     assert set(got) == {f"{name}.{key}" for name in names for key in ("psnr", "ssim")}
-    pairs = prepared(run.dataset("test").hidden_pairs(), "cpu")
+    pairs = normalised(run.dataset("test").hidden_pairs(), "cpu")
     with torch.no_grad():
         made = run.engine.modules["generator_ab"].eval()(pairs["a"][:6])
     ratios, likeness = fidelity(made, pairs["b"][:6])

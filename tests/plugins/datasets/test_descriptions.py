@@ -1,4 +1,4 @@
-"""Data that has to be downloaded announces its spaces and length, so that `--check` works before the download."""
+"""Data that has to be downloaded describes its spaces and length, so that `--check` works before the download."""
 
 import struct
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.reader import Announced
+from ganrun.data.reader import DataDescription
 from ganrun.errors import DataError
 from ganrun.preflight.check import check
 from ganrun.recipe import find_recipe, load_recipe
@@ -34,7 +34,7 @@ def test_published_images_are_checked_before_they_are_here(name):
     assert len(networks) == 2
 
 
-def test_selected_classes_are_announced():
+def test_selected_classes_are_described():
     recipe = load_recipe(
         {"variant": "dcgan", "dataset": {"mnist": {"size": 32, "classes": ["3", "7"]}}, "train": {"device": "cpu"}},
         catalog=Catalog(),
@@ -66,7 +66,7 @@ def test_what_is_made_of_other_pictures_is_checked_before_those_are_here(dataset
     assert len(experiment.dataset.classes) == classes
 
 
-def test_hidden_pairs_are_announced_too():
+def test_hidden_pairs_are_described_too():
     """What the built data set provides is known before: this evaluator needs it."""
     recipe = {
         "variant": "pix2pix",
@@ -77,7 +77,7 @@ def test_hidden_pairs_are_announced_too():
         "train": {"device": "cpu"},
     }
     experiment, _ = check(load_recipe(recipe, catalog=Catalog()))
-    assert isinstance(experiment.dataset, Announced)
+    assert isinstance(experiment.dataset, DataDescription)
 
 
 def test_pictures_of_another_kind_are_refused_before_they_are_downloaded():
@@ -99,11 +99,11 @@ def test_pictures_of_another_kind_are_refused_before_they_are_downloaded():
         (lambda root: {"paired-digits": {"images": {"mnist": root}, "size": 16, "classes": [7, 1]}}, 12_000, 60),
     ],
 )
-def test_what_is_announced_is_what_is_then_there(dataset, published, here, tmp_path):
-    """MNIST with 30 pictures of each class, announced with its published number of pictures; all else is the same."""
+def test_what_is_described_is_what_is_then_there(dataset, published, here, tmp_path):
+    """MNIST with 30 pictures of each class, described with its published number of pictures; all else is the same."""
     write_idx(tmp_path, 300)
     part = resolve(dataset({}))
-    said = part.component.factory.announced("train", **part.parameters)
+    said = part.component.factory.describe("train", **part.parameters)
     made = resolve(dataset({"root": str(tmp_path)})).make(DataFiles(tmp_path, tmp_path), "train")
     assert (said.spaces, said.classes) == (dict(made.spaces), list(made.classes))
     assert said.provides == frozenset(getattr(made, "provides", ()))
