@@ -2,7 +2,8 @@
 
 ``shuffled``: every epoch is a random order of its own. Below :data:`LARGE` items it is a permutation that is kept; from
 there on each index is computed from its position by a keyed bijection, which takes no memory and no time to begin.
-``computed``: the same, but a permutation is kept below :data:`SMALL` items only. ``sequential``: the items as the data set numbers them, in every epoch.
+``computed``: the same, but a permutation is kept below :data:`SMALL` items only. ``sequential``: the items as the data
+set numbers them, in every epoch.
 """
 
 from __future__ import annotations

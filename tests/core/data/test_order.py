@@ -147,7 +147,7 @@ def test_random_numbers_of_an_item_change_with_the_epoch_in_any_order():
         assert not (first == second).any(), asked
 
 
-# --- the guarantees that hold in every order -----------------------------------------------------------------------------
+# --- the guarantees that hold in every order --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("asked", ["shuffled", "sequential"])
