@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ganrun.contracts.protocols import Dataset
 from ganrun.data import image_grid
 from ganrun.data.download import DownloadError, fetch, file_lock, unpack
@@ -12,6 +15,17 @@ from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalise
 from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
+
+if TYPE_CHECKING:
+    from ganrun.evaluation.item_features import item_features
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is slow when it is first asked for."""
+    if name == "item_features":
+        return import_module("ganrun.evaluation.item_features").item_features
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "DataDescription",
@@ -26,6 +40,7 @@ __all__ = [
     "find_pictures",
     "fingerprint",
     "image_grid",
+    "item_features",
     "label_names",
     "normalised",
     "permutation",
