@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 
-def label_names(sequence: nn.Sequential, *kinds: type[nn.Module]) -> tuple[str, ...]:
+def names_of(sequence: nn.Sequential, *kinds: type[nn.Module]) -> tuple[str, ...]:
     """The names of a sequence's layers of these kinds.
 
     Asked for in a constructor, so that names stay when a trick puts other layers in their place.

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks._labels import (
     DiscriminatorLabelsField,
     GivenLabels,
@@ -117,7 +117,7 @@ class ACGANGenerator(nn.Module):
         self.image = nn.Sequential(
             *layers, nn.ConvTranspose2d(width, interface.makes.shape[0], 5, 2, 2, output_padding=1), nn.Tanh()
         )
-        self.activations = label_names(self.image, nn.ReLU)
+        self.activations = names_of(self.image, nn.ReLU)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = self.vector(append_vectors(x, self.given(given), self.given.spaces))  # (B, Z) -> (B, 4 width * H/8 * W/8)

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 GAIN = math.sqrt(2)
 BIAS = 0.1
@@ -133,7 +133,7 @@ class CoGANGenerator(nn.Module):
             ]
             w //= 2
         self.shared = nn.Sequential(*layers)
-        self.activations = label_names(self.shared, nn.PReLU)
+        self.activations = names_of(self.shared, nn.PReLU)
         self.own = nn.ModuleList(nn.ConvTranspose2d(w, channels, 6, 1, 1) for _ in range(self.domains.count))
         start(self)
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ganrun.plugin import Component, Interface, Layers, hookimpl
 from ganrun_plugins.networks._convolutions import Norm, Width, norm_layer
 from ganrun_plugins.networks._given import append_planes, plane_count
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 
 class ConvEncoder(nn.Module):
@@ -56,7 +56,7 @@ class ConvEncoder(nn.Module):
             ]
             width *= 2
         self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.makes.size, 4, 1, 0))
-        self.activations = label_names(self.main, nn.LeakyReLU)
+        self.activations = names_of(self.main, nn.LeakyReLU)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = append_planes(x, given, self.given)  # (B, C + planes, S, S)

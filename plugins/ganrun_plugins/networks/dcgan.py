@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._convolutions import Norm, Width, norm_layer
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 from ganrun_plugins.networks._labels import (
     DiscriminatorLabelsField,
     GivenLabels,
@@ -78,7 +78,7 @@ class DCGANGenerator(nn.Module):
         self.main = nn.Sequential(
             *layers, nn.ConvTranspose2d(channels, interface.makes.shape[0], 4, 2, 1, bias=False), nn.Tanh()
         )
-        self.activations = label_names(self.main, nn.ReLU)
+        self.activations = names_of(self.main, nn.ReLU)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         z = append_vectors(x, self.given(given), self.given.spaces)  # (B, Z)

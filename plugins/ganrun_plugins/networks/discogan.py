@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ganrun.plugin import Component, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._convolutions import Norm, norm_layer
 from ganrun_plugins.networks._given import append_planes, plane_count
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 
 class DiscoGANGenerator(nn.Module):
@@ -86,7 +86,7 @@ class DiscoGANGenerator(nn.Module):
             ]
             width //= 2
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(width, interface.makes.shape[0], 4, 2, 1, bias=False))
-        self.activations = label_names(self.main, nn.LeakyReLU, nn.ReLU)
+        self.activations = names_of(self.main, nn.LeakyReLU, nn.ReLU)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = append_planes(x, given, self.given)  # (B, C + planes, S, S)

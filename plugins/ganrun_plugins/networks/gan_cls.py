@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._convolutions import Norm, norm_layer
 from ganrun_plugins.networks._given import append_vectors, vector_size
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 Projection = Annotated[int, Field(ge=1, description="numbers that everything given is compressed to")]
 
@@ -106,7 +106,7 @@ class TextGenerator(nn.Module):
             layers += [first, nn.BatchNorm2d(channels), end]
             size, channels = channels, channels // 2
         self.main = nn.Sequential(*layers, nn.ConvTranspose2d(size, interface.makes.shape[0], 4, 2, 1), nn.Tanh())
-        self.activations = label_names(self.main, nn.ReLU, ResidualBlock)
+        self.activations = names_of(self.main, nn.ReLU, ResidualBlock)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         # (B, latent + projection)

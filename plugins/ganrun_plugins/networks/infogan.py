@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 Norm = Literal["batch", "none"]
 Width = Annotated[
@@ -98,7 +98,7 @@ class InfoGANGenerator(nn.Module):
             nn.ConvTranspose2d(width, interface.makes.shape[0], 4, 2, 1),
             nn.Tanh(),
         )
-        self.activations = label_names(self.image, nn.ReLU)
+        self.activations = names_of(self.image, nn.ReLU)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = self.vector(append_vectors(x, given, self.given))  # (B, Z) -> (B, 2 width * H/4 * W/4)

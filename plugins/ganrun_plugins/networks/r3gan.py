@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, Space, hookimpl
 from ganrun_plugins.networks._given import append_planes, append_vectors, plane_count, vector_size
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))
@@ -194,7 +194,7 @@ class R3GANGenerator(nn.Module):
             layers += [Block(channels, groups, expansion, total) for _ in range(blocks)]
             before = channels
         self.main = nn.Sequential(*layers, drawn(nn.Conv2d(before, interface.makes.shape[0], 1, bias=False), 1.0))
-        self.blocks = label_names(self.main, Basis, Block)
+        self.blocks = names_of(self.main, Basis, Block)
         self.squash = nn.Tanh() if output == "tanh" else nn.Identity()
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 Norm = Literal["instance", "batch"]
 Padding = Literal["reflect", "replicate", "zero"]
@@ -100,7 +100,7 @@ class ResnetTranslator(nn.Module):
                 nn.ReLU(inplace=True),
             ]
         self.model = nn.Sequential(*layers, pad(3), nn.Conv2d(width, interface.makes.shape[0], 7), nn.Tanh())
-        self.activations = label_names(self.model, nn.ReLU, ResidualBlock)
+        self.activations = names_of(self.model, nn.ReLU, ResidualBlock)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = append_planes(x, given, self.given)  # (B, C + planes, H, W)

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._convolutions import Norm, norm_layer
 from ganrun_plugins.networks._given import append_planes, plane_count
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 
 class ResidualBlock(nn.Module):
@@ -88,7 +88,7 @@ class SRResNet(nn.Module):
         for _ in range(doublings(side, interface.makes.shape[1:])):
             larger += [nn.Conv2d(width, 4 * width, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU()]
         self.last = nn.Sequential(*larger, nn.Conv2d(width, interface.makes.shape[0], 9, 1, 4))
-        self.residuals, self.enlarged = label_names(self.blocks, ResidualBlock), label_names(self.last, nn.PReLU)
+        self.residuals, self.enlarged = names_of(self.blocks, ResidualBlock), names_of(self.last, nn.PReLU)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = self.first(append_planes((x + 1) / 2, given, self.given))  # (B, W, H, W)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
-from ganrun_plugins.networks._hidden import label_names, through
+from ganrun_plugins.networks._hidden import names_of, through
 
 MOST = 6  # halvings of the authors' discriminator, which they keep at 256 pixels
 
@@ -94,7 +94,7 @@ class StarGANGenerator(nn.Module):
         for w in (2 * width, width):  # back to (B, W, H, W)
             layers += [*normalised(nn.ConvTranspose2d(2 * w, w, 4, 2, 1, bias=False), w), nn.ReLU(inplace=True)]
         self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.makes.shape[0], 7, 1, 3, bias=False), nn.Tanh())
-        self.activations = label_names(self.main, nn.ReLU, ResidualBlock)
+        self.activations = names_of(self.main, nn.ReLU, ResidualBlock)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
