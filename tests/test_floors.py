@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PLUGINS = sorted([*(ROOT / "plugins/ganrun_plugins").rglob("*.py"), *(ROOT / "tests/third_party").rglob("*.py")])
+PLUGINS = sorted((ROOT / "plugins/ganrun_plugins").rglob("*.py"))
 DOORS = {"ganrun.plugin", "ganrun.plugin.data", "ganrun.plugin.evaluation"}
 
 

@@ -1,0 +1,59 @@
+"""Labels as people write them: NAME=VALUE, by number or name, one or several."""
+
+import pytest
+
+from ganrun.data.labels import asked_labels, label_names, split_words
+from ganrun.data.reader import DataDescription
+from ganrun.errors import UserError
+from ganrun.words.spaces import Space
+
+CODES = {"label": Space("labels", (), 3), "attributes": Space("labels", (2,), 2), "z": Space("latent", (4,))}
+NAMES = {"label": ["plain", "bold", "slanted"], "attributes": ["young", "smiling"]}
+
+
+def test_words_are_split_at_the_first_equals_sign():
+    assert split_words(["label=bold", "x=a=b"]) == {"label": "bold", "x": "a=b"}
+
+
+@pytest.mark.parametrize(("words", "message"), [(["label"], "write NAME=VALUE"), (["a=1", "a=2"], "asked for twice")])
+def test_other_words_are_refused(words, message):
+    with pytest.raises(UserError, match=message):
+        split_words(words)
+
+
+@pytest.mark.parametrize(("written", "number"), [("bold", 1), ("2", 2), (0, 0), (" plain ", 0)])
+def test_one_label_is_written_by_name_or_number(written, number):
+    found = asked_labels({"label": written}, CODES, NAMES)["label"]
+    assert found.shape == ()
+    assert int(found) == number
+
+
+@pytest.mark.parametrize("written", ["1,0", "yes,no", [1, 0], ["yes", 0]])
+def test_several_labels_are_written_one_by_one(written):
+    assert asked_labels({"attributes": written}, CODES, NAMES)["attributes"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"style": 1}, "no 'style' among the labels to ask for; there are label, attributes"),
+        ({"z": 1}, "no 'z' among the labels"),
+        ({"label": 3}, "label: there is no '3'; its values are 0 to 2, or plain, bold, slanted"),
+        ({"attributes": "1"}, "attributes needs 2 values, one for each of young, smiling; '1' has 1"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_with_what_can(asked, message):
+    with pytest.raises(UserError, match=message):
+        asked_labels(asked, CODES, NAMES)
+
+
+def test_classes_name_a_single_label_and_never_columns():
+    spaces = {"label": CODES["label"], "attributes": CODES["attributes"]}
+    assert label_names(DataDescription(spaces, 1, NAMES["label"])) == {"label": NAMES["label"]}
+    assert label_names(DataDescription(spaces, 1, NAMES["attributes"])) == {}
+
+
+def test_names_given_for_an_entry_come_before_classes():
+    data = DataDescription({"label": CODES["label"], "attributes": CODES["attributes"]}, 1, ["a", "b", "c"])
+    data.label_names = {"attributes": NAMES["attributes"]}
+    assert label_names(data) == {"label": ["a", "b", "c"], "attributes": NAMES["attributes"]}
