@@ -18,7 +18,7 @@ from ganrun.testing.plugin import Plugin
 from ganrun.words.game import DiscriminatorOutput, Game, Role, Round, Side, Stream
 
 _ROWS = 6
-STEPS = 3  # of a small experiment, after which a loss with state is looked at again
+_STEPS = 3  # of a small experiment, after which a loss with state is looked at again
 SIDES: tuple[Side, Side] = ("discriminator", "generator")
 GAME = Game("adversarial", "discriminator", player="discriminator", against=("generator",))
 OF_SCORES = frozenset({"logit:signed", "logit:probability", "logit:unbounded", "logit:relative", "logit:energy"})
@@ -91,9 +91,9 @@ def states_of(plugin: Plugin) -> Iterator[Tried]:
     if hasattr(loss, "state_dict"):
         from ganrun.testing.runs import trained
 
-        experiment = trained(plugin, plugin.recipe, STEPS).experiment
+        experiment = trained(plugin, plugin.recipe, _STEPS).experiment
         game = next(game for game in experiment.games if type(experiment.loss(game.name)) is type(loss))
-        yield Tried(experiment.loss(game.name), game, f"after {STEPS} steps: ")
+        yield Tried(experiment.loss(game.name), game, f"after {_STEPS} steps: ")
 
 
 def in_each_state(check: Callable[[Tried], None]) -> Callable[[Plugin], None]:

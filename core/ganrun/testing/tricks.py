@@ -30,7 +30,7 @@ from ganrun.testing.runs import (
 )
 from ganrun.words.finding import Finding
 
-STEPS = 10  # enough to fill a pool of 50 with batches of 8
+_STEPS = 10  # enough to fill a pool of 50 with batches of 8
 
 
 STRUCTURAL = ("plan", "build", "phase_start", "pack")  # the events by which a trick changes batch, schedule or networks
@@ -75,7 +75,7 @@ def check_strength_is_declared(plugin: Plugin) -> None:
 @when(has_plain_run)
 def check_strength_zero_changes_nothing(plugin: Plugin) -> None:
     """Turned off, the trick leaves weights and samples as they are without it, bit for bit."""
-    with_it, without = trained(plugin, off(plugin), STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
+    with_it, without = trained(plugin, off(plugin), _STEPS), trained(plugin, plugin.without(plugin.recipe), _STEPS)
     plain = weights(without)
     different = first_difference(plain, common(plain, weights(with_it))) or first_difference(
         samples(without), samples(with_it)
@@ -86,11 +86,11 @@ def check_strength_zero_changes_nothing(plugin: Plugin) -> None:
 @when(has_structured_run)
 def check_strength_zero_is_the_run_of_that_structure(plugin: Plugin) -> None:
     """Turned off, a trick that restructures the run equals its structural events alone, bit for bit."""
-    with_it = trained(plugin, off(plugin), STEPS)
+    with_it = trained(plugin, off(plugin), _STEPS)
     recipe = plugin.load(off(plugin))
     part = recipe.tricks[-1]
     part.component = replace(part.component, factory=bare(plugin.factory))
-    without = steps(build_run(plugin, recipe), STEPS)
+    without = steps(build_run(plugin, recipe), _STEPS)
     different = first_difference(weights(without), weights(with_it)) or first_difference(
         samples(without), samples(with_it)
     )
@@ -100,8 +100,8 @@ def check_strength_zero_is_the_run_of_that_structure(plugin: Plugin) -> None:
 @when(has_strength)
 def check_strength_zero_runs_the_code(plugin: Plugin) -> None:
     """Turned off, the trick draws what it draws otherwise: no early return makes the identity hold."""
-    off_run = trained(plugin, probed(off(plugin)), STEPS)
-    on_run = trained(plugin, probed(plugin.recipe), STEPS)
+    off_run = trained(plugin, probed(off(plugin)), _STEPS)
+    on_run = trained(plugin, probed(plugin.recipe), _STEPS)
     assert probe_of(off_run).draws == probe_of(on_run).draws, (
         f"at {neutral(plugin)} other random numbers are drawn than at the default"
     )
@@ -109,16 +109,16 @@ def check_strength_zero_runs_the_code(plugin: Plugin) -> None:
 
 def check_default_strength_changes_something(plugin: Plugin) -> None:
     """At its default strength the trick changes the weights, or what is sampled if it listens to sampling."""
-    with_it, without = trained(plugin, plugin.recipe, STEPS), trained(plugin, plugin.without(plugin.recipe), STEPS)
+    with_it, without = trained(plugin, plugin.recipe, _STEPS), trained(plugin, plugin.without(plugin.recipe), _STEPS)
     changed = bool(first_difference(weights(without), weights(with_it)))
     if not changed and {"sample", "sampling"} & set(events_of(plugin.factory)):
         changed = bool(first_difference(samples(without), samples(with_it)))
-    assert changed, f"{STEPS} steps with the trick at its defaults are those without it"
+    assert changed, f"{_STEPS} steps with the trick at its defaults are those without it"
 
 
 def check_only_the_turns_player_gets_gradients(plugin: Plugin) -> None:
     """No turn leaves gradients in a player whose turn it is not, and every term is finite."""
-    assert_sound(trained(plugin, probed(plugin.recipe), STEPS))
+    assert_sound(trained(plugin, probed(plugin.recipe), _STEPS))
 
 
 def check_two_instances_work(plugin: Plugin) -> None:
@@ -173,7 +173,7 @@ def recorded(factory: Any, fired: Counter[str]) -> Any:
 @when(lambda plugin: hasattr(plugin.factory, "state_dict"))
 def check_state_survives_a_checkpoint(plugin: Plugin) -> None:
     """What ``state_dict`` returns can be written and read, and ``load_state_dict`` puts all of it back."""
-    run, fresh = trained(plugin, plugin.recipe, STEPS), build_run(plugin, plugin.recipe)
+    run, fresh = trained(plugin, plugin.recipe, _STEPS), build_run(plugin, plugin.recipe)
     state = run.experiment.tricks[-1].state_dict()
     again = fresh.experiment.tricks[-1]
     again.load_state_dict(written_and_read(state))
@@ -186,7 +186,7 @@ def check_state_survives_a_checkpoint(plugin: Plugin) -> None:
 
 def check_resumes_late(plugin: Plugin) -> None:
     """Resumed after its state has filled, the trick goes on as if nothing had happened."""
-    assert_resumes(plugin, plugin.recipe, STEPS - 2, 2)
+    assert_resumes(plugin, plugin.recipe, _STEPS - 2, 2)
 
 
 def check_restores_its_sampling(plugin: Plugin) -> None:
