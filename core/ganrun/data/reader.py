@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.order import order_of
-from ganrun.data.workers import Prefetcher, Request
+from ganrun.data.workers import BatchRequest, Prefetcher
 from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import Space
@@ -117,8 +117,8 @@ class Reader:
             if workers and not dataset.in_memory
             else None
         )
-        self._calls: list[Request] = []  # of this step, relative to its position
-        self._raw: tuple[Request, dict[str, Tensor]] | None = (
+        self._calls: list[BatchRequest] = []  # of this step, relative to its position
+        self._raw: tuple[BatchRequest, dict[str, Tensor]] | None = (
             None  # the last batch decoded, which another phase may want, too
         )
 

@@ -22,7 +22,7 @@ from ganrun.contracts.protocols import Dataset
 from ganrun.errors import BrokenPlugin, UserError
 from ganrun.randomness import ItemDraws
 
-Request = tuple[int, int]  # where a batch starts in the endless order, and its rows
+BatchRequest = tuple[int, int]  # where a batch starts in the endless order, and its rows
 
 
 @dataclass
@@ -47,10 +47,10 @@ class Prefetcher:
         self._pin = pin
         self._loader: DataLoader[Any] | None = None
         self._iterator: Iterator[Any] | None = None
-        self._foreseen: Iterator[Request] = iter(())
-        self._next: Request | None = None
+        self._foreseen: Iterator[BatchRequest] = iter(())
+        self._next: BatchRequest | None = None
 
-    def take(self, call: Request) -> dict[str, Tensor] | None:
+    def take(self, call: BatchRequest) -> dict[str, Tensor] | None:
         """The batch of this call, None if it was not foreseen.
 
         Raises:
@@ -72,7 +72,7 @@ class Prefetcher:
             raise (BrokenPlugin if batch.of_plugin else UserError)(batch.message)
         return dict(batch)
 
-    def follow(self, start: int, calls: list[Request], stride: int) -> None:
+    def follow(self, start: int, calls: list[BatchRequest], stride: int) -> None:
         """Read ahead from ``start`` on: each step the given calls (relative to its start), steps ``stride`` apart."""
         if self._iterator is not None and self._next == (start + calls[0][0], calls[0][1]):
             return
@@ -110,9 +110,9 @@ class _Course(Sampler[Any]):
 
     def __init__(self, order: Any) -> None:
         self.order = order
-        self.course: tuple[int, list[Request], int] = (0, [], 0)
+        self.course: tuple[int, list[BatchRequest], int] = (0, [], 0)
 
-    def calls(self) -> Iterator[Request]:
+    def calls(self) -> Iterator[BatchRequest]:
         start, calls, stride = self.course
         while True:
             yield from [(start + offset, rows) for offset, rows in calls]
