@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts import protocols
-from ganrun.contracts.mistakes import REQUIRED
+from ganrun.contracts.mistakes import methods_of
+from ganrun.contracts.protocols import PROTOCOLS
 from ganrun.preflight.plugin_check import check_plugins
 
 CHECKED = '''\
@@ -34,7 +34,7 @@ def ganrun_components():
 def problems(tmp_path: Path, kind: str, method: str = "", change: tuple[str, str] = ("", "")) -> list[str]:
     """What the check finds in a class of this kind with this method."""
     file = tmp_path / "checked.py"
-    methods = "\n".join(["    a = 1", *(f"    def {name}(self): ..." for name in REQUIRED.get(kind, ()))])
+    methods = "\n".join(["    a = 1", *(f"    def {name}(self): ..." for name in methods_of(PROTOCOLS[kind][0]))])
     file.write_text(CHECKED.format(kind=kind, method=method, methods=methods).replace(*change))
     catalog = Catalog(modules=[file])
     ((_, found),) = check_plugins(catalog, [catalog.entry(kind, "checked")])
@@ -100,9 +100,14 @@ def test_check_finds_the_methods_that_a_kind_needs(tmp_path: Path) -> None:
     assert problem == "Checked has state_dict, but no load_state_dict(self, state)"
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in REQUIRED.items() for name in names])
-def test_what_a_kind_needs_is_in_its_protocol(kind: str, name: str) -> None:
-    assert callable(vars(getattr(protocols, kind.capitalize()))[name])
+@pytest.mark.parametrize("kind", [kind for kind, offered in PROTOCOLS.items() if len(offered) > 1])
+def test_what_only_some_plugins_of_a_kind_have_is_not_asked_for(kind: str, tmp_path: Path) -> None:
+    assert problems(tmp_path, kind) == []
+
+
+@pytest.mark.parametrize(("kind", "method"), [("loss", "targets"), ("variant", "sample")])
+def test_a_method_of_the_kind_may_be_called_as_an_event_is(kind: str, method: str, tmp_path: Path) -> None:
+    assert problems(tmp_path, kind, f"    def {method}(self, *given): ...") == []
 
 
 def test_check_wants_a_summary(tmp_path: Path) -> None:

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from ganrun.contracts.events import Events
-from ganrun.contracts.protocols import PROTOCOLS
+from ganrun.contracts.protocols import PROTOCOLS, Observer
 from ganrun.words.hooks import Component
 
-# What the core calls whatever the recipe says; the other methods of a protocol are called if they are there.
-REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "variant": ("describe", "sample", "make", "streams", "terms"),
-    "loss": ("discriminator", "generator"),
-    "sampler": ("sample",),
-    "optimizer": ("make",),
-    "dataset": ("__len__", "batch"),
-    "features": ("__call__", "fingerprint"),
-    "evaluator": ("evaluate",),
-}
+
+def methods_of(protocol: type) -> list[str]:
+    """The methods that a protocol names itself, in their order."""
+    machinery = vars(Observer)  # a protocol of no methods
+    return [name for name, value in vars(protocol).items() if inspect.isfunction(value) and name not in machinery]
 
 
 def mistakes_of(component: Component) -> list[str]:
@@ -39,7 +33,8 @@ def _missing(kind: str, factory: type) -> list[str]:
     if hasattr(factory, "__getattr__"):
         return []
     protocol = PROTOCOLS[kind][0]
-    lacking = [name for name in REQUIRED.get(kind, ()) if not any(name in vars(cls) for cls in factory.__mro__)]
+    asked = methods_of(protocol)
+    lacking = [name for name in asked if not any(name in vars(cls) for cls in factory.__mro__)]
     found = []
     if lacking:
         wanted = ", ".join(f"{name}{inspect.signature(getattr(protocol, name))}".replace("'", "") for name in lacking)
@@ -56,7 +51,7 @@ def hook_mistakes(component: Component) -> tuple[str, ...]:
         return ()
     events = {name: spec for name, spec in vars(Events).items() if inspect.isfunction(spec)}
     offered = PROTOCOLS[component.kind]
-    called_by_core = {name for one in offered for name, value in vars(one).items() if inspect.isfunction(value)}
+    called_by_core = {name for one in offered for name in methods_of(one)}
     found = []
     for name in dir(component.factory):
         method = inspect.getattr_static(component.factory, name)

@@ -16,7 +16,7 @@ but warned of). See CONTRIBUTING.md for the names.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ganrun.words.spaces import Space
 
@@ -45,8 +45,13 @@ class Generator(Protocol):
     same output and the activations by name, which are the same names in every call.
     """
 
-    takes: ClassVar[frozenset[str]]
-    makes: ClassVar[frozenset[str]]
+    @property
+    def takes(self) -> frozenset[str]:
+        """Kinds of space of its input."""
+
+    @property
+    def makes(self) -> frozenset[str]:
+        """Kinds of space of its output."""
 
     def __call__(self, x: Tensor, *given: Tensor) -> Tensor:
         """(B, *takes.shape) -> (B, *makes.shape); images in [-1, 1]. Called by the variant's ``make``."""
@@ -59,7 +64,9 @@ class Discriminator(Protocol):
     channels (images) or the coordinates (points). It returns logits: no sigmoid at the end.
     """
 
-    takes: ClassVar[frozenset[str]]
+    @property
+    def takes(self) -> frozenset[str]:
+        """Kinds of space of its input."""
 
     def __call__(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
         """(B, *takes.shape) -> logits (B, ...), features and heads. Called by ``turn.discriminate`` only."""
@@ -81,8 +88,13 @@ class Loss(Protocol):
     it is the negative of an energy.
     """
 
-    provides: frozenset[str]
-    real_in_generator: bool
+    @property
+    def provides(self) -> frozenset[str]:
+        """Its capabilities."""
+
+    @property
+    def real_in_generator(self) -> bool:
+        """Whether the generator's side compares with real samples."""
 
     def discriminator(self, round: Round) -> Mapping[Stream, Tensor]:
         """Stream -> values (B, ...), to be minimised by the discriminator's player."""
@@ -114,11 +126,12 @@ class Sampler(Protocol):
     def sample(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
         """n rows of this process, (n, \\*space.shape). Called by ``turn.draw_latent`` in training and sampling."""
 
-    def labels(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
-        """Optional: n rows of labels, int64.
 
-        Called by ``turn.draw_labels``, which else takes all classes as equally likely.
-        """
+class LabelSampler(Sampler, Protocol):
+    """A sampler that draws labels, too: else all classes are equally likely."""
+
+    def labels(self, draws: Draws, purpose: str, n: int, space: Space) -> Tensor:
+        """n rows of labels (n, \\*space.shape), int64. Called by ``turn.draw_labels``."""
 
 
 class Optimizer(Protocol):
@@ -128,22 +141,32 @@ class Optimizer(Protocol):
     every decay of a running mean (betas, alpha, momentum) its c-th power (Karras et al. 2020, appendix B).
     """
 
-    lr: Any
+    @property
+    def lr(self) -> Scheduled | float:
+        """The rate."""
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters, fused where torch can."""
 
+
+class ScheduledOptimizer(Optimizer, Protocol):
+    """An optimiser of which more than ``lr`` may be scheduled."""
+
     def options(self, now: Callable[[Scheduled | float], float]) -> dict[str, Any]:
-        """Optional: entries of torch's parameter groups at this moment, if more than ``lr`` may be scheduled."""
+        """Entries of torch's parameter groups at this moment, ``lr`` among them."""
+
+
+class DifferentiableOptimizer(Optimizer, Protocol):
+    """An optimiser whose step can be differentiated, which unrolling asks for."""
 
     def differentiable_step(
         self,
-        group: Mapping[str, Any],
-        states: Sequence[Mapping[str, Tensor]],
+        group: dict[str, Any],
+        states: Sequence[dict[str, Tensor]],
         parameters: Sequence[Tensor],
         gradients: Sequence[Tensor],
     ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        """Optional: one step as a differentiable function.
+        """One step as a differentiable function: new parameters and states.
 
         states: torch's for each parameter, empty before the first step.
         """
@@ -157,7 +180,9 @@ class Variant(Protocol):
     asks for under other keys than these two: ``{"encoder": "generator", "classifier": "discriminator"}``.
     """
 
-    defaults: ClassVar[dict[str, Any]]
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The paper's choices."""
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
         """Networks, players, games and phases for data of these spaces. Raises :class:`Refusal` if it cannot."""
@@ -174,31 +199,38 @@ class Variant(Protocol):
     def terms(self, turn: Turn) -> dict[str, Term]:
         """The variant's own terms of this turn, such as cycle consistency; empty if it has none."""
 
-    def infer(self, turn: Turn) -> dict[str, Tensor]:
-        """Optional: what the networks infer of ``turn.real``, by the names of ``Description.infers``.
-
-        Called outside training only.
-        """
-
-    def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Optional: the labels requested of translations, and whatever other latents follow from them.
-
-        Raises Refusal.
-        """
-
     def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
         """Images to show: name -> columns of samples. One column is shown as a grid, several side by side."""
 
 
+class InferringVariant(Variant, Protocol):
+    """A variant whose networks infer something of real items, such as their labels or encodings."""
+
+    def infer(self, turn: Turn) -> dict[str, Tensor]:
+        """What the networks infer of ``turn.real``, by the names of ``Description.infers``.
+
+        Called outside training only.
+        """
+
+
+class AskedVariant(Variant, Protocol):
+    """A variant whose translations can be requested with chosen labels."""
+
+    def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The labels requested of translations, and whatever other latents follow from them. Raises Refusal."""
+
+
 class Trick(Protocol):
-    """Changes training through events (methods marked ``@hookimpl``, see hookspecs.py), knowing no other part by name.
+    """Changes training through events (methods marked ``@hookimpl``, see events.py), knowing no other part by name.
 
     strength: the name of the parameter that makes it a no-op at 0 (at ``neutral``, if that is another number).
     remedies: names of training problems it helps against. state_dict and load_state_dict are needed by tricks with
     state: nested dicts of tensors, numbers and strings.
     """
 
-    strength: ClassVar[str]
+    @property
+    def strength(self) -> str:
+        """The name of its strength parameter; empty if it has none."""
 
 
 class Dataset(Protocol):
@@ -224,9 +256,17 @@ class Dataset(Protocol):
     -> the range of training items that know it, in the order of ``source``, an entry that says which set an item is of.
     """
 
-    spaces: Mapping[str, Space]
-    classes: Sequence[str]
-    in_memory: bool
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """Entry of a batch -> its space."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes; empty if there are none."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether a batch is one index operation."""
 
     def __len__(self) -> int:
         """How many items one epoch has."""
@@ -250,7 +290,9 @@ class Features(Protocol):
     features, such as FID. ``keep``: False if computing them again costs less than reading them from a file.
     """
 
-    size: int
+    @property
+    def size(self) -> int:
+        """Numbers in a feature vector."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, *space.shape) -> (B, size) float32, differentiable in x."""
@@ -267,9 +309,6 @@ class Evaluator(Protocol):
     splits, extractors) is noted as the provenance of its scores.
     """
 
-    def prepare(self, evaluation: Evaluation) -> None:
-        """Optional: prepare what scores will take, such as trained classifiers, if it makes its extractors itself."""
-
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         """Key -> value, with an interval if there is one.
 
@@ -278,6 +317,13 @@ class Evaluator(Protocol):
         A score is called ``NAME`` for the key "", ``NAME[features]...`` for a key that begins with a bracket, else
         ``NAME.key``.
         """
+
+
+class PreparingEvaluator(Evaluator, Protocol):
+    """An evaluator that makes its extractors itself."""
+
+    def prepare(self, evaluation: Evaluation) -> None:
+        """Prepare what scores will take, such as trained classifiers: called once, before training."""
 
 
 class Observer(Protocol):
@@ -289,14 +335,14 @@ class Observer(Protocol):
 
 # Kind -> what every plugin of it has, and then what some have.
 PROTOCOLS: Mapping[str, tuple[type, ...]] = {
-    "variant": (Variant,),
+    "variant": (Variant, InferringVariant, AskedVariant),
     "generator": (Generator,),
     "discriminator": (Discriminator,),
     "loss": (Loss, TargetedLoss, ScoredLoss),
     "trick": (Trick,),
-    "sampler": (Sampler,),
-    "optimizer": (Optimizer,),
-    "evaluator": (Evaluator,),
+    "sampler": (Sampler, LabelSampler),
+    "optimizer": (Optimizer, ScheduledOptimizer, DifferentiableOptimizer),
+    "evaluator": (Evaluator, PreparingEvaluator),
     "features": (Features,),
     "dataset": (Dataset,),
     "observer": (Observer,),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
-from ganrun.data.reader import DataDescription
 from ganrun.errors import DataError
 from ganrun.recipe import Part, Recipe
 from ganrun.words.spaces import DataFiles
@@ -41,7 +40,11 @@ def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
     return dataset
 
 
-def described(recipe: Recipe) -> DataDescription | None:
-    """What the data set says of itself before it is downloaded; None if it has to be opened to know."""
+def described(recipe: Recipe) -> Dataset | None:
+    """What the data set says of itself before it is downloaded; None if it has to be opened to know.
+
+    It is a :class:`DataDescription`, which stands in for the data set where no item is read.
+    """
     describe = getattr(recipe.dataset.component.factory, "describe", None)
-    return describe("train", **recipe.dataset.parameters) if describe is not None else None
+    found: Dataset | None = describe("train", **recipe.dataset.parameters) if describe is not None else None
+    return found

@@ -175,7 +175,7 @@ def _played(engine: Engine, turn: Turn, call: Call, stages: Sequence[str]) -> It
     """Call the implementations of some events one after the other; gives each one's plugin and event after it."""
     payload = {"turn": turn, "call": call}
     for event in stages:
-        for implementation in reversed(getattr(engine.hooks, event).get_hookimpls()):
+        for implementation in _implementations(engine, event):
             implementation.function(**{name: payload[name] for name in implementation.argnames})
             yield implementation.plugin, event
 
@@ -193,7 +193,7 @@ def _lost_gradient(turn: Turn, round: Round) -> Exception:
     if not _differentiable(turn, game):
         made = any(tensor.requires_grad for tensor in turn.made.values())
         return WrongResult(engine.variant, "streams" if made else "make", expected, came)
-    for implementation in reversed(engine.hooks.generated.get_hookimpls()):
+    for implementation in _implementations(engine, "generated"):
         implementation.function(**dict.fromkeys(implementation.argnames, turn))
         if not _differentiable(turn, game):
             return WrongResult(implementation.plugin, "generated", expected, came)
@@ -204,6 +204,11 @@ def _lost_gradient(turn: Turn, round: Round) -> Exception:
                 return WrongResult(plugin, event, "call.x that depends on what it was", came)
     module = engine.modules[round.game.discriminator]
     return WrongResult(module, "forward", "logits that depend on the samples", "detached ones")
+
+
+def _implementations(engine: Engine, event: str) -> Iterator[Any]:
+    """Those of an event, in the order in which they are called."""
+    yield from reversed(getattr(engine.hooks, event).get_hookimpls())
 
 
 def _differentiable(turn: Turn, game: str) -> bool:

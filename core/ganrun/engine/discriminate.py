@@ -37,7 +37,7 @@ def discriminate(
 
     If ``train.batches`` is ``joint``, adversarial and unrolling calls share one forward; all others have one each.
     """
-    hooks: Any = turn._engine.hooks
+    hooks = turn._engine.hooks
     leaves: list[Tensor | None] = []
     shapes = [call.x.shape for call in calls]
     for call, wanted in zip(calls, leaf):  # detached before the stages, so that the gradient is that of the sample

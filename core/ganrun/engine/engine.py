@@ -45,9 +45,9 @@ class Engine:
         self.processes = experiment.processes
         self.device = experiment.processes.device
         self.settings = experiment.recipe.train
-        self.hooks: Any = experiment.hooks
-        self.variant: Any = experiment.variant
-        self.sampler: Any = experiment.sampler
+        self.hooks = experiment.hooks
+        self.variant = experiment.variant
+        self.sampler = experiment.sampler
         self.clock = experiment.clock
         self.parts = self.processes.world * self.settings.accumulate  # of the batch of a turn
         self.modules = experiment.modules

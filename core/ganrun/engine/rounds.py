@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from ganrun.contracts.protocols import TargetedLoss
 from ganrun.engine.boundaries import check_gradient, check_mapping, check_values
 from ganrun.engine.discriminate import discriminate
 from ganrun.engine.turn import Turn
@@ -71,7 +72,7 @@ def send(
 
 def score(turn: Turn, round: Round, output: DiscriminatorOutput) -> Tensor:
     """The score of an output, (B, ...), as the loss defines it: one number a sample or patch, larger is more real."""
-    loss: Any = turn.loss(round.game.name)
+    loss = turn.loss(round.game.name)
     if not hasattr(loss, "score"):
         return output.logits
     unseen = [s for s in round.streams if s.output is None and s.role in getattr(loss, "score_sees", ())]
@@ -83,15 +84,15 @@ def score(turn: Turn, round: Round, output: DiscriminatorOutput) -> Tensor:
 
 def discriminator_values(turn: Turn, round: Round, *, tricks: bool = True) -> Mapping[Stream, Tensor]:
     """Stream -> values (B, ...) of the discriminator's side. First the targets are set, and tricks may change them."""
-    loss: Any = turn.loss(round.game.name)
+    loss = turn.loss(round.game.name)
     if "targets" in loss.provides:
         for stream in round.streams:
             assert stream.output is not None
             found = score(turn, round, stream.output)
             exact = torch.promote_types(found.dtype, torch.float32)  # 0.9 is 0.898 in bfloat16
-            stream.target = torch.full_like(
-                found, turn.now(loss.targets(stream.role)), dtype=exact, requires_grad=False
-            )
+            target = cast(TargetedLoss, loss).targets(stream.role)
+            assert target is not None, "a loss that provides targets has one for each role"
+            stream.target = torch.full_like(found, turn.now(target), dtype=exact, requires_grad=False)
         if tricks:
             turn._engine.hooks.targets(turn=turn, round=round)
     values: Mapping[Stream, Tensor] = loss.discriminator(round)

@@ -21,7 +21,7 @@ from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Player, Ro
 from ganrun.words.spaces import Interface, Space
 
 if TYPE_CHECKING:
-    from ganrun.contracts.protocols import Loss
+    from ganrun.contracts.protocols import Loss, Optimizer, Variant
     from ganrun.engine.engine import Engine
     from ganrun.schedule import Clock, Scheduled
 
@@ -60,7 +60,7 @@ class PlayerOptimizer:
     options: step -> the entries of torch's parameter groups in that step, such as ``lr``, as lazy phases have them.
     """
 
-    part: Any
+    part: Optimizer
     torch: TorchOptimizer
     options: Callable[[int], dict[str, Any]]
 
@@ -139,7 +139,7 @@ class Turn:
         return self._engine.device
 
     @property
-    def variant(self) -> Any:
+    def variant(self) -> Variant:
         """The variant of the run."""
         return self._engine.variant
 

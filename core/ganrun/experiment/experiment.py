@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ganrun.contracts.protocols import Loss
+from ganrun.contracts.events import Events
+from ganrun.contracts.protocols import Dataset, Evaluator, Loss, Observer, Optimizer, Sampler, Trick, Variant
 from ganrun.data.reader import Reader
 from ganrun.distributed import Processes
 from ganrun.experiment.capabilities import provided_by
@@ -41,21 +42,21 @@ class Experiment:
     """
 
     recipe: Recipe
-    dataset: Any
-    data: Callable[[str], Any]
+    dataset: Dataset
+    data: Callable[[str], Dataset]
     processes: Processes
     clock: Clock
-    variant: Any
+    variant: Variant
     losses: dict[str, Loss]
     loss_parts: dict[str, Part]
-    sampler: Any
-    tricks: list[Any]
-    evaluators: list[Any]
-    observers: list[Any]
-    hooks: Any
+    sampler: Sampler
+    tricks: list[Trick]
+    evaluators: list[Evaluator]
+    observers: list[Observer]
+    hooks: Events
     description: Description
     modules: dict[str, nn.Module] = field(default_factory=dict)
-    optimizers: dict[str, Any] = field(default_factory=dict)
+    optimizers: dict[str, Optimizer] = field(default_factory=dict)
     warnings: list[Diagnostic] = field(default_factory=list)
 
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
+from ganrun.contracts.protocols import InferringVariant
 from ganrun.data.reader import normalised
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
@@ -172,9 +173,10 @@ class SampleMaker:
 
         networks: name -> a module that stands in for the run's own.
         """
+        variant = cast(InferringVariant, self.engine.variant)
         with self.modules() as modules, self.engine.processes.autocast():
             turn = self._blank(len(next(iter(real.values()))), seed, 0, real, {**modules, **(networks or {})})
-            return {name: found.detach().float().cpu() for name, found in self.engine.variant.infer(turn).items()}
+            return {name: found.detach().float().cpu() for name, found in variant.infer(turn).items()}
 
     def weights(self) -> dict[str, str]:
         """Name of each generator -> the weights it samples with: ``trained``, or what a trick put in their place."""

@@ -174,8 +174,9 @@ def recorded(factory: Any, fired: Counter[str]) -> Any:
 def check_state_survives_a_checkpoint(plugin: Plugin) -> None:
     """What ``state_dict`` returns can be written and read, and ``load_state_dict`` puts all of it back."""
     run, fresh = trained(plugin, plugin.recipe, _STEPS), build_run(plugin, plugin.recipe)
-    state = run.experiment.tricks[-1].state_dict()
-    again = fresh.experiment.tricks[-1]
+    pair: list[Any] = [built.experiment.tricks[-1] for built in (run, fresh)]
+    before, again = pair
+    state = before.state_dict()
     again.load_state_dict(written_and_read(state))
     one, other = leaves(state), leaves(again.state_dict())
     assert one.keys() == other.keys(), f"other entries after loading: {sorted(one.keys() ^ other.keys())[:3]}"

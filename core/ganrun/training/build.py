@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ganrun.contracts.events import Events
+from ganrun.contracts.protocols import Dataset, Variant
 from ganrun.data.splits import datasets
 from ganrun.distributed import DTYPES, Processes
 from ganrun.engine.boundaries import shown
@@ -32,7 +33,12 @@ from ganrun.words.spaces import Interface, Refusal
 
 
 def build(
-    recipe: Recipe, dataset: Any, processes: Processes, *, data: Callable[[str], Any] | None = None, meta: bool = False
+    recipe: Recipe,
+    dataset: Dataset,
+    processes: Processes,
+    *,
+    data: Callable[[str], Dataset] | None = None,
+    meta: bool = False,
 ) -> Experiment:
     """Build the experiment of a recipe on its training data. With ``meta`` no network is allocated: for ``--check``.
 
@@ -45,7 +51,9 @@ def build(
         return _build(recipe, dataset, processes, data or datasets(recipe), meta)
 
 
-def _build(recipe: Recipe, dataset: Any, processes: Processes, data: Callable[[str], Any], meta: bool) -> Experiment:
+def _build(
+    recipe: Recipe, dataset: Dataset, processes: Processes, data: Callable[[str], Dataset], meta: bool
+) -> Experiment:
     refusals: list[Diagnostic] = []
     (variant,) = make_parts((recipe.variant,), refusals)
     description = described(recipe, variant, dataset, refusals)
@@ -78,7 +86,9 @@ def _build(recipe: Recipe, dataset: Any, processes: Processes, data: Callable[[s
     return experiment
 
 
-def described(recipe: Recipe, variant: Any, dataset: Any, refusals: list[Diagnostic]) -> Description | None:
+def described(
+    recipe: Recipe, variant: Variant | None, dataset: Dataset, refusals: list[Diagnostic]
+) -> Description | None:
     """What a variant is made of on some data; None if it was not made, or refuses them."""
     if variant is None:
         return None
@@ -104,14 +114,16 @@ def make_parts(parts: Sequence[Part | None], refusals: list[Diagnostic]) -> list
     return made
 
 
-def event_manager(components: list[Any]) -> Any:
+def event_manager(components: Sequence[Any]) -> Events:
     """The hooks of one run. Components are called in the order given (pluggy calls the last registered first)."""
     manager = pluggy.PluginManager("ganrun")
     manager.add_hookspecs(Events)
     for number, component in reversed(list(enumerate(components))):
         manager.register(component, name=f"{number} {type(component).__name__}")
     manager.check_pending()
-    return manager.hook
+    hooks: Any = manager.hook  # it has a caller for each event
+    found: Events = hooks
+    return found
 
 
 def call_each(hook: Any, labels: Mapping[int, str], **payload: Any) -> list[Diagnostic]:
@@ -125,7 +137,7 @@ def call_each(hook: Any, labels: Mapping[int, str], **payload: Any) -> list[Diag
     return refusals
 
 
-def make_clock(recipe: Recipe, dataset: Any, processes: Processes) -> Clock:
+def make_clock(recipe: Recipe, dataset: Dataset, processes: Processes) -> Clock:
     """What durations are measured against in this run."""
     batch = recipe.train.batch_size * recipe.train.accumulate * processes.world
     return Clock(recipe.train.steps.whole_steps(Clock(0, batch, len(dataset))), batch, len(dataset))
@@ -228,7 +240,7 @@ def set_players(experiment: Experiment) -> list[Diagnostic]:
                 Diagnostic(f"players.{name}", "it has no optimiser", f"add `players: {{{name}: {{optimizer: adam}}}}`")
             )
             continue
-        experiment.optimizers[name] = next(iter(make_parts([settings.optimizer], refusals)), None)
+        (experiment.optimizers[name],) = make_parts([settings.optimizer], refusals)
         for phase in experiment.phases:
             if phase.player == name and not phase.lazy and phase.when is None and settings.updates is not None:
                 phase.repeats = settings.updates

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
 from ganrun.data.splits import datasets
 from ganrun.distributed import Agreement, Processes
@@ -49,11 +50,13 @@ class Run:
     line that is shown beside the losses for as long as it is here.
     """
 
-    def __init__(self, recipe: Recipe, catalog: Catalog, folder: Path | None = None, *, data: Any = None) -> None:
+    def __init__(
+        self, recipe: Recipe, catalog: Catalog, folder: Path | None = None, *, data: Dataset | None = None
+    ) -> None:
         with torch_settings(recipe.train):
             self._build(recipe, catalog, folder, data)
 
-    def _build(self, recipe: Recipe, catalog: Catalog, folder: Path | None, data: Any) -> None:
+    def _build(self, recipe: Recipe, catalog: Catalog, folder: Path | None, data: Dataset | None) -> None:
         self.recipe = recipe
         self.catalog = catalog
         self.folder = folder
@@ -180,7 +183,7 @@ class Run:
 
         Returns ``finished`` or ``interrupted`` (or a reason given to stop).
         """
-        hooks: Any = self.experiment.hooks
+        hooks = self.experiment.hooks
         reason = "failed"
         with self.experiment.settings(), signals(self.stop, verbose=self.is_main):
             if self.folder is not None:
