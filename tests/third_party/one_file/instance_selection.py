@@ -38,7 +38,7 @@ class InstanceSelection:
         split,
         *,
         dataset: Annotated[Part, PartOf("dataset"), Field(description="the data to choose from")],
-        features: Annotated[Part, PartOf("features"), Field(description="where density is measured")] = "pixels",
+        features: Annotated[Part, PartOf("features", default="pixels"), Field(description="where density is measured")],
         share: Annotated[float, Field(gt=0, le=1, description="of the training items to keep")] = 0.5,
     ) -> None:
         self.base = dataset.make(files, split)
