@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
 from ganrun.plugin import Space
 from ganrun.plugin.data import DataDescription, DataFiles, fetch, unpack
+from ganrun_plugins.datasets._images import Channels, InMemory, LoadSide, Side
 from ganrun_plugins.datasets._unpaired import Unpaired
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
@@ -41,13 +42,11 @@ class PublishedArchive(Unpaired):
             str | None,
             Field(description="a folder with trainA, trainB, testA and testB; by default the archive is downloaded"),
         ] = None,
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 256,
-        load_size: Annotated[
-            int, Field(ge=4, le=4096, description="side that training images are stretched to before they are cropped")
-        ] = 286,
+        size: Side = 256,
+        load_size: LoadSide = 286,
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
-        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
-        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
+        channels: Channels = 3,
+        in_memory: InMemory = False,
     ) -> None:
         folder = str(self._fetched(files)) if root is None else root
         super().__init__(

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin.data import ItemDraws, fingerprint, read_picture
+
+Side = Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")]
+LoadSide = Annotated[
+    int, Field(ge=4, le=4096, description="side that training images are stretched to before they are cropped")
+]
+Channels = Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")]
+InMemory = Annotated[bool, Field(description="decode all images once, at the start, and keep them")]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganrun.plugin import Space
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint
-from ganrun_plugins.datasets._images import Fit, Pictures
+from ganrun_plugins.datasets._images import Channels, Fit, InMemory, LoadSide, Pictures, Side
 
 
 class Unpaired:
@@ -30,13 +30,11 @@ class Unpaired:
                 description="the folder of trainA, trainB, testA and testB; a relative path starts at the recipe",
             ),
         ],
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 256,
-        load_size: Annotated[
-            int, Field(ge=4, le=4096, description="side that training images are stretched to before they are cropped")
-        ] = 286,
+        size: Side = 256,
+        load_size: LoadSide = 286,
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
-        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
-        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
+        channels: Channels = 3,
+        in_memory: InMemory = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; unpaired folders have train and test")

@@ -16,7 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -26,6 +26,7 @@ from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import DataError, DataFiles
 from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, chosen, columns_of
+from ganrun_plugins.datasets._images import Channels, InMemory
 
 LIST = "list_attr_celeba.txt"
 
@@ -53,9 +54,9 @@ class Attributes(AttributePictures):
         ] = 1999,
         size: Size = 128,
         crop: Crop = FACES,
-        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
+        channels: Channels = 3,
         flip: Flip = True,
-        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
+        in_memory: InMemory = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; attributes has train and test")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
-from ganrun_plugins.datasets._images import Fit, Pictures
+from ganrun_plugins.datasets._images import Channels, Fit, Pictures, Side
 from ganrun_plugins.datasets._texts import Vocabulary
 
 
@@ -46,7 +46,7 @@ class Captions:
         file: Annotated[
             str, Field(min_length=1, description="the text file; a relative path starts at root")
         ] = "captions.txt",
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 64,
+        size: Side = 64,
         load_size: Annotated[
             int | None,
             Field(ge=4, description="short side before the random crop of training; by default size * 76 / 64"),
@@ -54,7 +54,7 @@ class Captions:
         flip: Annotated[
             bool, Field(description="mirror half of the training images; captions that say left or right become wrong")
         ] = True,
-        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
+        channels: Channels = 3,
         length: Annotated[int, Field(ge=1, le=1024, description="words of a caption; further ones are dropped")] = 32,
         vocabulary: Annotated[int, Field(ge=1, description="words that are known, the most frequent ones")] = 5000,
         test_fraction: Annotated[float, Field(gt=0, lt=1, description="share of the test split")] = 0.1,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, selected_classes
-from ganrun_plugins.datasets._images import Fit, Pictures
+from ganrun_plugins.datasets._images import Fit, InMemory, Pictures, Side
 
 
 class ImageFolder:
@@ -28,7 +28,7 @@ class ImageFolder:
         split: str,
         *,
         root: Annotated[str, Field(min_length=1, description="the folder; a relative path starts at the recipe")],
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 64,
+        size: Side = 64,
         channels: Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")] = 3,
         crop: Annotated[
             Literal["centre", "random", "stretch"],
@@ -47,7 +47,7 @@ class ImageFolder:
         test_fraction: Annotated[
             float, Field(ge=0, lt=1, description="share of the test split where there is no test folder")
         ] = 0.1,
-        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
+        in_memory: InMemory = False,
     ) -> None:
         load = size if crop != "random" else load_size or round(size * 286 / 256)
         if load < size:

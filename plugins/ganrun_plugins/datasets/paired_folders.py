@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, read_picture
-from ganrun_plugins.datasets._images import Fit, Pictures
+from ganrun_plugins.datasets._images import Channels, Fit, InMemory, LoadSide, Pictures, Side
 
 
 class Pairs(Pictures):
@@ -76,13 +76,11 @@ class PairedFolders:
                 ),
             ),
         ],
-        size: Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")] = 256,
-        load_size: Annotated[
-            int, Field(ge=4, le=4096, description="side that training images are stretched to before they are cropped")
-        ] = 286,
+        size: Side = 256,
+        load_size: LoadSide = 286,
         flip: Annotated[bool, Field(description="mirror half of the training pairs")] = True,
-        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
-        in_memory: Annotated[bool, Field(description="decode all images once, at the start, and keep them")] = False,
+        channels: Channels = 3,
+        in_memory: InMemory = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; paired folders have train and test")

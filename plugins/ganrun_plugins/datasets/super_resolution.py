@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, read_picture
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
-from ganrun_plugins.datasets._images import Fit, Pictures
+from ganrun_plugins.datasets._images import Channels, Fit, Pictures
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SuperResolution:
         size: Annotated[int, Field(ge=8, le=4096, description="side of the crops in pixels")] = 96,
         factor: Annotated[int, Field(ge=2, le=16, description="how much smaller `low` is")] = 4,
         flip: Annotated[bool, Field(description="mirror half of the training crops")] = False,
-        channels: Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")] = 3,
+        channels: Channels = 3,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; super-resolution has train and test")

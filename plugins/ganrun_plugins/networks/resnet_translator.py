@@ -12,14 +12,14 @@ convolutions have a bias under instance normalisation, although it cancels, and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Interface, Layers, Refusal, hookimpl
-from ganrun_plugins.networks._given import append_planes, plane_count
-from ganrun_plugins.networks._hidden import names_of, through
+from ganrun.plugin import Component, Interface, hookimpl
+from ganrun_plugins.networks._hidden import names_of
+from ganrun_plugins.networks._translator import Translator
 
 Norm = Literal["instance", "batch"]
 Padding = Literal["reflect", "replicate", "zero"]
@@ -49,12 +49,10 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class ResnetTranslator(nn.Module):
+class ResnetTranslator(Translator):
     """(B, C, H, W) -> (B, C', H, W) in [-1, 1]. Whatever is given is joined to the channels of its input."""
 
-    takes: ClassVar[frozenset[str]] = frozenset({"image"})
-    makes: ClassVar[frozenset[str]] = frozenset({"image"})
-    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
+    inside = "model"
 
     def __init__(
         self,
@@ -66,27 +64,11 @@ class ResnetTranslator(nn.Module):
         dropout: Annotated[float, Field(ge=0, lt=1, description="inside each residual block")] = 0.0,
         padding: Annotated[Padding, Field(description="at the borders of all but the strided layers")] = "reflect",
     ) -> None:
-        super().__init__()
-        assert interface.makes is not None, "the interface of a generator says what it makes"
-        channels, *side = interface.takes.shape
-        if interface.makes.shape[1:] != interface.takes.shape[1:]:
-            raise Refusal(
-                "generator resnet-translator keeps the size of an image; "
-                f"it takes {interface.takes} and is to make {interface.makes}",
-                "resize both domains to one size",
-            )
-        if any(length % 4 or length < 8 for length in side):
-            raise Refusal(
-                "generator resnet-translator halves an image twice, so its sides must be multiples of 4 from 8 up; "
-                f"this is {side[0]} x {side[1]}",
-                "resize or crop the data",
-            )
-        self.given = interface.given
-        planes = channels + plane_count(interface.given, side, "generator resnet-translator")
+        super().__init__(interface, "generator resnet-translator")
         pad, bias = PADDINGS[padding], norm == "instance"
         layers: list[nn.Module] = [
             pad(3),
-            nn.Conv2d(planes, width, 7, bias=bias),
+            nn.Conv2d(self.planes, width, 7, bias=bias),
             NORMS[norm](width),
             nn.ReLU(inplace=True),
         ]
@@ -99,16 +81,8 @@ class ResnetTranslator(nn.Module):
                 NORMS[norm](w // 2),
                 nn.ReLU(inplace=True),
             ]
-        self.model = nn.Sequential(*layers, pad(3), nn.Conv2d(width, interface.makes.shape[0], 7), nn.Tanh())
+        self.model = nn.Sequential(*layers, pad(3), nn.Conv2d(width, self.colours, 7), nn.Tanh())
         self.activations = names_of(self.model, nn.ReLU, ResidualBlock)
-
-    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
-        h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
-        if layers:
-            hidden: dict[str, Tensor] = {}
-            return Layers(through(self.model, h, self.activations, "model", hidden), hidden)
-        image: Tensor = self.model(h)  # (B, C', H, W)
-        return image
 
 
 @hookimpl

@@ -25,9 +25,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, DiscriminatorOutput, Interface, Layers, Refusal, hookimpl
+from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, hookimpl
 from ganrun_plugins.networks._given import append_planes, plane_count
-from ganrun_plugins.networks._hidden import names_of, through
+from ganrun_plugins.networks._hidden import names_of
+from ganrun_plugins.networks._translator import Translator
 
 MOST = 6  # halvings of the authors' discriminator, which they keep at 256 pixels
 
@@ -50,15 +51,13 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class StarGANGenerator(nn.Module):
+class StarGANGenerator(Translator):
     """(B, C, H, W) -> (B, C', H, W) in [-1, 1].
 
     Whatever is given is joined to the channels of its input, a label as planes.
     """
 
-    takes: ClassVar[frozenset[str]] = frozenset({"image"})
-    makes: ClassVar[frozenset[str]] = frozenset({"image"})
-    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
+    inside = "main"
 
     def __init__(
         self,
@@ -67,25 +66,9 @@ class StarGANGenerator(nn.Module):
         blocks: Annotated[int, Field(ge=0, description="residual blocks")] = 6,
         width: Annotated[int, Field(ge=1, description="channels of the layers next to the images")] = 64,
     ) -> None:
-        super().__init__()
-        assert interface.makes is not None, "the interface of a generator says what it makes"
-        channels, *side = interface.takes.shape
-        if interface.makes.shape[1:] != interface.takes.shape[1:]:
-            raise Refusal(
-                "generator stargan keeps the size of an image; "
-                f"it takes {interface.takes} and is to make {interface.makes}",
-                "resize both to one size",
-            )
-        if any(length % 4 or length < 8 for length in side):
-            raise Refusal(
-                "generator stargan halves an image twice, so its sides must be multiples of 4 from 8 up; "
-                f"this is {side[0]} x {side[1]}",
-                "resize or crop the data",
-            )
-        self.given = interface.given
-        planes = channels + plane_count(interface.given, side, "generator stargan")
+        super().__init__(interface, "generator stargan")
         layers: list[nn.Module] = [
-            *normalised(nn.Conv2d(planes, width, 7, 1, 3, bias=False), width),
+            *normalised(nn.Conv2d(self.planes, width, 7, 1, 3, bias=False), width),
             nn.ReLU(inplace=True),
         ]
         for w in (2 * width, 4 * width):  # (B, W, H, W) -> (B, 4 W, H/4, W/4)
@@ -93,16 +76,8 @@ class StarGANGenerator(nn.Module):
         layers += [ResidualBlock(4 * width) for _ in range(blocks)]
         for w in (2 * width, width):  # back to (B, W, H, W)
             layers += [*normalised(nn.ConvTranspose2d(2 * w, w, 4, 2, 1, bias=False), w), nn.ReLU(inplace=True)]
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.makes.shape[0], 7, 1, 3, bias=False), nn.Tanh())
+        self.main = nn.Sequential(*layers, nn.Conv2d(width, self.colours, 7, 1, 3, bias=False), nn.Tanh())
         self.activations = names_of(self.main, nn.ReLU, ResidualBlock)
-
-    def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
-        h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
-        if layers:
-            hidden: dict[str, Tensor] = {}
-            return Layers(through(self.main, h, self.activations, "main", hidden), hidden)
-        image: Tensor = self.main(h)  # (B, C', H, W)
-        return image
 
 
 class StarGANDiscriminator(nn.Module):
