@@ -1,5 +1,6 @@
 """``ganrun.run`` and ``ganrun.load``."""
 
+import importlib
 import json
 import math
 
@@ -203,3 +204,10 @@ def test_an_arc_between_latents_of_unequal_length_stays_between_their_lengths():
     path = between(torch.tensor([[3.0, 0.0], [-1.0, 1e-4]]), 5, arc=True)
     assert path.norm(dim=1).tolist() == pytest.approx([3, 2.5, 2, 1.5, 1], rel=1e-3)
     assert torch.allclose(path[[0, -1]], torch.tensor([[3.0, 0.0], [-1.0, 1e-4]]), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["Component", "hookimpl"])
+def test_a_name_that_was_retired_works_and_warns_where_it_is_now(name):
+    with pytest.warns(DeprecationWarning, match=f"write `from ganrun.plugin import {name}`"):
+        found = getattr(ganrun, name)
+    assert found is getattr(importlib.import_module("ganrun.plugin"), name)

@@ -215,7 +215,7 @@ FAILING = {
     "another name": (GOOD.format(name="other"), r"promises loss\.failing, but ganrun_components yields loss\.other"),
     "not a component": (
         GOOD.format(name="x").replace('Component("loss", "x", Nothing)', "3"),
-        "yields 3, which is not a ganrun.Component",
+        "yields 3, which is not a ganrun.plugin.Component",
     ),
     "an unknown kind": (GOOD.format(name="x").replace('"loss"', '"lost"'), 'did you mean "loss"'),
     "nothing to call": (GOOD.format(name="failing").replace(", Nothing)", ", 3)"), "3 cannot be called"),

@@ -273,7 +273,7 @@ class Catalog:
             raise PluginError(f"ganrun_components yields more than {MOST} components; does it ever end?")
         for component in components:
             if not isinstance(component, Component):
-                raise PluginError(f"ganrun_components yields {component!r}, which is not a ganrun.Component")
+                raise PluginError(f"ganrun_components yields {component!r}, which is not a ganrun.plugin.Component")
             problem = _bad_name(component.kind, component.name)
             if problem or not callable(component.factory):
                 raise PluginError(

@@ -10,7 +10,7 @@ parameters are handed in by the core; keyword-only parameters, typed and bounded
 
 Every kind may declare capabilities as class attributes (or set them in the constructor): ``provides`` (a set of names),
 ``needs`` and ``refuses`` (name -> :class:`Reason`: refused without, or with, it), ``wants`` and ``warns`` (likewise,
-but warned of). See CONTRIBUTING.md for the names.
+but warned of). See docs/plugins/capabilities.md for the names.
 """
 
 from __future__ import annotations

@@ -281,7 +281,7 @@ def test_fast_commands_import_neither_torch_nor_pydantic_nor_a_plugin(arguments:
 
 
 def test_importing_ganrun_imports_no_torch() -> None:
-    code = f"import sys, ganrun\nganrun.hookimpl, ganrun.Component, ganrun.__version__\nprint({HEAVY})"
+    code = f"import sys, ganrun\nganrun.__version__\nprint({HEAVY})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

@@ -13,7 +13,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.preflight.check import check
 from ganrun.recipe import load_recipe
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 

@@ -11,7 +11,7 @@ from ganrun.recipe import load_recipe
 from ganrun.recipe.schema import recipe_schema
 from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
 
-TEXT = (Path(__file__).parents[1] / "docs/recipes.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs/recipes.md").read_text()
 RECIPES = re.findall(r"^```yaml recipe\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 

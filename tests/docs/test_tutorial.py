@@ -8,7 +8,7 @@ import pytest
 from ganrun.testing import Example, Plugin, checks_of
 from ganrun.training.run import train
 
-PAGES = [Path(__file__).parents[1] / "docs/plugins" / name for name in ("tutorial.md", "combining.md")]
+PAGES = [Path(__file__).parents[2] / "docs/plugins" / name for name in ("tutorial.md", "combining.md")]
 BLOCK = re.compile(r"^```python plugin (\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILES = {name: code for page in PAGES for name, code in BLOCK.findall(page.read_text())}
 SMALL = {"generator": {"resnet-translator": {"blocks": 1, "width": 4}}, "discriminator": {"dcgan": {"width": 4}}}

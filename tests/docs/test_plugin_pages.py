@@ -1,5 +1,6 @@
-"""CONTRIBUTING.md is true: its signatures are the code's, its examples run, its tables are complete."""
+"""The pages on plugins are true: signatures are the code's, examples run, tables are complete."""
 
+import importlib
 import inspect
 import re
 import tomllib
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.cli.new import TEMPLATES
 from ganrun.contracts.events import Events
 from ganrun.experiment.capabilities import provided_by
 from ganrun.recipe import load_recipe
@@ -20,10 +22,11 @@ from ganrun.testing.tricks import recorded
 from ganrun.training.run import train
 from ganrun.words.hooks import KINDS, ComponentHooks
 
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGES = ("index", "events", "kinds", "capabilities", "testing")
+TEXT = "\n".join((ROOT / f"docs/plugins/{name}.md").read_text() for name in PAGES)
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SECTION = re.compile(r"^### (\w+)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(r"^##+ (\w+)\n(.*?)(?=^#)", re.MULTILINE | re.DOTALL)
 HOOKS = {
     name: spec for owner in (ComponentHooks, Events) for name, spec in vars(owner).items() if inspect.isfunction(spec)
 }
@@ -42,7 +45,7 @@ PLUGINS = {code.split("\n", 1)[0].strip('"'): code for code in blocks(TEXT, "plu
 
 
 def test_every_hook_has_its_section():
-    assert list(SECTIONS) == list(HOOKS), "one section a hook, in the order of hookspecs.py"
+    assert list(SECTIONS) == list(HOOKS), "one section a hook, in the order of contracts/events.py"
 
 
 @pytest.mark.parametrize("name", list(HOOKS))
@@ -123,11 +126,32 @@ def test_the_example_of_checks_is_a_test():
 # --- tables -----------------------------------------------------------------------------------------------------
 
 
-def rows(heading):
-    """The rows of the table below a heading, as lists of cells."""
-    body = TEXT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in body.splitlines() if line.startswith("|")][2:]
+def rows(page):
+    """The rows of the tables of a page, as lists of cells."""
+    lines = [line for line in (ROOT / page).read_text().splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.parametrize("module", ["ganrun.plugin", "ganrun.plugin.data", "ganrun.plugin.evaluation"])
+def test_the_front_door_is_documented_name_by_name(module):
+    page = (ROOT / "docs/plugins/index.md").read_text()
+    body = re.split(rf"^## {re.escape(module)}$", page, flags=re.MULTILINE)[1].split("\n## ")[0]
+    written = re.findall(r"^\| `(\w+)` \| \S", body, re.MULTILINE)
+    promised = importlib.import_module(module).__all__
+    assert sorted(written) == sorted(promised)
+    assert all(hasattr(importlib.import_module(module), name) for name in promised)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_ganrun_new_writes_is_the_example_of_its_kind(kind):
+    assert (TEMPLATES / f"{kind}.txt").read_text() in PLUGINS.values()
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
+        prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\(([^)#:\s]+\.(?:md|png))(?:#[^)]*)?\)", prose):
+            assert (page.parent / target).exists(), f"{page}: {target}"
 
 
 def test_the_table_of_dependencies_is_that_of_pyproject():
@@ -136,12 +160,12 @@ def test_the_table_of_dependencies_is_that_of_pyproject():
     for extra, requirements in {"": project["dependencies"], **project["optional-dependencies"]}.items():
         for requirement in requirements:
             asked.setdefault(re.match(r"[\w-]+", requirement).group(), []).append(extra)
-    written = {cells[0].strip("`"): cells[1] for cells in rows("Dependencies")}
+    written = {cells[0].strip("`"): cells[1] for cells in rows("docs/dependencies.md")}
     assert written == {name: ", ".join(filter(None, extras)) for name, extras in asked.items()}
 
 
 def test_the_table_of_capabilities_names_all_that_plugins_and_the_core_use():
-    written = {name for cells in rows("Capabilities") for name in re.findall(r"`([\w:-]+)`", cells[0])}
+    written = {name for cells in rows("docs/plugins/capabilities.md") for name in re.findall(r"`([\w:-]+)`", cells[0])}
     used = set()
     catalog = Catalog(disabled=())
     for entry in catalog.entries():
@@ -150,25 +174,29 @@ def test_the_table_of_capabilities_names_all_that_plugins_and_the_core_use():
             used |= set(getattr(factory, "provides", ()))
             for attribute in ("needs", "wants", "refuses", "warns"):
                 used |= {name for names in getattr(factory, attribute, {}) for name in names.split("|")}
-    assert used - written == set(), "capabilities without a line in CONTRIBUTING.md"
+    assert used - written == set(), "capabilities without a line in docs/plugins/capabilities.md"
 
 
 @pytest.mark.parametrize("name", ["dataset.ring", "variant.dcgan"])
 def test_what_the_core_reads_off_networks_and_games_is_in_the_table(name):
-    written = {name for cells in rows("Capabilities") for name in re.findall(r"`([\w:-]+)`", cells[0])}
+    written = {name for cells in rows("docs/plugins/capabilities.md") for name in re.findall(r"`([\w:-]+)`", cells[0])}
     plugin = Plugin(name)
     recipe = {key: value for key, value in plugin.recipe.items() if key not in ("generator", "discriminator")}
     assert set(provided_by(build_run(plugin, recipe).experiment)) - written == set()
 
 
-def test_the_map_names_files_that_exist():
-    for cells in rows("Map of the house"):
-        for path in re.findall(r"`([\w/.]+)`", cells[0]):
-            assert (ROOT / path).exists(), path
-
-
-def test_the_commands_are_those_of_the_readme():
-    commands = re.findall(r"^    (python3 -m venv .*)$", TEXT, re.MULTILINE)
+def test_contributing_is_short_and_its_commands_are_those_of_the_readme():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert len(text.splitlines()) <= 150
+    commands = re.findall(r"^    (python3 -m venv .*)$", text, re.MULTILINE)
     readme = (ROOT / "README.md").read_text()
     assert len(commands) == 2
     assert all(command in readme for command in commands)
+
+
+def test_the_floors_of_contributing_are_those_that_are_held():
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    held = {name.strip().removeprefix("ganrun.") for layer in layers for name in layer.split("|")} - {"__main__"}
+    text = (ROOT / "CONTRIBUTING.md").read_text().split("## Floors")[1].split("\n## ")[0]
+    rows = [line.split("|")[2] for line in text.splitlines() if re.match(r"\| \d", line)]
+    assert {name.strip("/") for row in rows for name in re.findall(r"`([\w/]+)`", row)} == held
