@@ -116,15 +116,15 @@ def test_a_run_is_opened_without_its_evaluators_and_observers(tmp_path, tiny, pl
     assert ganrun.load(folder).sample(1).shape == (1, 2)
 
 
-def test_a_run_of_an_uninstalled_plugin_needs_it_again(tmp_path, tiny):
+def test_a_run_of_an_uninstalled_plugin_needs_it_to_train_on(tmp_path, tiny):
     file = tmp_path / "mine.py"
     file.write_text(MINE)
     ganrun.run(
         tiny(loss="mine", observers=["checkpoints"], train={"steps": 1}), output=tmp_path / "run", plugins=[file]
     )
     with pytest.raises(UserError, match='no loss is called "mine"'):
-        ganrun.load(tmp_path / "run")
-    assert ganrun.load(tmp_path / "run", plugins=[file]).step == 1
+        ganrun.run(tmp_path / "run", ["train.steps=2"], resume=True)
+    assert ganrun.run(tmp_path / "run", ["train.steps=2"], resume=True, plugins=[file]).step == 2
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
