@@ -154,3 +154,23 @@ def test_in_python_a_plugin_does_not_end_the_process(tiny, tmp_path):
     (tmp_path / "mine.py").write_text(TRICK.format(body=event("losses", "import sys; sys.exit(0)")))
     with pytest.raises(ganrun.errors.BrokenPlugin, match=r"it calls sys\.exit\(0\)"):
         ganrun.run(tiny(tricks=["mine"]), output=tmp_path / "run", plugins=[tmp_path / "mine.py"])
+
+
+def test_a_data_set_that_fails_in_a_worker_process_is_named(ganrun, write_recipe, tmp_path):
+    body = """\
+    in_memory = False
+    def __init__(self, files, split):
+        from ganrun.plugin import Space
+        self.spaces, self.classes = {"x": Space("points", (2,))}, ()
+    def __len__(self): return 64
+    def batch(self, indices, draws):
+        if torch.utils.data.get_worker_info() is not None: raise ValueError("unreadable")
+        return {"x": torch.zeros(len(indices), 2)}
+"""
+    (tmp_path / "mine.py").write_text(TRICK.format(body=body).replace('"trick"', '"dataset"'))
+    name = write_recipe(dataset="mine", train={"steps": 3, "workers": 1})
+    code, _, err = ganrun("recipe", name, "--plugin", "mine.py")
+    assert code == 1
+    assert "dataset.mine (" in err
+    assert "in batch: ValueError: unreadable" in err
+    assert "mine.py:13 in batch" in err
