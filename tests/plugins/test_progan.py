@@ -1,6 +1,7 @@
 """Progressive growing: layers and fades by hand, the schedule, optimisers that forget, resuming within a fade."""
 
 import math
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -398,8 +399,10 @@ def test_an_average_without_a_game_counts_the_generators_own_updates():
         players = {"alone": type("Player", (), {"name": "alone", "modules": ["generator"]})()}
         games = ()
 
-        def networks(self, kind):
-            return {"generator": nn.Linear(1, 1)} if kind == "generator" else {}
+        modules = MappingProxyType({"generator": nn.Linear(1, 1)})
+
+        def is_generator(self, name):
+            return name == "generator"
 
     ema = EMA(after="discriminator")
     ema.build(Experiment())

@@ -60,6 +60,7 @@ def experiment_of(network: nn.Module, takes: Space = LATENT, player: str = "gene
     return SimpleNamespace(
         modules={"generator": network},
         networks=lambda kind: {"generator": network},
+        is_generator=lambda name: name == "generator",
         description=description,
         players={player: Player(player, ["generator"])},
         games=[],

@@ -32,7 +32,7 @@ from ganrun.sampling.sampling import SampleMaker, between, every_value
 from ganrun.training import checkpoint as checkpoints
 from ganrun.training.build import build
 from ganrun.training.checkpoints import Checkpoints
-from ganrun.training.run import load_modules
+from ganrun.training.restore import load_modules
 from ganrun.words.spaces import Refusal, Space
 
 NEAR = 0.25  # how far around a sum its neighbours lie, as in the DCGAN paper

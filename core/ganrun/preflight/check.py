@@ -25,7 +25,8 @@ from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.build import Diagnostic, RefusedError, build, label
-from ganrun.training.run import Run, start_from
+from ganrun.training.restore import start_from
+from ganrun.training.run import Run
 from ganrun.words.game import DiscriminatorOutput, Network
 
 _ROWS = 2  # samples in a forward on the meta device

@@ -1,8 +1,8 @@
 """DDLS: outside training, latents go to where the discriminator takes their samples for real, by Langevin dynamics.
 
 Paper: Che, Zhang, Sohl-Dickstein, Larochelle, Paull, Cao and Bengio, "Your GAN is Secretly an Energy-based Model and
-You Should Use Discriminator Driven Latent Sampling" (2020), algorithm 1. With the prior p0 and the logit d of the sample
-G(z), latents of the energy E(z) = -log p0(z) - d(G(z)) are drawn by
+You Should Use Discriminator Driven Latent Sampling" (2020), algorithm 1. With the prior p0 and the logit d of the
+sample G(z), latents of the energy E(z) = -log p0(z) - d(G(z)) are drawn by
 
     z <- z - eps / 2 dE/dz + sqrt(eps) n,    n from N(0, I)
 
