@@ -282,7 +282,7 @@ def test_a_key_that_the_variant_does_not_declare_is_a_mistake_of_the_plugin(tiny
     [
         ({"train": "generator"}, 'names "train", a key of every recipe'),
         ({"mapping": "network"}, 'has mapping: "network"; it is generator or discriminator'),
-        (["mapping"], "is no mapping of recipe keys to kinds"),
+        (["mapping"], "is not a mapping of recipe keys to kinds"),
     ],
 )
 def test_a_wrong_declaration_is_told_at_the_variant(networks, told, tiny, make_run):

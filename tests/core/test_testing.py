@@ -130,7 +130,7 @@ def score(value):
         (generator(lambda s: -s.logits.detach() + 0 * s.logits), "check_gradient_reaches_the_logits"),
         (generator(lambda s: s.logits - (0 if s.target is None else s.target)), "check_generator_ignores_targets"),
         ({"targets": lambda self, role: 1.0}, "check_targets_agree_with_provides"),
-        (generator(lambda s: s.logits - s.logits.mean()), "check_generator_judges_each_sample_alone"),
+        (generator(lambda s: s.logits - s.logits.mean()), "check_generator_scores_each_sample_alone"),
         (generator(lambda s: -s.logits.float()), "check_number_formats"),
         (generator(lambda s: -s.logits.float()), "check_float64"),
         (generator(lambda s: -s.logits * torch.rand(())), "check_is_a_function_of_the_round"),

@@ -1,4 +1,4 @@
-"""The command line: one file a command, and a command's file is imported only when it is asked for.
+"""The command line: one file a command, and a command's file is imported only when the command is called.
 
 A command's module has a function ``command`` with typer's annotations; it imports what is slow inside that function.
 """
@@ -69,7 +69,7 @@ class LazyCommand(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """Imports a command when it is looked up, so that a fast command does not wait for the imports of a slow one."""
+    """Imports a command when it is called, so that a fast command does not wait for the imports of a slow one."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, the help option included."""
@@ -130,11 +130,11 @@ def _ganrun(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Train GANs from short recipes, every part of which is a plugin."""
+    """Train GANs from short recipes in which every part is a plugin."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line. Exits with 2 and a plain message for an error that is the user's to mend."""
+    """Run the command line. Exits with 2 and a plain message for an error that the user can mend."""
     # whose line warned is of no use to a user
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     try:
@@ -147,6 +147,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough. Python would complain once more when it flushes at its end.
+        # The reader, such as `head`, has closed the pipe. Python would print a second error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -26,9 +26,11 @@ def command(
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Build every variant with every loss and trick, without training; print what works or is refused, and why."""
+    """Show which variants, losses and tricks combine.
+
+    Every combination is built, not trained; what works or is refused is printed, with the reasons."""
     from ganrun.preflight.combinations import combinations, pairs, shares
 
     catalog = catalog_with(plugin)
@@ -62,7 +64,7 @@ def command(
 
 
 def chosen_names(catalog: Catalog, kind: str, wanted: Sequence[str] | None) -> list[str]:
-    """The installed plugins of a kind, or those asked for. Raises UserError for one that is not installed."""
+    """The installed plugins of a kind, or the given ones. Raises UserError for one that is not installed."""
     known = sorted(catalog.names(kind))
     for name in wanted or ():
         if name not in known:

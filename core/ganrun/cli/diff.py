@@ -10,12 +10,14 @@ import typer
 
 def command(
     left: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or a recipe.")],
-    right: Annotated[str, typer.Argument(metavar="RUN", help="Another one.")],
+    right: Annotated[str, typer.Argument(metavar="RUN", help="Another run or recipe.")],
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that a run used. Can be repeated.")
     ] = None,
 ) -> None:
-    """Show what differs between two runs' recipes, defaults included: + added, - removed, -> changed."""
+    """Show how two runs' recipes differ.
+
+    Defaults are included: + added, - removed, -> changed."""
     from ganrun.api import open_recipe
     from ganrun.catalog.catalog import Catalog
     from ganrun.recipe import diff_text

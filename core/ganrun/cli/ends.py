@@ -1,4 +1,4 @@
-"""How a command ends when something fails: with a message that names the plugin, and never as if all were well."""
+"""How a command ends when something fails: with a message that names the plugin, never silently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Ended(SystemExit):
 
 @contextmanager
 def plugins_named(*, debug: bool) -> Iterator[None]:
-    """An error that comes from a plugin's code is raised as a BrokenPlugin, which says whose code it is and where.
+    """An error that comes from a plugin's code is raised as a BrokenPlugin, which names the plugin, file and line.
 
     All other errors, and Ctrl-C, pass as they are. ``debug`` prints the traceback of whatever is raised.
     """
@@ -42,8 +42,8 @@ def plugins_named(*, debug: bool) -> Iterator[None]:
 
 @contextmanager
 def _no_silent_end() -> Iterator[None]:
-    """``os._exit`` ends a process at once, with the code that it is given and without a word: whoever calls it in this
-    process, while this lasts, raises SystemExit instead. Processes that are forked meanwhile end as they want to.
+    """``os._exit`` ends a process at once, with the given code and no message: a call of it in this
+    process, while this lasts, raises SystemExit instead. Forked processes are not affected.
     """
     leave, own = os._exit, os.getpid()
 

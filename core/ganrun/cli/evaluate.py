@@ -1,4 +1,4 @@
-"""``ganrun evaluate``: scores of runs, or of folders of pictures, side by side."""
+"""``ganrun evaluate``: scores of runs, or of folders of images, side by side."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def command(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Folders of runs.")] = None,
     folders: Annotated[
         tuple[Path, Path] | None,
-        typer.Option("--folders", metavar="REAL FAKE", help="Two folders of pictures instead of runs."),
+        typer.Option("--folders", metavar="REAL FAKE", help="Two folders of images instead of runs."),
     ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Evaluators, separated by commas; by default those of each run's recipe, or of FID and its kin.",
+            help=f"Evaluators, separated by commas; default: those of each recipe; for folders {', '.join(DEFAULT)}.",
         ),
     ] = None,
     features: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The feature extractor for all of them that have one.")
+        str | None, typer.Option(metavar="NAME", help="The feature extractor of all evaluators that use one.")
     ] = None,
     split: Annotated[
         str | None, typer.Option(metavar="SPLIT", help="The real samples to compare with: train or test.")
@@ -49,15 +49,19 @@ def command(
         str | None, typer.Option(metavar="FILE", help="A file of `ganrun reference` instead of real samples.")
     ] = None,
     samples: Annotated[int | None, typer.Option(min=2, help="How many samples to score.")] = None,
-    size: Annotated[int | None, typer.Option(min=4, help="With --folders: scale pictures to this side.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=4, help="With --folders: scale images to this side, in pixels.")
+    ] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
-    stored: Annotated[bool, typer.Option("--stored", help="Only print the scores that the runs hold already.")] = False,
+    stored: Annotated[bool, typer.Option("--stored", help="Only print scores already computed for the runs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, provenance included.")] = False,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
-    """Score runs, or a folder of pictures against another, and print what may be compared side by side."""
+    """Score runs or folders of images.
+
+    Scores that may be compared are printed together."""
     from ganrun.inference.compare import columns
 
     check_arguments(
@@ -85,7 +89,7 @@ def command(
         else:
             print_columns(columns(found))
     if failed:
-        raise UserError(f"{len(failed)} of {len(found) + len(failed)} could not be scored; they are named above")
+        raise UserError(f"{len(failed)} of {len(found) + len(failed)} could not be scored; see the messages above")
 
 
 def check_arguments(runs: Sequence[Path] | None, folders: Any, stored: bool, **given: Any) -> None:
@@ -95,11 +99,9 @@ def check_arguments(runs: Sequence[Path] | None, folders: Any, stored: bool, **g
             "give the folders of runs, or --folders REAL FAKE" if not runs else "give runs or --folders, not both"
         )
     if stored and (folders or any(value is not None for value in given.values())):
-        raise UserError(
-            "--stored prints what runs hold already; leave out --folders and everything that says how to score"
-        )
+        raise UserError("--stored prints scores already computed; leave out --folders and the options of scoring")
     if given["size"] is not None and not folders:
-        raise UserError("--size scales the pictures of --folders; a run's samples have the size it was trained on")
+        raise UserError("--size scales the images of --folders; a run's samples have the size it was trained on")
 
 
 def measured(
@@ -136,7 +138,7 @@ def measured(
                 else evaluate_run(run, evaluators, catalog, checkpoint=checkpoint, options=options, samples=samples)
             )
             if stored and not found[str(run)]:
-                raise UserError(f"{run} holds no scores; leave out --stored to compute some")
+                raise UserError(f"{run} has no stored scores; leave out --stored to compute them")
         except UserError as error:
             found.pop(str(run), None)
             failed.append(str(error))
@@ -146,7 +148,7 @@ def measured(
 
 
 def print_columns(found: Sequence[Column]) -> None:
-    """A block for each score: what it was measured on, a line for each run, and what must not be overlooked."""
+    """A block for each score: what it was measured on, a line for each run, and warnings."""
     from ganrun.evaluation.provenance import few
 
     for column in found:
@@ -155,7 +157,7 @@ def print_columns(found: Sequence[Column]) -> None:
         for line in conditions(column.provenance):
             print(f"  {line}")
         for line in column.unlike:
-            print(f"  not to be compared with those above: {line}")
+            print(f"  not comparable with those above: {line}")
         print_table(
             ("run", "score", "95% interval"),
             [
@@ -181,8 +183,11 @@ def conditions(provenance: Mapping[str, Any]) -> list[str]:
     found = (
         [" and ".join(counts) + (f" against {' and '.join(against)}" if against else "")] if counts or against else []
     )
-    for name, about in alike["features"].items():
-        found.append(f"{name} {about['hash'][:8]}" + (f": {about['preprocessing']}" if about["preprocessing"] else ""))
+    for name, described in alike["features"].items():
+        found.append(
+            f"{name} {described['hash'][:8]}"
+            + (f": {described['preprocessing']}" if described["preprocessing"] else "")
+        )
     return found
 
 

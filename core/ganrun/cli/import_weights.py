@@ -20,7 +20,7 @@ def command(
             metavar="NETWORK=FILE...", help="generator_ab=latest_net_G_A.pth, a file of weights for each network."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The folder of the run that is made.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The new run's folder.")],
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe. Can be repeated."),
@@ -29,9 +29,10 @@ def command(
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
-    """Read state dicts of the reference code (CycleGAN, pix2pix, StarGAN, DCGAN) into the networks of a recipe.
+    """Import networks trained with reference code.
 
-    A run at step 0 comes of it: sample, translate or evaluate it, or name it in a recipe's `init:` to train on.
+    State dicts of CycleGAN, pix2pix, StarGAN or DCGAN fill the networks of a recipe. The result is a run at step 0 to
+    sample, translate or evaluate, or to name under a recipe's `init:` and train further.
     """
     from ganrun.api import open_recipe
     from ganrun.catalog.catalog import Catalog

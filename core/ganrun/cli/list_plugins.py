@@ -19,7 +19,7 @@ def command(
     kind: Annotated[str | None, typer.Option(metavar="KIND", help=f"Only one kind: {', '.join(KINDS)}.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     requirements: Annotated[
-        bool, typer.Option("--requirements", help="What the plugins' distributions require.")
+        bool, typer.Option("--requirements", help="Print what the plugins' distributions require.")
     ] = False,
     check: Annotated[
         bool,

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the recipes that come with ganrun: variant, data set, whether the data are there, time, what they show."""
+    """List the shipped recipes.
+
+    Printed: variant, data set, whether it is offline, a download or your files, time, and a summary."""
     from ganrun.catalog.catalog import Catalog
     from ganrun.recipe.sources import shipped_recipes
 
@@ -48,7 +50,7 @@ def describe(file: Path) -> dict[str, str]:
 
     The summary is the first comment line, the time a comment line ``# time: ...``.
 
-    What it does not say is its base's; the time is not.
+    Except for the time, what is missing is taken from the base that it extends.
 
     Raises ValueError if it is not a YAML mapping, OSError if it cannot be read.
     """
@@ -84,7 +86,7 @@ def data_of(file: Path, dataset: str, catalog: Catalog) -> str:
     for name in _datasets(file, dataset, set(catalog.names("dataset"))):
         factory = catalog.load("dataset", name).factory
         fields = [info for _, info in fields_of(parameter_model(factory)).values() if info.is_required()]
-        # a data set inside is asked by itself
+        # a nested data set is counted by itself
         required = [info for info in fields if part_kind(annotation(info)) is None]
         kinds.append(
             "your files"
@@ -113,7 +115,7 @@ def _datasets(file: Path, dataset: str, known: set[str]) -> Iterator[str]:
 
 
 def _dataset_of(file: Path) -> Any:
-    """What a recipe says of its data set, or the nearest one that it extends and that says something."""
+    """A recipe's data set, or that of the nearest base that names one."""
     import yaml
 
     data = yaml.safe_load(file.read_text(encoding="utf-8"))

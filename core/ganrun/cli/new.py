@@ -1,4 +1,4 @@
-"""``ganrun new plugin``: a working distribution to begin a plugin of one's own from."""
+"""``ganrun new plugin``: a working distribution to start a plugin from."""
 
 from __future__ import annotations
 
@@ -64,17 +64,19 @@ def test_it_keeps_the_contract_of_its_kind(plugin, check):
 
 
 def command(
-    what: Annotated[str, typer.Argument(metavar="plugin", help="What to begin: plugin.")],
+    what: Annotated[str, typer.Argument(metavar="plugin", help="What to create: plugin.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; it must be new or empty.")],
     kind: Annotated[str, typer.Option(help=f"What kind of plugin: {', '.join(KINDS)}.")],
     name: Annotated[
         str | None, typer.Option(help="The plugin's name in recipes, such as soft-hinge. Default: the folder's name.")
     ] = None,
 ) -> None:
-    """Write a distribution with a plugin, its entry point, tests and README: ready to install, test and change."""
+    """Create a distribution with a new plugin.
+
+    It has an entry point, tests and a README: ready to install, test and change."""
     if what != "plugin":
         raise UserError(
-            f"ganrun new {what}: what can be begun is a plugin; write `ganrun new plugin {folder} --kind {kind}`"
+            f"ganrun new {what}: only a plugin can be created; write `ganrun new plugin {folder} --kind {kind}`"
         )
     for path in write_plugin(folder, kind, name):
         print(path)
@@ -85,17 +87,15 @@ def write_plugin(folder: Path, kind: str, name: str | None = None) -> list[Path]
     """Write the distribution, and return its files.
 
     Raises:
-        UserError: for a kind or name that cannot be, or a folder that holds something.
+        UserError: for a wrong kind or name, or a folder that is not empty.
     """
     if kind not in KINDS:
         raise UserError(f"--kind {kind}: there is no such kind of plugin; the kinds are {', '.join(KINDS)}")
     name = folder.absolute().name.removeprefix("ganrun-") if name is None else name
     if NAME.fullmatch(name) is None:
-        raise UserError(
-            f"--name {name}: a plugin's name has small letters, digits and single hyphens, such as soft-hinge"
-        )
+        raise UserError(f"--name {name}: names have lower-case letters, digits and single hyphens, such as soft-hinge")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there and not empty; give another folder")
+        raise UserError(f"{folder} exists and is not empty; give another folder")
     from importlib.metadata import version
 
     module = name.replace("-", "_")
@@ -132,6 +132,6 @@ def write_plugin(folder: Path, kind: str, name: str | None = None) -> list[Path]
 
 
 def template(kind: str, name: str) -> str:
-    """The example of a kind under another name; networks of one paper stand in one file and share it."""
+    """The example of a kind under another name; networks of one paper share one file and one name."""
     text = (TEMPLATES / f"{kind}.txt").read_text(encoding="utf-8")
     return YIELDED.sub(rf'yield Component("\1", "{name}"', text)

@@ -11,7 +11,7 @@ from typing import Any, TextIO, cast
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal, whose last column wraps; else one aligned line a row, never cut and without a header."""
+    """A table on a terminal, whose last column wraps; else aligned lines, never shortened, without a header."""
     if sys.stdout.isatty() and _fits(rows):
         _rich_table(columns, rows)
         return
@@ -44,13 +44,13 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 class _Outliving:
-    """A text stream that goes on into nothing when its reader is gone."""
+    """A text stream that discards what is written once its reader is gone."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or drop what nobody reads."""
+        """Write, or discard if the pipe is closed."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -58,7 +58,7 @@ class _Outliving:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop what nobody reads."""
+        """Flush, or discard if the pipe is closed."""
         try:
             self._stream.flush()
         except BrokenPipeError:

@@ -11,7 +11,7 @@ from ganrun.catalog.catalog import Catalog
 def catalog_with(files: Sequence[Path] | None) -> Catalog:
     """The catalogue of a command that runs plugins.
 
-    Raises BrokenPlugin with the mistakes that are seen in exactly these files before anything of them runs.
+    Raises BrokenPlugin with the mistakes found in these files before they run.
     """
     catalog = Catalog(modules=files or ())
     if files:

@@ -1,4 +1,4 @@
-"""``ganrun recipe``: train a recipe, or look at it before."""
+"""``ganrun recipe``: train a recipe, or check it first."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder; runs/NAME by default.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Resume even if the recipe is another one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --resume: accept a changed recipe.")] = False,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
@@ -42,28 +42,32 @@ def command(
         bool, typer.Option("--explain", help="Print the resolved recipe with the origin of each value, and stop.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Print networks, shapes and refusals, and stop. Nothing is trained.")
+        bool, typer.Option("--check", help="Build everything, print networks and shapes or the problems, and stop.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Try everything once on real data, estimate the run, and stop.")
+        bool, typer.Option("--dry-run", help="Try everything once on real data, estimate time and memory, and stop.")
     ] = False,
     seeds: Annotated[
         str | None, typer.Option(metavar="LIST", help="Run several seeds, a folder each: 0-4, or 1,3,7.")
     ] = None,
 ) -> None:
-    """Train a recipe. It ends by itself, or saves and ends on Ctrl-C; --resume then goes on."""
+    """Train a recipe.
+
+    Ctrl-C saves and stops; --resume continues."""
     refuse_together(resume=resume, overwrite=overwrite)
     refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
     if force and not resume:
-        raise UserError("--force goes with --resume: it resumes a run with another recipe; --overwrite replaces a run")
+        raise UserError(
+            "--force needs --resume: it continues a run with a changed recipe; to replace a run, use --overwrite"
+        )
     if seeds is not None and any(change.partition("=")[0].strip() == "train.seed" for change in changes or ()):
-        raise UserError("--seeds and --set train.seed both say the seed; leave out one")
+        raise UserError("--seeds and --set train.seed both set the seed; leave out one")
     from ganrun.api import folder_for, is_run, open_recipe
 
     catalog, sets = catalog_with(plugin), list(changes or ())
     found = open_recipe(recipe, catalog, sets)
     if explain or check or dry_run:
-        look_at(found, catalog, explain=explain, check=check)
+        print_only(found, catalog, explain=explain, check=check)
         return
     folder = folder_for(recipe, found, output)
     with outliving_readers():
@@ -79,16 +83,16 @@ def command(
             )
         if is_main():
             print_scores({seed: run.scores for seed, run in runs.items()})
-        say(f"runs: {folder}")
+        print_line(f"runs: {folder}")
 
 
 def train_in(folder: Path, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> Run:
-    """Train in a folder, which is said first and last. Exits with the code of an interruption if there was one."""
+    """Train in a folder, which is printed first and last. Exits with 130 if interrupted."""
     from ganrun.training.run import train
 
-    say(f"run: {folder}")
+    print_line(f"run: {folder}")
     run = train(recipe, catalog, folder, resume=resume, overwrite=overwrite, force=force)
-    say(f"run: {run.folder}")
+    print_line(f"run: {run.folder}")
     if run.step < run.steps:
         raise typer.Exit(INTERRUPTED)
     return run
@@ -102,11 +106,11 @@ def refuse_together(**given: bool) -> None:
 
 
 def is_main() -> bool:
-    """Whether this is the process that speaks, among those torchrun started."""
+    """Whether this is the main process, which prints, among those torchrun started."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line, in the main process only."""
     if is_main():
         print(line, flush=True)
@@ -118,7 +122,7 @@ def parse_seeds(text: str) -> list[int]:
     for word in text.split(","):
         first, dash, last = word.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
-            raise UserError(f"--seeds {text}: {word.strip()!r} is no seed and no range of seeds; write 0-4, or 1,3,7")
+            raise UserError(f"--seeds {text}: {word.strip()!r} is not a seed or a range of seeds; write 0-4, or 1,3,7")
         seeds += range(int(first), int(last or first) + 1)
     return list(dict.fromkeys(seeds))
 
@@ -142,15 +146,15 @@ def print_scores(scores: dict[int, dict[str, float]]) -> None:
     print_table(columns, rows if sys.stdout.isatty() else [columns, *rows])
 
 
-def look_at(recipe: Recipe, catalog: Catalog, *, explain: bool, check: bool) -> None:
+def print_only(recipe: Recipe, catalog: Catalog, *, explain: bool, check: bool) -> None:
     """What --explain, --check and --dry-run print."""
     if explain:
         from ganrun.recipe import explain as explained
 
         print(explained(recipe), end="")
         return
-    from ganrun.cli import looks
+    from ganrun.cli import check_tables
 
-    lines: Sequence[tuple[str, str]] = looks.check(recipe) if check else looks.dry_run(recipe, catalog)
+    lines: Sequence[tuple[str, str]] = check_tables.check(recipe) if check else check_tables.dry_run(recipe, catalog)
     if is_main():
         print_table(("what", "found"), lines)

@@ -19,7 +19,7 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A recipe, a run or a folder of pictures; or a data set by name, such as cifar10."
+            metavar="SOURCE", help="A recipe, a run or a folder of images; or a data set by name, such as cifar10."
         ),
     ],
     output: Annotated[
@@ -27,19 +27,21 @@ def command(
         typer.Option("--output", "-o", metavar="FILE", help="The file to write, such as cifar10_train.safetensors."),
     ],
     features: Annotated[str, typer.Option(metavar="NAME", help="The feature extractor.")] = "inception",
-    split: Annotated[str, typer.Option(metavar="SPLIT", help="train or test.")] = "train",
-    samples: Annotated[int | None, typer.Option(min=2, help="How many; all by default.")] = None,
+    split: Annotated[str, typer.Option(metavar="SPLIT", help="The real samples to use: train or test.")] = "train",
+    samples: Annotated[int | None, typer.Option(min=2, help="How many real samples; all by default.")] = None,
     entry: Annotated[
         str | None, typer.Option(metavar="ENTRY", help="Which entry of the data; x by default, or its first image.")
     ] = None,
-    size: Annotated[int | None, typer.Option(min=4, help="Of a folder of pictures: scale them to this side.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=4, help="For a folder of images: scale them to this side, in pixels.")
+    ] = None,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
     """Write the statistics of real features to a file.
 
-    It serves `frechet-distance: {reference: FILE}` and `ganrun evaluate --reference FILE`.
+    Use the file in a recipe, `frechet-distance: {reference: FILE}`, or with `ganrun evaluate --reference FILE`.
     """
     from ganrun.catalog.catalog import Catalog
     from ganrun.data.download import data_cache
@@ -71,7 +73,7 @@ def command(
 
 
 def datasets_of(source: str, catalog: Catalog, size: int | None) -> Callable[[str], Dataset]:
-    """Split -> data set of a recipe, a run, a folder of pictures, or a data set's name."""
+    """Split -> data set of a recipe, a run, a folder of images, or a data set's name."""
     from ganrun.api import is_run, open_recipe
     from ganrun.data.image_folder import folder_splits
     from ganrun.data.splits import datasets, datasets_of_part
@@ -83,7 +85,7 @@ def datasets_of(source: str, catalog: Catalog, size: int | None) -> Callable[[st
         both = (path / "train").is_dir() and (path / "test").is_dir()
         return whole if both else lambda split: whole("test")
     if size is not None:
-        raise UserError("--size scales the pictures of a folder; a data set has the size that the recipe gives it")
+        raise UserError("--size scales the images of a folder; a data set has the size that the recipe gives it")
     if source in catalog.names("dataset"):
         return datasets_of_part(load_part(source, "dataset", catalog=catalog, origin="SOURCE"), Path())
     return datasets(open_recipe(source, catalog, ()))

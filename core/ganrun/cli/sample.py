@@ -1,4 +1,4 @@
-"""``ganrun sample``: pictures of a trained run."""
+"""``ganrun sample``: samples of a trained run."""
 
 from __future__ import annotations
 
@@ -25,21 +25,20 @@ def command(
         int,
         typer.Option(min=1, help="How many samples; --each, --traverse and --arithmetic make as many as they show."),
     ] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Which samples; 0 gives those in the run's own pictures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the latents; 0 gives those of the run's own samples.")] = 0,
     grid: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One picture of all; RUN/sample.png by default.")
+        Path | None, typer.Option(metavar="FILE", help="One image of all samples; RUN/sample.png by default.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="A picture each; points go to samples.csv.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="One image file per sample; points go to samples.csv."),
     ] = None,
     interpolate: Annotated[
         bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")
     ] = False,
-    each: Annotated[
-        bool, typer.Option("--each", help="A row for each label that the generator can be asked for.")
-    ] = False,
+    each: Annotated[bool, typer.Option("--each", help="One row for each label that the generator takes.")] = False,
     traverse: Annotated[
-        bool, typer.Option("--traverse", help="Rows along each number of a code, such as InfoGAN's, from -2 to 2.")
+        bool, typer.Option("--traverse", help="Rows that vary each number of a code, such as InfoGAN's, from -2 to 2.")
     ] = False,
     code: Annotated[
         str | None,
@@ -48,16 +47,18 @@ def command(
     arithmetic: Annotated[
         str | None,
         typer.Option(
-            metavar="SUM", help='Samples by number: "3,7,9 - 1,4 + 0": each mean, the sum, and samples near it.'
+            metavar="SUM",
+            help='Latent arithmetic by numbers of samples, "3,7,9 - 1,4 + 0": means, the result, and samples near it.',
         ),
     ] = None,
     turn: Annotated[
-        str | None, typer.Option(metavar="A>B", help='Rows moved by the way from one group to another: "3,7 > 1,4".')
+        str | None, typer.Option(metavar="A>B", help='Move latents from one group of samples to another: "3,7 > 1,4".')
     ] = None,
     mixed: Annotated[
         bool,
         typer.Option(
-            "--mixed-with-real", help="Half of the grid are real samples, nobody knows where; the key lies beside it."
+            "--mixed-with-real",
+            help="A blind test: half of the grid are real samples in random places; the key is in FILE.key.csv.",
         ),
     ] = False,
     plugin: Annotated[
@@ -81,9 +82,9 @@ def command(
             f"leave out {' and '.join([*ways, *(['--output'] if output else [])])}"
         )
     if len(ways) > 1:
-        raise UserError(f"{' and '.join(ways)} each make a picture of their own; give one of them")
+        raise UserError(f"{' and '.join(ways)} each make an image of their own; give one of them")
     if code is not None and not (each or traverse):
-        raise UserError("--code names what --each or --traverse goes through; add one of them")
+        raise UserError("--code is for --each and --traverse; add one of them")
     trained = load(run, checkpoint, plugins=plugin or ())
     if mixed:
         print(blind_test(trained, count, seed, grid or run / "blind.png"))
@@ -117,7 +118,7 @@ def command(
 def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
     """A grid of as many real samples as made ones in a random order, and its key, FILE.key.csv.
 
-    Says what was written.
+    Returns the line to print.
     """
     import torch
 
@@ -125,14 +126,14 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
     from ganrun.data.reader import read_items
 
     if trained.experiment.dataset.spaces[trained.output].kind != "image":
-        raise UserError("--mixed-with-real asks people to tell pictures apart, and this run makes points")
+        raise UserError("--mixed-with-real is for images, and this run makes points")
     held = trained.dataset("test")
     if count < 2 or count % 2 or count // 2 > len(held):
         raise UserError(
-            f"--count {count}: half of the samples are held-out real ones, of which there are {len(held)}; "
+            f"--count {count}: half of the samples are held-out real ones, and there are only {len(held)}; "
             f"give an even number up to {2 * len(held)}"
         )
-    key = (trained.folder.absolute().name, trained.step, seed)  # who has seen one key knows no other
+    key = (trained.folder.absolute().name, trained.step, seed)  # knowing one key does not help with another
     chosen = subset(len(held), count // 2, "blind test", *key)
     (real,) = read_items(held, chosen, rows=count, key=("samples",))
     order = permutation(count, "blind order", *key)
@@ -152,18 +153,18 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
 
 
 def write_grid(samples: Tensor, file: Path, columns: int | None) -> Path:
-    """All samples in one picture, a square if no number of columns is given. Returns the file."""
+    """All samples in one image, a square if no number of columns is given. Returns the file."""
     from ganrun.data import image_grid
 
     if file.suffix.lower() != ".png":
-        raise UserError(f"--grid {file}: pictures are written as PNG; give a name that ends in .png")
+        raise UserError(f"--grid {file}: images are written as PNG; give a name that ends in .png")
     return image_grid.save(
         image_grid.grid(samples, columns) if samples.dim() == 4 else image_grid.scatter(None, samples), file
     )
 
 
 def write_each(samples: Tensor, folder: Path) -> str:
-    """A numbered picture for each image, or one table for all points. Says what was written."""
+    """A numbered file for each image, or one table for all points. Returns the line to print."""
     from ganrun.data import image_grid
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,4 +175,4 @@ def write_each(samples: Tensor, folder: Path) -> str:
     width = max(4, len(str(len(samples) - 1)))
     for number, sample in enumerate(samples):
         image_grid.save(image_grid.single(sample), folder / f"{number:0{width}d}.png")
-    return f"{len(samples)} pictures in {folder}"
+    return f"{len(samples)} images in {folder}"

@@ -15,13 +15,15 @@ from ganrun.errors import UserError
 
 def command(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file in place of stdout.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file instead of stdout.")
     ] = None,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
-    """Print the JSON Schema of recipes for the installed plugins: editors complete and check from it."""
+    """Print the JSON Schema of recipes.
+
+    Editors use it to complete and check recipes. It covers the installed plugins."""
     from ganrun.recipe.schema import recipe_schema
 
     with stdout_for_json():

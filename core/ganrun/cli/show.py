@@ -1,4 +1,4 @@
-"""``ganrun show kind.name``: all there is to know about one plugin."""
+"""``ganrun show kind.name``: everything about one plugin."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ganrun.words.hooks import KINDS, Component
 def command(
     name: Annotated[
         str,
-        typer.Argument(
-            metavar="KIND.NAME", help="Such as loss.minimax. The kind may be left out if only one has the name."
-        ),
+        typer.Argument(metavar="KIND.NAME", help="Such as loss.minimax; minimax alone if only one kind has the name."),
     ],
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
-    """Show one plugin: what it does, its parameters, what it needs, where it comes from."""
+    """Show one plugin.
+
+    Printed: what it does, its parameters, what it needs, and where it comes from."""
     catalog = Catalog(modules=plugin or ())
     entry = find(catalog, name)
     component = catalog.load(entry.kind, entry.name)
@@ -47,7 +47,7 @@ def command(
 def find(catalog: Catalog, text: str) -> Entry:
     """The plugin called ``kind.name``, or ``name`` if just one kind has it.
 
-    Raises :class:`UserError` with what is near.
+    Raises :class:`UserError` with the nearest name.
     """
     kind, dot, name = text.partition(".")
     if dot:
@@ -57,11 +57,11 @@ def find(catalog: Catalog, text: str) -> Entry:
         return catalog.entry(kinds[0], text)
     if kinds:
         raise UserError(
-            f"{text}: several plugins have this name; say which: {', '.join(f'{kind}.{text}' for kind in kinds)}"
+            f"{text}: several plugins have this name; write one of {', '.join(f'{kind}.{text}' for kind in kinds)}"
         )
     disabled = [kind for kind in KINDS if f"{kind}.{text}" in catalog.disabled]
     if disabled:
-        return catalog.entry(disabled[0], text)  # raises, and says what disables it
+        return catalog.entry(disabled[0], text)  # raises, naming what disables it
     qualified = [f"{kind}.{name}" for kind in KINDS for name in catalog.names(kind)]
     near = difflib.get_close_matches(text, [q.partition(".")[2] for q in qualified], n=1)
     hint = (
@@ -118,7 +118,7 @@ def _example(component: Component) -> Any:
         return component.factory
     try:
         return component.factory()
-    except Exception:  # whatever it needs at run time, the class still tells the rest
+    except Exception:  # it may need more at run time; the class has the rest
         return component.factory
 
 

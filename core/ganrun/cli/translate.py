@@ -1,4 +1,4 @@
-"""``ganrun translate``: a folder of pictures through a trained translation, into another folder."""
+"""``ganrun translate``: a folder of images through a trained translation, into another folder."""
 
 from __future__ import annotations
 
@@ -15,39 +15,41 @@ if TYPE_CHECKING:
 
     from ganrun.inference.trained import Trained
 
-BATCH = 8  # pictures at once
+BATCH = 8  # images at once
 
 
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of pictures; its subfolders are kept.")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A folder of images; its subfolders are kept.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the translations go, under the same names.")],
     to: Annotated[
-        str | None, typer.Option(metavar="ENTRY", help="What to translate to: b or a. The first output by default.")
+        str | None,
+        typer.Option(metavar="ENTRY", help="The domain to translate to, such as b; the first output by default."),
     ] = None,
     ask: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
             help=(
-                "Labels the translations are to have: label=3, label=bold, attributes=1,0,1. "
-                "Drawn by default. Can be repeated."
+                "Labels of the translations: label=3, label=bold, attributes=1,0,1. Drawn by default. Can be repeated."
             ),
         ),
     ] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     keep_size: Annotated[
-        bool, typer.Option("--keep-size", help="Scale each translation back to the size of its picture.")
+        bool, typer.Option("--keep-size", help="Scale each translation back to the size of its input.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace pictures in OUT that have the same names.")
+        bool, typer.Option("--overwrite", help="Replace images in OUT that have the same names.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="For translations that draw latents.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of latents, for translations that draw them.")] = 0,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")
     ] = None,
 ) -> None:
-    """Translate a folder of pictures. Each is scaled to the size the run was trained on."""
+    """Translate a folder of images.
+
+    Each image is scaled to the size the run was trained on."""
     from ganrun.api import load
     from ganrun.data.image_files import find_pictures
     from ganrun.data.labels import split_words
@@ -55,29 +57,29 @@ def command(
     asked = split_words(ask or ())
     source, target = source.expanduser(), target.expanduser()
     if source.resolve() == target.resolve():
-        raise UserError(f"{target}: OUT is IN, so the translations would replace the pictures; give another folder")
+        raise UserError(f"{target}: OUT is IN, so the translations would replace the images; give another folder")
     inside = target.resolve()
     files = [file for file in find_pictures(source) if inside not in file.resolve().parents]
     there = [place for file in files if (place := target / file.relative_to(source)).exists()]
     if there and not overwrite:
         raise UserError(
-            f"{there[0]} is there already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; "
+            f"{there[0]} exists already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; "
             "give another OUT, or add --overwrite"
         )
     trained = load(run, checkpoint, plugins=plugin or ())
     wanted, start = trained.direction(to)
-    trained.labels(asked)  # before any picture is read
+    trained.labels(asked)  # before any image is read
     if trained.experiment.dataset.spaces[start].kind != "image":
-        raise UserError(f"{run}: it translates {trained.experiment.dataset.spaces[start]}, not pictures")
+        raise UserError(f"{run}: it translates {trained.experiment.dataset.spaces[start]}, not images")
     unreadable = 0
     for first in range(0, len(files), BATCH):
         some = files[first : first + BATCH]
         unreadable += translate_files(
             trained, some, (source, target), (wanted, start), asked, keep_size=keep_size, seed=seed
         )
-    print(f"{len(files) - unreadable} pictures from {start} to {wanted} in {target} (step {trained.step})")
+    print(f"{len(files) - unreadable} images from {start} to {wanted} in {target} (step {trained.step})")
     if unreadable:
-        raise UserError(f"{unreadable} of {len(files)} pictures could not be translated; they are named above")
+        raise UserError(f"{unreadable} of {len(files)} images could not be translated; see the messages above")
 
 
 def translate_files(
@@ -116,7 +118,7 @@ def translate_files(
 
 
 def _read(file: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int], Image.Image] | None:
-    """A picture's own size, and the picture at (C, H, W); None if it cannot be read, which is said."""
+    """An image's own size, and the image at (C, H, W); None, with a message, if it cannot be read."""
     from PIL import Image
 
     from ganrun.data.image_files import read_picture
@@ -135,7 +137,7 @@ def _read(file: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int], Image.Im
 
 
 def _write(picture: Image.Image, place: Path, size: tuple[int, int] | None) -> None:
-    """Write a picture in the format of its name."""
+    """Write an image in the format of its name."""
     from PIL import Image
 
     if size is not None and size != picture.size:

@@ -29,7 +29,7 @@ _BYTES_AT_A_TIME = 1 << 18
 
 
 class DownloadError(UserError):
-    """A file that could not be fetched or is not the one expected: says how to place it by hand."""
+    """A file that could not be fetched or is not the one expected: the message explains how to place it by hand."""
 
 
 def data_cache() -> Path:
@@ -45,7 +45,7 @@ def data_cache() -> Path:
 def file_lock(path: Path, reason: str = "") -> Iterator[None]:
     """Hold the lock that belongs to ``path``.
 
-    Other processes of this machine wait here, and say ``reason`` if they have to.
+    Other processes of this machine wait here, and print ``reason`` if they have to.
 
     The lock is the operating system's, on the open file ``path.lock``: it goes with the process that holds it, however
     that ends, so a lock file that was left behind locks nothing.
@@ -86,10 +86,10 @@ def fetch(
     """The file at ``url``, kept as ``path``: downloaded if it is not there yet, and verified either way.
 
     It gets its name only when its size (bytes) and hash are the expected ones (None: not known); until then it is
-    ``path.part``, and a later call goes on where this one ended, if the server can.
+    ``path.part``, and a later call continues where this one ended, if the server supports it.
 
     Raises:
-        DownloadError: saying which file to get where, and where to put it.
+        DownloadError: with the file to get, from where, and where to put it.
     """
     with file_lock(path, f"another process downloads {path.name}"):
         expected = Expected(size, sha256, md5)
@@ -99,7 +99,7 @@ def fetch(
                 expected.check(path)
             except _Wrong as error:
                 raise DownloadError(
-                    f"{path} is not the file it should be: {error}\nDelete it and try again, or {hints}"
+                    f"{path} is not the expected file: {error}\nDelete it and try again, or {hints}"
                 ) from None
             return path
         part = path.with_name(path.name + ".part")
@@ -107,7 +107,7 @@ def fetch(
             _fetch(url, part, expected, progress)
         except _Wrong as error:
             part.unlink(missing_ok=True)
-            raise DownloadError(f"{url} is not the file it should be: {error}\nTry again later, or {hints}") from None
+            raise DownloadError(f"{url} is not the expected file: {error}\nTry again later, or {hints}") from None
         except (OSError, HTTPException) as error:
             if part.exists() and not part.stat().st_size:
                 part.unlink()
@@ -121,7 +121,7 @@ def fetch(
 def by_hand(url: str, path: Path, expected: Expected) -> str:
     """How to place a file without ganrun's download."""
     known = f" ({expected})" if str(expected) else ""
-    return f"get {url} on a machine that can{known} and place it here, under exactly this name:\n  {path}"
+    return f"download {url} on another machine{known} and place it here, under exactly this name:\n  {path}"
 
 
 class _Wrong(Exception):
@@ -194,7 +194,7 @@ def _download(url: str, part: Path, size: int | None, progress: bool) -> None:
 
 
 def _open(url: str, have: int) -> tuple[Any, int]:
-    """The answer, and from which byte on it is: from ``have`` if the server honours ranges, else from 0."""
+    """The answer, and from which byte on: from ``have`` if the server honours ranges, else from 0."""
     headers = {"User-Agent": "ganrun", "Accept-Encoding": "identity"}
     if have:
         try:
@@ -240,7 +240,7 @@ def _reason(error: Exception) -> str:
         return f"the server answers {error.code} {error.reason}"
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
-        return f"nothing came for {TIMEOUT:.0f} seconds"
+        return f"no data for {TIMEOUT:.0f} seconds"
     if isinstance(cause, socket.gaierror):
         return "its server's name is not known; this machine may be offline"
     return str(cause) or type(cause).__name__

@@ -1,4 +1,4 @@
-"""Picture files: finding them, and decoding every mode."""
+"""Image files: finding them, and decoding every mode."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """All pictures in a folder and its subfolders, sorted by path; hidden files are left out.
+    """All image files in a folder and its subfolders, sorted by path; hidden files are left out.
 
     Raises:
-        DataError: if there is no such folder, or no picture in it, saying what was looked for.
+        DataError: if there is no such folder, or no image in it, with the suffixes that were tried.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
@@ -35,18 +35,18 @@ def find_pictures(folder: Path) -> list[Path]:
             Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
         ]
     if not found:
-        raise DataError(f"{folder}: no pictures in it or its subfolders; looked for {' '.join(sorted(SUFFIXES))}")
+        raise DataError(f"{folder}: no images in it or its subfolders; known suffixes are {' '.join(sorted(SUFFIXES))}")
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
 def read_picture(path: Path, channels: int) -> Image.Image:
-    """A picture with 1 (grey), 3 (RGB) or 4 (RGB and alpha) channels of 8 bits, turned as its EXIF orientation says.
+    """An image with 1 (grey), 3 (RGB) or 4 (RGB and alpha) channels of 8 bits, turned as its EXIF orientation says.
 
     Transparent parts lie on white. 16-bit values are scaled to 8 bits, palettes looked up, CMYK converted; of several
     frames, the first is read.
 
     Raises:
-        DataError: naming the file: not a picture, cut off, a decompression bomb, or values without a known range.
+        DataError: naming the file: not an image, incomplete, a decompression bomb, or values without a known range.
     """
     try:
         with warnings.catch_warnings():
@@ -56,16 +56,16 @@ def read_picture(path: Path, channels: int) -> Image.Image:
                 return _converted(ImageOps.exif_transpose(opened), channels, path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(
-            f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb. "
-            "Make the picture smaller"
+            f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb; "
+            "make the image smaller"
         ) from None
     except FileNotFoundError:
-        raise DataError(f"{path}: the file is gone since the folder was read") from None
+        raise DataError(f"{path}: the file was removed after the folder was listed") from None
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on broken files
         cause = " ".join(str(error).replace(f"'{path}'", "").split()) or type(error).__name__
-        raise DataError(f"{path}: cannot be read as a picture ({cause}); repair the file or remove it") from error
+        raise DataError(f"{path}: cannot be read as an image ({cause}); repair the file or remove it") from error
 
 
 def _converted(image: Image.Image, channels: int, path: Path) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A plain folder of pictures as data: whatever made them, they can be scored."""
+"""A plain folder of images as data, to be scored."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws, stable_hash
 from ganrun.words.spaces import Space
 
-ORIENTATION = 0x0112  # the EXIF tag that says how a picture is turned; reading it turns it back
+ORIENTATION = 0x0112  # the EXIF tag for an image's orientation; reading it turns it back
 GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B")
 
 
 class PictureFolder:
-    """Entry ``x``: all pictures of a folder and its subfolders, (channels, side, side) uint8.
+    """Entry ``x``: all images of a folder and its subfolders, (channels, side, side) uint8.
 
     Their order depends on their names alone, the same in two folders of the same names, and mixes subfolders, which may
     be classes: the first n are a fair sample.
 
-    side: pictures are scaled to it (bicubic, antialiased); None keeps them, if all have one size. channels: 1 if all
-    are grey, else 3, unless it is said.
+    side: images are scaled to it (bicubic, antialiased); None keeps them, if all have one size. channels: 1 if all
+    are grey, else 3, unless given.
 
     Raises:
-        DataError: for a folder without pictures, or pictures of several sizes where no side is given.
+        DataError: for a folder without images, or images of several sizes where no side is given.
     """
 
     in_memory = False
@@ -48,7 +48,7 @@ class PictureFolder:
         for path, (size, _) in facts.items():
             if side is None and size != (width, height):
                 raise DataError(
-                    f"{root}: pictures of several sizes: {first.name} has {width} x {height} pixels, "
+                    f"{root}: images of several sizes: {first.name} has {width} x {height} pixels, "
                     f"{path.name} has {size[0]} x {size[1]}; add --size N to scale them all"
                 )
         self.spaces: Mapping[str, Space] = {"x": Space("image", (self.channels, side or height, side or width))}
@@ -76,15 +76,14 @@ class PictureFolder:
 
 
 def folder_splits(root: Path, *, side: int | None = None, channels: int | None = None) -> Callable[[str], Dataset]:
-    """Split -> pictures of a folder: its subfolders ``train`` and ``test`` if it has both, else all as ``test``."""
+    """Split -> images of a folder: its subfolders ``train`` and ``test`` if it has both, else all as ``test``."""
     both = (root / "train").is_dir() and (root / "test").is_dir()
     kept: dict[str, Dataset] = {}
 
     def dataset(split: str) -> Dataset:
         if split == "train" and not both:
             raise DataError(
-                f"{root}: this score compares with a train and a test split; "
-                "give a folder that has subfolders train and test"
+                f"{root}: this score needs a train and a test split; give a folder with subfolders train and test"
             )
         if split not in kept:
             kept[split] = PictureFolder(root / split if both else root, side=side, channels=channels)
@@ -94,7 +93,7 @@ def folder_splits(root: Path, *, side: int | None = None, channels: int | None =
 
 
 def _name(path: Path, root: Path) -> str:
-    """What two folders share for pictures that belong together: the path in the folder, without the suffix."""
+    """What two folders share for images that belong together: the path in the folder, without the suffix."""
     return path.relative_to(root).with_suffix("").as_posix()
 
 
@@ -113,4 +112,4 @@ def _facts(path: Path) -> tuple[tuple[int, int], bool]:
             on_its_side = picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
             return (height, width) if on_its_side else (width, height), picture.mode in GREY
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({error}); repair the file or remove it") from error
+        raise DataError(f"{path}: cannot be read as an image ({error}); repair the file or remove it") from error

@@ -1,4 +1,4 @@
-"""Samples as pictures: grids of images, and scatter plots of points."""
+"""Samples as image files: grids of images, and scatter plots of points."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def single(image: Tensor) -> Image.Image:
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
-    """A picture of mode L or RGB -> (C, H, W) in [-1, 1]."""
+    """An image of mode L or RGB -> (C, H, W) in [-1, 1]."""
     values = np.array(picture)  # (H, W) or (H, W, C)
     return torch.from_numpy(values.reshape(*values.shape[:2], -1)).permute(2, 0, 1).float().div(127.5).sub(1)
 
@@ -61,7 +61,7 @@ def side_by_side(columns: Sequence[Tensor], rows: int) -> Image.Image:
 
 
 def joined(pictures: Sequence[Image.Image], gap: int = BETWEEN) -> Image.Image:
-    """Pictures next to each other, aligned at the top, on white."""
+    """Images next to each other, aligned at the top, on white."""
     width = sum(picture.width for picture in pictures) + gap * (len(pictures) - 1)
     sheet = Image.new("RGB", (width, max(picture.height for picture in pictures)), PAPER)
     left = 0
@@ -100,7 +100,7 @@ def scatter(real: Tensor | None, fake: Tensor) -> Image.Image:
 
 
 def picture_of(panels: Mapping[str, Sequence[Tensor]], real: Mapping[int, Tensor], rows: int) -> Image.Image:
-    """All panels of a variant in one picture, side by side.
+    """All panels of a variant in one image, side by side.
 
     A panel of one column is a square grid; several columns are rows of what belongs together, at most ``rows`` of them.
     Points are drawn over real ones: ``real`` maps the number of coordinates of a point to real points.

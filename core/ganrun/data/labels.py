@@ -1,4 +1,4 @@
-"""What a generator is asked for, as people write it: ``label=3``, ``label=bold`` or ``attributes=1,0,1``."""
+"""Labels requested of a generator, as users write them: ``label=3``, ``label=bold`` or ``attributes=1,0,1``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def split_words(words: Iterable[str]) -> dict[str, str]:
         if not (equals and name and value):
             raise UserError(f"--ask {word}: write NAME=VALUE, such as label=3")
         if name in found:
-            raise UserError(f"--ask {word}: {name} is asked for twice")
+            raise UserError(f"--ask {word}: {name} is given twice")
         found[name] = value
     return found
 
@@ -30,19 +30,19 @@ def split_words(words: Iterable[str]) -> dict[str, str]:
 def asked_labels(
     asked: Mapping[str, Any], codes: Mapping[str, Space], names: Mapping[str, Sequence[str]]
 ) -> dict[str, Tensor]:
-    """What is asked for as labels: name -> () or (A,) int64.
+    """The requested labels: name -> () or (A,) int64.
 
     asked: name -> a class by number or name, or one for each of several labels (a sequence, or text with commas).
-    codes: what can be asked for. names: entry -> the names of its values, or of its columns if there are several.
+    codes: what can be requested. names: entry -> the names of its values, or of its columns if there are several.
 
     Raises:
-        UserError: naming what there is to ask for.
+        UserError: with the labels there are.
     """
     known = {name: space for name, space in codes.items() if space.kind == "labels"}
     for name in asked:
         if name not in known:
             there = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else "there are none"
-            raise UserError(f"there is no {name!r} among the labels to ask for; {there}")
+            raise UserError(f"the generator takes no label {name!r}; {there}")
     return {
         name: _of(name, value, known[name], [str(each) for each in names.get(name, ())])
         for name, value in asked.items()

@@ -140,7 +140,7 @@ class Reader:
         return normalised(self._raw[1], self.device)
 
     def advance(self, samples: int) -> None:
-        """Go on by one global batch. Workers then read ahead what the last step read, ``samples`` further on."""
+        """Move on by one global batch. Workers then read ahead what the last step read, ``samples`` further on."""
         self.position += samples
         if self._ahead and self._calls:
             self._ahead.follow(self.position, self._calls, samples)
@@ -176,7 +176,7 @@ def read_items(
 ) -> Iterator[dict[str, Tensor]]:
     """Items (all of them by default) in the order given, in batches of ``rows``, images as floats in [-1, 1].
 
-    For evaluators and pictures. The same key gives the same crops.
+    For evaluators and sample grids. The same key gives the same crops.
     """
     wanted = np.arange(len(dataset)) if indices is None else np.asarray(indices, dtype=np.int64)
     for first in range(0, len(wanted), rows):
@@ -219,9 +219,7 @@ def selected_classes(names: Sequence[str], wanted: Sequence[str | int] | None) -
     if wanted is None:
         return list(range(len(names)))
     if not wanted:
-        raise DataError(
-            "classes: the list is empty, so nothing remains; name at least one, or leave `classes` out for all"
-        )
+        raise DataError("classes: the list is empty; name at least one, or leave `classes` out for all")
     found: list[int] = []
     for item in wanted:
         if isinstance(item, int):

@@ -54,7 +54,7 @@ class Prefetcher:
         """The batch of this call, None if it was not foreseen.
 
         Raises:
-            UserError: the worker's, naming the file; or saying that a worker died.
+            UserError: the worker's, naming the file; or that a worker died.
         """
         if self._iterator is None or call != self._next:
             self._iterator = self._next = None
@@ -106,7 +106,7 @@ class Prefetcher:
 
 
 class _Course(Sampler[Any]):
-    """Endless: what the workers are told, (epochs, indices) of one batch after the other."""
+    """Endless: the requests to the workers, (epochs, indices) of one batch after the other."""
 
     def __init__(self, order: Any) -> None:
         self.order = order
@@ -158,4 +158,4 @@ def _settle(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a parent that is killed cannot say so
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a parent that is killed cannot end them

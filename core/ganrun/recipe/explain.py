@@ -1,4 +1,4 @@
-"""What people read of resolved recipes: each value with its origin, and what differs between two."""
+"""Resolved recipes as readable text: each value with its origin, and what differs between two."""
 
 from __future__ import annotations
 

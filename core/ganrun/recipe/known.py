@@ -44,18 +44,18 @@ def known_to(catalog: Catalog, variant: str | None, used: Collection[object]) ->
     """What a recipe of a variant, with these keys at its top level, is read by.
 
     A key that the variant does not ask for is known, too, if another installed one does: a recipe may be extended by
-    recipes of several variants, and building it warns. Raises PluginError if the variant says it wrongly.
+    recipes of several variants, and building it warns. Raises PluginError if the variant's declaration is wrong.
     """
     networks = NETWORKS | (declared(catalog, variant) if variant is not None else {})
     known = Known(catalog.names("loss"), networks)
-    strange = set(used) - set(known.keys)
-    if not strange:
+    unknown = set(used) - set(known.keys)
+    if not unknown:
         return known
     others: dict[str, str] = {}
     for name in catalog.names("variant"):
         with contextlib.suppress(PluginError):  # a broken one is reported elsewhere
             others = declared(catalog, name) | others
-    met = {key: kind for key, kind in others.items() if key in strange}
+    met = {key: kind for key, kind in others.items() if key in unknown}
     return Known(known.losses, {**networks, **met}, sorted(others))
 
 
@@ -68,7 +68,7 @@ def declared(catalog: Catalog, variant: str) -> dict[str, str]:
         return {}
     networks = getattr(catalog.load("variant", variant).factory, "networks", {})
     if not isinstance(networks, Mapping):
-        raise PluginError(f"variant.{variant} cannot be used: its `networks` is no mapping of recipe keys to kinds")
+        raise PluginError(f"variant.{variant} cannot be used: its `networks` is not a mapping of recipe keys to kinds")
     for key, kind in networks.items():
         if key in (*BEFORE, *BEHIND):
             raise PluginError(f'variant.{variant} cannot be used: its `networks` names "{key}", a key of every recipe')

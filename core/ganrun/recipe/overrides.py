@@ -55,7 +55,7 @@ def _known(pairs: Iterable[tuple[Keys, Node]], problems: list[Problem]) -> list[
         if path[0] == "extends":
             override.refuse("a base can only be named in a recipe file", problems)
         elif "" in path:
-            override.refuse("two dots with nothing between them, or one at an end", problems)
+            override.refuse("a key is missing before, between or after dots", problems)
         else:
             found.append(override)
     return found
@@ -175,7 +175,7 @@ def _in_list(slot: Node | None, top: str, rest: Keys, override: Override, proble
     else:
         places = [i for i, item in enumerate(items) if item.name == rest[0]]
         if len(places) > 1:
-            override.refuse(f"there are {len(places)} {rest[0]}; say which by its number: {there}", problems)
+            override.refuse(f"there are {len(places)} {rest[0]}; choose one by its number: {there}", problems)
             return None
         place, inside = places[0] if places else None, rest
     new = _in_part(items[place] if place is not None else None, inside, override, kind, problems)

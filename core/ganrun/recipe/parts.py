@@ -29,7 +29,7 @@ class Part:
     def make(self, *positional: Any) -> Any:
         """Call the plugin's factory with what the core hands in, and the recipe's parameters.
 
-        Raises BrokenPlugin, before the call, for a method that looks like a hook and is none: it would never be called.
+        Raises BrokenPlugin, before the call, for a method that resembles a hook: it would never be called.
         """
         if mistakes := hook_mistakes(self.component):
             raise BrokenPlugin("\n  ".join([f"{owned(self.component)} cannot be used:", *mistakes]))

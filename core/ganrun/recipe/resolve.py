@@ -306,7 +306,7 @@ def _default_loss(inherited: Layer, check: Validator) -> Part | None:
 
 
 def _told(key: str, problems: list[Problem]) -> bool:
-    """Whether a problem with this section is known, so that its absence needs no word."""
+    """Whether a problem with this section is known, so that its absence is not reported."""
     return any(problem.path.partition(".")[0] == key for problem in problems)
 
 

@@ -32,7 +32,7 @@ class RecipeText:
 
 
 def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem]) -> RecipeText | None:
-    """Read a recipe and its bases. None if it has no form that could be judged further."""
+    """Read a recipe and its bases. None if it is too malformed to validate."""
     if isinstance(source, Mapping):
         root = from_plain(source, Origin("recipe"), (), problems)
         name, base = "", Path.cwd()
@@ -47,7 +47,7 @@ def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem])
         name, base = path.stem, path.absolute().parent
         seen = [path.resolve()]
     if not isinstance(root.value, dict):
-        layers.normalise(root, Known(), problems)  # says so
+        layers.normalise(root, Known(), problems)  # reports it
         return None
     found = [root]
     folder, whole = base, True
@@ -64,12 +64,12 @@ def read_source(source: str | Path | Mapping[str, Any], problems: list[Problem])
 
 
 def _read_base(node: Node, path: Path, seen: list[Path], problems: list[Problem]) -> Node | None:
-    """The file that ``extends`` names. A chain is followed, a circle refused."""
+    """The file that ``extends`` names. A chain is followed, a cycle refused."""
     try:
         real = path.resolve()
         if real in seen:
             circle = " -> ".join(other.name for other in (*seen[seen.index(real) :], real))
-            problems.append(node.problem(f"the bases go in a circle: {circle}; remove one extends"))
+            problems.append(node.problem(f"the bases form a cycle: {circle}; remove one extends"))
             return None
         if not path.is_file():
             what = "this is a directory" if path.is_dir() else f"no such file: {_label(path)}"
@@ -135,7 +135,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
         if text in shipped:
             return shipped[text]
         if path.exists():
-            return path  # a directory, or worse: reading it says what is wrong
+            return path  # a directory, or worse: reading it reports what is wrong
         names = (
             [*shipped, *(str(other) for other in path.parent.glob("*.y*ml"))] if path.parent.is_dir() else list(shipped)
         )
@@ -144,6 +144,6 @@ def find_recipe(name_or_path: str | Path) -> Path:
             [Problem(text, 0, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or error}")]
         ) from error
     near = nearest(text, names) or nearest(path.stem, shipped)
-    hint = near or "; `ganrun list-recipes` shows those that are"
+    hint = near or "; `ganrun list-recipes` shows the shipped recipes"
     message = f"no such file or run, and no recipe of this name is shipped{hint}"
     raise RecipeError([Problem(text, 0, 0, "", message)])

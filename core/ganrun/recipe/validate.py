@@ -71,7 +71,7 @@ class Validator:
     known: Known = field(default_factory=Known)
 
     def part(self, node: Node, kind: str, path: Keys) -> Part | None:
-        """The part of a node in its long form; None if the problems say why not."""
+        """The part of a node in its long form; None if problems were reported."""
         component = self.load(node, kind)
         if component is None:
             return None
@@ -125,7 +125,7 @@ class Validator:
     def values(
         self, model: type[Model], node: Node, whose: str, path: Keys, known: list[str] | None = None
     ) -> Model | None:
-        """A mapping, validated; None if the problems say why not. ``path`` is its place in the resolved recipe."""
+        """A mapping, validated; None if problems were reported. ``path`` is its place in the resolved recipe."""
         before = len(self.problems)
         fields, data = fields_of(model), {}
         for key, child in node.value.items():
@@ -246,7 +246,7 @@ def _translate_group(group: list[_Found], root: Node, model: type[BaseModel], wh
         yield _placed(same[0], root, f"expected {expected}, got {show(_given(same[0], root))}")
     for found in group:
         if not found.expected:
-            yield _say(found, root, model, whose)
+            yield _problem_of(found, root, model, whose)
 
 
 def _at(found: _Found, model: type[BaseModel]) -> str:
@@ -265,7 +265,7 @@ def _placed(found: _Found, root: Node, message: str) -> Problem:
     return found.node.problem(message)
 
 
-def _say(found: _Found, root: Node, model: type[BaseModel], whose: str) -> Problem:
+def _problem_of(found: _Found, root: Node, model: type[BaseModel], whose: str) -> Problem:
     """One error that is not about a type."""
     error, context = found.error, found.error.get("ctx", {})
     kind, name = error["type"], error["loc"][-1] if error["loc"] else ""

@@ -98,7 +98,7 @@ def read_text(text: str, start: Origin, path: Keys = ()) -> Node:
     """The nodes of a YAML text. Without a line in ``start`` (as for ``--set``), all nodes have the origin ``start``.
 
     Raises:
-        RecipeError: with every problem of the text's form. The values are judged later.
+        RecipeError: with every problem of the text's form. The values are validated later.
     """
     reader = _Reader(text, start)
     if not reader.problems:

@@ -34,7 +34,7 @@ def provides(capability: str) -> Callable[[Plugin], bool]:
 
 
 def offline(plugin: Plugin) -> bool:
-    """Whether a data set, or features, need no download: they say otherwise with ``offline = False``.
+    """Whether a data set, or features, need no download: those that do set ``offline = False``.
 
     True for every other kind.
     """

@@ -51,14 +51,15 @@ def check_batch_agrees_with_spaces(plugin: Plugin) -> None:
                 named = len(data.classes) == space.classes or name != "label"
                 assert named, f"{len(data.classes)} class names for {space.classes} classes"
             else:
-                assert x.is_floating_point() and bool(x.isfinite().all()), f"{name}: not finite floats"
+                assert x.is_floating_point() and bool(x.isfinite().all()), f"{name}: must be finite floats"
 
 
 @when(offline)
 def check_attributes(plugin: Plugin) -> None:
     """``classes`` and ``in_memory`` are there, and an epoch has items."""
     data = make(plugin, "train")
-    assert isinstance(data.in_memory, bool) and len(data) > 0
+    assert isinstance(data.in_memory, bool), "in_memory is not a bool"
+    assert len(data) > 0, "the train split is empty"
     assert all(isinstance(name, str) for name in data.classes), "classes are names"
 
 
@@ -79,7 +80,7 @@ def check_splits_differ(plugin: Plugin) -> None:
 
 @when(offline)
 def check_refuses_other_splits(plugin: Plugin) -> None:
-    """A split that is not there is an error that people can read."""
+    """An unknown split raises a DataError."""
     try:
         make(plugin, "no-such-split")
     except UserError:
@@ -109,6 +110,6 @@ def check_fingerprint(plugin: Plugin) -> None:
     if hasattr(data, "fingerprint"):
         mark = data.fingerprint()
         assert isinstance(mark, str) and mark == make(plugin, "train").fingerprint(), (
-            "the fingerprint changes between two instances"
+            "the fingerprint differs between two instances"
         )
-        assert mark != make(plugin, "test").fingerprint(), "both splits have one fingerprint"
+        assert mark != make(plugin, "test").fingerprint(), "both splits have the same fingerprint"

@@ -11,7 +11,7 @@ from ganrun.training.scoring import evaluate
 
 
 def scores(run: Run) -> dict[str, float]:
-    """What the run's evaluators say, as at the end of a run."""
+    """The scores of the run's evaluators, as at the end of a run."""
     run.step = run.steps
     run.evaluation.forget_fakes()
     return evaluate(run)
@@ -28,8 +28,10 @@ def check_scores(plugin: Plugin) -> None:
     run = small(plugin)
     first, second = scores(run), scores(run)
     assert first, "no score"
-    assert all(isinstance(name, str) and isinstance(value, float) for name, value in first.items())
-    assert repr(first) == repr(second), "two evaluations of one moment differ"
+    assert all(isinstance(name, str) and isinstance(value, float) for name, value in first.items()), (
+        "scores map names to floats"
+    )
+    assert repr(first) == repr(second), "two evaluations in a row differ"
 
 
 def check_leaves_training_alone(plugin: Plugin) -> None:
@@ -38,8 +40,8 @@ def check_leaves_training_alone(plugin: Plugin) -> None:
     modes = {name: module.training for name, module in run.engine.modules.items()}
     before, state = weights(run), torch.get_rng_state()
     scores(run)
-    assert not first_difference(before, weights(run)), "an evaluation changes weights or buffers"
-    assert torch.equal(state, torch.get_rng_state()), "an evaluation draws from torch's global generator"
+    assert not first_difference(before, weights(run)), "the evaluation changes weights or buffers"
+    assert torch.equal(state, torch.get_rng_state()), "the evaluation draws from torch's global generator"
     assert modes == {name: module.training for name, module in run.engine.modules.items()}, (
-        "an evaluation leaves networks in another mode"
+        "the evaluation changes the training mode of networks"
     )

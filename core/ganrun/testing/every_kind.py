@@ -17,20 +17,22 @@ FROM_PAPERS = ("loss", "trick", "variant", "generator", "discriminator")
 
 
 def check_entry_point(plugin: Plugin) -> None:
-    """The entry point and the Component have one name, and nothing speaks against the plugin."""
+    """The entry point and the Component have one name, and the plugin has no problem."""
     assert plugin.entry.problem is None, plugin.entry.problem
-    assert (plugin.component.kind, plugin.component.name) == (plugin.kind, plugin.name)
+    assert (plugin.component.kind, plugin.component.name) == (plugin.kind, plugin.name), (
+        f"the Component is {plugin.component.kind}.{plugin.component.name}, the entry point {plugin}"
+    )
 
 
 def check_summary(plugin: Plugin) -> None:
-    """The first line of the module's docstring says what the plugin is: list-plugins shows it."""
+    """The first line of the module's docstring is the plugin's summary: list-plugins shows it."""
     summary = plugin.entry.summary
     assert summary, "the module has no docstring; its first line is the summary"
     assert len(summary) <= 140, f"the summary has {len(summary)} characters; at most 140 fit into a line"
 
 
 def check_docstring(plugin: Plugin) -> None:
-    """The class says what it does."""
+    """The class has a docstring."""
     own = plugin.factory.__dict__.get("__doc__") if inspect.isclass(plugin.factory) else plugin.factory.__doc__
     assert own, f"{plugin.factory.__name__} has no docstring"
 
@@ -47,30 +49,34 @@ def check_source(plugin: Plugin) -> None:
 
 
 def check_parameters_and_hooks(plugin: Plugin) -> None:
-    """Parameters are keyword-only, typed, with valid defaults; nothing looks like a hook without being one."""
+    """Parameters are keyword-only, typed, with valid defaults; no method resembles a hook without being one."""
     problems = problems_of(plugin.entry, plugin.component)
     assert not problems, "; ".join(problems)
 
 
 def check_parameters_are_described(plugin: Plugin) -> None:
-    """Each parameter says what it is: ``ganrun show`` and the schema print it."""
+    """Each parameter has a description: ``ganrun show`` and the schema print it."""
     from ganrun.recipe import describe_parameters
 
     silent = [row.name for row in describe_parameters(plugin.component) if not row.description]
-    assert not silent, f"no description of: {', '.join(silent)}; write Annotated[..., Field(description=...)]"
+    assert not silent, (
+        f"no description of the parameters {', '.join(silent)}; write Annotated[..., Field(description=...)]"
+    )
 
 
 @when(lambda plugin: plugin.kind not in HANDED_IN)
 def check_default_construction(plugin: Plugin) -> None:
     """It can be made with its defaults (and what its example gives), twice, and the two are different objects."""
-    assert plugin.part.make() is not plugin.part.make()
+    assert plugin.part.make() is not plugin.part.make(), "two instances are the same object"
 
 
 def check_capabilities(plugin: Plugin) -> None:
     """``provides`` holds names; ``needs``, ``wants``, ``refuses`` and ``warns`` say why, and what to do instead."""
-    assert not isinstance(getattr(plugin.factory, "provides", ()), str), "provides is a set of names, not one name"
+    assert not isinstance(getattr(plugin.factory, "provides", ()), str), (
+        "provides is one string; make it a set of names"
+    )
     for attribute in ("needs", "wants", "refuses", "warns"):
         declared = getattr(plugin.factory, attribute, {})
         for name, reason in declared.items():
             assert isinstance(reason, Reason), f"{attribute}[{name!r}] is not a Reason(why, instead)"
-            assert reason.why and reason.instead, f"{attribute}[{name!r}] lacks the reason or the way out"
+            assert reason.why and reason.instead, f"{attribute}[{name!r}] needs both: why, and instead"

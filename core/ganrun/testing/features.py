@@ -36,7 +36,9 @@ def served(plugin: Plugin) -> Iterator[tuple[FeatureContext, Any]]:
             return
         except Refusal as refusal:
             reasons.append(str(refusal))
-    raise AssertionError(f"every small data set is refused; hand one in as an Example(recipe=...): {reasons[-1]}")
+    raise AssertionError(
+        f"every small data set is refused; give one that works, as an Example(recipe=...): {reasons[-1]}"
+    )
 
 
 def input_of(context: FeatureContext) -> Tensor:
@@ -53,8 +55,8 @@ def check_shape(plugin: Plugin) -> None:
             assert tuple(found.shape) == (_ROWS, extract.size), (
                 f"{tuple(found.shape)} instead of {(_ROWS, extract.size)}"
             )
-            assert found.dtype == torch.float32, f"features of {dtype} samples are {found.dtype}, and not float32"
-            assert bool(found.isfinite().all())
+            assert found.dtype == torch.float32, f"features of {dtype} samples are {found.dtype}, not float32"
+            assert bool(found.isfinite().all()), "features are not finite"
 
 
 @when(offline)
@@ -63,18 +65,18 @@ def check_gradient(plugin: Plugin) -> None:
     for context, extract in served(plugin):
         x = input_of(context).requires_grad_()
         found = extract(x)
-        assert found.requires_grad, "no gradient reaches the samples: leave no_grad and detach to those who call"
+        assert found.requires_grad, "no gradient reaches the samples: remove no_grad and detach, the caller adds them"
         with torch.no_grad():
             torch.testing.assert_close(found, extract(x), rtol=1e-5, atol=1e-5)
         (grad,) = torch.autograd.grad(found.square().sum(), x, retain_graph=True)
         assert bool(grad.isfinite().all()), "the gradient at the samples is not finite"
         assert bool(grad.flatten(1).any(1).all()), "the gradient at some sample is 0"
         others = [leaf for leaf in leaves(found) if leaf is not x]
-        assert not others, f"{len(others)} other tensors want a gradient: freeze the weights"
+        assert not others, f"{len(others)} other tensors require a gradient: freeze the weights"
 
 
 def leaves(x: Tensor) -> list[Tensor]:
-    """The tensors without a history in the graph of x that want a gradient."""
+    """The tensors without a history in the graph of x that require a gradient."""
     found, waiting, seen = [], [x.grad_fn], set()
     while waiting:
         node = waiting.pop()
@@ -104,16 +106,18 @@ def check_maps(plugin: Plugin) -> None:
     for context, extract in served(plugin):
         x = input_of(context).requires_grad_()
         maps, alone = extract.maps(x), extract.maps(x[1:2])
-        assert maps and list(maps) == list(alone), f"the layers {', '.join(maps)}, then {', '.join(alone)}"
+        assert maps and list(maps) == list(alone), (
+            f"the names of the maps change: {', '.join(maps)}, then {', '.join(alone)}"
+        )
         for name, layer in maps.items():
             assert layer.dim() == 4 and len(layer) == _ROWS, f"{name}: {tuple(layer.shape)} is not ({_ROWS}, C, H, W)"
-            assert layer.dtype == torch.float32, f"the maps of {name} are {layer.dtype}, and not float32"
+            assert layer.dtype == torch.float32, f"the maps of {name} are {layer.dtype}, not float32"
             torch.testing.assert_close(layer[1:2], alone[name], rtol=1e-4, atol=1e-4)
             (grad,) = torch.autograd.grad(layer.square().sum(), x, retain_graph=True)
             assert bool(grad.isfinite().all()), f"{name}: the gradient at the samples is not finite"
             assert bool(grad.flatten(1).any(1).all()), f"{name}: the gradient at some sample is 0"
             assert all(leaf is x for leaf in leaves(layer)), (
-                f"{name}: other tensors want a gradient: freeze the weights"
+                f"{name}: other tensors require a gradient: freeze the weights"
             )
 
 

@@ -39,19 +39,19 @@ class Tried:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Shapes of logits that it may meet: (B,), (B, 1, h, w), or (B, K), (B, K, h, w) if it asks for K numbers."""
+        """Shapes of logits that it may meet: (B,), (B, 1, h, w), or (B, K), (B, K, h, w) if it wants K numbers."""
         numbers = self.numbers
         return ((_ROWS,), (_ROWS, 1, 3, 3)) if numbers == 1 else ((_ROWS, numbers), (_ROWS, numbers, 3, 3))
 
     def logits(
         self, shape: tuple[int, ...], seed: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """Normal logits that want a gradient; energies are never below 0."""
+        """Normal logits that require a gradient; energies are never below 0."""
         drawn = scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
         return (drawn.abs() if "logit:energy" in self.loss.provides else drawn).to(dtype).requires_grad_()
 
     def score(self, round: Round, logits: Tensor) -> Tensor:
-        """The discriminator's opinion, as the core asks the loss for it."""
+        """The discriminator's score, as the core requests it of the loss."""
         found: Tensor = self.loss.score(round, logits) if hasattr(self.loss, "score") else logits
         return found
 
@@ -97,7 +97,7 @@ def states_of(plugin: Plugin) -> Iterator[Tried]:
 
 
 def in_each_state(check: Callable[[Tried], None]) -> Callable[[Plugin], None]:
-    """A check of a plugin that looks at its loss in each of its states."""
+    """A check of a plugin that tries its loss in each of its states."""
 
     @wraps(check)
     def over(plugin: Plugin) -> None:
@@ -116,7 +116,7 @@ def total(values: dict[Stream, Tensor], **weights: float) -> Tensor:
 
 
 def gradients_of(value: Tensor, round: Round) -> list[Tensor | None]:
-    """With respect to the logits of each stream; None where the value does not look at them."""
+    """With respect to the logits of each stream; None where the value does not use them."""
     return list(torch.autograd.grad(value, [stream.logits for stream in round.streams], allow_unused=True))
 
 
@@ -164,9 +164,9 @@ def check_gradient_reaches_the_logits(tried: Tried) -> None:
                 reached = grad is not None and (
                     bool((grad != 0).any()) or (side == "discriminator" and hasattr(tried.loss, "state_dict"))
                 )
-                assert reached, f"the {side}'s side sends no gradient to the {stream.role} logits"
+                assert reached, f"the {side}'s side gives the {stream.role} logits no gradient"
         assert any(grad is not None and bool((grad != 0).any()) for grad in grads), (
-            f"the {side}'s side sends no gradient to any logits"
+            f"the {side}'s side gives no logits a gradient"
         )
 
 
@@ -191,7 +191,7 @@ def check_is_a_function_of_the_round(tried: Tried) -> None:
         round = tried.round(side, tried.shapes[0])
         before = [stream.logits.detach().clone() for stream in round.streams]
         first, second = total(tried.values(round)), total(tried.again().values(round))
-        assert torch.equal(first, second), f"the {side}'s side gives other values for the same round"
+        assert torch.equal(first, second), f"the {side}'s side gives two values for the same round"
         assert all(torch.equal(old, stream.logits) for old, stream in zip(before, round.streams)), (
             f"{side}: logits are changed in place"
         )
@@ -219,7 +219,7 @@ def check_targets_agree_with_provides(tried: Tried) -> None:
         assert all(isinstance(target, int | float | Scheduled) for target in found), f"targets returns {found}"
         real, fake = (Round(GAME, "discriminator", []).now(target) for target in found if target is not None)
         assert math.isfinite(real) and math.isfinite(fake), f"targets returns {found}"
-        assert real != fake, "real and fake samples have one target, so there is nothing to tell apart"
+        assert real != fake, "real and fake samples have the same target, so there is nothing to learn"
     else:
         assert found == [None, None], f'targets returns {found}, but the loss does not provide "targets"'
 
@@ -241,7 +241,7 @@ def check_targets_are_used(tried: Tried) -> None:
 
 @when(provides("per-sample-generator"))
 @in_each_state
-def check_generator_judges_each_sample_alone(tried: Tried) -> None:
+def check_generator_scores_each_sample_alone(tried: Tried) -> None:
     """As "per-sample-generator" promises, a sample's value depends on no logits but its own and those of its pair."""
     round = tried.round("generator", tried.shapes[1])
     for value in tried.values(round).values():
@@ -252,7 +252,7 @@ def check_generator_judges_each_sample_alone(tried: Tried) -> None:
 def check_batch_coupling_is_declared(plugin: Plugin) -> None:
     """A loss provides "batch-coupled" if, and only if, a sample's value changes with other samples of the batch.
 
-    A loss that learns how strongly may begin with samples apart, so it is looked at in each of its states.
+    A loss that learns how strongly may begin with samples apart, so each of its states is tried.
     """
     found = [(tried, side) for tried in states_of(plugin) for side in SIDES if _is_coupled(tried, side)]
     if "batch-coupled" in plugin.part.make().provides:
@@ -266,7 +266,7 @@ def check_batch_coupling_is_declared(plugin: Plugin) -> None:
 
 
 def _is_coupled(tried: Tried, side: Side) -> bool:
-    """Whether the value of sample 0 changes when the logits of all others do, if only in the tenth digit."""
+    """Whether the value of sample 0 changes when the logits of all others do, however little."""
     one = tried.round(side, tried.shapes[1], dtype=torch.float64)
     logits: dict[Role, Tensor] = {
         stream.role: torch.cat([stream.logits[:1], tried.logits(tried.shapes[1], 7 + k, dtype=torch.float64)[1:]])
@@ -281,15 +281,15 @@ def _is_coupled(tried: Tried, side: Side) -> bool:
 
 @in_each_state
 def check_names_of_the_score(tried: Tried) -> None:
-    """What the loss says of its score is known to tricks, and does not contradict itself."""
-    said = {name for name in tried.loss.provides if name.startswith("logit:")}
-    assert said <= OF_SCORES, (
-        f"no trick knows {', '.join(sorted(said - OF_SCORES))}; the names are {', '.join(sorted(OF_SCORES))}"
+    """What the loss provides about its score has names that tricks know, and is consistent."""
+    provided = {name for name in tried.loss.provides if name.startswith("logit:")}
+    assert provided <= OF_SCORES, (
+        f"no trick uses {', '.join(sorted(provided - OF_SCORES))}; the names are {', '.join(sorted(OF_SCORES))}"
     )
-    assert "logit:probability" not in said or "logit:signed" in said, (
+    assert "logit:probability" not in provided or "logit:signed" in provided, (
         "sigmoid(0) = 1/2 is undecided: a logit:probability is logit:signed, too"
     )
-    assert not {"logit:signed", "logit:relative"} <= said, (
+    assert not {"logit:signed", "logit:relative"} <= provided, (
         "if only differences of scores matter (logit:relative), 0 means nothing (logit:signed)"
     )
     assert tried.numbers == 1 or hasattr(tried.loss, "score"), (
@@ -332,7 +332,7 @@ def check_larger_is_more_real(tried: Tried) -> None:
         after = gap_of(tried, round)
         assert after > before, (
             f"logits {shape}: the discriminator learns, and real samples' scores fall below fakes'; "
-            "is the score's sign right?"
+            "is the sign of `score` right?"
         )
 
 
@@ -345,7 +345,7 @@ def gap_of(tried: Tried, round: Round) -> float:
 @when(provides("logit:signed"))
 @in_each_state
 def check_score_zero_is_undecided(tried: Tried) -> None:
-    """As "logit:signed" promises: where real and fake samples are equally frequent, a score of 0 cannot be bettered."""
+    """As "logit:signed" promises: where real and fake samples are equally frequent, a score of 0 cannot be improved."""
     logits = tried.logits(tried.shapes[0], 0, dtype=torch.float64)
     round = tried.round_with("discriminator", {"real": logits, "fake": logits})
     minimise(lambda: tried.score(round, logits).square().mean(), logits)

@@ -20,7 +20,7 @@ RUN_LEVEL = {"run_start", "step_end", "checkpoint", "evaluate", "rolled_back", "
 def problems_of_run(catalog: Catalog, recipe: Mapping[str, Any]) -> list[str]:
     """What goes wrong in a small run of a recipe, one line each.
 
-    Looked at: terms and weights are finite; only the turn's player holds gradients; each event that a trick implements
+    Checked: terms and weights are finite; only the turn's player holds gradients; each event that a trick implements
     fires; a run that is stopped, written, read and continued ends in the bits of one that was not.
     """
     watched = load_recipe(probed(recipe), catalog=catalog)
@@ -39,9 +39,9 @@ def problems_of_run(catalog: Catalog, recipe: Mapping[str, Any]) -> list[str]:
         if value.is_floating_point() and not bool(value.isfinite().all())
     ]
     different = first_difference(weights(straight), weights(resumed)) or first_difference(made, samples(resumed))
-    found += [f"resumed, {different} is not what it is without the stop"] if different else []
+    found += [f"resumed, {different} differs from a run without the stop"] if different else []
     return found + [
-        f"{trick}: the event {event} never came"
+        f"{trick}: the event {event} was never called"
         for trick, events in fired.items()
         for event, count in events.items()
         if not count

@@ -103,9 +103,9 @@ def check_declares_its_spaces(plugin: Plugin) -> None:
             f"{attribute} is missing: a set such as frozenset({{'image'}})"
         )
         assert declared <= _KINDS_OF_SPACE, (
-            f"{attribute} names {sorted(declared - _KINDS_OF_SPACE)}; there are {sorted(_KINDS_OF_SPACE)}"
+            f"{attribute} has {sorted(declared - _KINDS_OF_SPACE)}; the kinds of space are {sorted(_KINDS_OF_SPACE)}"
         )
-    assert list(interfaces(plugin))
+    assert list(interfaces(plugin)), "no small shape of its kinds is accepted"
 
 
 def check_builds_on_meta(plugin: Plugin) -> None:
@@ -113,7 +113,9 @@ def check_builds_on_meta(plugin: Plugin) -> None:
     for interface in interfaces(plugin):
         meta, real = build(plugin, interface, device="meta"), build(plugin, interface)
         shapes = [{name: tuple(p.shape) for name, p in network.named_parameters()} for network in (meta, real)]
-        assert shapes[0] == shapes[1], f"{interface.takes}: other parameters on the meta device"
+        assert shapes[0] == shapes[1], (
+            f"{interface.takes}: the parameters on torch's meta device differ from those on a CPU"
+        )
 
 
 def check_construction_is_seeded(plugin: Plugin) -> None:
@@ -122,9 +124,9 @@ def check_construction_is_seeded(plugin: Plugin) -> None:
     one, same, other = build(plugin, interface), build(plugin, interface), build(plugin, interface, seed=1)
     x = input_of(interface)
     with torch.no_grad():
-        assert torch.equal(main(one(x)), main(same(x))), "one seed gives two outputs"
+        assert torch.equal(main(one(x)), main(same(x))), "the same seed gives two outputs"
         if any(True for _ in one.parameters()):
-            assert not torch.equal(main(one(x)), main(other(x))), "another seed gives the same output"
+            assert not torch.equal(main(one(x)), main(other(x))), "two seeds give the same output"
 
 
 def check_state_round_trip(plugin: Plugin) -> None:
@@ -134,11 +136,13 @@ def check_state_round_trip(plugin: Plugin) -> None:
     other.load_state_dict(one.state_dict())
     x = input_of(interface)
     with torch.no_grad():
-        assert torch.equal(main(one(x)), main(other(x))), "another output after load_state_dict"
+        assert torch.equal(main(one(x)), main(other(x))), (
+            "the output differs after load_state_dict; is all state in parameters and buffers?"
+        )
 
 
 def check_leaves_its_input_alone(plugin: Plugin) -> None:
-    """The input is not changed in place: others still hold it."""
+    """The input is not changed in place: the caller still uses it."""
     interface = first_interface(plugin)
     x = input_of(interface)
     before = x.clone()
@@ -152,7 +156,9 @@ def check_float64(plugin: Plugin) -> None:
     interface = first_interface(plugin)
     x = input_of(interface)
     out = main(build(plugin, interface).double()(x.double() if x.is_floating_point() else x))
-    assert out.dtype == torch.float64, f"float64 weights and input give {out.dtype}"
+    assert out.dtype == torch.float64, (
+        f"float64 weights and input give {out.dtype}; create tensors in the input's dtype"
+    )
 
 
 @when(is_generator)
@@ -162,9 +168,9 @@ def check_output(plugin: Plugin) -> None:
         assert interface.makes is not None
         out = build(plugin, interface)(input_of(interface, scale=3.0))
         assert tuple(out.shape) == (_ROWS, *interface.makes.shape), f"{interface.takes} becomes {tuple(out.shape)}"
-        assert bool(out.isfinite().all())
+        assert bool(out.isfinite().all()), "the output is not finite"
         if interface.makes.kind == "image":
-            assert float(out.detach().abs().max()) <= 1, "an image leaves [-1, 1]: end with tanh"
+            assert float(out.detach().abs().max()) <= 1, "an image has values outside [-1, 1]: end with tanh"
 
 
 @when(is_generator)
@@ -175,8 +181,12 @@ def check_gradient_reaches_every_parameter(plugin: Plugin) -> None:
     network(input_of(interface)).square().mean().backward()
     resting: set[str] = getattr(network, "resting", set)()
     idle = [name for name, parameter in network.named_parameters() if parameter.grad is None]
-    assert not set(idle) - resting, f"no gradient for {', '.join(idle)}"
-    assert not resting - set(idle), f"a gradient for {', '.join(sorted(resting - set(idle)))}, which should rest"
+    assert not set(idle) - resting, (
+        f"no gradient reaches {', '.join(idle)}; name parameters of other stages in `resting`"
+    )
+    assert not resting - set(idle), (
+        f"a gradient reaches {', '.join(sorted(resting - set(idle)))}, which `resting` names"
+    )
 
 
 @when(lambda plugin: is_generator(plugin) and provides("layers")(plugin))
@@ -190,15 +200,15 @@ def check_layers(plugin: Plugin) -> None:
         x = x.requires_grad_() if x.is_floating_point() else x
         found = network(x, layers=True)
         assert isinstance(found, Layers), f"it returns {type(found).__name__}, not Layers"
-        assert torch.equal(found.output, network(x)), "the output with its layers is another than without"
+        assert torch.equal(found.output, network(x)), "with layers=True the output differs"
         assert found.hidden, "it provides layers, and returns none"
         other = build(plugin, interface, seed=1)(input_of(interface, scale=3.0), layers=True)
         assert list(found.hidden) == list(other.hidden), (
-            f"the names change: {', '.join(found.hidden)}, then {', '.join(other.hidden)}"
+            f"the names of the layers change: {', '.join(found.hidden)}, then {', '.join(other.hidden)}"
         )
         for name, layer in found.hidden.items():
             assert layer.shape[0] == _ROWS, f"{name}: {tuple(layer.shape)} for {_ROWS} samples"
-            assert layer.requires_grad, f"{name} has no gradient: leave no_grad and detach to those who call"
+            assert layer.requires_grad, f"{name} has no gradient: remove no_grad and detach, the caller adds them"
             if x.is_floating_point():
                 (grad,) = torch.autograd.grad(layer.square().sum(), x, retain_graph=True, allow_unused=True)
                 assert grad is not None and bool(grad.any()), f"{name}: no gradient reaches the input"
@@ -215,7 +225,7 @@ def check_returns_logits(plugin: Plugin) -> None:
         x = input_of(interface, scale=100.0)
         # one may have small logits by chance
         several = [build(plugin, interface, seed)(x).logits.detach() for seed in range(5)]
-        assert all(bool(wide.isfinite().all()) for wide in several)
+        assert all(bool(wide.isfinite().all()) for wide in several), "logits of large input are not finite"
         assert any(bool(((wide < 0) | (wide > 1)).any()) for wide in several), (
             "all logits lie in [0, 1]: return logits, without a sigmoid"
         )
@@ -227,7 +237,8 @@ def check_gradient_reaches_the_input(plugin: Plugin) -> None:
     interface = first_interface(plugin)
     x = input_of(interface).requires_grad_()
     (grad,) = torch.autograd.grad(build(plugin, interface)(x).logits.sum(), x)
-    assert bool((grad != 0).any()) and bool(grad.isfinite().all())
+    assert bool(grad.isfinite().all()), "the gradient at the input is not finite"
+    assert bool((grad != 0).any()), "no gradient reaches the input"
 
 
 @when(is_discriminator)
@@ -235,12 +246,12 @@ def check_number_of_logits(plugin: Plugin) -> None:
     """``interface.logits`` numbers a sample on the second axis, unless it is refused."""
     for interface in accepted(plugin, logits=3):
         shape = tuple(build(plugin, interface)(input_of(interface)).logits.shape)
-        assert shape[:2] == (_ROWS, 3), f"3 logits were asked for, the output is {shape}"
+        assert shape[:2] == (_ROWS, 3), f"3 logits were requested, the output has shape {shape}"
 
 
 @when(is_discriminator)
 def check_packs(plugin: Plugin) -> None:
-    """``interface.pack`` samples joined along the channels are judged as one, unless that is refused."""
+    """``interface.pack`` samples joined along the channels are scored as one, unless that is refused."""
     for interface in accepted(plugin, pack=2):
         assert build(plugin, interface)(input_of(interface)).logits.shape[0] == _ROWS
 
@@ -250,7 +261,7 @@ def check_heads(plugin: Plugin) -> None:
     """``interface.heads`` are further outputs, (B, size) each, unless they are refused."""
     for interface in accepted(plugin, heads={"class": 5}):
         heads = build(plugin, interface)(input_of(interface)).heads
-        assert set(heads) == {"class"}, f"the head 'class' was asked for, there are {sorted(heads)}"
+        assert set(heads) == {"class"}, f"the head 'class' was requested, there are {sorted(heads)}"
         assert tuple(heads["class"].shape) == (_ROWS, 5), (
             f"a head of size 5 has the shape {tuple(heads['class'].shape)}"
         )

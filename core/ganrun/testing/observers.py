@@ -25,7 +25,7 @@ def finished(plugin: Plugin, *, observed: bool = True) -> Iterator[Run]:
 
 def check_listens(plugin: Plugin) -> None:
     """It implements events: an observer without any does nothing."""
-    assert events_of(plugin.factory), "no method is marked @hookimpl"
+    assert events_of(plugin.factory), "no method is marked @hookimpl, so it does nothing"
 
 
 def check_changes_nothing(plugin: Plugin) -> None:
@@ -45,14 +45,14 @@ def check_files_are_declared(plugin: Plugin) -> None:
         assert run.folder is not None
         files = declared_files(run.recipe.observers, run.experiment.observers)
         unknown = {path.name for path in run.folder.iterdir()} - there - {name.partition("/")[0] for name in files}
-    assert not unknown, f"{', '.join(sorted(unknown))} written into the run's folder and not named in `files`"
+    assert not unknown, f"{', '.join(sorted(unknown))} written into the run's folder but not named in `files`"
 
 
 def check_writes_into_the_run_alone(plugin: Plugin) -> None:
     """Whatever is written lies in the run's folder."""
     with tempfile.TemporaryDirectory() as elsewhere, contextlib.chdir(elsewhere), finished(plugin) as run:
         assert run.folder is not None
-        assert not list(Path(elsewhere).iterdir()), "files are written into the working folder"
+        assert not list(Path(elsewhere).iterdir()), "files are written into the working directory"
         assert [path.name for path in run.folder.parent.iterdir()] == [run.folder.name], (
-            "files are written beside the run's folder"
+            "files are written outside the run's folder"
         )

@@ -35,13 +35,15 @@ def step(held: list[nn.Parameter], optimizer: torch.optim.Optimizer, count: int,
 def check_learning_rate(plugin: Plugin) -> None:
     """``lr`` is a scheduled parameter of the recipe, kept as an attribute, and the torch optimiser starts with it."""
     names = parameters.fields_of(parameters.parameter_model(plugin.factory))
-    assert "lr" in names, "no parameter lr: recipes set it"
+    assert "lr" in names, "no parameter `lr`, which recipes set"
     assert isinstance(plugin.part.make().lr, Scheduled), (
-        "lr is not a Scheduled: the engine reads its value before each turn"
+        "lr is not Scheduled; the engine reads its value before each turn"
     )
     _, optimizer = make(plugin)
-    assert isinstance(optimizer, torch.optim.Optimizer), "make returns no torch optimiser"
-    assert all(group["lr"] == plugin.part.make().lr.values[0] for group in optimizer.param_groups)
+    assert isinstance(optimizer, torch.optim.Optimizer), "make does not return a torch optimiser"
+    assert all(group["lr"] == plugin.part.make().lr.values[0] for group in optimizer.param_groups), (
+        "the torch optimiser does not start with the first value of lr"
+    )
 
 
 def check_steps(plugin: Plugin) -> None:
@@ -50,17 +52,19 @@ def check_steps(plugin: Plugin) -> None:
     before = [parameter.detach().clone() for parameter in held]
     step(held, optimizer, 2)
     assert all(bool(p.isfinite().all()) and not torch.equal(p, old) for p, old in zip(held, before)), (
-        "a parameter does not move"
+        "a step leaves a parameter unchanged, or not finite"
     )
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     before = [parameter.detach().clone() for parameter in held]
     step(held, optimizer, 1)
-    assert all(torch.equal(parameter, old) for parameter, old in zip(held, before)), "at lr 0 a parameter moves"
+    assert all(torch.equal(parameter, old) for parameter, old in zip(held, before)), (
+        "at lr 0 a step changes a parameter"
+    )
 
 
 def check_state_survives_a_checkpoint(plugin: Plugin) -> None:
-    """Restored from a checkpoint, also beside a channels_last weight, it goes on to the same bits."""
+    """Restored from a checkpoint, also beside a channels_last weight, it continues with the same bits."""
     held, optimizer = make(plugin)
     step(held, optimizer, 3)
     again, restored = make(plugin)
@@ -69,7 +73,9 @@ def check_state_survives_a_checkpoint(plugin: Plugin) -> None:
     checkpoint.restore_optimizer(restored, written_and_read(checkpoint.optimizer_state(optimizer)))
     step(held, optimizer, 3, start=3)
     step(again, restored, 3, start=3)
-    assert all(torch.equal(one, other) for one, other in zip(held, again)), "other weights after a restored state"
+    assert all(torch.equal(one, other) for one, other in zip(held, again)), (
+        "after its state is restored, the weights differ"
+    )
 
 
 # --- what an optimiser may offer ------------------------------------------------------------------------------
@@ -109,7 +115,7 @@ def check_options(plugin: Plugin) -> None:
         if any(id(schedule) not in known for schedule in schedules_of(value))
     ]
     assert not forgotten, (
-        f"options does not ask for the value of {', '.join(forgotten)} now: its schedule would have no effect"
+        f"options does not read the present value of {', '.join(forgotten)}, so its schedule has no effect"
     )
     for group in make(plugin)[1].param_groups:
         for name, value in options.items():
@@ -141,20 +147,20 @@ def check_differentiable_step_is_the_step(plugin: Plugin) -> None:
         new, after = plugin.part.make().differentiable_step(group, states, parameters, gradients)
         found = [*parameters, *gradients, *tensors_of(states)]
         assert all(torch.equal(one, other) for one, other in zip(passed, found)), (
-            "differentiable_step changes what it is given"
+            "differentiable_step changes its arguments in place"
         )
         parameters, states = new, after
         step(held, optimizer, 1, start=number)
         for one, other in zip(held, parameters):
             assert torch.allclose(one, other, rtol=1e-5, atol=1e-6), (
-                f"after step {number + 1} another parameter than torch's"
+                f"after step {number + 1} the parameter differs from torch's"
             )
         for one_state, other_state in zip([optimizer.state.get(parameter, {}) for parameter in held], states):
             for name, value in one_state.items():
                 if not isinstance(value, Tensor):  # torch keeps None for what it has not used yet
                     continue
                 equal = name in other_state and torch.allclose(value, other_state[name], rtol=1e-5, atol=1e-7)
-                assert equal, f"after step {number + 1} another {name} in the state than torch's"
+                assert equal, f"after step {number + 1} {name} in the state differs from torch's"
 
 
 def tensors_of(states: list[dict[str, Tensor]]) -> list[Tensor]:

@@ -73,8 +73,8 @@ def quick_problems(plugin: Plugin) -> list[str]:
         except AssertionError as error:
             found.append(f"{check.__name__}: {' '.join(str(error).split())}")
         except (Exception, SystemExit) as error:  # any plugin may fail in any way
-            said = broken(error) or f"{type(error).__name__}: {error}"
-            found.append(f"{check.__name__}: {' '.join(str(said).removesuffix(DEBUG).split())}")
+            text = broken(error) or f"{type(error).__name__}: {error}"
+            found.append(f"{check.__name__}: {' '.join(str(text).removesuffix(DEBUG).split())}")
     return found
 
 

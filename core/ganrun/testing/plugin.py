@@ -150,9 +150,9 @@ class Plugin:
                 reasons += [str(refused) for refused in error.refusals]
             else:
                 return recipe
-        told = "\n  ".join(dict.fromkeys(reasons))
+        listed = "\n  ".join(dict.fromkeys(reasons))
         raise AssertionError(
-            f"every small experiment refuses {self}; hand one in that does not, as an Example(recipe=...):\n  {told}"
+            f"every small experiment refuses {self}; give one that works, as an Example(recipe=...):\n  {listed}"
         )
 
     def stages(self) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""An uninstalled plugin of the checks: a trick that looks at a run and changes nothing."""
+"""An uninstalled plugin of the checks: a trick that observes a run and changes nothing."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def written_and_read(state: dict[str, Any]) -> dict[str, Any]:
 def assert_resumes(plugin: Plugin, recipe: Mapping[str, Any], before: int, after: int) -> None:
     """A run that is stopped, written, read and continued ends in the bits of one that was never stopped.
 
-    So does one that goes back.
+    So does one that is rolled back.
     """
     straight = trained(plugin, recipe, before + after)
     whole, made = weights(straight), samples(straight)
@@ -116,14 +116,13 @@ def assert_resumes(plugin: Plugin, recipe: Mapping[str, Any], before: int, after
     steps(resumed, after)
     different = first_difference(whole, weights(resumed)) or first_difference(made, samples(resumed))
     assert not different, (
-        f"resumed after {before} steps, {different} is not what it is without the stop; is all state in state_dict?"
+        f"resumed after {before} steps, {different} differs from a run without the stop; is all state in state_dict?"
     )
     straight.load_state_dict(state)
     steps(straight, after)
     different = first_difference(whole, weights(straight)) or first_difference(made, samples(straight))
     assert not different, (
-        f"gone back to step {before}, {different} is not what it was; "
-        "does load_state_dict put back a state into an object in use?"
+        f"rolled back to step {before}, {different} differs; does load_state_dict restore an object that is in use?"
     )
 
 

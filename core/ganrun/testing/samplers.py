@@ -14,7 +14,7 @@ LABELS = (Space("labels", (), 7), Space("labels", (3,), 2))
 
 
 def draws_labels(plugin: Plugin) -> bool:
-    """Whether it has a say in labels, too."""
+    """Whether it draws labels, too."""
     return hasattr(plugin.factory, "labels")
 
 
@@ -23,7 +23,7 @@ def check_shape(plugin: Plugin) -> None:
     for space in _SPACES:
         z = plugin.part.make().sample(Draws(("check",)), "z", 6, space)
         assert tuple(z.shape) == (6, *space.shape), f"{space}: {tuple(z.shape)} instead of {(6, *space.shape)}"
-        assert z.is_floating_point() and bool(z.isfinite().all())
+        assert z.is_floating_point() and bool(z.isfinite().all()), "latents must be finite floats"
 
 
 def check_depends_on_the_key_alone(plugin: Plugin) -> None:
@@ -34,9 +34,9 @@ def check_depends_on_the_key_alone(plugin: Plugin) -> None:
     sampler = plugin.part.make()
     other = sampler.sample(Draws(("check", 1)), "z", 6, space)
     assert torch.equal(first, sampler.sample(Draws(("check", 0)), "z", 6, space)), (
-        "it draws from something else than its draws"
+        "the same key gives other latents; draw with `draws` alone"
     )
-    assert not torch.equal(first, other), "another key gives the same latents"
+    assert not torch.equal(first, other), "two keys give the same latents"
 
 
 def check_processes_share_one_draw(plugin: Plugin) -> None:
@@ -45,14 +45,15 @@ def check_processes_share_one_draw(plugin: Plugin) -> None:
         whole = plugin.part.make().sample(Draws(("check",)), "z", 8, space)
         halves = [plugin.part.make().sample(Draws(("check",), part, 2), "z", 4, space) for part in range(2)]
         assert torch.equal(whole, torch.cat(halves)), (
-            "the rows of two processes are not those of one: draw with `draws`, row by row"
+            "the rows of two processes differ from those of one: draw with `draws`, row by row"
         )
 
 
 def check_a_purpose_used_twice_differs(plugin: Plugin) -> None:
     """A second draw in one turn gives other latents."""
     draws, sampler = Draws(("check",)), plugin.part.make()
-    assert not torch.equal(sampler.sample(draws, "z", 6, _SPACES[0]), sampler.sample(draws, "z", 6, _SPACES[0]))
+    first, second = (sampler.sample(draws, "z", 6, _SPACES[0]) for _ in range(2))
+    assert not torch.equal(first, second), "a second draw of the same purpose gives the same latents"
 
 
 @when(draws_labels)
@@ -65,5 +66,5 @@ def check_labels(plugin: Plugin) -> None:
         assert 0 <= int(found.min()) <= int(found.max()) < space.classes, "labels outside 0..classes - 1"
         halves = [plugin.part.make().labels(Draws(("check",), part, 2), "label", 4, space) for part in range(2)]
         assert torch.equal(found, torch.cat(halves)), (
-            "the rows of two processes are not those of one: draw with `draws`, row by row"
+            "the rows of two processes differ from those of one: draw with `draws`, row by row"
         )

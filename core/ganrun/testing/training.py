@@ -47,7 +47,7 @@ def check_resumes(plugin: Plugin) -> None:
 
 @when(in_the_step)
 def check_works_everywhere_or_is_refused(plugin: Plugin) -> None:
-    """On points, on images, and on translations it trains, or is refused before: nothing fails after the refusals."""
+    """On points, on images, and on translations it trains, or is refused before: nothing fails later."""
     for name in ("points", "images", "translation"):
         with contextlib.suppress(RefusedError):
             assert_sound(trained(plugin, probed(plugin.put({**STAGES[name], **plugin.example.recipe})), 2))
@@ -68,11 +68,10 @@ def check_float64(plugin: Plugin) -> None:
     assert_sound(run)
     for phase, terms in run.engine.terms.items():
         wrong = [name for name, value in terms.items() if value.dtype != torch.float64]
-        assert not wrong, (
-            f"{phase}: the term {wrong[0]} is {terms[wrong[0]].dtype}; do not name a number format, "
-            "take that of the input"
-        )
-    assert all(value.dtype == torch.float64 for value in weights(run).values() if value.is_floating_point())
+        assert not wrong, f"{phase}: the term {wrong[0]} is {terms[wrong[0]].dtype}; use the dtype of the input"
+    assert all(value.dtype == torch.float64 for value in weights(run).values() if value.is_floating_point()), (
+        "a weight is not float64"
+    )
 
 
 @when(in_the_step)

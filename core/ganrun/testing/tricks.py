@@ -62,13 +62,13 @@ def off(plugin: Plugin) -> dict[str, Any]:
 
 
 def check_strength_is_declared(plugin: Plugin) -> None:
-    """``strength`` names a parameter or is empty; then ``restructures`` says what changes in batch or schedule."""
+    """``strength`` names a parameter or is empty; then ``restructures`` describes what changes in batch or schedule."""
     missing = 'no strength: name the parameter that turns the trick off at 0 (or at neutral), or write strength = ""'
     assert hasattr(plugin.factory, "strength"), missing
     names = parameters.fields_of(parameters.parameter_model(plugin.factory))
     strength = plugin.factory.strength
     assert strength in names or (not strength and hasattr(plugin.factory, "restructures")), (
-        f"strength {strength!r} is no parameter of it"
+        f"strength is {strength!r}, which is not one of its parameters"
     )
 
 
@@ -80,7 +80,7 @@ def check_strength_zero_changes_nothing(plugin: Plugin) -> None:
     different = first_difference(plain, common(plain, weights(with_it))) or first_difference(
         samples(without), samples(with_it)
     )
-    assert not different, f"at {neutral(plugin)} the run is not that without the trick: {different} differs"
+    assert not different, f"turned off by {neutral(plugin)}, the run differs from one without the trick: {different}"
 
 
 @when(has_structured_run)
@@ -94,7 +94,9 @@ def check_strength_zero_is_the_run_of_that_structure(plugin: Plugin) -> None:
     different = first_difference(weights(without), weights(with_it)) or first_difference(
         samples(without), samples(with_it)
     )
-    assert not different, f"at {neutral(plugin)} the run is not that of its structure: {different} differs"
+    assert not different, (
+        f"turned off by {neutral(plugin)}, the run differs from one with its structural events alone: {different}"
+    )
 
 
 @when(has_strength)
@@ -103,7 +105,7 @@ def check_strength_zero_runs_the_code(plugin: Plugin) -> None:
     off_run = trained(plugin, probed(off(plugin)), _STEPS)
     on_run = trained(plugin, probed(plugin.recipe), _STEPS)
     assert probe_of(off_run).draws == probe_of(on_run).draws, (
-        f"at {neutral(plugin)} other random numbers are drawn than at the default"
+        f"turned off by {neutral(plugin)}, the trick draws other random numbers than at its default"
     )
 
 
@@ -113,7 +115,7 @@ def check_default_strength_changes_something(plugin: Plugin) -> None:
     changed = bool(first_difference(weights(without), weights(with_it)))
     if not changed and {"sample", "sampling"} & set(events_of(plugin.factory)):
         changed = bool(first_difference(samples(without), samples(with_it)))
-    assert changed, f"{_STEPS} steps with the trick at its defaults are those without it"
+    assert changed, f"the trick changes nothing in {_STEPS} steps at its defaults"
 
 
 def check_only_the_turns_player_gets_gradients(plugin: Plugin) -> None:
@@ -126,7 +128,9 @@ def check_two_instances_work(plugin: Plugin) -> None:
     recipe = probed(plugin.put(plugin.recipe))
     run = trained(plugin, recipe, 3)
     assert_sound(run)
-    assert sum(isinstance(trick, plugin.factory) for trick in run.experiment.tricks) == 2
+    assert sum(isinstance(trick, plugin.factory) for trick in run.experiment.tricks) == 2, (
+        "a recipe that names the trick twice does not have two instances of it"
+    )
     assert_resumes(plugin, recipe, 1, 2)
 
 
@@ -146,7 +150,7 @@ def check_every_event_fires(plugin: Plugin) -> None:
         run.experiment.hooks.rolled_back(run=run)
         samples(run)
     missing = [name for name in events_of(plugin.factory) if not fired[name]]
-    assert not missing, f"never called: {', '.join(missing)}"
+    assert not missing, f"events never called in its experiment: {', '.join(missing)}"
 
 
 def bare(factory: Any) -> Any:
@@ -179,14 +183,16 @@ def check_state_survives_a_checkpoint(plugin: Plugin) -> None:
     state = before.state_dict()
     again.load_state_dict(written_and_read(state))
     one, other = leaves(state), leaves(again.state_dict())
-    assert one.keys() == other.keys(), f"other entries after loading: {sorted(one.keys() ^ other.keys())[:3]}"
+    assert one.keys() == other.keys(), (
+        f"state_dict has other entries after loading: {sorted(one.keys() ^ other.keys())[:3]}"
+    )
     for path, value in one.items():
         equal = torch.equal(value, other[path]) if isinstance(value, torch.Tensor) else value == other[path]
-        assert equal, f"{path} is not what was saved"
+        assert equal, f"{path} differs from what was saved"
 
 
 def check_resumes_late(plugin: Plugin) -> None:
-    """Resumed after its state has filled, the trick goes on as if nothing had happened."""
+    """Resumed after its state has filled, the trick continues as if it had not been stopped."""
     assert_resumes(plugin, plugin.recipe, _STEPS - 2, 2)
 
 
@@ -196,7 +202,8 @@ def check_restores_its_sampling(plugin: Plugin) -> None:
     fresh.load_state_dict(written_and_read(run.state_dict()))
     different = first_difference(samples(run), samples(fresh))
     assert not different, f"samples of {different} differ after a checkpoint is loaded"
-    assert not first_difference(weights(steps(run, 1)), weights(steps(fresh, 1)))
+    different = first_difference(weights(steps(run, 1)), weights(steps(fresh, 1)))
+    assert not different, f"{different} differs one step after a checkpoint is loaded"
 
 
 def leaves(tree: Any, path: str = "") -> dict[str, Any]:

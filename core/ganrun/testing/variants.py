@@ -18,7 +18,7 @@ def experiment_of(plugin: Plugin) -> Experiment:
 
 
 def outline(description: Description) -> list[Any]:
-    """What a description says, without the functions it holds."""
+    """The plain values of a description, without its functions."""
     phases = [(p.name, p.player, p.every, p.repeats, p.together) for p in description.phases]
     return [description.networks, description.players, phases, description.games, description.outputs]
 
@@ -26,9 +26,9 @@ def outline(description: Description) -> list[Any]:
 def check_defaults_are_a_recipe(plugin: Plugin) -> None:
     """``defaults`` is a fragment of a recipe, valid as it stands."""
     assert isinstance(getattr(plugin.factory, "defaults", None), dict), (
-        "no defaults: the recipe fragment of the paper's choices"
+        "no `defaults`: add the recipe fragment with the paper's settings"
     )
-    assert "dataset" not in plugin.factory.defaults, "a variant has no data set of its own: leave `dataset` to recipes"
+    assert "dataset" not in plugin.factory.defaults, "`dataset` belongs in recipes; remove it from defaults"
     plugin.load({"variant": plugin.put({})["variant"], "dataset": plugin.recipe["dataset"], "train": {"steps": 1}})
 
 
@@ -38,14 +38,16 @@ def check_describe_is_pure(plugin: Plugin) -> None:
     variant = plugin.part.make()
     first = outline(variant.describe(spaces))
     again, other = outline(variant.describe(spaces)), outline(plugin.part.make().describe(spaces))
-    assert first == again == other, "describe is no function of the spaces"
+    assert first == again == other, "describe gives two descriptions for the same spaces"
 
 
 def check_networks_are_declared(plugin: Plugin) -> None:
     """``networks`` names every recipe key of a network besides generator and discriminator, and its kind of plugin."""
     keys = {*NETWORKS, *declared(plugin.catalog, plugin.name)}  # which raises for a wrong declaration
     asked_for = {network.kind for network in experiment_of(plugin).description.networks.values()}
-    assert asked_for <= keys, f"networks of keys that are not declared: {', '.join(sorted(asked_for - keys))}"
+    assert asked_for <= keys, (
+        f"describe asks for networks under keys that `networks` does not declare: {', '.join(sorted(asked_for - keys))}"
+    )
 
 
 def check_description_fits_together(plugin: Plugin) -> None:
@@ -54,10 +56,10 @@ def check_description_fits_together(plugin: Plugin) -> None:
     description, players = experiment.description, experiment.players
     owned = {name.partition(".")[0] for player in description.players for name in player.modules}
     odd = sorted(owned ^ set(description.networks))
-    assert not odd, f"networks without a player, or the reverse: {odd}"
-    assert {phase.player for phase in description.phases} <= set(players), "a phase of an unknown player"
+    assert not odd, f"networks without a player, or players' networks that do not exist: {odd}"
+    assert {phase.player for phase in description.phases} <= set(players), "a phase names an unknown player"
     names = [phase.name for phase in description.phases]
-    assert len(set(names)) == len(names), "two phases of one name: readers and draws are keyed by it"
+    assert len(set(names)) == len(names), "two phases have one name; readers and draws are keyed by it"
     for game in description.games:
         assert game.discriminator in description.networks, (
             f"game {game.name}: no network is called {game.discriminator}"
@@ -65,17 +67,17 @@ def check_description_fits_together(plugin: Plugin) -> None:
         named = {game.player, *game.against, *game.watchers}
         assert named <= set(players), f"game {game.name}: unknown players {sorted(named - set(players))}"
     unknown = set(description.outputs) - set(experiment.dataset.spaces)
-    assert description.outputs and not unknown, f"outputs {sorted(unknown)} are no entries of the data"
+    assert description.outputs and not unknown, f"outputs {sorted(unknown)} are not entries of the data"
 
 
 def check_refuses_other_data(plugin: Plugin) -> None:
-    """Data without the entries it needs are refused with a reason and a way out, not with an error of Python's."""
+    """Data without the entries it needs raise a Refusal with a reason and an alternative."""
     try:
         plugin.part.make().describe({})
     except Refusal as refusal:
-        assert all(refusal.reason), "the refusal lacks the reason or the way out"
+        assert all(refusal.reason), "the Refusal needs both: why, and instead"
     else:
-        raise AssertionError("data without any entry are accepted")
+        raise AssertionError("data without any entry are accepted; raise a Refusal")
 
 
 def check_makes_its_outputs(plugin: Plugin) -> None:
@@ -88,7 +90,7 @@ def check_makes_its_outputs(plugin: Plugin) -> None:
             f"{name}: {tuple(made[name].shape)} instead of {(4, *space.shape)}"
         )
         if space.kind == "image":
-            assert float(made[name].abs().max()) <= 1, f"{name} leaves [-1, 1]"
+            assert float(made[name].abs().max()) <= 1, f"{name} has values outside [-1, 1]"
 
 
 def check_codes_are_latents(plugin: Plugin) -> None:
@@ -101,13 +103,13 @@ def check_codes_are_latents(plugin: Plugin) -> None:
     )
     latents = run.sample_maker.turn(4, real=real).latents
     for name, space in run.experiment.description.codes.items():
-        assert name in latents, f"the code {name!r} is no latent: `sample` draws {', '.join(latents) or 'none'}"
+        assert name in latents, f"the code {name!r} is not a latent: `sample` draws {', '.join(latents) or 'none'}"
         assert tuple(latents[name].shape) == (4, *space.shape), (
             f"{name}: {tuple(latents[name].shape)} instead of {(4, *space.shape)}"
         )
         if space.kind == "labels":
             assert int(latents[name].min()) >= 0 and int(latents[name].max()) < space.classes, (
-                f"{name}: a label that is none of {space.classes}"
+                f"{name}: a label outside 0..{space.classes - 1}"
             )
 
 
@@ -132,6 +134,8 @@ def check_panels(plugin: Plugin) -> None:
     if run.experiment.description.conditional:
         real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces}
     panels = run.sample_maker.panels(4, real=real)
-    assert panels, "there is nothing to show"
+    assert panels, "panels returns nothing"
     for name, columns in panels.items():
-        assert columns and all(column.shape[0] == 4 for column in columns), f"panel {name!r} has not one row a sample"
+        assert columns and all(column.shape[0] == 4 for column in columns), (
+            f"panel {name!r} does not have one row per sample"
+        )

@@ -69,7 +69,7 @@ def test_of_several_sets_the_mask_follows_from_the_labels_asked_for(told):
 @pytest.mark.parametrize(
     ("name", "ask", "why"),
     [
-        ("domains", {"style": "bold"}, "there is no 'style' among the labels to ask for; there is label"),
+        ("domains", {"style": "bold"}, "the generator takes no label 'style'; there is label"),
         ("domains", {"label": "italic"}, "label: there is no 'italic'; its values are 0 to 2, or plain, bold, slanted"),
         ("domains", {"label": 3}, "label: there is no '3'; its values are 0 to 2"),
         ("domains", {"label": -1}, "label: there is no '-1'"),
@@ -104,7 +104,7 @@ def test_the_command_asks_for_what_it_is_told_and_needs_no_data_for_names(ganrun
     ("words", "why"),
     [
         (["label"], "--ask label: write NAME=VALUE, such as label=3"),
-        (["label=0", "label=1"], "label is asked for twice"),
+        (["label=0", "label=1"], "label is given twice"),
         (["label=italic"], "there is no 'italic'"),
     ],
 )
@@ -145,5 +145,5 @@ def test_a_variant_without_labels_has_none_to_ask_for(tmp_path):
         "train": {"steps": 1, "batch_size": 1, "device": "cpu"},
     }
     run = api.load(api.run(recipe, output=tmp_path / "run").folder)
-    with pytest.raises(UserError, match="there is no 'label' among the labels to ask for; there are none"):
+    with pytest.raises(UserError, match="the generator takes no label 'label'; there are none"):
         run.translate(torch.zeros(1, 1, 8, 8), ask={"label": 1})

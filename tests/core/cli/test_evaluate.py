@@ -97,8 +97,8 @@ def test_unlike_scores_do_not_share_a_column_and_it_is_said_what_differs(ganrun,
     code, out, _ = ganrun("evaluate", one, other)
     assert code == 0
     assert out.count("frechet-distance[pixels]\n") == 2
-    assert "not to be compared with those above: real.test.samples: 512, and 300" in out
-    assert "not to be compared with those above: real.test.data:" in out
+    assert "not comparable with those above: real.test.samples: 512, and 300" in out
+    assert "not comparable with those above: real.test.data:" in out
 
 
 def test_a_number_of_samples_changes_the_recipes_own_evaluators(ganrun, points):
@@ -174,8 +174,8 @@ def test_metrics_features_and_numbers_can_be_named_and_are_kept_with_the_run(gan
     [
         ([], "give the folders of runs, or --folders"),
         (["RUN", "--folders", "a", "b"], "not both"),
-        (["RUN", "--stored", "--samples", "5"], "--stored prints what runs hold"),
-        (["RUN", "--size", "8"], "--size scales the pictures of --folders"),
+        (["RUN", "--stored", "--samples", "5"], "--stored prints scores already computed"),
+        (["RUN", "--size", "8"], "--size scales the images of --folders"),
         (["RUN", "--metrics", "frechet-distanse"], 'did you mean "frechet-distance"'),
         (
             ["RUN", "--metrics", "mode-coverage", "--features", "pixels"],

@@ -42,10 +42,10 @@ def test_the_entry_point_names_the_module_that_was_written(ganrun, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["recipe", "DIR", "--kind", "loss"], "what can be begun is a plugin"),
+        (["recipe", "DIR", "--kind", "loss"], "only a plugin can be created"),
         (["plugin", "DIR", "--kind", "losses"], "the kinds are variant, generator"),
         (["plugin", "DIR", "--kind", "loss", "--name", "Soft Hinge"], "such as soft-hinge"),
-        (["plugin", ".", "--kind", "loss", "--name", "mine"], "is there and not empty"),
+        (["plugin", ".", "--kind", "loss", "--name", "mine"], "exists and is not empty"),
     ],
 )
 def test_a_wish_that_cannot_be_met_writes_nothing(arguments, said, ganrun, tmp_path, monkeypatch):

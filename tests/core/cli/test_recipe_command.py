@@ -147,7 +147,7 @@ def test_check_shows_networks_and_shapes_and_trains_nothing(ganrun, write_recipe
     assert found["network generator"].strip() == "mlp, 386 parameters: latent of shape (4,) -> points of shape (2,)"
     assert found["network discriminator"].strip() == "mlp, 337 parameters: points of shape (2,) -> logits of shape ()"
     assert found["recipe"].strip() == "gan on ring (512 items), 3 steps of 8 samples"
-    assert found["refused"].strip() == "nothing"
+    assert found["problems"].strip() == "none"
     assert not (tmp_path / "runs").exists()
 
 
@@ -236,7 +236,7 @@ def test_dry_run_tries_everything_and_leaves_nothing(ganrun, write_recipe, tmp_p
     assert "40 steps" in found["whole run"]
     assert "2 checkpoints" in found["whole run"]
     assert "4 x score" in found["whole run"]
-    assert found["not deterministic"].endswith("nothing, on this cpu")
+    assert found["not deterministic"].endswith("nothing on this cpu")
     assert sorted(os.listdir(tmp_path)) == before
 
 
@@ -262,7 +262,7 @@ def test_dry_run_finds_a_part_that_does_not_come_back_from_a_checkpoint(ganrun, 
         (["tiny.yaml", "--set", "loss=none-such"], "no loss is called"),
         (["tiny.yaml", "--plugin", "nowhere.py"], "nowhere.py: cannot read"),
         (["tiny.yaml", "--resume"], "holds no run to resume"),
-        (["tiny.yaml", "--force"], "--force goes with --resume"),
+        (["tiny.yaml", "--force"], "--force needs --resume"),
         (["tiny.yaml", "--resume", "--overwrite"], "--resume and --overwrite cannot go together"),
         (["tiny.yaml", "--check", "--dry-run"], "--check and --dry-run cannot go together"),
         (["tiny.yaml", "--seeds", "x"], "--seeds x"),
@@ -283,7 +283,7 @@ def test_errors_are_plain_and_end_with_2(ganrun, write_recipe, arguments, messag
 def test_a_seed_said_twice_is_refused(ganrun, write_recipe):
     code, _, err = ganrun("recipe", write_recipe(), "--seeds", "0,1", "--set", "train.seed=4")
     assert code == 2
-    assert "--seeds and --set train.seed both say the seed" in err
+    assert "--seeds and --set train.seed both set the seed" in err
 
 
 def test_dry_run_tries_two_evaluators_of_one_name(ganrun, write_recipe, tmp_path):

@@ -37,7 +37,7 @@ def inputs(tmp_path):
     place = tmp_path / "in"
     image_grid.save(image_grid.single(torch.rand(1, 8, 8) * 2 - 1), place / "sub/b.png")
     image_grid.single(torch.rand(3, 10, 20) * 2 - 1).save(place / "a.jpg")
-    (place / "notes.txt").write_text("not a picture")
+    (place / "notes.txt").write_text("not an image")
     return place
 
 
@@ -53,7 +53,7 @@ def test_sample_draws_a_grid_into_the_run_if_nothing_is_said(ganrun, folder):
 
 def test_sample_writes_a_numbered_picture_each(ganrun, folder, tmp_path):
     code, out, _ = ganrun("sample", folder / "images", "--count", 3, "--output", tmp_path / "out", "--seed", 4)
-    assert (code, out) == (0, f"3 pictures in {tmp_path / 'out'} (step 1)\n")
+    assert (code, out) == (0, f"3 images in {tmp_path / 'out'} (step 1)\n")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0000.png", "0001.png", "0002.png"]
     with Image.open(tmp_path / "out/0002.png") as picture:
         assert (picture.mode, picture.size) == ("L", (8, 8))
@@ -80,7 +80,7 @@ def test_interpolate_makes_rows_of_eight(ganrun, folder, tmp_path):
 def test_translate_keeps_names_and_subfolders(ganrun, folder, inputs, tmp_path):
     code, out, err = ganrun("translate", folder / "translation", inputs, tmp_path / "out")
     assert (code, err) == (0, "")
-    assert out == f"2 pictures from a to b in {tmp_path / 'out'} (step 1)\n"
+    assert out == f"2 images from a to b in {tmp_path / 'out'} (step 1)\n"
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert found == {"a.jpg", "sub/b.png"}
     with Image.open(inputs / "sub/b.png") as before, Image.open(tmp_path / "out/sub/b.png") as after:
@@ -92,7 +92,7 @@ def test_translate_overwrites_nothing_unless_told(ganrun, folder, inputs, tmp_pa
     assert ganrun("translate", folder / "translation", inputs, tmp_path / "out")[0] == 0
     code, _, err = ganrun("translate", folder / "translation", inputs, tmp_path / "out")
     assert code == 2
-    assert "is there already, and 1 more; give another OUT, or add --overwrite" in err
+    assert "exists already, and 1 more; give another OUT, or add --overwrite" in err
     assert ganrun("translate", folder / "translation", inputs, tmp_path / "out", "--overwrite")[0] == 0
 
 
@@ -111,7 +111,7 @@ def test_translate_names_what_it_cannot_read_and_goes_on(ganrun, folder, inputs,
     (inputs / "broken.png").write_bytes((inputs / "sub/b.png").read_bytes()[:40])
     code, out, err = ganrun("translate", folder / "translation", inputs, tmp_path / "out")
     assert code == 2
-    assert "2 pictures from a to b" in out
+    assert "2 images from a to b" in out
     assert str(inputs / "broken.png") in err
     assert "1 of 3" in err
 
@@ -166,7 +166,7 @@ def test_arithmetic_makes_one_row_and_turning_rows_of_eight(ganrun, folder, tmp_
     ("arguments", "message"),
     [
         (["--each"], "gan has no labels to ask for; variants such as cgan and infogan have"),
-        (["--interpolate", "--each"], "--interpolate and --each each make a picture of their own"),
+        (["--interpolate", "--each"], "--interpolate and --each each make an image of their own"),
         (["--arithmetic", "0 - x"], "'x' is no number of a sample"),
         (["--mixed-with-real", "--traverse"], "leave out --traverse"),
     ],

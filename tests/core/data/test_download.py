@@ -138,7 +138,7 @@ def test_a_file_placed_by_hand_is_used_without_a_connection_and_verified(path):
     path.write_bytes(BODY)
     assert get("http://127.0.0.1:9/file.bin", path) == path
     path.write_bytes(BODY[:-1] + b"!")
-    with pytest.raises(DownloadError, match=r"is not the file it should be.*\nDelete it"):
+    with pytest.raises(DownloadError, match=r"is not the expected file.*\nDelete it"):
         get("http://127.0.0.1:9/file.bin", path)
 
 

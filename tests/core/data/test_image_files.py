@@ -96,7 +96,7 @@ def test_a_truncated_picture_is_refused_by_name(tmp_path, suffix):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = save(tmp_path / f"cut.{suffix}", Image.fromarray(noise))
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(DataError, match=rf"cut\.{suffix}: cannot be read as a picture \(.+\); repair"):
+    with pytest.raises(DataError, match=rf"cut\.{suffix}: cannot be read as an image \(.+\); repair"):
         read_picture(path, 3)
 
 
@@ -105,7 +105,7 @@ def test_a_truncated_picture_is_refused_by_name(tmp_path, suffix):
 )
 def test_a_corrupt_picture_is_refused_by_name(tmp_path, content):
     (tmp_path / "bad.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"bad\.png: cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"bad\.png: cannot be read as an image"):
         read_picture(tmp_path / "bad.png", 3)
 
 

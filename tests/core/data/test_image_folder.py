@@ -42,7 +42,7 @@ def test_a_picture_on_its_side_has_the_shape_that_it_is_seen_with(tmp_path):
     (items,) = read_items(folder)
     assert folder.spaces["x"].shape == tuple(items["x"].shape[1:]) == (1, 4, 2)
     save(tmp_path / "turned" / "b.png", 4, 2)
-    with pytest.raises(DataError, match="pictures of several sizes"):
+    with pytest.raises(DataError, match="images of several sizes"):
         PictureFolder(tmp_path / "turned")
 
 

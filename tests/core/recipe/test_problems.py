@@ -275,7 +275,7 @@ SET = [
     ("players.generator.update=1", 'players.generator.update: unknown key; did you mean "updates"?'),
     ("extends=b.yaml", "extends: a base can only be named in a recipe file"),
     ("without.0=x", "without.0: write the whole list: --set without=[replay-buffer]"),
-    ("train..steps=3", "train..steps: two dots with nothing between them, or one at an end"),
+    ("train..steps=3", "train..steps: a key is missing before, between or after dots"),
     ("train", "expected PATH=VALUE, such as train.steps=1000"),
     ("=3", "expected PATH=VALUE, such as train.steps=1000"),
     ("train.steps=[1", 'a "," or "]" is missing in the list that was opened with "["'),

@@ -228,10 +228,10 @@ def test_a_recipe_may_change_its_bases_variant(load, write):
 def test_a_circle_a_missing_base_a_directory_and_text_that_is_none_are_refused(problems, write):
     write("extends: a.yaml\n", "b.yaml")
     write(GOOD, "folder/x.yaml")
-    assert "b.yaml:1:10: extends: the bases go in a circle: a.yaml -> b.yaml -> a.yaml; remove one extends" in problems(
+    assert "b.yaml:1:10: extends: the bases form a cycle: a.yaml -> b.yaml -> a.yaml; remove one extends" in problems(
         "extends: b.yaml\n"
     )
-    assert "a.yaml:1:10: extends: the bases go in a circle: a.yaml -> a.yaml; remove one extends" in problems(
+    assert "a.yaml:1:10: extends: the bases form a cycle: a.yaml -> a.yaml; remove one extends" in problems(
         "extends: a.yaml\n"
     )
     assert 'a.yaml:3:10: extends: no such file: bb.yaml; did you mean "b.yaml"?' in problems(

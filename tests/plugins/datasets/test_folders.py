@@ -162,7 +162,7 @@ def test_a_folder_that_is_missing_or_empty_says_what_was_looked_for(files, tmp_p
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("")
     (tmp_path / "empty" / "._x.png").write_text("")
-    with pytest.raises(DataError, match=r"no pictures in it or its subfolders; looked for .*\.jpg"):
+    with pytest.raises(DataError, match=r"no images in it or its subfolders; known suffixes are .*\.jpg"):
         ImageFolder(files, "train", root="empty")
 
 

@@ -183,9 +183,7 @@ def test_a_damaged_published_file_is_not_used(elsewhere):
     small(path)
     extract = Inception(context(elsewhere[1]))
     for use in (extract.fingerprint, lambda: extract(torch.zeros(1, 3, 32, 32)), lambda: extract.called):
-        with pytest.raises(
-            DataError, match="is not the file it should be: its SHA-256 is .*, and not 6726825d0af5f729"
-        ):
+        with pytest.raises(DataError, match="is not the expected file: its SHA-256 is .*, and not 6726825d0af5f729"):
             use()
 
 
@@ -203,7 +201,7 @@ def test_a_download_is_verified_and_kept(tmp_path, elsewhere, monkeypatch):
         assert extract.weights.path == elsewhere[1] / "weights" / inception.THE.names[0]
         monkeypatch.setattr(inception, "THE", files.Published(inception.THE.names, url, "0" * 64))
         extract.weights.path.unlink()
-        with pytest.raises(DataError, match="not the file it should be"):
+        with pytest.raises(DataError, match="not the expected file"):
             _ = Inception(context(elsewhere[1])).weights.sha256
         assert not list((elsewhere[1] / "weights").glob("*.pth"))
         server.shutdown()
@@ -224,7 +222,7 @@ def test_other_weights_have_their_own_fingerprint_and_are_not_called_fid(tmp_pat
 def test_a_file_that_is_not_the_one_named_is_refused(tmp_path):
     path = tmp_path / "other.pth"
     small(path)
-    with pytest.raises(DataError, match=r"other\.pth is not the file it should be: .* and not 01234567\.\.\."):
+    with pytest.raises(DataError, match=r"other\.pth is not the expected file: .* and not 01234567\.\.\."):
         Inception(context(tmp_path), weights=str(path), sha256="01234567").fingerprint()
     with pytest.raises(DataError, match=r"there is no file .*nothing\.pth"):
         Inception(context(tmp_path), weights=str(tmp_path / "nothing.pth"))

@@ -188,7 +188,7 @@ def test_published_weights_are_taken_from_the_cache(tmp_path, hub, monkeypatch):
     assert extract(torch.zeros(1, 3, 40, 40)).shape == (1, 1024)
     assert extract.weights.sha256 == digest
     (hub / f"shufflenet-{digest[:8]}.pth").write_bytes(content[:-1] + b"x")
-    with pytest.raises(DataError, match=f"is not the file it should be: .* not {digest[:8]}"):
+    with pytest.raises(DataError, match=f"is not the expected file: .* not {digest[:8]}"):
         Torchvision(context(tmp_path), model="shufflenet_v2_x0_5").fingerprint()
 
 

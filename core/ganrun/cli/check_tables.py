@@ -1,4 +1,4 @@
-"""What ``ganrun recipe --check`` and ``--dry-run`` say, as rows of a table."""
+"""What ``ganrun recipe --check`` and ``--dry-run`` print, as rows of a table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check(recipe: Recipe) -> Rows:
         rows.append((f"player {name}", f"{optimizer.name}, {size:,} parameters of {', '.join(player.modules)}"))
     rows.append(("phases of a step", ", ".join(_phase(phase) for phase in experiment.phases)))
     rows += [("warning", " ".join(str(warning).split())) for warning in experiment.warnings]
-    return [*rows, ("refused", "nothing")]
+    return [*rows, ("problems", "none")]
 
 
 def headline(recipe: Recipe, experiment: Experiment) -> str:
@@ -69,7 +69,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
         rows.append((f"evaluator {name}", f"{scores} (of untrained networks), in {seconds(took)}"))
     rows.append(("whole run", f"about {seconds(found.duration)}: {_shares(found)}"))
     names = ", ".join(found.undetermined)
-    verdict = f"{names}: a resumed run may differ in the last bits" if names else f"nothing, on this {found.device}"
+    verdict = f"{names}: a resumed run may differ in the last bits" if names else f"nothing on this {found.device}"
     return [*rows, ("not deterministic", verdict)]
 
 
@@ -83,7 +83,7 @@ def _shares(found: preflight.Report) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as people read them."""
+    """A number of bytes with a unit."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.4g} {unit}"
@@ -92,7 +92,7 @@ def size(count: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A length of time as people read it."""
+    """A duration with a unit."""
     if value < 60:
         return f"{value:.2g} s"
     minutes = value / 60
