@@ -36,7 +36,7 @@ def command(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help=f"Evaluators, separated by commas; default: those of each recipe; for folders {', '.join(DEFAULT)}.",
+            help=f"Evaluators, separated by commas; default: those of each recipe; for folders {', '.join()}.",
         ),
     ] = None,
     features: Annotated[

@@ -31,7 +31,7 @@ def test_a_link_to_a_folder_above_it_is_followed_once(tmp_path):
 def test_a_folder_that_is_not_there_or_empty_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no such folder"):
         find_pictures(tmp_path / "gone")
-    with pytest.raises(DataError, match=r"no pictures in it or its subfolders; looked for \.bmp"):
+    with pytest.raises(DataError, match=r"no images in it or its subfolders; known suffixes are \.bmp"):
         find_pictures(tmp_path)
 
 
