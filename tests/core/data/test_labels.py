@@ -15,7 +15,7 @@ def test_words_are_split_at_the_first_equals_sign():
     assert split_words(["label=bold", "x=a=b"]) == {"label": "bold", "x": "a=b"}
 
 
-@pytest.mark.parametrize(("words", "message"), [(["label"], "write NAME=VALUE"), (["a=1", "a=2"], "asked for twice")])
+@pytest.mark.parametrize(("words", "message"), [(["label"], "write NAME=VALUE"), (["a=1", "a=2"], "given twice")])
 def test_other_words_are_refused(words, message):
     with pytest.raises(UserError, match=message):
         split_words(words)
@@ -36,8 +36,8 @@ def test_several_labels_are_written_one_by_one(written):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"style": 1}, "no 'style' among the labels to ask for; there are label, attributes"),
-        ({"z": 1}, "no 'z' among the labels"),
+        ({"style": 1}, "no label 'style'; there are label, attributes"),
+        ({"z": 1}, "no label 'z'"),
         ({"label": 3}, "label: there is no '3'; its values are 0 to 2, or plain, bold, slanted"),
         ({"attributes": "1"}, "attributes needs 2 values, one for each of young, smiling; '1' has 1"),
     ],

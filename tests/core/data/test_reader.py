@@ -126,7 +126,7 @@ def test_classes_are_selected_by_name_or_number_in_the_order_given():
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ([], "nothing remains"),
+        ([], "the list is empty"),
         (["hors"], "did you mean 'horse'"),
         ([3], "0 to 2"),
         (["dog", 1], "named twice"),
