@@ -36,7 +36,7 @@ def command(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help=f"Evaluators, separated by commas; default: those of each recipe; for folders {', '.join(EVALUATORS)}.",
+            help=f"Evaluators, separated by commas; default: the recipe's, or for folders {', '.join(EVALUATORS)}.",
         ),
     ] = None,
     features: Annotated[
