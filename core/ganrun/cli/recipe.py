@@ -51,9 +51,7 @@ def command(
         str | None, typer.Option(metavar="LIST", help="Run several seeds, a folder each: 0-4, or 1,3,7.")
     ] = None,
 ) -> None:
-    """Train a recipe.
-
-    Ctrl-C saves and stops; --resume continues."""
+    """Train a recipe. Ctrl-C saves and stops; --resume continues."""
     refuse_together(resume=resume, overwrite=overwrite)
     refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
     if force and not resume:

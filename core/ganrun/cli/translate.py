@@ -47,9 +47,7 @@ def command(
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")
     ] = None,
 ) -> None:
-    """Translate a folder of images.
-
-    Each image is scaled to the size the run was trained on."""
+    """Translate a folder of images. Each image is scaled to the size the run was trained on."""
     from ganrun.api import load
     from ganrun.data.image_files import find_pictures
     from ganrun.data.labels import split_words

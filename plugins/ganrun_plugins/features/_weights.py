@@ -79,7 +79,7 @@ class Weights:
             found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # mypy wants more than it takes
         if self._expected is not None and not found.startswith(self._expected.lower()):
             raise DataError(
-                f"{self.who}: {self.path} is not the file it should be: its SHA-256 is {found}, "
+                f"{self.who}: {self.path} is not the expected file: its SHA-256 is {found}, "
                 f"and not {self._expected}{'...' if len(self._expected) < 64 else ''}; delete it and get it again, "
                 "or set `weights` and `sha256`"
             )
