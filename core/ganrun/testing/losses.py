@@ -154,16 +154,17 @@ def check_finite_for_large_logits(tried: Tried) -> None:
 def check_gradient_reaches_the_logits(tried: Tried) -> None:
     """The discriminator learns from every stream, the generator from the fakes.
 
-    A weight kept as state may begin at 0 (BEGAN's k).
+    A weight kept as state may begin at 0 (BEGAN's k), and in a later state the discriminator's side may leave fakes out
+    (MAGAN's pretraining).
     """
     for side in SIDES:
         round = tried.round(side, tried.shapes[1])
         grads = gradients_of(total(tried.values(round)), round)
         for stream, grad in zip(round.streams, grads):
             if side == "discriminator" or stream.role == "fake":
-                reached = grad is not None and (
-                    bool((grad != 0).any()) or (side == "discriminator" and hasattr(tried.loss, "state_dict"))
-                )
+                stateful = side == "discriminator" and hasattr(tried.loss, "state_dict")
+                seen = grad is not None or (stateful and bool(tried.moment))
+                reached = seen and (stateful or (grad is not None and bool((grad != 0).any())))
                 assert reached, f"the {side}'s side gives the {stream.role} logits no gradient"
         assert any(grad is not None and bool((grad != 0).any()) for grad in grads), (
             f"the {side}'s side gives no logits a gradient"
