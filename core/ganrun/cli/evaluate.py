@@ -35,8 +35,7 @@ def command(
     metrics: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMES",
-            help=f"Evaluators, separated by commas; default: the recipe's, or for folders {', '.join(EVALUATORS)}.",
+            metavar="NAMES", help=f"Evaluators, comma-separated; default: the recipe's, or {', '.join(EVALUATORS)}."
         ),
     ] = None,
     features: Annotated[
@@ -49,9 +48,7 @@ def command(
         str | None, typer.Option(metavar="FILE", help="A file of `ganrun reference` instead of real samples.")
     ] = None,
     samples: Annotated[int | None, typer.Option(min=2, help="How many samples to score.")] = None,
-    size: Annotated[
-        int | None, typer.Option(min=4, help="With --folders: scale images to this side, in pixels.")
-    ] = None,
+    size: Annotated[int | None, typer.Option(min=4, help="With --folders: scale images to this side.")] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     stored: Annotated[bool, typer.Option("--stored", help="Only print scores already computed for the runs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, provenance included.")] = False,
@@ -59,9 +56,7 @@ def command(
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
-    """Score runs or folders of images.
-
-    Scores that may be compared are printed together."""
+    """Score runs or folders of images. Scores that may be compared are printed together."""
     from ganrun.inference.compare import columns
 
     check_arguments(
