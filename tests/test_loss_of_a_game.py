@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.cli import check_tables
 from ganrun.experiment.diagnostics import RefusedError
 from ganrun.plugin import DiscriminatorOutput, Game, Interface, Network, Round, Stream
 from ganrun.preflight.check import check as preflight
@@ -246,6 +247,13 @@ def test_a_loss_for_others_that_are_not_there_is_warned_of(build):
     (warning,) = [warning for warning in run.experiment.warnings if warning.part == "loss minimax"]
     assert "every game has a loss of its own" in warning.why
     assert warning.instead == "leave `loss.others` out"
+
+
+def test_check_says_what_each_game_is_played_with(tiny):
+    recipe = {key: value for key, value in tiny(variant="d2gan").items() if key != "loss"}
+    rows = dict(check_tables.check(load_recipe(recipe, catalog=Catalog(modules=FILES))))
+    assert rows["game first"] == "reward-real, first against generator, judged by first_discriminator"
+    assert rows["game second"] == "reward-fake, second against generator, judged by second_discriminator"
 
 
 def test_what_a_game_proposes_is_among_the_versions_of_a_run(build):

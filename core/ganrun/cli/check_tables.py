@@ -12,7 +12,7 @@ Rows = list[tuple[str, str]]
 
 
 def check(recipe: Recipe) -> Rows:
-    """Networks with sizes and shapes, players, phases, warnings.
+    """Networks with sizes and shapes, players, games with their losses, phases, warnings.
 
     Raises RefusedError for a recipe that cannot be trained.
     """
@@ -25,6 +25,10 @@ def check(recipe: Recipe) -> Rows:
         optimizer = recipe.players[name].optimizer
         size = sum(p.numel() for p in experiment.parameters(player))
         rows.append((f"player {name}", f"{optimizer.name}, {size:,} parameters of {', '.join(player.modules)}"))
+    for game in experiment.games:
+        loss = experiment.loss_parts[game.name if game.name in experiment.loss_parts else ""]
+        sides = f"{game.player} against {', '.join(game.against) or 'nobody'}"
+        rows.append((f"game {game.name}", f"{loss.name}, {sides}, judged by {game.discriminator}"))
     rows.append(("phases of a step", ", ".join(_phase(phase) for phase in experiment.phases)))
     rows += [("warning", " ".join(str(warning).split())) for warning in experiment.warnings]
     return [*rows, ("problems", "none")]
