@@ -144,6 +144,27 @@ def test_an_agreement_asks_at_once_after_a_step_back_and_whenever_it_must():
     assert processes.asked == 3
 
 
+def run_in_two_processes(recipe, folder, *options, stop=""):
+    """``ganrun recipe`` in two processes, each of which says where it went back to; ``stop`` breaks it off there."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    command += ["--nproc_per_node", "2", "-m", "ganrun", "recipe", str(recipe), "--output", str(folder)]
+    command += ["--plugin", str(SCRIPT), *options]
+    settings = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "STOP": stop}
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | settings,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode == 0) == (not stop), done.stdout
+    assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == [
+        f"rank {rank} at step 6, attempt 1" for rank in (0, 1) if "--resume" not in options
+    ]
+
+
 @pytest.mark.slow
 def test_two_processes_go_back_together(with_all_tricks, tmp_path, same_end, state_of):
     """Whether the main one asks alone or all do, and broken off after it or not, they end in the same bits."""
@@ -152,48 +173,9 @@ def test_two_processes_go_back_together(with_all_tricks, tmp_path, same_end, sta
         recipe = with_all_tricks(
             observers=["metrics-log", {"goes-back": {"at": 8, "who": who}}], train={"steps": 12, "batch_size": 4}
         )
-        (tmp_path / f"{who}.yaml").write_text(dump(load_recipe(recipe, catalog=Catalog(modules=[SCRIPT])).resolved))
-        torchrun = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            "--local-addr",
-            "127.0.0.1",
-            "--nproc_per_node",
-            "2",
-        ]
-        words = [
-            *torchrun,
-            "-m",
-            "ganrun",
-            "recipe",
-            str(tmp_path / f"{who}.yaml"),
-            "--output",
-            str(folder),
-            "--plugin",
-            str(SCRIPT),
-            *options,
-        ]
-        environment = os.environ | {
-            "ACCELERATE_USE_CPU": "true",
-            "OMP_NUM_THREADS": "1",
-            "GLOO_SOCKET_IFNAME": "lo",
-            "STOP": stop,
-        }
-        done = subprocess.run(
-            words,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            timeout=120,
-            check=False,
-        )
-        assert (done.returncode == 0) == (not stop), done.stdout
-        assert sorted(line for line in done.stdout.splitlines() if line.startswith("rank")) == [
-            f"rank {rank} at step 6, attempt 1" for rank in (0, 1) if "--resume" not in options
-        ]
+        file = tmp_path / f"{who}.yaml"
+        file.write_text(dump(load_recipe(recipe, catalog=Catalog(modules=[SCRIPT])).resolved))
+        run_in_two_processes(file, folder, *options, stop=stop)
 
     two(tmp_path / "whole", "main")
     tree, tensors = state_of(tmp_path / "whole")

@@ -59,17 +59,8 @@ def command(
     """Score runs or folders of images. Scores that may be compared are printed together."""
     from ganrun.inference.compare import columns
 
-    check_arguments(
-        runs,
-        folders,
-        stored,
-        metrics=metrics,
-        features=features,
-        split=split,
-        reference=reference,
-        samples=samples,
-        size=size,
-    )
+    chosen = {"metrics": metrics, "features": features, "split": split, "reference": reference, "samples": samples}
+    check_arguments(runs, folders, stored, size=size, **chosen)
     catalog = catalog_with(plugin)
     options = {"features": features, "split": split, "reference": str(Path(reference).resolve()) if reference else None}
     given = {key: value for key, value in options.items() if value is not None}

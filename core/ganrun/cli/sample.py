@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,26 @@ if TYPE_CHECKING:
     from ganrun.inference.trained import Trained
 
 ALONG = 8  # samples from one end of an interpolation to the other
+WAYS = ("interpolate", "each", "traverse", "arithmetic", "turn")  # each makes an image of its own
+
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="DIR", help="One image file per sample; points go to samples.csv."),
+]
+Arithmetic = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SUM",
+        help='Latent arithmetic by numbers of samples, "3,7,9 - 1,4 + 0": means, the result, and samples near it.',
+    ),
+]
+Mixed = Annotated[
+    bool,
+    typer.Option(
+        "--mixed-with-real",
+        help="A blind test: half of the grid are real samples in random places; the key is in FILE.key.csv.",
+    ),
+]
 
 
 def command(
@@ -29,10 +50,7 @@ def command(
     grid: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One image of all samples; RUN/sample.png by default.")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="One image file per sample; points go to samples.csv."),
-    ] = None,
+    output: Output = None,
     interpolate: Annotated[
         bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")
     ] = False,
@@ -44,23 +62,11 @@ def command(
         str | None,
         typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse."),
     ] = None,
-    arithmetic: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SUM",
-            help='Latent arithmetic by numbers of samples, "3,7,9 - 1,4 + 0": means, the result, and samples near it.',
-        ),
-    ] = None,
+    arithmetic: Arithmetic = None,
     turn: Annotated[
         str | None, typer.Option(metavar="A>B", help='Move latents from one group of samples to another: "3,7 > 1,4".')
     ] = None,
-    mixed: Annotated[
-        bool,
-        typer.Option(
-            "--mixed-with-real",
-            help="A blind test: half of the grid are real samples in random places; the key is in FILE.key.csv.",
-        ),
-    ] = False,
+    mixed: Mixed = False,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")
     ] = None,
@@ -68,51 +74,67 @@ def command(
     """Make samples with a trained run."""
     from ganrun.api import load
 
-    asked = {
-        "--interpolate": interpolate,
-        "--each": each,
-        "--traverse": traverse,
-        "--arithmetic": arithmetic,
-        "--turn": turn,
-    }
-    ways = [name for name, on in asked.items() if on]
-    if mixed and (ways or output is not None):
-        raise UserError(
-            "--mixed-with-real makes one blind grid; "
-            f"leave out {' and '.join([*ways, *(['--output'] if output else [])])}"
-        )
-    if len(ways) > 1:
-        raise UserError(f"{' and '.join(ways)} each make an image of their own; give one of them")
-    if code is not None and not (each or traverse):
-        raise UserError("--code is for --each and --traverse; add one of them")
+    way = Way(interpolate, each, traverse, code, arithmetic, turn)
+    way.check(mixed, output)
     trained = load(run, checkpoint, plugins=plugin or ())
     if mixed:
         print(blind_test(trained, count, seed, grid or run / "blind.png"))
         return
-    if interpolate:
-        samples = trained.interpolate(math.ceil(count / ALONG), ALONG, seed)[:count]
-    elif each:
-        samples = trained.each(code, ALONG, seed)
-    elif traverse:
-        samples = trained.traverse(code, points=ALONG, seed=seed)
-    elif arithmetic is not None:
-        samples = trained.arithmetic(arithmetic, ALONG, seed)
-    elif turn is not None:
-        samples = trained.turn(turn, math.ceil(count / ALONG), ALONG, seed)
-    else:
-        samples = trained.sample(count, seed)
+    samples = way.samples(trained, count, seed)
     try:
         if output is not None:
             print(f"{write_each(samples, output)} (step {trained.step})")
         if grid is not None or output is None:
-            file = write_grid(
-                samples,
-                grid or run / "sample.png",
-                columns=len(samples) if arithmetic is not None else ALONG if ways else None,
-            )
-            print(f"{file} (step {trained.step})")
+            print(f"{write_grid(samples, grid or run / 'sample.png', way.columns(samples))} (step {trained.step})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class Way:
+    """Which samples were asked for, and how they lie in the grid. ``code`` belongs to ``each`` and ``traverse``."""
+
+    interpolate: bool
+    each: bool
+    traverse: bool
+    code: str | None
+    arithmetic: str | None
+    turn: str | None
+
+    def options(self) -> list[str]:
+        """The options that choose samples, as given."""
+        return [f"--{name}" for name in WAYS if getattr(self, name)]
+
+    def check(self, mixed: bool, output: Path | None) -> None:
+        """Raise UserError for options that do not go together."""
+        given = self.options()
+        if mixed and (given or output is not None):
+            unwanted = [*given, *(["--output"] if output else [])]
+            raise UserError(f"--mixed-with-real makes one blind grid; leave out {' and '.join(unwanted)}")
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(given)} each make an image of their own; give one of them")
+        if self.code is not None and not (self.each or self.traverse):
+            raise UserError("--code is for --each and --traverse; add one of them")
+
+    def samples(self, trained: Trained, count: int, seed: int) -> Tensor:
+        """The samples (n, *shape); ``each``, ``traverse`` and ``arithmetic`` make as many as they show."""
+        if self.interpolate:
+            return trained.interpolate(math.ceil(count / ALONG), ALONG, seed)[:count]
+        if self.each:
+            return trained.each(self.code, ALONG, seed)
+        if self.traverse:
+            return trained.traverse(self.code, points=ALONG, seed=seed)
+        if self.arithmetic is not None:
+            return trained.arithmetic(self.arithmetic, ALONG, seed)
+        if self.turn is not None:
+            return trained.turn(self.turn, math.ceil(count / ALONG), ALONG, seed)
+        return trained.sample(count, seed)
+
+    def columns(self, samples: Tensor) -> int | None:
+        """Columns of the grid; None for a square."""
+        if self.arithmetic is not None:
+            return len(samples)
+        return ALONG if self.options() else None
 
 
 def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
