@@ -1,9 +1,10 @@
-"""BEGAN, EBGAN and MAGAN: values, k and margins step by step, refusals, small runs, resuming."""
+"""BEGAN, EBGAN and MAGAN's losses by hand: margins, k step by step, schedules, small runs, resuming."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
+from energies import GAME, SMALL, make_round, values
 
 from ganrun.engine.turn import Turn
 from ganrun.preflight.stages import STAGES
@@ -11,28 +12,12 @@ from ganrun.randomness import Draws
 from ganrun.schedule import Clock, Duration, Scheduled
 from ganrun.testing import Plugin
 from ganrun.testing.runs import assert_resumes, weights, written_and_read
-from ganrun.training.build import RefusedError
-from ganrun.words.game import DiscriminatorOutput, Game, Phase, Round, Stream
+from ganrun.words.game import Game, Phase
 from ganrun_plugins.losses.began import BEGAN
 from ganrun_plugins.losses.ebgan import EBGAN
 from ganrun_plugins.losses.magan import MAGAN, adapted
 
-GAME = Game("adversarial", "discriminator", "discriminator", ["generator"])
 OTHER = Game("other", "discriminator_2", "discriminator", ["generator"])
-SMALL = {"autoencoder": {"width": 4, "widths": [16], "code": 8}}
-TRAINED = ["began", "ebgan", {"magan": {"pretrain": 1}}]
-
-
-def make_stream(role: str, energies) -> Stream:
-    logits = torch.as_tensor(energies, dtype=torch.float64).detach().requires_grad_()
-    return Stream(torch.zeros(len(logits), 2), role, output=DiscriminatorOutput(logits))
-
-
-def make_round(side: str, real=None, fake=None, game: Game = GAME) -> Round:
-    streams = [
-        make_stream(role, energies) for role, energies in (("real", real), ("fake", fake)) if energies is not None
-    ]
-    return Round(game, side, streams)
 
 
 def make_turn(
@@ -52,11 +37,6 @@ def of(loss, turn: Turn) -> Turn:
     """A turn of a run in which all games are played with a loss."""
     turn._engine.experiment.loss = lambda game: loss
     return turn
-
-
-def values(loss, side: str, real, fake) -> dict[str, list[float]]:
-    round = make_round(side, real, fake)
-    return {s.role: value.tolist() for s, value in getattr(loss, side)(round).items()}
 
 
 # --- ebgan ----------------------------------------------------------------------------------------------------
@@ -380,40 +360,3 @@ def test_a_run_resumes_across_the_epochs_of_magan(before, after):
     plugin = Plugin("loss.magan")
     recipe = {**STAGES["points"], "dataset": {"ring": {"count": 16}}, "loss": "magan", "discriminator": SMALL}
     assert_resumes(plugin, recipe, before, after)
-
-
-# --- all of them ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("loss", [BEGAN(), EBGAN(), MAGAN()], ids=lambda loss: type(loss).__name__)
-def test_the_score_is_minus_the_energy(loss):
-    energies = torch.tensor([0.0, 2.0])
-    assert torch.equal(loss.score(make_round("discriminator", [1.0], [1.0]), energies), -energies)
-
-
-@pytest.mark.parametrize("loss", TRAINED, ids=str)
-@pytest.mark.parametrize("stage", ["points", "images", "translation"])
-def test_every_loss_trains_on_every_stage(make_run, loss, stage):
-    run = make_run({**STAGES[stage], "loss": loss, "discriminator": SMALL})
-    before = weights(run)
-    for step in range(3):
-        run.engine.step(step)
-    changed = {
-        name.split(".")[0].split("_")[0] for name, value in weights(run).items() if not torch.equal(value, before[name])
-    }
-    assert changed == {"generator", "discriminator"}
-    assert all(value.isfinite() for terms in run.engine.terms.values() for value in terms.values())
-
-
-@pytest.mark.parametrize("loss", TRAINED, ids=str)
-def test_a_discriminator_without_an_energy_is_refused(make_run, tiny, loss):
-    with pytest.raises(RefusedError, match="instead: discriminator: autoencoder"):
-        make_run(tiny(loss=loss))
-
-
-def test_without_a_floor_the_losses_have_no_least_value():
-    """What the refusal prevents: on a discriminator of free logits, real samples' logits of -c cost -c, for any c."""
-    for loss in (BEGAN(), EBGAN(), MAGAN()):
-        assert sum(sum(v) for v in values(loss, "discriminator", [-1e6], [2.0]).values()) == pytest.approx(
-            -1e6, rel=1e-5
-        )

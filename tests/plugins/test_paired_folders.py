@@ -11,18 +11,12 @@ from ganrun.errors import DataError
 from ganrun.preflight.check import check
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
-from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets import unpaired_archives
 from ganrun_plugins.datasets._archives import PublishedArchive
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.horse2zebra import Horse2Zebra
 from ganrun_plugins.datasets.paired_digits import PairedDigits, outlines
 from ganrun_plugins.datasets.paired_folders import PairedFolders
-
-
-@pytest.fixture
-def files(tmp_path):
-    return DataFiles(tmp_path, tmp_path / "cache")
 
 
 def noise(number, width=12, height=12):

@@ -1,7 +1,4 @@
-"""Data sets of attributes and styles: styled-digits, attributes, celeba, multi; and lsun, which reads databases."""
-
-import sys
-from collections import Counter
+"""Data sets of attributes: pictures listed with yes-no answers, celeba through torchvision, and several sets as one."""
 
 import numpy as np
 import pytest
@@ -14,19 +11,11 @@ from ganrun.data.splits import datasets_of_part
 from ganrun.errors import DataError, UserError
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
-from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets._centre import centred
-from ganrun_plugins.datasets._scans import load_scans, resized
 from ganrun_plugins.datasets.attributes import Attributes
 from ganrun_plugins.datasets.celeba import CelebA
-from ganrun_plugins.datasets.lsun import LSUN
 from ganrun_plugins.datasets.multi import Multi
-from ganrun_plugins.datasets.styled_digits import StyledDigits, styled
-
-
-@pytest.fixture
-def files(tmp_path):
-    return DataFiles(tmp_path, tmp_path / "cache")
+from ganrun_plugins.datasets.styled_digits import StyledDigits
 
 
 def everything(data):
@@ -41,66 +30,6 @@ def opened(part, folder):
         catalog=Catalog(),
     )
     return datasets_of_part(recipe.dataset, folder)("train"), recipe
-
-
-# --- styled digits ----------------------------------------------------------------------------------------------
-
-
-def test_each_scan_is_in_one_style_and_every_style_is_as_frequent(files):
-    styles = ["plain", "bold", "slanted", "inverted", "outlined"]
-    data = StyledDigits(files, "train", size=8, styles=styles)
-    assert Counter(data.tensors["label"].tolist()) == {0: 180, 1: 180, 2: 180, 3: 180, 4: 179}
-    scans = resized(load_scans("train")[0], 8)
-    for row in range(0, 899, 100):
-        style = styles[data.tensors["label"][row]]
-        assert torch.equal(data.tensors["x"][row : row + 1], styled(scans[row : row + 1], [style]))
-
-
-def test_styles_that_go_together_are_applied_with_the_inversion_last():
-    scan = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
-    scan[0, 0, 4, 4] = 200
-    bold = styled(scan, ["bold"])
-    assert torch.equal(styled(scan, ["plain"]), scan)
-    assert int((bold == 200).sum()) == 9
-    assert torch.equal(styled(scan, ["inverted", "bold"]), 255 - bold)
-    outline = styled(scan, ["outlined"])
-    assert (int(outline[0, 0, 4, 4]), int((outline == 200).sum())) == (0, 8)
-    stroke = torch.zeros(1, 1, 9, 9, dtype=torch.uint8)
-    stroke[0, 0, :, 4] = 200
-    centre = (styled(stroke, ["slanted"])[0, 0].double() * torch.arange(9)).sum(1) / styled(stroke, ["slanted"])[
-        0, 0
-    ].double().sum(1)
-    assert float(centre[2] - centre[6]) == pytest.approx(4 * np.tan(np.radians(25)), abs=0.2)
-
-
-def test_attributes_go_together_in_every_combination(files):
-    data = StyledDigits(files, "test", size=8, styles=["bold", "slanted", "inverted"], attributes=True)
-    counts = Counter(map(tuple, data.tensors["attributes"].tolist()))
-    assert len(counts) == 8
-    assert max(counts.values()) - min(counts.values()) <= 1
-    row = next(i for i, bits in enumerate(data.tensors["attributes"].tolist()) if bits == [1, 0, 1])
-    scan = resized(load_scans("test")[0][row : row + 1], 8)
-    assert torch.equal(data.tensors["x"][row : row + 1], styled(scan, ["bold", "inverted"]))
-    assert data.label_names == {"attributes": ["bold", "slanted", "inverted"]}
-
-
-def test_even_and_odd_scans_are_different_ones(files):
-    sets = [StyledDigits(files, "train", size=8, styles=["plain"], scans=which) for which in ("even", "odd")]
-    seen = [{x.numpy().tobytes() for x in data.tensors["x"]} for data in sets]
-    assert (len(sets[0]), len(sets[1])) == (450, 449)
-    assert not seen[0] & seen[1]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "why"),
-    [
-        ({"styles": ["bold", "bold"]}, "named twice"),
-        ({"styles": ["plain", "bold"], "attributes": True}, "plain is an image without any attribute"),
-    ],
-)
-def test_styles_that_make_no_sense_are_refused(files, parameters, why):
-    with pytest.raises(DataError, match=why):
-        StyledDigits(files, "train", **parameters)
 
 
 # --- attributes -------------------------------------------------------------------------------------------------
@@ -389,42 +318,3 @@ def test_sets_announce_themselves_together_or_not_at_all():
     said = described({"faces": {"celeba": {"size": 32}}, "things": {"cifar10": {"size": 32}}})
     assert (len(said), list(said.spaces)) == (162_770 + 50_000, ["x", "source", "attributes_faces", "label_things"])
     assert described({"faces": {"celeba": {"size": 8}}, "tones": TWO["tones"]}) is None
-
-
-# --- lsun -------------------------------------------------------------------------------------------------------
-
-
-def test_lsun_without_its_package_says_how_to_get_it(files, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "lmdb", None)
-    (tmp_path / "bedroom_train_lmdb").mkdir()
-    with pytest.raises(DataError, match=r'needs the package lmdb; pip install "ganrun\[lsun\]"'):
-        LSUN(files, "train", root=".")
-
-
-def test_lsun_names_the_database_that_is_not_there(files):
-    with pytest.raises(DataError, match=r"tower_val_lmdb: there is no such database; unpack tower_val_lmdb.zip"):
-        LSUN(files, "test", root=".", classes=["tower"])
-
-
-def test_lsun_reads_pictures_of_several_classes_and_keeps_the_keys(files, tmp_path):
-    lmdb = pytest.importorskip("lmdb")
-    for start, name in ((0, "bedroom"), (100, "tower")):
-        with (
-            lmdb.open(str(tmp_path / f"{name}_train_lmdb"), map_size=1 << 20) as database,
-            database.begin(write=True) as transaction,
-        ):
-            for number in range(3):
-                picture = tmp_path / "one.png"
-                Image.new("RGB", (12, 10), (start + number,) * 3).save(picture)
-                transaction.put(f"key{number}".encode(), picture.read_bytes())
-            if name == "tower":
-                transaction.put(b"spoilt", b"no picture")
-    data = LSUN(files, "train", root=".", classes=["bedroom", "tower"], size=8)
-    rows = torch.tensor([4, 0, 2, 3])
-    batch = data.batch(rows, ItemDraws((), np.asarray(0), rows.numpy()))
-    assert batch["x"][:, 0, 0, 0].tolist() == [101, 0, 2, 100]
-    assert batch["label"].tolist() == [1, 0, 0, 1]
-    assert len(list((files.cache / "lsun").glob("*.npy"))) == 2
-    assert len(LSUN(files, "train", root=".", classes=["bedroom"], size=8)) == 3
-    with pytest.raises(DataError, match="image spoilt cannot be read"):
-        data.batch(torch.tensor([6]), ItemDraws((), np.asarray(0), np.array([6])))

@@ -4,14 +4,8 @@ import pytest
 import torch
 
 from ganrun.errors import DataError
-from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.die import Die
 from ganrun_plugins.datasets.line import Line
-
-
-@pytest.fixture
-def files(tmp_path):
-    return DataFiles(tmp_path, tmp_path)
 
 
 def test_a_die_with_two_fours_shows_a_four_once_in_three_throws(files):

@@ -12,15 +12,9 @@ import torchvision.datasets
 
 from ganrun.data.download import DownloadError
 from ganrun.errors import DataError
-from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets.cifar10 import NAMES, Cifar10
 from ganrun_plugins.datasets.fashion_mnist import FashionMnist
 from ganrun_plugins.datasets.mnist import Mnist
-
-
-@pytest.fixture
-def files(tmp_path):
-    return DataFiles(tmp_path, tmp_path / "cache")
 
 
 def idx(array):

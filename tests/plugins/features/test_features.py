@@ -9,7 +9,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.data.reader import InMemory
 from ganrun.errors import DataError
 from ganrun.evaluation.features import FeatureContext
-from ganrun.words.spaces import DataFiles, Refusal, Space
+from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.restyled_digits import RestyledDigits
@@ -19,11 +19,6 @@ from ganrun_plugins.features.pixels import Pixels
 
 def context(data, cache, name="x"):
     return FeatureContext(name, data.spaces[name], data, cache, torch.device("cpu"))
-
-
-@pytest.fixture
-def files(tmp_path):
-    return DataFiles(tmp_path, tmp_path)
 
 
 def bars(n=64, labels=True):
