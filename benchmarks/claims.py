@@ -26,9 +26,7 @@ RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 
 def identity(claim: str, row: str, seed: int) -> Line:
-    """What names a run: the recipe and its changes are in it, so that a run of another configuration is not taken for
-    this one.
-    """
+    """What names a run: its recipe and changes are in it, so that no run of another configuration is taken for it."""
     found = CLAIMS[claim].rows[row]
     return {"claim": claim, "row": row, "seed": seed, "recipe": found.recipe, "changes": list(found.changes)}
 

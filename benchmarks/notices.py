@@ -32,16 +32,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from _changed_pictures import CHANGES, SIDE, UNCHANGED, Parts, State, control, made, parts
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
 from ganrun.data.order import permutation
 from ganrun.data.reader import InMemory, fingerprint

@@ -79,7 +79,7 @@ def _called(
     """
     engine: Engine = turn._engine
     name = call.round.game.discriminator
-    engine.seed_forward(turn)
+    engine.seed_forward(turn)  # dropout of this forward
     if call.tag == "adversarial" and not overrides:
         return turn.modules[name](x, *given)
     module = engine.modules[name]
@@ -88,6 +88,8 @@ def _called(
     state = {**own_buffers(module), **(overrides or {})}
     if call.tag != "penalty":
         return functional_call(module, state, (x, *given))
+    # A penalty is a function of a gradient, and is differentiated itself. Compiled modules have no second derivative,
+    # and slopes in bfloat16 would be coarse.
     with turn.full_precision():
         return functional_call(module, state, (x.to(torch.get_default_dtype()), *given))
 

@@ -129,6 +129,8 @@ class Engine:
         self._apply_options(phase.player, optimizer, step)
         logged: dict[str, Tensor] = {}
         for micro in range(self.settings.accumulate):
+            # Micro-batches of all processes are the parts of one batch. Every part draws the whole batch's numbers and
+            # keeps its rows, so that the samples of a step do not depend on how the batch is divided.
             part = micro * self.processes.world + self.processes.rank
             draws = Draws((self.settings.seed, self.attempt, step, phase.name, repeat), part, self.parts, self.device)
             turn = Turn(
@@ -167,7 +169,9 @@ class Engine:
         self.fakes.fill(turn, later)
         turn.rounds = self.rounds(turn)
         self.hooks.generated(turn=turn)
-        if turn.phase.terms is not None:  # a lazy phase
+        # A lazy phase plays no game. It comes every so many steps and its terms weigh as much more, so that over time
+        # they pull as they would in every step.
+        if turn.phase.terms is not None:
             for name, term in turn.phase.terms(turn).items():
                 turn.terms[name] = Term(term.value, term.weight * turn.phase.every)
             return
@@ -176,7 +180,7 @@ class Engine:
         own = self.variant.terms(turn)
         check_terms(self.variant, "terms", own)
         turn.terms.update(own)
-        self.hooks.losses(turn=turn)
+        self.hooks.losses(turn=turn)  # last, so that a trick finds every other term
 
     def update(self, turn: Turn) -> None:
         """Average the gradients of the turn's player and apply them."""
@@ -200,6 +204,8 @@ class Engine:
         for name, side in sides.items():
             if side is None or name not in streams:
                 continue
+            # Behind the fakes there may be the graph that the generator's turn is to use. The discriminator's backward
+            # pass must not run into it: it would spend time there, and free it.
             if side == "discriminator":
                 for stream in streams[name]:
                     stream.detach()

@@ -84,6 +84,8 @@ class Fakes:
 
     def _make(self, turn: Turn, players: set[str]) -> None:
         """Run the generators with a graph for the given players' parameters."""
+        # Autograd records a graph for whoever requires a gradient at the time of the forward: the players that the
+        # fakes are made for, who need not be the turn's own. Everything behind is the turn's player's again.
         self.engine.train_only(players)
         turn.seed_of_made = self.engine.seed_forward(turn)
         self.engine.variant.make(turn)

@@ -68,14 +68,17 @@ class PlayerOptimizer:
 class Turn:
     """One phase, once: what every event of training is given.
 
-    step, repeat, micro: where in the run. player, phase: whose turn it is; no player ("") outside training.
-    modules: name -> module, to be called with samples.
-    draws: the keyed random numbers of this turn. latents: what ``sample`` drew; drawn: the names of those that are the
-    recipe's sampler's. made: what ``make`` generated.
-    rounds: the games of this turn. terms: name -> :class:`Term`. notes: what is logged beside them. overrides:
-    parameter tensors that stand in for a discriminator's own in this turn's rounds, by module name. A trick may set
-    skip, copies (samples per item) and wanted (roles that no loss asks for) at ``phase_start``.
+    step, repeat, micro: where in the run.
+    player, phase: whose turn it is; no player ("") outside training.
     in_training: False where samples are made outside training.
+    modules: name -> module, to be called with samples.
+    draws: the keyed random numbers of this turn.
+    latents: what ``sample`` drew; drawn: the names of those that are the recipe's sampler's.
+    made: what ``make`` generated.
+    rounds: the games of this turn.
+    terms: name -> :class:`Term`; notes: what is logged beside them.
+    overrides: parameter tensors that stand in for a discriminator's own in this turn's rounds, by module name.
+    skip, copies (samples per item), wanted (roles that no loss asks for): a trick may set them at ``phase_start``.
     """
 
     def __init__(
