@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ganrun.contracts.events import Events
 from ganrun.randomness import Draws
-from ganrun.words.game import Phase, Stream, Term
+from ganrun.words.game import Phase, Term
 from ganrun.words.hooks import hookimpl
 
 
@@ -346,30 +346,6 @@ def test_another_attempt_draws_other_numbers(tiny, make_run):
     assert not equal(weights(steps(first, 1)), weights(steps(again, 1)))
 
 
-def test_a_symmetric_game_swaps_the_roles_for_the_generators_player(tiny, make_run):
-    terms = {}
-
-    class Symmetric:
-        @hookimpl
-        def build(self, experiment):
-            experiment.games[0].symmetric = True
-
-        @hookimpl
-        def losses(self, turn):
-            if turn.player == "generator":
-                logits = {stream.role: stream.logits for stream in turn.rounds[0].streams}
-                terms["found"] = sum(term.value for term in turn.terms.values())
-                terms["wanted"] = F.softplus(-logits["fake"]).mean() + F.softplus(logits["real"]).mean()
-
-    make_run(tiny(tricks=["symmetric"]), {"trick.symmetric": Symmetric}).engine.step(0)
-    torch.testing.assert_close(terms["found"], terms["wanted"])
-
-
-def test_a_stream_knows_its_logits_only_after_the_discriminator(tiny):
-    with pytest.raises(AssertionError):
-        _ = Stream(torch.zeros(1, 2), "real").logits
-
-
 class Notes:
     """Notes in every event in which a turn may be noted."""
 
@@ -395,33 +371,3 @@ def test_notes_are_logged_whichever_event_they_are_made_in(tiny, make_run):
             name.removeprefix(f"{player}/"): value for name, value in run.metrics().items() if player + "/" in name
         }
         assert (found["before"], found["norm"], found["moved"]) == (2.0, 3.0, 4.0)
-
-
-def test_a_run_enters_its_settings_of_torch_by_itself_and_puts_them_back(tiny, make_run):
-    """Built, trained, sampled and restored with nothing around it, float64 stays float64; and nothing leaks out."""
-    threads = torch.get_num_threads() + 1
-    run = make_run(tiny(train={"precision": "float64", "threads": threads, "deterministic": True}))
-    run.engine.step(0)
-    run.load_state_dict(run.state_dict())
-    made = [run.sample_maker.turn(3).made["x"], *(turn.made["x"] for _, turn in run.sample_maker.stream(3))]
-    terms = [value for phase in run.engine.terms.values() for value in phase.values()]
-    tensors = [*terms, *made, *(p for module in run.engine.modules.values() for p in module.parameters())]
-    assert {tensor.dtype for tensor in tensors} == {torch.float64}
-    assert torch.get_default_dtype() == torch.float32
-    assert torch.get_num_threads() == threads - 1
-    assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_inside_a_step_the_settings_are_those_of_the_recipe(tiny, make_run):
-    seen = []
-
-    class Looks:
-        @hookimpl
-        def losses(self, turn):
-            seen.append((torch.get_default_dtype(), torch.are_deterministic_algorithms_enabled()))
-
-    run = make_run(
-        tiny(tricks=["looks"], train={"precision": "float64", "deterministic": True}), {"trick.looks": Looks}
-    )
-    run.engine.step(0)
-    assert set(seen) == {(torch.float64, True)}

@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 from ganrun.engine.engine import pace, slowed
 from ganrun.schedule import Scheduled
-from ganrun.training.build import RefusedError
 from ganrun.words.game import Phase, Term
 from ganrun.words.hooks import hookimpl
-from ganrun.words.spaces import Interface, Reason, Space
 
 
 class TwoNumbers:
@@ -251,70 +250,6 @@ def test_a_lazy_phase_is_weighted_by_its_interval_and_slows_its_player(tiny, mak
     assert run.engine.optimizers["generator"].param_groups[0]["lr"] == 2e-4
 
 
-@pytest.mark.parametrize(
-    ("capability", "changes"),
-    [
-        ("accumulated", {"train": {"accumulate": 2}}),
-        ("joint-batches", {"train": {"batches": "joint"}}),
-        ("single-sample", {"train": {"batch_size": 1}}),
-    ],
-)
-def test_settings_are_capabilities_that_parts_may_refuse(tiny, make_run, capability, changes):
-    class Careful:
-        strength = ""
-        refuses = {capability: Reason("it cannot", "do otherwise")}
-
-    make_run(tiny(tricks=["careful"]), {"trick.careful": Careful})
-    with pytest.raises(RefusedError, match="it cannot"):
-        make_run(tiny(tricks=["careful"], **changes), {"trick.careful": Careful})
-
-
-BATCH_NORM = {"mlp": {"widths": [16, 16], "norm": "batch"}}
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"generator": BATCH_NORM, "train": {"batch_size": 1}},
-        {"discriminator": BATCH_NORM, "train": {"batch_size": 1}},
-        {"discriminator": BATCH_NORM, "tricks": [{"packing": {"m": 8}}]},
-    ],
-)
-def test_batch_norm_over_one_number_a_channel_is_refused(tiny, make_run, changes):
-    with pytest.raises(RefusedError, match="network .*: a forward of it sees one row"):
-        make_run(tiny(**changes))
-
-
-def test_batch_norm_over_the_pixels_of_one_row_trains(tiny, make_run):
-    """And so does a network whose BatchNorm a trick has taken out.
-
-    torch itself refuses the others in the middle of a step.
-    """
-    images = {"variant": {"dcgan": {"latent": 4}}, "dataset": {"digits": {"size": 16}}}
-    networks = {"generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4}}}
-    run = make_run(tiny(**images, **networks, train={"batch_size": 1}))
-    assert any(isinstance(layer, nn.BatchNorm2d) for layer in run.engine.modules["generator"].modules())
-    run.engine.step(0)
-    make_run(tiny(generator=BATCH_NORM, tricks=["norm-swap"], train={"batch_size": 1})).engine.step(0)
-
-
-def test_batch_norm_warns_of_micro_batches(tiny, make_run):
-    (warning,) = make_run(tiny(generator=BATCH_NORM, train={"accumulate": 2})).experiment.warnings
-    assert warning.part == "network generator"
-    assert "one micro-batch" in warning.why
-    assert not make_run(tiny(generator=BATCH_NORM)).experiment.warnings
-    assert not make_run(tiny(train={"accumulate": 2})).experiment.warnings
-
-
-def test_example_inputs_are_packed_as_a_discriminator_is_given_them():
-    interface = Interface(
-        Space("image", (3, 8, 8)),
-        given=(Space("labels", (), 4), Space("latent", (5,)), Space("image", (1, 8, 8))),
-        pack=2,
-    )
-    assert [tuple(x.shape) for x in interface.example(6)] == [(6, 6, 8, 8), (6, 2), (6, 10), (6, 2, 8, 8)]
-
-
 def test_a_parametrised_network_takes_overrides_by_the_names_of_its_parameters():
     layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 1, bias=False))
     state = {name: torch.ones_like(p) for name, p in layer.named_parameters()}
@@ -337,3 +272,22 @@ def test_the_real_batch_is_read_when_it_is_indexed_and_once_for_all_copies_of_a_
 
     make_run(tiny(tricks=["look"]), {"trick.look": listener("losses", look)}).engine.step(0)
     assert found == {"before": 0, "same": True, "reads": ["generator"]}
+
+
+def test_a_symmetric_game_swaps_the_roles_for_the_generators_player(tiny, make_run):
+    terms = {}
+
+    class Symmetric:
+        @hookimpl
+        def build(self, experiment):
+            experiment.games[0].symmetric = True
+
+        @hookimpl
+        def losses(self, turn):
+            if turn.player == "generator":
+                logits = {stream.role: stream.logits for stream in turn.rounds[0].streams}
+                terms["found"] = sum(term.value for term in turn.terms.values())
+                terms["wanted"] = F.softplus(-logits["fake"]).mean() + F.softplus(logits["real"]).mean()
+
+    make_run(tiny(tricks=["symmetric"]), {"trick.symmetric": Symmetric}).engine.step(0)
+    torch.testing.assert_close(terms["found"], terms["wanted"])

@@ -379,3 +379,8 @@ def test_labels_of_real_samples_are_the_entry_label_whatever_comes_before(tiny, 
     assert torch.equal(
         make_run(tiny(**IMAGES)).evaluation.labels(n=3), make_run(tiny(**IMAGES)).evaluation.real("label", n=3).long()
     )
+
+
+def test_a_stream_knows_its_logits_only_after_the_discriminator(tiny):
+    with pytest.raises(AssertionError):
+        _ = Stream(torch.zeros(1, 2), "real").logits
