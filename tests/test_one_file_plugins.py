@@ -30,7 +30,7 @@ def test_contract(plugin, check):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_they_import_the_front_door_alone(path):
+def test_plugins_of_one_file_import_the_front_door_alone(path):
     names = [node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     assert {name for name in names if name.startswith("ganrun")} <= {
         "ganrun.plugin",

@@ -51,13 +51,13 @@ def assert_same_way(start: Tensor, end: Tensor, expected: Tensor) -> None:
     assert (end - expected).norm() <= MOVED * way
 
 
-def test_all_runs_are_there() -> None:
+def test_a_run_of_each_earlier_recipe_is_there() -> None:
     names = {path.name for path in RUNS if path.parent.name == "runs_0166519"}
     assert names == {"dcgan", "cyclegan", "infogan", "progan"}
 
 
 @each_run
-def test_it_opens_and_makes_the_samples_that_it_made(folder: Path) -> None:
+def test_an_earlier_run_opens_and_makes_the_samples_that_it_made(folder: Path) -> None:
     trained = ganrun.load(folder, device="cpu")
     assert trained.step == MIDDLE
     samples, expected = trained.sample(4, seed=0), expected_of(folder)["samples"]
@@ -66,7 +66,7 @@ def test_it_opens_and_makes_the_samples_that_it_made(folder: Path) -> None:
 
 
 @each_run
-def test_it_resumes_and_ends_where_it_ended(folder: Path, tmp_path: Path) -> None:
+def test_an_earlier_run_resumes_and_ends_where_it_ended(folder: Path, tmp_path: Path) -> None:
     copy, expected = tmp_path / folder.name, expected_of(folder)
     shutil.copytree(folder, copy)
     start = states(ganrun.load(copy, device="cpu").experiment.modules)

@@ -51,7 +51,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_its_plugins_are_listed_with_their_own_version(python: Path, tmp_path: Path) -> None:
+def test_plugins_of_another_distribution_are_listed_with_its_version(python: Path, tmp_path: Path) -> None:
     listed = json.loads(run(python, "-m", "ganrun", "list-plugins", "--json", cwd=tmp_path))
     found = {f"{p['kind']}.{p['name']}": (p["distribution"], p["version"]) for p in listed}
     assert found["loss.shifted-least-squares"] == ("ganrun-example", "0.3.1")
@@ -67,7 +67,7 @@ def test_its_plugins_are_listed_with_their_own_version(python: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_its_plugins_pass_the_checks(python: Path, tmp_path: Path) -> None:
+def test_plugins_of_another_distribution_pass_the_checks(python: Path, tmp_path: Path) -> None:
     checked = json.loads(run(python, "-m", "ganrun", "list-plugins", "--check", "--json", cwd=tmp_path, codes=(0, 1)))
     assert {c["plugin"]: c["problems"] for c in checked if c["distribution"] == "ganrun-example"} == {
         "loss.shifted-least-squares": [],

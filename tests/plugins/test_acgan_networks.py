@@ -194,7 +194,7 @@ def test_noise_is_on_each_activation_in_training_and_not_on_the_image():
     )
 
 
-def test_there_is_neither_in_evaluation():
+def test_evaluation_has_neither_dropout_nor_noise():
     network, x = discriminator(noise=0.2).eval(), images()
     output, taken = watched(network, x)
     for feature, after in zip(output.features, taken[1:7], strict=True):

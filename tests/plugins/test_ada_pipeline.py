@@ -293,7 +293,7 @@ def everything(p: float = 1.0, n: int = 2) -> Drawn:
     return draw(Draws(("derivatives",)), n, torch.tensor(p), torch.float64)
 
 
-def test_it_is_differentiable_twice():
+def test_the_pipeline_is_differentiable_twice():
     x = picture(2, 3, 8, 8).requires_grad_()
     drawn = everything()
 

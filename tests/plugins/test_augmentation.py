@@ -209,7 +209,7 @@ def test_gradients_flow_through_to_the_pixels_that_are_left():
     assert torch.equal(grad.sum((1, 2, 3)), y.sum((1, 2, 3)))
 
 
-def test_it_is_differentiable_twice():
+def test_diff_augment_is_differentiable_twice():
     x = torch.rand(2, 3, 8, 8, dtype=torch.float64, requires_grad=True)
 
     def function(x):

@@ -83,7 +83,7 @@ def test_feature_maps_are_averaged_over_positions():
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_of_a_single_sample_they_say_nothing_so_that_is_refused(tiny, make_run, plugin_module, trick):
+def test_statistics_of_a_single_sample_say_nothing_and_are_refused(tiny, make_run, plugin_module, trick):
     """Whatever the sample, its standard deviation is sqrt(1e-8), and the sum over the others is empty."""
     for _ in range(3):
         assert GroupDeviation(4)(torch.randn(1, 5)).item() == pytest.approx(1e-4)
@@ -238,7 +238,7 @@ def test_every_way_to_train_works_and_doubtful_ones_warn(tiny, make_run, trick, 
 
 
 @pytest.mark.parametrize("trick", TRICKS)
-def test_each_discriminator_of_a_cyclegan_gets_one(small_cyclegan, make_run, trick):
+def test_each_discriminator_of_a_cyclegan_gets_a_statistic(small_cyclegan, make_run, trick):
     run = make_run(
         small_cyclegan(tricks=[trick], without=["progress", "samples", "replay-buffer", "checkpoints", "metrics-log"])
     )

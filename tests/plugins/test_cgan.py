@@ -341,7 +341,7 @@ def test_acgan_refuses_packs_whose_classes_one_head_cannot_name(make_run):
 @pytest.mark.parametrize(
     "settings", [{}, {"accumulate": 2, "batches": "joint"}], ids=["plain", "accumulated and joint"]
 )
-def test_they_resume_bit_for_bit(variant, labels, settings):
+def test_conditional_variants_resume_bit_for_bit(variant, labels, settings):
     generator, discriminator = {"width": 4, "labels": "linear-map", "label_size": 3}, {"width": 4, "labels": labels}
     networks = {"generator": {"dcgan": generator}, "discriminator": {"dcgan": discriminator}}
     recipe = recipe_of(variant, tricks=[{"replay-buffer": {"size": 9}}, "ema"], train=settings, **networks)

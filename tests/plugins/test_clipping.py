@@ -34,7 +34,7 @@ def test_generators_are_not_clipped():
     assert held[0].item() == 5.0
 
 
-def test_it_clips_after_the_update_as_the_paper_or_before_the_turn_as_the_authors_code():
+def test_weights_are_clipped_after_the_update_as_the_paper_or_before_the_turn_as_the_authors_code():
     for when, before, after in (("after", 5.0, 0.01), ("before", 0.01, 5.0)):
         found = []
         for event in ("phase_start", "updated"):

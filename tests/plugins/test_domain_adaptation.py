@@ -95,7 +95,7 @@ def test_what_cannot_be_scored_is_refused_before_training(make_run):
         make_run(recipe() | from_latents)
 
 
-def test_without_a_generator_it_says_so(make_run):
+def test_domain_adaptation_of_samples_without_a_generator_is_refused(make_run):
     run = make_run(recipe())
     run.evaluation.sample_maker = None
     with pytest.raises(UserError, match="evaluate a run"):

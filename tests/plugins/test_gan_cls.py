@@ -162,7 +162,7 @@ def test_matching_by_hand():
     assert matching(images, texts, torch.ones(2, 2, dtype=torch.bool)) == 0, "equal texts are no mismatch"
 
 
-def test_it_is_symmetric_in_images_and_texts():
+def test_the_matching_loss_is_symmetric_in_images_and_texts():
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(5, 3, generator=generator), torch.randn(5, 3, generator=generator)
     none = torch.eye(5, dtype=torch.bool)
@@ -291,7 +291,7 @@ def test_samples_are_of_the_texts_that_they_are_made_of(make_run):
         [{"unrolling": {"steps": 1}}],
     ],
 )
-def test_it_goes_with_tricks_that_count_on_one_kind_of_fakes(make_run, tricks):
+def test_gan_cls_goes_with_tricks_that_count_on_one_kind_of_fakes(make_run, tricks):
     try:
         run = go(make_run(recipe_of(tricks=tricks)), 0, 4)
     except RefusedError as refused:
@@ -300,7 +300,7 @@ def test_it_goes_with_tricks_that_count_on_one_kind_of_fakes(make_run, tricks):
 
 
 @pytest.mark.parametrize("loss", ["relativistic", "relativistic-average", "hinge", "wasserstein", "softmax"])
-def test_it_goes_with_losses_that_compare_real_with_fake(make_run, loss):
+def test_gan_cls_goes_with_losses_that_compare_real_with_fake(make_run, loss):
     run = go(make_run(recipe_of() | {"loss": loss}), 0, 4)
     assert all(bool(value.isfinite()) for terms in run.engine.terms.values() for value in terms.values())
 

@@ -64,7 +64,7 @@ def test_a_flat_image_has_value_0_and_gradient_0(form):
 
 
 @pytest.mark.parametrize("form", ["isotropic", "anisotropic", "squared"])
-def test_its_gradient_is_that_of_the_formula(form):
+def test_the_gradient_of_total_variation_is_that_of_the_formula(form):
     x = torch.randn(2, 1, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: total_variation(x, form), x)
 
@@ -80,7 +80,7 @@ def test_isotropic_variation_does_not_depend_on_the_slopes_direction_within_a_pl
     assert total_variation(diagonal, "anisotropic").item() == pytest.approx(2**0.5, rel=0.01)
 
 
-def test_it_is_computed_in_float32_at_least():
+def test_total_variation_is_computed_in_float32_at_least():
     assert total_variation(torch.ones(1, 1, 2, 2, dtype=torch.bfloat16), "isotropic").dtype == torch.float32
     assert total_variation(torch.ones(1, 1, 2, 2, dtype=torch.float64), "isotropic").dtype == torch.float64
 
@@ -140,7 +140,7 @@ BY_HAND = [("squared", 3.5, [0.0, 1.0, -1.5, 0.5]), ("l1", 1.5, [0.0, 0.25, -0.2
 
 
 @pytest.mark.parametrize(("distance", "want", "gradient"), BY_HAND)
-def test_on_pixels_it_is_the_plain_distance(distance, want, gradient):
+def test_the_perceptual_distance_on_pixels_is_the_plain_one(distance, want, gradient):
     """made - real is d = (0, 2, -3, 1): squares 14 and absolute values 6, over 4 pixels; the gradient is 2 d / 4, or
     sign(d) / 4.
     """
@@ -157,7 +157,7 @@ def test_on_pixels_it_is_the_plain_distance(distance, want, gradient):
     assert real.grad is None
 
 
-def test_it_is_absent_where_nothing_was_made_or_nothing_can_be_learned():
+def test_the_perceptual_term_is_absent_where_nothing_was_made_or_nothing_can_be_learned():
     trick, real = on_pixels(), {"a": torch.zeros(1, 1, 2, 2)}
     for made in ({}, {"a": torch.ones(1, 1, 2, 2, requires_grad=True)}, {"rec_a": torch.ones(1, 1, 2, 2)}):
         turn = turn_of(made, real)

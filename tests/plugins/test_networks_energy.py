@@ -145,7 +145,7 @@ def test_several_logits_are_refused_because_a_sample_has_one_error():
         Interface(image(3, 28), given=(LABELS, image(1, 28)), heads={"class": 3}, pack=2),
     ],
 )
-def test_it_runs_on_the_meta_device(interface):
+def test_an_autoencoder_runs_on_the_meta_device(interface):
     with torch.device("meta"):
         network = AutoencoderDiscriminator(interface)
     assert network(*interface.example(rows=3)).logits.shape == (3,)
@@ -167,7 +167,7 @@ def test_energies_are_not_rounded_under_mixed_precision():
         assert network(x.bfloat16()).logits.dtype == torch.float32
 
 
-def test_it_learns_to_give_samples_back():
+def test_an_autoencoder_learns_to_give_samples_back():
     network = make(Interface(image(1, 8)), code=16)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)).round() * 2 - 1
@@ -180,7 +180,7 @@ def test_it_learns_to_give_samples_back():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_it_serves_every_stage(make_run, stage):
+def test_an_autoencoder_serves_every_stage(make_run, stage):
     run = make_run({**STAGES[stage], "loss": "began", "discriminator": {"autoencoder": {**SMALL, "widths": [8]}}})
     run.engine.step(0)
     assert all(value.isfinite() for terms in run.engine.terms.values() for value in terms.values())

@@ -121,7 +121,7 @@ def test_the_players_that_a_game_scores_are_regularised_unless_others_are_named(
     assert torch.equal(regularised([parameter(*skewed)], players=["discriminator"])[0], torch.ones(2, 2))
 
 
-def test_it_is_added_once_a_step_not_in_regularisation_phases():
+def test_the_regularising_gradient_is_added_once_a_step_not_in_regularisation_phases():
     assert torch.equal(regularised([parameter([1.0, 2.0], [3.0, 4.0])], lazy=True)[0], torch.ones(2, 2))
 
 
@@ -222,7 +222,7 @@ def test_players_that_no_game_scores_are_left_alone_unless_they_are_named():
     assert named == pytest.approx({"a": 2.0, "b": 2 / 3})
 
 
-def test_it_comes_after_tricks_that_add_terms_wherever_it_stands(make_run, tiny):
+def test_loss_balance_comes_after_tricks_that_add_terms_wherever_it_stands(make_run, tiny):
     first = trained(make_run(tiny(tricks=["loss-balance", "historical-averaging"])))
     last = trained(make_run(tiny(tricks=["historical-averaging", "loss-balance"])))
     without = trained(make_run(tiny(tricks=["historical-averaging"])))
@@ -266,7 +266,7 @@ ALL = [
 
 
 @pytest.mark.parametrize("train", [{"accumulate": 2}, {"batches": "joint"}, {"precision": "bfloat16"}])
-def test_all_of_them_train_together(make_run, tiny, train):
+def test_all_tricks_of_optimisation_train_together(make_run, tiny, train):
     run = make_run(tiny(tricks=ALL, train=train))
     assert all(bool(tensor.isfinite().all()) for tensor in trained(run, 3).values())
     assert "unrolled" in Unrolling.provides

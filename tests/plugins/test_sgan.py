@@ -45,7 +45,7 @@ def test_the_logit_of_outputs_in_bfloat16_is_not_rounded_again():
         assert found.item() == pytest.approx(8 + math.log(2), abs=1e-6)
 
 
-def test_by_hand():
+def test_the_logit_by_hand():
     """Class logits log 2 and log 3, l_fake = log 5: not fake with probability 5 / 10. Improved: l_fake = 0, 5 / 6."""
     output = DiscriminatorOutput(-torch.tensor([math.log(5.0)]), heads={"class": torch.tensor([[2.0, 3.0]]).log()})
     assert float(against_fake(output).sigmoid()) == pytest.approx(5 / 10)

@@ -182,7 +182,7 @@ def test_the_half_life_of_0_999_is_692_updates():
     assert trick.averages["generator"]["weight"].item() == pytest.approx(0.5, abs=5e-4)
 
 
-def test_before_its_start_the_average_is_the_newest_weights():
+def test_the_average_is_the_newest_weights_before_its_start():
     network = nn.Linear(2, 2)
     trick = averaging(network, decay=0.9, start="3%")
     for step in range(4):

@@ -262,7 +262,7 @@ def test_length_and_direction_are_apart(strength, factor):
 
 
 @pytest.mark.parametrize("kind", ["linear", "conv", "transposed"])
-def test_it_starts_as_the_same_function_and_has_the_gradient_of_torchs_own(kind):
+def test_weight_norm_starts_as_the_same_function_and_has_the_gradient_of_torchs_own(kind):
     plain = LAYERS[kind]()
     mine, axis = copy.deepcopy(plain), output_axis(plain)
     own = LengthAndDirection(mine.weight, axis=axis)

@@ -36,7 +36,7 @@ def test_squared_cosines_equal_a_loop():
     assert squared_cosines(codes).item() == pytest.approx(float(sum(pairs)) / (6 * 5))
 
 
-def test_its_gradient_turns_codes_apart_and_is_finite_at_a_dead_code():
+def test_the_gradient_of_pulling_away_turns_codes_apart_and_is_finite_at_a_dead_code():
     codes = torch.tensor([[1.0, 0.1], [1.0, -0.1], [0.0, 0.0]], requires_grad=True)
     (grad,) = torch.autograd.grad(squared_cosines(codes), codes)
     assert grad.isfinite().all()

@@ -379,7 +379,7 @@ def test_only_parameters_of_the_discriminators_player_are_unrolled(make_run, tin
         {"players": players({"sgd": {"momentum": 0.9, "nesterov": True}})},
     ],
 )
-def test_it_trains_to_finite_weights(make_run, tiny, changes):
+def test_unrolling_trains_to_finite_weights(make_run, tiny, changes):
     state = trained(make_run(tiny(**{"tricks": ["unrolling"], **changes})), 3)
     assert all(bool(tensor.isfinite().all()) for tensor in state.values())
 

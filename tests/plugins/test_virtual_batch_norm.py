@@ -33,7 +33,7 @@ def test_a_sample_is_normalised_with_the_reference_and_itself():
     assert y == pytest.approx([2 / sqrt(8 / 3), 0.0, -1.0, 1.0])
 
 
-def test_in_images_it_is_the_batch_norm_of_the_reference_with_one_sample_more():
+def test_images_are_normalised_like_the_reference_with_one_sample_more():
     plain = nn.BatchNorm2d(3)
     nn.init.normal_(plain.weight)
     nn.init.normal_(plain.bias)

@@ -59,7 +59,7 @@ def test_a_wish_that_cannot_be_met_writes_nothing(arguments, said, ganrun, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["loss", "variant"])
-def test_it_installs_and_passes_its_own_tests(kind, ganrun, tmp_path):
+def test_a_new_distribution_installs_and_passes_its_own_tests(kind, ganrun, tmp_path):
     ganrun("new", "plugin", tmp_path / "mine", "--kind", kind, "--name", "mine")
     venv.create(tmp_path / "venv", with_pip=False, system_site_packages=True)
     python = tmp_path / "venv/bin/python"

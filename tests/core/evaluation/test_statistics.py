@@ -24,14 +24,14 @@ def test_blocks_give_numpys_unbiased_covariance(monkeypatch, block):
     )
 
 
-def test_it_leaves_its_input_alone_whatever_its_type():
+def test_statistics_leave_their_input_alone_whatever_its_type():
     x = normal(20, 3).double()
     before = x.clone()
     Statistics.of(x)
     assert torch.equal(x, before)
 
 
-def test_some_rows_alone():
+def test_statistics_of_some_rows_are_those_of_these_rows_alone():
     x, rows = normal(50, 4), torch.tensor([3, 7, 7, 49])
     assert torch.equal(Statistics.of(x, rows).mean, Statistics.of(x[rows]).mean)
     assert torch.equal(Statistics.of(x, rows).covariance, Statistics.of(x[rows]).covariance)

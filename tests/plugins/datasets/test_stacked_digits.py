@@ -41,7 +41,7 @@ def test_channel_c_of_item_i_is_the_scan_that_the_key_draws(split):
         assert data.classes[int(batch["label"][row])] == f"{a}{b}{c}"
 
 
-def test_it_is_as_large_as_pacgans_and_of_a_thousand_classes():
+def test_stacked_digits_are_as_many_as_pacgans_and_of_a_thousand_classes():
     data = StackedDigits(FILES, "train")
     assert len(data) == 128_000
     assert len(data.classes) == data.spaces["label"].classes == 1000

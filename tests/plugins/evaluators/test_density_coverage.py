@@ -67,7 +67,7 @@ def test_a_far_out_real_point_does_little_to_density():
 
 
 @pytest.mark.parametrize(("n1", "n2", "d", "k"), [(600, 600, 4, 5), (500, 700, 100, 5), (700, 400, 512, 3)])
-def test_it_agrees_with_prdc(n1, n2, d, k):
+def test_density_and_coverage_agree_with_prdc(n1, n2, d, k):
     from prdc import compute_prdc
 
     real, fake = normal(n1, d), 0.98 * normal(n2, d, 1) + 0.03

@@ -68,7 +68,7 @@ def test_the_nuclear_norm_equals_the_eigenvalues(n1, n2):
     assert nuclear == pytest.approx(distance_between(one, other), rel=1e-6)
 
 
-def test_it_is_symmetric_and_does_not_depend_on_the_order_of_samples():
+def test_the_distance_is_symmetric_and_does_not_depend_on_the_order_of_samples():
     a, b = normal(50, 6), normal(40, 6, seed=1) * 2
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b.flip(0), a.flip(0)), rel=1e-10)
 

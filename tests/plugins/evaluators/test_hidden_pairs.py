@@ -143,7 +143,7 @@ def test_translations_come_from_the_networks(translation, make_run):
         assert scores[f"{source}-to-{target}.l1"] == pytest.approx(float((made - pairs[target]).abs().mean()), rel=1e-5)
 
 
-def test_it_works_in_float64(translation, make_run):
+def test_hidden_pairs_are_scored_in_float64(translation, make_run):
 
     train = {"steps": 2, "batch_size": 4, "device": "cpu", "precision": "float64"}
     run = make_run(translation({"hidden-pairs": {"samples": 6}}, {"frechet-distance": {"of": "a"}}, train=train))

@@ -67,7 +67,7 @@ def test_samples_in_the_order_of_their_classes_are_shuffled_before_they_are_spli
 
 
 @pytest.mark.parametrize(("n", "k", "splits"), [(1000, 10, 10), (537, 20, 10), (300, 1008, 3), (64, 5, 1)])
-def test_it_agrees_with_torch_fidelity_on_the_same_logits(n, k, splits):
+def test_the_score_agrees_with_torch_fidelity_on_the_same_logits(n, k, splits):
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     x = drawn(n, k)
@@ -143,7 +143,7 @@ def test_values_that_are_not_finite_are_refused_and_counted():
         inception_score(x)
 
 
-def test_it_takes_5_samples_a_split_for_each_class_and_never_more_than_the_paper_has():
+def test_the_score_takes_5_samples_a_split_for_each_class_and_never_more_than_the_paper_has():
     """With certain samples the score is (K - 1) / (2 m) too low in its logarithm: 0.09 for 10 classes and 50 samples a
     split.
     """
@@ -194,7 +194,7 @@ def test_real_samples_take_no_part_unless_asked_for(digits, make_run):
     assert not run.evaluation.requested.real
 
 
-def test_it_has_the_name_of_the_published_score_only_where_the_features_say_so(digits, make_run):
+def test_the_score_has_the_published_name_only_where_the_features_say_so(digits, make_run):
     run = make_run(digits({"inception-score": {"samples": 20}}))
     evaluator: InceptionScore = run.evaluators[0][1]
     assert evaluator.evaluate(run.evaluation)["[classifier]"].called == ""

@@ -191,7 +191,7 @@ def test_translations_have_no_latent_to_walk_on_and_are_refused_before_training(
         make_run(small_cyclegan(evaluators=["interpolation-smoothness"]))
 
 
-def test_where_there_is_no_way_it_says_so():
+def test_a_variant_without_a_way_between_samples_is_refused():
     """Plain folders, and latents that are all labels."""
     evaluator = InterpolationSmoothness(features=None)
     with pytest.raises(UserError, match="no way from one sample to another"):

@@ -56,7 +56,7 @@ def subsets_of_the_oracle(n1, n2, subsets, size):
 
 
 @pytest.mark.parametrize(("dtype", "rel"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
-def test_it_agrees_with_torch_fidelity_on_the_same_subsets(dtype, rel):
+def test_the_distance_agrees_with_torch_fidelity_on_the_same_subsets(dtype, rel):
     """Features as a network ends with them: none below 0. Its mean and its deviation between subsets."""
     oracle = pytest.importorskip("torch_fidelity.metric_kid").kid_features_to_metric
     real, fake = normal(700, 128, dtype=dtype).relu(), 1.1 * normal(600, 128, seed=1, dtype=dtype).relu()
@@ -172,7 +172,7 @@ def test_the_score_is_named_after_its_features_and_equals_the_function(tiny, mak
     assert want.called == "", "it is KID on Inception features alone"
 
 
-def test_it_is_called_as_the_features_say(tiny, make_run):
+def test_the_score_is_called_as_the_features_say(tiny, make_run):
     run = make_run(tiny(evaluators=[{"kernel-distance": {"features": "pixels"}}]))
     ((_, evaluator),) = run.evaluators
     run.evaluation.features(evaluator.features).called = {"kernel-distance": "KID", "frechet-distance": "FID"}

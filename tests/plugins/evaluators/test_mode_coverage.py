@@ -73,7 +73,7 @@ def test_few_samples_near_every_mode_are_told_from_many(tiny, make_run):
     assert scores["percent-within"] == pytest.approx(100 * 152 / 2500)
 
 
-def test_it_draws_2500_samples_unless_told_otherwise(tiny, make_run):
+def test_mode_coverage_draws_2500_samples_unless_told_otherwise(tiny, make_run):
     asked = []
     for extra, n in (({}, 2500), ({"samples": 300}, 300)):
         run = make_run(tiny(evaluators=[{"mode-coverage": extra}]))

@@ -32,7 +32,7 @@ def test_two_fakes_are_half_of_each():
 
 
 @pytest.mark.parametrize(("n", "d", "sigma"), [(40, 3, 0.3), (7, 100, 0.2), (100, 1, 1.0)])
-def test_it_agrees_with_the_mixture_of_torch_distributions(n, d, sigma):
+def test_the_likelihood_agrees_with_the_mixture_of_torch_distributions(n, d, sigma):
     from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
     fake, x = drawn(n, d).double(), drawn(30, d, seed=1).double()
@@ -40,7 +40,7 @@ def test_it_agrees_with_the_mixture_of_torch_distributions(n, d, sigma):
     assert torch.allclose(log_densities(x, fake, [sigma])[0], mixture.log_prob(x), rtol=1e-10)
 
 
-def test_it_is_a_density():
+def test_the_likelihood_is_a_density():
     """In one dimension it integrates to 1, whatever the width."""
     line = torch.linspace(-12, 12, 4001, dtype=torch.float64)[:, None]
     for density in log_densities(line, drawn(20, 1), [0.1, 0.5, 1.0]).exp():
@@ -169,7 +169,7 @@ def test_points_are_scored_as_they_are_with_candidates_of_the_recipe(tiny, make_
     assert found == {"parzen-likelihood": pytest.approx(want.value), "parzen-likelihood.sigma": 0.5}
 
 
-def test_it_takes_10_000_fakes_unless_told_otherwise(tiny, make_run):
+def test_the_likelihood_takes_10_000_fakes_unless_told_otherwise(tiny, make_run):
     for extra, n in (({}, 10_000), ({"samples": 30}, 30)):
         run = make_run(tiny(evaluators=[{"parzen-likelihood": {**extra, "validation": 5, "test": 5}}]))
         scores(run)

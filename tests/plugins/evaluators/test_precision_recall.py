@@ -97,7 +97,7 @@ def test_sets_apart_score_0_and_a_collapsed_generator_has_precision_without_reca
 
 
 @pytest.mark.parametrize(("n1", "n2", "d"), [(600, 600, 4), (500, 700, 100), (700, 400, 512)])
-def test_it_agrees_with_prdc_and_torch_fidelity(n1, n2, d):
+def test_precision_and_recall_agree_with_prdc_and_torch_fidelity(n1, n2, d):
     from prdc import compute_prdc
     from torch_fidelity.metric_prc import calculate_precision_recall_full
 

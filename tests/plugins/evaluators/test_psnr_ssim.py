@@ -264,7 +264,7 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(translating):
     assert math.isfinite(got["b-to-a.psnr"].value)
 
 
-def test_without_pairs_it_is_refused_before_training(tiny, make_run):
+def test_psnr_and_ssim_without_pairs_are_refused_before_training(tiny, make_run):
     with pytest.raises(
         RefusedError, match=r"evaluator psnr-ssim: .*neither this variant nor this data set has such pairs"
     ):

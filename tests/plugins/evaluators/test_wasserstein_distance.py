@@ -42,14 +42,14 @@ def test_two_pairs_worked_by_hand():
 
 
 @POWERS
-def test_it_is_the_best_of_all_pairings(power):
+def test_the_distance_is_that_of_the_best_of_all_pairings(power):
     real, fake = normal(6, 3), normal(6, 3, seed=1)
     cost = torch.cdist(real, fake).numpy() ** power
     best = min(np.mean([cost[i, j] for i, j in enumerate(order)]) for order in itertools.permutations(range(6)))
     assert wasserstein_distance(real, fake, power=power).value == pytest.approx(best ** (1 / power), rel=1e-12)
 
 
-def test_it_agrees_with_the_linear_program_of_scipy():
+def test_the_distance_agrees_with_the_linear_program_of_scipy():
     stats = pytest.importorskip("scipy.stats")
     real, fake = normal(20, 3), normal(20, 3, seed=1) + 0.5
     assert wasserstein_distance(real, fake).value == pytest.approx(
@@ -157,7 +157,7 @@ def test_quantile_functions_are_steps_worked_by_hand():
 
 
 @pytest.mark.parametrize(("n1", "n2"), [(50, 50), (50, 37), (40, 120), (7, 1000)])
-def test_in_one_dimension_it_agrees_with_scipy(n1, n2):
+def test_the_distance_in_one_dimension_agrees_with_scipy(n1, n2):
     stats = pytest.importorskip("scipy.stats")
     real, fake = normal(n1, 1), 1.3 * normal(n2, 1, seed=1) + 0.2
     want = stats.wasserstein_distance(real[:, 0].numpy(), fake[:, 0].numpy())
@@ -166,7 +166,7 @@ def test_in_one_dimension_it_agrees_with_scipy(n1, n2):
 
 
 @POWERS
-def test_in_one_dimension_it_equals_the_assignment_and_so_does_its_error(power):
+def test_the_distance_in_one_dimension_equals_the_assignment_and_so_does_its_error(power):
     real, fake = normal(60, 1), 1.5 * normal(60, 1, seed=1) + 1
     one, other = wasserstein_distance(real, fake, power=power), sliced_distance(real, fake, projections=1, power=power)
     assert one.value == pytest.approx(other.value, rel=1e-12)

@@ -157,7 +157,7 @@ def test_the_shipped_classifier_goes_by_what_is_pictured_not_by_a_name(files, tm
 # --- a classifier for other data --------------------------------------------------------------------------------
 
 
-def test_it_is_trained_once_and_kept_by_fingerprint(tmp_path, capfd):
+def test_the_classifier_is_trained_once_and_kept_by_fingerprint(tmp_path, capfd):
     data = bars()
     first = Classifier(context(data, tmp_path), side=8, steps=40)
     assert not list(tmp_path.rglob("*.safetensors")), "nothing happens before the first call"

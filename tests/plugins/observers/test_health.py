@@ -158,7 +158,7 @@ PRECISE = [{"train": {"precision": precision}} for precision in ("bfloat16", "fl
 
 
 @pytest.mark.parametrize("changes", [{}, PACKED, AVERAGE, SLOPES, *PRECISE])
-def test_it_changes_no_bit_of_training(train, tiny, changes, tmp_path):
+def test_health_changes_no_bit_of_training(train, tiny, changes, tmp_path):
     watched = train(steps=6, **changes)
     train_keys = {"steps": 6, **changes.get("train", {})}
     alone = api.run(
