@@ -14,19 +14,20 @@ from torch.nn import functional as F
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
-from ganrun.data.reader import InMemory, fingerprint, permutation
+from ganrun.data.order import permutation
+from ganrun.data.reader import InMemory, fingerprint
 from ganrun.data.splits import datasets_of_part
 from ganrun.errors import UserError
 from ganrun.randomness import stable_hash
 from ganrun.recipe import load_part
 
 SIDE = 32
-TEACHING = 10_000  # pictures that teach the classifier of data without a shipped one; they are in no other part
+TEACHING = 10_000  # images that teach the classifier of data without a shipped one; they are in no other part
 
 
 @dataclass(frozen=True)
 class Change:
-    """A way to spoil pictures. strengths: growing, after 0; unit: what they are."""
+    """A way to spoil images. strengths: growing, after 0; unit: what they are."""
 
     strengths: tuple[float, ...]
     unit: str
@@ -35,7 +36,7 @@ class Change:
 CHANGES = {
     "noise": Change((0.02, 0.05, 0.2, 0.5), "share of the samples that are uniform noise"),
     "drop": Change((1, 3, 6, 9), "classes that are left out, the last ones"),
-    "memorise": Change((0.1, 0.25, 0.5, 1.0), "share of the samples that are pictures of the train split"),
+    "memorise": Change((0.1, 0.25, 0.5, 1.0), "share of the samples that are images of the train split"),
     "blur": Change((0.5, 1, 2, 4), "standard deviation of a Gaussian blur in pixels"),
     "shift": Change((1, 2, 4), "pixels that all samples are moved to the right"),
 }
@@ -47,7 +48,7 @@ UNCHANGED: State = ("none", 0)
 
 
 class Pictures(InMemory):
-    """Pictures and their classes.
+    """Images and their classes.
 
     teaching: others, (N, C, H, W) uint8 and (N,) int64, that a classifier is to be trained on.
     """
@@ -60,13 +61,13 @@ class Pictures(InMemory):
             self.labelled = lambda name: teaching
 
     def fingerprint(self) -> str:
-        """A hash of all pictures, those that teach included."""
+        """A hash of all images, those that teach included."""
         return fingerprint(super().fingerprint(), *(self.teaching or ()))
 
 
 @dataclass(frozen=True)
 class Parts:
-    """train: what may be memorised; test: the reference; both of n pictures.
+    """train: what may be memorised; test: the reference; both of n images.
 
     pool: the first n of it are the samples without change.
     """
@@ -77,12 +78,12 @@ class Parts:
     n: int
 
     def split(self, name: str) -> Pictures:
-        """The real pictures of a split."""
+        """The real images of a split."""
         return self.train if name == "train" else self.test
 
 
 def parts(name: str, root: str | None, wanted: int | None, seed: int) -> Parts:
-    """Three parts of a data set that have no picture in common, and for mnist a fourth, for its classifier.
+    """Three parts of a data set that have no image in common, and for mnist a fourth, for its classifier.
 
     The shipped classifier of digits was trained on their train split, so only what may be memorised is from there.
     """
@@ -96,7 +97,7 @@ def parts(name: str, root: str | None, wanted: int | None, seed: int) -> Parts:
     order, rest = (torch.from_numpy(permutation(len(data), "notices", seed)) for data in (first, other))
     if min(len(order) - n, len(rest) - seen - taught - 2 * n) < 0:
         most = min(len(order), (len(rest) - taught) // (2 if shipped else 3))
-        raise UserError(f"--samples {n}: {name} has too few pictures for parts of so many; ask for at most {most}")
+        raise UserError(f"--samples {n}: {name} has too few images for parts of so many; ask for at most {most}")
     bounds = [seen, seen + n, seen + n + taught, len(rest)]
     reference, teaching, pool = (rest[start:stop] for start, stop in pairwise(bounds))
     teachers = (other.tensors["x"][teaching], other.tensors["label"][teaching]) if taught else None
@@ -136,12 +137,12 @@ def changed(of: Parts, state: State) -> Tensor:
 
 
 def made(of: Parts, state: State) -> InMemory:
-    """The samples of a state as a data set; their classes are not told."""
+    """The samples of a state as a data set; their classes are not known."""
     return InMemory({"x": changed(of, state)}, {"x": of.test.spaces["x"]})
 
 
 def blurred(x: Tensor, sd: float) -> Tensor:
-    """Images (n, C, H, W) uint8 under a Gaussian of ``sd`` pixels, cut off at 4 of them; outside is black."""
+    """Images (n, C, H, W) uint8 under a Gaussian of ``sd`` pixels, truncated at 4 of them; outside is black."""
     radius = math.ceil(4 * sd)
     kernel = torch.exp(-torch.arange(-radius, radius + 1).double().square() / (2 * sd**2))
     kernel = (kernel / kernel.sum()).float()

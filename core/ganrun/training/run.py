@@ -44,11 +44,15 @@ class Run:
 
     ``data`` stands in for the train split of a run that is not trained.
 
-    recipe, catalog, folder: what is run, and where it is kept. step, steps: done so far, and in all.
-    experiment, engine, sample_maker, evaluation: the built parts. checkpoints: those in the folder. scores: the latest
-    of each evaluator. attempt: part of every random key. rollbacks: each one's ``from`` and ``to`` (steps), ``attempt``
-    and ``reason``, oldest first. newest_picture: what an observer drew last, for others to show. notices: name -> a
-    line that is shown beside the losses for as long as it is here.
+    recipe, catalog, folder: what is run, and where it is kept.
+    step, steps: done so far, and in all.
+    experiment, engine, sample_maker, evaluation: the built parts.
+    checkpoints: those in the folder.
+    scores: the latest of each evaluator.
+    attempt: part of every random key.
+    rollbacks: each one's ``from`` and ``to`` (steps), ``attempt`` and ``reason``, oldest first.
+    newest_picture: what an observer drew last, for others to show.
+    notices: name -> a line that is shown beside the losses for as long as it is here.
     """
 
     def __init__(

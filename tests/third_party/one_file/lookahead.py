@@ -1,8 +1,8 @@
 """Lookahead-minmax: every k steps all players go back part of the way to where they were k steps ago.
 
 Papers: Zhang, Lucas, Hinton and Ba, "Lookahead Optimizer: k steps forward, 1 step back" (2019); Chavdarova,
-Pagliardini, Stich, Fleuret and Jaggi, "Taming GANs with Lookahead-Minmax" (2021), algorithm 1. With slow weights s
-and fast weights w, the ones that are trained, of both players at the same step:
+Pagliardini, Stich, Fleuret and Jaggi, "Taming GANs with Lookahead-Minmax" (2021), algorithm 1. With slow weights s and
+fast weights w, the ones that are trained, of both players at the same step:
 
     s <- s + alpha (w - s),    w <- s
 """
