@@ -1,8 +1,10 @@
 """The style that CONTRIBUTING.md asks for: lint, types, and files that can be read in one go."""
 
 import ast
+import io
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -19,14 +21,33 @@ def functions(path):
             yield node
 
 
-def test_ruff_finds_nothing():
+def comments(path):
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type == tokenize.COMMENT:
+            yield token
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff_finds_nothing(command):
+    """Lint, lines of at most 120 characters among it, and the format."""
     done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--no-cache", "core", "plugins", "tests", "benchmarks"],
+        [sys.executable, "-m", "ruff", *command, "--no-cache", "core", "plugins", "tests", "benchmarks"],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_no_comment_keeps_the_formatter_or_the_length_of_lines_off():
+    switches = ("fmt: off", "fmt: skip", "fmt:off", "fmt:skip", "E501")
+    found = [
+        f"{path.relative_to(ROOT)}:{comment.start[0]}"
+        for path in SOURCES
+        for comment in comments(path)
+        if any(switch in comment.string for switch in switches)
+    ]
+    assert not found
 
 
 @pytest.mark.slow

@@ -202,7 +202,7 @@ class Evaluation:
     def pairs(self, n: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
         """Name -> (made, truth), images that ought to be equal, row by row; empty if there are none.
 
-        See :mod:`ganrun.pairs`.
+        See :mod:`ganrun.evaluation.pairs`.
         """
         from ganrun.evaluation.pairs import pairs_of
 

@@ -226,7 +226,7 @@ class Trained:
 
         The means of A, B and C, their sum, and ``count`` around it.
 
-        See :mod:`ganrun.arithmetic`. The numbers are those of ``sample(n, seed)``.
+        See :mod:`ganrun.sampling.arithmetic`. The numbers are those of ``sample(n, seed)``.
         """
         terms = concepts(text)
         latents = self._numbered([number for term in terms for number in term.samples], seed)

@@ -49,14 +49,7 @@ class ImageFolder:
         ] = 0.1,
         in_memory: InMemory = False,
     ) -> None:
-        load = size if crop != "random" else load_size or round(size * 286 / 256)
-        if load < size:
-            raise DataError(f"image-folder: load_size {load} is smaller than size {size}, so that no crop fits")
-        if in_memory and crop == "random":
-            raise DataError(
-                "image-folder: in_memory keeps images of one shape, which a random crop does not start from; "
-                "set crop: centre"
-            )
+        load = _short_side(size, load_size, crop, in_memory)
         base, paths = _paths(files.path(root), split, test_fraction)
         names = _class_names(files.path(root), base) if labels else []
         chosen = selected_classes(names, classes) if names else []
@@ -107,6 +100,19 @@ class ImageFolder:
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""
         return fingerprint(self.pictures.fingerprint(), self.classes)
+
+
+def _short_side(size: int, load_size: int | None, crop: str, in_memory: bool) -> int:
+    """To how many pixels the short side is scaled before a crop of ``size``."""
+    load = size if crop != "random" else load_size or round(size * 286 / 256)
+    if load < size:
+        raise DataError(f"image-folder: load_size {load} is smaller than size {size}, so that no crop fits")
+    if in_memory and crop == "random":
+        raise DataError(
+            "image-folder: in_memory keeps images of one shape, which a random crop does not start from; "
+            "set crop: centre"
+        )
+    return load
 
 
 def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, list[Path]]:
