@@ -54,12 +54,7 @@ def command(
     """Train a recipe. Ctrl-C saves and stops; --resume continues."""
     refuse_together(resume=resume, overwrite=overwrite)
     refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
-    if force and not resume:
-        raise UserError(
-            "--force needs --resume: it continues a run with a changed recipe; to replace a run, use --overwrite"
-        )
-    if seeds is not None and any(change.partition("=")[0].strip() == "train.seed" for change in changes or ()):
-        raise UserError("--seeds and --set train.seed both set the seed; leave out one")
+    refuse_without_use(force and not resume, seeds, changes or ())
     from ganrun.api import folder_for, is_run, open_recipe
 
     catalog, sets = catalog_with(plugin), list(changes or ())
@@ -82,6 +77,16 @@ def command(
         if is_main():
             print_scores({seed: run.scores for seed, run in runs.items()})
         print_line(f"runs: {folder}")
+
+
+def refuse_without_use(forced: bool, seeds: str | None, changes: Sequence[str]) -> None:
+    """Raise UserError for --force without --resume, and for two options that set the seed."""
+    if forced:
+        raise UserError(
+            "--force needs --resume: it continues a run with a changed recipe; to replace a run, use --overwrite"
+        )
+    if seeds is not None and any(change.partition("=")[0].strip() == "train.seed" for change in changes):
+        raise UserError("--seeds and --set train.seed both set the seed; leave out one")
 
 
 def train_in(folder: Path, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> Run:

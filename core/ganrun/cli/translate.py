@@ -49,21 +49,11 @@ def command(
 ) -> None:
     """Translate a folder of images. Each image is scaled to the size the run was trained on."""
     from ganrun.api import load
-    from ganrun.data.image_files import find_pictures
     from ganrun.data.labels import split_words
 
     asked = split_words(ask or ())
     source, target = source.expanduser(), target.expanduser()
-    if source.resolve() == target.resolve():
-        raise UserError(f"{target}: OUT is IN, so the translations would replace the images; give another folder")
-    inside = target.resolve()
-    files = [file for file in find_pictures(source) if inside not in file.resolve().parents]
-    there = [place for file in files if (place := target / file.relative_to(source)).exists()]
-    if there and not overwrite:
-        raise UserError(
-            f"{there[0]} exists already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; "
-            "give another OUT, or add --overwrite"
-        )
+    files = files_between(source, target, overwrite)
     trained = load(run, checkpoint, plugins=plugin or ())
     wanted, start = trained.direction(to)
     trained.labels(asked)  # before any image is read
@@ -78,6 +68,23 @@ def command(
     print(f"{len(files) - unreadable} images from {start} to {wanted} in {target} (step {trained.step})")
     if unreadable:
         raise UserError(f"{unreadable} of {len(files)} images could not be translated; see the messages above")
+
+
+def files_between(source: Path, target: Path, overwrite: bool) -> list[Path]:
+    """The images of IN. Raises UserError if OUT is IN, or holds their names and may not be written over."""
+    from ganrun.data.image_files import find_pictures
+
+    if source.resolve() == target.resolve():
+        raise UserError(f"{target}: OUT is IN, so the translations would replace the images; give another folder")
+    inside = target.resolve()
+    files = [file for file in find_pictures(source) if inside not in file.resolve().parents]
+    there = [place for file in files if (place := target / file.relative_to(source)).exists()]
+    if there and not overwrite:
+        raise UserError(
+            f"{there[0]} exists already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; "
+            "give another OUT, or add --overwrite"
+        )
+    return files
 
 
 def translate_files(
