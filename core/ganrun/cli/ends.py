@@ -42,8 +42,9 @@ def plugins_named(*, debug: bool) -> Iterator[None]:
 
 @contextmanager
 def _no_silent_end() -> Iterator[None]:
-    """``os._exit`` ends a process at once, with the given code and no message: a call of it in this
-    process, while this lasts, raises SystemExit instead. Forked processes are not affected.
+    """While this lasts, a call of ``os._exit`` in this process raises SystemExit.
+
+    By itself it ends a process at once, with the given code and no message. Forked processes are not affected.
     """
     leave, own = os._exit, os.getpid()
 

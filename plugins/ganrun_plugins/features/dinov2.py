@@ -71,9 +71,7 @@ class DinoV2:
         return files.run_on(x, self.device, lambda levels: self.network(self._prepared(levels)))
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """(B, C, H, W) -> ``blocks.0``, ``blocks.1``, ...: the patches' tokens behind each block, (B, size, side / 14,
-        side / 14).
-        """
+        """(B, C, H, W) -> ``blocks.0``, ...: the patches' tokens behind each block, (B, size, side / 14, side / 14)."""
         return files.maps_on(x, self.device, lambda levels: self.network.maps(self._prepared(levels)))
 
     def fingerprint(self) -> str:

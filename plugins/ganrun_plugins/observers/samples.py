@@ -89,9 +89,8 @@ class Samples:
         if experiment.description.conditional:
             n = min(self.rows if images else n, len(run.dataset("test")))
             (real,) = read_items(run.dataset("test"), range(n), rows=n, key=("samples",))
-        found: dict[str, list[Tensor]] = run.sample_maker.panels(
-            n, SEED, real=real
-        )  # in the weights and modes of sampling
+        # in the weights and modes of sampling
+        found: dict[str, list[Tensor]] = run.sample_maker.panels(n, SEED, real=real)
         for name, space in experiment.description.codes.items():
             if images and space.kind == "labels" and not space.shape and not experiment.description.conditional:
                 found[name] = run.sample_maker.each(name, torch.arange(min(space.classes, MOST)), self.rows, SEED)
