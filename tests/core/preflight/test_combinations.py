@@ -122,5 +122,5 @@ def test_a_member_that_is_not_as_it_should_be_is_found(plugin_module, tiny):
 
     catalog = Catalog(modules=[probe, plugin_module({"trick.silent": Silent, "trick.forgetful": Forgetful})])
     assert problems_of_run(catalog, tiny()) == []
-    assert problems_of_run(catalog, tiny(loss="hinge", tricks=["silent"])) == ["silent: the event targets never came"]
+    assert problems_of_run(catalog, tiny(loss="hinge", tricks=["silent"])) == ["silent: the event targets was never called"]
     assert any(problem.startswith("resumed, ") for problem in problems_of_run(catalog, tiny(tricks=["forgetful"])))
