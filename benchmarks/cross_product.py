@@ -17,12 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the plugins' examples live with their tests
 
+from covering import Base, Cover
 from examples import EXAMPLES
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import load_recipe
 from ganrun.testing import probe
-from ganrun.testing.covering import Base, Cover
 from ganrun.testing.runs import assert_sound, new_run, probed, steps
 
 STEPS = 3

@@ -74,7 +74,8 @@ def test_a_wheel_holds_the_core_the_plugins_and_the_recipes(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("ganrun-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert "ganrun/catalog.py" in names
+    assert "ganrun/catalog/catalog.py" in names
+    assert "ganrun/cli/templates/loss.txt" in names
     assert {f"{module.replace('.', '/')}.py" for module in plugin_files()} <= names
     recipes = {f"ganrun/_recipes/{file.relative_to(ROOT / 'recipes')}" for file in (ROOT / "recipes").rglob("*.yaml")}
     assert recipes

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tried_runs import problems_of_run
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.experiment.capabilities import traits
 from ganrun.recipe import find_recipe, load_recipe
 from ganrun.testing import probe
-from ganrun.testing.matrix import problems_of_run
 from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.acgan import ACGANDiscriminator, ACGANGenerator, Noise
 

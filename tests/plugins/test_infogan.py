@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from tried_runs import problems_of_run
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.schedule import first_value
 from ganrun.testing import probe
-from ganrun.testing.matrix import problems_of_run
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput, Stream
 from ganrun.words.spaces import Interface, Refusal, Space

@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sgan_recipe import recipe_of
+from tried_runs import problems_of_run
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.testing import probe
 from ganrun.testing.evaluators import scores
-from ganrun.testing.matrix import problems_of_run
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput
 from ganrun.words.spaces import Interface, Refusal, Space

@@ -1,12 +1,12 @@
 """Combinations and their cover: what counts as refused, and that every pair is met."""
 
 import pytest
+from covering import Cover, pairs_of
+from tried_runs import problems_of_run
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.preflight.combinations import REFUSED, WARNS, WORKS, Judge, combinations, pairs, shares, start
-from ganrun.testing.covering import Cover, pairs_of
-from ganrun.testing.matrix import problems_of_run
 from ganrun.words.spaces import Reason
 
 
@@ -122,5 +122,7 @@ def test_a_member_that_is_not_as_it_should_be_is_found(plugin_module, tiny):
 
     catalog = Catalog(modules=[probe, plugin_module({"trick.silent": Silent, "trick.forgetful": Forgetful})])
     assert problems_of_run(catalog, tiny()) == []
-    assert problems_of_run(catalog, tiny(loss="hinge", tricks=["silent"])) == ["silent: the event targets was never called"]
+    assert problems_of_run(catalog, tiny(loss="hinge", tricks=["silent"])) == [
+        "silent: the event targets was never called"
+    ]
     assert any(problem.startswith("resumed, ") for problem in problems_of_run(catalog, tiny(tricks=["forgetful"])))
