@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,12 @@ def test_every_built_in_plugin_named_in_the_readme_is_installed():
     }
     installed = {entry.name for entry in Catalog().entries()}
     assert listed <= named & installed
+
+
+def test_the_counts_of_plugins_are_those_of_the_catalogue():
+    entries = [entry for entry in Catalog(disabled=()).entries() if entry.distribution == "ganrun"]
+    count = Counter(entry.kind for entry in entries)
+    table = README.split("## What it does")[1].split("\n## ")[0]
+    assert f"| variants | {count['variant']}, " in table
+    assert f"{count['loss']} losses and {count['trick']} tricks" in table
+    assert f"{count['evaluator']} evaluators" in table

@@ -41,12 +41,12 @@ packages = ["{package}"]
 README = """\
 # {distribution}
 
-The {kind} `{name}` for [ganrun](https://pypi.org/project/ganrun/): {summary}
+The {kind} `{name}` for ganrun: {summary}
 
     pip install -e '.[test]'               # a new entry point needs this again, an edit of the code does not
     pytest                                 # the contract checks of its kind
     ganrun show {kind}.{name}
-    ganrun list-plugins --check --kind {kind}
+    ganrun list-plugins --check {kind}.{name}
 
 Without installing anything: `ganrun recipe RECIPE --plugin {package}/{module}.py`.
 """

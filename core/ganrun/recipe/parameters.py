@@ -93,8 +93,9 @@ def prepare(hint: Any) -> Any:
         members = get_args(arguments[0])
         if kind and Part in members:  # Annotated[Part | None, PartOf(kind)]: only the part is of a kind
             marked = tuple(Annotated[Part, PartOf(kind)] if member is Part else member for member in members)
-            others = (mark for mark in arguments[1:] if not isinstance(mark, PartOf))
-            return Annotated[(prepare(Union[marked]), *others)]  # noqa: UP007
+            others = tuple(mark for mark in arguments[1:] if not isinstance(mark, PartOf))
+            union = prepare(Union[marked])  # noqa: UP007
+            return Annotated[(union, *others)] if others else union
         extra = [WithJsonSchema({"x-part": kind})] if kind else []
         inner = arguments[0] if kind else prepare(arguments[0])
         return Annotated[(inner, *arguments[1:], *extra)]

@@ -48,7 +48,7 @@ def test_the_entry_point_names_the_module_that_was_written(ganrun, tmp_path):
         (["plugin", ".", "--kind", "loss", "--name", "mine"], "exists and is not empty"),
     ],
 )
-def test_a_wish_that_cannot_be_met_writes_nothing(arguments, said, ganrun, tmp_path, monkeypatch):
+def test_a_request_that_cannot_be_met_writes_nothing(arguments, said, ganrun, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here.txt").write_text("mine")
     code, _, err = ganrun("new", *arguments)
