@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -37,3 +39,12 @@ class WrongResult(TypeError):
 
 class DataError(UserError):
     """Data that cannot be read or used: the message names the file or parameter and says how to mend it."""
+
+
+def nearest(name: object, names: Iterable[object]) -> str:
+    """``; did you mean "..."?``, or nothing if no name is near."""
+    known = [str(other) for other in names]
+    wanted = str(name).replace("_", "-").lower()
+    folded = {other.replace("_", "-").lower(): other for other in reversed(known)}
+    near = difflib.get_close_matches(wanted, list(folded), n=1)
+    return f'; did you mean "{folded[near[0]]}"?' if near else ""

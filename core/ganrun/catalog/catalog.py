@@ -6,7 +6,6 @@ uninstalled module handed in. This file imports no plugin by itself, and neither
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import os
 import re
@@ -22,7 +21,7 @@ import pluggy
 
 from ganrun.catalog.attribution import MOST
 from ganrun.catalog.plugin_files import cause, docstring, first_line, locate, run_file, sha256
-from ganrun.errors import BrokenPlugin, PluginError
+from ganrun.errors import BrokenPlugin, PluginError, nearest
 from ganrun.words.hooks import KINDS, Component, ComponentHooks
 
 GROUP = "ganrun"
@@ -330,7 +329,7 @@ class Catalog:
     def _unknown(self, kind: str, name: str) -> str:
         """The message for a name that no plugin has."""
         if kind not in KINDS:
-            return f'no kind of plugin is called "{kind}"{_nearest(kind, KINDS)}; the kinds are {", ".join(KINDS)}'
+            return f'no kind of plugin is called "{kind}"{nearest(kind, KINDS) or ";"} the kinds are {", ".join(KINDS)}'
         others = [other for other in KINDS if name in self.names(other)]
         if others:
             elsewhere = " and ".join(f"{'an' if other[0] in 'aeiou' else 'a'} {other}" for other in others)
@@ -338,17 +337,12 @@ class Catalog:
                 f'no {kind} is called "{name}", but {elsewhere} is; '
                 f"`ganrun list-plugins --kind {kind}` lists what there is"
             )
-        near = _nearest(name, self.names(kind))
-        return f'no {kind} is called "{name}"{near}; `ganrun list-plugins --kind {kind}` lists what is installed'
+        near = nearest(name, self.names(kind)) or ";"
+        return f'no {kind} is called "{name}"{near} `ganrun list-plugins --kind {kind}` lists what is installed'
 
 
 def _pick(components: Iterable[Component], kind: str, name: str) -> Component | None:
     return next((c for c in components if (c.kind, c.name) == (kind, name)), None)
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def _bad_name(kind: str, name: str, value: str = "module") -> str | None:
@@ -356,7 +350,7 @@ def _bad_name(kind: str, name: str, value: str = "module") -> str | None:
     if not kind:
         return f'the entry point is called "{name}"; call it kind.name, such as loss.{name}'
     if kind not in KINDS:
-        return f'"{kind}" is no kind of plugin{_nearest(kind, KINDS)}; the kinds are {", ".join(KINDS)}'
+        return f'"{kind}" is no kind of plugin{nearest(kind, KINDS) or ";"} the kinds are {", ".join(KINDS)}'
     if _NAME.fullmatch(name) is None:
         return f'"{name}" is not a plugin name; use lower-case letters, digits and single hyphens'
     if _MODULE.fullmatch(value) is None:

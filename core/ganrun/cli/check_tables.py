@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.cli.output import counted
 from ganrun.experiment.experiment import Experiment
 from ganrun.preflight import check as preflight
 from ganrun.recipe import Recipe
@@ -38,8 +39,8 @@ def headline(recipe: Recipe, experiment: Experiment) -> str:
     """What is trained on what, how long."""
     clock = experiment.clock
     return (
-        f"{recipe.variant.name} on {recipe.dataset.name} ({clock.dataset:,} items), "
-        f"{clock.total:,} steps of {clock.batch} sample{'s' if clock.batch > 1 else ''}"
+        f"{recipe.variant.name} on {recipe.dataset.name} ({counted(clock.dataset, 'item')}), "
+        f"{counted(clock.total, 'step')} of {counted(clock.batch, 'sample')}"
     )
 
 
@@ -53,7 +54,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
     found = preflight.dry_run(recipe, catalog)
     never = [name for name, count in found.phases.items() if count == 0]
     rows = [("phases", ", ".join(f"{name} x {count}" for name, count in found.phases.items() if count))]
-    rows += [("phases never due", f"{', '.join(never)}, in {found.steps:,} steps")] if never else []
+    rows += [("phases never due", f"{', '.join(never)}, in {counted(found.steps, 'step')}")] if never else []
     rows += [
         ("speed", f"{found.speed:.4g} steps per second, over {found.timed_steps} steps"),
         ("peak memory", f"{size(found.memory)} {'on the GPU' if found.device == 'cuda' else 'of the whole process'}"),
@@ -64,12 +65,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
         ("samples", f"made in {seconds(found.sampling_time)}"),
     ]
     for name, took in found.evaluation_times.items():
-        mine = {
-            metric.removeprefix(name).lstrip("."): value
-            for metric, value in found.scores.items()
-            if metric.startswith((f"{name}.", f"{name}["))
-        }
-        scores = ", ".join(f"{metric} {value:.4g}" for metric, value in mine.items())
+        scores = ", ".join(f"{metric} {value:.4g}" for metric, value in found.scores[name].items())
         rows.append((f"evaluator {name}", f"{scores} (of untrained networks), in {seconds(took)}"))
     rows.append(("whole run", f"about {seconds(found.duration)}: {_shares(found)}"))
     names = ", ".join(found.undetermined)
@@ -78,11 +74,12 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
 
 
 def _shares(found: preflight.Report) -> str:
-    parts = [f"{found.steps:,} steps {seconds(found.steps / found.speed)}"]
+    parts = [f"{counted(found.steps, 'step')} {seconds(found.steps / found.speed)}"]
     if found.checkpoints:
-        parts.append(f"{found.checkpoints} checkpoints {seconds(found.checkpoints * found.checkpoint_time)}")
-    for name, took in found.evaluation_times.items():
-        parts.append(f"{found.evaluations[name]} x {name} {seconds(took * found.evaluations[name])}")
+        took = seconds(found.checkpoints * found.checkpoint_time)
+        parts.append(f"{counted(found.checkpoints, 'checkpoint')} {took}")
+    for name, each in found.evaluation_times.items():
+        parts.append(f"{found.evaluations[name]} x {name} {seconds(each * found.evaluations[name])}")
     return ", ".join(parts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from ganrun.catalog.catalog import DISABLE, Catalog, Entry
 from ganrun.cli.output import complain, print_json, print_table
-from ganrun.errors import UserError
+from ganrun.errors import UserError, nearest
 from ganrun.words.hooks import KINDS
 
 
@@ -31,9 +30,8 @@ def command(
 ) -> None:
     """List the installed plugins."""
     if kind is not None and kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1)
-        hint = f'did you mean "{near[0]}"? ' if near else ""
-        raise UserError(f"--kind {kind}: there is no such kind of plugin; {hint}the kinds are {', '.join(KINDS)}")
+        near = nearest(kind, KINDS) or ";"
+        raise UserError(f"--kind {kind}: there is no such kind of plugin{near} the kinds are {', '.join(KINDS)}")
     catalog = Catalog(modules=plugin or ())
     entries = catalog.entries(kind)
     if name is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ganrun.errors import UserError
+from ganrun.errors import UserError, nearest
 from ganrun.words.hooks import KINDS
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -90,7 +90,8 @@ def write_plugin(folder: Path, kind: str, name: str | None = None) -> list[Path]
         UserError: for a wrong kind or name, or a folder that is not empty.
     """
     if kind not in KINDS:
-        raise UserError(f"--kind {kind}: there is no such kind of plugin; the kinds are {', '.join(KINDS)}")
+        near = nearest(kind, KINDS) or ";"
+        raise UserError(f"--kind {kind}: there is no such kind of plugin{near} the kinds are {', '.join(KINDS)}")
     name = folder.absolute().name.removeprefix("ganrun-") if name is None else name
     if NAME.fullmatch(name) is None:
         raise UserError(f"--name {name}: names have lower-case letters, digits and single hyphens, such as soft-hinge")

@@ -113,6 +113,11 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2), file=getattr(sys.stdout, "stdout", sys.stdout), flush=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 step``, ``2,000 steps``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def complain(message: str) -> None:
     """One line on stderr, after everything printed so far."""
     sys.stdout.flush()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ganrun.cli.output import counted
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
@@ -197,4 +198,4 @@ def write_each(samples: Tensor, folder: Path) -> str:
     width = max(4, len(str(len(samples) - 1)))
     for number, sample in enumerate(samples):
         image_grid.save(image_grid.single(sample), folder / f"{number:0{width}d}.png")
-    return f"{len(samples)} images in {folder}"
+    return f"{counted(len(samples), 'image')} in {folder}"

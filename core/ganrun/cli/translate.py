@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganrun.cli.output import complain
+from ganrun.cli.output import complain, counted
 from ganrun.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def command(
         unreadable += translate_files(
             trained, some, (source, target), (wanted, start), asked, keep_size=keep_size, seed=seed
         )
-    print(f"{len(files) - unreadable} images from {start} to {wanted} in {target} (step {trained.step})")
+    made = counted(len(files) - unreadable, "image")
+    print(f"{made} from {start} to {wanted} in {target} (step {trained.step})")
     if unreadable:
         raise UserError(f"{unreadable} of {len(files)} images could not be translated; see the messages above")
 

@@ -107,7 +107,7 @@ def _shapes(kind: str, network: Network, module: torch.nn.Module) -> str:
 class Report:
     """What a dry run found. Times are in seconds, sizes in bytes.
 
-    ``undetermined`` names operations torch calls non-deterministic.
+    ``scores``: name of an evaluator -> its scores. ``undetermined`` names operations torch calls non-deterministic.
     """
 
     phases: dict[str, int] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Report:
     checkpoint_time: float = 0.0
     checkpoints: int = 0
     sampling_time: float = 0.0
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
     evaluation_times: dict[str, float] = field(default_factory=dict)
     evaluations: dict[str, int] = field(default_factory=dict)
     steps: int = 0
@@ -220,7 +220,7 @@ def _sample_and_evaluate(run: Run, report: Report) -> None:
         began = time.perf_counter()
         scores = measure(run.evaluation, name, part, evaluator, run.catalog).scores
         report.evaluation_times[name] = time.perf_counter() - began
-        report.scores |= {metric: float(value) for metric, value in scores.items()}
+        report.scores[name] = {metric: float(value) for metric, value in scores.items()}
         every = part.every.whole_steps(run.experiment.clock) if part.every is not None else run.steps
         report.evaluations[name] = -(-run.steps // every)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ganrun.errors import UserError
+from ganrun.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,6 @@ class RecipeError(UserError, ValueError):
             set(problems), key=lambda p: (p.line == 0 and bool(p.file), p.file, p.line, p.column, p.path, p.message)
         )
         super().__init__("\n".join(map(str, self.problems)))
-
-
-def nearest(name: object, names: Iterable[object]) -> str:
-    """``; did you mean "..."?``, or nothing if no name is near."""
-    known = [str(other) for other in names]
-    wanted = str(name).replace("_", "-").lower()
-    folded = {other.replace("_", "-").lower(): other for other in reversed(known)}
-    near = difflib.get_close_matches(wanted, list(folded), n=1)
-    return f'; did you mean "{folded[near[0]]}"?' if near else ""
 
 
 def unknown_key(key: object, known: Iterable[object], whose: str) -> str:

@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ganrun.errors import PluginError
-from ganrun.recipe.errors import nearest
+from ganrun.errors import PluginError, nearest
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog

@@ -8,10 +8,11 @@ games to parts, which merges game by game.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ganrun.recipe.errors import Problem, nearest, show
+from ganrun.errors import nearest
+from ganrun.recipe.errors import Problem, show
 from ganrun.recipe.known import Known
 from ganrun.recipe.nodes import Key, Node
 
@@ -203,9 +204,9 @@ def loss_by_game(node: Node, problems: list[Problem]) -> ByGame:
 
 
 def part_list(node: Node, kind: str, problems: list[Problem]) -> Node | None:
-    """A list of parts; nothing at all is an empty one."""
+    """A list of parts; None for nothing at all, which is no list."""
     if node.empty:
-        return node.replaced([])
+        return None
     if not isinstance(node.value, list):
         got = show(node.plain())
         hint = f"; write it as [{node.value}]" if isinstance(node.value, str) else ""
@@ -299,6 +300,16 @@ def merge_list(lower: Node, upper: Node) -> Node:
             used.add(place)
             merged[place] = merge_part(merged[place], item)
     return upper.replaced(merged)
+
+
+def without_effect(lower: Layer, upper: Layer) -> Iterator[Problem]:
+    """A problem for each empty list over one that is not: meant to remove what is there, it would change nothing."""
+    for key in LISTS:
+        there = [item.name for item in lower[key].value] if key in lower else []
+        if there and key in upper and not upper[key].value:
+            names = ", ".join(dict.fromkeys(there))
+            message = f"an empty list changes nothing, because lists are added up; `without` removes parts: [{names}]"
+            yield upper[key].problem(message)
 
 
 def merge_players(lower: Node, upper: Node) -> Node:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ganrun.errors import nearest
 from ganrun.recipe import layers
-from ganrun.recipe.errors import Problem, RecipeError, nearest, show
+from ganrun.recipe.errors import Problem, RecipeError, show
 from ganrun.recipe.known import Known
 from ganrun.recipe.layers import LISTS, OTHERS, ByGame, Layer
 from ganrun.recipe.nodes import Key, Keys, Node, Origin, from_plain
@@ -99,8 +100,11 @@ def apply(layer: Layer, override: Override, losses: Collection[str], problems: l
         new = _in_optimizer(layer.get(top), rest, override, problems)
     else:
         whole = _nested(rest, override)
+        if top in LISTS and whole.empty:  # below --set, nothing is as explicit as an empty list
+            whole = whole.replaced([])
         new = layers.section(top, whole, losses, problems)
         if new is not None:
+            problems += layers.without_effect(layer, {top: new})
             return layers.merge(layer, {top: new})
     if new is not None:
         result[top] = new

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganrun.errors import PluginError
+from ganrun.errors import PluginError, nearest
 from ganrun.recipe import layers
-from ganrun.recipe.errors import Problem, RecipeError, nearest
+from ganrun.recipe.errors import Problem, RecipeError
 from ganrun.recipe.known import known_to
 from ganrun.recipe.layers import LISTS, OTHERS, ByGame, Layer
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, to_plain
@@ -184,6 +184,9 @@ def _merge(read: RecipeText, changes: list[Override], check: Validator) -> tuple
         if "without" in layer:
             removed += layer["without"].value
             merged = layers.remove(merged, layer["without"].value, problems)
+        # of a program's list that happens to be empty, nothing was meant
+        typed = {key: node for key, node in layer.items() if node.origin.line}
+        problems += layers.without_effect(merged, typed)
         merged = layers.merge(merged, layer)
     for change in changes:
         if change.path[0] not in ("without", "variant"):

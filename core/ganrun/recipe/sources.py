@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganrun.errors import nearest
 from ganrun.recipe import layers
-from ganrun.recipe.errors import Problem, RecipeError, nearest
+from ganrun.recipe.errors import Problem, RecipeError
 from ganrun.recipe.known import Known
 from ganrun.recipe.nodes import Node, Origin, from_plain
 from ganrun.recipe.yaml import read_file

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from ganrun.errors import BrokenPlugin, PluginError
+from ganrun.errors import BrokenPlugin, PluginError, nearest
 from ganrun.recipe import layers
 from ganrun.recipe.dump import flow
-from ganrun.recipe.errors import Problem, nearest, show, unknown_key
+from ganrun.recipe.errors import Problem, show, unknown_key
 from ganrun.recipe.known import Known
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, from_plain
 from ganrun.recipe.parameters import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ganrun.errors import nearest
 from ganrun.experiment.diagnostics import Diagnostic, label
 from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Part, Recipe
-from ganrun.recipe.errors import nearest
 from ganrun.recipe.layers import OTHERS
 from ganrun.words.game import Game
 

@@ -210,8 +210,17 @@ def test_plugins_are_disabled_by_the_environment(install: Install, monkeypatch: 
 
 def test_an_unknown_name_gets_the_nearest_one(install: Install) -> None:
     install("near", {"loss.wasserstein-nine": "near_m"}, {"near_m.py": GOOD.format(name="wasserstein-nine")})
-    with pytest.raises(PluginError, match='no loss is called "waserstein-nine"; did you mean "wasserstein-nine"'):
+    with pytest.raises(PluginError) as caught:
         Catalog().load("loss", "waserstein-nine")
+    assert str(caught.value) == (
+        'no loss is called "waserstein-nine"; did you mean "wasserstein-nine"? '
+        "`ganrun list-plugins --kind loss` lists what is installed"
+    )
+
+
+def test_a_name_that_is_near_to_none_gets_the_list_of_all() -> None:
+    with pytest.raises(PluginError, match='no loss is called "zzz"; `ganrun list-plugins --kind loss` lists'):
+        Catalog().load("loss", "zzz")
 
 
 def test_a_name_of_another_kind_is_pointed_out(install: Install) -> None:

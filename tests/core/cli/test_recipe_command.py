@@ -232,7 +232,7 @@ def test_dry_run_tries_everything_and_leaves_nothing(ganrun, write_recipe, tmp_p
     assert found["phases"].endswith("discriminator x 2, generator x 2")
     assert "steps per second" in found["speed"]
     assert "restored to the same bits" in found["checkpoint"]
-    assert "value 0, same 1" in found["evaluator score"]
+    assert "score.value 0, score.same 1 (of untrained" in found["evaluator score"]
     assert "40 steps" in found["whole run"]
     assert "2 checkpoints" in found["whole run"]
     assert "4 x score" in found["whole run"]
@@ -294,3 +294,11 @@ def test_dry_run_tries_two_evaluators_of_one_name(ganrun, write_recipe, tmp_path
     assert code == 0
     assert "evaluator score " in out
     assert "evaluator score-2 " in out
+    assert "score-2.value 0, score-2.same 1" in out
+
+
+def test_a_dry_run_of_one_step_counts_in_the_singular(ganrun, write_recipe):
+    code, out, _ = ganrun("recipe", write_recipe(train={"steps": 1, "batch_size": 1}), "--dry-run")
+    assert code == 0
+    assert "1 step " in out
+    assert "1 checkpoint " in out

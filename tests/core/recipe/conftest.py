@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from ganrun.errors import PluginError
+from ganrun.errors import PluginError, nearest
 from ganrun.recipe import Part, Recipe, RecipeError, load_recipe
-from ganrun.recipe.errors import nearest
 from ganrun.schedule import Duration, Scheduled
 from ganrun.words.hooks import Component
 from ganrun.words.spaces import PartOf

@@ -106,6 +106,11 @@ ONE = [
         '3:11: without.0: "replay-bufer" is not inherited, so it cannot be removed; did you mean "replay-buffer"?',
     ),
     ("tricks: replay-buffer", '3:9: tricks: expected a list, got "replay-buffer"; write it as [replay-buffer]'),
+    (
+        "tricks: []",
+        "3:1: tricks: an empty list changes nothing, because lists are added up; "
+        "`without` removes parts: [replay-buffer]",
+    ),
     ("loss:", "3:1: loss: expected a loss: its name, or {name: {parameters}}; got nothing"),
     ("loss: [hinge]", "3:1: loss: expected a loss: its name, or {name: {parameters}}; got a list"),
     ("loss: {hinge: 3}", '3:15: loss.hinge: expected the parameters of "hinge" as a mapping, got 3'),
@@ -275,6 +280,14 @@ SET = [
     ("players.generator.update=1", 'players.generator.update: unknown key; did you mean "updates"?'),
     ("extends=b.yaml", "extends: a base can only be named in a recipe file"),
     ("without.0=x", "without.0: write the whole list: --set without=[replay-buffer]"),
+    (
+        "tricks=[]",
+        "tricks: an empty list changes nothing, because lists are added up; `without` removes parts: [replay-buffer]",
+    ),
+    (
+        "tricks=",
+        "tricks: an empty list changes nothing, because lists are added up; `without` removes parts: [replay-buffer]",
+    ),
     ("train..steps=3", "train..steps: a key is missing before, between or after dots"),
     ("train", "expected PATH=VALUE, such as train.steps=1000"),
     ("=3", "expected PATH=VALUE, such as train.steps=1000"),

@@ -50,6 +50,16 @@ def test_the_kth_part_of_a_name_merges_with_the_kth_below_and_others_are_appende
     ]
 
 
+@pytest.mark.parametrize("written", ["tricks: []\nwithout: [replay-buffer]\n", "evaluators: []\n", "tricks:\n"])
+def test_an_empty_list_is_fine_where_nothing_is_left_for_it_to_remove_or_nothing_is_written(load, written):
+    assert load(GOOD + written).resolved == load(GOOD + written.replace("tricks: []\n", "")).resolved
+
+
+def test_an_empty_list_of_a_program_adds_nothing(catalog):
+    recipe = {"variant": "toy", "dataset": "digits"}
+    assert load_recipe(recipe | {"tricks": []}, catalog=catalog) == load_recipe(recipe, catalog=catalog)
+
+
 def test_without_removes_what_is_inherited_and_the_layer_may_add_its_own(load):
     recipe = load(GOOD + "without: [replay-buffer, progress]\ntricks: [label-smoothing, replay-buffer]\n")
     assert [(part.name, part.parameters.get("size")) for part in recipe.tricks] == [
