@@ -9,6 +9,7 @@ set numbers them, in every epoch.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -23,14 +24,11 @@ from ganrun.randomness import ItemDraws, mix, stable_hash
 LARGE = 2**24  # items; a permutation of so many takes 128 MiB and about two seconds, and five of them are kept
 SMALL = 2**16  # items; the bijection of a few is less random than a permutation, and saves nothing
 AHEAD = 4096  # samples whose indices are computed ahead
-ROUNDS = 8  # of the Feistel network: four are enough against an adversary (Luby, Rackoff 1988), of ideal functions
+ROUNDS = 8  # of the Feistel network: of ideal functions, four are enough against an adversary (Luby, Rackoff 1988)
 
 
-class Order:
-    """The endless order of ``length`` items: what all orders have in common.
-
-    A subclass says in ``epoch`` which item is at which place of an epoch.
-    """
+class Order(ABC):
+    """The endless order of ``length`` items: what all orders have in common."""
 
     def __init__(self, length: int, key: tuple[Any, ...], device: torch.device) -> None:
         self.length = length
@@ -40,9 +38,9 @@ class Order:
         nothing = np.empty(0, np.int64)
         self._block = 0, nothing, nothing  # where it starts, its epochs, its indices
 
+    @abstractmethod
     def epoch(self, number: int) -> Callable[[Any], np.ndarray]:
         """A function from places in this epoch to items, int64 (B,) -> (B,)."""
-        raise NotImplementedError
 
     def items(self, start: int, count: int) -> tuple[Tensor, ItemDraws]:
         """The indices of ``count`` samples from ``start`` on, (count,) int64, and their random numbers."""

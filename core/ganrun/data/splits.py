@@ -31,10 +31,8 @@ def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
     @cache
     def dataset(split: str) -> Dataset:
         made: Dataset = part.make(files, split)
-        try:
-            len(made)
-        except TypeError:
-            raise DataError(f"dataset {part.name}: {NO_LENGTH}") from None
+        if not hasattr(type(made), "__len__"):
+            raise DataError(f"dataset {part.name}: {NO_LENGTH}")
         return made
 
     return dataset

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ganrun.catalog.attribution import broken
 from ganrun.contracts.protocols import Dataset
+from ganrun.data.order import Order
 from ganrun.errors import BrokenPlugin, UserError
 from ganrun.randomness import ItemDraws
 
@@ -40,7 +41,7 @@ class Prefetcher:
     here: the reader reads it itself, and sets a new course with ``follow``.
     """
 
-    def __init__(self, dataset: Dataset, key: tuple[Any, ...], order: Any, *, workers: int, pin: bool) -> None:
+    def __init__(self, dataset: Dataset, key: tuple[Any, ...], order: Order, *, workers: int, pin: bool) -> None:
         self._sampler = _Course(order)
         self._batches = _Batches(dataset, key)
         self._workers = workers
@@ -108,7 +109,7 @@ class Prefetcher:
 class _Course(Sampler[Any]):
     """Endless: the requests to the workers, (epochs, indices) of one batch after the other."""
 
-    def __init__(self, order: Any) -> None:
+    def __init__(self, order: Order) -> None:
         self.order = order
         self.course: tuple[int, list[BatchRequest], int] = (0, [], 0)
 

@@ -249,10 +249,13 @@ class Turn:
     # --- other turns like this one --------------------------------------------------------------------------
 
     def part(self, rows: slice) -> Self:
-        """Some rows of this turn: its latents, what was made and the real items. It draws what this turn would."""
+        """Some rows of this turn: its latents, what was made and the real item of each, once for each of its copies.
+
+        It draws what this turn would.
+        """
         made, latents = ({name: x[rows] for name, x in found.items()} for found in (self.made, self.latents))
         count = len(range(self.rows)[rows])
-        real = RealBatch(lambda: {name: x[rows] for name, x in self.real.items()})
+        real = RealBatch(lambda: {name: x.repeat_interleave(self.copies, 0)[rows] for name, x in self.real.items()})
         return self._copy(latents=latents, made=made, _reading=Reading(real), batch_size=count, copies=1)
 
     def with_latents(self, latents: Mapping[str, Tensor]) -> Self:

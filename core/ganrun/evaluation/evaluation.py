@@ -17,7 +17,7 @@ from ganrun.data.reader import read_items
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.feature_store import FeatureStore
-from ganrun.evaluation.features import FeatureContext, levels
+from ganrun.evaluation.features import FeatureContext, kept_under
 from ganrun.evaluation.pieces import Pieces
 from ganrun.evaluation.requested import Requested
 from ganrun.evaluation.shared_work import Sharing
@@ -350,17 +350,8 @@ class Evaluation:
         extract, data = self.features(part, name), self.dataset(split)
         if not getattr(extract, "keep", True) or not hasattr(data, "fingerprint"):
             return None
-        space = self.dataset(split).spaces[name]
-        return {
-            "data": self.hash_of(data),
-            "split": split,
-            "entry": name,
-            "shape": list(space.shape),
-            "rows": n,
-            "levels": levels(space),
-            "features": part.as_recipe(),
-            "extractor": self.hash_of(extract),
-        }
+        key = kept_under(part, self.hash_of(extract), self.hash_of(data), name, data.spaces[name], n)
+        return {**key, "split": split}
 
     def _to_train_on(self) -> Dataset:
         """The train split, which extractors may learn from; of a plain folder that has none, what there is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -40,6 +40,22 @@ class FeatureContext:
 def levels(space: Space) -> str:
     """How samples of a space are rounded before anything is computed from them."""
     return "256 levels" if space.kind == "image" else "none"
+
+
+def kept_under(part: Part, extractor: str, data: str, entry: str, space: Space, rows: int) -> dict[str, Any]:
+    """Everything that decides the features of a data set's first rows: the key that they are kept under on disk.
+
+    extractor, data: fingerprints.
+    """
+    return {
+        "data": data,
+        "entry": entry,
+        "shape": list(space.shape),
+        "rows": rows,
+        "levels": levels(space),
+        "features": part.as_recipe(),
+        "extractor": extractor,
+    }
 
 
 def check_output(experiment: Experiment, of: str | None) -> None:

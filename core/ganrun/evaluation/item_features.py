@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data.download import file_lock
 from ganrun.data.order import LARGE
+from ganrun.engine.boundaries import check_shape
 from ganrun.errors import DataError
 from ganrun.evaluation.feature_store import FeatureStore
-from ganrun.evaluation.features import FeatureContext, levels
+from ganrun.evaluation.features import FeatureContext, kept_under
 from ganrun.evaluation.sources import loaded, real_rows, stored
 from ganrun.recipe import Part
 from ganrun.words.spaces import DataFiles, Refusal
@@ -31,8 +30,9 @@ def item_features(
 
     part: a parameter marked ``PartOf("features")``. data: whose items. files: what the constructor was given. entry:
     which entry of the data. train: the split that extractors may learn from, if it is not ``data``. device: where they
-    are computed; on the CPU they are the same wherever the run trains. They are kept on disk, under the fingerprints of
-    data and extractor, if both have one; of several processes one computes them, and the others wait.
+    are computed; on the CPU they are the same wherever the run trains. They are kept on disk if the data have a
+    fingerprint and the extractor does not say ``keep = False``; of several processes one computes them, and the others
+    wait.
 
     Raises:
         DataError: for an entry that the data do not have or the extractor cannot serve, and for 2^24 items or more.
@@ -41,16 +41,18 @@ def item_features(
         raise DataError(f"features {part.name}: the data have no entry {entry!r}; they have {', '.join(data.spaces)}")
     if len(data) >= LARGE:
         raise DataError(f"features {part.name}: {len(data):,} items are too many to look at all of them; take fewer")
-    context = FeatureContext(entry, data.spaces[entry], train or data, files.cache, torch.device(device), files.base)
+    context = FeatureContext(
+        entry, data.spaces[entry], data if train is None else train, files.cache, torch.device(device), files.base
+    )
     try:
         extract: Features = part.make(context)
     except Refusal as refusal:
         raise DataError(f"features {part.name}: {refusal}") from refusal
     if not (hasattr(data, "fingerprint") and getattr(extract, "keep", True)):
         return _computed(extract, data, entry)
-    store, key = FeatureStore(files.cache / "features"), _key(part, extract, data, entry)
-    path = store.path(key, "features")
-    with file_lock(path, f"another process computes the features {part.name}"):
+    store = FeatureStore(files.cache / "features")
+    key = kept_under(part, extract.fingerprint(), data.fingerprint(), entry, data.spaces[entry], len(data))
+    with file_lock(store.path(key, "features"), f"another process computes the features {part.name}"):
         kept = store.read(key, "features")
         found = _computed(extract, data, entry) if kept is None else kept["x"]
         if kept is None:
@@ -59,21 +61,11 @@ def item_features(
 
 
 def _computed(extract: Features, data: Dataset, entry: str) -> Tensor:
-    space, found = data.spaces[entry], []
-    with torch.no_grad():
-        for _, items in real_rows(data, len(data)):
-            found.append(extract(loaded(stored(items[entry], space))).float().cpu())
+    found = []
+    for _, items in real_rows(data, len(data)):
+        x = loaded(stored(items[entry], data.spaces[entry]))
+        with torch.no_grad():
+            some = extract(x)
+        check_shape(extract, "__call__", some, (len(x), extract.size))
+        found.append(some.float().cpu())
     return torch.cat(found)
-
-
-def _key(part: Part, extract: Features, data: Any, entry: str) -> dict[str, Any]:
-    space = data.spaces[entry]
-    return {
-        "data": data.fingerprint(),
-        "entry": entry,
-        "shape": list(space.shape),
-        "rows": len(data),
-        "levels": levels(space),
-        "features": part.as_recipe(),
-        "extractor": extract.fingerprint(),
-    }

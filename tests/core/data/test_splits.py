@@ -21,6 +21,14 @@ def test_each_split_is_made_once():
     assert made == ["train", "test"]
 
 
+def test_a_length_that_fails_is_no_missing_length():
+    class River:
+        def __len__(self):
+            return len(None)
+
+    assert isinstance(splits_of(lambda files, split: River())("train"), River)
+
+
 def test_a_stream_without_a_length_is_refused_with_what_to_do():
     with pytest.raises(DataError, match=r"dataset river: it has no length .* found again by its number.* 10\*\*12"):
         splits_of(lambda files, split: iter([]))("train")

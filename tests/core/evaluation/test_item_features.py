@@ -7,7 +7,7 @@ import torch
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.reader import InMemory
-from ganrun.errors import DataError
+from ganrun.errors import DataError, WrongResult
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.item_features import item_features
 from ganrun.evaluation.sources import Stored
@@ -27,8 +27,8 @@ def part(name="pixels", make=None):
     return found
 
 
-def images(n=300):
-    x = torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+def images(n=300, seed=0):
+    x = torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     return InMemory({"x": x}, {"x": Space("image", (1, 4, 4))})
 
 
@@ -36,6 +36,7 @@ class Sums:
     """A sum of pixels as the only feature, and how often it was asked for."""
 
     size = 1
+    mark = "sums"
 
     def __init__(self, context):
         self.context = context
@@ -46,7 +47,7 @@ class Sums:
         return x.flatten(1).sum(1, keepdim=True)
 
     def fingerprint(self):
-        return "sums"
+        return self.mark
 
 
 def test_they_are_those_that_evaluators_see(files, tmp_path):
@@ -66,9 +67,45 @@ def test_they_are_computed_once_and_read_from_disk_then(files):
     assert [extract.calls for extract in made] == [2, 0]  # 300 items in chunks of 256
 
 
-def test_other_data_have_other_features(files):
-    assert len(item_features(part(make=Sums), images(), files)) == 300
-    assert len(item_features(part(make=Sums), images(7), files)) == 7
+def test_other_data_or_another_extractor_have_other_features(files):
+    class Doubled(Sums):
+        mark = "doubled sums"
+
+        def __call__(self, x):
+            return 2 * super().__call__(x)
+
+    first = item_features(part(make=Sums), images(7), files)
+    assert torch.equal(item_features(part(make=Doubled), images(7), files), 2 * first)
+    assert not torch.equal(item_features(part(make=Sums), images(7, seed=1), files), first)
+    assert len(item_features(part(make=Sums), images(5), files)) == 5
+
+
+class Unmarked:
+    """Seven images that have no fingerprint."""
+
+    def __init__(self):
+        self.spaces, self.batch = images(7).spaces, images(7).batch
+
+    def __len__(self):
+        return 7
+
+
+@pytest.mark.parametrize(("data", "keep"), [(Unmarked(), True), (images(7), False)])
+def test_without_a_fingerprint_or_if_the_extractor_says_so_they_are_not_kept(files, data, keep):
+    made = []
+    unkept = part(make=lambda context: made.append(type("Unkept", (Sums,), {"keep": keep})(context)) or made[-1])
+    for _ in range(2):
+        item_features(unkept, data, files)
+    assert [extract.calls for extract in made] == [1, 1]
+
+
+def test_features_of_another_shape_are_an_error_of_the_extractor(files):
+    class Flat(Sums):
+        def __call__(self, x):
+            return x.flatten(1).sum(1)
+
+    with pytest.raises(WrongResult, match=r"Flat.*\(7, 1\).*\(7,\)"):
+        item_features(part(make=Flat), images(7), files)
 
 
 def test_an_extractor_may_learn_from_another_split(files):
