@@ -50,6 +50,19 @@ def test_no_comment_keeps_the_formatter_or_the_length_of_lines_off():
     assert not found
 
 
+def test_no_test_is_skipped_but_by_what_it_needs_of_the_machine():
+    """A skip that CI does not notice tests nothing: see tests/prerequisites.py."""
+    skips = ("pytest.skip", "pytest.importorskip", "pytest.mark.skip", "pytest.mark.skipif")
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in SOURCES
+        if path.name != "prerequisites.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in skips
+    ]
+    assert not found
+
+
 @pytest.mark.slow
 def test_mypy_finds_nothing():
     done = subprocess.run(

@@ -10,6 +10,7 @@ import numbered_data
 import pytest
 import torch
 from numbered_data import Streamed, drain
+from prerequisites import needs
 
 from ganrun.data.order import permutation
 from ganrun.data.reader import Reader
@@ -92,7 +93,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@needs(sys.platform == "linux", "/proc")
 def test_workers_outlive_ctrl_c_and_sigterm_but_not_their_parent():
     code = PARENT.format(folder=os.path.dirname(numbered_data.__file__))
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=60)

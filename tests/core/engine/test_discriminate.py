@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from prerequisites import needs
 from torch.nn import functional as F
 
 from ganrun.words.game import Round, Term
@@ -108,7 +109,7 @@ def test_weights_of_samples_and_of_a_game_enter_the_terms(tiny, make_run):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler on a CPU")
+@needs(shutil.which("g++") is not None, "a C++ compiler, for torch.compile on a CPU")
 def test_compiled_networks_train_alike_and_penalties_use_the_plain_ones(tiny, make_run):
     class Slope:
         @hookimpl

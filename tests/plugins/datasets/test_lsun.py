@@ -2,6 +2,7 @@
 
 import sys
 
+import lmdb
 import numpy as np
 import pytest
 import torch
@@ -25,7 +26,6 @@ def test_lsun_names_the_database_that_is_not_there(files):
 
 
 def test_lsun_reads_pictures_of_several_classes_and_keeps_the_keys(files, tmp_path):
-    lmdb = pytest.importorskip("lmdb")
     for start, name in ((0, "bedroom"), (100, "tower")):
         with (
             lmdb.open(str(tmp_path / f"{name}_train_lmdb"), map_size=1 << 20) as database,

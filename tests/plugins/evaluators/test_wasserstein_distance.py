@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 import ganrun_plugins.evaluators.wasserstein_distance as module
 from ganrun.errors import UserError
@@ -50,7 +51,6 @@ def test_the_distance_is_that_of_the_best_of_all_pairings(power):
 
 
 def test_the_distance_agrees_with_the_linear_program_of_scipy():
-    stats = pytest.importorskip("scipy.stats")
     real, fake = normal(20, 3), normal(20, 3, seed=1) + 0.5
     assert wasserstein_distance(real, fake).value == pytest.approx(
         stats.wasserstein_distance_nd(real.numpy(), fake.numpy()), rel=1e-7
@@ -158,7 +158,6 @@ def test_quantile_functions_are_steps_worked_by_hand():
 
 @pytest.mark.parametrize(("n1", "n2"), [(50, 50), (50, 37), (40, 120), (7, 1000)])
 def test_the_distance_in_one_dimension_agrees_with_scipy(n1, n2):
-    stats = pytest.importorskip("scipy.stats")
     real, fake = normal(n1, 1), 1.3 * normal(n2, 1, seed=1) + 0.2
     want = stats.wasserstein_distance(real[:, 0].numpy(), fake[:, 0].numpy())
     assert sliced_distance(real, fake, projections=2).value == pytest.approx(want, rel=1e-10)

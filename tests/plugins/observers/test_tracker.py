@@ -1,14 +1,13 @@
 """Trackers of Accelerate: what they are sent, and what is refused before training."""
 
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 
 from ganrun import api
 from ganrun.training.build import RefusedError
 from ganrun.words.hooks import hookimpl
 from ganrun_plugins.observers import _tracker
 from ganrun_plugins.observers._tracker import flat
-
-event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
 
 def recording(sent):
