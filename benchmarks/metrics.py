@@ -96,7 +96,7 @@ def neighbours(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:
             found = compute_prdc(real.numpy(), fake.numpy(), nearest_k=5)
         return [float(found[name]) for name in ("precision", "recall", "density", "coverage")]
 
-    return {"ours, real radii at hand": lambda: ours(lambda k: kept), "ours": ours, "prdc": theirs}
+    return {"ours, real radii known": lambda: ours(lambda k: kept), "ours": ours, "prdc": theirs}
 
 
 def precision(real: Tensor, fake: Tensor) -> dict[str, Callable[[], Any]]:

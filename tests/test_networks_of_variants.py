@@ -116,9 +116,11 @@ def test_a_projector_learns_to_tell_the_patches_apart(run_of):
 def test_a_generator_without_hidden_layers_is_refused_with_the_way_out():
     with pytest.raises(RefusedError) as error:
         preflight(load({**CUT, "generator": {"joint-embedding": {}}}))
-    told = [str(refusal) for refusal in error.value.refusals]
-    assert any("generator joint-embedding" in line for line in told)
-    assert not any("projector" in line for line in told), "what follows from a network that is not there has no refusal"
+    refusals = [str(refusal) for refusal in error.value.refusals]
+    assert any("generator joint-embedding" in line for line in refusals)
+    assert not any("projector" in line for line in refusals), (
+        "what follows from a network that is not there has no refusal"
+    )
 
 
 # --- a classifier of its own key: triple-gan ------------------------------------------------------------------------
@@ -206,7 +208,7 @@ def test_the_schema_knows_the_keys_of_every_variant():
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("clasifier: mlp", '1: clasifier: unknown key; did you mean "classifier"?'),
         ("encodr: mlp", '1: encodr: unknown key; did you mean "encoder"?'),
@@ -222,11 +224,11 @@ def test_the_schema_knows_the_keys_of_every_variant():
         ),
     ],
 )
-def test_mistakes_are_told_with_their_place(line, told, tmp_path):
+def test_mistakes_are_reported_with_their_place(line, message, tmp_path):
     (tmp_path / "a.yaml").write_text(f"variant: triple-gan\ndataset: digits\n{line}\n")
     with pytest.raises(RecipeError) as error:
         load(tmp_path / "a.yaml")
-    assert f"a.yaml:3:{told}" in str(error.value)
+    assert f"a.yaml:3:{message}" in str(error.value)
 
 
 def test_an_override_of_an_unknown_key_is_told():
@@ -245,8 +247,8 @@ def test_the_variant_of_an_override_and_of_a_base_decides(tmp_path):
 def test_a_key_that_another_variant_asks_for_is_warned_of():
     recipe = load({"variant": "dcgan", "dataset": "digits", "encoder": "mlp", "classifier": "mlp"})
     experiment, _ = preflight(recipe)
-    told = [str(warning) for warning in experiment.warnings]
-    assert sum("asks for no encoder" in line or "asks for no classifier" in line for line in told) == 2
+    warnings = [str(warning) for warning in experiment.warnings]
+    assert sum("asks for no encoder" in line or "asks for no classifier" in line for line in warnings) == 2
     assert set(experiment.modules) == {"generator", "discriminator"}
 
 
@@ -278,16 +280,16 @@ def test_a_key_that_the_variant_does_not_declare_is_a_mistake_of_the_plugin(tiny
 
 
 @pytest.mark.parametrize(
-    ("networks", "told"),
+    ("networks", "message"),
     [
         ({"train": "generator"}, 'names "train", a key of every recipe'),
         ({"mapping": "network"}, 'has mapping: "network"; it is generator or discriminator'),
         (["mapping"], "is not a mapping of recipe keys to kinds"),
     ],
 )
-def test_a_wrong_declaration_is_told_at_the_variant(networks, told, tiny, make_run):
+def test_a_wrong_declaration_is_reported_at_the_variant(networks, message, tiny, make_run):
     wrong = type("Wrong", (GAN,), {"networks": networks})
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(RecipeError, match=message):
         make_run(tiny(variant="wrong"), {"variant.wrong": wrong})
 
 
@@ -313,5 +315,5 @@ def test_show_names_the_keys(tmp_path):
 
     from ganrun.cli import app
 
-    told = CliRunner().invoke(app, ["show", "variant.triple-gan", "--plugin", str(FILES[1])]).stdout
-    assert "networks besides generator and discriminator: classifier (a discriminator)" in told
+    shown = CliRunner().invoke(app, ["show", "variant.triple-gan", "--plugin", str(FILES[1])]).stdout
+    assert "networks besides generator and discriminator: classifier (a discriminator)" in shown

@@ -281,7 +281,7 @@ class InfiniteSlope(RMSprop):
 
 
 @pytest.mark.parametrize(
-    ("factory", "check", "told"),
+    ("factory", "check", "message"),
     [
         (Forgetful, "check_options", "momentum"),
         (Stateless, "check_differentiable_step_is_the_step", "after step 2"),
@@ -289,8 +289,8 @@ class InfiniteSlope(RMSprop):
         (InfiniteSlope, "check_differentiable_step_has_a_gradient", "not finite"),
     ],
 )
-def test_the_contract_checks_fail_a_wrong_optimiser(plugin_module, factory, check, told):
+def test_the_contract_checks_fail_a_wrong_optimiser(plugin_module, factory, check, message):
     plugin = Plugin("optimizer.wrong", modules=[plugin_module({"optimizer.wrong": factory})])
     (found,) = [one for one in checks_of(plugin) if one.__name__ == check]
-    with pytest.raises((AssertionError, RuntimeError), match=told):
+    with pytest.raises((AssertionError, RuntimeError), match=message):
         found(plugin)

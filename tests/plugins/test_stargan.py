@@ -160,13 +160,13 @@ def by_hand(twin, steps: int) -> None:
         draws = Draws((0, 0, step, phase, repeat))
         return batch["x"], batch["label"], batch["label"][draws.permutation("targets", 4)], draws
 
-    def told(label):
+    def as_given(label):
         return F.one_hot(label, 4).double()
 
     for step in range(steps):
         for repeat in range(2):
             x, label, target, draws = turn("discriminator", step, repeat)
-            fake = g(x, told(target)).detach()
+            fake = g(x, as_given(target)).detach()
             e = draws.uniform("gradient-penalty", 4)[:, None, None, None]
             between = (x + e * (fake - x)).requires_grad_()
             (slope,) = torch.autograd.grad(d(between).logits.sum(), between, create_graph=True)
@@ -179,12 +179,12 @@ def by_hand(twin, steps: int) -> None:
             loss.backward()
             of_d.step()
         x, label, target, _ = turn("generator", step, 0)
-        fake = g(x, told(target))
+        fake = g(x, as_given(target))
         judged = d(fake)
         loss = (
             -judged.logits.mean()
             + F.cross_entropy(judged.heads["class"], target)
-            + 10 * F.l1_loss(g(fake, told(label)), x)
+            + 10 * F.l1_loss(g(fake, as_given(label)), x)
         )
         of_g.zero_grad()
         loss.backward()
@@ -192,7 +192,7 @@ def by_hand(twin, steps: int) -> None:
 
 
 def test_a_step_is_that_of_a_hand_written_loop(make_run):
-    """Also: the way back is told the source's label, and the penalty's slope is that of the sum over patches."""
+    """Also: the way back is given the source's label, and the penalty's slope is that of the sum over patches."""
     adam = {"optimizer": {"adam": {"lr": 1e-4, "betas": [0.5, 0.999]}}}
     recipe = recipe_of(
         without=(),
@@ -216,16 +216,16 @@ def test_a_step_is_that_of_a_hand_written_loop(make_run):
             )
 
 
-def test_of_two_sets_every_item_is_asked_for_labels_of_its_own_set_and_told_its_own_on_the_way_back(make_run):
+def test_of_two_sets_every_item_is_asked_for_labels_of_its_own_set_and_given_its_own_on_the_way_back(make_run):
     run = make_run(recipe_of(dataset=MULTI, train={"batch_size": 32}))
-    told, batches = [], []
-    run.engine.modules["generator"].register_forward_pre_hook(lambda module, args: told.append(args[1].clone()))
+    given, batches = [], []
+    run.engine.modules["generator"].register_forward_pre_hook(lambda module, args: given.append(args[1].clone()))
     make = run.engine.variant.make
     run.engine.variant.make = lambda turn: (batches.append((turn.player, dict(turn.real))), make(turn))[1]
     run.engine.step(0)
     assert [player for player, _ in batches] == ["discriminator", "generator"]
     real = batches[1][1]
-    asked, back = told[1:]  # the discriminator's turn translates once
+    asked, back = given[1:]  # the discriminator's turn translates once
     assert torch.equal(back, run.engine.variant.vector(real, back))
     assert torch.equal(asked[:, -2:], back[:, -2:]), "the mask of the item's own set"
     assert not torch.equal(asked, back)
@@ -244,7 +244,7 @@ def test_outside_training_every_label_of_every_set_is_asked_for(make_run):
 
 
 class Painter(nn.Module):
-    """Paints the number of the label it is told over the whole picture, and keeps a parameter to be trained."""
+    """Paints the number of the label it is given over the whole picture, and keeps a parameter to be trained."""
 
     takes, makes = frozenset({"image"}), frozenset({"image"})
 
@@ -252,8 +252,8 @@ class Painter(nn.Module):
         super().__init__()
         self.idle = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x, told):
-        return x * 0 + self.idle + told.argmax(1).to(x.dtype)[:, None, None, None] / 4
+    def forward(self, x, given):
+        return x * 0 + self.idle + given.argmax(1).to(x.dtype)[:, None, None, None] / 4
 
 
 def test_what_was_asked_belongs_to_the_fakes_row_by_row(make_run):

@@ -17,14 +17,14 @@ def built(network, interface: Interface, **parameters) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("told", "classes", "generator", "discriminator"),
+    ("given", "classes", "generator", "discriminator"),
     [(5, 5, 8_430_528, 44_762_048), (8, 8, 8_439_936, 44_786_624), (5 + 8 + 2, 5 + 8, 8_461_888, 44_827_584)],
     ids=["CelebA", "RaFD", "both"],
 )
-def test_networks_at_128_pixels_have_the_authors_parameters(told, classes, generator, discriminator):
+def test_networks_at_128_pixels_have_the_authors_parameters(given, classes, generator, discriminator):
     x = Space("image", (3, 128, 128))
     with torch.device("meta"):
-        g = StarGANGenerator(Interface(x, x, given=(Space("latent", (told,)),)))
+        g = StarGANGenerator(Interface(x, x, given=(Space("latent", (given,)),)))
         d = StarGANDiscriminator(Interface(x, heads={"class": classes}))
     assert sum(p.numel() for p in g.parameters()) == generator
     assert sum(p.numel() for p in d.parameters()) == discriminator

@@ -110,7 +110,7 @@ def flat(state: dict, path: str = "") -> dict[str, torch.Tensor]:
 
 
 def test_smoothing_and_buffer_leave_the_generators_turn_alone(make_run):
-    """With the discriminator's rate 0 the generator cannot notice what the discriminator is shown or told."""
+    """With the discriminator's rate 0 the generator cannot notice what the discriminator is shown or asked for."""
     still = {"discriminator": {"optimizer": {"sgd": {"lr": 0}}}}
     plain = trained(make_run, recipe_of("gan") | {"players": still})
     changed = trained(make_run, recipe_of("gan", tricks=[ALL[0], ALL[2]]) | {"players": still})

@@ -15,9 +15,9 @@ SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 
 
 class Archive(NamedTuple):
-    """A zip of ``name/{trainA,trainB,testA,testB}``.
+    """A zip of ``name/{trainA,trainB,testA,testB}``, and what is known of it before the download.
 
-    Its size in bytes, its SHA-256, and the images in the larger folder of each split.
+    size: in bytes. train, test: the images in the larger folder of each split.
     """
 
     name: str

@@ -7,10 +7,14 @@ of its own.
 | name | a | b | train | test |
 |---|---|---|---|---|
 | apple2orange | apples | oranges | 995, 1,019 | 266, 248 |
-| cezanne2photo, monet2photo, ukiyoe2photo, vangogh2photo | paintings | photographs | 525, 1,072, 562, 400; 6,287 | 58,
-121, 263, 400; 751 | | facades | photographs | labels | 400, 400 | 106, 106 | | iphone2dslr-flower | by telephones | by
-cameras, shallow in focus | 1,812, 3,325 | 569, 480 | | maps | aerial photographs | maps | 1,096, 1,096 | 1,098, 1,098 |
+| cezanne2photo | paintings | photographs | 525, 6,287 | 58, 751 |
+| facades | photographs | labels | 400, 400 | 106, 106 |
+| iphone2dslr-flower | by telephones | by cameras, shallow in focus | 1,812, 3,325 | 569, 480 |
+| maps | aerial photographs | maps | 1,096, 1,096 | 1,098, 1,098 |
+| monet2photo | paintings | photographs | 1,072, 6,287 | 121, 751 |
 | summer2winter-yosemite | summer | winter | 1,231, 962 | 309, 238 |
+| ukiyoe2photo | paintings | photographs | 562, 6,287 | 263, 751 |
+| vangogh2photo | paintings | photographs | 400, 6,287 | 400, 751 |
 
 Facades and maps began as pairs; here they are unpaired like the others, with a random image of b in training. The van
 Gogh folders for training and for testing were recorded with the same number of images and of bytes: take them for the

@@ -1,4 +1,4 @@
-"""What evaluators share that look at features: their parameters, what they refuse, and fetching both sets."""
+"""What evaluators of features share: their parameters, what they refuse, and fetching both sets."""
 
 from __future__ import annotations
 

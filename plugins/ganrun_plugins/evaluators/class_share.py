@@ -1,9 +1,10 @@
 """Which classes the samples are recognised as: how many, how evenly, and whether they are the ones asked for.
 
 The accuracy of a classifier on class-conditional samples is the measure of Odena et al., "Conditional image synthesis
-with auxiliary classifier GANs" (2017). Counting recognised classes, and KL(shares of the samples || shares of real
-data), in nats, are from Srivastava et al., "VEEGAN" (2017), and Metz et al., "Unrolled generative adversarial networks"
-(2016). Total variation, half the sum of the absolute differences of shares, is from 0 to 1 and finite always.
+with auxiliary classifier GANs" (2017). Counting recognised classes, and
+KL(shares of the samples || shares of real data), in nats, are from Srivastava et al., "VEEGAN" (2017), and Metz et al.,
+"Unrolled generative adversarial networks" (2016). Total variation, half the sum of the absolute differences of shares,
+is from 0 to 1 and finite always.
 
 Shares count the most likely class of each sample, on both sides, so that the mistakes that the classifier makes on real
 data cancel in part. What it does on real data is given beside the accuracy: no generator can be shown to be better

@@ -5,12 +5,10 @@ of Gretton et al., "A kernel two-sample test" (2012). With k(x, y) = exp(-|x - y
 and n2 fakes y:
 
 - ``biased``, Xu et al.'s: sqrt(mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) over all pairs, samples with themselves
-included. **The
-  square root is reported**, in [0, sqrt 2]. Equal distributions do not score 0 but about sqrt((1 - E k) (1 / n1 + 1 /
-  n2)): compare equal numbers of samples only.
+  included. **The square root is reported**, in [0, sqrt 2]. Equal distributions do not score 0 but about sqrt((1 - E k)
+  (1 / n1 + 1 / n2)): compare equal numbers of samples only.
 - ``unbiased``: the first two means are over pairs of different samples. **The square is reported** (its expectation is
-right at any
-  number of samples, but it may be below 0, and then has no root), under another name.
+  right at any number of samples, but it may be below 0, and then has no root), under another name.
 
 The rules, each times ``scale``, use real samples only, so that all generators are measured by one kernel: ``mean``,
 sigma^2 = mean |x - x'|^2 over all pairs, a sample with itself (0) included, as the code of Xu et al. has it (its sigma

@@ -1,10 +1,10 @@
 """Mode score: the inception score, lowered by how far the classes of the samples are from those of real data.
 
-Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018): exp(E_x KL(p(y|x) ||
-p_g(y)) - KL(p_g(y) || p_r(y))), where p(y|x) are a classifier's probabilities for a sample x, p_g is their mean over
-the samples, and p_r that over real data. It is at most the inception score (on one split), which it equals if p_g =
-p_r. That is not where it is largest: among samples that are all certain, those with shares in proportion to the square
-root of p_r score most.
+Xu et al., "An empirical study on evaluation metrics of generative adversarial networks" (2018):
+exp(E_x KL(p(y|x) || p_g(y)) - KL(p_g(y) || p_r(y))), where p(y|x) are a classifier's probabilities for a sample x, p_g
+is their mean over the samples, and p_r that over real data. It is at most the inception score (on one split), which it
+equals if p_g = p_r. That is not where it is largest: among samples that are all certain, those with shares in
+proportion to the square root of p_r score most.
 
 Two forms are in use under one name. Che et al., "Mode regularized generative adversarial networks" (2017), who proposed
 the score, have p_r in both places: exp(E_x KL(p(y|x) || p_r(y)) - KL(p_g(y) || p_r(y))). But for any q

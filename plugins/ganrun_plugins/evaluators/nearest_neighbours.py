@@ -5,9 +5,9 @@ as to them; one that memorised comes nearer to what it was trained on. After Mee
 non-parametric test to detect data-copying in generative models" (2020), and Alaa et al., "How faithful is your
 synthetic data?" (2022). With N training items and M held-out ones, drawn alike:
 
-``memorised``: with q the share of samples whose nearest item of all is a training item (half of it for ties), (q / N) /
-(q / N + (1 - q) / M), which is q for N = M: 0.5 where every item is as likely to be the nearest, 1 if it always is a
-training item.
+``memorised``: with q the share of samples whose nearest item of all is a training item (half of it for ties),
+(q / N) / (q / N + (1 - q) / M), which is q for N = M: 0.5 where every item is as likely to be the nearest, 1 if it
+always is a training item.
 
 ``distance-ratio``: the median distance from samples to the nearest training item, over the same median of held-out
 items: 1 for an exact generator, less for copies, more for samples off the data. It is less, too, if samples keep to the

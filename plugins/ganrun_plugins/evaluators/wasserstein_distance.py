@@ -137,8 +137,8 @@ def along_lines(x: Tensor, y: Tensor, power: int) -> tuple[Tensor, Tensor]:
 
     And the potentials of y, (k, n2), each row with mean 0.
 
-    The integral over levels in [0, 1] of |quantile of x - quantile of y|^p: both quantiles are steps, at multiples of 1
-    / n1 and 1 / n2.
+    The integral over levels in [0, 1] of |quantile of x - quantile of y|^p: both quantiles are steps, at multiples of
+    1 / n1 and 1 / n2.
     """
     n1, n2 = x.shape[1], y.shape[1]
     x = x.sort(1).values

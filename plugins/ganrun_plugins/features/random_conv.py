@@ -6,9 +6,9 @@ diversity metrics for generative models", 2020, prefer them where images are unl
 untrained VGG16).
 
 Here: ``layers`` convolutions of 3 x 3 without bias, each followed by a leaky ReLU (slope 0.2); those at the beginning
-halve the image until its shorter side is at most 4 pixels. Weights are normal with He's variance 2 / ((1 + 0.2^2) *
-inputs of a neuron), which keeps the size of numbers from layer to layer. The features are mean and maximum of each of
-the last ``width`` maps.
+halve the image until its shorter side is at most 4 pixels. Weights are normal with He's variance
+2 / ((1 + 0.2^2) * inputs of a neuron), which keeps the size of numbers from layer to layer. The features are mean and
+maximum of each of the last ``width`` maps.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ Variational Inference" (2017). Made known by Miyato et al., "Spectral Normalizat
     discriminator: max(0, 1 - l) on real samples, max(0, 1 + l) on fakes
     generator:     -l on fakes
 
-The optimal logit is 1 where real samples are more frequent and -1 where fakes are, so the best value is 2 - 2
-TV(p_data, p_g) with TV the total variation. The generator has no margin: it would lose its gradient exactly where it
-plays well.
+The optimal logit is 1 where real samples are more frequent and -1 where fakes are, so the best value is
+2 - 2 TV(p_data, p_g) with TV the total variation. The generator has no margin: it would lose its gradient exactly where
+it plays well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Log-ratio loss: cross-entropy for the discriminator; the generator minimises log(fake density / real density).
 
 Papers: Sønderby et al., "Amortised MAP Inference for Image Super-resolution" (2017); Srivastava et al., "VEEGAN:
-Reducing Mode Collapse in GANs using Implicit Variational Learning" (2017), algorithm 1. With l the logit and D =
-sigmoid(l):
+Reducing Mode Collapse in GANs using Implicit Variational Learning" (2017), algorithm 1. With l the logit and
+D = sigmoid(l):
 
     discriminator: t softplus(-l) + (1 - t) softplus(l),  t = 1 for real, 0 for fake
     generator:     log(1 - D) - log D = -l

@@ -7,9 +7,9 @@ Paper: Wang, Cully, Chang and Demiris, "MAGAN: Margin Adaptation for Generative 
     generator:     E on fakes
 
 For two epochs the discriminator alone learns, from real samples alone; then m is their mean energy. After each epoch t
-with S_x and S_z the energies of its real samples and fakes, m becomes S_x if S_x < m (real samples fit better), S_x <
-S_z (fakes are worse) and S_z of the epoch before <= S_z (fakes no longer get better). It never grows. Each game has a
-margin of its own.
+with S_x and S_z the energies of its real samples and fakes, m becomes S_x if S_x < m (real samples fit better),
+S_x < S_z (fakes are worse) and S_z of the epoch before <= S_z (fakes no longer get better). It never grows. Each game
+has a margin of its own.
 
 The sums are means here: S_x over the discriminator's turns, S_z over the generator's, so that unequal numbers of
 updates do not weigh; over all micro-batches and processes. An epoch is as many steps as ``epochs`` are in durations,

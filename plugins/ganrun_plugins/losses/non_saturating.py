@@ -1,7 +1,7 @@
 """The non-saturating loss: the discriminator minimises cross-entropy, the generator -log D(G(z)).
 
-Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), section 3, last paragraph. With l the logit and D =
-sigmoid(l):
+Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), section 3, last paragraph. With l the logit and
+D = sigmoid(l):
 
     discriminator: -t log D - (1 - t) log(1 - D) = t softplus(-l) + (1 - t) softplus(l),  t = 1 for real, 0 for fake
     generator:     -log D(G(z))                  = softplus(-l)

@@ -18,8 +18,8 @@ without heads, and 81,930 in the head of the classes.
 saying where in a layer. Here ``noise`` is on each output of LeakyReLU in the discriminator, in training, before
 dropout; the image has none (the trick ``instance-noise`` adds that).
 
-Differences from well-known code: a generator that is common in PyTorch for CIFAR-10 has transposed convolutions of 4 x
-4 with 192, 96, 48 and 3 channels on a vector of 384 numbers that has no ReLU. The table says "linear, 384"; three
+Differences from well-known code: a generator that is common in PyTorch for CIFAR-10 has transposed convolutions of
+4 x 4 with 192, 96, 48 and 3 channels on a vector of 384 numbers that has no ReLU. The table says "linear, 384"; three
 doublings up to 32 pixels leave 4 x 4, so that it is read as 384 x 4 x 4 here. That code ends in sigmoid and softmax;
 here logits come out of both. The table's input of 110 numbers may or may not count the label: here the label's columns
 come on top of the latents.

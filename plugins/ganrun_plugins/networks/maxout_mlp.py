@@ -8,11 +8,10 @@ input,
 so it learns its own convex activation. These discriminators are made of it:
 
 - Goodfellow et al., "Generative Adversarial Nets" (2014), on MNIST: two layers of 240 units of 5 pieces. The defaults.
-- Mirza and Osindero, "Conditional Generative Adversarial Nets" (2014): 240 units of 5 pieces for the image and 50 of 5
-for the label,
-  joined by 240 units of 4: ``{widths: [240], given_width: 50, joint: [240], joint_pieces: 4}``.
-- Lin et al., "PacGAN" (2018), on the ring and the grid: three layers of 200 units of 5 pieces: ``{widths: [200, 200,
-200]}``.
+- Mirza and Osindero, "Conditional Generative Adversarial Nets" (2014): 240 units of 5 pieces for the image and
+  50 of 5 for the label, joined by 240 units of 4: ``{widths: [240], given_width: 50, joint: [240], joint_pieces: 4}``.
+- Lin et al., "PacGAN" (2018), on the ring and the grid: three layers of 200 units of 5 pieces:
+  ``{widths: [200, 200, 200]}``.
 
 The generators beside them: two layers of 1200 rectified units (the defaults); Mirza's 200 for the latent and 1000 for
 the label, joined by 1200: ``{widths: [200], given_width: 1000, joint: [1200]}``; PacGAN's four layers of 400 with

@@ -4,21 +4,19 @@ Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stabili
 4, table 2.
 
 - Level k has the side 4 * 2^k, and min(base / side, widest) channels. Both networks hold their growth as a buffer
-``grown``, a number
-  of levels: at 1.4 level 1 is shown, and level 2 is mixed in by 0.4. A variant sets it with ``grow``; a new network is
-  fully grown.
+  ``grown``, a number of levels: at 1.4 level 1 is shown, and level 2 is mixed in by 0.4. A variant sets it with
+  ``grow``; a new network is fully grown.
 - Generator: level k + 1 repeats every pixel of level k in both directions, then two 3 x 3 convolutions. Each level has
-a 1 x 1
-  convolution to the image; while one fades in, the image is (1 - a) repeated(image of level k) + a (image of level k +
-  1).
+  a 1 x 1 convolution to the image; while one fades in, the image is
+  (1 - a) repeated(image of level k) + a (image of level k + 1).
 - Discriminator: the same backwards, with the mean of 2 x 2 pixels, mixed behind the first layers of two levels.
 - Equalised learning rate: weights start as N(0, 1) and are multiplied by gain / sqrt(fan-in) in every forward, so that
-an optimiser
-  with steps of one size moves all layers equally fast. gain: sqrt(2); 1 for images out and the last layer; sqrt(2) / 4
-  for the first.
+  an optimiser with steps of one size moves all layers equally fast. gain: sqrt(2); 1 for images out and the last layer;
+  sqrt(2) / 4 for the first.
 - Pixel norm: latents, and the generator's activations behind each layer, x / sqrt(mean over channels of x^2 + 1e-8).
-LeakyReLU 0.2. - Minibatch standard deviation (one map, groups of 4; see the trick of that name) before the
-discriminator's last convolution.
+LeakyReLU 0.2.
+- Minibatch standard deviation (one map, groups of 4; see the trick of that name) before the discriminator's last
+  convolution.
 
 Both work at full size at their borders: a lower level's image is repeated to the full side, and the discriminator takes
 means of its input down to its level, as in the authors' code. So whatever acts on images acts on full ones, and a slope

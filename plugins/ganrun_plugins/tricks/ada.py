@@ -8,10 +8,10 @@ below 1, the generator is not led to imitate augmented samples. p follows how su
     r = E[sign(score(real))]
     p <- p + sign(r - target) * images / (1000 * kimg)    every ``interval`` turns of the discriminator,
 
-with the images of those turns in all processes, so that p needs ``kimg`` thousand images from 0 to 1; p stays in [0,
-limit]. Each game has a p of its own. Where a loss only compares real samples with fakes, a score has no zero, and the
-sign is that of score(real) - mean score(fake), the mean being that of the turn's fakes. ``target: null`` leaves p at
-``limit``, which may be scheduled (R3GAN raises it along a cosine).
+with the images of those turns in all processes, so that p needs ``kimg`` thousand images from 0 to 1; p stays in
+[0, limit]. Each game has a p of its own. Where a loss only compares real samples with fakes, a score has no zero, and
+the sign is that of score(real) - mean score(fake), the mean being that of the turn's fakes. ``target: null`` leaves p
+at ``limit``, which may be scheduled (R3GAN raises it along a cosine).
 
 Differences from well-known code: NVlabs' has no upper limit; near 1, turns and flips leak into samples, so the default
 is 0.8 here (StudioGAN: 1). NVlabs' also collects signs in the discriminator's regularisation phase. The pipeline lists

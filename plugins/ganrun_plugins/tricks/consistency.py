@@ -12,8 +12,8 @@ T of images is a horizontal flip and a shift of up to an eighth of each side. Fo
 does not treat, T adds normal noise of standard deviation ``sigma``. If the recipe augments (diff-augment, ada), D(x) is
 already the score of T x, and it is compared with D of the sample as it is, as public code does.
 
-Differences from well-known code: pixels that a shift moves in are 0, where some code reflects the image. ``heads:
-true`` adds the squared distances of the extra heads, as StudioGAN does for class logits.
+Differences from well-known code: pixels that a shift moves in are 0, where some code reflects the image.
+``heads: true`` adds the squared distances of the extra heads, as StudioGAN does for class logits.
 """
 
 from __future__ import annotations

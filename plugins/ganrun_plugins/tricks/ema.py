@@ -7,12 +7,12 @@ it is scored by, as in the second paper):
     average <- b average + (1 - b) weights,   b = decay, 0 before ``start``,
                                               and at most 0.5^(1 / (warmup * t)) at the t-th update since then
 
-``decay: 0`` is the newest weights. A decay b has a half-life of log(0.5) / log(b) updates: 692 for 0.999. ``warmup:
-0.05`` keeps the half-life below a twentieth of the updates so far, as StyleGAN2 does; ``start`` is BigGAN's way (Brock
-et al. 2018). ``half_life`` keeps it below a number of real images, an update counted as a step's: b is at most
-0.5^(images of a step / half_life). With ``decay: 1`` it is the half-life, whatever the batch; R3GAN lets it grow from
-0, ``half_life: {cosine: [0, 5e6]}``. Where the players take turns, discriminator first, ``after: discriminator`` gives
-the same averages one step later; with several updates of one player a step it averages more, or less, often. A
+``decay: 0`` is the newest weights. A decay b has a half-life of log(0.5) / log(b) updates: 692 for 0.999.
+``warmup: 0.05`` keeps the half-life below a twentieth of the updates so far, as StyleGAN2 does; ``start`` is BigGAN's
+way (Brock et al. 2018). ``half_life`` keeps it below a number of real images, an update counted as a step's: b is at
+most 0.5^(images of a step / half_life). With ``decay: 1`` it is the half-life, whatever the batch; R3GAN lets it grow
+from 0, ``half_life: {cosine: [0, 5e6]}``. Where the players take turns, discriminator first, ``after: discriminator``
+gives the same averages one step later; with several updates of one player a step it averages more, or less, often. A
 generator that plays no game is averaged after its own updates.
 
 Buffers: the running statistics of normalisation layers belong to weights, so they are averaged with them (BigGAN), or

@@ -1,8 +1,8 @@
 """Mode seeking: the generator is rewarded for making different samples of different latents (MSGAN).
 
 Paper: Mao et al., "Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis" (2019), section 3.2. Two
-samples are made of each item, with latents z1 and z2. The paper maximises the ratio of distances d(G(z1), G(z2)) /
-d(z1, z2); this minimises, as the authors' code does,
+samples are made of each item, with latents z1 and z2. The paper maximises the ratio of distances
+d(G(z1), G(z2)) / d(z1, z2); this minimises, as the authors' code does,
 
     weight / (mean|G(z1) - G(z2)| / mean|z1 - z2| + 1e-5)
 

@@ -2,8 +2,8 @@
 
 Papers: Brock et al., "Neural Photo Editing with Introspective Adversarial Networks" (2016); without the diagonal:
 Brock, Donahue and Simonyan, "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (BigGAN, 2018),
-section 3.1. With W a parameter of at least two axes, flattened behind the first, o the product entry by entry, and 1 -
-I a matrix of ones but for its diagonal:
+section 3.1. With W a parameter of at least two axes, flattened behind the first, o the product entry by entry, and
+1 - I a matrix of ones but for its diagonal:
 
     gradient <- gradient + beta * 2 * (W W' o (1 - I)) W
 

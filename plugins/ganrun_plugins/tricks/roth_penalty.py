@@ -6,10 +6,10 @@ logit and D = sigmoid(l):
     gamma / 2 * (E (1 - D(x))^2 |grad l(x)|^2 + E D(G(z))^2 |grad l(G(z))|^2)
 
 It is what noise added to all samples does to the objective, to first order in the variance gamma of that noise; so
-gamma may be annealed like the noise: ``gamma: {linear: [2, 0.02]}``. The factors are gradients, too: (1 - D) grad l =
-grad log D and -D grad l = grad log(1 - D), which is how they are computed here, and what they mean for a patch map,
-whose log-likelihood is the sum over its patches. The factors are differentiated with the slopes, as in the authors'
-code. Samples are not augmented.
+gamma may be annealed like the noise: ``gamma: {linear: [2, 0.02]}``. The factors are gradients, too:
+(1 - D) grad l = grad log D and -D grad l = grad log(1 - D), which is how they are computed here, and what they mean for
+a patch map, whose log-likelihood is the sum over its patches. The factors are differentiated with the slopes, as in the
+authors' code. Samples are not augmented.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ non-saturating one, as in public code. Networks are those of ``dcgan`` with a he
 generator and discriminator ``acgan``, which the recipe ``acgan_cifar10`` has.
 
 Differences from well-known code: the conditional WGAN-GP of Gulrajani et al. classifies with weight 1 for real samples
-and 0.1 for the generator, and does not train the discriminator on the classes of fakes (``class_real: 1, class_fake: 0,
-class_generator: 0.1``). A popular course script puts a softmax in front of a cross-entropy that has one already; the
-head here gives logits.
+and 0.1 for the generator, and does not train the discriminator on the classes of fakes
+(``class_real: 1, class_fake: 0, class_generator: 0.1``). A popular course script puts a softmax in front of a
+cross-entropy that has one already; the head here gives logits.
 
 A discriminator that judges several samples at once has no single class to predict, so packing is refused.
 """

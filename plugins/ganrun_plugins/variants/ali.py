@@ -1,8 +1,8 @@
 """ALI: adversarially learned inference, a generator and a stochastic encoder against a discriminator of pairs (x, z).
 
 Paper: Dumoulin et al., "Adversarially Learned Inference" (2017), algorithm 1. The encoder returns mean m and variance v
-of z given x, and z' = m + sqrt(v) * e with e from N(0, I). The discriminator tells (x, z') of real samples from (G(z),
-z) of made ones. With l the logit,
+of z given x, and z' = m + sqrt(v) * e with e from N(0, I). The discriminator tells (x, z') of real samples from
+(G(z), z) of made ones. With l the logit,
 
     discriminator:           softplus(-l(x, z')) + softplus(l(G(z), z))
     generator and encoder:   softplus(l(x, z')) + softplus(-l(G(z), z))

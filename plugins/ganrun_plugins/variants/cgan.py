@@ -13,9 +13,10 @@ The defaults are the conditional GAN as courses teach it: the perceptrons of ``g
 inputs, Adam, the non-saturating loss. The paper's own networks are ``maxout-mlp``, its settings
 ``recipes/cgan_mnist.yaml``.
 
-Differences from well-known code: a popular course script trains with least squares and embeds labels (``loss:
-least-squares``, ``labels: embedding``). There, as here, the labels of fakes are drawn apart from the real batch; the
-paper does not say. A penalty between real samples and fakes (``gradient-penalty``) takes the labels of the real ones.
+Differences from well-known code: a popular course script trains with least squares and embeds labels
+(``loss: least-squares``, ``labels: embedding``). There, as here, the labels of fakes are drawn apart from the real
+batch; the paper does not say. A penalty between real samples and fakes (``gradient-penalty``) takes the labels of the
+real ones.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ INFORMED = {"both": {"discriminator", "generator"}, "generator": {"generator"}} 
 
 
 class InfoGAN:
-    """A generator of noise and codes, a discriminator whose heads read the codes, and whoever owns these."""
+    """A generator of noise and codes, a discriminator whose heads read the codes, and the player that owns these."""
 
     provides = frozenset({"latent"})
     refuses: ClassVar[dict[str, Reason]] = {

@@ -12,10 +12,10 @@ generator; ``loss: non-saturating`` without that trick is the log form of its eq
 one-hot, and CE is cross-entropy; yes-no attributes are 0 and 1 each, and CE is binary cross-entropy, summed over
 attributes (authors' code).
 
-Several sets (data with an entry ``source``, such as ``multi``): the generator is given [labels of set 1 | ... | labels
-of set n | mask], where the mask says which set's labels are given and those of all others are zeros. C has the labels
-of all sets, and an item is classified by those of its own set alone: a mean over the items of a batch, to the other
-labels of which no gradient goes.
+Several sets (data with an entry ``source``, such as ``multi``): the generator is given
+[labels of set 1 | ... | labels of set n | mask], where the mask says which set's labels are given and those of all
+others are zeros. C has the labels of all sets, and an item is classified by those of its own set alone: a mean over the
+items of a batch, to the other labels of which no gradient goes.
 
 Targets in training are the labels of the batch (of each process and micro-batch its own) in another order, within each
 set (authors' code). ``targets: uniform`` draws them instead, and the set, too; so are they outside training, every
@@ -23,8 +23,8 @@ domain (or combination of attributes) as likely as any other.
 
 Differences from the authors' code. A generator's turn has a batch of its own, there it has that of the last
 discriminator update. Sets are mixed in a batch, there they take turns. Rates fall to 0 over the second half, as in the
-paper; the code subtracts a 100,000th of the rate every 1,000 updates, so that 0.999 of it is left at the end: ``lr:
-{linear: [1e-4, 9.99e-5], from: 50%}``.
+paper; the code subtracts a 100,000th of the rate every 1,000 updates, so that 0.999 of it is left at the end:
+``lr: {linear: [1e-4, 9.99e-5], from: 50%}``.
 """
 
 from __future__ import annotations
@@ -180,11 +180,11 @@ class StarGAN:
         self.blocks = blocks_of(spaces, self.of)
         self.source = spaces.get(SOURCE)
         x, width = spaces["x"], self.blocks[-1].columns.stop
-        told = Space("latent", (width + (self.source.classes if self.source else 0),))
+        given = Space("latent", (width + (self.source.classes if self.source else 0),))
         labels = {block.entry: block.space for block in self.blocks}
         return Description(
             networks={
-                "generator": Network("generator", Interface(takes=x, makes=x, given=(told,))),
+                "generator": Network("generator", Interface(takes=x, makes=x, given=(given,))),
                 "discriminator": Network("discriminator", Interface(takes=x, heads={"class": width})),
             },
             players=[Player("discriminator", ["discriminator"]), Player("generator", ["generator"])],

@@ -8,8 +8,8 @@ initialisation are DCGAN's.
 updated 100 times instead, because the distance means little before the discriminator is nearly optimal; 0 leaves it
 out. Its further updates are a phase of their own before the usual ones, which ``players.discriminator.updates`` counts.
 
-Difference from that code: weights are clipped after each update, as in the paper; ``tricks: [weight-clipping: {when:
-before}]`` clips before.
+Difference from that code: weights are clipped after each update, as in the paper;
+``tricks: [weight-clipping: {when: before}]`` clips before.
 """
 
 from __future__ import annotations

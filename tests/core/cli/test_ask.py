@@ -35,8 +35,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def told(folder):
-    """A function: what the generator of a run was told for two pictures, (2, D)."""
+def given(folder):
+    """A function: what the generator of a run was given for two images, (2, D)."""
 
     def of(name, **ask):
         run = api.load(folder / name)
@@ -51,19 +51,19 @@ def told(folder):
 
 
 @pytest.mark.parametrize("label", [2, "2", "slanted"])
-def test_a_domain_is_asked_for_by_number_or_by_name(told, label):
-    assert told("domains", label=label) == [[0, 0, 1]] * 2
+def test_a_domain_is_asked_for_by_number_or_by_name(given, label):
+    assert given("domains", label=label) == [[0, 0, 1]] * 2
 
 
 @pytest.mark.parametrize("wanted", [[1, 0], "1,0", "yes,no"])
-def test_attributes_are_asked_for_one_by_one(told, wanted):
-    assert told("attributes", attributes=wanted) == [[1, 0]] * 2
+def test_attributes_are_asked_for_one_by_one(given, wanted):
+    assert given("attributes", attributes=wanted) == [[1, 0]] * 2
 
 
-def test_of_several_sets_the_mask_follows_from_the_labels_asked_for(told):
+def test_of_several_sets_the_mask_follows_from_the_labels_asked_for(given):
     """strokes: bold, slanted | tones: plain, bold, slanted | mask"""
-    assert told("sets", attributes_strokes="0,1") == [[0, 1, 0, 0, 0, 1, 0]] * 2
-    assert told("sets", label_tones="bold") == [[0, 0, 0, 1, 0, 0, 1]] * 2
+    assert given("sets", attributes_strokes="0,1") == [[0, 1, 0, 0, 0, 1, 0]] * 2
+    assert given("sets", label_tones="bold") == [[0, 0, 0, 1, 0, 0, 1]] * 2
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_of_several_sets_the_mask_follows_from_the_labels_asked_for(told):
         ),
     ],
 )
-def test_what_cannot_be_asked_for_is_said(told, name, ask, why):
+def test_what_cannot_be_asked_for_is_said(given, name, ask, why):
     with pytest.raises(UserError, match=why):
-        told(name, **ask)
+        given(name, **ask)
 
 
 def test_the_command_asks_for_what_it_is_told_and_needs_no_data_for_names(ganrun, folder, tmp_path, monkeypatch):

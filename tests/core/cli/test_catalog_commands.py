@@ -328,7 +328,7 @@ def test_a_recipe_on_files_of_ones_own_says_so_and_a_wrapped_data_set_counts(tmp
     )
     (tmp_path / "scenes.yaml").write_text("# Scenes.\nvariant: dcgan\ndataset: {lsun: {root: here}}\n")
     assert data_of(tmp_path / "scenes.yaml", "lsun", catalog) == "your files", (
-        "nobody downloads it: it has to be told where they lie"
+        "it is not downloaded: the folder has to be given"
     )
 
 

@@ -1,4 +1,4 @@
-"""How errors of plugins are told: with --debug, in Python, in the backward pass, under --json; and by a check."""
+"""How errors of plugins are reported: with --debug, in Python, in the backward pass, under --json; and by a check."""
 
 import json
 

@@ -20,7 +20,7 @@ SHA = hashlib.sha256(BODY).hexdigest()
 
 
 class Server:
-    """Serves BODY; remembers the requests and behaves as badly as it is told."""
+    """Serves BODY; remembers the requests and behaves as badly as it is set to."""
 
     def __init__(self, ranges=True, body=BODY, stop_after=None, wrong_range=False):
         self.requests = []

@@ -20,14 +20,14 @@ def test_fifty_thousand_samples_on_2048_features_are_scored_in_2_gib(tmp_path):
     words = [sys.executable, str(SCRIPT), str(tmp_path), "frechet-distance", "kernel-distance"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    print(f"peak {told['peak']:.0f} MiB, {told['before']:.0f} of them before; {told['cpu']:.0f} s")
-    assert told["samples"] == 50_000
-    assert told["frechet-distance"]["frechet-distance[waves]"] > 1, (
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(f"peak {found['peak']:.0f} MiB, {found['before']:.0f} of them before; {found['cpu']:.0f} s")
+    assert found["samples"] == 50_000
+    assert found["frechet-distance"]["frechet-distance[waves]"] > 1, (
         "the two sets of pictures differ in their darkest grey, and are finite"
     )
-    assert "kernel-distance[waves]" in told["kernel-distance"]
+    assert "kernel-distance[waves]" in found["kernel-distance"]
     # no difference: a child begins with its parent's peak
-    assert told["peak"] > 540 + 600, "it was there: nothing was cut to fewer samples"
-    assert told["peak"] < MOST
-    assert told["cpu"] < SECONDS
+    assert found["peak"] > 540 + 600, "it was there: nothing was cut to fewer samples"
+    assert found["peak"] < MOST
+    assert found["cpu"] < SECONDS

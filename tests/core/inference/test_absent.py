@@ -106,11 +106,11 @@ def test_samples_are_the_same_without_plugins_that_act_in_training_only(trained)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         expected = ganrun.load(run, plugins=[mine]).sample(8)
-    with pytest.warns(UserWarning, match="left out, not installed here and not needed to make samples") as told:
+    with pytest.warns(UserWarning, match="left out, not installed here and not needed to make samples") as warned:
         found = ganrun.load(run).sample(8)
     assert torch.equal(found, expected)
     for name in ("loss.my-loss", "optimizer.my-descent", "dataset.my-points", "trick.my-count"):
-        assert f"{name} ({mine})" in str(told[0].message)
+        assert f"{name} ({mine})" in str(warned[0].message)
 
 
 def test_what_a_loss_provides_is_kept_also_that_of_a_single_game(trained):

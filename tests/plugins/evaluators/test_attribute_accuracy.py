@@ -1,4 +1,4 @@
-"""attribute-accuracy: generators that paint what they are told into pixels, and classifiers that read it there."""
+"""attribute-accuracy: generators that paint what they are given into pixels, and classifiers that read it there."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ MULTI = {"multi": {"sets": {"a": SHAPES, "b": TONES}}}
 
 
 class Painter(nn.Module):
-    """The first row of the picture is the vector it is told; it gets one column wrong, if it is said which."""
+    """The first row of the picture is the vector it is given; it gets one column wrong, if it is said which."""
 
     takes, makes = frozenset({"image"}), frozenset({"image"})
 
@@ -25,10 +25,10 @@ class Painter(nn.Module):
         self.idle = nn.Parameter(torch.zeros(()))
         self.wrong = wrong
 
-    def forward(self, x, told):
+    def forward(self, x, given):
         made = x * 0 + self.idle
-        row = torch.where(torch.arange(told.shape[1]) == self.wrong, 1 - told, told)
-        made[:, 0, 0, : told.shape[1]] = row.to(x.dtype)
+        row = torch.where(torch.arange(given.shape[1]) == self.wrong, 1 - given, given)
+        made[:, 0, 0, : given.shape[1]] = row.to(x.dtype)
         return made
 
 
@@ -76,7 +76,7 @@ def scores_of(make_run, dataset, wrong=-1, features="reader", **changes):
 
 def test_every_domain_is_scored_on_the_samples_that_were_asked_to_be_of_it(make_run):
     run, found = scores_of(make_run, {"styled-digits": {"size": 8, "styles": ["plain", "bold", "slanted"]}}, wrong=1)
-    # told (0, 1, 0) it paints (0, 0, 0), which reads as plain; the others paint two ones, of which the first is read
+    # given (0, 1, 0) it paints (0, 0, 0), which reads as plain; the others paint two ones, of which the first is read
     asked = run.evaluation.fake_labels(run.evaluation.count())
     assert (found["plain"], found["bold"], found["slanted"]) == (1, 0, 0)
     assert found["accuracy"] == pytest.approx(float((asked == 0).float().mean()))

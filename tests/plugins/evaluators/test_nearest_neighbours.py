@@ -1,4 +1,4 @@
-"""Memorisation: points worked by hand, honest and copying samples, what cannot be told, the picture, and runs."""
+"""Memorisation: points worked by hand, honest and copying samples, what is refused, the picture, and runs."""
 
 import math
 
@@ -157,15 +157,15 @@ def test_the_interval_of_an_honest_generator_holds_one_half_mostly():
 
 
 @pytest.mark.parametrize(
-    ("train", "held_out", "fake", "told"),
+    ("train", "held_out", "fake", "message"),
     [
         (1, 5, 5, "the train set has 1 samples, and another training item needs at least 2"),
         (5, 0, 5, "the held_out set has 0 samples"),
         (5, 5, 0, "the fake set has 0 samples"),
     ],
 )
-def test_too_few_samples_are_refused(train, held_out, fake, told):
-    with pytest.raises(UserError, match=f"^nearest-neighbours: {told}"):
+def test_too_few_samples_are_refused(train, held_out, fake, message):
+    with pytest.raises(UserError, match=f"^nearest-neighbours: {message}"):
         nearest_neighbours(normal(train, 2), normal(held_out, 2), normal(fake, 2))
 
 

@@ -113,6 +113,6 @@ def test_equal_densities_have_the_divergence_that_the_docstring_says():
 
 @pytest.mark.parametrize("changes", [{"variant": {"cgan": {"latent": 4}}}, {"loss": "cramer"}])
 def test_a_discriminator_without_a_value_at_a_point_leaves_the_divergence(tiny, make_run, changes):
-    """One is told a label, the other's score is relative to other fakes."""
+    """One is given a label, the other's score is relative to other fakes."""
     run = make_run(tiny(dataset={"ring": {"count": 400}}, evaluators=[SMALL], **changes))
     assert set(run.experiment.evaluators[0].evaluate(run.evaluation)) == {"jsd", "value-of-optimum"}

@@ -59,7 +59,7 @@ class PatchProjector(nn.Module):
         self, interface: Interface, *, width: Annotated[int, Field(ge=1, description="of the hidden layer")] = 256
     ) -> None:
         super().__init__()
-        assert interface.makes is not None, "a generator is told what it makes"
+        assert interface.makes is not None, "a generator's interface says what it makes"
         sizes = [space.size for space in (interface.takes, *interface.given)]
         each, rest = divmod(interface.makes.size, len(sizes))
         if rest:
