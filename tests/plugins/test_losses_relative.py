@@ -251,6 +251,17 @@ def test_cramer_by_hand():
     assert found["fake"].tolist() == [0, -5]
 
 
+def test_cramer_takes_the_mean_over_the_next_fakes_of_all_streams():
+    """x_g' of row 0 is (0, 0) and (6, 8), of row 1 (3, 4) and (0, 0), and f is a mean distance minus |h|:
+
+    (0 + 10) / 2 - 0 = 5 and (5 + 10) / 2 - 10 = -2.5 of real samples and second fakes; of the first (5 + 5) / 2 - 5 = 0
+    and (5 + 0) / 2 - 0 = 2.5.
+    """
+    round = Round(GAME, "discriminator", [stream("real", REAL), stream("fake", FAKE), stream("fake", REAL)])
+    found = Cramer(dimensions=2).discriminator(round)
+    assert [value.tolist() for value in found.values()] == [[-5, 2.5], [0, 2.5], [5, -2.5]]
+
+
 def by_loop(real: Tensor, fake: Tensor) -> float:
     """E f(x_r) - E f(x_g), one number at a time."""
     n, dimensions = fake.shape

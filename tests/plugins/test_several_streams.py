@@ -1,6 +1,7 @@
 """Several streams of one role in a game: what a round says of them, and what tricks make of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from ganrun.testing import parametrize_with_checks
 from ganrun.testing.runs import new_run, steps
 from ganrun.words.game import Game, Round, Stream
 from ganrun.words.hooks import hookimpl
+from ganrun_plugins.observers._vitals import Bench
 from ganrun_plugins.tricks.dragan_penalty import DraganPenalty
 from ganrun_plugins.tricks.gradient_penalty import GradientPenalty
 from ganrun_plugins.tricks.r1 import R1
@@ -154,6 +156,55 @@ def test_roth_takes_each_role_over_all_its_streams():
     undecided, certain = [[0.0, 0.0]], [[30.0, 40.0]]
     turn = of_two(Linear([3.0, 4.0]), [undecided, certain], [undecided, undecided])
     assert close(paid(RothPenalty(gamma=1.0), turn)[0].value, (25 / 8 + 25 / 4) / 2)
+
+
+# --- measurements: the mean over the streams of a role ----------------------------------------------------------
+
+
+def test_the_score_of_a_sample_is_the_mean_over_the_streams_of_its_game(tiny):
+    run = new_run(load_recipe(tiny(variant="two-generators"), catalog=CATALOG), CATALOG)
+    turn = run.sample_maker.turn(5)
+    judged = {name: run.engine.modules["discriminator"](turn.made[name]).logits for name in ("first", "second")}
+    assert not torch.allclose(judged["first"], judged["second"])
+    assert torch.allclose(turn.total_score("fake"), (judged["first"] + judged["second"]) / 2)
+    (items,) = turn.items("train", "test", 5)
+    real = run.engine.modules["discriminator"](items["x"]).logits
+    assert torch.allclose(turn.another("test", real=items).total_score("real"), real)
+
+
+def test_a_real_samples_score_that_depends_on_fakes_sees_those_of_the_turn(tiny):
+    """Cramér's f of a real sample is the mean distance to the next fake of either stream, minus |h|."""
+    run = new_run(load_recipe(tiny(variant="two-generators", loss="cramer"), catalog=CATALOG), CATALOG)
+    (items,) = run.sample_maker.turn(1).items("train", "test", 5)
+    turn = run.sample_maker.turn(5).another("test", real=items)
+    turn.draw()
+    h = {name: run.engine.modules["discriminator"](x).logits for name, x in {**turn.make(), "x": items["x"]}.items()}
+    first, second = ((h["x"] - h[name].roll(-1, 0)).norm(dim=1) for name in ("first", "second"))
+    assert torch.allclose(turn.total_score("real"), (first + second) / 2 - h["x"].norm(dim=1), atol=1e-6)
+
+
+class Clipped:
+    """Augmentation that leaves no number above 2."""
+
+    strength = ""
+
+    @hookimpl
+    def augment(self, turn, call):
+        call.x = call.x.clamp(max=2)
+
+
+def test_health_measures_augmentation_on_every_real_stream():
+    """(0, 0) and (2, 2) stay. Of (0, 0) and (4, 4), with a deviation of 2, the second moves to (2, 2): sqrt(8 / 4) / 2,
+    and of the variance 4 there is 1 left.
+    """
+    stays, moves = torch.tensor([[0.0, 0.0], [2.0, 2.0]]), torch.tensor([[0.0, 0.0], [4.0, 4.0]])
+    turn = stand(Quadratic(EYE), stays.tolist(), stays.tolist(), tricks=[Clipped()])
+    turn._engine.experiment.games = [GAME]
+    streams = [Stream(stays, "real"), Stream(moves, "real"), Stream(stays, "fake")]
+    turn._engine.variant = SimpleNamespace(streams=lambda turn: {"adversarial": streams})
+    found = Bench._augmentation(None, turn)
+    assert found["augmented:adversarial"].item() == pytest.approx((0 + 0.5**0.5) / 2)
+    assert found["kept:adversarial"].item() == pytest.approx((1 + 1 / 4) / 2)
 
 
 # --- tricks in runs ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from ganrun.contracts.protocols import Dataset
 from ganrun.data.reader import read_items
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws, stable_hash
-from ganrun.words.game import Game, Role, Round
+from ganrun.words.game import Role, Round, Stream
 
 
 class SamplingTurn(Turn):
@@ -59,25 +59,23 @@ class SamplingTurn(Turn):
         return other
 
     def total_score(self, role: Role) -> Tensor:
-        """The score of this turn's first stream of a role in every game, summed over the games: (rows,).
+        """The score of this turn's streams of a role: their mean in every game, summed over the games, (rows,).
 
-        Larger is more real; of patches the mean. Discriminators see it without augmentation and noise.
+        Larger is more real; of patches the mean. Discriminators see them without augmentation and noise.
         """
-        self.wanted = {role}
-        streams: dict[str, Any] = self.variant.streams(self)
-        found = []
-        for game in self.games.values():
-            stream = next((stream for stream in streams.get(game.name, ()) if stream.role == role), None)
-            if stream is not None:
-                found.append(self._game_score(game, stream))
-        return torch.stack(found).sum(0)
+        self.wanted = {role}.union(*(getattr(self.loss(game), "score_sees", ()) for game in self.games))
+        streams: dict[str, list[Stream]] = self.variant.streams(self)
+        rounds = [Round(game, "watcher", streams.get(game.name, []), self.now) for game in self.games.values()]
+        return torch.stack([self._game_score(round, role) for round in rounds if round.of(role)]).sum(0)
 
-    def _game_score(self, game: Game, stream: Any) -> Tensor:
-        round = Round(game, "watcher", [stream], self.now)
-        output = self.discriminate(round, stream.x, stream.given, role=stream.role, tag="feature")
-        score = self.score(round, output)
-        per_sample = score.flatten(1).mean(1) if score.dim() > 1 else score
-        return per_sample.to(torch.promote_types(score.dtype, torch.float32))
+    def _game_score(self, round: Round, role: Role) -> Tensor:
+        shown = round.of(role)
+        self.send(round, shown)
+        scores = torch.stack([self.score(round, stream.output) for stream in shown if stream.output is not None]).mean(
+            0
+        )
+        per_sample = scores.flatten(1).mean(1) if scores.dim() > 1 else scores
+        return per_sample.to(torch.promote_types(scores.dtype, torch.float32))
 
     def scores(self, latents: Mapping[str, Tensor], purpose: str) -> Tensor:
         """:meth:`total_score` of the samples of some latents, in chunks: (rows,). 0 for rows of other processes."""

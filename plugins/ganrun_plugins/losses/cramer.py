@@ -75,11 +75,11 @@ class Cramer:
 def potential(round: Round, h: Tensor) -> Tensor:
     """f of vectors (B, K, ...) -> (B, ...); x_g' of a row is the fake of the next row.
 
-    At least float32: norms are subtracted.
+    Of several streams of fakes the mean. At least float32: norms are subtracted.
     """
-    other = _vectors(round.of("fake")[0].logits).roll(-1, 0)  # (B, K, ...)
+    others = [_vectors(fake.logits).roll(-1, 0) for fake in round.of("fake")]  # (B, K, ...) each
     h = _vectors(h)
-    return norm(h - other) - norm(h)
+    return torch.stack([norm(h - other) for other in others]).mean(0) - norm(h)
 
 
 def norm(v: Tensor) -> Tensor:

@@ -308,21 +308,25 @@ class Bench:
             yield game.name, (real, scores_of(other, unseen, "real"), fake)
 
     def _augmentation(self, turn: Turn) -> Values:
-        """What the event ``augment`` does to real samples. Its draws are this turn's own."""
-        values = {}
+        """What the event ``augment`` does to real samples: of several real streams of a game the mean.
+
+        Its draws are this turn's own.
+        """
+        values: Values = {}
         for name, streams in turn.variant.streams(turn).items():
-            stream = next((s for s in streams if s.role == "real"), None)
-            if stream is None:
-                continue
-            round = Round(turn.games[name], "discriminator", [stream], turn.now)
-            calls = [Call(round, stream.x, "real", stream.given) for _ in range(2)]
-            for call in calls:
-                turn.transform(call, ("augment",))
-            first, second = calls
-            if first.x.shape == stream.x.shape:
-                x, scale = thumbnail(stream.x), deviation(thumbnail(stream.x)).clamp(min=TINY)
-                values[f"augmented:{name}"] = (first.x - stream.x).float().square().mean().sqrt() / scale
-                values[f"kept:{name}"] = kept(x, thumbnail(first.x), thumbnail(second.x))
+            moved, left = [], []
+            for stream in (s for s in streams if s.role == "real"):
+                round = Round(turn.games[name], "discriminator", [stream], turn.now)
+                calls = [Call(round, stream.x, "real", stream.given) for _ in range(2)]
+                for call in calls:
+                    turn.transform(call, ("augment",))
+                first, second = calls
+                if first.x.shape == stream.x.shape:
+                    x, scale = thumbnail(stream.x), deviation(thumbnail(stream.x)).clamp(min=TINY)
+                    moved.append((first.x - stream.x).float().square().mean().sqrt() / scale)
+                    left.append(kept(x, thumbnail(first.x), thumbnail(second.x)))
+            if moved:
+                values |= {f"augmented:{name}": torch.stack(moved).mean(), f"kept:{name}": torch.stack(left).mean()}
         return values
 
 
