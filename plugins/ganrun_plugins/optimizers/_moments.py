@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -12,11 +12,12 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Scheduled
+from ganrun_plugins.optimizers._differentiable import Differentiable
 
 Beta = Annotated[Scheduled, Field(ge=0, lt=1)]
 
 
-class Moments(ABC):
+class Moments(Differentiable):
     """Rate, decays of the two running values, eps and weight decay, all of which may follow schedules.
 
     A subclass says under which name torch keeps the size (``kept``), how it grows and what divides the mean.
@@ -49,30 +50,17 @@ class Moments(ABC):
     def divisor(self, size: Tensor, decay: float, eps: float, count: Tensor) -> Tensor:
         """What the mean of the gradients is divided by after ``count`` of them."""
 
-    def differentiable_step(
-        self,
-        group: dict[str, Any],
-        states: Sequence[dict[str, Tensor]],
-        parameters: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        """The step of torch's optimiser as a differentiable function of parameters, gradients and state.
-
-        group: torch's parameter group. states: ``optimizer.state[p]`` of each parameter, empty before its first step.
-        Returns new parameters and new states; what is passed in is left alone.
-        """
-        (first, second), rate, eps, decay = group["betas"], group["lr"], group["eps"], group["weight_decay"]
-        stepped, after = [], []
-        for parameter, gradient, state in zip(parameters, gradients, states):
-            g = gradient + decay * parameter if decay != 0 else gradient
-            count = state["step"] + 1 if "step" in state else torch.ones(())
-            mean = first * state["exp_avg"] + (1 - first) * g if "exp_avg" in state else (1 - first) * g
-            size = self.size(state.get(self.kept), g, second, eps)
-            exact = count.to(torch.promote_types(parameter.dtype, count.dtype))  # torch counts in float32
-            divisor = self.divisor(size, second, eps, exact)
-            stepped.append(parameter - rate / bias_correction(first, exact) * mean / divisor)
-            after.append({"step": count, "exp_avg": mean, self.kept: size})
-        return stepped, after
+    def stepped(
+        self, group: dict[str, Any], state: dict[str, Tensor], parameter: Tensor, g: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        (first, second), rate, eps = group["betas"], group["lr"], group["eps"]
+        count = state["step"] + 1 if "step" in state else torch.ones(())
+        mean = first * state["exp_avg"] + (1 - first) * g if "exp_avg" in state else (1 - first) * g
+        size = self.size(state.get(self.kept), g, second, eps)
+        exact = count.to(torch.promote_types(parameter.dtype, count.dtype))  # torch counts in float32
+        divisor = self.divisor(size, second, eps, exact)
+        new = parameter - rate / bias_correction(first, exact) * mean / divisor
+        return new, {"step": count, "exp_avg": mean, self.kept: size}
 
 
 def bias_correction(beta: float, count: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
+from ganrun_plugins.optimizers._differentiable import Decay, Rate, safe_root
 from ganrun_plugins.optimizers._moments import Beta, Moments, bias_correction
-from ganrun_plugins.optimizers._root import safe_root
 
 
 class Adam(Moments):
@@ -32,14 +32,12 @@ class Adam(Moments):
     def __init__(
         self,
         *,
-        lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(2e-4),
+        lr: Rate = Scheduled(2e-4),
         betas: Annotated[
             tuple[Beta, Beta], Field(description="decay of the means of the gradient and of its square")
         ] = (Scheduled(0.5), Scheduled(0.999)),
         eps: Annotated[Scheduled, Field(gt=0, description="added to the root")] = Scheduled(1e-8),
-        weight_decay: Annotated[
-            Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
-        ] = Scheduled(0.0),
+        weight_decay: Decay = Scheduled(0.0),
     ) -> None:
         super().__init__(lr, betas, eps, weight_decay)
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
+from ganrun_plugins.optimizers._differentiable import Decay, Rate
 from ganrun_plugins.optimizers._moments import Beta, Moments
 
 
@@ -31,14 +32,12 @@ class Adamax(Moments):
     def __init__(
         self,
         *,
-        lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(5e-4),
+        lr: Rate = Scheduled(5e-4),
         betas: Annotated[
             tuple[Beta, Beta], Field(description="decay of the mean of the gradient and of its largest size")
         ] = (Scheduled(0.9), Scheduled(0.999)),
         eps: Annotated[Scheduled, Field(gt=0, description="added to the size of the gradient")] = Scheduled(1e-8),
-        weight_decay: Annotated[
-            Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
-        ] = Scheduled(0.0),
+        weight_decay: Decay = Scheduled(0.0),
     ) -> None:
         super().__init__(lr, betas, eps, weight_decay)
 

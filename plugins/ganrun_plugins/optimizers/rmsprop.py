@@ -10,7 +10,7 @@ torch adds eps outside the root; TensorFlow's adds it inside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import torch
@@ -18,16 +18,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
-from ganrun_plugins.optimizers._root import safe_root
+from ganrun_plugins.optimizers._differentiable import Decay, Differentiable, Rate, safe_root
 
 
-class RMSprop:
+class RMSprop(Differentiable):
     """torch.optim.RMSprop, over all parameters at once where torch can."""
 
     def __init__(
         self,
         *,
-        lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(5e-5),
+        lr: Rate = Scheduled(5e-5),
         alpha: Annotated[
             Scheduled, Field(ge=0, lt=1, description="decay of the mean square of the gradient")
         ] = Scheduled(0.99),
@@ -35,9 +35,7 @@ class RMSprop:
         momentum: Annotated[Scheduled, Field(ge=0, lt=1, description="decay of the running sum of steps")] = Scheduled(
             0.0
         ),
-        weight_decay: Annotated[
-            Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
-        ] = Scheduled(0.0),
+        weight_decay: Decay = Scheduled(0.0),
     ) -> None:
         self.lr = lr
         self.alpha = alpha
@@ -62,33 +60,19 @@ class RMSprop:
             optimizer.register_step_pre_hook(_add_buffers)
         return optimizer
 
-    def differentiable_step(
-        self,
-        group: dict[str, Any],
-        states: Sequence[dict[str, Tensor]],
-        parameters: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        """The step of torch.optim.RMSprop as a differentiable function of parameters, gradients and state.
-
-        group: torch's parameter group. states: ``optimizer.state[p]`` of each parameter, empty before its first step.
-        Returns new parameters and new states; what is passed in is left alone.
-        """
-        rate, alpha, eps, momentum, decay = (group[name] for name in ("lr", "alpha", "eps", "momentum", "weight_decay"))
-        stepped, after = [], []
-        for parameter, gradient, state in zip(parameters, gradients, states):
-            g = gradient + decay * parameter if decay != 0 else gradient
-            count = state["step"] + 1 if "step" in state else torch.ones(())
-            square = alpha * state["square_avg"] + (1 - alpha) * g * g if "square_avg" in state else (1 - alpha) * g * g
-            step = g / (safe_root(square) + eps)
-            new = {**state, "step": count, "square_avg": square}
-            if momentum > 0:
-                step = new["momentum_buffer"] = (
-                    momentum * state["momentum_buffer"] + step if "momentum_buffer" in state else step
-                )
-            stepped.append(parameter - rate * step)
-            after.append(new)
-        return stepped, after
+    def stepped(
+        self, group: dict[str, Any], state: dict[str, Tensor], parameter: Tensor, g: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        rate, alpha, eps, momentum = (group[name] for name in ("lr", "alpha", "eps", "momentum"))
+        count = state["step"] + 1 if "step" in state else torch.ones(())
+        square = alpha * state["square_avg"] + (1 - alpha) * g * g if "square_avg" in state else (1 - alpha) * g * g
+        step = g / (safe_root(square) + eps)
+        new = {**state, "step": count, "square_avg": square}
+        if momentum > 0:
+            step = new["momentum_buffer"] = (
+                momentum * state["momentum_buffer"] + step if "momentum_buffer" in state else step
+            )
+        return parameter - rate * step, new
 
 
 def _add_buffers(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:

@@ -7,7 +7,7 @@ Nesterov's form steps along g + momentum b.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import torch
@@ -15,22 +15,21 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Refusal, Scheduled, first_value, hookimpl
+from ganrun_plugins.optimizers._differentiable import Decay, Differentiable, Rate
 
 
-class SGD:
+class SGD(Differentiable):
     """torch.optim.SGD, fused where torch has a kernel for it."""
 
     def __init__(
         self,
         *,
-        lr: Annotated[Scheduled, Field(ge=0, description="learning rate")] = Scheduled(0.01),
+        lr: Rate = Scheduled(0.01),
         momentum: Annotated[
             Scheduled, Field(ge=0, lt=1, description="decay of the running sum of gradients")
         ] = Scheduled(0.0),
         nesterov: Annotated[bool, Field(description="look ahead along the momentum")] = False,
-        weight_decay: Annotated[
-            Scheduled, Field(ge=0, description="added to the gradient, times the parameter")
-        ] = Scheduled(0.0),
+        weight_decay: Decay = Scheduled(0.0),
     ) -> None:
         self.lr = lr
         self.momentum = momentum
@@ -57,30 +56,15 @@ class SGD:
             group.update(self.options(first_value))
         return optimizer
 
-    def differentiable_step(
-        self,
-        group: dict[str, Any],
-        states: Sequence[dict[str, Tensor]],
-        parameters: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-    ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
-        """The step of torch.optim.SGD as a differentiable function of parameters, gradients and state.
-
-        group: torch's parameter group. states: ``optimizer.state[p]`` of each parameter, empty before its first step.
-        Returns new parameters and new states; what is passed in is left alone.
-        """
-        rate, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
-        stepped, after = [], []
-        for parameter, gradient, state in zip(parameters, gradients, states):
-            g = gradient + decay * parameter if decay != 0 else gradient
-            new = dict(state)
-            if momentum != 0:
-                old = state.get("momentum_buffer")  # torch keeps None there until momentum has been used
-                buffer = new["momentum_buffer"] = g if old is None else momentum * old + g
-                g = g + momentum * buffer if group["nesterov"] else buffer
-            stepped.append(parameter - rate * g)
-            after.append(new)
-        return stepped, after
+    def stepped(
+        self, group: dict[str, Any], state: dict[str, Tensor], parameter: Tensor, g: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        momentum, new = group["momentum"], dict(state)
+        if momentum != 0:
+            old = state.get("momentum_buffer")  # torch keeps None there until momentum has been used
+            buffer = new["momentum_buffer"] = g if old is None else momentum * old + g
+            g = g + momentum * buffer if group["nesterov"] else buffer
+        return parameter - group["lr"] * g, new
 
 
 @hookimpl
