@@ -6,14 +6,13 @@ import gzip
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from ganrun.plugin import Space
-from ganrun.plugin.data import DataDescription, DataError, DataFiles, DownloadError, InMemory, fetch, selected_classes
-from ganrun_plugins.datasets._resize import fitted
+from ganrun.plugin.data import DataError, DataFiles, DownloadError, fetch, selected_classes
+from ganrun_plugins.datasets._classes import PublishedClasses
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -40,27 +39,25 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
-class IdxImages(InMemory):
-    """``x``: grey images (1, size, size). ``label``: the class.
+class IdxImages(PublishedClasses):
+    """``x``: grey images (1, size, size). ``label``: the class. 6,000 training and 1,000 test images a class.
 
     ``published`` is torchvision's class of the data: where the files are, and their MD5. ``root`` holds the four files,
     itself or in ``raw`` or ``published/raw``; without one they are downloaded into the cache.
     """
 
+    channels = 1
+    per_class = {"train": 6000, "test": 1000}  # mnist: about as many
+    published: ClassVar[str]
+
     def __init__(
-        self,
-        files: DataFiles,
-        split: str,
-        published: str,
-        names: Sequence[str],
-        *,
-        root: str | None,
-        size: int,
-        classes: Sequence[str | int] | None,
+        self, files: DataFiles, split: str, *, root: str | None, size: int, classes: Sequence[str | int] | None
     ) -> None:
         if split not in FILES:
             raise DataError(f"there is no split {split!r}; there are train and test")
+        selected_classes(self.names, classes)  # an unknown class is refused before the download
         base = files.cache if root is None else files.path(root)
+        published = self.published
         if root is None and any(_find(base, published, name) is None for pair in FILES.values() for name in pair):
             _download(base / published / "raw", published)
         images, label = (torch.from_numpy(read_idx(_required(base, published, name)).copy()) for name in FILES[split])
@@ -69,35 +66,13 @@ class IdxImages(InMemory):
             or label.dim() != 1
             or len(images) != len(label)
             or not len(label)
-            or int(label.max()) >= len(names)
+            or int(label.max()) >= len(self.names)
         ):
             raise DataError(
                 f"{base}: the files of the {split} split hold {tuple(images.shape)} images and {tuple(label.shape)} "
                 "labels, not one each"
             )
-        chosen = selected_classes(names, classes)
-        number = torch.full((len(names),), -1)
-        number[chosen] = torch.arange(len(chosen))
-        label = number[label.long()]
-        images, label = images[label >= 0][:, None], label[label >= 0]  # (N, 1, H, W)
-        spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), len(chosen))}
-        super().__init__({"x": fitted(images, size, "bilinear"), "label": label}, spaces, [names[i] for i in chosen])
-
-
-def described(
-    split: str, names: Sequence[str], root: str | None, size: int, classes: Sequence[str | int] | None
-) -> DataDescription | None:
-    """Spaces and length of mnist's and fashion-mnist's data before the download; None for a folder of one's own.
-
-    The published sets hold 6,000 training and 1,000 test images a class (mnist about as many).
-    """
-    chosen = selected_classes(names, classes)
-    spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), len(chosen))}
-    return (
-        None
-        if root is not None
-        else DataDescription(spaces, len(chosen) * {"train": 6000, "test": 1000}[split], [names[i] for i in chosen])
-    )
+        super().__init__(images[:, None], label.long(), size=size, classes=classes, mode="bilinear")  # (N, 1, H, W)
 
 
 def _find(base: Path, published: str, name: str) -> Path | None:

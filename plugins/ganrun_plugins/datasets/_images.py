@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin.data import ItemDraws, fingerprint, read_picture
+from ganrun.plugin.data import DataError, ItemDraws, fingerprint, read_picture
 
 Side = Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")]
 LoadSide = Annotated[
@@ -80,6 +80,22 @@ class Fit:
             mirrored = torch.from_numpy(draws.uniform(f"{name} flip")[:, 0] < 0.5).to(batch.device)
             batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
         return batch
+
+
+def translation_fit(what: str, split: str, channels: int, size: int, load_size: int, *, flip: bool) -> Fit:
+    """How CycleGAN and pix2pix fit images: stretched, and in training cropped and mirrored at random.
+
+    Raises DataError for a split other than train and test, naming ``what`` has these, and where no crop fits.
+    """
+    if split not in ("train", "test"):
+        raise DataError(f"there is no split {split!r}; {what} have train and test")
+    if load_size < size:
+        raise DataError(
+            f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}"
+        )
+    training = split == "train"
+    load = load_size if training else size
+    return Fit(channels, size, load, stretch=True, random=training and load > size, flip=flip and training)
 
 
 class Pictures:

@@ -61,7 +61,7 @@ def resized(scans: Tensor, size: int) -> Tensor:
 def only(
     scans: Tensor, label: Tensor, classes: Sequence[str | int] | None, names: Sequence[str] = NAMES
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """The scans of the selected classes, their labels counted in the order of the selection, and the names."""
+    """The images of the selected classes, their labels counted in the order of the selection, and the names."""
     chosen = selected_classes(names, classes)
     number = torch.full((len(names),), -1)
     number[chosen] = torch.arange(len(chosen))

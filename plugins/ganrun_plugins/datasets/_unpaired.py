@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganrun.plugin import Space
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint
-from ganrun_plugins.datasets._images import Channels, Fit, InMemory, LoadSide, Pictures, Side
+from ganrun_plugins.datasets._images import Channels, InMemory, LoadSide, Pictures, Side, translation_fit
 
 
 class Unpaired:
@@ -36,19 +36,12 @@ class Unpaired:
         channels: Channels = 3,
         in_memory: InMemory = False,
     ) -> None:
-        if split not in ("train", "test"):
-            raise DataError(f"there is no split {split!r}; unpaired folders have train and test")
-        if load_size < size:
-            raise DataError(
-                f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}"
-            )
+        fit = translation_fit("unpaired folders", split, channels, size, load_size, flip=flip)
         base = files.path(root)
         if not base.is_dir():
             raise DataError(f"{base}: there is no such folder; it has to hold trainA, trainB, testA and testB")
         self.training = split == "train"
         self.in_memory = in_memory
-        load = load_size if self.training else size
-        fit = Fit(channels, size, load, stretch=True, random=self.training and load > size, flip=flip and self.training)
         self.pictures = {
             name: Pictures(base, find_pictures(base / f"{split}{name.upper()}"), fit, keep=in_memory)
             for name in ("a", "b")

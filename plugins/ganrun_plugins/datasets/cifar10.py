@@ -12,17 +12,17 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import DataDescription, DataError, DataFiles, InMemory, fetch, selected_classes, unpack
-from ganrun_plugins.datasets._resize import fitted
-
-NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+from ganrun.plugin import Component, hookimpl
+from ganrun.plugin.data import DataError, DataFiles, fetch, selected_classes, unpack
+from ganrun_plugins.datasets._classes import PublishedClasses
 
 
-class Cifar10(InMemory):
+class Cifar10(PublishedClasses):
     """``x``: RGB images (3, size, size). ``label``: the class."""
 
-    offline = False
+    channels = 3
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    per_class = {"train": 5000, "test": 1000}
 
     def __init__(
         self,
@@ -41,27 +41,9 @@ class Cifar10(InMemory):
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; cifar10 has train and test")
-        chosen = selected_classes(NAMES, classes)
+        selected_classes(self.names, classes)  # an unknown class is refused before the download
         images, label = _load(files, split, root)
-        number = torch.full((len(NAMES),), -1)
-        number[chosen] = torch.arange(len(chosen))
-        label = number[label]
-        images, label = images[label >= 0], label[label >= 0]
-        spaces = {"x": Space("image", (3, size, size)), "label": Space("labels", (), len(chosen))}
-        super().__init__({"x": fitted(images, size, "bicubic"), "label": label}, spaces, [NAMES[i] for i in chosen])
-
-    @classmethod
-    def describe(
-        cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None
-    ) -> DataDescription | None:
-        """Spaces and length before the download; None for a folder of one's own."""
-        chosen = selected_classes(NAMES, classes)
-        spaces = {"x": Space("image", (3, size, size)), "label": Space("labels", (), len(chosen))}
-        return (
-            None
-            if root is not None
-            else DataDescription(spaces, len(chosen) * {"train": 5000, "test": 1000}[split], [NAMES[i] for i in chosen])
-        )
+        super().__init__(images, label, size=size, classes=classes, mode="bicubic")
 
 
 def _load(files: DataFiles, split: str, root: str | None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,16 +11,15 @@ from typing import Annotated
 from pydantic import Field
 
 from ganrun.plugin import Component, hookimpl
-from ganrun.plugin.data import DataDescription, DataFiles
-from ganrun_plugins.datasets._idx import IdxImages, described
-
-NAMES = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
+from ganrun.plugin.data import DataFiles
+from ganrun_plugins.datasets._idx import IdxImages
 
 
 class FashionMnist(IdxImages):
     """``x``: bright clothes on black, (1, size, size). ``label``: the article."""
 
-    offline = False
+    published = "FashionMNIST"
+    names = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
 
     def __init__(
         self,
@@ -37,14 +36,7 @@ class FashionMnist(IdxImages):
             list[str | int] | None, Field(description="articles to keep, by name or number; all by default")
         ] = None,
     ) -> None:
-        super().__init__(files, split, "FashionMNIST", NAMES, root=root, size=size, classes=classes)
-
-    @classmethod
-    def describe(
-        cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None
-    ) -> DataDescription | None:
-        """Spaces and length before the download; None for a folder of one's own."""
-        return described(split, NAMES, root, size, classes)
+        super().__init__(files, split, root=root, size=size, classes=classes)
 
 
 @hookimpl

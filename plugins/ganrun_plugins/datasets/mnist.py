@@ -11,16 +11,15 @@ from typing import Annotated
 from pydantic import Field
 
 from ganrun.plugin import Component, hookimpl
-from ganrun.plugin.data import DataDescription, DataFiles
-from ganrun_plugins.datasets._idx import IdxImages, described
-
-NAMES = [str(digit) for digit in range(10)]
+from ganrun.plugin.data import DataFiles
+from ganrun_plugins.datasets._idx import IdxImages
 
 
 class Mnist(IdxImages):
     """``x``: white digits on black, (1, size, size). ``label``: the digit."""
 
-    offline = False
+    published = "MNIST"
+    names = [str(digit) for digit in range(10)]
 
     def __init__(
         self,
@@ -35,14 +34,7 @@ class Mnist(IdxImages):
         ] = 28,
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
     ) -> None:
-        super().__init__(files, split, "MNIST", NAMES, root=root, size=size, classes=classes)
-
-    @classmethod
-    def describe(
-        cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None
-    ) -> DataDescription | None:
-        """Spaces and length before the download; None for a folder of one's own."""
-        return described(split, NAMES, root, size, classes)
+        super().__init__(files, split, root=root, size=size, classes=classes)
 
 
 @hookimpl

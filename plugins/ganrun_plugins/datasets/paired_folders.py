@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, read_picture
-from ganrun_plugins.datasets._images import Channels, Fit, InMemory, LoadSide, Pictures, Side
+from ganrun_plugins.datasets._images import Channels, Fit, InMemory, LoadSide, Pictures, Side, translation_fit
 
 
 class Pairs(Pictures):
@@ -82,22 +82,14 @@ class PairedFolders:
         channels: Channels = 3,
         in_memory: InMemory = False,
     ) -> None:
-        if split not in ("train", "test"):
-            raise DataError(f"there is no split {split!r}; paired folders have train and test")
-        if load_size < size:
-            raise DataError(
-                f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}"
-            )
+        fit = translation_fit("paired folders", split, channels, size, load_size, flip=flip)
         base = files.path(root)
         if not base.is_dir():
             raise DataError(
                 f"{base}: there is no such folder; it has to hold train and test, or trainA, trainB, testA and testB"
             )
-        self.training = split == "train"
         self.in_memory = in_memory
         self.channels = channels
-        load = load_size if self.training else size
-        fit = Fit(channels, size, load, stretch=True, random=self.training and load > size, flip=flip and self.training)
         self.pairs = Pairs(base, *found_pairs(base, split), fit, keep=in_memory)
         self.spaces = {name: Space("image", (channels, size, size)) for name in ("a", "b")}
 

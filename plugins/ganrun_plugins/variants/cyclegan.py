@@ -25,21 +25,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch.nn.functional as F
 from pydantic import Field
 
-from ganrun.plugin import (
-    Component,
-    Description,
-    Game,
-    Interface,
-    Network,
-    Phase,
-    Player,
-    Refusal,
-    Scheduled,
-    Space,
-    Term,
-    Turn,
-    hookimpl,
-)
+from ganrun.plugin import Component, Description, Refusal, Scheduled, Space, Term, Turn, hookimpl
 from ganrun_plugins.variants._two_way import TwoWay
 
 RATE = {"linear": [2e-4, 0.0], "from": "99 epochs", "until": "200 epochs", "every": "1 epochs"}
@@ -84,46 +70,16 @@ class CycleGAN(TwoWay):
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
         """For data with entries ``a`` and ``b``: images, of equal channels if the identity term is wanted."""
-        if not {"a", "b"} <= set(spaces):
-            raise Refusal(
-                "this variant translates between the entries 'a' and 'b' of the data, "
-                f"and the data set has {', '.join(sorted(spaces))}",
-                "take a data set of two domains, such as unpaired-folders",
-            )
+        description = super().describe(spaces)
         a, b = spaces["a"], spaces["b"]
-        weight: dict[str, float | Scheduled] = {"discriminator": 0.5, "generator": self.adversarial}
         if self.identity > 0 and a.shape != b.shape:
             raise Refusal(
                 "the identity term asks a generator of one domain to keep images of the other, "
                 f"but the domains are {a} and {b}",
                 "set the variant's identity: 0",
             )
-        return Description(
-            networks={
-                "generator_ab": Network("generator", Interface(takes=a, makes=b)),
-                "generator_ba": Network("generator", Interface(takes=b, makes=a)),
-                "discriminator_a": Network("discriminator", Interface(takes=a)),
-                "discriminator_b": Network("discriminator", Interface(takes=b)),
-            },
-            players=[
-                Player("generator", ["generator_ab", "generator_ba"]),
-                Player("discriminator", ["discriminator_a", "discriminator_b"]),
-            ],
-            phases=[Phase("generator", "generator"), Phase("discriminator", "discriminator")],
-            games=[
-                Game(
-                    "b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight=weight
-                ),
-                Game(
-                    "a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight=weight
-                ),
-            ],
-            outputs=("b", "a"),
-            pairs={"rec_a": "a", "rec_b": "b"},
-            shared_batch=True,
-            reuse_fakes=True,
-            conditional=True,
-        )
+        description.reuse_fakes = True
+        return description
 
     def terms(self, turn: Turn) -> dict[str, Term]:
         if turn.player != "generator":

@@ -35,13 +35,8 @@ from ganrun.plugin import (
     Clock,
     Component,
     Description,
-    Game,
-    Interface,
-    Network,
     Phase,
-    Player,
     Reason,
-    Refusal,
     Role,
     Round,
     Scheduled,
@@ -112,42 +107,13 @@ class DiscoGAN(TwoWay):
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
         """For data with entries ``a`` and ``b``: images."""
-        if not {"a", "b"} <= set(spaces):
-            raise Refusal(
-                "this variant translates between the entries 'a' and 'b' of the data, "
-                f"and the data set has {', '.join(sorted(spaces)) or 'none'}",
-                "take a data set of two domains, such as unpaired-folders",
-            )
-        a, b = spaces["a"], spaces["b"]
-        weight: dict[str, float | Scheduled] = {"discriminator": 0.5, "generator": self.adversarial}
-        return Description(
-            networks={
-                "generator_ab": Network("generator", Interface(takes=a, makes=b)),
-                "generator_ba": Network("generator", Interface(takes=b, makes=a)),
-                "discriminator_a": Network("discriminator", Interface(takes=a)),
-                "discriminator_b": Network("discriminator", Interface(takes=b)),
-            },
-            players=[
-                Player("discriminator", ["discriminator_a", "discriminator_b"]),
-                Player("generator", ["generator_ab", "generator_ba"]),
-            ],
-            phases=[
-                Phase("discriminator", "discriminator", when=lambda step: step % self.cycle == 0),
-                Phase("generator", "generator", when=lambda step: step % self.cycle != 0),
-            ],
-            games=[
-                Game(
-                    "b", "discriminator_b", player="discriminator", against=["generator"], space=b.kind, weight=weight
-                ),
-                Game(
-                    "a", "discriminator_a", player="discriminator", against=["generator"], space=a.kind, weight=weight
-                ),
-            ],
-            outputs=("b", "a"),
-            pairs={"rec_a": "a", "rec_b": "b"},
-            shared_batch=True,  # there is one phase a step; so both read one order, and every batch is new
-            conditional=True,
-        )
+        description = super().describe(spaces)
+        description.players.reverse()
+        description.phases = [  # one a step: with a shared batch both read one order, and every batch is new
+            Phase("discriminator", "discriminator", when=lambda step: step % self.cycle == 0),
+            Phase("generator", "generator", when=lambda step: step % self.cycle != 0),
+        ]
+        return description
 
     def terms(self, turn: Turn) -> dict[str, Term]:
         if turn.player != "generator":

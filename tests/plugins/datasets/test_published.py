@@ -12,7 +12,7 @@ import torchvision.datasets
 
 from ganrun.data.download import DownloadError
 from ganrun.errors import DataError
-from ganrun_plugins.datasets.cifar10 import NAMES, Cifar10
+from ganrun_plugins.datasets.cifar10 import Cifar10
 from ganrun_plugins.datasets.fashion_mnist import FashionMnist
 from ganrun_plugins.datasets.mnist import Mnist
 
@@ -49,6 +49,13 @@ def test_what_is_in_the_cache_is_not_downloaded(files, tmp_path):
     assert data.tensors["x"].shape == (4, 1, 32, 32)
     assert data.tensors["label"].tolist() == [1, 0, 1, 0]
     assert data.classes == ["bag", "coat"]
+
+
+@pytest.mark.parametrize(("data", "module"), [(Mnist, "_idx"), (FashionMnist, "_idx"), (Cifar10, "cifar10")])
+def test_an_unknown_class_is_refused_before_the_download(data, module, files, monkeypatch):
+    monkeypatch.setattr(f"ganrun_plugins.datasets.{module}.fetch", lambda *args, **kwargs: pytest.fail("a download"))
+    with pytest.raises(DataError, match="unicorn"):
+        data(files, "train", classes=["unicorn"])
 
 
 def test_offline_the_error_names_all_four_files_and_their_place(files, tmp_path, monkeypatch):
@@ -98,7 +105,11 @@ def cifar(tmp_path, monkeypatch):
     monkeypatch.setattr(
         published,
         "meta",
-        {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", {"label_names": NAMES})[1]},
+        {
+            "filename": "batches.meta",
+            "key": "label_names",
+            "md5": write("batches.meta", {"label_names": Cifar10.names})[1],
+        },
     )
     return folder
 

@@ -1,0 +1,47 @@
+"""What published sets of labelled images share: the classes that are kept, and what is known before a download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from ganrun.plugin import Space
+from ganrun.plugin.data import DataDescription, InMemory, selected_classes
+from ganrun_plugins.datasets._resize import fitted
+from ganrun_plugins.datasets._scans import only
+
+
+class PublishedClasses(InMemory):
+    """``x``: images (channels, size, size). ``label``: the class.
+
+    names: of the classes. per_class: split -> how many images of each there are, or about as many.
+    """
+
+    offline = False
+    channels: ClassVar[int]
+    names: ClassVar[Sequence[str]]
+    per_class: ClassVar[Mapping[str, int]]
+
+    def __init__(
+        self, images: Tensor, label: Tensor, *, size: int, classes: Sequence[str | int] | None, mode: str
+    ) -> None:
+        images, label, kept = only(images, label, classes, self.names)
+        super().__init__({"x": fitted(images, size, mode), "label": label}, self._spaces(size, kept), kept)
+
+    @classmethod
+    def describe(
+        cls, split: str, *, root: str | None, size: int, classes: list[str | int] | None
+    ) -> DataDescription | None:
+        """Spaces and length before the download; None for a folder of one's own."""
+        kept = [cls.names[i] for i in selected_classes(cls.names, classes)]
+        return (
+            None
+            if root is not None
+            else DataDescription(cls._spaces(size, kept), len(kept) * cls.per_class[split], kept)
+        )
+
+    @classmethod
+    def _spaces(cls, size: int, kept: Sequence[str]) -> dict[str, Space]:
+        return {"x": Space("image", (cls.channels, size, size)), "label": Space("labels", (), len(kept))}
