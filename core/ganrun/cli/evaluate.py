@@ -119,7 +119,7 @@ def measured(
     for run in dict.fromkeys(runs):
         try:
             found[str(run)] = (
-                kept(run)
+                kept(run, catalog)
                 if stored
                 else evaluate_run(run, evaluators, catalog, checkpoint=checkpoint, options=options, samples=samples)
             )

@@ -7,19 +7,20 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun import jsonl
 from ganrun.engine.boundaries import check_mapping, shown
-from ganrun.errors import WrongResult
+from ganrun.errors import PluginError, WrongResult
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.features import levels
 from ganrun.evaluation.requested import Requested
 from ganrun.evaluation.scores import Score
 from ganrun.recipe import EvaluatorPart, Part
+from ganrun.recipe.parameters import former_names
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -142,8 +143,8 @@ def keep(folder: Path, measured: Measured) -> None:
     jsonl.append(folder / FILE, line | {"provenance": measured.provenance})
 
 
-def kept(folder: Path) -> list[Measured]:
-    """The scores of the latest step that a run's folder holds.
+def kept(folder: Path, catalog: Catalog) -> list[Measured]:
+    """The scores of the latest step that a run's folder holds, under the names that they have now.
 
     For each evaluator and each way it was asked: features, numbers of samples.
     """
@@ -152,6 +153,7 @@ def kept(folder: Path) -> list[Measured]:
         found = _read(line)
         if found is None:
             continue
+        found = _under_new_names(found, catalog)
         before = newest.get((found.evaluator, found.kind))
         # an older checkpoint may have been scored since
         if before is None or before.provenance["step"] <= found.provenance["step"]:
@@ -167,9 +169,26 @@ def _read(line: Mapping[str, Any]) -> Measured | None:
             for name, score in line["scores"].items()
         }
         found = Measured(line["evaluator"], scores, line["provenance"] | {"step": line["step"]})
-        return found if {"features", "samples", "real"} <= found.provenance["alike"].keys() else None
+        return found if {"evaluator", "features", "samples", "real"} <= found.provenance["alike"].keys() else None
     except (AttributeError, KeyError, TypeError):
         return None
+
+
+def _under_new_names(measured: Measured, catalog: Catalog) -> Measured:
+    """With new names for parameters and scores that an installed evaluator has renamed since."""
+    ((name, parameters),) = measured.provenance["alike"]["evaluator"].items()
+    if name not in catalog.names("evaluator"):
+        return measured
+    try:
+        now = former_names(catalog.load("evaluator", name).factory)
+    except PluginError:  # a broken one keeps no score from being read
+        return measured
+    alike = measured.provenance["alike"] | {"evaluator": {name: {now.get(k, k): v for k, v in parameters.items()}}}
+    scores = {}
+    for key, score in measured.scores.items():
+        front, dot, last = key.rpartition(".")
+        scores[f"{front}{dot}{now.get(last, last)}"] = score
+    return replace(measured, scores=scores, provenance=measured.provenance | {"alike": alike})
 
 
 def _written(score: Score) -> dict[str, Any]:

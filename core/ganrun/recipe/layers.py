@@ -270,10 +270,11 @@ def merge(lower: Layer, upper: Layer) -> Layer:
 
 
 def merge_part(lower: Node | None, upper: Node) -> Node:
-    """Parameters merge under the same name; another name replaces the part."""
+    """Parameters merge under the same name, those of the upper layer last; another name replaces the part."""
     if lower is None or lower.name != upper.name:
         return upper
-    parameters = upper.parameters.replaced({**lower.parameters.value, **upper.parameters.value})
+    kept = {key: node for key, node in lower.parameters.value.items() if key not in upper.parameters.value}
+    parameters = upper.parameters.replaced(kept | upper.parameters.value)
     return upper.replaced({upper.name: parameters})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +60,9 @@ def parameter_model(factory: Any) -> type[BaseModel]:
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
     except Exception as error:  # a type hint is any expression, and may fail in any way
         raise SignatureError(f"its parameters cannot be read: {type(error).__name__}: {error}") from error
+    for old, new in former_names(factory).items():
+        if old in signature.parameters or new not in signature.parameters:
+            raise SignatureError(f"its `renamed` maps {old} to {new}; expected a former name and a parameter")
     fields: dict[str, Any] = {}
     for number, (name, parameter) in enumerate(signature.parameters.items()):
         if parameter.kind is not parameter.KEYWORD_ONLY:
@@ -77,6 +80,12 @@ def parameter_model(factory: Any) -> type[BaseModel]:
         return create_model(getattr(factory, "__name__", "parameters"), __config__=CONFIG, **fields)
     except Exception as error:  # pydantic raises many kinds for types it cannot handle
         raise SignatureError(f"its parameters cannot be validated: {' '.join(str(error).split())[:300]}") from error
+
+
+def former_names(factory: Any) -> Mapping[str, str]:
+    """Former name of a parameter -> its name now: what a plugin's class attribute ``renamed`` says."""
+    names: Mapping[str, str] = getattr(factory, "renamed", {})
+    return names
 
 
 def prepare(hint: Any) -> Any:

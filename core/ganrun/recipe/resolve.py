@@ -18,6 +18,7 @@ from ganrun.recipe.known import known_to
 from ganrun.recipe.layers import LISTS, OTHERS, ByGame, Layer
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, to_plain
 from ganrun.recipe.overrides import Override, apply, of_keys, read_overrides
+from ganrun.recipe.parameters import former_names
 from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
 from ganrun.recipe.sources import RecipeText, read_source
@@ -272,7 +273,7 @@ def _build(read: RecipeText, merged: Layer, inherited: Layer, check: Validator) 
     checkpoint = check.values(CheckpointSettings, merged.get("checkpoint", empty), "checkpoint", ("checkpoint",))
     init = merged["init"].value if "init" in merged else None
     if checkpoint and checkpoint.best:
-        _check_best(checkpoint.best.evaluator, merged, check)
+        _check_best(checkpoint.best.evaluator, merged, sections["evaluators"], check)
     if check.problems or train is None or checkpoint is None:
         return None
     names = {key: [item.name for item in inherited[key].value] for key in LISTS if key in inherited}
@@ -313,11 +314,15 @@ def _told(key: str, problems: list[Problem]) -> bool:
     return any(problem.path.partition(".")[0] == key for problem in problems)
 
 
-def _check_best(wanted: str, merged: Layer, check: Validator) -> None:
-    """``checkpoint.best`` must name an evaluator of the recipe, or it would never choose."""
+def _check_best(wanted: str, merged: Layer, evaluators: Sequence[EvaluatorPart | None], check: Validator) -> None:
+    """``checkpoint.best`` must name an evaluator of the recipe, no score by a former name, or it would never choose."""
     there = [item.name for item in merged["evaluators"].value] if "evaluators" in merged else []
-    if re.split(r"[.\[]", wanted)[0] not in there:
-        node = merged["checkpoint"].value["best"].value["evaluator"]
+    node = merged["checkpoint"].value["best"].value["evaluator"]
+    evaluator, (score, _, key) = re.split(r"[.\[]", wanted)[0], wanted.rpartition(".")
+    for part in evaluators:
+        if part is not None and part.name == evaluator and key in (now := former_names(part.part.component.factory)):
+            check.problems.append(node.problem(f'this score is called "{score}.{now[key]}" now; write that'))
+    if evaluator not in there:
         what = (
             f"the recipe's evaluators are {', '.join(there)}"
             if there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -19,6 +20,7 @@ from ganrun.recipe.parameters import (
     SignatureError,
     annotation,
     fields_of,
+    former_names,
     parameter_model,
     part_kind,
     type_text,
@@ -76,6 +78,7 @@ class Validator:
         if component is None:
             return None
         model = self.model(node, kind, component)
+        self.take_former_names(node.parameters, component)
         values = self.values(model, node.parameters, f'{kind} "{node.name}"', (*path, node.name)) if model else None
         return None if values is None else Part(kind, node.name, values_of(values), component, (*path, node.name))
 
@@ -86,11 +89,12 @@ class Validator:
         if model is None:
             return None
         common, own = fields_of(EvaluatorSettings), fields_of(model)
-        if clash := sorted(set(common) & set(own)):
+        if clash := sorted(set(common) & {*own, *former_names(component.factory)}):
             self.problems.append(
                 node.problem(f"evaluator {node.name} has a parameter {clash[0]}, which the core reads; rename it there")
             )
             return None
+        self.take_former_names(node.parameters, component)
         given = node.parameters
         known, here = [*own, *common], (*path, node.name)
         shared = self.values(
@@ -121,6 +125,26 @@ class Validator:
         except SignatureError as error:
             self.problems.append(node.parameters.problem(f"{kind}.{node.name} cannot be used: {error}"))
             return None
+
+    def take_former_names(self, parameters: Node, component: Any) -> None:
+        """Put parameters that are written under former names under the new ones, in this tree, and warn.
+
+        Of two layers that name a parameter in both ways the upper one counts; one source that does is a problem.
+        """
+        written = parameters.value
+        for old, new in former_names(component.factory).items():
+            if old not in written:
+                continue
+            order, other = list(written), written.get(new)
+            value = written.pop(old)
+            if other is not None and other.origin.label == value.origin.label:
+                message = f'a former name of "{new}", which is given, too; leave this one out'
+                self.problems.append(value.problem(message, at_key=True))
+                continue
+            problem = value.problem(f'this parameter is called "{new}" now; the former name will go', at_key=True)
+            warnings.warn(str(problem), FutureWarning, stacklevel=2)
+            if other is None or order.index(old) > order.index(new):
+                written[new] = value
 
     def values(
         self, model: type[Model], node: Node, whose: str, path: Keys, known: list[str] | None = None

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -128,10 +128,12 @@ def with_interval(real: Statistics, fake: Tensor, seed: int) -> Score:
 class FrechetDistance(OfFeatures):
     """``[FEATURES]``: fakes against real samples; NaN while fakes are not finite.
 
-    ``[FEATURES].floor``: what real samples score.
+    ``[FEATURES].real_against_real``: what real samples score.
 
     With ``of``, the names are ``[FEATURES].OF``.
     """
+
+    renamed: ClassVar = {"floor": "real_against_real"}
 
     def __init__(
         self,
@@ -142,7 +144,7 @@ class FrechetDistance(OfFeatures):
         reference: Annotated[
             str | None, Field(description="a file of `ganrun reference` that stands for the real samples")
         ] = None,
-        floor: Annotated[
+        real_against_real: Annotated[
             Literal["splits", "halves"] | None,
             Field(
                 description=(
@@ -155,7 +157,7 @@ class FrechetDistance(OfFeatures):
         super().__init__(features, of)
         self.split = split
         self.reference = reference
-        self.floor = floor
+        self.real_against_real = real_against_real
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
@@ -172,13 +174,13 @@ class FrechetDistance(OfFeatures):
         fake = evaluation.features_of(self.features, "fake", self.of)
         score = self._score(evaluation, fake)
         scores = {name: replace(score, called=evaluation.called(self.features, "frechet-distance", self.of))}
-        if self.floor:
+        if self.real_against_real:
             test = evaluation.features_of(self.features, "real", self.of, "test")
-            if self.floor == "splits":
+            if self.real_against_real == "splits":
                 other = evaluation.features_of(self.features, "real", self.of, "train", len(test))
             else:
                 test, other = test[0::2], test[1::2]
-            scores[f"{name}.floor"] = with_interval(Statistics.of(test), other, evaluation.seed)
+            scores[f"{name}.real_against_real"] = with_interval(Statistics.of(test), other, evaluation.seed)
         return scores
 
     def _score(self, evaluation: Evaluation, fake: Tensor) -> Score:

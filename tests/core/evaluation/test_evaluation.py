@@ -99,7 +99,7 @@ def test_features_are_made_once_for_all_evaluators(tiny, make_run):
 
     evaluators = [
         {"frechet-distance": {"features": "slow"}},
-        {"frechet-distance": {"features": "slow", "floor": "halves"}},
+        {"frechet-distance": {"features": "slow", "real_against_real": "halves"}},
     ]
     run = make_run(tiny(evaluators=evaluators), {"features.slow": Slow})
     run.step = run.steps

@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 
 from ganrun import jsonl
+from ganrun.catalog.catalog import Catalog
 from ganrun.evaluation import feature_store
 from ganrun.evaluation.provenance import FILE, Measured, differences, few, joined, keep, kept
 from ganrun.evaluation.scores import Score, share
@@ -30,10 +31,10 @@ def scored(tiny, make_run, tmp_path):
 
 
 def test_the_name_of_a_score_says_its_evaluator_its_features_and_its_key():
-    assert [joined("a", key) for key in ("", "[pixels]", "[pixels].floor", "modes")] == [
+    assert [joined("a", key) for key in ("", "[pixels]", "[pixels].spread", "modes")] == [
         "a",
         "a[pixels]",
-        "a[pixels].floor",
+        "a[pixels].spread",
         "a.modes",
     ]
 
@@ -73,7 +74,7 @@ def test_kept_scores_come_back_the_newest_of_each_evaluator(scored, tmp_path):
 
     run, _ = scored("changing", plugins={"evaluator.changing": Changing})
     evaluate(run)
-    (found,) = kept(tmp_path)
+    (found,) = kept(tmp_path, Catalog())
     assert found.scores["changing.value"] == share(2, 4, enough=10)
     assert found.scores["changing.none"] == share(0, 4)
     assert found.scores["changing.far"].value == math.inf
@@ -83,7 +84,7 @@ def test_kept_scores_come_back_the_newest_of_each_evaluator(scored, tmp_path):
 
 def one_line(step, samples, value):
     """A score of a step as it is kept."""
-    alike = {"samples": [samples], "features": {}, "real": {}}
+    alike = {"evaluator": {"distance": {}}, "samples": [samples], "features": {}, "real": {}}
     return Measured("distance", {"distance": Score(value)}, {"alike": alike, "step": step})
 
 
@@ -97,7 +98,7 @@ def test_kept_scores_are_of_the_latest_step_and_of_each_way_to_ask(tmp_path):
         one_line(20, 100, 5.0),
     ):
         keep(tmp_path, measured)
-    assert sorted(found.scores["distance"].value for found in kept(tmp_path)) == [2.0, 5.0]
+    assert sorted(found.scores["distance"].value for found in kept(tmp_path, Catalog())) == [2.0, 5.0]
 
 
 def test_lines_of_another_version_are_passed_over(tmp_path):
@@ -110,7 +111,7 @@ def test_lines_of_another_version_are_passed_over(tmp_path):
         whole | {"scores": {"d": {"new": 1}}},
     ):
         jsonl.append(tmp_path / FILE, other)
-    assert [found.scores["distance"].value for found in kept(tmp_path)] == [1.0]
+    assert [found.scores["distance"].value for found in kept(tmp_path, Catalog())] == [1.0]
 
 
 def test_a_full_disk_costs_a_warning_and_leaves_no_torn_file(tmp_path, monkeypatch):
@@ -210,3 +211,14 @@ def test_images_have_256_levels_as_if_they_had_been_saved(make_run, with_all_tri
     fakes = run.evaluation.fakes(n=10)
     assert torch.equal(fakes, fakes.add(1).mul(127.5).round().div(127.5).sub(1))
     assert json.dumps(run.evaluation.spaces["x"].shape) == "[1, 16, 16]"
+
+
+def test_kept_scores_have_the_names_that_their_parameters_have_now(tmp_path):
+    """So that scores of an older run stand in one column with those of a new one."""
+    for name in ("floor", "real_against_real"):
+        alike = {"evaluator": {"frechet-distance": {name: "splits"}}, "samples": [9], "features": {}, "real": {}}
+        scores = {"frechet-distance[pixels]": Score(3.0), f"frechet-distance[pixels].{name}": Score(1.0)}
+        keep(tmp_path, Measured("frechet-distance", scores, {"alike": alike, "step": 10}))
+    (found,) = kept(tmp_path, Catalog())
+    assert list(found.scores) == ["frechet-distance[pixels]", "frechet-distance[pixels].real_against_real"]
+    assert found.provenance["alike"]["evaluator"] == {"frechet-distance": {"real_against_real": "splits"}}

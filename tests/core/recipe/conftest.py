@@ -56,6 +56,8 @@ class Wasserstein:
 
 
 class Hinge:
+    renamed = {"bound": "margin"}
+
     def __init__(self, *, margin: float = 1.0) -> None:
         self.margin = margin
 
@@ -127,6 +129,8 @@ class Awkward:
 
 
 class Distance:
+    renamed = {"second": "other"}
+
     def __init__(
         self,
         *,

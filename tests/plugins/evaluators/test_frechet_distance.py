@@ -116,21 +116,22 @@ def scores(run):
 
 
 def test_the_score_is_named_after_its_features_and_equals_the_function(tiny, make_run):
-    evaluators = [{"frechet-distance": {"features": "pixels", "floor": "splits", "samples": 100}}]
+    evaluators = [{"frechet-distance": {"features": "pixels", "real_against_real": "splits", "samples": 100}}]
     run = make_run(tiny(evaluators=evaluators))
     got = scores(run)
     fake, test, train = run.evaluation.fakes(n=100), run.evaluation.real("x", "test"), run.evaluation.real("x", "train")
     assert got["frechet-distance[pixels]"] == pytest.approx(frechet_distance(fake, test))
-    assert got["frechet-distance[pixels].floor"] == pytest.approx(frechet_distance(test, train))
-    assert got["frechet-distance[pixels]"] > got["frechet-distance[pixels].floor"]
+    assert got["frechet-distance[pixels].real_against_real"] == pytest.approx(frechet_distance(test, train))
+    assert got["frechet-distance[pixels]"] > got["frechet-distance[pixels].real_against_real"]
 
 
-def test_the_floor_of_halves_compares_every_other_test_sample(tiny, make_run):
-    run = make_run(tiny(evaluators=[{"frechet-distance": {"features": "pixels", "floor": "halves"}}]))
+def test_real_against_real_of_halves_compares_every_other_test_sample(tiny, make_run):
+    run = make_run(tiny(evaluators=[{"frechet-distance": {"features": "pixels", "real_against_real": "halves"}}]))
     test = run.evaluation.real("x", "test")
-    assert scores(run)["frechet-distance[pixels].floor"] == pytest.approx(frechet_distance(test[0::2], test[1::2]))
-    floor = measure(run.evaluation, *next(named(run.evaluators)), run.catalog).scores["frechet-distance[pixels].floor"]
-    assert 0 <= floor.low < floor.value < floor.high, "real samples are as uncertain as others"
+    name = "frechet-distance[pixels].real_against_real"
+    assert scores(run)[name] == pytest.approx(frechet_distance(test[0::2], test[1::2]))
+    real = measure(run.evaluation, *next(named(run.evaluators)), run.catalog).scores[name]
+    assert 0 <= real.low < real.value < real.high, "real samples are as uncertain as others"
 
 
 def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):
