@@ -83,8 +83,13 @@ def parameter_model(factory: Any) -> type[BaseModel]:
 
 
 def former_names(factory: Any) -> Mapping[str, str]:
-    """Former name of a parameter -> its name now: what a plugin's class attribute ``renamed`` says."""
-    names: Mapping[str, str] = getattr(factory, "renamed", {})
+    """Former name of a parameter -> its name now: what a plugin's class attribute ``renamed`` says.
+
+    Raises :class:`SignatureError`.
+    """
+    names = getattr(factory, "renamed", {})
+    if not isinstance(names, Mapping):
+        raise SignatureError("its `renamed` is not a mapping of former names to parameters")
     return names
 
 

@@ -78,8 +78,10 @@ class Validator:
         if component is None:
             return None
         model = self.model(node, kind, component)
+        if model is None:
+            return None
         self.take_former_names(node.parameters, component)
-        values = self.values(model, node.parameters, f'{kind} "{node.name}"', (*path, node.name)) if model else None
+        values = self.values(model, node.parameters, f'{kind} "{node.name}"', (*path, node.name))
         return None if values is None else Part(kind, node.name, values_of(values), component, (*path, node.name))
 
     def evaluator(self, node: Node, path: Keys) -> EvaluatorPart | None:
