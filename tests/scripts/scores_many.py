@@ -82,18 +82,18 @@ def main(cache, *names):
     before = peak()
     real = Noise(0)
     evaluation = Evaluation(Stored(Noise(1), "noise"), lambda split: real, Path(cache))
-    found = {"before": before}
+    rows = {"before": before}
     for part in load_evaluators(
         [{name: {"features": "waves", "samples": COUNT}} for name in names], catalog=catalog, origin="scores_many.py"
     ):
         started = time.perf_counter()
-        found = measure(evaluation, part.name, part, part.part.make(), catalog)
-        found[part.name] = {
+        measured = measure(evaluation, part.name, part, part.part.make(), catalog)
+        rows[part.name] = {
             "seconds": time.perf_counter() - started,
             "peak": peak(),
-            **{name: score.value for name, score in found.scores.items()},
+            **{name: score.value for name, score in measured.scores.items()},
         }
-    print(json.dumps({**found, "samples": max(evaluation.requested.fakes), "peak": peak(), "cpu": time.process_time()}))
+    print(json.dumps({**rows, "samples": max(evaluation.requested.fakes), "peak": peak(), "cpu": time.process_time()}))
 
 
 if __name__ == "__main__":
