@@ -29,3 +29,19 @@ def failing(plugin, *only):
             except AssertionError:
                 found.add(check.__name__)
     return found
+
+
+class Loss:
+    """Hinge-like values without targets."""
+
+    provides = frozenset({"per-sample-generator"})
+    real_in_generator = False
+
+    def targets(self, role):
+        return None
+
+    def discriminator(self, round):
+        return {s: (1 - s.logits if s.role == "real" else 1 + s.logits).relu() for s in round.streams}
+
+    def generator(self, round):
+        return {s: -s.logits for s in round.of("fake")}

@@ -1,10 +1,16 @@
 """What commands print goes to terminals of any width, and to readers that leave early."""
 
+from __future__ import annotations
+
 import os
+import re
 import subprocess
 import sys
 
+import pytest
+
 from ganrun.cli import output
+from ganrun.cli.output import print_table
 
 
 def test_a_closed_pipe_ends_nothing_while_a_run_prints(monkeypatch):
@@ -43,3 +49,17 @@ def test_a_terminal_too_narrow_for_a_table_gets_whole_names(monkeypatch, capsys)
         [("loss.least-squares", "ganrun", "0.1.0", "Squared distance.")],
     )
     assert "loss.least-squares  ganrun  0.1.0  Squared distance." in capsys.readouterr().out
+
+
+def test_a_table_on_a_narrow_terminal_wraps_the_last_column_and_cuts_no_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_table(
+        ("plugin", "summary"), [("loss.a-rather-long-name", "Uniform numbers in [-1, 1) and [red]more[/red] of them")]
+    )
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert any("loss.a-rather-long-name" in line for line in lines)
+    assert max(map(len, lines)) <= 50
+    assert "[red]more[/red]" in " ".join(" ".join(lines).split())

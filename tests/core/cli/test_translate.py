@@ -1,4 +1,4 @@
-"""``translate --ask``: which domain a translation goes to, by number or name, of one set or of several."""
+"""``ganrun translate``: names, sizes and folders; ``--ask``: the domain, by number or name, of one set or several."""
 
 import shutil
 
@@ -147,3 +147,61 @@ def test_a_variant_without_labels_has_none_to_ask_for(tmp_path):
     run = api.load(api.run(recipe, output=tmp_path / "run").folder)
     with pytest.raises(UserError, match="the generator takes no label 'label'; there are none"):
         run.translate(torch.zeros(1, 1, 8, 8), ask={"label": 1})
+
+
+def test_translate_keeps_names_and_subfolders(ganrun, runs, inputs, tmp_path):
+    code, out, err = ganrun("translate", runs / "translation", inputs, tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert out == f"2 images from a to b in {tmp_path / 'out'} (step 1)\n"
+    found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert found == {"a.jpg", "sub/b.png"}
+    with Image.open(inputs / "sub/b.png") as before, Image.open(tmp_path / "out/sub/b.png") as after:
+        made = api.load(runs / "translation").translate(image_grid.to_tensor(before)[None])
+        assert np.array_equal(np.asarray(after), np.asarray(image_grid.single(made[0])))
+
+
+def test_translate_overwrites_nothing_unless_told(ganrun, runs, inputs, tmp_path):
+    assert ganrun("translate", runs / "translation", inputs, tmp_path / "out")[0] == 0
+    code, _, err = ganrun("translate", runs / "translation", inputs, tmp_path / "out")
+    assert code == 2
+    assert "exists already, and 1 more; give another OUT, or add --overwrite" in err
+    assert ganrun("translate", runs / "translation", inputs, tmp_path / "out", "--overwrite")[0] == 0
+
+
+def test_translate_goes_the_other_way_and_keeps_sizes_if_asked(ganrun, runs, inputs, tmp_path):
+    code, out, _ = ganrun("translate", runs / "translation", inputs, inputs / "out", "--to", "a", "--keep-size")
+    assert code == 0
+    assert "from b to a" in out
+    for name, size in (("a.jpg", (20, 10)), ("sub/b.png", (8, 8))):
+        with Image.open(inputs / "out" / name) as picture:
+            assert picture.size == size
+    ganrun("translate", runs / "translation", inputs, inputs / "out", "--overwrite")
+    assert not (inputs / "out/out").exists(), "what was translated before is not translated again"
+
+
+def test_translate_names_what_it_cannot_read_and_goes_on(ganrun, runs, inputs, tmp_path):
+    (inputs / "broken.png").write_bytes((inputs / "sub/b.png").read_bytes()[:40])
+    code, out, err = ganrun("translate", runs / "translation", inputs, tmp_path / "out")
+    assert code == 2
+    assert "2 images from a to b" in out
+    assert str(inputs / "broken.png") in err
+    assert "1 of 3" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["translate", "RUNS/images", "IN", "out"], "makes samples from latents"),
+        (["translate", "RUNS/translation", "IN", "out", "--to", "c"], "does not make 'c'"),
+        (["translate", "RUNS/translation", "IN", "IN"], "OUT is IN"),
+        (["translate", "RUNS/translation", "IN/nowhere", "out"], "no such folder"),
+    ],
+)
+def test_what_cannot_be_translated_is_plain_and_ends_with_2(
+    ganrun, runs, inputs, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = ganrun(*(word.replace("RUNS", str(runs)).replace("IN", str(inputs)) for word in arguments))
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err

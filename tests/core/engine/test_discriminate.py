@@ -5,6 +5,8 @@ import shutil
 import pytest
 import torch
 from prerequisites import needs
+from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from ganrun.words.game import Round, Term
@@ -126,3 +128,9 @@ def test_compiled_networks_train_alike_and_penalties_use_the_plain_ones(tiny, ma
 
     plain, compiled = trained(False), trained(True)
     assert all(torch.allclose(plain[name], compiled[name], atol=1e-5) for name in plain)
+
+
+def test_a_parametrised_network_takes_overrides_by_the_names_of_its_parameters():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(2, 1, bias=False))
+    state = {name: torch.ones_like(p) for name, p in layer.named_parameters()}
+    assert functional_call(layer, state, (torch.ones(1, 2),)).item() == pytest.approx(2 / 2**0.5)

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from ganrun.contracts.events import Events
+from ganrun.engine.engine import pace, slowed
 from ganrun.randomness import Draws
 from ganrun.words.game import Phase, Term
 from ganrun.words.hooks import hookimpl
@@ -210,24 +211,6 @@ def test_a_skipped_turn_changes_nothing(tiny, make_run):
     assert all(torch.equal(before[name], after[name]) == name.startswith("generator") for name in before)
 
 
-def test_copies_give_several_samples_an_item_and_wanted_brings_the_real_stream(tiny, make_run):
-    seen = {}
-
-    class Two:
-        @hookimpl
-        def phase_start(self, turn):
-            if turn.player == "generator":
-                turn.copies = 2
-                turn.wanted.add("real")
-
-        @hookimpl
-        def losses(self, turn):
-            seen[turn.player] = {stream.role: stream.x.shape[0] for stream in turn.rounds[0].streams}
-
-    make_run(tiny(tricks=["two"]), {"trick.two": Two}).engine.step(0)
-    assert seen == {"discriminator": {"real": 8, "fake": 8}, "generator": {"real": 16, "fake": 16}}
-
-
 def test_a_trick_that_reads_real_data_changes_nothing_that_others_see(tiny, make_run):
     class Reads:
         @hookimpl
@@ -346,28 +329,55 @@ def test_another_attempt_draws_other_numbers(tiny, make_run):
     assert not equal(weights(steps(first, 1)), weights(steps(again, 1)))
 
 
-class Notes:
-    """Notes in every event in which a turn may be noted."""
+def test_the_pace_of_a_player_with_a_lazy_phase():
+    phases = [Phase("d", "d"), Phase("r1", "d", every=16, terms=lambda turn: {}), Phase("g", "g", repeats=2)]
+    assert pace(phases, "d") == pytest.approx(16 / 17), "StyleGAN2's k / (k + 1)"
+    assert pace(phases, "g") == 1.0
+
+
+def test_a_slowed_optimiser_has_smaller_rates_and_longer_memories_per_step():
+    defaults = {"lr": 1.0, "betas": (0.0, 0.99), "eps": 1e-8}
+    assert slowed({"lr": 1.0}, defaults, 0.8) == {"lr": 0.8, "betas": (0.0, 0.99**0.8)}
+    assert slowed({"lr": 1.0, "betas": (0.5, 0.9)}, defaults, 0.8)["betas"] == (0.5**0.8, 0.9**0.8), (
+        "what is scheduled counts"
+    )
+    assert slowed({"lr": 1.0}, {"alpha": 0.9, "momentum": 0.0}, 0.5) == {"lr": 0.5, "alpha": 0.9**0.5, "momentum": 0.0}
+    assert slowed({"lr": 1.0}, defaults, 1.0) == {"lr": 1.0}
+
+
+class Lazy:
+    """Adds a phase that pulls the discriminator's output bias to 0 every fourth step."""
+
+    strength = ""
 
     @hookimpl
-    def losses(self, turn):
-        turn.note("before", torch.tensor(1.0 + 2 * turn.micro))
+    def build(self, experiment):
+        experiment.phases.insert(1, Phase("discriminator.lazy", "discriminator", every=4, terms=self.terms))
 
-    @hookimpl
-    def gradients(self, turn):
-        turn.note("norm", torch.tensor(3.0))
-
-    @hookimpl
-    def updated(self, turn):
-        turn.note("moved", torch.tensor(4.0))
+    def terms(self, turn):
+        self.turn = turn
+        return {"bias": Term(turn.networks["discriminator"].output.bias.square().sum())}
 
 
-def test_notes_are_logged_whichever_event_they_are_made_in(tiny, make_run):
-    """Of two micro-batches (1 + 3) / 2 = 2 is logged; gradients and updated come once."""
-    run = make_run(tiny(tricks=["notes"], train={"accumulate": 2}), {"trick.notes": Notes})
+def test_a_lazy_phase_is_weighted_by_its_interval_and_slows_its_player(tiny, make_run):
+    run = make_run(tiny(tricks=["lazy"]), {"trick.lazy": Lazy})
     run.engine.step(0)
-    for player in ("generator", "discriminator"):
-        found = {
-            name.removeprefix(f"{player}/"): value for name, value in run.metrics().items() if player + "/" in name
-        }
-        assert (found["before"], found["norm"], found["moved"]) == (2.0, 3.0, 4.0)
+    turn = run.experiment.tricks[0].turn
+    assert turn.terms["bias"].weight == 4
+    group = run.engine.optimizers["discriminator"].param_groups[0]
+    assert group["lr"] == pytest.approx(2e-4 * 0.8)
+    assert group["betas"] == (pytest.approx(0.5**0.8), pytest.approx(0.999**0.8))
+    assert run.engine.optimizers["generator"].param_groups[0]["lr"] == 2e-4
+
+
+def test_a_phase_with_a_condition_does_not_count_in_the_pace_beside_one_without():
+    """Five turns a step, one lazy turn every second step, and a warm-up that comes now and then: c = 5 / (5 + 1/2)."""
+    phases = [
+        Phase("d", "d", repeats=5),
+        Phase("warm up", "d", repeats=95, when=lambda step: step < 25),
+        Phase("lazy", "d", every=2, terms=lambda turn: {}),
+    ]
+    assert pace(phases, "d") == pytest.approx(5 / 5.5)
+    assert pace([phases[1], phases[2]], "d") == pytest.approx(95 / 95.5), (
+        "with no other phase it is counted as if it always came"
+    )

@@ -1,15 +1,11 @@
 """What scores are called, where they are from, and what is kept of them."""
 
-import json
 import math
 
 import pytest
-import torch
-from safetensors import SafetensorError
 
 from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
-from ganrun.evaluation import feature_store
 from ganrun.evaluation.provenance import FILE, Measured, differences, few, joined, keep, kept
 from ganrun.evaluation.scores import Score, share
 from ganrun.training.scoring import evaluate
@@ -114,16 +110,6 @@ def test_lines_of_another_version_are_passed_over(tmp_path):
     assert [found.scores["distance"].value for found in kept(tmp_path, Catalog())] == [1.0]
 
 
-def test_a_full_disk_costs_a_warning_and_leaves_no_torn_file(tmp_path, monkeypatch):
-    def full(tensors, name, metadata):
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
-
-    monkeypatch.setattr(feature_store, "save_file", full)
-    with pytest.warns(UserWarning, match="No space left on device.*computed again"):
-        feature_store.FeatureStore(tmp_path).write({"a": 1}, "features", {"x": torch.zeros(2)})
-    assert not list(tmp_path.iterdir())
-
-
 def test_equal_conditions_are_alike_and_others_are_not():
     one, same, other = ({"alike": {"samples": [n], "real": {"test": {"samples": 512}}}} for n in (100, 100, 200))
     assert Measured("a", {}, one).kind == Measured("b", {}, same).kind != Measured("a", {}, other).kind
@@ -139,78 +125,6 @@ def test_too_few_samples_are_told_by_the_smaller_side():
     assert few(Score(1.0, enough=1000), about) == "898 samples, where this score takes 1,000"
     assert few(Score(1.0, enough=898), about) == ""
     assert few(Score(1.0), about) == ""
-
-
-def test_a_resumed_run_keeps_no_score_of_a_step_that_it_takes_again(tmp_path):
-    for step in (10, 20, 30):
-        jsonl.append(tmp_path / FILE, {"step": step})
-    (tmp_path / FILE).open("a").write('{"step": 4')
-    jsonl.truncate(tmp_path / FILE, 20)
-    assert [line["step"] for line in jsonl.read(tmp_path / FILE)] == [10, 20]
-
-
-def test_real_features_are_read_from_disk_by_the_next_run(tiny, make_run, tmp_path, monkeypatch):
-    monkeypatch.setenv("GANRUN_DATA", str(tmp_path))
-    calls = []
-
-    class Slow:
-        size = 2
-
-        def __init__(self, context):
-            self.calls = calls
-
-        def __call__(self, x):
-            calls.append(len(x))
-            return x.flatten(1)
-
-        def fingerprint(self):
-            return "slow"
-
-    def scores(count=512):
-        run = make_run(
-            tiny(evaluators=[{"frechet-distance": {"features": "slow"}}], dataset={"ring": {"count": count}}),
-            {"features.slow": Slow},
-        )
-        run.step = run.steps
-        return evaluate(run)
-
-    first = scores()
-    assert sum(calls) == 2 * 512, "real and fake"
-    assert scores() == first
-    assert sum(calls) == 3 * 512, "the fakes alone"
-    scores(count=256)
-    assert sum(calls) == 3 * 512 + 2 * 256, "other data are other features"
-
-
-def test_a_damaged_file_of_features_is_computed_again(tiny, make_run, tmp_path, monkeypatch):
-    monkeypatch.setenv("GANRUN_DATA", str(tmp_path))
-    from ganrun.evaluation.feature_store import FeatureStore
-
-    store = FeatureStore(tmp_path)
-    store.write({"a": 1}, "features", {"x": torch.ones(3)})
-    (file,) = tmp_path.glob("*.safetensors")
-    assert torch.equal(store.read({"a": 1}, "features")["x"], torch.ones(3))
-    file.write_bytes(file.read_bytes()[:40])
-    assert store.read({"a": 1}, "features") is None
-    assert store.read({"a": 2}, "features") is None
-
-
-def test_fakes_too_many_to_keep_are_made_again_the_same(tiny, make_run, monkeypatch):
-    from ganrun.evaluation import pieces
-
-    run = make_run(tiny())
-    kept_ones = run.evaluation.fakes(n=600)
-    monkeypatch.setattr(pieces, "KEPT", 0)
-    run.evaluation.forget_fakes()
-    assert torch.equal(run.evaluation.fakes(n=600), kept_ones)
-    assert not run.evaluation._pieces.made
-
-
-def test_images_have_256_levels_as_if_they_had_been_saved(make_run, with_all_tricks):
-    run = make_run(with_all_tricks())
-    fakes = run.evaluation.fakes(n=10)
-    assert torch.equal(fakes, fakes.add(1).mul(127.5).round().div(127.5).sub(1))
-    assert json.dumps(run.evaluation.spaces["x"].shape) == "[1, 16, 16]"
 
 
 def test_kept_scores_have_the_names_that_their_parameters_have_now(tmp_path):

@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-from torch import nn
 
-from ganrun.engine.engine import pace
 from ganrun.schedule import Scheduled
 from ganrun.training.build import RefusedError
-from ganrun.words.game import Game, Network, Phase, Player, Stream, Term
-from ganrun.words.spaces import Interface, Reason, Space
+from ganrun.words.game import Game, Phase, Stream, Term
+from ganrun.words.spaces import Space
 from ganrun_plugins.variants.gan import GAN
 
 LABELS = Space("labels", (), 3)
@@ -231,144 +229,8 @@ def test_each_makes_a_row_of_every_label_with_the_same_other_latents(tiny, make_
     assert torch.allclose(columns[1], expected, atol=1e-6)
 
 
-class Encoded(GAN):
-    """A game, and an encoder that belongs to a player of its own and to the generator's."""
-
-    networks = {"encoder": "generator"}
-
-    def describe(self, spaces):
-        found = super().describe(spaces)
-        found.networks["encoder"] = Network("encoder", Interface(takes=spaces["x"], makes=self.latent))
-        found.players = [
-            found.players[0],
-            Player("generator", ["generator", "encoder"]),
-            Player("encoder", ["encoder"]),
-        ]
-        found.phases.append(Phase("encoder", "encoder", games=()))
-        found.reuse_fakes = False
-        return found
-
-    def terms(self, turn):
-        if turn.phase.name != "encoder":
-            return {}
-        code = turn.modules["encoder"](turn.real["x"])
-        return {"reconstruction": Term((turn.modules["generator"](code) - turn.real["x"]).square().mean())}
-
-
-def test_an_encoder_is_a_generator_that_the_recipe_names_under_a_key_of_its_own(tiny, make_run):
-    recipe = tiny(
-        variant={"encoded": {"latent": 4}}, encoder=PERCEPTRON, players={"encoder": {"optimizer": {"sgd": {"lr": 0.1}}}}
-    )
-    run = make_run(recipe, {"variant.encoded": Encoded})
-    assert run.recipe.networks["encoder"].kind == "generator"
-    assert isinstance(run.engine.modules["encoder"], nn.Module)
-    before = {name: [p.clone() for p in module.parameters()] for name, module in run.engine.modules.items()}
-    run.engine.take(run.experiment.phases[2], 0, 0, [])
-    gradients = {
-        name: any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
-        for name, module in run.engine.modules.items()
-    }
-    assert gradients == {"generator": False, "discriminator": False, "encoder": True}, (
-        "the turn's player learns, and nobody else"
-    )
-    run.engine.step(0)
-    assert not all(torch.equal(a, b) for a, b in zip(before["encoder"], run.engine.modules["encoder"].parameters()))
-
-
-def test_a_variant_that_wants_an_encoder_says_so(tiny, make_run):
-    with pytest.raises(RefusedError, match="it needs an encoder"):
-        make_run(
-            tiny(variant={"encoded": {"latent": 4}}, players={"encoder": {"optimizer": "adam"}}),
-            {"variant.encoded": Encoded},
-        )
-
-
-def test_a_game_without_a_loss_is_refused(tiny, make_run):
-    class Lossless(GAN):
-        defaults = {key: value for key, value in GAN.defaults.items() if key != "loss"}
-
-    with pytest.raises(RefusedError, match="it plays a game, and nothing says what the two sides minimise"):
-        make_run(tiny(variant={"lossless": {"latent": 4}}), {"variant.lossless": Lossless})
-
-
-class Compares(GAN):
-    """A variant that needs its discriminator's features."""
-
-    needs = {"discriminator:features": Reason("there is nothing to compare", "another discriminator")}
-
-
-def test_of_a_network_that_cannot_be_built_nobody_says_what_it_lacks(tiny, make_run):
-    """Its own refusal is the only one; a network that is built and lacks something is still refused."""
-    with pytest.raises(RefusedError) as caught:
-        # of points
-        make_run(tiny(variant={"compares": {"latent": 4}}, discriminator="dcgan"), {"variant.compares": Compares})
-    assert "as discriminator" in str(caught.value)
-    assert "there is nothing to compare" not in str(caught.value)
-
-    class Mute(nn.Linear):
-        def __init__(self, interface):
-            super().__init__(interface.takes.size, 1)
-
-        def forward(self, x, *given):
-            return super().forward(x).squeeze(1)
-
-    with pytest.raises(RefusedError, match="there is nothing to compare"):
-        make_run(
-            tiny(variant={"compares": {"latent": 4}}, discriminator="mute"),
-            {"variant.compares": Compares, "discriminator.mute": Mute},
-        )
-
-
-class Alone(GAN):
-    """No game: the generator's samples go to 0."""
-
-    def describe(self, spaces):
-        found = super().describe(spaces)
-        del found.networks["discriminator"]
-        found.players, found.phases, found.games = found.players[1:], [Phase("generator", "generator", games=())], []
-        return found
-
-    def terms(self, turn):
-        return {"size": Term(turn.made["x"].square().mean())}
-
-
-def test_a_loss_that_no_game_asks_for_is_warned_about(tiny, make_run):
-    lossless = type(
-        "Lossless",
-        (Alone,),
-        {"defaults": {key: value for key, value in GAN.defaults.items() if key not in ("loss", "discriminator")}},
-    )
-    plugins = {"variant.alone": lossless}
-    players = {"generator": {"optimizer": "adam"}}
-    recipe = tiny(variant={"alone": {"latent": 4}}, players=players)
-    del recipe["discriminator"]
-    unused, without = (make_run({**recipe, **loss}, plugins) for loss in ({"loss": "minimax"}, {}))
-    (warning,) = unused.experiment.warnings
-    assert "loss minimax: variant alone plays no game, so nothing asks for it" in str(warning)
-    assert without.experiment.warnings == make_run(tiny(loss="minimax")).experiment.warnings == []
-
-
-def test_a_network_that_no_variant_asks_for_is_warned_about(tiny, make_run):
-    assert make_run(tiny()).experiment.warnings == []
-    (warning,) = make_run(tiny(encoder="mlp")).experiment.warnings
-    assert "encoder mlp: variant gan asks for no encoder, so none is built of it" in str(warning)
-
-
 def test_streams_know_nothing_unless_told():
     assert Stream(torch.zeros(1), "fake").metadata == {}
-
-
-def test_a_phase_with_a_condition_does_not_count_in_the_pace_beside_one_without():
-    """Five turns a step, one lazy turn every second step, and a warm-up that comes now and then: c = 5 / (5 + 1/2)."""
-    phases = [
-        Phase("d", "d", repeats=5),
-        Phase("warm up", "d", repeats=95, when=lambda step: step < 25),
-        Phase("lazy", "d", every=2, terms=lambda turn: {}),
-    ]
-    assert pace(phases, "d") == pytest.approx(5 / 5.5)
-    assert pace([phases[1], phases[2]], "d") == pytest.approx(95 / 95.5), (
-        "with no other phase it is counted as if it always came"
-    )
 
 
 def test_labels_of_real_samples_are_the_entry_label_whatever_comes_before(tiny, make_run):
