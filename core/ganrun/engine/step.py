@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.randomness import Draws
-from ganrun.schedule import Clock, Scheduled
+from ganrun.schedule import Clock, Scheduled, value_at
 from ganrun.words.game import Player
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Step:
 
     def now(self, value: Scheduled | float) -> float:
         """The value of a scheduled number in this step; a plain number is its own."""
-        return float(value) if isinstance(value, int | float) else value.at(self.step, self.clock)
+        return value_at(value, self.step, self.clock)
 
     def note(self, name: str, value: Tensor) -> None:
         """Log a scalar as ``step/name``, beside the terms of the turns."""

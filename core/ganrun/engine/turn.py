@@ -78,7 +78,8 @@ class Turn:
     rounds: the games of this turn.
     terms: name -> :class:`Term`; notes: what is logged beside them.
     overrides: parameter tensors that stand in for a discriminator's own in this turn's rounds, by module name.
-    skip, copies (samples per item), wanted (roles that no loss asks for): a trick may set them at ``phase_start``.
+    skip, copies (samples per item), wanted (roles that no loss asks for): a trick may set them at ``phase_start``. The
+    first micro-batch decides whether a turn is skipped.
     """
 
     def __init__(

@@ -258,20 +258,20 @@ class Term:
 class Round:
     """One game in one turn, seen from the side that the turn's player is on.
 
-    ``now`` gives a scheduled number's value. ``turn`` is the turn it belongs to, None for a round made by hand.
+    ``now`` gives a scheduled number's value. ``turn()`` is the turn it belongs to, None for a round made by hand. It is
+    referred to weakly, so that a turn and its graph do not wait for Python's garbage collector.
     """
 
     game: Game
     side: Side
     streams: list[Stream]
     now: Callable[[Scheduled | float], float] = first_value
-    turn: Turn | None = field(default=None, repr=False)
+    turn: Callable[[], Turn | None] = field(default=lambda: None, repr=False)
 
     @property
     def loss(self) -> Loss:
         """The loss that this game is played with. A round that was made by hand, without a turn, has none."""
-        assert self.turn is not None, "this round was made by hand, without the turn that knows the loss of its game"
-        return self.turn.loss(self.game.name)
+        return self._of_turn().loss(self.game.name)
 
     def of(self, role: Role) -> list[Stream]:
         """The streams of one role, in their order."""
@@ -292,11 +292,17 @@ class Round:
 
         They have no output yet. As in the round, gradients reach the generators on their side alone. No buffer changes.
         """
-        assert self.turn is not None, "this round belongs to no turn"
-        streams = self.turn.with_latents(latents).streams(self.game.name, "fake")
+        streams = self._of_turn().with_latents(latents).streams(self.game.name, "fake")
         for stream in streams if self.side == "discriminator" else ():
             stream.detach()
         return streams
+
+    def _of_turn(self) -> Turn:
+        turn = self.turn()
+        assert turn is not None, (
+            f"this round of game {self.game.name!r} has no turn: it was made by hand, or kept longer"
+        )
+        return turn
 
     def _only(self, role: Role) -> Stream:
         found = self.of(role)

@@ -1,8 +1,12 @@
 """A turn: its real items, terms and notes, and other turns like it."""
 
 import copy
+import gc
+import weakref
 
+import pytest
 import torch
+from basic_variants import weights
 from listener import listener
 from torch.func import functional_call
 
@@ -139,3 +143,48 @@ def test_notes_are_logged_whichever_event_they_are_made_in(tiny, make_run):
             name.removeprefix(f"{player}/"): value for name, value in run.metrics().items() if player + "/" in name
         }
         assert (found["before"], found["norm"], found["moved"]) == (2.0, 3.0, 4.0)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_turn_and_its_graph_are_freed_without_the_garbage_collector(accumulate, tiny, make_run):
+    made = []
+
+    class Watch:
+        @hookimpl
+        def losses(self, turn):
+            made.extend(map(weakref.ref, [turn, turn.made["x"], turn.rounds[0], turn.rounds[0].fake.logits]))
+
+    train = {"accumulate": accumulate, "batch_size": 8 // accumulate}
+    run = make_run(tiny(tricks=["watch"], train=train), {"trick.watch": Watch})
+    gc.disable()
+    try:
+        run.engine.step(0)
+        assert len(made) == 8 * accumulate  # two players
+        assert [reference() for reference in made] == [None] * len(made)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("event", ["phase_start", "losses"])
+def test_a_skip_that_comes_after_a_micro_batch_has_begun_is_an_error(event, tiny, make_run):
+    def skip(self, turn):
+        turn.skip = turn.player == "generator" and turn.micro == (1 if event == "phase_start" else 0)
+
+    trick = type("Late", (), {event: hookimpl(skip)})
+    run = make_run(tiny(tricks=["late"], train={"accumulate": 2, "batch_size": 4}), {"trick.late": trick})
+    with pytest.raises(RuntimeError, match="phase generator: turn.skip was set in micro-batch"):
+        run.engine.step(0)
+
+
+def test_a_turn_that_is_skipped_once_its_terms_are_known_is_not_applied(tiny, make_run):
+    class Skip:
+        @hookimpl
+        def losses(self, turn):
+            turn.skip = turn.player == "generator"
+
+    run = make_run(tiny(tricks=["skip"]), {"trick.skip": Skip})
+    before = weights(run)
+    run.engine.step(0)
+    after = weights(run)
+    assert all(torch.equal(before[name], after[name]) == name.startswith("generator") for name in before)
+    assert "adversarial.fake" in run.engine.terms["generator"]
