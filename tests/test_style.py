@@ -79,6 +79,27 @@ def test_no_file_is_longer_than_400_lines():
     assert not long
 
 
+# Test files of the core that are about an idea which several modules share.
+OF_SEVERAL_MODULES = {
+    "cli/test_plugin_errors.py",
+    "cli/test_plugin_mistakes.py",
+    "engine/test_layers.py",
+    "recipe/test_loss_by_game.py",
+    "recipe/test_renamed.py",
+}
+
+
+def test_a_test_file_of_the_core_is_called_after_the_module_that_it_tests():
+    tests, core = ROOT / "tests" / "core", ROOT / "core" / "ganrun"
+    found = set()
+    for path in tests.rglob("test_*.py"):
+        folder, name = path.relative_to(tests).parent, path.name.removeprefix("test_")
+        package = f"{folder.name}.py" == name  # tests of a package's __init__
+        if not package and not (core / folder / name).exists():
+            found.add(path.relative_to(tests).as_posix())
+    assert found == OF_SEVERAL_MODULES
+
+
 def test_no_function_is_longer_than_60_lines():
     long = {
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": length

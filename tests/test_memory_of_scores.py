@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "scores_many.py"
+SCRIPT = Path(__file__).parent / "scripts" / "scores_many.py"
 MOST = 2048  # MiB
 SECONDS = 90  # of one core
 

@@ -14,7 +14,7 @@ from ganrun.evaluation.provenance import FILE
 from ganrun.recipe import dump, load_recipe
 from ganrun.training.run import train
 
-WATCHES = Path(__file__).parents[2] / "scripts" / "watches_evaluation.py"
+WATCHES = Path(__file__).parent / "scripts" / "watches_evaluation.py"
 LIMIT = 120  # seconds for one start, far more than it takes
 WATCHED = {"features": "watching", "samples": 1000, "every": 4}
 
