@@ -33,83 +33,75 @@ def dcgan(*tricks: Any, steps: int = 8, **more: Any) -> dict[str, Any]:
     }
 
 
+SCORE = [{"frechet-distance": {"features": "pixels", "every": 3, "samples": 64}}]
+SMALL: dict[str, dict[str, Any]] = {
+    "ada, replay buffer, R1": dcgan(
+        {"ada": {"target": 0.6, "kimg": 0.1, "interval": 1, "start": 0.3}},
+        {"replay-buffer": {"size": 12}},
+        {"r1": {"gamma": 1.0, "every": 2}},
+        evaluators=SCORE,
+    ),
+    "ema beside health": dcgan({"ema": {"decay": 0.9}}),
+    "strip and tensorboard": {
+        "variant": {"gan": {"latent": 4}},
+        "dataset": {"digits": {"size": 8}},
+        "observers": [
+            *WATCHED,
+            {"strip": {"at": ["2 steps", "5 steps", "7 steps"], "rows": 2}},
+            {"tensorboard": {"every": 1}},
+        ],
+        "train": train(8, 8),
+    },
+    "began": {
+        "variant": {"began": {"latent": 8}},
+        "dataset": {"digits": {"size": 16}},
+        "generator": {"began": {"width": 4}},
+        "discriminator": {"began": {"width": 4, "code": 4}},
+        "evaluators": SCORE,
+        "train": train(8, 8),
+    },
+    "progan": {
+        "variant": {"progan": {"latent": 8, "stage": 2, "fade": 2}},
+        "dataset": {"digits": {"size": 16}},
+        "generator": {"progan": {"base": 64, "widest": 8}},
+        "discriminator": {"progan": {"base": 64, "widest": 8}},
+        "train": train(10, 8),
+    },
+    "wgan, 5 updates": {
+        "variant": {"wgan": {"latent": 4, "warm_up": 1}},
+        "dataset": "ring",
+        "generator": {"mlp": {"widths": [16]}},
+        "discriminator": {"mlp": {"widths": [16]}},
+        "players": {"discriminator": {"updates": 5}},
+        "evaluators": [{"mode-coverage": {"every": 3, "samples": 64}}],
+        "train": train(8, 16),
+    },
+    "infogan, accumulate 2": {
+        "variant": {"infogan": {"latent": 8}},
+        "dataset": {"digits": {"size": 16}},
+        "generator": {"infogan": {"width": 4}},
+        "discriminator": {"infogan": {"width": 4}},
+        "tricks": [{"generator-dropout": {"p": 0.2}}, {"label-flipping": {"p": 0.1}}],
+        "train": train(6, 8, accumulate=2),
+    },
+    "cyclegan": {
+        "variant": "cyclegan",
+        "dataset": {"restyled-digits": {"size": 8}},
+        "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 4}},
+        "tricks": [{"replay-buffer": {"size": 5}}],
+        "evaluators": ["hidden-pairs"],
+        "train": train(6, 4),
+    },
+    "2 processes": dcgan({"ema": {"decay": 0.9}}, {"r1": {"gamma": 1.0, "every": 2}}, evaluators=SCORE),
+}
+
+
 def recipes(pictures: Path) -> dict[str, dict[str, Any]]:
-    """Name -> recipe. pictures: a folder that holds, or is given, 24 pictures for the recipe with workers."""
-    score = [{"frechet-distance": {"features": "pixels", "every": 3, "samples": 64}}]
-    found = {
-        "ada, replay buffer, R1": dcgan(
-            {"ada": {"target": 0.6, "kimg": 0.1, "interval": 1, "start": 0.3}},
-            {"replay-buffer": {"size": 12}},
-            {"r1": {"gamma": 1.0, "every": 2}},
-            evaluators=score,
-        ),
-        "ema beside health": dcgan({"ema": {"decay": 0.9}}),
-        "strip and tensorboard": {
-            "variant": {"gan": {"latent": 4}},
-            "dataset": {"digits": {"size": 8}},
-            "observers": [
-                *WATCHED,
-                {"strip": {"at": ["2 steps", "5 steps", "7 steps"], "rows": 2}},
-                {"tensorboard": {"every": 1}},
-            ],
-            "train": train(8, 8),
-        },
-        "began": {
-            "variant": {"began": {"latent": 8}},
-            "dataset": {"digits": {"size": 16}},
-            "generator": {"began": {"width": 4}},
-            "discriminator": {"began": {"width": 4, "code": 4}},
-            "evaluators": score,
-            "train": train(8, 8),
-        },
-        "progan": {
-            "variant": {"progan": {"latent": 8, "stage": 2, "fade": 2}},
-            "dataset": {"digits": {"size": 16}},
-            "generator": {"progan": {"base": 64, "widest": 8}},
-            "discriminator": {"progan": {"base": 64, "widest": 8}},
-            "train": train(10, 8),
-        },
-        "wgan, 5 updates": {
-            "variant": {"wgan": {"latent": 4, "warm_up": 1}},
-            "dataset": "ring",
-            "generator": {"mlp": {"widths": [16]}},
-            "discriminator": {"mlp": {"widths": [16]}},
-            "players": {"discriminator": {"updates": 5}},
-            "evaluators": [{"mode-coverage": {"every": 3, "samples": 64}}],
-            "train": train(8, 16),
-        },
-        "infogan, accumulate 2": {
-            "variant": {"infogan": {"latent": 8}},
-            "dataset": {"digits": {"size": 16}},
-            "generator": {"infogan": {"width": 4}},
-            "discriminator": {"infogan": {"width": 4}},
-            "tricks": [{"generator-dropout": {"p": 0.2}}, {"label-flipping": {"p": 0.1}}],
-            "train": train(6, 8, accumulate=2),
-        },
-        "cyclegan": {
-            "variant": "cyclegan",
-            "dataset": {"restyled-digits": {"size": 8}},
-            "generator": {"resnet-translator": {"blocks": 1, "width": 4}},
-            "discriminator": {"patchgan": {"layers": 1, "width": 4}},
-            "tricks": [{"replay-buffer": {"size": 5}}],
-            "evaluators": ["hidden-pairs"],
-            "train": train(6, 4),
-        },
-        "2 workers": dcgan(
-            dataset={
-                "image-folder": {
-                    "root": str(_pictures(pictures)),
-                    "size": 16,
-                    "channels": 1,
-                    "test_fraction": 0.25,
-                    "in_memory": False,
-                }
-            },
-            train=train(8, 4, workers=2),
-        ),
-        "2 processes": dcgan({"ema": {"decay": 0.9}}, {"r1": {"gamma": 1.0, "every": 2}}, evaluators=score),
-    }
-    return {name: common(recipe) for name, recipe in found.items()}
+    """Name -> recipe. pictures: a folder that is given 24 pictures for the recipe with workers."""
+    folder = {"root": str(_pictures(pictures)), "size": 16, "channels": 1, "test_fraction": 0.25, "in_memory": False}
+    reads = dcgan(dataset={"image-folder": folder}, train=train(8, 4, workers=2))
+    return {name: common(recipe) for name, recipe in {**SMALL, "2 workers": reads}.items()}
 
 
 def common(recipe: dict[str, Any]) -> dict[str, Any]:

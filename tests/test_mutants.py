@@ -1,0 +1,29 @@
+"""Recipes with mistakes: thousands of mutants of the shipped ones are checked, and none ends in a traceback."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, seed, settings
+from mutants import beside_the_recipes, checked, mutants, problem
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_each_of_two_thousand_mutants_passes_or_is_refused_with_a_place(part, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("GANRUN_DATA", str(tmp_path_factory.mktemp("data")))
+    folder = beside_the_recipes(tmp_path_factory.mktemp("mutants"))
+    torch.set_num_threads(1)
+    codes = []
+
+    @seed(part)
+    @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(mutants())
+    def each(mutant):
+        name, text = mutant
+        code, error = checked(text, folder)
+        codes.append(code)
+        wrong = problem(code, error)
+        assert not wrong, f"a mutant of {name}: {wrong}\n{text}\n{error}"
+
+    each()
+    assert len(codes) >= 500
+    assert set(codes) == {0, 2}, "some are right, some are refused"
