@@ -26,6 +26,7 @@ from ganrun.engine.fakes import Fakes
 from ganrun.engine.rounds import play_round, streams_of
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
+from ganrun.engine.watch import Watch
 from ganrun.errors import UserError
 from ganrun.randomness import Draws
 from ganrun.schedule import value_at
@@ -60,6 +61,7 @@ class Engine:
         self.optimizers = {name: made_optimizer(experiment.optimizers[name], p) for name, p in self.parameters.items()}
         self.readers = Readers(experiment, self.parts)
         self.fakes = Fakes(self)
+        self.watch = Watch(experiment)
         self.terms: dict[str, dict[str, Tensor]] = {}  # phase -> what was logged of its last turn
         self._games = {game.name: game for game in experiment.games}
         self._trained: frozenset[str] | None = None
@@ -195,6 +197,7 @@ class Engine:
         """Average the gradients of the turn's player and apply them."""
         self.processes.average_gradients(self.parameters[turn.player])
         self.hooks.gradients(turn=turn)
+        self.watch.saw(turn.step, turn.phase.name, turn.player, tuple(turn.terms), self.terms[turn.phase.name])
         self.optimizers[turn.player].step()
         self.hooks.updated(turn=turn)
         self.terms.setdefault(turn.phase.name, {}).update(turn.notes)

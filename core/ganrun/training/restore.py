@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ganrun.engine.watch import names_not_finite
 from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
 from ganrun.training import checkpoint
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> None:
-    """Load networks by name. Raises CheckpointError with the first difference if they do not fit."""
+    """Load networks by name, and warn of those whose weights are not finite numbers.
+
+    Raises CheckpointError with the first difference if they do not fit.
+    """
     for name, module in experiment.modules.items():
         try:
             module.load_state_dict(modules[name])
@@ -25,6 +30,33 @@ def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tens
             raise checkpoint.CheckpointError(
                 f"network {name} does not fit the checkpoint: {line}; were its parameters changed?"
             ) from error
+    if wrong := not_finite_weights(experiment, modules):
+        warnings.warn(
+            f"the weights of {' and '.join(wrong)} in this checkpoint are not finite numbers: training went wrong "
+            "before it, and what is made with them shows nothing; choose an older checkpoint, if there is one",
+            stacklevel=2,
+        )
+
+
+def not_finite_weights(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> list[str]:
+    """The networks of an experiment whose parameters are not finite numbers in a checkpoint."""
+    return [
+        name
+        for name, module in experiment.modules.items()
+        if names_not_finite({key: modules[name][key] for key, _ in module.named_parameters()})
+    ]
+
+
+def last_good(experiment: Experiment, folder: Path) -> tuple[int, dict[str, Any]] | None:
+    """Step and state of the newest checkpoint that can be read and whose weights are finite; None if there is none."""
+    for _, path in reversed(checkpoint.listing(folder / "checkpoints")):
+        try:
+            step, state = checkpoint.read(path)
+        except checkpoint.CheckpointError:
+            continue
+        if not not_finite_weights(experiment, state["modules"]):
+            return step, state
+    return None
 
 
 def resume_run(run: Run, folder: Path, *, force: bool) -> None:
@@ -35,6 +67,11 @@ def resume_run(run: Run, folder: Path, *, force: bool) -> None:
             f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; "
             "--resume accepts a longer train.steps, not a shorter one: add --force to continue all the same"
         )
+    if set(run.experiment.modules) <= set(state["modules"]) and not_finite_weights(run.experiment, state["modules"]):
+        good = last_good(run.experiment, folder)
+        if good is not None:
+            damaged.append(f"the weights of step {step} are not finite numbers")
+            step, state = good
     run.load_state_dict(state)
     run.resumed_from = step
     if run.is_main:

@@ -89,4 +89,5 @@ class Rollback:
             optimizer.zero_grad(set_to_none=True)
         run.engine.fakes.forget()
         run.evaluation.forget_fakes()
+        run.finite.forget()
         run.notices.clear()

@@ -26,9 +26,10 @@ from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import Draws
 from ganrun.recipe import Recipe
 from ganrun.sampling.sampling import SampleMaker
-from ganrun.training import checkpoint
+from ganrun.training import checkpoint, commands
 from ganrun.training.build import build
 from ganrun.training.checkpoints import Checkpoints
+from ganrun.training.finite import Finite
 from ganrun.training.folder import Folder, is_main_process
 from ganrun.training.remedies import remedies_for
 from ganrun.training.restore import load_modules, resume_run, start_from
@@ -53,6 +54,8 @@ class Run:
     rollbacks: each one's ``from`` and ``to`` (steps), ``attempt`` and ``reason``, oldest first.
     newest_picture: what an observer drew last, for others to show.
     notices: name -> a line that is shown beside the losses for as long as it is here.
+    finite: whether the weights are finite numbers.
+    resume_command: the command that continues the run.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Run:
         self._stop = ""
         self._agreement = Agreement(self.processes)
         self._rollback = Rollback(self)
+        self.finite = Finite(self)
 
     @property
     def is_main(self) -> bool:
@@ -108,6 +112,8 @@ class Run:
     def going_back_to(self) -> int | None:
         """The step whose checkpoint a requested rollback needs, so that it has to stay. None: none is requested."""
         return self._rollback.request.to if self._rollback.request is not None else None
+
+    resume_command = property(commands.resume_command)
 
     @property
     def is_evaluated(self) -> bool:
@@ -198,8 +204,9 @@ class Run:
                 while self.step < self.steps and not self._agreed_to_stop():
                     self.engine.step(self.step)
                     self.step += 1
-                    self._evaluate()
-                    hooks.step_end(run=self)
+                    if not self.finite.lost(at_once=self.is_evaluated or self.step == self.steps):
+                        self._evaluate()
+                        hooks.step_end(run=self)
                     self._rollback.after_step(at_once=self.step >= self.steps)
                 reason = self._stop if self.step < self.steps else "finished"
             finally:
@@ -209,6 +216,7 @@ class Run:
     def _agreed_to_stop(self) -> bool:
         if self._agreement.any(self.step, bool(self._stop)):
             self._stop = self._stop or "interrupted"
+            self.finite.lost(at_once=True)
             self._rollback.after_step(at_once=True)  # so that what is saved now is not the state that was to be left
             return True
         return False
@@ -241,8 +249,16 @@ class Run:
     # --- state ----------------------------------------------------------------------------------------------
 
     def save(self) -> Path | None:
-        """Write a checkpoint of this moment, in all processes at once. Returns its folder in the main process."""
+        """Write a checkpoint of this moment, in all processes at once. Returns its folder in the main process.
+
+        None is written, and nothing follows, if the weights are not finite and the run is about to go back.
+
+        Raises:
+            NotFinite: if they are not, and nobody asked to go back.
+        """
         assert self.folder is not None, "a run without a folder cannot be saved"
+        if self.finite.lost(at_once=True):
+            return None
         state = self.state_dict()
         path = checkpoint.write(self.folder / "checkpoints", self.step, state) if self.is_main else None
         self.processes.wait()

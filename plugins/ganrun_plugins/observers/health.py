@@ -37,6 +37,7 @@ STEPS, SAMPLES = 100, 25
 FIRST, LAST = 8, 96  # checks kept: what a run began with, and what is happening now
 SHOWN = 4  # remedies in a line
 Found = TypeVar("Found")
+LOST = "not-finite"  # what a run itself finds between two checks
 NOTED = ("dead-augmentation", "plateau")  # going back would not mend these
 
 
@@ -160,6 +161,14 @@ class Health:
             del self.history[FIRST]
         self._plan(run)
         self._report(run)
+
+    @hookimpl
+    def finding(self, run: Run, finding: Finding) -> None:
+        """The weights are not finite, says the run itself, which ends if nobody goes back."""
+        if finding.name == LOST and self.policy == "rollback" and run.going_back_to is None:
+            self._cause = {"finding": finding.name, **described(finding)}
+            if run.attempt < self.attempts:
+                run.roll_back(f"health: {finding.name}", before=finding.good)
 
     def _tried(self, measure: Callable[[], Found]) -> Found | None:
         """What was measured, or None if it failed: a third-party part that fails here must not end the run."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -105,8 +104,8 @@ class Progress:
             return []
         when = "once the error below is mended, " if reason == "failed" else ""
         if run.checkpoints.newest is None:
-            return [f"  no checkpoint was written yet; {when}start it again with: {resume_command(run)}"]
-        return [f"  {when}continue with: {resume_command(run)}"]
+            return [f"  no checkpoint was written yet; {when}start it again with: {run.resume_command}"]
+        return [f"  {when}continue with: {run.resume_command}"]
 
     def _speed(self) -> float:
         """Steps a second over the last few updates; 0 while unknown. The first step, which warms up, does not count."""
@@ -181,17 +180,6 @@ def places(run: Run) -> list[str]:
         found.append(f"  newest checkpoint: {newest}")
     metrics = None if run.folder is None else run.folder / "metrics.jsonl"
     return [*found, f"  metrics: {metrics}"] if metrics is not None and metrics.exists() else found
-
-
-def resume_command(run: Run) -> str:
-    """The command that continues a run, uninstalled plugins included."""
-    origins = [run.catalog.provenance(part.kind, part.name).get("file") for part in run.experiment.parts()]
-    plugins = [word for file in dict.fromkeys(origins) if file for word in ("--plugin", file)]
-    world = run.processes.world
-    start = ["ganrun"] if world == 1 else ["torchrun", "--nproc_per_node", str(world), "-m", "ganrun"]
-    words = [*start, "recipe", str(run.folder), "--resume", *plugins]
-    prefix = "ACCELERATE_USE_CPU=true " if world > 1 and run.processes.device.type == "cpu" else ""
-    return prefix + shlex.join(words)
 
 
 def plain(value: float) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from ganrun import api
 from ganrun.training.build import RefusedError
+from ganrun.training.finite import NotFinite
 from ganrun.training.run import Run
 from ganrun.words.game import DiscriminatorOutput
 from ganrun.words.hooks import hookimpl
@@ -211,20 +212,20 @@ def test_a_data_set_without_samples_of_its_own_to_hold_out_has_no_gap(make_run, 
 
 
 def test_a_finding_is_printed_once_written_and_shown(train, read, capsys):
-    run = train(steps=10, tricks=[{"breaks": {"at": 5}}])
+    with pytest.raises(NotFinite):
+        train(steps=10, tricks=[{"breaks": {"at": 5}}], checkpoint={"every": 100})
     printed = capsys.readouterr().out
     assert printed.count("health: exploding since step 6: not all samples are finite numbers\n") == 1
     assert "  try: one, two, three, four and 1 more; lower learning rates\n" in printed
     (line,) = read()
     assert (line["step"], line["since"], line["finding"], line["attempt"]) == (6, 6, "exploding", 0)
     assert line["remedies"] == ["one", "two", "three", "four", "five"]
-    assert run.notices == {"exploding": "since step 6: not all samples are finite numbers"}
-    assert run.step == 10, "the policy is to note it"
 
 
 def test_remedies_are_tricks_that_declare_the_problem_and_fit(train, read, monkeypatch, remedies):
     monkeypatch.setattr(Run, "remedies_for", remedies)
-    train(steps=6, tricks=[{"breaks": {"at": 5}}])
+    with pytest.raises(NotFinite):
+        train(steps=10, tricks=[{"breaks": {"at": 5}}], checkpoint={"every": 100})
     (line,) = read()
     assert {"gradient-clipping", "r1"} <= set(line["remedies"])
     assert "diff-augment" not in line["remedies"]
@@ -249,14 +250,16 @@ def test_what_went_away_is_written_and_stated_again_when_it_comes_back(train, re
 
 
 def test_what_is_ignored_is_neither_said_nor_acted_on(train, read):
-    run = train(steps=10, tricks=[{"breaks": {"at": 5}}], health={"ignore": ["exploding"], "policy": "stop"})
-    assert (run.step, read(), run.notices) == (10, [], {})
+    with pytest.raises(NotFinite):  # by the run itself
+        train(steps=10, tricks=[{"breaks": {"at": 5}}], health={"ignore": ["exploding"], "policy": "stop"})
+    assert read() == []
 
 
 def test_the_policy_stop_ends_the_run(train, read, capsys):
-    run = train(steps=20, tricks=[{"breaks": {"at": 5}}], health={"policy": "stop"})
-    assert run.step == 6
-    assert len(read()) == 1
+    with pytest.raises(NotFinite):
+        train(steps=20, tricks=[{"breaks": {"at": 5}}], health={"policy": "stop"})
+    (line,) = read()
+    assert line["step"] == 6
 
 
 def test_the_policy_rollback_goes_to_a_checkpoint_from_before_the_trouble(train, read, capsys):
@@ -277,14 +280,23 @@ def test_the_policy_rollback_goes_to_a_checkpoint_from_before_the_trouble(train,
 
 def test_rollbacks_are_bounded(train, read):
     """At step 8 of each attempt; the third time the run is stopped."""
-    run = train(steps=12, tricks=[{"breaks": {"at": 7, "always": True}}], health={"policy": "rollback", "attempts": 2})
-    assert (run.step, run.attempt) == (8, 2)
+    with pytest.raises(NotFinite):
+        train(steps=12, tricks=[{"breaks": {"at": 7, "always": True}}], health={"policy": "rollback", "attempts": 2})
     assert [line["step"] for line in read()] == [4, 4, 8]
 
 
 def test_without_a_checkpoint_from_before_it_the_run_is_stopped(train):
-    run = train(steps=12, tricks=[{"breaks": {"at": 3}}], health={"policy": "rollback"})
-    assert (run.step, run.rollbacks) == (4, [])
+    with pytest.raises(NotFinite, match="step 4: .* of the player discriminator is nan"):
+        train(steps=12, tricks=[{"breaks": {"at": 3}}], health={"policy": "rollback"})
+
+
+def test_what_the_run_itself_finds_between_two_checks_is_gone_back_from(train, read):
+    """Checks come every hundred steps; the checkpoint due at 8 is not written, and the run goes back to that of 4."""
+    run = train(steps=12, tricks=[{"breaks": {"at": 7}}], health={"policy": "rollback", "every": 100})
+    (back,) = run.rollbacks
+    assert (run.step, back["from"], back["to"], back["reason"]) == (12, 8, 4, "health: not-finite")
+    (line,) = read()
+    assert (line["finding"], line["since"]) == ("not-finite", 8)
 
 
 def test_augmentation_that_destroys_everything_is_found_in_a_run_and_not_rolled_back(train, read):

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from ganrun import api
 from ganrun.words.hooks import hookimpl
-from ganrun_plugins.observers import progress
 from ganrun_plugins.observers.progress import clock, losses, main_scores
 
 
@@ -180,6 +179,6 @@ def test_several_processes_go_on_with_torchrun(train, tmp_path, make_run, tiny):
     run = make_run(tiny())
     run.folder = tmp_path / "run"
     run.processes.world = 2
-    assert progress.resume_command(run) == (
+    assert run.resume_command == (
         f"ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m ganrun recipe {tmp_path / 'run'} --resume"
     )
