@@ -1,4 +1,7 @@
-"""Runs that earlier versions left behind: they open, sample and resume as they did then.
+"""Runs that earlier versions left behind: they open, sample and resume, with the draws of then to the same end.
+
+Up to commit 0166519 a generator was seeded with 32 bits of a key's hash, so a seed draws other numbers now. With
+``earlier_draws`` everything else is compared with what it was.
 
 ``tests/data/runs_COMMIT/NAME`` is the folder of a tiny run of 6 steps, as that commit left it after the third, but for
 the names of the machine. ``NAME_expected.safetensors`` beside it is what the same commit made of it: ``samples`` and
@@ -18,6 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import ganrun
+from ganrun import randomness
+from ganrun.engine import engine
+from ganrun.randomness import stable_hash
 
 DATA = Path(__file__).parent / "data"
 RUNS = sorted(path.parent for path in DATA.glob("runs_*/*/recipe.yaml"))
@@ -26,6 +32,20 @@ SAMPLES = 1e-4  # between kinds of CPU, which round otherwise, 1e-6 was seen
 MOVED = 0.01  # of the way that the last steps went. Seen: 4e-4
 
 each_run = pytest.mark.parametrize("folder", RUNS, ids=[f"{path.parent.name}-{path.name}" for path in RUNS])
+
+
+@pytest.fixture
+def earlier_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generators are seeded as they were up to commit 0166519."""
+
+    def by_torch(generator: torch.Generator, *key: object) -> torch.Generator:
+        return generator.manual_seed(stable_hash(*key))
+
+    def before_a_forward(generator: torch.Generator, seed: int) -> torch.Generator:
+        return generator.manual_seed(seed)
+
+    monkeypatch.setattr(randomness, "seeded", by_torch)
+    monkeypatch.setattr(engine, "seeded", before_a_forward)
 
 
 def expected_of(folder: Path) -> dict[str, Tensor]:
@@ -57,6 +77,7 @@ def test_a_run_of_each_earlier_recipe_is_there() -> None:
 
 
 @each_run
+@pytest.mark.usefixtures("earlier_draws")
 def test_an_earlier_run_opens_and_makes_the_samples_that_it_made(folder: Path) -> None:
     trained = ganrun.load(folder, device="cpu")
     assert trained.step == MIDDLE
@@ -66,6 +87,29 @@ def test_an_earlier_run_opens_and_makes_the_samples_that_it_made(folder: Path) -
 
 
 @each_run
+def test_an_earlier_run_goes_on_with_the_draws_of_today_and_says_so(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy)
+    start = states(ganrun.load(copy, device="cpu").experiment.modules)
+
+    run = ganrun.run(copy, resume=True)
+
+    assert (run.resumed_from, run.step) == (MIDDLE, END)
+    assert "seeds drew other numbers" in capsys.readouterr().out
+    for name, state in states(run.experiment.modules).items():
+        assert torch.isfinite(flat(state)).all()
+        assert not torch.equal(flat(state), flat(start[name]))
+    ganrun.run(copy, resume=True)
+    assert "seeds drew other numbers" not in capsys.readouterr().out, "said when the draws change, not ever after"
+    trained = ganrun.load(copy, device="cpu")
+    assert trained.step == END
+    assert torch.equal(trained.sample(2, seed=0), trained.sample(4, seed=0)[:2])
+
+
+@each_run
+@pytest.mark.usefixtures("earlier_draws")
 def test_an_earlier_run_resumes_and_ends_where_it_ended(folder: Path, tmp_path: Path) -> None:
     copy, expected = tmp_path / folder.name, expected_of(folder)
     shutil.copytree(folder, copy)

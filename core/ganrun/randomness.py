@@ -15,7 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+DRAWS = 2  # version of what a key draws. Up to commit 0166519 it was 1: torch's generator, seeded with 32 bits
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_WORDS = 624  # of 32 bits: the state of torch's generator on a CPU, a Mersenne Twister (Matsumoto, Nishimura 1998)
+_SEED, _FIRST_WORD = 0, 3  # where in a saved state the seed and the words stand, each in 8 bytes
+_UNUSED = torch.Generator().manual_seed(0).get_state().numpy().view(np.uint64)  # of a generator that has drawn nothing
 _STEP = 0x9E3779B97F4A7C15  # odd, so that a sum of it comes back to where it was only after all 2^63 values
 
 
@@ -23,6 +27,22 @@ def stable_hash(*key: Any) -> int:
     """A 63-bit integer that depends on ``key`` alone: the same in every process, version and machine."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def seeded(generator: torch.Generator, *key: Any) -> torch.Generator:
+    """Set a generator to a state that depends on ``key`` alone, and return it.
+
+    ``manual_seed`` would keep 32 bits of a seed on a CPU: of 100,000 keys, one pair would draw the same numbers. Here a
+    hash fills the whole state. A CUDA generator keeps all 63 bits of a seed.
+    """
+    if generator.device.type != "cpu":
+        return generator.manual_seed(stable_hash(*key))
+    digest = hashlib.shake_128(repr(key).encode()).digest(4 * _WORDS + 8)
+    state = _UNUSED.copy()
+    state[_FIRST_WORD : _FIRST_WORD + _WORDS] = np.frombuffer(digest, "<u4", _WORDS)
+    state[_SEED] = int.from_bytes(digest[-8:], "little")  # nothing is drawn from it; ``initial_seed`` shows it
+    generator.set_state(torch.from_numpy(state.view(np.uint8)))
+    return generator
 
 
 class Draws:
@@ -52,7 +72,7 @@ class Draws:
 
     def generator(self, purpose: str) -> torch.Generator:
         """A generator seeded by the key, the purpose and how often this purpose was used before."""
-        return torch.Generator(self.device).manual_seed(stable_hash(*self.key, purpose, self.count(purpose)))
+        return seeded(torch.Generator(self.device), *self.key, purpose, self.count(purpose))
 
     def count(self, purpose: str) -> int:
         """How often this purpose was counted before; counts it once more."""

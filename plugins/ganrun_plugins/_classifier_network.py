@@ -16,10 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganrun.plugin import seeded
+
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 BATCH = 128
 ARCHITECTURE = "three 3x3 convolutions of 16, 32, 64; 2x2 mean; 64; version 1"
-TRAINING = "AdamW 3e-3 cosine, batch 128, shifts of 2, noise 0.05, label smoothing 0.05; version 1"
+TRAINING = "AdamW 3e-3 cosine, batch 128, shifts of 2, noise 0.05, label smoothing 0.05; version 2"
 
 
 class ClassifierNetwork(nn.Module):
@@ -80,7 +82,7 @@ def in_float32() -> Iterator[None]:
 def new_network(channels: int, classes: int, seed: int) -> ClassifierNetwork:
     """A network with weights drawn from a seed. torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]), in_float32():
-        torch.default_generator.manual_seed(seed)
+        seeded(torch.default_generator, "classifier", seed)
         return ClassifierNetwork(channels, classes)
 
 
@@ -152,7 +154,7 @@ def fit(
 
     What is drawn depends on ``seed`` alone. ``report`` is called with the number of steps done after each.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(torch.Generator(), "classifier", seed)
     device = next(network.parameters()).device
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
     network.train()

@@ -28,7 +28,7 @@ from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.engine.watch import Watch
 from ganrun.errors import UserError
-from ganrun.randomness import Draws
+from ganrun.randomness import Draws, seeded
 from ganrun.schedule import value_at
 from ganrun.words.game import Phase, Round, Term
 
@@ -266,7 +266,7 @@ class Engine:
         seed: one that was returned before, to repeat its dropout. Returns the seed.
         """
         seed = turn.draws.forward_seed() if seed is None else seed
-        torch.default_generator.manual_seed(seed)
+        seeded(torch.default_generator, seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         return seed

@@ -29,7 +29,7 @@ from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
 from ganrun.experiment.shapes import hidden_shapes
-from ganrun.randomness import Draws, stable_hash
+from ganrun.randomness import Draws, seeded, stable_hash
 from ganrun.sampling.sampling import Sampling
 from ganrun.sampling.turn import SamplingTurn
 from ganrun.schedule import Clock, Duration, Scheduled, first_value
@@ -122,5 +122,6 @@ __all__ = [
     "first_value",
     "hidden_shapes",
     "hookimpl",
+    "seeded",
     "stable_hash",
 ]

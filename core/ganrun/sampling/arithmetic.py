@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ganrun.errors import UserError
+from ganrun.randomness import seeded
 
 Latents = dict[str, Tensor]
 _MOST = 1_000_000  # the number of a sample is below: all latents up to it are drawn
@@ -89,7 +90,7 @@ def total(latents: Mapping[str, Tensor], terms: Sequence[Concept]) -> Latents:
 
 def around(latents: Mapping[str, Tensor], n: int, scale: float, seed: int = 0) -> Latents:
     """One latent (1, ...) and n - 1 near it: + U(-scale, scale), as the paper shows its sums."""
-    random = torch.Generator().manual_seed(seed)
+    random = seeded(torch.Generator(), "around", seed)
     found = {}
     for name, z in latents.items():
         repeated = z.repeat(n, *[1] * (z.dim() - 1))

@@ -23,7 +23,7 @@ from ganrun.experiment.diagnostics import label as label
 from ganrun.experiment.experiment import Experiment, Plan
 from ganrun.experiment.shapes import on_meta
 from ganrun.experiment.torch_settings import torch_settings
-from ganrun.randomness import stable_hash
+from ganrun.randomness import seeded
 from ganrun.recipe import Part, Recipe
 from ganrun.recipe.known import NETWORKS
 from ganrun.schedule import Clock
@@ -211,7 +211,7 @@ def _build_network(experiment: Experiment, name: str, part: Part, interface: Any
     """One network, its weights drawn from a key of its own on the CPU, so that they are the same on every device."""
     settings, device = experiment.recipe.train, experiment.processes.device
     with torch.random.fork_rng(devices=[]), torch.device("meta" if meta else "cpu"):
-        torch.default_generator.manual_seed(stable_hash(settings.seed, "network", name))
+        seeded(torch.default_generator, settings.seed, "network", name)
         module: nn.Module = part.make(interface)
         if not meta:
             experiment.initialise(name, module)

@@ -21,6 +21,7 @@ from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.labels import label_names
 from ganrun.errors import PluginError, UserError
+from ganrun.randomness import DRAWS
 from ganrun.recipe import Part, Recipe, diff, dump, load_recipe
 from ganrun.training import checkpoint
 from ganrun.training.kept_parts import kept_parts
@@ -214,10 +215,17 @@ def is_run(path: Path) -> bool:
 def check_plugins(folder: Path, recipe: Recipe, catalog: Catalog) -> None:
     """Compare the plugins that a run was started with to those there are now.
 
-    Another version of a distribution is warned of. A changed file that is not installed is refused: no version
-    distinguishes it from the one that was trained with.
+    Another version of a distribution is warned of, and so are seeds that draw other numbers now. A changed file that is
+    not installed is refused: no version distinguishes it from the one that was trained with.
     """
-    kept = json.loads((folder / "versions.json").read_text(encoding="utf-8"))["plugins"]
+    versions = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
+    if versions.get("draws", 1) != DRAWS:
+        print(
+            f"warning: {folder} was started by a version of ganrun whose seeds drew other numbers; what is left of it "
+            "is trained with the numbers of this version",
+            flush=True,
+        )
+    kept = versions["plugins"]
     for part in recipe.parts():
         name = f"{part.kind}.{part.name}"
         before, now = kept.get(name), catalog.provenance(part.kind, part.name)
@@ -253,6 +261,7 @@ def versions(run: Run) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "draws": DRAWS,
         "threads": torch.get_num_threads(),
         "processes": run.processes.world,
         "base": str(run.recipe.base),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ganrun.plugin import UserError, stable_hash
+from ganrun.plugin import UserError, seeded
 from ganrun.plugin.evaluation import not_finite
 
 
@@ -47,5 +47,5 @@ def reduced(x: Tensor, n: int, *key: object) -> Tensor:
     """n rows of x (m, d), in their order, chosen by a key: all of them if there are no more."""
     if len(x) <= n:
         return x
-    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(stable_hash(*key)))[:n]
+    chosen = torch.randperm(len(x), generator=seeded(torch.Generator(), *key))[:n]
     return x[chosen.sort().values]

@@ -26,7 +26,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl, stable_hash
+from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl, seeded
 from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, of_rows
 from ganrun_plugins.evaluators._comparison import Output, Split
 from ganrun_plugins.evaluators._ssim import conditions, ms_ssim
@@ -41,7 +41,7 @@ def disjoint_pairs(n: int, most: int, seed: int = 0, *, classes: Tensor | None =
     """
     if classes is not None and len(classes) != n:
         raise UserError(f"diversity: there are {n} samples and the classes of {len(classes)}")
-    generator = torch.Generator().manual_seed(stable_hash("diversity", seed))
+    generator = seeded(torch.Generator(), "diversity", seed)
     order = torch.randperm(n, generator=generator)
     if classes is None:
         pairs = order[: n - n % 2].reshape(-1, 2)

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl, stable_hash
+from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl, seeded
 from ganrun.plugin.evaluation import Evaluation, Score, not_finite, share
 from ganrun_plugins.evaluators._neighbours import nearest
 
@@ -50,7 +50,7 @@ def fresh_encoders(experiment: Experiment) -> dict[str, nn.Module]:
         part = experiment.recipe.networks["encoder"]
         like = next(trained.parameters(), torch.empty(0))
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-            torch.default_generator.manual_seed(stable_hash(experiment.recipe.train.seed, "untrained", name))
+            seeded(torch.default_generator, experiment.recipe.train.seed, "untrained", name)
             module: nn.Module = part.make(experiment.description.networks[name].interface)
             experiment.initialise(name, module)
         found[name] = module.to(device=like.device, dtype=like.dtype).eval()

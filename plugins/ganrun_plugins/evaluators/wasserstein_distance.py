@@ -28,7 +28,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, UserError, hookimpl, stable_hash
+from ganrun.plugin import Component, UserError, hookimpl, seeded
 from ganrun.plugin.evaluation import NORMAL, Evaluation, Score
 from ganrun_plugins.evaluators._comparison import Comparison, FeatureSpace, Output, Split
 from ganrun_plugins.evaluators._sets import checked, reduced
@@ -113,7 +113,7 @@ def sliced_distance(real: Tensor, fake: Tensor, *, projections: int = 512, power
     """
     real, fake = checked("wasserstein-distance", 2, "a distance of distributions", real=real, fake=fake)
     n1, n2 = len(real), len(fake)
-    random = torch.Generator().manual_seed(stable_hash("wasserstein-distance", seed))
+    random = seeded(torch.Generator(), "wasserstein-distance", seed)
     directions = torch.randn(real.shape[1], projections, generator=random, dtype=torch.float64)
     directions = torch.nn.functional.normalize(directions, dim=0).to(real.dtype)  # (d, projections)
     centre = real.mean(0)

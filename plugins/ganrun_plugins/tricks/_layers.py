@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ganrun.plugin import DiscriminatorOutput, Experiment, Interface, Refusal, Scheduled, Turn, hookimpl, stable_hash
+from ganrun.plugin import DiscriminatorOutput, Experiment, Interface, Refusal, Scheduled, Turn, hookimpl, seeded
 
 Networks = Literal["discriminators", "generators", "all"]
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -259,7 +259,7 @@ def drawn_for(experiment: Experiment, purpose: str, network: str, device: torch.
     They are not allocated if the network is not.
     """
     with torch.random.fork_rng(devices=[]), torch.device("meta" if device.type == "meta" else "cpu"):
-        torch.default_generator.manual_seed(stable_hash(experiment.recipe.train.seed, purpose, network))
+        seeded(torch.default_generator, experiment.recipe.train.seed, purpose, network)
         yield
 
 
