@@ -358,3 +358,26 @@ def test_all_penalties_together_train_everywhere(stage, settings):
     games = ("a", "b") if stage == "translation" else ("adversarial",)
     assert {f"{game}.r1" for game in games} <= run.engine.terms["discriminator"].keys()
     assert {f"{game}.r2" for game in games} == run.engine.terms["discriminator.r2"].keys()
+
+
+# --- lazy, whatever the schedule ------------------------------------------------------------------------------
+
+
+class Weigh:
+    """Notes the weights of the terms of R1."""
+
+    def __init__(self):
+        self.weights = []
+
+    @hookimpl
+    def gradients(self, turn):
+        self.weights += [term.weight for name, term in turn.terms.items() if name == "adversarial.r1"]
+
+
+@pytest.mark.parametrize(("every", "weights"), [(1, [3.0] * 40), (4, [60.0, 60.0])])
+def test_a_penalty_weighs_as_much_in_all_whether_it_is_lazy_or_not(tiny, make_run, every, weights):
+    """Eight steps of five updates: 40 turns of gamma 3, or two lazy ones that stand for 20 each."""
+    recipe = tiny(tricks=[{"r1": {"gamma": 3.0, "every": every}}, "weigh"], players={"discriminator": {"updates": 5}})
+    run = steps(make_run(recipe, {"trick.weigh": Weigh}), 8)
+    (watch,) = [trick for trick in run.experiment.tricks if isinstance(trick, Weigh)]
+    assert watch.weights == weights

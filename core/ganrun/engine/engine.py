@@ -12,7 +12,7 @@ step_taken, phase_start, sample, generated, losses, gradients and updated are ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -23,6 +23,7 @@ from torch import Tensor
 from ganrun.engine.batches import Readers
 from ganrun.engine.boundaries import backward_failed, check_terms, made_optimizer
 from ganrun.engine.fakes import Fakes
+from ganrun.engine.lazy import Lazy, slowed
 from ganrun.engine.rounds import play_round, streams_of
 from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
@@ -65,7 +66,7 @@ class Engine:
         self.terms: dict[str, dict[str, Tensor]] = {}  # phase -> what was logged of its last turn
         self._games = {game.name: game for game in experiment.games}
         self._trained: frozenset[str] | None = None
-        self.paces = {name: pace(experiment.phases, name) for name in experiment.players}
+        self.lazy = Lazy(experiment.phases)
 
     @property
     def attempt(self) -> int:
@@ -110,7 +111,7 @@ class Engine:
         Neighbours with one ``together`` name are a group; every repeat of a group is a group of its own.
         """
         group: list[Phase] = []
-        for phase in [phase for phase in self.experiment.phases if phase.due(step)]:
+        for phase in [phase for phase in self.experiment.phases if self.lazy.due(phase, step)]:
             if group and not (phase.together and phase.together == group[0].together):
                 yield from self._repeated(group)
                 group = []
@@ -180,11 +181,12 @@ class Engine:
         self.fakes.fill(turn, later)
         turn.rounds = self.rounds(turn)
         self.hooks.generated(turn=turn)
-        # A lazy phase plays no game. It comes every so many steps and its terms weigh as much more, so that over time
-        # they pull as they would in every step.
+        # A lazy phase plays no game. Its terms weigh as much more as its player has turns until it comes again, so that
+        # over time they pull as they would in each of them.
         if turn.phase.terms is not None:
+            weight = self.lazy.weight(turn.phase, turn.step)
             for name, term in turn.phase.terms(turn).items():
-                turn.terms[name] = Term(term.value, term.weight * turn.phase.every)
+                turn.terms[name] = Term(term.value, term.weight * weight)
             return
         for round in turn.rounds:
             play_round(turn, round)
@@ -293,7 +295,7 @@ class Engine:
             return value_at(value, step, self.clock)
 
         options = made.options(now) if hasattr(made, "options") else {"lr": now(made.lr)}
-        return slowed(options, self.optimizers[player].defaults, self.paces[player])
+        return slowed(options, self.optimizers[player].defaults, self.lazy.pace(player, step))
 
     def _apply_options(self, player: str, optimizer: torch.optim.Optimizer, step: int) -> None:
         for key, value in self.options(player, step).items():
@@ -304,32 +306,3 @@ class Engine:
     def mean_over_processes(self, tensor: Tensor) -> Tensor:
         """The mean of a tensor over all processes, without a gradient."""
         return self.processes.mean(tensor.detach())
-
-
-def pace(phases: Sequence[Phase], player: str) -> float:
-    """The share of a player's turns that are no regularisation: c = main / (main + lazy), turns a step on average.
-
-    How often a phase with a condition comes is not known, so a player's other phases are counted, if it has some.
-    """
-    own = [phase for phase in phases if phase.player == player]
-    own = (
-        [phase for phase in own if phase.when is None]
-        if any(phase.when is None and not phase.lazy for phase in own)
-        else own
-    )
-    main = sum(phase.repeats / phase.every for phase in own if not phase.lazy)
-    lazy = sum(phase.repeats / phase.every for phase in own if phase.lazy)
-    return main / (main + lazy) if main else 1.0
-
-
-def slowed(options: dict[str, Any], defaults: Mapping[str, Any], c: float) -> dict[str, Any]:
-    """Options of an optimiser that takes 1 / c times as many steps: rates times c, decays to the power c."""
-    if c == 1:
-        return options
-    found = {key: defaults[key] for key in ("betas", "alpha", "momentum") if key in defaults} | options
-    found["lr"] = c * found["lr"]
-    for key in {"alpha", "momentum"} & found.keys():
-        found[key] = found[key] ** c
-    if "betas" in found:
-        found["betas"] = tuple(beta**c for beta in found["betas"])
-    return found

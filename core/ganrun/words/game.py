@@ -63,8 +63,8 @@ class Phase:
     It is due every ``every`` steps, and if ``when(step)`` holds; it happens ``repeats`` times. Neighbouring phases
     with one ``together`` name take all their gradients before the first optimiser step. ``games`` names the games that
     are played, None is all of the player's; in a phase of none, such as pretraining, there are the variant's terms
-    alone. A phase with ``terms`` is a regularisation phase: it carries its own terms, weighted by ``every``, and no
-    game is played in it.
+    alone. A phase with ``terms`` is a regularisation phase: it carries its own terms, weighted by the number of
+    turns that its player has from one to the next, and no game is played in it.
     """
 
     name: str

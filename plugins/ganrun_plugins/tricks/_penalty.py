@@ -3,7 +3,8 @@
 A penalty is a term of the discriminator's player. With ``every: 1`` it joins the sum of the loss, in the loss's own
 optimiser step. With ``every: k`` it is lazy (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN",
 2020, appendix B): it has a phase of its own behind the player's last one, every k steps, in which the engine weighs it
-by k; the engine slows the player's optimiser down, so that a step's worth of learning stays what it was.
+by the turns that the player has from one to the next (k, if it has one a step), so that it pulls as with ``every: 1``;
+the engine slows the player's optimiser down, so that a step's worth of learning stays what it was.
 
 The slope is that of the loss's score: the logits of most losses, the negative of an energy. A patch map counts by its
 sum. A pack of samples is one input of the discriminator, so it has one slope. Forward and slope are float32 whatever
@@ -23,7 +24,11 @@ from torch import Tensor
 from ganrun.plugin import Experiment, Phase, Reason, Role, Round, Scheduled, Term, Turn, hookimpl
 
 Every = Annotated[
-    int, Field(ge=1, description="steps from one penalty to the next; above 1 in a phase of its own, weighted by it")
+    int,
+    Field(
+        ge=1,
+        description="steps from one penalty to the next; above 1 in a phase of its own, weighted by the turns between",
+    ),
 ]
 
 GAME: dict[str, Reason] = {

@@ -5,7 +5,6 @@ import torch
 from torch.nn import functional as F
 
 from ganrun.contracts.events import Events
-from ganrun.engine.engine import pace, slowed
 from ganrun.randomness import Draws
 from ganrun.words.game import Phase, Term
 from ganrun.words.hooks import hookimpl
@@ -329,22 +328,6 @@ def test_another_attempt_draws_other_numbers(tiny, make_run):
     assert not equal(weights(steps(first, 1)), weights(steps(again, 1)))
 
 
-def test_the_pace_of_a_player_with_a_lazy_phase():
-    phases = [Phase("d", "d"), Phase("r1", "d", every=16, terms=lambda turn: {}), Phase("g", "g", repeats=2)]
-    assert pace(phases, "d") == pytest.approx(16 / 17), "StyleGAN2's k / (k + 1)"
-    assert pace(phases, "g") == 1.0
-
-
-def test_a_slowed_optimiser_has_smaller_rates_and_longer_memories_per_step():
-    defaults = {"lr": 1.0, "betas": (0.0, 0.99), "eps": 1e-8}
-    assert slowed({"lr": 1.0}, defaults, 0.8) == {"lr": 0.8, "betas": (0.0, 0.99**0.8)}
-    assert slowed({"lr": 1.0, "betas": (0.5, 0.9)}, defaults, 0.8)["betas"] == (0.5**0.8, 0.9**0.8), (
-        "what is scheduled counts"
-    )
-    assert slowed({"lr": 1.0}, {"alpha": 0.9, "momentum": 0.0}, 0.5) == {"lr": 0.5, "alpha": 0.9**0.5, "momentum": 0.0}
-    assert slowed({"lr": 1.0}, defaults, 1.0) == {"lr": 1.0}
-
-
 class Lazy:
     """Adds a phase that pulls the discriminator's output bias to 0 every fourth step."""
 
@@ -368,16 +351,3 @@ def test_a_lazy_phase_is_weighted_by_its_interval_and_slows_its_player(tiny, mak
     assert group["lr"] == pytest.approx(2e-4 * 0.8)
     assert group["betas"] == (pytest.approx(0.5**0.8), pytest.approx(0.999**0.8))
     assert run.engine.optimizers["generator"].param_groups[0]["lr"] == 2e-4
-
-
-def test_a_phase_with_a_condition_does_not_count_in_the_pace_beside_one_without():
-    """Five turns a step, one lazy turn every second step, and a warm-up that comes now and then: c = 5 / (5 + 1/2)."""
-    phases = [
-        Phase("d", "d", repeats=5),
-        Phase("warm up", "d", repeats=95, when=lambda step: step < 25),
-        Phase("lazy", "d", every=2, terms=lambda turn: {}),
-    ]
-    assert pace(phases, "d") == pytest.approx(5 / 5.5)
-    assert pace([phases[1], phases[2]], "d") == pytest.approx(95 / 95.5), (
-        "with no other phase it is counted as if it always came"
-    )
