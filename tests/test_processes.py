@@ -100,7 +100,11 @@ def train_as_one(tmp_path, two, state_of):
             if name.startswith(("/modules/", "/components/0/", "/optimizers/")) and "/observers." not in name
         ]
         assert len(names) > 20
-        assert all(tensors[name].dtype == torch.float64 for name in names if not name.endswith("/step"))
+        assert all(
+            tensors[name].dtype == torch.float64
+            for name in names
+            if not name.endswith(("/step", "num_batches_tracked"))
+        )
         # A second moment is a square of a gradient, so the bound is far above its rounding, too.
         assert {name: gap for name in names if (gap := (tensors[name] - other[name]).abs().max().item()) > 1e-8} == {}
 
@@ -125,6 +129,14 @@ def test_a_dcgan_with_all_tricks_that_do_not_couple_samples_trains_as_one(with_a
 def test_a_cyclegan_trains_as_one(small_cyclegan, train_as_one):
     without = ["progress", "samples", "replay-buffer"]
     train_as_one(small_cyclegan(tricks=["watch"], without=without, train=FLOAT64), batch=2)
+
+
+@pytest.mark.slow
+def test_a_dcgan_with_batch_norm_over_all_processes_trains_as_one(with_all_tricks, train_as_one):
+    """Joint batches and an average that holds running statistics, too."""
+    tricks = ["watch", {"ema": {"decay": 0.9}}]
+    train = {**FLOAT64, "sync_batch_norm": True, "batches": "joint"}
+    train_as_one(with_all_tricks(tricks=tricks, train=train), batch=4)
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.engine.watch import Watch
 from ganrun.errors import UserError
+from ganrun.experiment.batch_norm import over_all_processes, synchronised
+from ganrun.experiment.capabilities import mixing_games
 from ganrun.randomness import Draws, seeded
 from ganrun.schedule import value_at
 from ganrun.words.game import Phase, Round, Term
@@ -65,6 +67,8 @@ class Engine:
         self.watch = Watch(experiment)
         self.terms: dict[str, dict[str, Tensor]] = {}  # phase -> what was logged of its last turn
         self._games = {game.name: game for game in experiment.games}
+        self._synchronised = synchronised(self.modules.values())
+        self._mixing = mixing_games(experiment)
         self._trained: frozenset[str] | None = None
         self.lazy = Lazy(experiment.phases)
 
@@ -81,7 +85,7 @@ class Engine:
 
     def step(self, step: int) -> None:
         """Train one step, counted from 0."""
-        with self.experiment.settings():
+        with self.experiment.settings(), over_all_processes(self._synchronised):
             self._step(step)
 
     def _step(self, step: int) -> None:
@@ -258,7 +262,10 @@ class Engine:
             return False
         if side == "discriminator" or role == "fake":
             return True
-        return side == "generator" and bool(self.experiment.loss(game).real_in_generator or self._games[game].symmetric)
+        if side != "generator":
+            return False
+        shared = game in self._mixing  # in the discriminator's turn, so a fake has to be seen beside real samples here
+        return bool(shared or self.experiment.loss(game).real_in_generator or self._games[game].symmetric)
 
     # --- seeds, rates, parameters ---------------------------------------------------------------------------
 

@@ -149,3 +149,10 @@ def traits(modules: Iterable[nn.Module]) -> set[str]:
             found.add("parametrised")
         found |= set(getattr(module, "provides", ()))
     return found
+
+
+def mixing_games(experiment: Experiment) -> set[str]:
+    """The games whose discriminator judges a sample by the others of a forward, which real ones and fakes share."""
+    mixing = {"batch-statistics", "group-statistics", "batch-coupled"}
+    joint = experiment.games if experiment.recipe.train.batches == "joint" else ()
+    return {game.name for game in joint if traits(experiment.modules[game.discriminator].modules()) & mixing}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, Strict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Strict, WithJsonSchema
 
 from ganrun.recipe.parameters import CONFIG, DurationField
 from ganrun.recipe.parts import Part
@@ -39,6 +39,15 @@ def _untimed(value: Duration) -> Duration:
     return _positive(value)
 
 
+def _not_float16(value: object) -> object:
+    if value in ("float16", "fp16", "half"):
+        raise ValueError(
+            "float16 overflows at 65,504, so each player's gradients would need a scale of their own, and a step whose "
+            "scale was too large would be lost; bfloat16 is as fast and has the range of float32"
+        )
+    return value
+
+
 class TrainSettings(Settings):
     """Recipe key ``train``: what decides a training run besides its parts."""
 
@@ -51,7 +60,9 @@ class TrainSettings(Settings):
         str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps")
     ] = "auto"
     precision: Annotated[
-        Literal["float32", "bfloat16", "float64"], Field(description="bfloat16: mixed precision by autocast")
+        Literal["float32", "bfloat16", "float64"],
+        BeforeValidator(_not_float16),
+        Field(description="bfloat16: mixed precision by autocast"),
     ] = "float32"
     deterministic: Annotated[
         bool, Field(description="deterministic algorithms: equal bits on CUDA, too, but slower")
@@ -64,6 +75,9 @@ class TrainSettings(Settings):
         Literal["separate", "joint"],
         Field(description="real and fake samples pass the discriminator separately or as one batch"),
     ] = "separate"
+    sync_batch_norm: Annotated[
+        bool, Field(description="BatchNorm over the batch of all processes, not over that of each")
+    ] = False
     threads: Annotated[int | None, Field(ge=1, description="threads of torch on a CPU; null: torch's choice")] = None
 
 

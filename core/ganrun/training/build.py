@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from ganrun.data.splits import datasets
 from ganrun.distributed import DTYPES, Processes
 from ganrun.engine.boundaries import shown
 from ganrun.errors import WrongResult
-from ganrun.experiment.capabilities import check_capabilities, traits
+from ganrun.experiment.capabilities import check_capabilities
 from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.experiment.diagnostics import label as label
@@ -27,6 +26,7 @@ from ganrun.randomness import seeded
 from ganrun.recipe import Part, Recipe
 from ganrun.recipe.known import NETWORKS
 from ganrun.schedule import Clock
+from ganrun.training.batch import check_batch_statistics, check_precision, check_size
 from ganrun.training.losses import check_losses, loss_label, loss_parts
 from ganrun.words.game import Description
 from ganrun.words.spaces import Interface, Refusal
@@ -74,6 +74,7 @@ def _build(
     labels |= {id(variant): label(recipe.variant), id(sampler): label(recipe.sampler)}
     labels |= {id(losses[game]): loss_label(game, part) for game, part in played.items()}
     refusals += check_size(experiment) + check_losses(experiment)
+    check_precision(experiment)
     refusals += call_each(hooks.plan, labels, plan=Plan(description, dataset.spaces))
     refusals += build_networks(experiment, meta)
     refusals += set_players(experiment)
@@ -141,20 +142,6 @@ def make_clock(recipe: Recipe, dataset: Dataset, processes: Processes) -> Clock:
     """What durations are measured against in this run."""
     batch = recipe.train.batch_size * recipe.train.accumulate * processes.world
     return Clock(recipe.train.steps.whole_steps(Clock(0, batch, len(dataset))), batch, len(dataset))
-
-
-def check_size(experiment: Experiment) -> list[Diagnostic]:
-    """Refuse data that cannot fill one batch: its samples would come twice in it."""
-    clock = experiment.clock
-    if clock.dataset >= clock.batch:
-        return []
-    why = (
-        f"it has {clock.dataset} training items, fewer than the {clock.batch} of one step "
-        "(batch_size x accumulate x processes)"
-    )
-    return [
-        Diagnostic(label(experiment.recipe.dataset), why, f"--set train.batch_size={max(1, clock.dataset)} or less")
-    ]
 
 
 def build_networks(experiment: Experiment, meta: bool) -> list[Diagnostic]:
@@ -264,43 +251,3 @@ def set_players(experiment: Experiment) -> list[Diagnostic]:
                 )
             )
     return refusals
-
-
-def check_batch_statistics(experiment: Experiment) -> list[Diagnostic]:
-    """Refuse BatchNorm over one number a channel, and warn where it sees one micro-batch of several."""
-    train, refusals = experiment.recipe.train, []
-    for name, network in experiment.description.networks.items():
-        module = experiment.modules[name]
-        if "batch-statistics" not in traits(module.modules()):
-            continue
-        if train.accumulate > 1:
-            why = "BatchNorm takes mean and variance from one micro-batch, not from the whole batch of a step"
-            experiment.warn(f"network {name}", why, "a larger train.batch_size with a smaller train.accumulate")
-        if train.batch_size // network.interface.pack == 1 and _normalises_single_numbers(module, network.interface):
-            why = (
-                "a forward of it sees one row, in which BatchNorm finds one number a channel: "
-                "minus its own mean that is 0, always"
-            )
-            refusals.append(
-                Diagnostic(
-                    f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`"
-                )
-            )
-    return refusals
-
-
-def _normalises_single_numbers(module: nn.Module, interface: Any) -> bool:
-    """Whether a BatchNorm of a network sees one number a channel in a row.
-
-    Found by running a copy of it on the meta device.
-    """
-    found: list[bool] = []
-    twin = on_meta(module)
-    for layer in twin.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            layer.register_forward_pre_hook(lambda layer, args: found.append(args[0].shape[2:].numel() == 1))
-    dtype = next((p.dtype for p in twin.parameters() if p.is_floating_point()), None)
-    # of a network that does not run on shapes alone we know nothing
-    with contextlib.suppress(RuntimeError), torch.no_grad():
-        twin(*interface.example(1, dtype=dtype))
-    return any(found)

@@ -85,6 +85,36 @@ def test_joint_batches_agree_with_separate_ones_unless_there_are_batch_statistic
     assert not all(torch.allclose(with_norm[name], joint_with_norm[name], rtol=0, atol=1e-6) for name in with_norm)
 
 
+@pytest.mark.parametrize(
+    ("changes", "rows"),
+    [
+        ({"discriminator": {"mlp": {"widths": [16, 16], "norm": "batch"}}}, [16, 16]),
+        ({"tricks": ["counted", {"minibatch-discrimination": {"kernels": 2}}]}, [16, 16]),
+        ({}, [16, 8]),  # every sample is judged by itself, so the real ones would be in vain
+        (
+            {"discriminator": {"mlp": {"widths": [16, 16], "norm": "batch"}}, "train": {"batches": "separate"}},
+            [8, 8, 8],
+        ),
+    ],
+)
+def test_a_discriminator_that_normalises_real_and_fake_together_does_so_in_both_turns(tiny, make_run, changes, rows):
+    """8 of each: else a generator would be scored by statistics that the discriminator never trained with."""
+    seen = []
+
+    class Counted:
+        @hookimpl
+        def build(self, experiment):
+            network = experiment.modules["discriminator"]
+            network.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+
+    changes = {"tricks": ["counted"], **changes, "train": {"batches": "joint", **changes.get("train", {})}}
+    run = make_run(tiny(**changes), {"trick.counted": Counted})
+    seen.clear()
+    run.engine.step(0)
+    assert seen == rows
+    assert [*run.engine.terms["generator"]] == ["adversarial.fake"], "the real ones add nothing to what it minimises"
+
+
 def test_weights_of_samples_and_of_a_game_enter_the_terms(tiny, make_run):
     terms = {}
 
