@@ -34,7 +34,7 @@ class MeanOverProcesses(torch.autograd.Function):
 
 def mean_over_processes(x: Tensor) -> Tensor:
     """The differentiable mean of a tensor over all processes, which have as many rows each."""
-    mean: Tensor = MeanOverProcesses.apply(x)  # type: ignore[no-untyped-call]
+    mean: Tensor = MeanOverProcesses.apply(x)
     return mean
 
 
@@ -50,7 +50,7 @@ class Synchronised(Layer):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _over_all(self, x: Tensor) -> Tensor:
-        self._check_input_dim(x)
+        self._check_input_dim(x)  # type: ignore[no-untyped-call]
         h = x.float() if x.element_size() < 4 else x  # statistics in full precision under autocast
         rows = [axis for axis in range(h.dim()) if axis != 1]
         shape = (1, -1, *[1] * (h.dim() - 2))

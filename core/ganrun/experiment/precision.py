@@ -16,7 +16,7 @@ def computes_bfloat16(device: torch.device, cpu: Path = CPU) -> bool:
     cpu: where Linux says what the CPU can do.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu" or not cpu.is_file():
         return True
     for line in cpu.read_text(errors="replace").splitlines():

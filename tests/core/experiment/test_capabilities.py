@@ -81,7 +81,7 @@ def test_batch_norm_warns_of_micro_batches(tiny, make_run):
 
 def test_batch_norm_warns_of_several_processes_unless_it_is_synchronised(tiny, as_two):
     def warnings(**train):
-        return [warning for warning in as_two(tiny(generator=BATCH_NORM, train=train)).warnings]
+        return as_two(tiny(generator=BATCH_NORM, train=train)).warnings
 
     (warning,) = warnings()
     assert warning.part == "network generator"
