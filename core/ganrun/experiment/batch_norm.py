@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Layer = nn.modules.batchnorm._BatchNorm
+_Layer = nn.modules.batchnorm._BatchNorm
 
 
 class MeanOverProcesses(torch.autograd.Function):
@@ -38,7 +38,7 @@ def mean_over_processes(x: Tensor) -> Tensor:
     return mean
 
 
-class Synchronised(Layer):
+class Synchronised(_Layer):
     """(B, C, ...) -> (B, C, ...): while ``over_all`` is set, with mean and variance of the rows of all processes."""
 
     over_all = False  # in a step, which all processes take alike; elsewhere one may be alone, and would wait for ever
@@ -98,7 +98,7 @@ def synchronise(module: nn.Module) -> str:
     Returns the class of a layer that is a BatchNorm of another kind, for which this cannot be done; else nothing.
     """
     for layer in module.modules():
-        if isinstance(layer, Layer) and not isinstance(layer, Synchronised):
+        if isinstance(layer, _Layer) and not isinstance(layer, Synchronised):
             if type(layer) not in SYNCHRONISED:
                 return type(layer).__name__
             layer.__class__ = SYNCHRONISED[type(layer)]
