@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ganrun.engine.turn import Turn
     from ganrun.evaluation.evaluation import Evaluation
+    from ganrun.evaluation.least import Least
     from ganrun.evaluation.scores import Score
     from ganrun.randomness import Draws, ItemDraws
     from ganrun.schedule import Scheduled
@@ -326,6 +327,14 @@ class PreparingEvaluator(Evaluator, Protocol):
         """Prepare what scores will take, such as trained classifiers: called once, before training."""
 
 
+class BoundedEvaluator(Evaluator, Protocol):
+    """An evaluator that cannot score any number of samples. A recipe that has fewer is refused before training."""
+
+    @property
+    def least(self) -> Sequence[Least]:
+        """The fewest samples that it takes, made ones and real ones of a split."""
+
+
 class Observer(Protocol):
     """Watches a run through the run-level events (see events.py) and changes nothing of its result.
 
@@ -342,7 +351,7 @@ PROTOCOLS: Mapping[str, tuple[type, ...]] = {
     "trick": (Trick,),
     "sampler": (Sampler, LabelSampler),
     "optimizer": (Optimizer, ScheduledOptimizer, DifferentiableOptimizer),
-    "evaluator": (Evaluator, PreparingEvaluator),
+    "evaluator": (Evaluator, PreparingEvaluator, BoundedEvaluator),
     "features": (Features,),
     "dataset": (Dataset,),
     "observer": (Observer,),

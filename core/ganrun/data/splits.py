@@ -38,11 +38,17 @@ def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
     return dataset
 
 
-def described(recipe: Recipe) -> Dataset | None:
+def datasets_described(recipe: Recipe) -> Callable[[str], Dataset]:
+    """Split -> what the data set says of itself, or, if it has to be opened to know, the data set; each once."""
+    opened = datasets(recipe)
+    return cache(lambda split: described(recipe, split) or opened(split))
+
+
+def described(recipe: Recipe, split: str = "train") -> Dataset | None:
     """What the data set says of itself before it is downloaded; None if it has to be opened to know.
 
     It is a :class:`DataDescription`, which stands in for the data set where no item is read.
     """
     describe = getattr(recipe.dataset.component.factory, "describe", None)
-    found: Dataset | None = describe("train", **recipe.dataset.parameters) if describe is not None else None
+    found: Dataset | None = describe(split, **recipe.dataset.parameters) if describe is not None else None
     return found

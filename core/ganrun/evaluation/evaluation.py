@@ -18,6 +18,7 @@ from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.feature_store import FeatureStore
 from ganrun.evaluation.features import FeatureContext, kept_under
+from ganrun.evaluation.least import LIMIT
 from ganrun.evaluation.pieces import Pieces
 from ganrun.evaluation.requested import Requested
 from ganrun.evaluation.shared_work import Sharing
@@ -30,9 +31,6 @@ from ganrun.words.spaces import Space
 
 if TYPE_CHECKING:
     from PIL import Image
-
-
-LIMIT = 10_000  # real samples, unless more fakes are scored
 
 
 class Evaluation:

@@ -11,6 +11,7 @@ from ganrun.evaluation.features import (
     check_output,
     context_of,
 )
+from ganrun.evaluation.least import Least
 from ganrun.evaluation.scores import NORMAL, Score, bootstrap, jackknife, of_rows, of_subsets, share
 from ganrun.evaluation.statistics import Statistics, not_finite
 
@@ -18,6 +19,7 @@ __all__ = [
     "NORMAL",
     "Evaluation",
     "FeatureContext",
+    "Least",
     "Score",
     "Statistics",
     "bootstrap",

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.reader import read_items
-from ganrun.data.splits import datasets, described
+from ganrun.data.splits import datasets, datasets_described, described
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
+from ganrun.evaluation.least import too_few
 from ganrun.evaluation.provenance import measure, named
 from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Recipe
@@ -71,6 +72,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
                 )
                 continue
             lines.append(NetworkLine(name, label(part), sum(p.numel() for p in module.parameters()), shapes))
+    refusals += too_few(experiment, datasets_described(recipe))
     if refusals:
         raise RefusedError(refusals)
     return experiment, lines

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from ganrun.testing.plugin import Plugin
@@ -32,6 +35,37 @@ def check_scores(plugin: Plugin) -> None:
         "scores map names to floats"
     )
     assert repr(first) == repr(second), "two evaluations in a row differ"
+
+
+class _First:
+    """The first items of a data set."""
+
+    def __init__(self, data: Any, n: int) -> None:
+        self._data, self._n = data, n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._data, name)
+
+
+def check_scores_the_least(plugin: Plugin) -> None:
+    """It scores as few samples as it says it takes (``least``; else one): with fewer a recipe is refused."""
+    run = small(plugin)
+    (evaluator,) = run.experiment.evaluators
+    least: dict[str, int] = {}
+    for needs in getattr(evaluator, "least", ()):
+        least[needs.of] = max(needs.n, least.get(needs.of, 1))
+    splits = {split: run.dataset(split) for split in ("train", "test")}
+    few: dict[str, Any] = {split: _First(data, least.get(split, 1)) for split, data in splits.items()}
+    run.evaluation.dataset = few.__getitem__
+    conditional = run.experiment.description.conditional
+    few["test"] = _First(splits["test"], max(len(few["test"]), least.get("fake", 1) if conditional else 1))
+    (part,) = run.recipe.evaluators
+    run.recipe = replace(run.recipe, evaluators=[replace(part, samples=least.get("fake", 1))])
+    run.evaluators = [(run.recipe.evaluators[0], evaluator)]
+    assert scores(run), "no score"
 
 
 def check_leaves_training_alone(plugin: Plugin) -> None:

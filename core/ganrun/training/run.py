@@ -20,6 +20,7 @@ from ganrun.engine.engine import Engine
 from ganrun.engine.turn import Turn
 from ganrun.errors import WrongResult
 from ganrun.evaluation.evaluation import Evaluation
+from ganrun.evaluation.least import refuse_too_few
 from ganrun.evaluation.sources import Generated
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
@@ -34,7 +35,7 @@ from ganrun.training.folder import Folder, is_main_process
 from ganrun.training.remedies import remedies_for
 from ganrun.training.restore import load_modules, resume_run, start_from
 from ganrun.training.rollback import Rollback
-from ganrun.training.scoring import due, evaluate
+from ganrun.training.scoring import due, evaluate, prepare
 from ganrun.training.signals import signals
 from ganrun.words.finding import Finding
 from ganrun.words.game import Phase
@@ -73,6 +74,7 @@ class Run:
         self.experiment: Experiment = build(
             recipe, self.dataset("train") if data is None else data, self.processes, data=self.dataset
         )
+        refuse_too_few(self.experiment, self.dataset)
         self.evaluators = list(zip(recipe.evaluators, self.experiment.evaluators))
         self.engine = Engine(self.experiment)
         self.sample_maker = SampleMaker(self.engine)
@@ -361,8 +363,7 @@ def train(
         place.prepare(run, resume=resume, overwrite=overwrite)
         run.processes.wait()
         try:
-            for part, evaluator in run.evaluators:
-                run.evaluation.prepare(part.part, evaluator)
+            prepare(run)
             run.train()
         finally:
             run.engine.readers.close()

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from ganrun.training.run import Run
 
 
+def prepare(run: Run) -> None:
+    """Have what the evaluators of a run need besides samples, such as trained classifiers."""
+    for part, evaluator in run.evaluators:
+        run.evaluation.prepare(part.part, evaluator)
+
+
 def due(run: Run) -> list[tuple[str, EvaluatorPart, Any]]:
     """The evaluators due at this step of a run, with their names."""
     found = []

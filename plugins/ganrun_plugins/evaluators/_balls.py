@@ -68,6 +68,11 @@ class Balls(Comparison):
         self._given: tuple[weakref.ref[Tensor], weakref.ref[Tensor], Answer] | None = None
 
     @property
+    def fewest(self) -> tuple[int, int, str]:
+        """Balls reach to the k-th other point of their set."""
+        return self.k + 1, self.k + 1 if self.mutual else 1, f"k = {self.k} neighbours"
+
+    @property
     def question(self) -> Question:
         """What this evaluator wants to know."""
         return Question(self.k, self.mutual)

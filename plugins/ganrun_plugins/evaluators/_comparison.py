@@ -13,6 +13,7 @@ from torch import Tensor
 from ganrun.plugin import Experiment, Part, PartOf, hookimpl
 from ganrun.plugin.evaluation import (
     Evaluation,
+    Least,
     Score,
     bracket,
     check_classifier,
@@ -64,6 +65,17 @@ class Comparison(OfFeatures, ABC):
     def __init__(self, features: Part, of: str | None, split: Literal["train", "test"]) -> None:
         super().__init__(features, of)
         self.split = split
+
+    @property
+    @abstractmethod
+    def fewest(self) -> tuple[int, int, str]:
+        """The fewest real samples, the fewest made ones, and what needs them."""
+
+    @property
+    def least(self) -> Sequence[Least]:
+        """The fewest samples of either set."""
+        real, fake, why = self.fewest
+        return [Least(self.split, real, why), Least("fake", fake, why)]
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         key = bracket(self.features, self.of)

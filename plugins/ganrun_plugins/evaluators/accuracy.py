@@ -11,8 +11,8 @@ little more often than 1 / K, by about sqrt(2 log K / (n K)). Intervals hold the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Refusal, Space, UserError, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, share
+from ganrun.plugin.evaluation import Evaluation, Least, Score, share
 
 
 def matched_hits(code: Tensor, label: Tensor, codes: int, classes: int) -> int:
@@ -37,6 +37,8 @@ class Accuracy:
 
     NaN while what is inferred is not finite.
     """
+
+    least: ClassVar[Sequence[Least]] = (Least("test", 1, "a share"),)
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, UserError, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, not_finite, share
+from ganrun.plugin.evaluation import Evaluation, Least, Score, bracket, not_finite, share
 from ganrun_plugins.evaluators._classes import of_counts
 from ganrun_plugins.evaluators._comparison import Classifier, OfClasses, Output, Split
 
@@ -99,6 +99,7 @@ class ClassShare(OfClasses):
         super().__init__(features, of)
         self.split = split
         self.enough = enough
+        self.least = [Least(split, 1, "a share"), Least("fake", 1, "a share")]
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         real = evaluation.logits_of(self.features, "real", self.of, self.split)

@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl, seeded
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, check_features, check_output, of_rows
+from ganrun.plugin.evaluation import Evaluation, Least, Score, bracket, check_features, check_output, of_rows
 from ganrun_plugins.evaluators._comparison import Output, Split
 from ganrun_plugins.evaluators._ssim import conditions, ms_ssim
 
@@ -117,6 +117,7 @@ class Diversity:
         self.similarity = similarity
         self.of = of
         self.split = split
+        self.least = [Least(split, 2, "a pair"), Least("fake", 2, "a pair")]
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:

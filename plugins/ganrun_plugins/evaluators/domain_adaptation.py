@@ -18,8 +18,8 @@ how much a score changes with the classifier's own initial weights is not in the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Refusal, Space, UserError, hookimpl, stable_hash
 from ganrun.plugin.data import normalised
-from ganrun.plugin.evaluation import Evaluation, Score, check_output, share
+from ganrun.plugin.evaluation import Evaluation, Least, Score, check_output, share
 from ganrun_plugins import _classifier_network as networks
 
 SMALLEST, LARGEST = 8, 32  # sides of the classifier's input: three halvings need 8; 32 is its own default
@@ -38,6 +38,8 @@ class DomainAdaptation:
 
     The data set's ``labelled(name)`` returns all images of an entry in a split (N, C, H, W) and their labels (N,).
     """
+
+    least: ClassVar[Sequence[Least]] = (Least("test", 1, "an accuracy"),)
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl, seeded
-from ganrun.plugin.evaluation import Evaluation, Score, not_finite, share
+from ganrun.plugin.evaluation import Evaluation, Least, Score, not_finite, share
 from ganrun_plugins.evaluators._neighbours import nearest
 
 ENOUGH = 500  # test items: an accuracy of 0.9 is known to 3% then, at two standard errors
@@ -76,6 +76,7 @@ class EncodingNeighbours:
     ) -> None:
         self.of = of
         self.references = references
+        self.least = [Least("train", 1, "a neighbour"), Least("test", 1, "a share")]
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:

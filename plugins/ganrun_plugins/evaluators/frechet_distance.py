@@ -17,7 +17,7 @@ bias of order 1 / n that differs between generators), so numbers compare only fo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, Statistics, bracket, jackknife, not_finite
+from ganrun.plugin.evaluation import Evaluation, Least, Score, Statistics, bracket, jackknife, not_finite
 from ganrun_plugins.evaluators._comparison import FeatureSpace, OfFeatures, Output, Split
 
 ENOUGH = 10_000  # Heusel et al.: "we recommend using a minimum sample size of 10,000"
@@ -168,6 +168,17 @@ class FrechetDistance(OfFeatures):
                 f"there is no reference {path}",
                 f"ganrun reference RECIPE --features {self.features.name} --output {self.reference}",
             )
+
+    @property
+    def least(self) -> Sequence[Least]:
+        """Two samples for each covariance."""
+        real = {} if self.reference else {self.split: 2}
+        if self.real_against_real == "splits":
+            real |= {"test": 2, "train": 2}
+        elif self.real_against_real == "halves":
+            real["test"] = 4
+        why = "a covariance" if self.real_against_real != "halves" else "a covariance of either half"
+        return [*(Least(split, n, why) for split, n in real.items()), Least("fake", 2, "a covariance")]
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
         name = bracket(self.features, self.of)

@@ -32,7 +32,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, UserError, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, not_finite
+from ganrun.plugin.evaluation import Evaluation, Least, Score, bracket, not_finite
 from ganrun_plugins.evaluators._classes import checked_logits, divergences, exponential, log_mean
 from ganrun_plugins.evaluators._comparison import Classifier, OfClasses, Output
 
@@ -100,6 +100,8 @@ class InceptionScore(OfClasses):
         super().__init__(features, of)
         self.splits = splits
         self.of_real = of_real
+        why = f"splits: {splits}"
+        self.least = [Least("fake", splits, why), *([Least("test", splits, why)] if of_real else [])]
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:
         name = bracket(self.features, self.of)

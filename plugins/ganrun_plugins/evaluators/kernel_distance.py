@@ -110,6 +110,8 @@ class KernelDistance(Comparison):
     With ``of``, the name is ``[FEATURES].OF``.
     """
 
+    fewest = (2, 2, "a mean over pairs")
+
     def __init__(
         self,
         *,

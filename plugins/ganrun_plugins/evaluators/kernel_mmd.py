@@ -176,6 +176,7 @@ class KernelMmd(Comparison):
     """
 
     enough = ENOUGH
+    fewest = (2, 2, "a mean over pairs")
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, bracket, not_finite
+from ganrun.plugin.evaluation import Evaluation, Least, Score, bracket, not_finite
 from ganrun_plugins.evaluators._classes import check_classes, checked_logits, divergences, exponential, log_mean
 from ganrun_plugins.evaluators._comparison import Classifier, OfClasses, Output, Split
 
@@ -81,6 +81,7 @@ class ModeScore(OfClasses):
     ) -> None:
         super().__init__(features, of)
         self.split = split
+        self.least = [Least(split, 1, "a mean"), Least("fake", 1, "a mean")]
         self.form: Form = form
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, float | Score]:

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import image_grid
-from ganrun.plugin.evaluation import Evaluation, Score, bootstrap, bracket, not_finite, share
+from ganrun.plugin.evaluation import Evaluation, Least, Score, bootstrap, bracket, not_finite, share
 from ganrun_plugins.evaluators._comparison import FeatureSpace, OfFeatures, Output
 from ganrun_plugins.evaluators._neighbours import Radii, dependent, nearest, radii
 from ganrun_plugins.evaluators._sets import checked
@@ -152,6 +152,11 @@ class NearestNeighbours(OfFeatures):
         super().__init__(features, of)
         self.items = items
         self.rows = rows
+        self.least = [
+            Least("train", 2, "another training item"),
+            Least("test", 1, "a share"),
+            Least("fake", 1, "a share"),
+        ]
         self._radii = Radii()
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:

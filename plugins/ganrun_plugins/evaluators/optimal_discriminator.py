@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Component, Experiment, Reason, Refusal, UserError, hookimpl
 from ganrun.plugin.data import image_grid
-from ganrun.plugin.evaluation import Evaluation, Score, of_rows
+from ganrun.plugin.evaluation import Evaluation, Least, Score, of_rows
 from ganrun_plugins.evaluators._plots import curves, surface
 
 
@@ -86,6 +86,7 @@ class OptimalDiscriminator:
     ) -> None:
         self.cells = cells
         self.draw = draw
+        self.least = [Least("test", 1, "a density"), Least("fake", 1, "a density")]
         self.pointwise = False  # whether the discriminator's score is a function of the point
         self.probability = False
 

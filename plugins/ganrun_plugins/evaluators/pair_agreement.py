@@ -18,8 +18,8 @@ own for agreement itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Part, PartOf, Refusal, UserError, hookimpl
 from ganrun.plugin.data import normalised
-from ganrun.plugin.evaluation import Evaluation, Score, check_classifier, check_output, not_finite, share
+from ganrun.plugin.evaluation import Evaluation, Least, Score, check_classifier, check_output, not_finite, share
 
 CHUNK = 256  # images read at a time
 
@@ -53,6 +53,8 @@ class PairAgreement:
 
     ``.accuracy-of-real-OUTPUT`` where there are labels.
     """
+
+    least: ClassVar[Sequence[Least]] = (Least("fake", 1, "a share"),)
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, check_output, not_finite, of_rows
+from ganrun.plugin.evaluation import Evaluation, Least, Score, check_output, not_finite, of_rows
 from ganrun_plugins.evaluators._comparison import Output
 
 SAMPLES = 10_000  # fakes, in the papers of 2014
@@ -141,6 +141,8 @@ class ParzenLikelihood:
         self.largest = largest
         self.validation = validation
         self.test = test
+        why = "a likelihood"
+        self.least = [Least("train", 1, why), Least("test", 1, why)]
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:

@@ -13,16 +13,16 @@ paper's finding.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from ganrun.plugin import Component, Experiment, Reason, Refusal, Space, UserError, hookimpl
-from ganrun.plugin.evaluation import Evaluation, Score, of_rows
+from ganrun.plugin.evaluation import Evaluation, Least, Score, of_rows
 from ganrun_plugins.evaluators._fidelity import fidelity, mean_psnr
 from ganrun_plugins.evaluators._ssim import conditions
 
@@ -62,6 +62,8 @@ class SuperResolution:
             "it compares an enlargement with the true image, and this variant's samples have none", "variant: srgan"
         )
     }
+
+    least: ClassVar[Sequence[Least]] = (Least("test", 1, "a mean"),)
 
     def __init__(
         self,

@@ -176,6 +176,7 @@ class WassersteinDistance(Comparison):
     """
 
     enough = ENOUGH
+    fewest = (2, 2, "a distance of distributions")
 
     def __init__(
         self,
