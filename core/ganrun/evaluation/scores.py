@@ -115,7 +115,7 @@ def bootstrap(
 
 
 def of_subsets(values: Sequence[float], size: int, n: int, *, enough: int = 0) -> Score:
-    """The mean of a statistic over random subsets of ``size`` of n samples.
+    """The mean of a statistic over random subsets of ``size`` of n samples, in which nothing else varies.
 
     The variance of such a mean over all subsets falls with the number of samples, so its standard error is about the
     deviation between subsets times sqrt(size / n), and the subsets being finitely many adds deviation / sqrt(subsets).

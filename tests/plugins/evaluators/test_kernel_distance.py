@@ -9,8 +9,15 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 import ganrun_plugins.evaluators.kernel_distance as module
 from ganrun.errors import UserError
+from ganrun.evaluation.scores import jackknife
+from ganrun.randomness import stable_hash
 from ganrun.training.build import RefusedError
-from ganrun_plugins.evaluators.kernel_distance import distances_of_subsets, kernel_distance, squared_discrepancy
+from ganrun_plugins.evaluators.kernel_distance import (
+    distances_of_subsets,
+    kernel_distance,
+    squared_discrepancy,
+    with_fakes_left_out,
+)
 
 
 def normal(n, d, seed=0, dtype=torch.float64):
@@ -74,13 +81,13 @@ def test_the_distance_agrees_with_torch_fidelity_on_the_same_subsets(dtype, rel)
     assert np.std(values) == pytest.approx(want["kernel_inception_distance_std"], rel=20 * rel)
 
 
-def test_other_subsets_give_the_same_value_within_the_interval():
-    """Six other draws of subsets of the same samples: all within the interval of one."""
+def test_the_mean_over_other_subsets_lies_within_the_interval():
+    """Six other draws of subsets of the same samples."""
     real, fake = normal(900, 16), 1.2 * normal(800, 16, seed=1)
     first, *others = (kernel_distance(real, fake, subsets=30, size=100, seed=seed) for seed in range(7))
-    assert first.method == "30 subsets of 100"
+    assert first.method == "30 subsets of 100; jackknife over 10 groups of samples"
     assert len({other.value for other in others}) == 6
-    assert all(first.low < other.value < first.high for other in others)
+    assert first.low < np.mean([other.value for other in others]) < first.high
 
 
 def test_blocks_equal_the_whole_matrix(monkeypatch):
@@ -108,9 +115,7 @@ def test_a_larger_shift_is_a_larger_distance_and_none_is_about_0():
 
 
 def test_subsets_are_as_large_as_the_smaller_set_and_say_so():
-    """30 of 200 real samples with all 30 fakes: what varies is the real half alone, so fakes are left out for the
-    interval.
-    """
+    """30 of 200 real samples with all 30 fakes: what varies is the real half alone."""
     score = kernel_distance(normal(200, 4), normal(30, 4, seed=1), subsets=20)
     assert (
         score.method == "20 subsets of 30 (1000 asked for, the smaller set has 30); jackknife over 10 groups of samples"
@@ -124,12 +129,43 @@ def test_subsets_are_as_large_as_the_smaller_set_and_say_so():
 
 @pytest.mark.parametrize(("n", "size"), [(100, 1000), (100, 70), (400, 50)])
 def test_an_interval_is_as_wide_as_other_fakes_make_it(n, size):
-    """The half width against 1.96 deviations of the value over 40 sets of fakes, with ample real samples."""
+    """The half width against 1.96 deviations of the value over 40 sets of fakes, with ample real samples.
+
+    The choice of real subsets does not widen it: that is the same whatever the fakes are.
+    """
     real = normal(1000, 4)
     scores = [kernel_distance(real, 1.5 * normal(n, 4, seed=seed + 10), subsets=20, size=size) for seed in range(40)]
     deviation = float(np.std([score.value for score in scores], ddof=1))
     half = float(np.mean([(score.high - score.low) / 2 for score in scores]))
-    assert 0.7 < half / (1.96 * deviation) < 1.8
+    assert 0.75 < half / (1.96 * deviation) < 1.5
+
+
+def test_leaving_out_fakes_is_the_jackknife_of_the_distance_of_all(monkeypatch):
+    """53 fakes in blocks of 8, against the same groups left out one by one; subsets of all add nothing to it."""
+    monkeypatch.setattr(module, "BLOCK", 8)
+    real, fake = normal(30, 3), normal(53, 3, seed=1) + 0.2
+    want = jackknife(lambda rows: squared_discrepancy(real, fake[rows]), 53, seed=4, value=0.1)
+    found = with_fakes_left_out(real, fake, 0.1, 4)
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, want.low, want.high), rel=1e-9)
+
+
+def test_what_other_subsets_would_give_widens_the_interval():
+    """Squares of half widths add up: of fakes left out, and 1.96 deviations between 30 subsets over their root."""
+    real, fake = normal(300, 3), normal(300, 3, seed=1) + 0.2
+    score = kernel_distance(real, fake, subsets=30, size=50)
+    alone = with_fakes_left_out(real, fake, score.value, 0)
+    random = np.random.default_rng(stable_hash("kernel-distance", 0))
+    chosen = [[torch.from_numpy(random.choice(300, 50, replace=False)) for _ in range(2)] for _ in range(30)]
+    deviation = float(np.std(distances_of_subsets(real, fake, chosen), ddof=1))
+    want = math.hypot(alone.high - score.value, 1.959964 * deviation / math.sqrt(30))
+    assert (score.high - score.value, score.value - score.low) == pytest.approx((want, want), rel=1e-6)
+
+
+def test_of_more_fakes_than_the_interval_looks_at_it_narrows_as_that_of_a_mean(monkeypatch):
+    real, fake = normal(40, 3), normal(160, 3, seed=1)
+    monkeypatch.setattr(module, "MOST", 40)
+    some, all_of_them = (with_fakes_left_out(real, x, 0.0, 0) for x in (fake[:40], fake))
+    assert all_of_them.high == pytest.approx(some.high / 2, rel=1e-9)
 
 
 def test_constant_features_are_an_ordinary_case():
