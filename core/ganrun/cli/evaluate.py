@@ -164,8 +164,14 @@ def print_columns(found: Sequence[Column]) -> None:
 def conditions(provenance: Mapping[str, Any]) -> list[str]:
     """What a score was measured on: how many samples, and each feature extractor with its hash."""
     alike = provenance["alike"]
-    against = [f"{real['samples']:,} real ones ({split})" for split, real in alike["real"].items()]
+    against = [
+        f"{real['samples']:,}{of(real)} real ones ({split})"
+        for split, real in alike["real"].items()
+        if "samples" in real
+    ]
     counts = [f"{n:,} samples" for n in alike["samples"]]
+    if "made_from" in alike:
+        counts.append(f"made from {alike['made_from']['samples']:,}{of(alike['made_from'])} real items")
     found = (
         [" and ".join(counts) + (f" against {' and '.join(against)}" if against else "")] if counts or against else []
     )
@@ -175,6 +181,11 @@ def conditions(provenance: Mapping[str, Any]) -> list[str]:
             + (f": {described['preprocessing']}" if described["preprocessing"] else "")
         )
     return found
+
+
+def of(some: Mapping[str, Any]) -> str:
+    """`` of 1,797``: how many there are, if only some of them were taken."""
+    return f" of {some['of']:,}" if "of" in some else ""
 
 
 def number(value: float) -> str:

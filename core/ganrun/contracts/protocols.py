@@ -243,7 +243,8 @@ class Dataset(Protocol):
 
     Optional: ``order``, how training goes through it: ``shuffled`` (the default), ``computed`` (shuffled as well, with
     nothing kept in memory, as from 2^24 items on), or ``sequential`` (item 0, 1, 2 and so on: rows of a file that is
-    read faster in its order, a stream, what is random already). ``to(device)``, of a set in memory: ``batch`` then
+    read faster in its order, a stream). Sequential data have to be mixed: scores take their first n items for a fair
+    draw. Of all others they take n in an order that a key mixes. ``to(device)``, of a set in memory: ``batch`` then
     takes and returns tensors there.
 
     Optional class method, of what has to be downloaded: ``describe(split, **parameters)`` returns a

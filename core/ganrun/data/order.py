@@ -4,6 +4,8 @@
 there on each index is computed from its position by a keyed bijection, which takes no memory and no time to begin.
 ``computed``: the same, but a permutation is kept below :data:`SMALL` items only. ``sequential``: the items as the data
 set numbers them, in every epoch.
+
+Scores take items in an order of their own (:func:`sample_rows`), of which any beginning is a fair draw.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -146,6 +148,26 @@ def subset(n: int, count: int, *key: Any) -> np.ndarray:
     They are the first of :func:`permutation`; from :data:`LARGE` on they are computed, without one.
     """
     return permutation(n, *key)[:count] if n < LARGE else Bijection(n, *key)(np.arange(min(count, n)))
+
+
+def sample_rows(dataset: Any, places: Any) -> np.ndarray:
+    """Places among the samples (n,) -> items (n,) int64: the order in which scores take the items of a data set.
+
+    Any first n of it are a fair draw of all items, however the data set numbers them: it is a permutation that depends
+    on the number of items alone, so that all runs on the same data are scored against the same ones. Items of
+    ``sequential`` data come as they are numbered: that is how they are trained on, so they have to be mixed.
+    """
+    rows = np.asarray(places, dtype=np.int64)
+    if getattr(dataset, "order", "shuffled") == "sequential":
+        return rows
+    return mixed(len(dataset))(rows)
+
+
+@lru_cache(maxsize=8)
+def mixed(length: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A random order of 0..length-1 that depends on ``length`` alone, as a function: (n,) int64 -> (n,) int64."""
+    key = ("samples", length)
+    return permutation(length, *key).__getitem__ if length < SMALL else Bijection(length, *key)
 
 
 class Bijection:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ganrun.contracts.protocols import Dataset, Evaluator, Features
 from ganrun.data import image_grid
+from ganrun.data.order import sample_rows
 from ganrun.data.reader import read_items
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
@@ -41,7 +44,10 @@ class Evaluation:
     ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if it names no number. Where
     samples lie in a folder, ``sample_maker`` is None: there is no generator. With several processes only the main one
     runs evaluators, and the others make their share of what it asks for. ``evaluators`` are those that run one after
-    the other on the same samples, so that several which need the same work can do it once.
+    the other on the same samples, so that several which need the same work can do it once. ``data`` is the data set as
+    a recipe writes it.
+
+    Real samples, and fakes, come in an order in which any first n are a fair draw: see :func:`sample_rows`.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Evaluation:
         folder: Path | None = None,
         base: Path = Path(),
         processes: Processes | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         self.source = source
         self.dataset = dataset
@@ -61,6 +68,7 @@ class Evaluation:
         self.seed = seed
         self.folder = folder
         self.base = base
+        self.data = source.data if data is None else data
         self.sample_maker: SampleMaker | None = source.sample_maker if isinstance(source, Generated) else None
         self.samples: int | None = None
         self.evaluators: Sequence[Evaluator] = ()
@@ -113,13 +121,13 @@ class Evaluation:
     def fakes(self, name: str | None = None, n: int | None = None) -> Tensor:
         """n samples of an entry, (n, \\*space.shape), the same ones whenever they are asked for."""
         name, n = name or self.output, n or self.count(name)
-        self.requested.fakes.add(n)
+        self._note_fakes(n)
         return loaded(self._sharing.ask(("samples", name, n), n))
 
     def real(self, name: str | None = None, split: str = "test", n: int | None = None) -> Tensor:
-        """Real samples of an entry, in the order of the data: see :meth:`real_count`. Labels are int64."""
+        """Real samples of an entry: as many as :meth:`real_count` says, a fair draw. Labels are int64."""
         name, n = name or self.output, self.real_count(split, n)
-        self.requested.real_samples(split, n, self.hash_of(self.dataset(split)))
+        self._note_real(split, n)
         if (name, split, n) not in self._real:
             pieces: dict[str, list[Tensor]] = {}
             for _, items in real_rows(self.dataset(split), n):
@@ -139,9 +147,22 @@ class Evaluation:
         return None if entry is None else self.real(entry, split, n).long()
 
     def items(self, split: str, rows: Sequence[int]) -> Mapping[str, Tensor]:
-        """Real items by their numbers, entry -> (n, ...), as they are when their features are taken."""
-        (found,) = read_items(self.dataset(split), rows, rows=len(rows), key=KEY)
+        """Real samples by their numbers, entry -> (n, ...), as they are when their features are taken."""
+        (found,) = read_items(self.dataset(split), self.rows(split, rows), rows=len(rows), key=KEY)
         return found
+
+    def rows(self, split: str, places: Sequence[int]) -> np.ndarray:
+        """The numbers of samples (n,) -> those that the data set gives the same items, (n,) int64."""
+        return sample_rows(self.dataset(split), places)
+
+    def hidden_pairs(self, n: int | None = None) -> dict[str, Tensor]:
+        """n of the true counterparts that the test split hides, all by default: entry -> (n, ...), and ``label`` (n,).
+
+        A fair draw, row by row; images in [-1, 1]. Empty if the data hide none.
+        """
+        from ganrun.evaluation.pairs import hidden_pairs
+
+        return hidden_pairs(self, n)
 
     def inferred(
         self, name: str, split: str = "test", n: int | None = None, *, networks: Mapping[str, nn.Module] | None = None
@@ -160,7 +181,7 @@ class Evaluation:
                 "this score needs trained networks, and the samples are pictures in a folder; evaluate a run"
             )
         n = self.real_count(split, n)
-        self.requested.real_samples(split, n, self.hash_of(self.dataset(split)))
+        self._note_real(split, n)
         if networks is not None:
             rows = real_rows(self.dataset(split), n)
             return torch.cat([self.sample_maker.infer(items, networks=networks)[name] for _, items in rows])
@@ -305,6 +326,11 @@ class Evaluation:
         """A path that a recipe names: relative ones start at the recipe."""
         return (self.base / Path(text).expanduser()).resolve()
 
+    def mark_of(self, split: str) -> str:
+        """What tells the data of a split from others: their fingerprint, else the data set with its parameters."""
+        dataset = self.dataset(split)
+        return self.hash_of(dataset) or f"{json.dumps(self.data, sort_keys=True)}, {len(dataset)} items"
+
     def hash_of(self, thing: Any) -> str:
         """The fingerprint of a data set or an extractor, taken once; empty if it has none."""
         if id(thing) not in self._hashes:
@@ -337,11 +363,19 @@ class Evaluation:
         self.features(part, name)
         if which == "fake":
             count = n or self.count(name)
-            self.requested.fakes.add(count)
+            self._note_fakes(count)
         else:
             count = self.real_count(split, n)
-            self.requested.real_samples(split, count, self.hash_of(self.dataset(split)))
+            self._note_real(split, count)
         return count
+
+    def _note_fakes(self, n: int) -> None:
+        self.requested.fakes.add(n)
+        if self.description.conditional and isinstance(self.source, Generated):
+            self.requested.given = len(self.dataset("test"))
+
+    def _note_real(self, split: str, n: int) -> None:
+        self.requested.real_samples(split, n, self.mark_of(split), len(self.dataset(split)))
 
     def _kept_under(self, part: Part, name: str, split: str, n: int) -> dict[str, Any] | None:
         """The key of real features on disk; None without a fingerprint of the data, or if computing is faster."""
@@ -349,7 +383,7 @@ class Evaluation:
         if not getattr(extract, "keep", True) or not hasattr(data, "fingerprint"):
             return None
         key = kept_under(part, self.hash_of(extract), self.hash_of(data), name, data.spaces[name], n)
-        return {**key, "split": split}
+        return {**key, "split": split, "order": getattr(data, "order", "mixed")}
 
     def _to_train_on(self) -> Dataset:
         """The train split, which extractors may learn from; of a plain folder that has none, what there is."""

@@ -8,11 +8,12 @@ from torch import Tensor
 from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data.download import file_lock
 from ganrun.data.order import LARGE
+from ganrun.data.reader import read_items
 from ganrun.engine.boundaries import check_shape
 from ganrun.errors import DataError
 from ganrun.evaluation.feature_store import FeatureStore
 from ganrun.evaluation.features import FeatureContext, kept_under
-from ganrun.evaluation.sources import loaded, real_rows, stored
+from ganrun.evaluation.sources import CHUNK, KEY, loaded, stored
 from ganrun.recipe import Part
 from ganrun.words.spaces import DataFiles, Refusal
 
@@ -62,7 +63,7 @@ def item_features(
 
 def _computed(extract: Features, data: Dataset, entry: str) -> Tensor:
     found = []
-    for _, items in real_rows(data, len(data)):
+    for items in read_items(data, rows=CHUNK, key=KEY):
         x = loaded(stored(items[entry], data.spaces[entry]))
         with torch.no_grad():
             some = extract(x)

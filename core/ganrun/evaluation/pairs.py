@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ganrun.data.order import mixed
 from ganrun.data.reader import normalised
 from ganrun.errors import UserError
 from ganrun.evaluation.sources import Stored, loaded, stored
@@ -36,6 +38,7 @@ def _of_variant(evaluation: Evaluation, n: int | None) -> Iterator[tuple[str, tu
         return
     count = min(n or evaluation.count(), len(evaluation.dataset("test")))
     evaluation.requested.fakes.add(count)
+    evaluation.requested.given = len(evaluation.dataset("test"))
     player = _maker(evaluation)
     made: dict[str, list[Tensor]] = {entry: [] for entry in description.pairs}
     for _, items in evaluation.source.stream(count, 0, 1, player):
@@ -61,18 +64,26 @@ def _maker(evaluation: Evaluation) -> str:
 
 
 def _hidden(evaluation: Evaluation, n: int | None) -> Pairs:
-    held: Any = evaluation.dataset("test")
-    if not hasattr(held, "hidden_pairs"):
+    pairs = evaluation.hidden_pairs(n or evaluation.samples)
+    pairs.pop("label", None)
+    if not pairs:
         return {}
-    pairs = {
-        name: value[: n or evaluation.samples]
-        for name, value in normalised(held.hidden_pairs(), "cpu").items()
-        if name != "label"
-    }
-    evaluation.requested.real_samples("test", len(next(iter(pairs.values()))), evaluation.hash_of(held))
     first, second = pairs
     ways = [(a, b) for a, b in ((first, second), (second, first)) if b in evaluation.description.outputs]
     return {f"{a}-to-{b}": (evaluation.generate(pairs, b), pairs[b].float()) for a, b in ways}
+
+
+def hidden_pairs(evaluation: Evaluation, n: int | None) -> dict[str, Tensor]:
+    """What ``Evaluation.hidden_pairs`` returns."""
+    held: Any = evaluation.dataset("test")
+    if not hasattr(held, "hidden_pairs"):
+        return {}
+    pairs = normalised(held.hidden_pairs(), "cpu")
+    every = len(next(iter(pairs.values())))
+    count = min(n or every, every)
+    evaluation.requested.real_samples("test", count, evaluation.mark_of("test"), every)
+    rows = torch.from_numpy(mixed(every)(np.arange(count)))
+    return {name: x[rows] for name, x in pairs.items()}
 
 
 def _of_folders(evaluation: Evaluation, source: Stored, n: int | None) -> Pairs:

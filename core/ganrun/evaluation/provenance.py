@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun import jsonl
 from ganrun.engine.boundaries import check_mapping, shown
-from ganrun.errors import PluginError, WrongResult
+from ganrun.errors import PluginError, UserError, WrongResult
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.features import levels
 from ganrun.evaluation.requested import Requested
@@ -89,14 +89,27 @@ def provenance(evaluation: Evaluation, part: Part, catalog: Catalog) -> dict[str
         "samples": sorted(requested.fakes),
         "quantisation": levels(space),
         "shape": list(space.shape),
-        "real": requested.real,
+        "real": requested.real or _data(evaluation),
     }
+    if made_from := requested.made_from():
+        alike["made_from"] = made_from
     return {
         "alike": alike,
         "step": evaluation.step,
+        "data": evaluation.data,
         **evaluation.source.describe(),
         "versions": versions(part, catalog),
     }
+
+
+def _data(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """What scores that asked for no real samples are about: the data of the test split, or of the only one there is."""
+    for split in ("test", "train"):
+        try:
+            return {split: {"data": evaluation.mark_of(split)}}
+        except UserError:
+            continue
+    return {}
 
 
 def versions(part: Part, catalog: Catalog) -> dict[str, str]:
@@ -126,7 +139,7 @@ def few(score: Score, provenance: Mapping[str, Any]) -> str:
     Empty if there are enough, or it is not known how many it takes.
     """
     alike = provenance["alike"]
-    real = max((real["samples"] for real in alike["real"].values()), default=score.enough)
+    real = max((real["samples"] for real in alike["real"].values() if "samples" in real), default=score.enough)
     least = min([*alike["samples"], real])
     return f"{least:,} samples, where this score takes {score.enough:,}" if least < score.enough else ""
 

@@ -10,13 +10,24 @@ from typing import Any
 class Requested:
     """What one evaluator asked for: the provenance of its scores.
 
-    Real samples and their data by split, extractors by name.
+    Real samples and their data by split, extractors by name. given: how many real items there are to make samples from;
+    0 if they are not made from any.
     """
 
     fakes: set[int] = field(default_factory=set)
     real: dict[str, dict[str, Any]] = field(default_factory=dict)
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
+    given: int = 0
 
-    def real_samples(self, split: str, n: int, data: str) -> None:
-        """Note that n samples of a split were asked for; the most of several requests stands."""
-        self.real[split] = {"samples": max(n, self.real.get(split, {}).get("samples", 0)), "data": data}
+    def real_samples(self, split: str, n: int, data: str, of: int | None = None) -> None:
+        """Note that n samples of a split were asked for; the most of several requests stands.
+
+        of: how many there are, None for n.
+        """
+        most = max(n, self.real.get(split, {}).get("samples", 0))
+        self.real[split] = {"samples": most, "data": data} | ({"of": of} if of is not None and most < of else {})
+
+    def made_from(self) -> dict[str, int]:
+        """The real items that samples were made from, if that is some of all; else nothing."""
+        most = max(self.fakes, default=0)
+        return {"samples": most, "of": self.given} if most < self.given else {}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset
+from ganrun.data.order import sample_rows
 from ganrun.data.reader import read_items
 from ganrun.errors import UserError
 from ganrun.sampling.sampling import SampleMaker, between
@@ -28,6 +29,7 @@ class SampleSource(Protocol):
     description: Description
     spaces: Mapping[str, Space]
     device: torch.device
+    data: Mapping[str, Any]  # what they are compared with, as a recipe writes it
 
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
         """(rows, entry -> samples) of every parts-th chunk of n samples."""
@@ -48,12 +50,13 @@ class Generated:
         self.device = sample_maker.engine.device
         self.description = sample_maker.engine.experiment.description
         self.spaces: Mapping[str, Space] = sample_maker.engine.experiment.dataset.spaces
+        self.data: Mapping[str, Any] = sample_maker.experiment.recipe.dataset.as_recipe()
         self._dataset = dataset
 
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
         """Samples of every parts-th chunk.
 
-        Those of a variant that translates, and what a player makes, are made from the first n test items.
+        Those of a variant that translates, and what a player makes, are made from the first n real test samples.
         """
         real = self._items if self.description.conditional or player else None
         for rows, turn in self.sample_maker.stream(n, self.seed, real=real, part=part, parts=parts, player=player):
@@ -113,12 +116,12 @@ class Generated:
 
     def _items(self, rows: slice) -> dict[str, Tensor]:
         dataset = self._dataset("test")
-        (items,) = read_items(dataset, range(rows.start, rows.stop), rows=rows.stop - rows.start, key=KEY)
-        return items
+        ((_, items),) = real_rows(dataset, rows.stop, start=rows.start, chunk=rows.stop - rows.start)
+        return dict(items)
 
 
 class Stored:
-    """Samples that lie there, such as the pictures of a folder: an entry of a data set, in its order."""
+    """Samples that lie there, such as the pictures of a folder: an entry of a data set, mixed as real samples are."""
 
     def __init__(self, dataset: Dataset, where: str, *, entry: str = "x") -> None:
         self.dataset = dataset
@@ -126,6 +129,7 @@ class Stored:
         self.spaces: Mapping[str, Space] = {entry: dataset.spaces[entry]}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.where = where
+        self.data: Mapping[str, Any] = {}
 
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
         """The first n samples. Raises UserError if there are fewer."""
@@ -134,8 +138,7 @@ class Stored:
                 f"{self.where} holds {len(self.dataset)} pictures, fewer than the {n} to be scored; "
                 "ask for at most as many"
             )
-        for rows in chunks(n, CHUNK, part, parts):
-            (items,) = read_items(self.dataset, range(rows.start, rows.stop), rows=CHUNK, key=KEY)
+        for rows, items in real_rows(self.dataset, n, part, parts):
             yield rows, {name: items[name] for name in self.spaces}
 
     def settings(self) -> AbstractContextManager[None]:
@@ -160,8 +163,12 @@ def loaded(x: Tensor) -> Tensor:
     return x.float().div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
 
-def real_rows(dataset: Dataset, n: int, part: int = 0, parts: int = 1) -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
-    """(rows, entry -> samples) of the first n items of a data set, in its order."""
-    for rows in chunks(n, CHUNK, part, parts):
-        (items,) = read_items(dataset, np.arange(rows.start, rows.stop), rows=CHUNK, key=KEY)
+def real_rows(
+    dataset: Dataset, n: int, part: int = 0, parts: int = 1, *, start: int = 0, chunk: int = CHUNK
+) -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
+    """(rows, entry -> samples) of the samples ``start`` to n of a data set: see :func:`sample_rows`."""
+    for place in chunks(n - start, chunk, part, parts):
+        rows = slice(start + place.start, start + place.stop)
+        wanted = sample_rows(dataset, np.arange(rows.start, rows.stop))
+        (items,) = read_items(dataset, wanted, rows=chunk, key=KEY)
         yield rows, items

@@ -139,7 +139,7 @@ def evaluate_folders(
     if truth("test").spaces != made.spaces:
         shapes = [str(data.spaces["x"].shape) for data in (truth("test"), made)]
         raise UserError(f"{real} holds images of shape {shapes[0]}, {fake} of {shapes[1]}; add --size N to scale both")
-    evaluation = Evaluation(Stored(made, str(fake)), truth, data_cache())
+    evaluation = Evaluation(Stored(made, str(fake)), truth, data_cache(), data={"folder": str(real)})
     pairs: list[tuple[EvaluatorPart, Any]] = []
     for part in load_evaluators(evaluators, catalog=catalog, origin="--metrics"):
         try:

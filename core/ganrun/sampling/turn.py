@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset
+from ganrun.data.order import sample_rows
 from ganrun.data.reader import read_items
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws, stable_hash
@@ -90,13 +91,13 @@ class SamplingTurn(Turn):
         return found
 
     def items(self, split: str, purpose: str, count: int) -> Iterator[dict[str, Tensor]]:
-        """The first items of a split of the data, at most ``count``, in chunks: name -> (n, ...) on the device.
+        """At most ``count`` items of a split of the data, a fair draw, in chunks: name -> (n, ...) on the device.
 
         purpose: the key of their crops and whatever else is drawn for an item.
         """
         held: Dataset = self._engine.experiment.data(split)
-        first = range(min(count, len(held)))
-        yield from read_items(held, first, rows=self.chunk, key=(purpose,), device=self.device)
+        drawn = sample_rows(held, range(min(count, len(held))))
+        yield from read_items(held, drawn, rows=self.chunk, key=(purpose,), device=self.device)
 
 
 def chunks(n: int, size: int, part: int = 0, parts: int = 1) -> list[slice]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ganrun.data.order import sample_rows, subset
 from ganrun.errors import UserError
 from ganrun.randomness import ItemDraws
 from ganrun.testing.conditions import offline, when
 from ganrun.testing.plugin import Plugin
-from ganrun.words.spaces import DataFiles
+from ganrun.words.spaces import DataFiles, Space
 
 SPLITS = ("train", "test")
+FIRST, OTHERS = 256, 1024  # samples that are compared
+FEW = 20  # samples below which nothing can be said
+CLASSES = 20  # of more the rarest have too few samples for a share
+FAR = 5.5  # standard errors: of a hundred numbers one is as far in a million fair draws
 
 
 def make(plugin: Plugin, split: str) -> Any:
@@ -101,6 +107,38 @@ def check_item_is_the_same_in_any_batch(plugin: Plugin) -> None:
                 f"{split} {name}: an item differs with its batch; draw with `draws`"
             )
             assert torch.equal(alone[name], again[name]), f"{split} {name}: an item differs between two instances"
+
+
+@when(offline)
+def check_first_samples_are_a_fair_draw(plugin: Plugin) -> None:
+    """The first samples, as scores take them, look like the others: as many of each class, as bright, at the same place.
+
+    Scores take items in a keyed order, ``sequential`` data as they are numbered: those have to be mixed.
+    """
+    for split in SPLITS:
+        data = make(plugin, split)
+        first = min(len(data) // 2, FIRST)
+        if first < FEW:
+            continue
+        places = np.arange(first), first + subset(len(data) - first, OTHERS, "others")
+        beginning, others = (read(data, sample_rows(data, some).tolist()) for some in places)
+        for name, space in data.spaces.items():
+            here, there = (numbers(batch[name], space) for batch in (beginning, others))  # (n, K), (m, K)
+            both = torch.cat([here, there])
+            error = both.std(0) * math.sqrt(1 / len(here) + 1 / len(there))
+            far = float(((here.mean(0) - there.mean(0)).abs() / error).nan_to_num(0, 0, 0).max())
+            assert far < FAR, (
+                f"{split} {name}: the first {first} samples are {far:.0f} standard errors from the others, so a score of "
+                "some would not be one of all; mix the items, or leave `order` out"
+            )
+
+
+def numbers(x: Tensor, space: Space) -> Tensor:
+    """What is compared of items (n, ...): (n, K) float64; shares of classes, else means, deviations and coordinates."""
+    if space.kind == "labels" and not space.shape and space.classes <= CLASSES:
+        return torch.nn.functional.one_hot(x, space.classes).double()
+    rows = x.double().flatten(1) if x.dim() > 1 else x.double()[:, None]
+    return torch.stack([rows.mean(1), rows.std(1)], 1) if space.kind == "image" else rows
 
 
 @when(offline)

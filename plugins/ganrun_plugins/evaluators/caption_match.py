@@ -113,9 +113,10 @@ class CaptionMatch:
                 "evaluate a run on data such as caption-digits"
             )
         name = evaluation.output
-        made = evaluation.fakes()  # of the captions of the first test items
+        made = evaluation.fakes()  # of the captions of the first test samples
         real = evaluation.real(n=len(made))
-        asked = {aspect: label[: len(made)] for aspect, (label, _) in held.meanings().items()}
+        rows = torch.from_numpy(evaluation.rows("test", range(len(made))))
+        asked = {aspect: label[rows] for aspect, (label, _) in held.meanings().items()}
         recognise = {aspect: self._recogniser(evaluation, name, aspect) for aspect in asked}
         scores: dict[str, Score] = {}
         for ending, images in (("", made), ("-of-real", real)):

@@ -94,8 +94,8 @@ class DomainAdaptation:
         source, target = self._direction(held.spaces, self.of or evaluation.output)
         real = {name: floats(train.labelled(name)) for name in (source, target)}
         test = floats(held.labelled(target))
-        evaluation.requested.real_samples("train", sum(len(x) for x, _ in real.values()), evaluation.hash_of(train))
-        evaluation.requested.real_samples("test", len(test[0]), evaluation.hash_of(held))
+        evaluation.requested.real_samples("train", sum(len(x) for x, _ in real.values()), evaluation.mark_of("train"))
+        evaluation.requested.real_samples("test", len(test[0]), evaluation.mark_of("test"))
 
         x, label = real[source]
         rows = torch.arange(len(x))

@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Part, PartOf, Reason, Refusal, UserError, hookimpl
-from ganrun.plugin.data import Dataset, normalised, read_items
+from ganrun.plugin.data import Dataset, read_items
 from ganrun.plugin.evaluation import Evaluation, Least, Score, check_features, of_rows, share
 
 
@@ -106,7 +106,7 @@ class HiddenPairs:
                 "hidden-pairs: it translates the test items of a data set that hides their true counterparts; "
                 "evaluate a run on such data, or score two folders with files of the same names by psnr-ssim"
             )
-        pairs = {name: value[: evaluation.samples] for name, value in normalised(held.hidden_pairs(), "cpu").items()}
+        pairs = evaluation.hidden_pairs(evaluation.samples)
         label = pairs.pop("label", None)
         first, second = pairs
         scores: dict[str, Score] = {}

@@ -129,10 +129,10 @@ class ParzenLikelihood:
         ] = 0.1,
         largest: Annotated[float, Field(gt=0, description="the largest of them")] = 1.0,
         validation: Annotated[
-            int, Field(ge=1, description="items of the train split, the first ones, to choose the width on")
+            int, Field(ge=1, description="samples of the train split to choose the width on")
         ] = VALIDATION,
         test: Annotated[
-            int, Field(ge=1, description="items of the test split, at most, whose likelihood is taken")
+            int, Field(ge=1, description="samples of the test split, at most, whose likelihood is taken")
         ] = 10_000,
     ) -> None:
         self.of = of

@@ -8,7 +8,7 @@ import torch
 from numbered_data import Streamed, drain, points
 
 from ganrun.data import order
-from ganrun.data.order import Bijection, Computed, Permuted, Sequential, order_of, permutation, subset
+from ganrun.data.order import Bijection, Computed, Permuted, Sequential, order_of, permutation, sample_rows, subset
 from ganrun.data.reader import Reader
 from ganrun.errors import DataError
 
@@ -145,6 +145,27 @@ def test_random_numbers_of_an_item_change_with_the_epoch_in_any_order():
         read = drain(Reader(Streamed(4, order=asked), (7,), batch_rows=4), 2)
         first, second = (epoch[epoch[:, 0].argsort()][:, 1] for epoch in (read[:4], read[4:]))
         assert not (first == second).any(), asked
+
+
+# --- samples of scores --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [7, 1000, order.SMALL + 1])
+def test_samples_are_all_items_in_an_order_of_the_length_alone(length):
+    one, other = (sample_rows(Streamed(length), np.arange(length)) for _ in range(2))
+    assert np.array_equal(one, other)
+    assert np.array_equal(np.sort(one), np.arange(length))
+    assert np.array_equal(one[:5], sample_rows(Streamed(length), range(5)))
+
+
+def test_the_first_samples_are_spread_over_all_items():
+    """The mean of 500 of a million numbers, evenly spread over [0, 1): 1/2 within five of their standard errors."""
+    mean = sample_rows(Streamed(10**6), np.arange(500)).mean() / 10**6
+    assert abs(mean - 0.5) < 5 * (1 / 12 / 500) ** 0.5
+
+
+def test_sequential_data_are_sampled_as_they_are_numbered():
+    assert sample_rows(Streamed(BILLION, order="sequential"), [3, 4]).tolist() == [3, 4]
 
 
 # --- the guarantees that hold in every order --------------------------------------------------------------------

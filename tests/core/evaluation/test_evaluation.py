@@ -16,6 +16,13 @@ from ganrun.words.game import Description
 from ganrun.words.hooks import hookimpl
 from ganrun.words.spaces import Reason, Refusal, Space
 
+CYCLE = "cyclegan"
+CYCLE_NETWORKS = {
+    "generator": {"resnet-translator": {"width": 2, "blocks": 1}},
+    "discriminator": {"patchgan": {"width": 2, "layers": 1}},
+    "evaluators": [],
+}
+
 
 class Counting:
     """Scores the number of samples it was given, and counts its calls."""
@@ -75,10 +82,81 @@ def test_fakes_are_the_same_each_time_until_forgotten_and_training_is_untouched(
     assert run.engine.modules["generator"].training
 
 
-def test_real_samples_come_in_the_order_of_the_data(counting):
-    run = counting()
-    assert torch.equal(run.evaluation.real("x", "test", 10), run.dataset("test").tensors["x"][:10])
-    assert len(run.evaluation.real("x", "train")) == 512
+def test_real_samples_are_the_first_of_one_keyed_order_for_every_request(counting):
+    evaluation = counting().evaluation
+    every, labels = evaluation.real("x", "test"), evaluation.labels(n=40)
+    rows = torch.from_numpy(evaluation.rows("test", range(512)))
+    assert sorted(rows.tolist()) == list(range(512))
+    assert torch.equal(every, evaluation.dataset("test").tensors["x"][rows])
+    assert torch.equal(evaluation.real("x", "test", 10), every[:10])
+    assert torch.equal(evaluation.items("test", [30, 2])["x"], every[[30, 2]])
+    assert torch.equal(labels, evaluation.dataset("test").tensors["label"][rows[:40]])
+    assert len(evaluation.real("x", "train")) == 512
+
+
+class ClassAfterClass(InMemory):
+    """400 items around 0, then 400 around 10; read in this order only if it says so."""
+
+    def __init__(self, files, split, *, order: str = "shuffled") -> None:
+        self.order = order
+        x = torch.randn(800, 2, generator=torch.Generator().manual_seed(len(split)))
+        x[400:] += 10
+        super().__init__({"x": x}, {"x": Space("points", (2,))}, [])
+
+
+@pytest.mark.parametrize(("order", "mean"), [("shuffled", 5.0), ("sequential", 0.0)])
+def test_a_few_real_samples_are_a_fair_draw_of_data_in_the_order_of_their_classes(tiny, make_run, order, mean):
+    """100 of 800: the mean of both classes within 3.6 standard errors. Sequential data have to be mixed."""
+    recipe = tiny(dataset={"sorted": {"order": order}})
+    run = make_run(recipe, {"dataset.sorted": ClassAfterClass})
+    assert float(run.evaluation.real("x", "test", 100).mean()) == pytest.approx(mean, abs=1.8)
+    assert float(run.evaluation.real("x", "train", 100).mean()) == pytest.approx(mean, abs=1.8)
+
+
+def test_samples_of_a_folder_are_a_fair_draw_that_goes_with_the_real_ones(tmp_path):
+    """Two stored sets of as many items come row by row, whatever their order."""
+    data = ClassAfterClass(None, "test")
+    evaluation = Evaluation(Stored(data, "here"), lambda split: data, tmp_path)
+    made, real = evaluation.fakes(n=100), evaluation.real(n=100)
+    assert torch.equal(made, real)
+    assert float(made.mean()) == pytest.approx(5.0, abs=1.8)
+
+
+class Pairs(InMemory):
+    """Images a and b of one grey: item i has the level i; its hidden pairs are all of them."""
+
+    provides = frozenset({"hidden-pairs"})
+
+    def __init__(self, files, split) -> None:
+        x = torch.arange(200, dtype=torch.uint8).view(200, 1, 1, 1).repeat(1, 1, 8, 8)
+        super().__init__({"a": x, "b": x}, dict.fromkeys("ab", Space("image", (1, 8, 8))), [])
+
+    def hidden_pairs(self):
+        return {**self.tensors, "label": torch.arange(200)}
+
+
+def test_a_few_hidden_pairs_are_a_fair_draw_row_by_row(tiny, make_run):
+    evaluation = make_run(tiny(dataset="levels", variant=CYCLE, **CYCLE_NETWORKS), {"dataset.levels": Pairs}).evaluation
+    found = evaluation.hidden_pairs(50)
+    levels = ((found["a"][:, 0, 0, 0] + 1) * 127.5).round()
+    assert torch.equal(levels, found["label"].float())
+    assert float(levels.mean()) == pytest.approx(99.5, abs=30), "the first 50 have a mean of 24.5"
+    assert evaluation.requested.real["test"] == {
+        "samples": 50,
+        "of": 200,
+        "data": evaluation.dataset("test").fingerprint(),
+    }
+    assert len(evaluation.hidden_pairs()["a"]) == 200
+
+
+def test_translations_are_made_of_the_real_samples_of_their_rows(tiny, make_run):
+    """A generator that is the identity: fakes of b are the real a of the same rows, and it is said of how many."""
+    run = make_run(tiny(dataset="levels", variant=CYCLE, **CYCLE_NETWORKS), {"dataset.levels": Pairs})
+    evaluation = run.evaluation
+    evaluation.samples = 30
+    run.engine.variant.make = lambda turn: turn.made.update({"a": turn.real["b"], "b": turn.real["a"]})
+    assert torch.equal(evaluation.fakes("b"), evaluation.real("a", n=30))
+    assert evaluation.requested.made_from() == {"samples": 30, "of": 200}
 
 
 def test_features_are_made_once_for_all_evaluators(tiny, make_run):
@@ -207,6 +285,7 @@ def of_two_entries(tmp_path):
             description=Description({}, [], [], outputs=("a", "b")),
             spaces={"a": image, "b": image},
             device=torch.device("cpu"),
+            data={},
         )
         part = SimpleNamespace(name="own", parameters={}, make=OfOneEntry, as_recipe=lambda: {"own": {}})
         return Evaluation(made, dataset, tmp_path), part

@@ -3,12 +3,15 @@
 import math
 
 import pytest
+import torch
 
 from ganrun import jsonl
 from ganrun.catalog.catalog import Catalog
+from ganrun.data.reader import InMemory
 from ganrun.evaluation.provenance import FILE, Measured, differences, few, joined, keep, kept
 from ganrun.evaluation.scores import Score, share
 from ganrun.training.scoring import evaluate
+from ganrun.words.spaces import Space
 
 PIXELS = {"frechet-distance": {"features": "pixels", "samples": 100}}
 
@@ -47,6 +50,40 @@ def test_a_score_is_kept_with_everything_that_decided_it(scored, tmp_path):
     assert about["weights"] == {"generator": "trained"}
     assert (about["step"], about["seed"]) == (20, 0)
     assert {"ganrun", "torch", "evaluator.frechet-distance", "features.pixels"} <= about["versions"].keys()
+
+
+def test_scores_of_some_real_samples_say_of_how_many(scored, tmp_path):
+    scored({"parzen-likelihood": {"samples": 50, "test": 100, "validation": 512}})
+    (line,) = jsonl.read(tmp_path / FILE)
+    real = line["provenance"]["alike"]["real"]
+    assert (real["test"]["samples"], real["test"]["of"]) == (100, 512)
+    assert real["train"].keys() == {"samples", "data"}, "all of them"
+
+
+def test_a_score_that_asks_for_no_real_samples_says_of_which_data_it_is(scored, tmp_path):
+    """Two rings whose modes are unlike: what is within three deviations is not comparable."""
+    for sd in (0.02, 0.1):
+        scored({"mode-coverage": {"samples": 50}}, dataset={"ring": {"count": 300, "sd": sd}})
+    wide, narrow = (found.provenance for found in reversed(kept(tmp_path, Catalog())))
+    assert narrow["alike"]["real"]["test"].keys() == {"data"}
+    assert narrow["data"]["ring"]["sd"] == 0.02
+    assert wide["data"]["ring"]["sd"] == 0.1
+    (different,) = differences(narrow["alike"], wide["alike"])
+    assert different.startswith("real.test.data: ")
+    assert few(Score(1.0, enough=1000), narrow) == "50 samples, where this score takes 1,000"
+
+
+def test_data_without_a_fingerprint_are_told_by_name_and_parameters(scored, tmp_path):
+    class Plain(InMemory):
+        def __init__(self, files, split, *, shift: float = 0.0) -> None:
+            x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)) + shift
+            super().__init__({"x": x}, {"x": Space("points", (2,))}, [])
+
+        fingerprint = property()  # as if there were none
+
+    scored(PIXELS, dataset={"plain": {"shift": 2.0}}, plugins={"dataset.plain": Plain})
+    (line,) = jsonl.read(tmp_path / FILE)
+    assert line["provenance"]["alike"]["real"]["test"]["data"] == '{"plain": {"shift": 2.0}}, 300 items'
 
 
 def test_averaged_weights_are_named(scored, tmp_path):

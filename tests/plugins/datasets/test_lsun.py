@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganrun.data.order import sample_rows
 from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets.lsun import LSUN
@@ -44,5 +45,6 @@ def test_lsun_reads_pictures_of_several_classes_and_keeps_the_keys(files, tmp_pa
     assert batch["label"].tolist() == [1, 0, 0, 1]
     assert len(list((files.cache / "lsun").glob("*.npy"))) == 2
     assert len(LSUN(files, "train", root=".", classes=["bedroom"], size=8)) == 3
+    assert set((sample_rows(data, range(3)) < 3).tolist()) == {True, False}, "few samples are of both classes"
     with pytest.raises(DataError, match="image spoilt cannot be read"):
         data.batch(torch.tensor([6]), ItemDraws((), np.asarray(0), np.array([6])))

@@ -135,7 +135,7 @@ def test_translations_come_from_the_networks(translation, make_run):
     """Each generator is given the true other half of the pairs, and `samples` says how many."""
     run = make_run(translation({"hidden-pairs": {"features": None, "samples": 6}}))
     scores = scores_of(run)
-    pairs = {name: x[:6] for name, x in normalised(run.dataset("test").hidden_pairs(), "cpu").items()}
+    pairs = run.evaluation.hidden_pairs(6)
     for source, target in (("a", "b"), ("b", "a")):
         with torch.no_grad():
             made = run.engine.modules[f"generator_{source}{target}"].eval()(pairs[source])
