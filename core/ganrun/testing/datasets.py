@@ -111,7 +111,7 @@ def check_item_is_the_same_in_any_batch(plugin: Plugin) -> None:
 
 @when(offline)
 def check_first_samples_are_a_fair_draw(plugin: Plugin) -> None:
-    """The first samples, as scores take them, look like the others: as many of each class, as bright, at the same place.
+    """The first samples, as scores take them, look like the others: as many of each class, as bright, at one place.
 
     Scores take items in a keyed order, ``sequential`` data as they are numbered: those have to be mixed.
     """
@@ -128,8 +128,8 @@ def check_first_samples_are_a_fair_draw(plugin: Plugin) -> None:
             error = both.std(0) * math.sqrt(1 / len(here) + 1 / len(there))
             far = float(((here.mean(0) - there.mean(0)).abs() / error).nan_to_num(0, 0, 0).max())
             assert far < FAR, (
-                f"{split} {name}: the first {first} samples are {far:.0f} standard errors from the others, so a score of "
-                "some would not be one of all; mix the items, or leave `order` out"
+                f"{split} {name}: the first {first} samples are {far:.0f} standard errors from the others, so a score "
+                "of some would not be one of all; mix the items, or leave `order` out"
             )
 
 

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganrun.data.reader import normalised
 from ganrun.errors import UserError
 from ganrun.training.build import RefusedError
 from ganrun_plugins.datasets.digits import Digits
