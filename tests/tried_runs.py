@@ -14,7 +14,7 @@ from ganrun.testing.runs import first_difference, new_run, probe_of, probed, sam
 from ganrun.testing.tricks import recorded
 
 BEFORE, AFTER = 2, 2  # steps before and after the checkpoint
-RUN_LEVEL = {"run_start", "step_end", "checkpoint", "evaluate", "rolled_back", "run_end"}
+RUN_LEVEL = {"run_start", "step_end", "checkpoint", "evaluate", "rolled_back", "run_end", "run_closed"}
 
 
 def problems_of_run(catalog: Catalog, recipe: Mapping[str, Any]) -> list[str]:

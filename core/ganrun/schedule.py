@@ -25,11 +25,15 @@ _UNITS = {"": "steps", "step": "steps", "epoch": "epochs", "image": "images", "m
 
 @dataclass(frozen=True)
 class Clock:
-    """What durations are measured against: ``total`` steps, ``batch`` real images a step, ``dataset`` images."""
+    """What durations are measured against: ``total`` steps, ``batch`` real images a step, ``dataset`` images.
+
+    ``percent_of``: how many steps are 100%, by default all of them.
+    """
 
     total: int
     batch: int
     dataset: int
+    percent_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Duration:
             case "steps":
                 return self.amount
             case "%":
-                return self.amount / 100 * clock.total
+                return self.amount / 100 * (clock.total if clock.percent_of is None else clock.percent_of)
             case "epochs":
                 return self.amount * clock.dataset / clock.batch
             case "kimg":

@@ -30,7 +30,7 @@ SECTION = re.compile(r"^##+ (\w+)\n(.*?)(?=^#)", re.MULTILINE | re.DOTALL)
 HOOKS = {
     name: spec for owner in (ComponentHooks, Events) for name, spec in vars(owner).items() if inspect.isfunction(spec)
 }
-RUN_LEVEL = ("run_start", "step_end", "checkpoint", "evaluate", "finding", "rolled_back", "run_end")
+RUN_LEVEL = ("run_start", "step_end", "checkpoint", "evaluate", "finding", "rolled_back", "run_end", "run_closed")
 EXPLODES = {"players": {"generator": {"optimizer": {"sgd": {"lr": 1e38}}}}}
 
 

@@ -100,7 +100,10 @@ class Events:
 
     @hookspec
     def step_end(self, run: Run) -> None:
-        """Called after each step. ``run.step`` counts the steps done."""
+        """Called after each step. ``run.step`` counts the steps done.
+
+        A checkpoint of this step is written after it, whichever observer asked for it.
+        """
 
     @hookspec
     def checkpoint(self, run: Run, path: Any) -> None:
@@ -123,4 +126,14 @@ class Events:
 
     @hookspec
     def run_end(self, run: Run, reason: str) -> None:
-        """Called once at the end. ``reason`` is ``finished``, ``interrupted`` or ``failed``."""
+        """Called once at the end, to write what is left. ``reason`` is ``finished``, ``interrupted`` or ``failed``.
+
+        A checkpoint that is asked for now is written after it.
+        """
+
+    @hookspec
+    def run_closed(self, run: Run, reason: str) -> None:
+        """Called last of all, after the last checkpoint was written: to report. ``reason`` is that of ``run_end``.
+
+        It is ``failed``, too, if an observer failed in ``run_end``.
+        """

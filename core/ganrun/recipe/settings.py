@@ -54,6 +54,9 @@ class TrainSettings(Settings):
     steps: Annotated[
         DurationField, AfterValidator(_absolute), Field(description="length of the run: 3000, 50 epochs, 400 kimg")
     ] = Duration(1000)
+    percent_of: Annotated[DurationField, AfterValidator(_absolute)] | None = Field(
+        default=None, description="the length that is 100%; null: steps, or what a resumed run began with"
+    )
     batch_size: Annotated[int, Field(ge=1, description="real samples in one micro-batch of one process")] = 64
     seed: Annotated[int, Field(ge=0, lt=2**63, description="key of every random draw")] = 0
     device: Annotated[

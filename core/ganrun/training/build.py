@@ -140,8 +140,14 @@ def call_each(hook: Any, labels: Mapping[int, str], **payload: Any) -> list[Diag
 
 def make_clock(recipe: Recipe, dataset: Dataset, processes: Processes) -> Clock:
     """What durations are measured against in this run."""
-    batch = recipe.train.batch_size * recipe.train.accumulate * processes.world
-    return Clock(recipe.train.steps.whole_steps(Clock(0, batch, len(dataset))), batch, len(dataset))
+    return clock_of(recipe, recipe.train.batch_size * recipe.train.accumulate * processes.world, len(dataset))
+
+
+def clock_of(recipe: Recipe, batch: int, items: int) -> Clock:
+    """The clock of a run with so many real samples a step, on so many training items."""
+    train, lengths = recipe.train, Clock(0, batch, items)
+    percent_of = None if train.percent_of is None else train.percent_of.whole_steps(lengths)
+    return Clock(train.steps.whole_steps(lengths), batch, items, percent_of)
 
 
 def build_networks(experiment: Experiment, meta: bool) -> list[Diagnostic]:

@@ -92,13 +92,14 @@ class Folder:
         if resume and not force:
             check_plugins(self.path, recipe, catalog)
             before = load_recipe(self.path / "recipe.yaml", catalog=catalog).resolved
-            changed = [str(change) for change in diff(before, recipe.resolved) if change.path != "train.steps"]
+            lengths = ("train.steps", "train.percent_of")
+            changed = [str(change) for change in diff(before, recipe.resolved) if change.path not in lengths]
             if changed:
                 listed = "\n  ".join(changed)
                 raise UserError(
-                    f"{self.path} was started from another recipe; --resume accepts a longer train.steps and nothing "
-                    f"else:\n  {listed}\ngo back to that recipe, start again with another --output, "
-                    "or add --force to continue all the same"
+                    f"{self.path} was started from another recipe; --resume accepts a longer train.steps, another "
+                    f"train.percent_of, and nothing else:\n  {listed}\n"
+                    "go back to that recipe, start again with another --output, or add --force to continue all the same"
                 )
 
     def prepare(self, run: Run, *, resume: bool, overwrite: bool) -> None:
@@ -265,7 +266,8 @@ def versions(run: Run) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": run.processes.world,
         "base": str(run.recipe.base),
-        "data": description_of(run.experiment.dataset),
+        "data": description_of(run.experiment.dataset)
+        | {"fingerprint": run.evaluation.hash_of(run.experiment.dataset)},
         "kept_parts": kept_parts(run.experiment),
         "command": sys.argv,
     }

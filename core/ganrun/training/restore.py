@@ -12,6 +12,7 @@ from ganrun.engine.watch import names_not_finite
 from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
 from ganrun.training import checkpoint
+from ganrun.training.changed import LastStart, changed_data, changed_lengths
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
@@ -59,9 +60,11 @@ def last_good(experiment: Experiment, folder: Path) -> tuple[int, dict[str, Any]
     return None
 
 
-def resume_run(run: Run, folder: Path, *, force: bool) -> None:
-    """Load the newest intact checkpoint of a run's folder. One killed before its first starts again instead."""
+def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool) -> None:
+    """Load the newest intact checkpoint of a run's folder, and say what changed since it was last started."""
     _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
+    if run.is_main and started is not None and (changed := changed_data(started, run)):
+        print(f"warning: the training data are not those of before: {changed}", flush=True)
     if run.steps < state["steps"] and not force:
         raise UserError(
             f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; "
@@ -75,6 +78,8 @@ def resume_run(run: Run, folder: Path, *, force: bool) -> None:
     run.load_state_dict(state)
     run.resumed_from = step
     if run.is_main:
+        for line in [] if started is None else changed_lengths(started, run):
+            print(line, flush=True)
         for line in damaged:
             print(f"warning: {line}; an older one is used", flush=True)
         if state["threads"] != torch.get_num_threads():

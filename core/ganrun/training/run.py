@@ -29,12 +29,14 @@ from ganrun.recipe import Recipe
 from ganrun.sampling.sampling import SampleMaker
 from ganrun.training import checkpoint, commands
 from ganrun.training.build import build
+from ganrun.training.changed import keeping_percentages, last_start
 from ganrun.training.checkpoints import Checkpoints
 from ganrun.training.finite import Finite
 from ganrun.training.folder import Folder, is_main_process
 from ganrun.training.remedies import remedies_for
 from ganrun.training.restore import load_modules, resume_run, start_from
 from ganrun.training.rollback import Rollback
+from ganrun.training.saving import Saving
 from ganrun.training.scoring import due, evaluate, prepare
 from ganrun.training.signals import signals
 from ganrun.words.finding import Finding
@@ -96,6 +98,7 @@ class Run:
         self.notices: dict[str, str] = {}
         self.rollbacks: list[dict[str, Any]] = []
         self._stop = ""
+        self._saving = Saving(self.save)
         self._agreement = Agreement(self.processes)
         self._rollback = Rollback(self)
         self.finite = Finite(self)
@@ -202,18 +205,30 @@ class Run:
             if self.folder is not None:
                 self._states()  # what cannot be saved is reported now, not at the first checkpoint
             try:
-                hooks.run_start(run=self)
+                with self._saving.informing():
+                    hooks.run_start(run=self)
                 while self.step < self.steps and not self._agreed_to_stop():
                     self.engine.step(self.step)
                     self.step += 1
                     if not self.finite.lost(at_once=self.is_evaluated or self.step == self.steps):
                         self._evaluate()
-                        hooks.step_end(run=self)
+                        with self._saving.informing():
+                            hooks.step_end(run=self)
                     self._rollback.after_step(at_once=self.step >= self.steps)
                 reason = self._stop if self.step < self.steps else "finished"
             finally:
-                hooks.run_end(run=self, reason=reason)
+                self._end(reason)
         return reason
+
+    def _end(self, reason: str) -> None:
+        """Let observers write their last, save, and let them report: also where one of them fails at it."""
+        hooks, closed_with = self.experiment.hooks, "failed"
+        try:
+            with self._saving.informing(also_if_it_fails=True):
+                hooks.run_end(run=self, reason=reason)
+            closed_with = reason
+        finally:
+            hooks.run_closed(run=self, reason=closed_with)
 
     def _agreed_to_stop(self) -> bool:
         if self._agreement.any(self.step, bool(self._stop)):
@@ -245,27 +260,33 @@ class Run:
             yield
         except Exception:
             if self.processes.world == 1 and self.folder is not None:
-                self.save()
+                with (
+                    self._saving.informing()
+                ):  # a resumed run does not come back to this step: observers have their say
+                    self.experiment.hooks.step_end(run=self)
+                    self.save()
             raise
 
     # --- state ----------------------------------------------------------------------------------------------
 
-    def save(self) -> Path | None:
-        """Write a checkpoint of this moment, in all processes at once. Returns its folder in the main process.
+    def save(self) -> None:
+        """Write a checkpoint of this step, in all processes at once.
 
-        None is written, and nothing follows, if the weights are not finite and the run is about to go back.
+        Called in ``run_start``, ``step_end`` or ``run_end`` it is written when all observers have had that event. None
+        is written, and nothing follows, if the weights are not finite and the run is about to go back.
 
         Raises:
             NotFinite: if they are not, and nobody asked to go back.
         """
         assert self.folder is not None, "a run without a folder cannot be saved"
+        if self._saving.put_off():
+            return
         if self.finite.lost(at_once=True):
-            return None
+            return
         state = self.state_dict()
         path = checkpoint.write(self.folder / "checkpoints", self.step, state) if self.is_main else None
         self.processes.wait()
         self.experiment.hooks.checkpoint(run=self, path=path)
-        return path
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a resumed run needs: a tree of tensors and plain values. Collective."""
@@ -354,9 +375,10 @@ def train(
         if place.holds_run and is_main_process():
             checkpoint.recover(folder / "checkpoints")
         place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
-        run = Run(recipe, catalog, folder)
+        started = last_start(folder, catalog) if resume else None
+        run = Run(recipe if started is None else keeping_percentages(recipe, started), catalog, folder)
         if resume and checkpoint.listing(folder / "checkpoints"):
-            resume_run(run, folder, force=force)
+            resume_run(run, folder, started, force=force)
         elif recipe.init is not None:
             start_from(run, (recipe.base / recipe.init).expanduser())
         run.processes.wait()  # before the main process changes what the others read

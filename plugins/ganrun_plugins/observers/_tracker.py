@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from PIL import Image
@@ -25,7 +24,7 @@ class Tracking:
         self.images = images
         self._tracker: Any = None
         self._scores: dict[str, float] = {}
-        self._sent: Path | None = None
+        self._sent = ""  # the picture that was sent last
         self._sent_step = -1
 
     @hookimpl
@@ -48,7 +47,7 @@ class Tracking:
         """Start again, as a resumed run does: a tracker takes no step twice."""
         if self._tracker is not None:
             self._tracker.finish()
-        self._scores, self._sent = {}, None
+        self._scores = {}
         self._open(run)
 
     def _open(self, run: Run) -> None:
@@ -98,10 +97,20 @@ class Tracking:
             self._tracker.log({**run.metrics(), **run.rates(), **self._scores}, step=run.step)
             self._scores, self._sent_step = {}, run.step
         picture = run.newest_picture
-        if self.images and picture is not None and picture != self._sent and hasattr(self._tracker, "log_images"):
+        if self.images and picture is not None and picture.name != self._sent and hasattr(self._tracker, "log_images"):
             with Image.open(picture) as opened:
                 self._tracker.log_images({"samples": self.as_images(opened.convert("RGB"))}, step=run.step)
-            self._sent = picture
+            self._sent = picture.name
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand over what was sent and lies in memory yet: a checkpoint of this step may be the last that is done."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sent": self._sent}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._sent = state["sent"]
 
     def as_images(self, picture: Image.Image) -> Any:
         """A picture as this tracker takes it."""

@@ -187,10 +187,10 @@ class Bench:
     """The fixed material of one run: latents, real samples of both splits, and what the data's samples are like.
 
     rows: how many samples a check has. Whatever a discriminator is shown comes in batches no larger than those of
-    training.
+    training. ``latents`` are those that a resumed run began with: a sampler may draw others in later steps.
     """
 
-    def __init__(self, run: Run, samples: int) -> None:
+    def __init__(self, run: Run, samples: int, latents: Mapping[str, Tensor] | None = None) -> None:
         self.run, self.experiment = run, run.experiment
         experiment = run.experiment
         train, held_out = run.dataset("train"), _held_out(run)
@@ -212,8 +212,6 @@ class Bench:
             or len(experiment.networks("generator")) > 1
             or bool(experiment.networks("encoder"))
         )
-        # a network's average stands in for it when samples are made: then those are what users get
-        self.replaced = any(weights != "trained" for weights in run.sample_maker.weights().values())
         wide = (
             self._read(train, "train", max(REFERENCE, self.rows)) if getattr(train, "in_memory", False) else self.train
         )
@@ -221,10 +219,7 @@ class Bench:
             n for n in experiment.description.outputs if experiment.dataset.spaces[n].kind in ("image", "points")
         ]
         self.reference = {name: Reference(thumbnail(wide[name])) for name in self.outputs}
-        with torch.random.fork_rng(), torch.no_grad():
-            turn = self._turn(self.train, "latents")
-            turn.variant.sample(turn)
-        self.latents = turn.latents
+        self.latents = {name: z.to(run.processes.device) for name, z in (latents or {}).items()} or self._drawn()
 
     def _read(self, dataset: Any, split: str, n: int) -> dict[str, Tensor]:
         """Some samples, chosen once and for all, on the device: data sets may be sorted by class."""
@@ -232,6 +227,12 @@ class Bench:
         device = getattr(dataset, "device", "cpu") if getattr(dataset, "in_memory", False) else "cpu"
         pieces = list(read_items(dataset, chosen, key=("health",), device=device))
         return {name: torch.cat([piece[name] for piece in pieces]).to(self.run.processes.device) for name in pieces[0]}
+
+    def _drawn(self) -> dict[str, Tensor]:
+        with torch.random.fork_rng(), torch.no_grad():
+            turn = self._turn(self.train, "latents")
+            turn.variant.sample(turn)
+        return turn.latents
 
     def _turn(self, real: Mapping[str, Tensor], purpose: str) -> Turn:
         """A turn of a discriminator's player that is never taken."""
@@ -244,7 +245,9 @@ class Bench:
         with torch.random.fork_rng(), torch.no_grad():
             turn = self._made(self.train)
             made = turn.made
-            if self.replaced:
+            # A network's average may stand in for it when samples are made: then those are what users get. Found now,
+            # because a trick may begin to do so, or cease, in any step.
+            if any(weights != "trained" for weights in self.run.sample_maker.weights().values()):
                 real = self.train if self.experiment.description.conditional else None
                 made = self.run.sample_maker.turn(self.rows, real=real, latents=self.latents).made
             samples = {name: thumbnail(made[name]) for name in self.outputs}

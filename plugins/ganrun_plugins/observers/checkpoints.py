@@ -38,10 +38,9 @@ class Checkpoints:
 
     def _hold_best(self, run: Run) -> None:
         """Forget a best checkpoint that is missing, and mark the one that is there."""
-        if run.is_main:
-            if self.best is not None and self.best["step"] not in run.checkpoints.steps():
-                self.best = None  # it was removed by hand, or by a run that went another way
-            run.checkpoints.mark_best(self.best)
+        if run.is_main and self.best is not None and self.best["step"] not in run.checkpoints.steps():
+            self.best = None  # it was removed by hand, or by a run that went another way
+        self._tidy(run)
 
     @hookimpl
     def evaluate(self, run: Run, scores: dict[str, float]) -> None:
@@ -77,14 +76,19 @@ class Checkpoints:
     def checkpoint(self, run: Run, path: Path | None) -> None:
         """After any checkpoint: name the best one before older ones go."""
         self._saved = run.step
+        self._tidy(run)
+        self._improved = False
+
+    def _tidy(self, run: Run) -> None:
+        """Name the best one and remove what is too old; at a resume, too: a kill may have come before it was done."""
         if run.is_main:
             run.checkpoints.mark_best(self.best)
             needed = (None if self.best is None else self.best["step"], run.going_back_to)
             run.checkpoints.prune(run.recipe.checkpoint.keep, {step for step in needed if step is not None})
-        self._improved = False
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def run_end(self, run: Run, reason: str) -> None:
+        """Comes first, so that an observer that fails at the end does not cost the last steps."""
         if reason != "failed" and self._saved != run.step:
             run.save()
 

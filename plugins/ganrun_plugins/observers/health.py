@@ -80,6 +80,7 @@ class Health:
         self._facts = Facts()
         self._bench: Bench | None = None
         self._scores: list[tuple[int, float]] = []
+        self._latents: dict[str, Tensor] = {}  # of a resumed run
         self._seen: dict[str, Tensor] = {}  # the samples of the last check
         self._turns: Values = {}  # measured since
         self._before: dict[str, list[Tensor]] = {}  # weights of players that are about to be updated
@@ -104,7 +105,7 @@ class Health:
         if not run.is_main:
             return
         self._facts = self._known(run)
-        self._bench = self._tried(lambda: Bench(run, self.samples))
+        self._bench = self._tried(lambda: Bench(run, self.samples, self._latents))
         if self._bench is not None:
             self._begin(run)
 
@@ -142,9 +143,8 @@ class Health:
         if name is not None:
             self._scores.append((run.step, float(scores[name])))
 
-    @hookimpl(tryfirst=True)
+    @hookimpl
     def step_end(self, run: Run) -> None:
-        """Comes first, so that a checkpoint of this step holds what was measured in it."""
         if self._bench is None or not self._due(run.step):
             return
         bench = self._bench
@@ -272,6 +272,7 @@ class Health:
             "lacking": torch.tensor(lacking, dtype=torch.bool),
             "active": {name: {"good": f.good, **described(f)} for name, f in self.active.items()},
             "scores": [list(score) for score in self._scores],
+            "latents": dict(self._latents if self._bench is None else self._bench.latents),
             "seen": dict(self._seen),
             "turns": dict(self._turns),
         }
@@ -286,6 +287,7 @@ class Health:
             for name, kept in state["active"].items()
         }
         self._scores = [(int(step), float(value)) for step, value in state["scores"]]
+        self._latents = dict(state.get("latents", {}))  # older checkpoints have none
         self._seen, self._turns = dict(state["seen"]), dict(state["turns"])
 
 

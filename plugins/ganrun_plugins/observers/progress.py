@@ -84,7 +84,7 @@ class Progress:
         self._next = now + (soon if self._live is None else REFRESH)
 
     @hookimpl(trylast=True)
-    def run_end(self, run: Run, reason: str) -> None:
+    def run_closed(self, run: Run, reason: str) -> None:
         """Print how it ended, where everything is, and how to continue."""
         if not run.is_main:
             return

@@ -38,6 +38,10 @@ class TensorBoard(Tracking):
         text = "\n".join(f"    {name}: {value}" for name, value in flat(run.recipe.resolved))
         self._tracker.log({"recipe": text}, step=run.step)
 
+    def flush(self) -> None:
+        """Write the events that TensorBoard's writer keeps in memory for up to two minutes."""
+        self._tracker.tracker.flush()
+
     def as_images(self, picture: Image.Image) -> np.ndarray:
         """(1, 3, H, W) uint8."""
         return np.asarray(picture).transpose(2, 0, 1)[None]

@@ -1,6 +1,7 @@
 """Which checkpoints are written, which stay, and which is the best."""
 
 import json
+import shutil
 from typing import ClassVar
 
 import pytest
@@ -42,17 +43,54 @@ class FailAt(StopAt):
             raise ZeroDivisionError
 
 
+class Count:
+    """Its state is the number of steps, which it also writes down for each step and at the end."""
+
+    files: ClassVar[tuple[str, ...]] = ("counts", "end.txt")
+
+    def __init__(self):
+        self.steps = 0
+
+    @hookimpl
+    def step_end(self, run):
+        self.steps += 1
+        (run.folder / "counts").mkdir(exist_ok=True)
+        (run.folder / f"counts/step-{run.step:07d}.txt").write_text(str(self.steps))
+
+    @hookimpl
+    def run_end(self, run, reason):
+        (run.folder / "end.txt").write_text(reason)
+
+    def state_dict(self):
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state):
+        self.steps = state["steps"]
+
+
+class FailAtTheEnd:
+    @hookimpl
+    def run_end(self, run, reason):
+        raise ZeroDivisionError
+
+
 @pytest.fixture
 def train(tmp_path, tiny, plugin_module):
     """Train a tiny recipe with the observer under test; scores are those of the evaluator, one each time."""
 
-    def train(scores=(), observers=(), steps=10, resume=False, **settings):
+    def train(scores=(), observers=(), after=(), steps=10, resume=False, **settings):
         evaluator = type("ScriptedHere", (Scripted,), {"scores": list(scores)})
         plugins = plugin_module(
-            {"evaluator.scripted": evaluator, "observer.stop-at": StopAt, "observer.fail-at": FailAt}
+            {
+                "evaluator.scripted": evaluator,
+                "observer.stop-at": StopAt,
+                "observer.fail-at": FailAt,
+                "observer.count": Count,
+                "observer.fail-at-the-end": FailAtTheEnd,
+            }
         )
         recipe = tiny(
-            observers=[*observers, "checkpoints"],
+            observers=[*observers, "checkpoints", *after],
             checkpoint=settings,
             train={"steps": steps},
             evaluators=[{"scripted": {"every": 2}}] if scores else [],
@@ -96,6 +134,53 @@ def test_a_failed_run_saves_nothing_more(train, tmp_path):
     with pytest.raises(ZeroDivisionError):
         train(every=2, observers=[{"fail-at": {"step": 3}}])
     assert steps_kept(tmp_path) == [2]
+
+
+def test_a_checkpoint_holds_what_observers_listed_after_it_know_after_its_step(train, tmp_path):
+    train(after=["count"], every=4, keep=9)
+    states = [checkpoint.read(path)[1] for _, path in checkpoint.listing(tmp_path / "run/checkpoints")]
+    assert [(state["step"], state["components"][0]["observers.1.count"]) for state in states] == [
+        (4, {"steps": 4}),
+        (8, {"steps": 8}),
+        (10, {"steps": 10}),
+    ]
+    for _, path in checkpoint.listing(tmp_path / "run/checkpoints")[1:]:
+        shutil.rmtree(path)
+    (count,) = [o for o in train(after=["count"], resume=True, every=4).experiment.observers if isinstance(o, Count)]
+    assert count.steps == 10
+
+
+@pytest.mark.parametrize(("step", "end"), [(4, False), (10, True)])
+def test_what_observers_write_for_a_step_is_there_before_its_checkpoint(train, tmp_path, monkeypatch, step, end):
+    """The write of the checkpoint is where a kill would come."""
+
+    def killed(folder, at, state):
+        if at == step:
+            raise KeyboardInterrupt
+        return real(folder, at, state)
+
+    real = checkpoint.write
+    monkeypatch.setattr(checkpoint, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(after=["count"], every=4 if step == 4 else 100)
+    assert (tmp_path / f"run/counts/step-{step:07d}.txt").read_text() == str(step)
+    assert (tmp_path / "run/end.txt").exists()
+    assert steps_kept(tmp_path) == []
+
+
+def test_an_observer_that_fails_at_the_end_does_not_cost_the_last_steps(train, tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        train(observers=["fail-at-the-end"], every=100)
+    assert steps_kept(tmp_path) == [10]
+
+
+def test_a_resumed_run_removes_what_a_kill_kept_from_being_removed(train, tmp_path):
+    train(every=2, keep=2, steps=6)
+    oldest = tmp_path / "run/checkpoints/step-0000002"
+    checkpoint.write(oldest.parent, 2, {"step": 2})
+    assert steps_kept(tmp_path) == [2, 4, 6]
+    train(every=2, keep=2, steps=6, resume=True)
+    assert steps_kept(tmp_path) == [4, 6]
 
 
 def test_no_time_passes_between_checkpoints_of_zero_length_minutes(train, tmp_path):

@@ -91,6 +91,20 @@ def test_a_resumed_tensorboard_shows_each_step_once(tiny, tmp_path):
     assert [event.step for event in events.Scalars("rate/generator")] == [1, 2, 3, 4, 5]
 
 
+def test_a_resumed_tracker_does_not_send_a_picture_again(monkeypatch, tiny, tmp_path):
+    sent = []
+    monkeypatch.setattr(_tracker, "_known", lambda: {"mine": recording(sent)})
+    monkeypatch.setattr(_tracker, "_available", lambda: {"mine"})
+
+    def recipe(steps):
+        observers = [{"samples": {"every": 2, "points": 5}}, {"tracker": {"name": "mine", "every": 1}}, "checkpoints"]
+        return tiny(observers=observers, train={"steps": steps})
+
+    api.run(recipe(2), output=tmp_path / "run")
+    api.run(recipe(4), output=tmp_path / "run", resume=True)
+    assert [entry[1] for entry in sent if entry[0] == "images"] == [2, 4]
+
+
 class GoBack:
     """Once, at the end of step 5, to the checkpoint of step 2."""
 
