@@ -14,6 +14,7 @@ from ganrun.words.game import Call, DiscriminatorOutput, Game, Phase, Round, Str
 from ganrun_plugins.tricks._ada_pipeline import draw, placed, recoloured
 from ganrun_plugins.tricks.ada import ADA, signs_of
 
+PHASE = Phase("discriminator", "discriminator")
 GAME = Game("adversarial", "discriminator", "discriminator", ["generator"])
 
 
@@ -24,14 +25,15 @@ def make_turn(
     loss = SimpleNamespace(provides=provides)
     mean = (lambda tensor: torch.stack([tensor, *others]).mean(0)) if others else (lambda tensor: tensor)
     experiment = SimpleNamespace(games=[GAME], loss=lambda game: loss)
-    engine = SimpleNamespace(clock=Clock(100, rows, 1000), experiment=experiment, mean_over_processes=mean)
-    phase = phase or Phase("discriminator", "discriminator")
+    engine = SimpleNamespace(clock=Clock(100, rows * parts, 1000), experiment=experiment, mean_over_processes=mean)
+    phase = phase or PHASE
     return Turn(engine, phase, step=step, draws=Draws(("test", step), part, parts), modules={}, batch_size=rows)
 
 
 def made(**parameters) -> ADA:
     trick = ADA(**parameters)
-    trick.build(SimpleNamespace(games=[GAME], processes=SimpleNamespace(device=torch.device("cpu"))))
+    device = torch.device("cpu")
+    trick.build(SimpleNamespace(games=[GAME], phases=[PHASE], processes=SimpleNamespace(device=device)))
     return trick
 
 
@@ -43,10 +45,10 @@ def scored(side: str, real, fake=(0.0,)) -> Round:
     return Round(GAME, side, streams)
 
 
-def after(trick: ADA, turns: int, real, fake=(0.0,), side="discriminator", **settings) -> list[float]:
+def after(trick: ADA, turns: int, real, fake=(0.0,), side="discriminator", first=0, **settings) -> list[float]:
     """p after each of some turns with these logits."""
     found = []
-    for step in range(turns):
+    for step in range(first, first + turns):
         turn = make_turn(step=step, **settings)
         turn.rounds = [scored(side, real, fake)]
         trick.losses(turn)
@@ -58,6 +60,44 @@ def after(trick: ADA, turns: int, real, fake=(0.0,), side="discriminator", **set
 def test_p_rises_every_fourth_turn_while_the_discriminator_is_sure():
     """8 samples a turn, 4 turns, 1000 images from 0 to 1: 0.032 each time. All signs are 1, above the target of 0.6."""
     assert after(made(kimg=1.0), 12, [2.0] * 8) == pytest.approx([0] * 3 + [0.032] * 4 + [0.064] * 4 + [0.096])
+
+
+@pytest.mark.parametrize(
+    ("phase", "turns"),
+    [
+        (Phase("discriminator", "discriminator", repeats=5), [(step, n) for step in range(4) for n in range(5)]),
+        (Phase("discriminator", "discriminator", when=lambda step: step % 3 == 0), [(3 * n, 0) for n in range(20)]),
+    ],
+    ids=["five updates", "every third step"],
+)
+def test_p_needs_its_images_whatever_the_turns_of_a_step(phase, turns):
+    """20 turns are 4 steps of 8 images, or 58 steps from the first to the last: p is their images / 1000."""
+    trick = made(kimg=1.0)
+    trick.phases = [phase]
+    for step, repeat in turns:
+        turn = make_turn(step=step, phase=phase)
+        turn.repeat, turn.rounds = repeat, [scored("discriminator", [2.0] * 8)]
+        trick.losses(turn)
+        trick.updated(turn)
+    assert trick.p["adversarial"].item() == pytest.approx((turns[-1][0] + 1) * 8 / 1000)
+
+
+def test_p_does_not_jump_when_the_discriminator_begins_late():
+    """After 1,000 steps without it, its first four turns are 32 images."""
+    trick = made(kimg=1.0)
+    for step in range(1000, 1004):
+        turn = make_turn(step=step)
+        turn.rounds = [scored("discriminator", [2.0] * 8)]
+        trick.losses(turn)
+        trick.updated(turn)
+    assert trick.p["adversarial"].item() == pytest.approx(0.032)
+
+
+@pytest.mark.parametrize(("settings", "limit"), [({}, 0.8), ({"start": 0.9}, 0.9), ({"start": 0.9, "limit": 0.5}, 0.5)])
+def test_the_default_limit_does_not_cut_the_start(settings, limit):
+    trick = made(**{name: Scheduled(value) if name == "limit" else value for name, value in settings.items()})
+    assert trick.limit == Scheduled(limit)
+    assert trick.chance(make_turn(), "adversarial").item() == pytest.approx(min(settings.get("start", 0), limit))
 
 
 def test_p_stays_between_0_and_the_limit():
@@ -78,8 +118,8 @@ def test_the_signs_of_all_turns_since_the_last_change_count():
     """Three turns of signs 1 and one of -1: r = 0.5, below the target."""
     trick = made(kimg=1.0, start=0.5)
     after(trick, 3, [1.0] * 8)
-    assert after(trick, 1, [-1.0] * 8) == pytest.approx([0.468])
-    assert after(trick, 4, [1.0] * 8)[-1] == pytest.approx(0.5), "they are forgotten after a change"
+    assert after(trick, 1, [-1.0] * 8, first=3) == pytest.approx([0.468])
+    assert after(trick, 4, [1.0] * 8, first=4)[-1] == pytest.approx(0.5), "they are forgotten after a change"
 
 
 def test_images_of_all_processes_count_and_signs_are_averaged_over_them():

@@ -17,6 +17,7 @@ from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.dcgan import DCGANGenerator
 from ganrun_plugins.networks.mlp import MLPGenerator
 from ganrun_plugins.networks.resnet_translator import ResnetTranslator
+from ganrun_plugins.tricks._moments import moment
 from ganrun_plugins.tricks.ema import EMA
 from ganrun_plugins.tricks.generator_dropout import GeneratorDropout, ScheduledDropout
 
@@ -63,6 +64,7 @@ def experiment_of(network: nn.Module, takes: Space = LATENT, player: str = "gene
         is_generator=lambda name: name == "generator",
         description=description,
         players={player: Player(player, ["generator"])},
+        phases=[Phase(player, player)],
         games=[],
     )
 
@@ -247,6 +249,107 @@ def test_a_scheduled_half_life_is_that_of_the_step():
         trick.updated(make_turn(step, "generator"))
         found.append(trick.averages["generator"]["weight"].item())
     assert found == [1.0, 2.0, 2.5]
+
+
+def kept_share(network: nn.Module, trick: EMA, turns: list[tuple[int, str, int]]) -> float:
+    """What is left of the weight 1 after updates with the weight 0; turns: (step, phase, repeat)."""
+    phases = {phase.name: phase for phase in trick.phases}
+    nn.init.constant_(network.weight, 0.0)
+    for step, name, repeat in turns:
+        turn = make_turn(step, phases[name].player)
+        turn.phase, turn.repeat = phases[name], repeat
+        trick.updated(turn)
+    return trick.averages["generator"]["weight"].item()
+
+
+@pytest.mark.parametrize(
+    ("phases", "after", "turns"),
+    [
+        ([Phase("generator", "generator")], "generator", [(step, "generator", 0) for step in range(6)]),
+        (
+            [Phase("generator", "generator", repeats=2)],
+            "generator",
+            [(step, "generator", repeat) for step in range(6) for repeat in range(2)],
+        ),
+        (
+            [Phase("discriminator", "discriminator", repeats=5), Phase("generator", "generator")],
+            "discriminator",
+            [(step, "discriminator", repeat) for step in range(6) for repeat in range(5)],
+        ),
+        # DiscoGAN's: from the beginning of step 1 to the end of step 7
+        (
+            [Phase("generator", "generator", when=lambda step: step % 3 != 0)],
+            "generator",
+            [(step, "generator", 0) for step in (1, 2, 4, 5, 7)],
+        ),
+        # a regularisation's updates do not count
+        (
+            [Phase("generator", "generator"), Phase("path", "generator", every=2, terms=lambda turn: {})],
+            "generator",
+            [(step, name, 0) for step in range(6) for name in ("generator", "path")[: 2 - step % 2]],
+        ),
+    ],
+    ids=["one", "two updates", "five of the discriminator", "two of three steps", "lazy"],
+)
+def test_a_half_life_in_images_is_one_however_often_a_step_averages(phases, after, turns):
+    """One of six steps' images: a half is left after six steps, 0.5^(7 / 6) after seven."""
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 1.0)
+    trick = EMA(half_life=6.0 * make_turn().clock.batch, after=after)
+    experiment = experiment_of(network)
+    experiment.phases = phases
+    experiment.players["discriminator"] = Player("discriminator", ["discriminator"])
+    experiment.games = [SimpleNamespace(player="discriminator", against=["generator"])]
+    trick.build(experiment)
+    trick.phase_start(make_turn(player="generator"))
+    steps = turns[-1][0] + 1 - turns[0][0]
+    assert kept_share(network, trick, turns) == pytest.approx(0.5 ** (steps / 6), rel=1e-5)
+
+
+def test_the_turns_of_a_step_divide_it():
+    phases = [Phase("warm up", "d", repeats=3, when=lambda step: step == 7), Phase("d", "d", repeats=2)]
+
+    def at(step: int, place: int, repeat: int) -> float:
+        turn = make_turn(step, "d")
+        turn.phase, turn.repeat = phases[place], repeat
+        return moment(turn, phases)
+
+    assert [at(7, 0, 0), at(7, 0, 2), at(7, 1, 0), at(7, 1, 1)] == pytest.approx([7.2, 7.6, 7.8, 8.0])
+    assert [at(8, 1, 0), at(8, 1, 1)] == [8.5, 9.0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"half_life": 4.0 * 4000}, 0.5 ** (1 / 4000)),  # not the default decay, which is below
+        ({"decay": 0.99999}, 0.99999),  # no warm-up of the default
+        ({}, 0.5**20),  # the default: a warm-up, at its first update
+        ({"warmup": 0.0}, 0.999),
+        ({"half_life": 4.0 * 4000, "decay": 0.9}, 0.9),  # both are asked for
+    ],
+)
+def test_no_option_of_ema_is_limited_by_the_default_of_another(settings, kept):
+    network = nn.Linear(1, 1, bias=False).double()
+    nn.init.constant_(network.weight, 1.0)
+    trick = averaging(network, **{name: Scheduled(value) for name, value in settings.items()})
+    nn.init.constant_(network.weight, 0.0)
+    trick.updated(make_turn(0, "generator"))
+    assert trick.averages["generator"]["weight"].item() == pytest.approx(kept, rel=1e-12)
+
+
+def test_the_share_of_initial_weights_is_said_until_it_is_below_a_hundredth():
+    """Decay 0.5: a half after one update, 1/64 after six, 1/128 after seven."""
+    network = nn.Linear(1, 1, bias=False)
+    trick, said = averaging(network, decay=0.5), []
+    for step in range(7):
+        trick.updated(make_turn(step, "generator"))
+        twin = averaging(network, decay=0.5)
+        twin.load_state_dict(trick.state_dict())
+        sampling = Sampling({"generator": network})
+        twin.sampling(sampling)
+        said.append(sampling.weights["generator"])
+    assert said[0] == "average, 50% of it the initial weights"
+    assert said[5:] == ["average, 2% of it the initial weights", "average"]
 
 
 def test_decay_0_samples_with_the_newest_weights_bit_for_bit():

@@ -339,3 +339,34 @@ def test_top_k_needs_a_generator_that_judges_each_sample_alone(make_run, tiny):
     with pytest.raises(RefusedError) as error:
         make_run(tiny(tricks=["top-k"], loss="softmax"))
     assert "depends on the other fakes" in error.value.refusals[0].why
+
+
+# --- what begins after the run's end ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"tricks": ["lecam"], "train": {"steps": 1000}}, "trick lecam: it starts after 1,000 steps"),
+        ({"tricks": ["lecam"], "train": {"steps": 1001}}, None),
+        ({"tricks": [{"top-k": {"start": "100%"}}]}, "trick top-k: it starts after"),
+        ({"tricks": [{"ema": {"start": "99%"}}]}, None),
+        (
+            {"variant": "magan", "discriminator": "autoencoder", "train": {"steps": 5}},
+            "loss magan: the discriminator learns alone for",
+        ),
+        (
+            {
+                "variant": "magan",
+                "discriminator": "autoencoder",
+                "loss": {"magan": {"pretrain": 2}},
+                "train": {"steps": 5},
+            },
+            None,
+        ),
+    ],
+)
+def test_what_begins_only_after_the_end_is_warned_of(make_run, tiny, changes, warned):
+    found = [str(warning) for warning in make_run(tiny(**changes)).experiment.warnings]
+    late = [text for text in found if "the run ends after" in text]
+    assert [text.startswith(warned) for text in late] == ([] if warned is None else [True]), late

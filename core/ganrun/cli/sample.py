@@ -82,11 +82,12 @@ def command(
         print(blind_test(trained, count, seed, grid or run / "blind.png"))
         return
     samples = way.samples(trained, count, seed)
+    about = "; ".join(filter(None, (f"step {trained.step}", trained.sample_maker.caption())))
     try:
         if output is not None:
-            print(f"{write_each(samples, output)} (step {trained.step})")
+            print(f"{write_each(samples, output)} ({about})")
         if grid is not None or output is None:
-            print(f"{write_grid(samples, grid or run / 'sample.png', way.columns(samples))} (step {trained.step})")
+            print(f"{write_grid(samples, grid or run / 'sample.png', way.columns(samples))} ({about})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
 

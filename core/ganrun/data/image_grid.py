@@ -15,6 +15,8 @@ from torch import Tensor
 GAP = 2  # pixels between the samples of a grid
 BETWEEN = 12  # pixels between panels that stand side by side
 PAPER, GREY, COLOUR, FRAME = (255, 255, 255), (176, 176, 176), (214, 73, 30), (120, 120, 120)
+INK = (60, 60, 60)
+LEAST = 160  # pixels: a text below a picture has at least this width
 SCATTER = 480  # side of a scatter plot
 
 
@@ -112,6 +114,27 @@ def picture_of(panels: Mapping[str, Sequence[Tensor]], real: Mapping[int, Tensor
         else:
             drawn.append(joined([scatter(real.get(column[0].numel()), column) for column in columns]))
     return joined(drawn)
+
+
+def captioned(picture: Image.Image, text: str) -> Image.Image:
+    """A picture with a text below it, broken into lines as wide as the picture; without a text the picture itself."""
+    if not text:
+        return picture
+    draw = ImageDraw.Draw(picture)
+    width = max(picture.width, LEAST)
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if draw.textlength(longer) <= width - 2 * GAP or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    written = "\n".join(lines)
+    bottom = draw.multiline_textbbox((0, 0), written)[3]
+    sheet = Image.new("RGB", (width, picture.height + math.ceil(bottom) + 3 * GAP), PAPER)
+    sheet.paste(picture, (0, 0))
+    ImageDraw.Draw(sheet).multiline_text((GAP, picture.height + GAP), written, fill=INK)
+    return sheet
 
 
 def save(picture: Image.Image, path: Path) -> Path:

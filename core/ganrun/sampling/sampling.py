@@ -188,6 +188,13 @@ class SampleMaker:
             named[name] = sampling.weights.get(name, "replaced") if replaced else "trained"
         return named
 
+    def caption(self) -> str:
+        """What a picture of samples says of the weights that made them; empty if they are the trained ones."""
+        named = self.weights()
+        if len(set(named.values())) > 1:
+            return "weights: " + "; ".join(f"{name}: {weights}" for name, weights in named.items())
+        return "".join(f"weights: {weights}" for weights in set(named.values()) - {"trained"})
+
     def _drawn(
         self,
         n: int,

@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Duration, Reason, Role, Round, Stream, Turn, hookimpl
+from ganrun.plugin import Component, Duration, Experiment, Reason, Role, Round, Stream, Turn, hookimpl
 
 EPOCH = Duration(1, "epochs")
 COUNTED: Mapping[str, Role] = {"discriminator": "real", "generator": "fake"}  # whose energies are summed on which side
@@ -152,6 +152,14 @@ class MAGAN:
     def generator(self, round: Round) -> dict[Stream, Tensor]:
         """Fake stream -> energy, (B, ...)."""
         return {s: s.logits for s in round.of("fake")}
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        """Warn of a run that ends before the pretraining does."""
+        pretraining, total = self.pretrain.whole_steps(experiment.clock), experiment.clock.total
+        if pretraining >= total and self.pretrain.amount:
+            why = f"the discriminator learns alone for {pretraining:,} steps and the run ends after {total:,}"
+            experiment.warn("loss magan", why, "a shorter pretrain, or more train.steps")
 
     @hookimpl
     def phase_start(self, turn: Turn) -> None:

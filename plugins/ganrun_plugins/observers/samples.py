@@ -77,6 +77,7 @@ class Samples:
                 self._real_points(run),
                 max(self.rows, MOST) if run.experiment.description.codes else self.rows,
             )
+        picture = image_grid.captioned(picture, run.sample_maker.caption())
         run.newest_picture = image_grid.save(picture, self._folder(run) / f"step-{run.step:07d}.png")
         self._newest = run.step
 

@@ -87,7 +87,11 @@ class Strip:
             ]
             columns = [self._column(real[next(iter(sources), output)]), *columns]
         assert run.folder is not None
-        image_grid.save(image_grid.joined(columns, image_grid.GAP), run.folder / "strip.png")
+        caption = run.sample_maker.caption()
+        picture = image_grid.captioned(
+            image_grid.joined(columns, image_grid.GAP), f"last column, {caption}" if caption else ""
+        )
+        image_grid.save(picture, run.folder / "strip.png")
 
     @staticmethod
     def _column(made: Tensor) -> Image.Image:

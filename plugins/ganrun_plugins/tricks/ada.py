@@ -8,10 +8,11 @@ below 1, the generator is not led to imitate augmented samples. p follows how su
     r = E[sign(score(real))]
     p <- p + sign(r - target) * images / (1000 * kimg)    every ``interval`` turns of the discriminator,
 
-with the images of those turns in all processes, so that p needs ``kimg`` thousand images from 0 to 1; p stays in
-[0, limit]. Each game has a p of its own. Where a loss only compares real samples with fakes, a score has no zero, and
-the sign is that of score(real) - mean score(fake), the mean being that of the turn's fakes. ``target: null`` leaves p
-at ``limit``, which may be scheduled (R3GAN raises it along a cosine).
+with the real images that passed on the run's clock since p changed last, however many turns a step has, so that p needs
+``kimg`` thousand images from 0 to 1; p stays in [0, limit]. Each game has a p of its own. Where a loss only compares
+real samples with fakes, a score has no zero, and the sign is that of score(real) - mean score(fake), the mean being
+that of the turn's fakes. ``target: null`` leaves p at ``limit``, which may be scheduled (R3GAN raises it along a
+cosine).
 
 Differences from well-known code: NVlabs' has no upper limit; near 1, turns and flips leak into samples, so the default
 is 0.8 here (StudioGAN: 1). NVlabs' also collects signs in the discriminator's regularisation phase. The pipeline lists
@@ -27,9 +28,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Call, Component, Experiment, Reason, Role, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Call, Component, Experiment, Phase, Reason, Role, Round, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._ada_pipeline import draw, placed, recoloured
+from ganrun_plugins.tricks._moments import counted, moment
 
+LIMIT = 0.8  # of p, where a recipe gives none
 OF: tuple[Role, Role] = ("real", "fake")
 IMAGES = Reason("flips, turns and colours mean nothing for what is no image", "a data set of images, or instance-noise")
 SCORES = Reason(
@@ -65,17 +68,25 @@ class ADA:
         interval: Annotated[int, Field(ge=1, description="turns of the discriminator between two changes of p")] = 4,
         start: Annotated[float, Field(ge=0, le=1, description="p at first")] = 0.0,
         limit: Annotated[
-            Scheduled, Field(ge=0, le=1, description="p is never above it; near 1, augmentations leak into samples")
-        ] = Scheduled(0.8),
+            Scheduled | None,
+            Field(
+                ge=0,
+                le=1,
+                description="p is never above it; near 1, augmentations leak into samples; null: 0.8, or `start` if "
+                "that is more",
+            ),
+        ] = None,
     ) -> None:
         self.target = target
         self.kimg = kimg
         self.interval = interval
         self.start = start
-        self.limit = limit
+        self.limit = Scheduled(max(LIMIT, start)) if limit is None else limit
         self.p: dict[str, Tensor] = {}  # game -> ()
         self.sums: dict[str, Tensor] = {}  # game -> (2,): signs and their number since p changed
         self.turns: dict[str, int] = {}
+        self.last: dict[str, float] = {}  # game -> when p changed last, in steps
+        self.phases: list[Phase] = []
         if target is None:
             self.needs = {"space:image": IMAGES}  # type: ignore[misc]  # nothing is read off the scores
 
@@ -87,6 +98,7 @@ class ADA:
                 self.p[game.name] = torch.tensor(float(self.start), device=device, dtype=torch.float32)
                 self.sums[game.name] = torch.zeros(2, device=device, dtype=torch.float32)
                 self.turns[game.name] = 0
+        self.phases = experiment.phases  # later tricks may add some
 
     @hookimpl
     def augment(self, turn: Turn, call: Call) -> None:
@@ -119,9 +131,12 @@ class ADA:
     def updated(self, turn: Turn) -> None:
         for game in [round.game.name for round in self._played(turn)]:
             self.turns[game] += 1
+            self.last.setdefault(game, float(turn.step))  # the discriminator's first turn
             if self.turns[game] % self.interval == 0 and self.target is not None:
                 signs, count = turn.mean_over_processes(self.sums[game])
-                images = turn.rows * turn.draws.parts * self.interval
+                now = moment(turn, counted(self.phases, {turn.player}))
+                images = (now - self.last[game]) * turn.clock.batch
+                self.last[game] = now
                 change = (signs / count - turn.now(self.target)).sign() * images / (1000 * turn.now(self.kimg))
                 self.p[game] = (self.p[game] + change).clamp(0, turn.now(self.limit))
                 self.sums[game].zero_()
@@ -134,15 +149,22 @@ class ADA:
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """p, sums and turns of each game."""
-        return {game: {"p": self.p[game], "sums": self.sums[game], "turns": self.turns[game]} for game in self.p}
+        """p, sums, turns and the moment of the last change of each game."""
+        return {
+            game: {"p": self.p[game], "sums": self.sums[game], "turns": self.turns[game]}
+            | ({"last": self.last[game]} if game in self.last else {})
+            for game in self.p
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` returned."""
+        """Put back what ``state_dict`` returned. Earlier versions kept no moment: one turn a step is assumed."""
+        self.last = {}
         for game, kept in state.items():
             self.p[game] = kept["p"].to(self.p[game].device, copy=True)
             self.sums[game] = kept["sums"].to(self.sums[game].device, copy=True)
             self.turns[game] = int(kept["turns"])
+            if self.turns[game]:
+                self.last[game] = float(kept.get("last", self.turns[game] - self.turns[game] % self.interval))
 
 
 def wide(x: Tensor) -> torch.dtype:

@@ -25,7 +25,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Duration, Reason, Role, Round, Scheduled, Turn, hookimpl
+from ganrun.plugin import Component, Duration, Experiment, Reason, Role, Round, Scheduled, Turn, hookimpl
+from ganrun_plugins.tricks._moments import warn_of_late
 
 
 class LeCam:
@@ -61,6 +62,10 @@ class LeCam:
         self.ramp = ramp
         self.means: dict[str, Tensor] = {}  # game -> (2,): of real samples, of fakes
         self._seen: dict[str, list[Tensor]] = {}
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        warn_of_late(experiment, "lecam", self.start)
 
     @hookimpl
     def losses(self, turn: Turn) -> None:

@@ -21,7 +21,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Call, Component, DiscriminatorOutput, Duration, Reason, Scheduled, Turn, hookimpl
+from ganrun.plugin import Call, Component, DiscriminatorOutput, Duration, Experiment, Reason, Scheduled, Turn, hookimpl
+from ganrun_plugins.tricks._moments import warn_of_late
 
 ROUNDING = 1e-9  # 100 epochs are not to be counted as 99 because of a last bit
 
@@ -54,6 +55,10 @@ class TopK:
     ) -> None:
         self.gamma, self.nu = gamma, nu
         self.start = Duration.parse(start)
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        warn_of_late(experiment, "top-k", self.start)
 
     @hookimpl
     def discriminator_output(self, turn: Turn, call: Call, output: DiscriminatorOutput) -> None:

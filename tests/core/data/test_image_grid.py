@@ -81,3 +81,21 @@ def test_a_picture_is_written_as_a_whole(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
     with Image.open(path) as picture:
         assert picture.size == (2, 2)
+
+
+def test_a_caption_stands_below_the_picture_in_lines_no_wider_than_it():
+    picture = Image.new("RGB", (200, 30), COLOUR)
+    one, several = (image_grid.captioned(picture, text) for text in ("weights: average", "weights: average, " * 9))
+    assert one.width == several.width == 200
+    assert 30 < one.height < several.height
+    for captioned in (one, several):
+        sheet = np.asarray(captioned)
+        assert np.array_equal(sheet[:30], np.asarray(picture))
+        below = sheet[30:]
+        assert below.min() < 128 < below[:, -1].min(), "dark text on white, which does not run out of the sheet"
+
+
+def test_a_narrow_picture_is_widened_for_its_caption_and_without_one_it_is_the_same():
+    picture = Image.new("RGB", (8, 8), COLOUR)
+    assert image_grid.captioned(picture, "weights: average").width == image_grid.LEAST
+    assert image_grid.captioned(picture, "") is picture

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from ganrun import api
+from ganrun.data import image_grid
 from ganrun.words.hooks import hookimpl
 
 
@@ -58,6 +59,17 @@ def test_one_column_is_a_square_grid(train, tmp_path):
         assert picture.mode == "RGB"
 
 
+def test_pictures_of_averaged_weights_say_so_below_and_how_much_of_them_is_the_beginning(train, tmp_path):
+    """Decay 0.5: after two updates a quarter of the average is the initial weights."""
+    run = train(steps=2, count=9, changes={**IMAGES, "tricks": [{"ema": {"decay": 0.5}}]})
+    assert run.sample_maker.caption() == "weights: average, 25% of it the initial weights"
+    with Image.open(run.newest_picture) as picture:
+        assert picture.width == image_grid.LEAST
+        assert picture.height > 28 + 10
+        captioned = image_grid.captioned(picture.crop((0, 0, 28, 28)), run.sample_maker.caption())
+        assert np.array_equal(np.asarray(captioned), np.asarray(picture))
+
+
 def test_a_translation_shows_rows_of_input_output_and_reconstruction(train, tmp_path):
     """Two directions of three columns, 12 pixels between them; the first column is the data itself."""
     run = train(steps=1, rows=4, changes=TRANSLATION)
@@ -81,8 +93,6 @@ def test_the_latents_are_fixed_and_those_of_sample(train, tmp_path):
     run = train(steps=2, every=1, count=4, changes={**IMAGES, "players": still})
     first, second = ((run.folder / "samples" / name).read_bytes() for name in names(tmp_path))
     assert first == second
-    from ganrun.data import image_grid
-
     grid = image_grid.grid(api.load(run.folder).sample(4))
     with Image.open(run.newest_picture) as picture:
         assert np.array_equal(np.asarray(picture), np.asarray(grid))
