@@ -5,7 +5,10 @@ from types import ModuleType
 import pytest
 import torch
 
+from ganrun import randomness
 from ganrun.catalog.catalog import Catalog
+from ganrun.engine import engine
+from ganrun.randomness import stable_hash
 from ganrun.recipe import load_recipe
 from ganrun.words.hooks import Component, hookimpl
 
@@ -33,6 +36,20 @@ def one_thread(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("GANRUN_DATA", str(tmp_path_factory.getbasetemp() / "data"))
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def earlier_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generators are seeded as they were up to commit 0166519."""
+
+    def by_torch(generator: torch.Generator, *key: object) -> torch.Generator:
+        return generator.manual_seed(stable_hash(*key))
+
+    def before_a_forward(generator: torch.Generator, seed: int) -> torch.Generator:
+        return generator.manual_seed(seed)
+
+    monkeypatch.setattr(randomness, "seeded", by_torch)
+    monkeypatch.setattr(engine, "seeded", before_a_forward)
 
 
 @pytest.fixture

@@ -21,9 +21,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import ganrun
-from ganrun import randomness
-from ganrun.engine import engine
-from ganrun.randomness import stable_hash
 
 DATA = Path(__file__).parent / "data"
 RUNS = sorted(path.parent for path in DATA.glob("runs_*/*/recipe.yaml"))
@@ -32,20 +29,6 @@ SAMPLES = 1e-4  # between kinds of CPU, which round otherwise, 1e-6 was seen
 MOVED = 0.01  # of the way that the last steps went. Seen: 4e-4
 
 each_run = pytest.mark.parametrize("folder", RUNS, ids=[f"{path.parent.name}-{path.name}" for path in RUNS])
-
-
-@pytest.fixture
-def earlier_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Generators are seeded as they were up to commit 0166519."""
-
-    def by_torch(generator: torch.Generator, *key: object) -> torch.Generator:
-        return generator.manual_seed(stable_hash(*key))
-
-    def before_a_forward(generator: torch.Generator, seed: int) -> torch.Generator:
-        return generator.manual_seed(seed)
-
-    monkeypatch.setattr(randomness, "seeded", by_torch)
-    monkeypatch.setattr(engine, "seeded", before_a_forward)
 
 
 def expected_of(folder: Path) -> dict[str, Tensor]:

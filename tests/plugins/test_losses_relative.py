@@ -376,7 +376,7 @@ def test_every_loss_trains_on_every_stage(make_run, loss, stage):
 
 def test_a_critic_of_vectors_learns_to_tell_apart_and_the_generator_to_follow(make_run, tiny):
     """E f(x_r) - E f(x_g), which the discriminator raises, is above 0 after some steps in which it learns alone."""
-    run = make_run(tiny(loss={"cramer": {"dimensions": 8}}, players={"discriminator": {"updates": 40}}))
+    run = make_run(tiny(loss={"cramer": {"dimensions": 8}}, players={"discriminator": {"updates": 100}}))
     run.engine.step(0)
     after = run.engine.terms["generator"]
     assert (after["adversarial.real"] + after["adversarial.fake"]).item() > 0.1

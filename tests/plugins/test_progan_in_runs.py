@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from ganrun.schedule import Clock
 from ganrun.testing.runs import first_difference, samples, steps, weights, written_and_read
+from ganrun.words.game import Phase
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.progan import ProGAN
 
@@ -113,6 +115,8 @@ def test_an_average_without_a_game_counts_the_generators_own_updates():
     class Experiment:
         players = {"alone": type("Player", (), {"name": "alone", "modules": ["generator"]})()}
         games = ()
+        phases = (Phase("alone", "alone"),)
+        clock = Clock(total=10, batch=1, dataset=10)
 
         modules = MappingProxyType({"generator": nn.Linear(1, 1)})
 
