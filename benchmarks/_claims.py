@@ -58,7 +58,7 @@ ENCODED = {
     "encoding-neighbours": 3,
     "encoding-neighbours.untrained": 3,
     "encoding-neighbours.pixels": 3,
-    "psnr-ssim.rec.psnr": 1,
+    "psnr-ssim.rec.psnr.y": 1,
     "frechet-distance[classifier]": 1,
 }
 HIDDEN = {f"hidden-pairs.{way}.{of}": 3 for way in ("a-to-b", "b-to-a") for of in ("l1", "mean-image.l1", "accuracy")}
@@ -91,7 +91,7 @@ CLAIMS = {
     ),
     "pix2pix": Claim(
         "Held-out pairs: L1 distance and PSNR to the true answer, and how like real answers the samples are.",
-        {"hidden-pairs.a-to-b.l1": 3, "psnr-ssim.b.psnr": 1, "frechet-distance[classifier]": 1},
+        {"hidden-pairs.a-to-b.l1": 3, "psnr-ssim.a-to-b.psnr.y": 1, "frechet-distance[classifier]": 1},
         {
             "L1 and GAN": Row("pix2pix_digits", ("train.steps=1500",)),
             "L1 alone": Row("pix2pix_digits", ("train.steps=1500", "variant.pix2pix.adversarial=0")),
@@ -121,12 +121,12 @@ CLAIMS = {
     ),
     "stargan": Claim(
         "Share of translations recognised as the domain that was asked for.",
-        {"attribute-accuracy[classifier].accuracy": 3, "psnr-ssim.rec.psnr": 1},
+        {"attribute-accuracy[classifier].accuracy": 3, "psnr-ssim.rec.psnr.y": 1},
         {"four domains": Row("stargan_digits", (SHORT,)), "two sets of labels": Row("stargan_two_sets", (SHORT,))},
     ),
     "srgan": Claim(
         "PSNR on Y of the pretrained network beside the bicubic filter's, on held-out images.",
-        {"psnr-ssim.x.psnr": 2, "super-resolution.bicubic.psnr": 2, "super-resolution.gain": 2},
+        {"psnr-ssim.x.psnr.y": 2, "super-resolution.bicubic.psnr.y": 2, "super-resolution.gain.y": 2},
         {
             "pretrained": Row("srgan_digits", ("variant.srgan.pretraining=100%", "train.steps=600")),
             "then adversarial": Row("srgan_digits"),

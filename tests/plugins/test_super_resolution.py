@@ -105,11 +105,11 @@ def test_gain_by_hand_with_the_border_removed():
     truth[:, :, 2:6, 2:6] = level(51)
     made, low = torch.full((1, 1, 8, 8), level(41)), torch.full((1, 1, 4, 4), level(0))
     scores = gains(made, truth, low, border=2)
-    assert scores["bicubic.psnr"].value == pytest.approx(20 * math.log10(5))
-    assert scores["gain"].value == pytest.approx(20 * math.log10(25.5) - 20 * math.log10(5))
+    assert scores["bicubic.psnr.y"].value == pytest.approx(20 * math.log10(5))
+    assert scores["gain.y"].value == pytest.approx(20 * math.log10(25.5) - 20 * math.log10(5))
     all_of_it = gains(made, truth, low, border=0)
     error = (48 * 255**2 + 16 * 51**2) / 64
-    assert all_of_it["bicubic.psnr"].value == pytest.approx(10 * math.log10(255**2 / error))
+    assert all_of_it["bicubic.psnr.y"].value == pytest.approx(10 * math.log10(255**2 / error))
 
 
 def test_gain_of_colours_is_that_of_their_luminance():
@@ -120,9 +120,14 @@ def test_gain_of_colours_is_that_of_their_luminance():
     truth = torch.full((1, 3, 8, 8), level(110))
     made = truth.clone()
     made[:, 2] = level(100)
-    scores = gains(made, truth, low, border=2)
-    assert scores["bicubic.psnr"].value == pytest.approx(20 * math.log10(255 / (10 * 219 / 255)))
-    assert scores["gain"].value == pytest.approx(20 * math.log10(219 / 24.966))
+    scores = gains(made, truth, low, channel="y", border=2)
+    assert scores["bicubic.psnr.y"].value == pytest.approx(20 * math.log10(255 / (10 * 219 / 255)))
+    assert scores["gain.y"].value == pytest.approx(20 * math.log10(219 / 24.966))
+
+
+def test_scores_of_colours_are_of_all_channels_and_named_so():
+    low, truth = torch.full((1, 3, 4, 4), level(100)), torch.full((1, 3, 8, 8), level(110))
+    assert gains(truth, truth, low, border=2).keys() == {"bicubic.psnr.rgb", "bicubic.ssim.rgb", "gain.rgb"}
 
 
 def test_the_filter_is_that_of_pillow():
@@ -135,5 +140,5 @@ def test_the_filter_is_that_of_pillow():
 def test_what_is_not_finite_has_no_gain_and_the_filters_scores_stand():
     made = torch.full((1, 1, 8, 8), math.nan)
     scores = gains(made, torch.zeros(1, 1, 8, 8), torch.full((1, 1, 4, 4), 0.5), border=2)
-    assert math.isnan(scores["gain"].value)
-    assert math.isfinite(scores["bicubic.psnr"].value)
+    assert math.isnan(scores["gain.y"].value)
+    assert math.isfinite(scores["bicubic.psnr.y"].value)

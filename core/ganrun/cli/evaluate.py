@@ -169,12 +169,12 @@ def conditions(provenance: Mapping[str, Any]) -> list[str]:
         for split, real in alike["real"].items()
         if "samples" in real
     ]
-    counts = [f"{n:,} samples" for n in alike["samples"]]
+    made = " and ".join(f"{n:,} samples" for n in alike["samples"])
+    if "entry" in alike:
+        made += f" of {alike['entry']}"
     if "made_from" in alike:
-        counts.append(f"made from {alike['made_from']['samples']:,}{of(alike['made_from'])} real items")
-    found = (
-        [" and ".join(counts) + (f" against {' and '.join(against)}" if against else "")] if counts or against else []
-    )
+        made += f", made from {alike['made_from']['samples']:,}{of(alike['made_from'])} real items,"
+    found = [made + (f" against {' and '.join(against)}" if against else "")] if alike["samples"] or against else []
     for name, described in alike["features"].items():
         found.append(
             f"{name} {described['hash'][:8]}"

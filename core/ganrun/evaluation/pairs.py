@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,23 +28,31 @@ def pairs_of(evaluation: Evaluation, n: int | None = None) -> Pairs:
     """
     if isinstance(evaluation.source, Stored):
         return _of_folders(evaluation, evaluation.source, n)
-    return dict(_of_variant(evaluation, n)) | _hidden(evaluation, n)
+    hidden = _hidden(evaluation, n)
+    pairs = {
+        name: truth
+        for name, truth in evaluation.description.pairs.items()
+        # what answers a hidden pair is named after the way that it went, and is not there twice
+        if name != truth or not any(way.endswith(f"-to-{name}") for way in hidden)
+    }
+    return dict(_of_variant(evaluation, pairs, n)) | hidden
 
 
-def _of_variant(evaluation: Evaluation, n: int | None) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
-    """The variant's pairs: what it makes of test items, and those items."""
-    description = evaluation.description
-    if not description.pairs:
+def _of_variant(
+    evaluation: Evaluation, pairs: Mapping[str, str], n: int | None
+) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
+    """Pairs of the variant, what it makes -> an entry of the data: made of test items, and those items."""
+    if not pairs:
         return
     count = min(n or evaluation.count(), len(evaluation.dataset("test")))
     evaluation.requested.fakes.add(count)
     evaluation.requested.given = len(evaluation.dataset("test"))
     player = _maker(evaluation)
-    made: dict[str, list[Tensor]] = {entry: [] for entry in description.pairs}
+    made: dict[str, list[Tensor]] = {entry: [] for entry in pairs}
     for _, items in evaluation.source.stream(count, 0, 1, player):
-        for entry, truth in description.pairs.items():
+        for entry, truth in pairs.items():
             made[entry].append(stored(items[entry], evaluation.spaces[truth]))
-    for entry, truth in description.pairs.items():
+    for entry, truth in pairs.items():
         yield entry, (loaded(torch.cat(made[entry])), evaluation.real(truth, "test", count))
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -83,14 +83,16 @@ def provenance(evaluation: Evaluation, part: Part, catalog: Catalog) -> dict[str
     """
     requested = evaluation.requested
     space = evaluation.spaces[evaluation.output]
-    alike = {
-        "evaluator": part.as_recipe(),
+    alike: dict[str, Any] = {
+        "evaluator": _recorded(part.component.factory, part.as_recipe(), space.shape),
         "features": requested.features,
         "samples": sorted(requested.fakes),
         "quantisation": levels(space),
         "shape": list(space.shape),
         "real": requested.real or _data(evaluation),
     }
+    if sum(other.kind == space.kind for other in evaluation.spaces.values()) > 1:
+        alike["entry"] = evaluation.output  # a translation, of which there is one the other way round
     if made_from := requested.made_from():
         alike["made_from"] = made_from
     return {
@@ -100,6 +102,13 @@ def provenance(evaluation: Evaluation, part: Part, catalog: Catalog) -> dict[str
         **evaluation.source.describe(),
         "versions": versions(part, catalog),
     }
+
+
+def _recorded(factory: Any, part: Mapping[str, Any], shape: Sequence[int]) -> dict[str, Any]:
+    """An evaluator as a recipe writes it; if it has ``as_recorded``, with one set of parameters for like scores."""
+    if not hasattr(factory, "as_recorded"):
+        return dict(part)
+    return {name: factory.as_recorded(parameters, shape) for name, parameters in part.items()}
 
 
 def _data(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
@@ -193,15 +202,25 @@ def _under_new_names(measured: Measured, catalog: Catalog) -> Measured:
     if name not in catalog.names("evaluator"):
         return measured
     try:
-        now = former_names(catalog.load("evaluator", name).factory)
+        factory = catalog.load("evaluator", name).factory
+        now = former_names(factory)
     except PluginError:  # a broken one keeps no score from being read
         return measured
-    alike = measured.provenance["alike"] | {"evaluator": {name: {now.get(k, k): v for k, v in parameters.items()}}}
-    scores = {}
-    for key, score in measured.scores.items():
-        front, dot, last = key.rpartition(".")
-        scores[f"{front}{dot}{now.get(last, last)}"] = score
-    return replace(measured, scores=scores, provenance=measured.provenance | {"alike": alike})
+    alike = measured.provenance["alike"]
+    part = _recorded(factory, {name: {now.get(k, k): v for k, v in parameters.items()}}, alike.get("shape", ()))
+    names = {key: _renamed(key, now) for key in measured.scores}
+    if hasattr(factory, "names_now"):
+        changed = factory.names_now(names.values(), part[name])
+        names = {key: changed.get(new, new) for key, new in names.items()}
+    scores = {names[key]: score for key, score in measured.scores.items()}
+    provenance = measured.provenance | {"alike": alike | {"evaluator": part}}
+    return replace(measured, scores=scores, provenance=provenance)
+
+
+def _renamed(key: str, now: Mapping[str, str]) -> str:
+    """The name of a score that ends in a former name of a parameter."""
+    front, dot, last = key.rpartition(".")
+    return f"{front}{dot}{now.get(last, last)}"
 
 
 def _written(score: Score) -> dict[str, Any]:

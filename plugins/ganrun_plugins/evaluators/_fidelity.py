@@ -27,18 +27,29 @@ def luminance(x: Tensor) -> Tensor:
     return 16 + (x.double() * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
+def channel_of(asked: str | None, channels: int) -> str:
+    """What images of so many channels are compared on: ``y``, or all channels, ``rgb`` if there are three.
+
+    asked: ``y``, ``rgb``, or None for ``rgb`` of colours. Grey images are their own luminance.
+    """
+    if asked == "y" or channels == 1:
+        return "y"
+    return {3: "rgb", 4: "rgba"}.get(channels, f"{channels}-channels")
+
+
 def psnr(x: Tensor, y: Tensor) -> Tensor:
     """(N, C, H, W) in [0, 255] -> (N,) float64: PSNR of x against y in dB, infinite for equal images."""
     error = (x.double() - y.double()).square().flatten(1).mean(1)  # (N,)
     return 10 * torch.log10(PEAK**2 / error)
 
 
-def fidelity(made: Tensor, truth: Tensor, *, channel: str = "y", border: int = 4) -> tuple[Tensor, Tensor]:
+def fidelity(made: Tensor, truth: Tensor, *, channel: str | None = None, border: int = 4) -> tuple[Tensor, Tensor]:
     """PSNR in dB and SSIM of each pair.
 
     made, truth: (N, C, H, W) in [-1, 1], rounded to 256 levels -> (N,) float64 both.
 
-    channel: ``y`` or ``rgb`` (all channels as they are). border: pixels cropped on every side.
+    channel: ``y``, ``rgb`` (all channels as they are), or None, see :func:`channel_of`. border: pixels cropped on every
+    side.
 
     Raises:
         UserError: for sets that are not pairs of images, images that the crop leaves nothing of, or values that are not
@@ -51,6 +62,7 @@ def fidelity(made: Tensor, truth: Tensor, *, channel: str = "y", border: int = 4
         )
     if not bool(made.isfinite().all() & truth.isfinite().all()):
         raise UserError("psnr-ssim: some pixels are not finite numbers; leave those images out")
+    channel = channel_of(channel, made.shape[1])
     height, width = made.shape[-2:]
     if min(height, width) <= 2 * border:
         raise UserError(f"psnr-ssim: a border of {border} leaves nothing of {height} x {width} pixels; set border: 0")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganrun.cli.evaluate import conditions
 from ganrun.data import image_grid
 from ganrun.data.reader import read_items
 from ganrun.training.folder import is_run
@@ -90,6 +91,24 @@ def test_a_block_a_score_names_conditions_runs_intervals_and_too_few_samples(gan
     assert [line.split()[0] for line in rest[:2]] == [one, other]
     assert all(" to " in line and "jackknife over 10 groups" in line for line in rest[:2])
     assert "too few: 64 samples, where this score takes 10,000" in rest[2]
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (
+            {"real": {"test": {"samples": 500, "of": 1797, "data": "x"}}},
+            "64 samples against 500 of 1,797 real ones (test)",
+        ),
+        ({"real": {"test": {"data": "x"}}}, "64 samples"),
+        (
+            {"entry": "b", "made_from": {"samples": 64, "of": 200}, "real": {"test": {"samples": 200}}},
+            "64 samples of b, made from 64 of 200 real items, against 200 real ones (test)",
+        ),
+    ],
+)
+def test_conditions_say_how_many_of_how_many(more, line):
+    assert conditions({"alike": {"samples": [64], "features": {}, **more}}) == [line]
 
 
 def test_unlike_scores_do_not_share_a_column_and_it_is_said_what_differs(ganrun, points):

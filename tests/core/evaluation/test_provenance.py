@@ -173,3 +173,48 @@ def test_kept_scores_have_the_names_that_their_parameters_have_now(tmp_path):
     (found,) = kept(tmp_path, Catalog())
     assert list(found.scores) == ["frechet-distance[pixels]", "frechet-distance[pixels].real_against_real"]
     assert found.provenance["alike"]["evaluator"] == {"frechet-distance": {"real_against_real": "splits"}}
+
+
+def of_pairs(scores, parameters, shape):
+    alike = {"evaluator": {"psnr-ssim": parameters}, "samples": [9], "features": {}, "real": {}, "shape": shape}
+    return Measured("psnr-ssim", {f"psnr-ssim.{name}": Score(1.0) for name in scores}, {"alike": alike, "step": 10})
+
+
+@pytest.mark.parametrize(
+    ("scores", "channel", "channels", "now"),
+    [
+        (("rec.psnr", "rec.ssim"), "y", 1, ("rec.psnr.y", "rec.ssim.y")),
+        (("rec.psnr",), "rgb", 3, ("rec.psnr.rgb",)),
+        (("rec.psnr",), "rgb", 1, ("rec.psnr.y",)),
+        (("rec_b.psnr", "b.psnr", "a-to-b.psnr"), "y", 3, ("rec_b.psnr.y", "a-to-b.psnr.y")),
+        (("rec.psnr.rgb",), None, 3, ("rec.psnr.rgb",)),
+    ],
+)
+def test_kept_scores_of_pairs_say_what_they_looked_at(tmp_path, scores, channel, channels, now):
+    """A score that stood there twice, as b and as a-to-b, is one; grey has one channel whatever was asked for."""
+    keep(tmp_path, of_pairs(scores, {"channel": channel, "border": 4}, [channels, 8, 8]))
+    (found,) = kept(tmp_path, Catalog())
+    assert list(found.scores) == [f"psnr-ssim.{name}" for name in now]
+    assert found.provenance["alike"]["evaluator"]["psnr-ssim"] == {"channel": now[0].rpartition(".")[2], "border": 4}
+
+
+def test_kept_scores_of_enlargements_say_what_they_looked_at(tmp_path):
+    alike = {"evaluator": {"super-resolution": {"channel": "y"}}, "samples": [9], "features": {}, "real": {}}
+    names = ("bicubic.psnr", "bicubic.ssim", "gain")
+    scores = {f"super-resolution.{name}": Score(1.0) for name in names}
+    keep(tmp_path, Measured("super-resolution", scores, {"alike": alike | {"shape": [3, 8, 8]}, "step": 10}))
+    assert list(kept(tmp_path, Catalog())[0].scores) == [f"super-resolution.{name}.y" for name in names]
+
+
+def test_a_translation_says_which_way_it_goes(scored, tmp_path):
+    """Both ways are scored under one name, on data of one fingerprint: they are not alike."""
+    small = {
+        "generator": {"unet": {"width": 4}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 4, "norm": "none"}},
+        "dataset": {"paired-digits": {"size": 8, "classes": ["0"]}},
+    }
+    for way in ("ab", "ba"):
+        scored({"frechet-distance": {"features": "pixels"}}, variant={"pix2pix": {"direction": way}}, **small)
+    one, other = (line["provenance"]["alike"] for line in jsonl.read(tmp_path / FILE))
+    assert (one["entry"], other["entry"]) == ("b", "a")
+    assert {'entry: "b", and "a"'} <= set(differences(one, other))

@@ -10,7 +10,7 @@ from ganrun.errors import UserError
 from ganrun.training.build import RefusedError
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.evaluators import _ssim
-from ganrun_plugins.evaluators._fidelity import fidelity, luminance, mean_psnr, psnr
+from ganrun_plugins.evaluators._fidelity import channel_of, fidelity, luminance, mean_psnr, psnr
 from ganrun_plugins.evaluators._ssim import ssim
 from ganrun_plugins.evaluators.psnr_ssim import PsnrSsim
 
@@ -147,6 +147,32 @@ def test_rgb_takes_all_channels_together():
     assert float(got) == pytest.approx(10 * math.log10(65025 / 12), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("asked", "channels", "want"),
+    [
+        (None, 1, "y"),
+        ("rgb", 1, "y"),
+        ("y", 1, "y"),
+        (None, 3, "rgb"),
+        ("rgb", 3, "rgb"),
+        ("y", 3, "y"),
+        (None, 4, "rgba"),
+        (None, 2, "2-channels"),
+    ],
+)
+def test_a_score_says_what_it_looked_at(asked, channels, want):
+    assert channel_of(asked, channels) == want
+
+
+def test_grey_in_place_of_colours_of_its_luminance_is_an_error_unless_luminance_is_asked_for():
+    """Red, and the grey of its luminance: (81.481 - 16) / 219 of 255, 76 levels. On Y they differ by rounding alone."""
+    truth = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1).expand(1, 3, 12, 12)
+    grey = levels(76, 3, 12, 12)
+    want = 10 * math.log10(65025 / ((179**2 + 76**2 + 76**2) / 3))
+    assert float(fidelity(grey, truth)[0]) == pytest.approx(want, rel=1e-6)
+    assert float(fidelity(grey, truth, channel="y")[0]) > 50
+
+
 def test_images_are_rounded_to_256_levels_and_clipped_first():
     x = levels(100, 1, 12, 12)
     assert fidelity(x + 0.4 / 127.5, x)[0].tolist() == [math.inf]
@@ -173,7 +199,7 @@ def test_ssim_is_of_the_same_crop_with_a_range_of_255():
     x, y = x.round(), (0.7 * x + 0.3 * y).round()
     crop = (slice(None), slice(None), slice(5, 19), slice(5, 19))
     want = ssim(luminance(x)[crop] / 255, luminance(y)[crop] / 255, data_range=1.0)
-    got = fidelity(x / 127.5 - 1, y / 127.5 - 1, border=5)[1]
+    got = fidelity(x / 127.5 - 1, y / 127.5 - 1, channel="y", border=5)[1]
     assert torch.allclose(got, want, rtol=1e-6)
 
 
@@ -235,22 +261,35 @@ def test_every_kind_of_pair_is_scored_under_its_name(translating):
     run = translating()
     got = scores_of(run)
     names = ("rec_a", "rec_b", "a-to-b", "b-to-a")
-    assert set(got) == {f"{name}.{key}" for name in names for key in ("psnr", "ssim")}
+    assert set(got) == {f"{name}.{key}.y" for name in names for key in ("psnr", "ssim")}
     pairs = run.evaluation.hidden_pairs(6)
     with torch.no_grad():
         made = run.engine.modules["generator_ab"].eval()(pairs["a"])
     ratios, likeness = fidelity(made, pairs["b"])
-    assert got["a-to-b.psnr"].value == pytest.approx(float(ratios.mean()), rel=1e-4)
-    assert got["a-to-b.ssim"].value == pytest.approx(float(likeness.mean()), rel=1e-4)
+    assert got["a-to-b.psnr.y"].value == pytest.approx(float(ratios.mean()), rel=1e-4)
+    assert got["a-to-b.ssim.y"].value == pytest.approx(float(likeness.mean()), rel=1e-4)
     assert all(score.low < score.value < score.high for score in got.values())
-    assert got["a-to-b.ssim"].method.endswith("; a window of 7 pixels"), "what is left of 16 pixels is 8"
+    assert got["a-to-b.ssim.y"].method.endswith("; a window of 7 pixels"), "what is left of 16 pixels is 8"
+
+
+def test_what_answers_a_hidden_pair_is_scored_once_under_the_way_that_it_went(make_run):
+    """pix2pix pairs its output b with b, and so do the data: once it was b and a-to-b."""
+    small = {
+        "variant": "pix2pix",
+        "dataset": {"paired-digits": {"size": 16}},
+        "generator": {"unet": {"width": 2}},
+        "discriminator": {"patchgan": {"width": 2, "layers": 1}},
+        "train": {"steps": 1, "batch_size": 2, "device": "cpu"},
+        "evaluators": [{"psnr-ssim": {}}],
+    }
+    assert set(scores_of(make_run(small))) == {"a-to-b.psnr.y", "a-to-b.ssim.y"}
 
 
 def test_true_answers_are_infinitely_good(translating):
     run = translating(border=0)
     run.evaluation.generate = lambda pairs, wanted: pairs[wanted]
     got = scores_of(run)
-    assert (got["a-to-b.psnr"].value, got["a-to-b.ssim"].value) == (math.inf, pytest.approx(1))
+    assert (got["a-to-b.psnr.y"].value, got["a-to-b.ssim.y"].value) == (math.inf, pytest.approx(1))
 
 
 def test_fakes_that_are_not_finite_score_nan_and_end_no_run(translating):
@@ -258,9 +297,9 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(translating):
     with torch.no_grad():
         next(run.engine.modules["generator_ab"].parameters()).fill_(math.nan)
     got = scores_of(run)
-    assert math.isnan(got["a-to-b.psnr"].value)
-    assert math.isnan(got["a-to-b.ssim"].value)
-    assert math.isfinite(got["b-to-a.psnr"].value)
+    assert math.isnan(got["a-to-b.psnr.y"].value)
+    assert math.isnan(got["a-to-b.ssim.y"].value)
+    assert math.isfinite(got["b-to-a.psnr.y"].value)
 
 
 def test_psnr_and_ssim_without_pairs_are_refused_before_training(tiny, make_run):
