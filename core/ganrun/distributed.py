@@ -94,6 +94,13 @@ class Processes:
         """The mean of a tensor over all processes."""
         return tensor if self.world == 1 else self.accelerator.reduce(tensor, "mean")
 
+    def rows_of_all(self, tensor: Tensor) -> Tensor:
+        """(B, ...) of each process -> (world * B, ...), in the order of their ranks."""
+        if self.world == 1:
+            return tensor
+        rows: Tensor = self.accelerator.gather(tensor.contiguous())
+        return rows
+
     def sums(self, *numbers: float) -> list[float]:
         """The sum of each number over the processes, all of which must ask. Waits for the device."""
         if self.world == 1:

@@ -123,9 +123,9 @@ def test_the_signs_of_all_turns_since_the_last_change_count():
 
 
 def test_images_of_all_processes_count_and_signs_are_averaged_over_them():
-    """Two processes: 64 images in 4 turns, so 0.064; 32 signs of 1 here and 32 of -1 there are r = 0."""
+    """Two processes: 64 images in 4 turns, so 0.064; signs of 1 here and of -1 there are r = 0."""
     assert after(made(kimg=1.0), 4, [1.0] * 8, parts=2)[-1] == pytest.approx(0.064)
-    there = [torch.tensor([-32.0, 32.0])]
+    there = [torch.tensor(-1.0)]
     assert after(made(kimg=1.0, start=0.5), 4, [1.0] * 8, parts=2, others=there)[-1] == pytest.approx(0.5 - 0.064)
 
 

@@ -220,11 +220,13 @@ def play_magan(
         loss.phase_start(of(loss, turn))
         if not turn.skip:
             loss.losses(of(loss, turn))
+            loss.updated(turn)
             played.append("discriminator")
     turn = make_turn(step, "generator", rounds=[make_round("generator", None, [fake] * 2)])
     loss.phase_start(of(loss, turn))
     if not turn.skip:
         loss.losses(of(loss, turn))
+        loss.updated(turn)
         played.append("generator")
     return played
 

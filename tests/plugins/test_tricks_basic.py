@@ -22,7 +22,8 @@ LATENT = Space("latent", (4,))
 
 
 def make_turn(step: int = 0, player: str = "discriminator", modules=None, part: int = 0, parts: int = 1) -> Turn:
-    engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100))
+    processes = SimpleNamespace(rows_of_all=lambda rows: rows)
+    engine = SimpleNamespace(clock=Clock(total=100, batch=4, dataset=100), processes=processes)
     draws = Draws(("test", step, player), part, parts)
     return Turn(engine, Phase(player, player), step=step, draws=draws, modules=modules or {}, batch_size=4)
 
@@ -132,9 +133,9 @@ def test_every_call_of_a_turn_gets_noise_of_its_own():
 
 
 def test_pool_sequence_by_hand():
-    """A pool of 3, batches of 2: fill, fill with one swap candidate, then swaps into the slots of the given order."""
+    """A pool of 3, batches of 2: fill, fill with one swap candidate, then swaps into the slots given to each row."""
     pool = Pool([torch.zeros(3, 1)])
-    order = torch.tensor([2, 0, 1])
+    order = torch.tensor([2, 0])
     no, yes = torch.tensor([False, False]), torch.tensor([True, True])
 
     def go(a: float, b: float, swap: torch.Tensor) -> list[float]:
@@ -143,11 +144,11 @@ def test_pool_sequence_by_hand():
 
     assert go(1, 2, yes) == [1, 2]  # stored and passed on
     assert pool.count == 2
-    assert go(3, 4, yes) == [3, 3]  # 3 fills slot 2; 4 takes the place of what lies there
-    assert pool.stored[0][:, 0].tolist() == [1, 2, 4]
+    assert go(3, 4, yes) == [3, 1]  # 3 fills the free slot; 4 takes the place of what lies in slot 0
+    assert pool.stored[0][:, 0].tolist() == [4, 2, 3]
     assert go(5, 6, no) == [5, 6]  # passed on, not stored
-    assert pool.stored[0][:, 0].tolist() == [1, 2, 4]
-    assert go(7, 8, yes) == [4, 1]  # slots 2 and 0
+    assert pool.stored[0][:, 0].tolist() == [4, 2, 3]
+    assert go(7, 8, yes) == [3, 4]  # slots 2 and 0
     assert pool.stored[0][:, 0].tolist() == [8, 2, 7]
     assert go(9, 10, torch.tensor([False, True])) == [9, 8]
     assert pool.stored[0][:, 0].tolist() == [10, 2, 7]
@@ -229,9 +230,31 @@ def test_each_game_and_fake_stream_has_a_pool_of_its_own():
     assert set(trick.pools) == {"adversarial.0", "adversarial.1", "other.0"}
 
 
-def test_micro_batches_of_one_step_use_different_slots():
-    draws = [Draws(("key",), part, 2).uniform("replay-buffer slots", 50).argsort() for part in (0, 1)]
-    assert not torch.equal(*draws)
+@pytest.mark.parametrize("size", [3, 8, 50])
+@pytest.mark.parametrize(("processes", "accumulate"), [(2, 1), (1, 2), (2, 2)])
+def test_what_a_batch_goes_through_does_not_depend_on_how_it_is_divided(size, processes, accumulate):
+    """8 rows a step: whole, and in parts of which each process sees its own."""
+    whole, tricks = ReplayBuffer(size=size), [ReplayBuffer(size=size) for _ in range(processes)]
+    parts = processes * accumulate
+    for step in range(6):
+        x = torch.arange(8.0)[:, None] + 10 * step
+        expected = play(whole, step, x).x
+        swap = Draws(("test", step, "discriminator")).uniform("replay-buffer", 8) < 0.5
+        rows, shown = 8 // parts, [torch.empty(0)] * parts
+        for part in range(parts):
+            micro, rank = divmod(part, processes)
+            here = slice(micro * processes * rows, (micro + 1) * processes * rows)
+            turn = make_turn(step, part=part, parts=parts)
+            everyone = [x[here], swap[here]]
+            turn._engine.processes.rows_of_all = lambda mine, everyone=everyone: everyone.pop(0)
+            turn.micro = micro
+            fake = Stream(x[part * rows : (part + 1) * rows], "fake")
+            turn.rounds = [make_round("discriminator", fake)]
+            tricks[rank].generated(turn)
+            shown[part] = fake.x
+        assert torch.equal(torch.cat(shown), expected)
+        for trick in tricks:
+            assert torch.equal(trick.pools["adversarial.0"].stored[0], whole.pools["adversarial.0"].stored[0])
 
 
 def test_the_buffer_continues_from_its_state():

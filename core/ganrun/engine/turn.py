@@ -358,6 +358,13 @@ class Turn:
         """The mean of a tensor over all processes, on its device, without a gradient."""
         return self._engine.mean_over_processes(tensor)
 
+    def rows_of_all(self, tensor: Tensor) -> Tensor:
+        """(B, ...) of each process -> (processes * B, ...), in their order, without a gradient.
+
+        Those are the rows of one micro-batch: of all of the batch, unless there are several.
+        """
+        return self._engine.processes.rows_of_all(tensor.detach())
+
 
 def _with_own_buffers(module: nn.Module) -> Callable[..., Any]:
     """A module as a function that leaves its buffers alone."""

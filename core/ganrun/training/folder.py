@@ -29,6 +29,7 @@ from ganrun.training.kept_parts import kept_parts
 if TYPE_CHECKING:
     from ganrun.training.run import Run
 
+MAY_CHANGE = ("train.steps", "train.percent_of", "train.batch_size", "train.accumulate")  # within limits, found later
 # What the core writes itself. The last two go last: while both are there, the folder holds a run.
 OURS = ("checkpoints", "evaluations.jsonl", "evaluations", "recipe.yaml", "versions.json")
 
@@ -92,13 +93,13 @@ class Folder:
         if resume and not force:
             check_plugins(self.path, recipe, catalog)
             before = load_recipe(self.path / "recipe.yaml", catalog=catalog).resolved
-            lengths = ("train.steps", "train.percent_of")
-            changed = [str(change) for change in diff(before, recipe.resolved) if change.path not in lengths]
+            changed = [str(change) for change in diff(before, recipe.resolved) if change.path not in MAY_CHANGE]
             if changed:
                 listed = "\n  ".join(changed)
                 raise UserError(
                     f"{self.path} was started from another recipe; --resume accepts a longer train.steps, another "
-                    f"train.percent_of, and nothing else:\n  {listed}\n"
+                    f"train.percent_of, another division of the batch (batch_size, accumulate, processes), and nothing else:\n"
+                    f"  {listed}\n"
                     "go back to that recipe, start again with another --output, or add --force to continue all the same"
                 )
 

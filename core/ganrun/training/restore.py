@@ -13,6 +13,7 @@ from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
 from ganrun.training import checkpoint
 from ganrun.training.changed import LastStart, changed_data, changed_lengths
+from ganrun.training.shares import check_batch
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
@@ -60,8 +61,15 @@ def last_good(experiment: Experiment, folder: Path) -> tuple[int, dict[str, Any]
     return None
 
 
-def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool) -> None:
-    """Load the newest intact checkpoint of a run's folder, and say what changed since it was last started."""
+def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool) -> bool:
+    """Load the newest intact checkpoint of a run's folder, and say what changed since it was last started.
+
+    Returns False if there is none: the run starts again.
+    """
+    if not checkpoint.listing(folder / "checkpoints"):
+        if started is not None and not force:
+            check_batch(run, {}, started)
+        return False
     _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
     if run.is_main and started is not None and (changed := changed_data(started, run)):
         print(f"warning: the training data are not those of before: {changed}", flush=True)
@@ -75,6 +83,7 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
         if good is not None:
             damaged.append(f"the weights of step {step} are not finite numbers")
             step, state = good
+    divided = "" if started is None or force else check_batch(run, state, started)
     run.load_state_dict(state)
     run.resumed_from = step
     if run.is_main:
@@ -82,11 +91,14 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
             print(line, flush=True)
         for line in damaged:
             print(f"warning: {line}; an older one is used", flush=True)
+        if divided:
+            print(f"warning: {divided}", flush=True)
         if state["threads"] != torch.get_num_threads():
             print(
                 f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise",
                 flush=True,
             )
+    return True
 
 
 def start_from(run: Run, other: Path) -> None:

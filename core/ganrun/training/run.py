@@ -38,6 +38,7 @@ from ganrun.training.restore import load_modules, resume_run, start_from
 from ganrun.training.rollback import Rollback
 from ganrun.training.saving import Saving
 from ganrun.training.scoring import due, evaluate, prepare
+from ganrun.training.shares import kept_once, states_here
 from ganrun.training.signals import signals
 from ganrun.words.finding import Finding
 from ganrun.words.game import Phase
@@ -309,12 +310,13 @@ class Run:
             "attempt": self.attempt,
             "rollbacks": [dict(entry) for entry in self.rollbacks],
             "world": self.processes.world,
+            "batch": self.experiment.clock.batch,
             "threads": torch.get_num_threads(),
             "modules": networks,
-            "buffers": [] if alone else self.processes.gather(buffers),  # of each process, before they were averaged
+            "buffers": [] if alone else kept_once(self.processes.gather(buffers)),  # before they were averaged
             "optimizers": {name: checkpoint.optimizer_state(o) for name, o in self.engine.optimizers.items()},
             "positions": self.engine.readers.positions,
-            "components": self.processes.gather(components),
+            "components": kept_once(self.processes.gather(components)),
             "scores": dict(self.scores),
             "terms": self.engine.terms,
         }
@@ -332,23 +334,17 @@ class Run:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to the moment of a state. Raises CheckpointError if it is of another experiment."""
-        if state["world"] != self.processes.world:
-            raise checkpoint.CheckpointError(
-                f"this run was trained by {state['world']} process(es) and cannot be resumed by "
-                f"{self.processes.world}: pools of samples and the order of data belong to each process; "
-                f"start {state['world']} process(es)"
-            )
+        components, own_buffers = states_here(self, state)
         load_modules(self.experiment, state["modules"])
-        for name, buffers in (state["buffers"][self.processes.rank] if state["buffers"] else {}).items():
+        for name, buffers in own_buffers.items():
             for key, buffer in self.experiment.modules[name].named_buffers():
                 buffer.copy_(buffers[key])
         for name, optimizer in self.engine.optimizers.items():
             checkpoint.restore_optimizer(optimizer, state["optimizers"][name])
         with self.experiment.settings():
             for name, component in self.experiment.components().items():
-                kept = state["components"][self.processes.rank].get(name)
-                if kept is not None:
-                    component.load_state_dict(kept)
+                if components.get(name) is not None:
+                    component.load_state_dict(components[name])
         self.engine.attempt = state["attempt"]
         self.rollbacks = [dict(entry) for entry in state.get("rollbacks", ())]  # older checkpoints have none
         self.engine.readers.positions = state["positions"]
@@ -377,9 +373,8 @@ def train(
         place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
         started = last_start(folder, catalog) if resume else None
         run = Run(recipe if started is None else keeping_percentages(recipe, started), catalog, folder)
-        if resume and checkpoint.listing(folder / "checkpoints"):
-            resume_run(run, folder, started, force=force)
-        elif recipe.init is not None:
+        resumed = resume and resume_run(run, folder, started, force=force)
+        if recipe.init is not None and not resumed:
             start_from(run, (recipe.base / recipe.init).expanduser())
         run.processes.wait()  # before the main process changes what the others read
         place.prepare(run, resume=resume, overwrite=overwrite)

@@ -120,6 +120,7 @@ class MAGAN:
             None  # counted from the end of the pretraining, so negative in it; None before the first turn
         )
         self.games: dict[str, Tally] = {}
+        self._seen: dict[tuple[str, Role], list[Tensor]] = {}  # mean energies of this turn's micro-batches
 
     @property
     def pretraining(self) -> bool:
@@ -182,11 +183,18 @@ class MAGAN:
             if turn.loss(game) is not self:
                 continue
             for stream in round.of(COUNTED[round.side]) if round.side in COUNTED else ():
-                self.games.setdefault(game, Tally()).add(stream.role, stream.logits.detach().mean())
+                self._seen.setdefault((game, stream.role), []).append(stream.logits.detach().mean())
             if round.side == "discriminator":
                 turn.note(f"{game}.margin", torch.as_tensor(self.margin_of(game)))
             elif self.pretraining:  # the generator moves, because another game is played with another loss
                 turn.terms = {name: term for name, term in turn.terms.items() if term.game != game}
+
+    @hookimpl
+    def updated(self, turn: Turn) -> None:
+        for (game, role), energies in self._seen.items():
+            energy = turn.mean_over_processes(torch.stack(energies).mean())
+            self.games.setdefault(game, Tally()).add(role, energy)
+        self._seen.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and of each game what has been counted so far."""

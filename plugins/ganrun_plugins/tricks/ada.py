@@ -83,7 +83,8 @@ class ADA:
         self.start = start
         self.limit = Scheduled(max(LIMIT, start)) if limit is None else limit
         self.p: dict[str, Tensor] = {}  # game -> ()
-        self.sums: dict[str, Tensor] = {}  # game -> (2,): signs and their number since p changed
+        self.sums: dict[str, Tensor] = {}  # game -> (2,): mean signs of turns and their number since p changed
+        self._signs: dict[str, list[Tensor]] = {}  # game -> of this turn's micro-batches
         self.turns: dict[str, int] = {}
         self.last: dict[str, float] = {}  # game -> when p changed last, in steps
         self.phases: list[Phase] = []
@@ -125,15 +126,20 @@ class ADA:
         for round in self._played(turn):
             signs = signs_of(turn, round)
             turn.note(f"{round.game.name}.ada", self.chance(turn, round.game.name))
-            self.sums[round.game.name] += torch.stack([signs.sum(), torch.full_like(signs.sum(), signs.numel())])
+            self._signs.setdefault(round.game.name, []).append(signs.mean())
 
     @hookimpl
     def updated(self, turn: Turn) -> None:
         for game in [round.game.name for round in self._played(turn)]:
             self.turns[game] += 1
             self.last.setdefault(game, float(turn.step))  # the discriminator's first turn
-            if self.turns[game] % self.interval == 0 and self.target is not None:
-                signs, count = turn.mean_over_processes(self.sums[game])
+            sign = torch.stack(self._signs.pop(game)).mean()
+            if self.target is None:
+                continue
+            sign = turn.mean_over_processes(sign)
+            self.sums[game] += torch.stack([sign, torch.ones_like(sign)])
+            if self.turns[game] % self.interval == 0:
+                signs, count = self.sums[game]
                 now = moment(turn, counted(self.phases, {turn.player}))
                 images = (now - self.last[game]) * turn.clock.batch
                 self.last[game] = now
@@ -161,10 +167,12 @@ class ADA:
         self.last = {}
         for game, kept in state.items():
             self.p[game] = kept["p"].to(self.p[game].device, copy=True)
-            self.sums[game] = kept["sums"].to(self.sums[game].device, copy=True)
             self.turns[game] = int(kept["turns"])
             if self.turns[game]:
                 self.last[game] = float(kept.get("last", self.turns[game] - self.turns[game] % self.interval))
+            # An earlier version counted the samples of each process: its sums become those of turns.
+            turns, count = self.turns[game] % self.interval, max(float(kept["sums"][1]), 1.0)
+            self.sums[game] = (kept["sums"] * (turns / count)).to(self.sums[game].device, copy=True)
 
 
 def wide(x: Tensor) -> torch.dtype:
@@ -183,7 +191,8 @@ def signs_of(turn: Turn, round: Round) -> Tensor:
         for role, found in outputs.items()
     }
     relative = "logit:relative" in turn.loss(round.game.name).provides
-    return (scores["real"] - scores["fake"].mean() if relative else scores["real"]).sign().float()
+    fake = turn.mean_over_processes(scores["fake"].mean()) if relative else 0.0
+    return (scores["real"] - fake).sign().float()
 
 
 @hookimpl

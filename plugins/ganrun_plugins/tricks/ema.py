@@ -28,7 +28,7 @@ normalisation, are the newest ones. If two of these are in one recipe, the last 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -216,6 +216,23 @@ class EMA:
         self.updates = {name: int(saved["updates"]) for name, saved in state.items()}
         self.initial = {name: float(saved.get("initial", 0.0)) for name, saved in state.items()}
         self.last = {name: float(saved["last"]) for name, saved in state.items() if "last" in saved}
+
+    def merge_states(self, states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Of the states of several processes one for all: running statistics, which each has of its own, averaged."""
+        return {
+            name: {
+                "updates": saved["updates"],
+                "average": {key: mean([state[name]["average"][key] for state in states]) for key in saved["average"]},
+            }
+            for name, saved in states[0].items()
+        }
+
+
+def mean(tensors: Sequence[Tensor]) -> Tensor:
+    """The mean of tensors of one shape; the first one if all are equal, or of integers."""
+    if all(torch.equal(other, tensors[0]) for other in tensors) or not tensors[0].is_floating_point():
+        return tensors[0]
+    return torch.stack(list(tensors)).mean(0)
 
 
 def tensors_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

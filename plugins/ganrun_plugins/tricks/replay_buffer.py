@@ -7,7 +7,8 @@ passed on; from then on, with probability p, it takes the place of a random stor
 In batch form the swapped fakes of one batch take distinct slots, so a batch larger than the pool goes through it in
 portions of the pool's size. There is one pool for every fake stream of every game; it holds clean samples (before
 augmentation and noise) together with whatever is given with them, and what is known of them. The generator's turns
-never see it. Each process keeps pools of its own fakes.
+never see it. All processes keep the same pool, which the fakes of all go through in the order of the batch: it does not
+depend on how a batch is divided.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ class Pool:
         self.count = count
 
     def exchange(self, fresh: list[Tensor], swap: Tensor, order: Tensor) -> list[Tensor]:
-        """Pass at most ``size`` samples through.
+        """Pass samples through, at most ``size`` in all by one order.
 
-        fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order: (size,) slots.
+        fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order: (n,) slots, all different.
 
         Returns tensors like ``fresh``. Only samples that find the pool full are swapped.
         """
         n = fresh[0].shape[0]
         free = min(n, self.stored[0].shape[0] - self.count)
-        slots, swap = order[: n - free], swap[free:]
+        slots, swap = order[free:], swap[free:]
         passed = []
         for k, new in enumerate(fresh):
             kept = self.stored[k].to(new.device)  # after a resume it may still lie elsewhere
@@ -93,18 +94,23 @@ class ReplayBuffer:
                 stream.latent = None  # its rows no longer belong to these samples
 
     def _through(self, turn: Turn, name: str, samples: list[Tensor]) -> list[Tensor]:
-        """Pass tensors (B, ...) of the same samples through a pool, in portions of its size."""
+        """Pass tensors (B, ...) of the same samples through a pool, together with those of the other processes."""
         if name not in self.pools:
             self.pools[name] = Pool([x.new_zeros(self.size, *x.shape[1:]) for x in samples])
         rows = samples[0].shape[0]
         swap = turn.draws.uniform("replay-buffer", rows) < turn.now(self.p)  # (B,)
-        portions = []
-        for start in range(0, rows, self.size):
-            # Numbers in random order give distinct slots, of this process and micro-batch alone.
-            order = turn.draws.uniform("replay-buffer slots", self.size).argsort()
-            fresh = [x[start : start + self.size] for x in samples]
-            portions.append(self.pools[name].exchange(fresh, swap[start : start + self.size], order))
-        return [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*portions)]
+        everyone = [turn.rows_of_all(x) for x in samples]
+        swap = turn.rows_of_all(swap)
+        first = turn.micro * len(swap)  # where these rows begin in the batch of the step
+        passed = []
+        for start, stop in portions(first, first + len(swap), self.size):
+            here = slice(start - first, stop - first)
+            # A random order of the slots for each portion of the batch, of which every row takes its own.
+            order = turn.draws.permutation(f"replay-buffer slots of {name}, {start // self.size}", self.size)
+            order = order[start % self.size :][: stop - start]
+            passed.append(self.pools[name].exchange([x[here] for x in everyone], swap[here], order))
+        mine = slice(turn.draws.part * rows - first, (turn.draws.part + 1) * rows - first)
+        return [torch.cat(parts)[mine] for parts in zip(*passed)]
 
     def state_dict(self) -> dict[str, Any]:
         """Pool -> how many samples it holds, and the tensors (size, ...) of x and of what is given."""
@@ -119,6 +125,14 @@ class ReplayBuffer:
             name: Pool([pool["stored"][str(k)].clone() for k in range(len(pool["stored"]))], int(pool["count"]))
             for name, pool in state.items()
         }
+
+
+def portions(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
+    """The rows from ``first`` to before ``last`` of a batch, cut at every multiple of ``size``."""
+    while first < last:
+        stop = min(last, (first // size + 1) * size)
+        yield first, stop
+        first = stop
 
 
 @hookimpl
