@@ -29,7 +29,7 @@ from ganrun.training.kept_parts import kept_parts
 if TYPE_CHECKING:
     from ganrun.training.run import Run
 
-MAY_CHANGE = ("train.steps", "train.percent_of", "train.batch_size", "train.accumulate")  # within limits, found later
+MAY_CHANGE = ("train.steps", "train.percent_of", "train.batch_size", "train.accumulate")
 # What the core writes itself. The last two go last: while both are there, the folder holds a run.
 OURS = ("checkpoints", "evaluations.jsonl", "evaluations", "recipe.yaml", "versions.json")
 
@@ -98,8 +98,8 @@ class Folder:
                 listed = "\n  ".join(changed)
                 raise UserError(
                     f"{self.path} was started from another recipe; --resume accepts a longer train.steps, another "
-                    f"train.percent_of, another division of the batch (batch_size, accumulate, processes), and nothing else:\n"
-                    f"  {listed}\n"
+                    "train.percent_of, another division of the batch (batch_size, accumulate, processes), and nothing "
+                    f"else:\n  {listed}\n"
                     "go back to that recipe, start again with another --output, or add --force to continue all the same"
                 )
 
