@@ -61,6 +61,21 @@ def test_samples_are_on_the_cpu_in_range_and_a_function_of_the_seed(trained):
     assert not torch.equal(first, run.sample(5, seed=2))
 
 
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda run: run.sample(0), "n: expected at least 1, got 0"),
+        (lambda run: run.latents(-2), "n: expected at least 1, got -2"),
+        (lambda run: run.interpolate(0, 3), "rows: expected at least 1, got 0"),
+        (lambda run: run.turn("0 > 1", points=0), "points: expected at least 1, got 0"),
+        (lambda run: run.arithmetic("0", count=-3), "count: expected at least 1, got -3"),
+    ],
+)
+def test_fewer_than_one_sample_is_an_error_that_names_the_parameter(trained, ask, message):
+    with pytest.raises(UserError, match=message):
+        ask(ganrun.load(trained()))
+
+
 def test_a_loaded_run_samples_what_the_trained_one_did(tiny, tmp_path):
     run = ganrun.run(tiny(observers=["checkpoints"], tricks=[{"ema": {}}], train={"steps": 5}), output=tmp_path / "run")
     assert torch.equal(ganrun.load(run.folder).sample(7, seed=3), run.sample_maker.turn(7, 3).made["x"])

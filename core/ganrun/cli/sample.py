@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ganrun.inference.trained import Trained
 
+GRID = 64  # samples, unless --count says another number
 ALONG = 8  # samples from one end of an interpolation to the other
 WAYS = ("interpolate", "each", "traverse", "arithmetic", "turn")  # each makes an image of its own
 
@@ -46,7 +47,7 @@ def command(
     count: Annotated[
         int,
         typer.Option(min=1, help="How many samples; --each, --traverse and --arithmetic make as many as they show."),
-    ] = 64,
+    ] = GRID,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents; 0 gives those of the run's own samples.")] = 0,
     grid: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One image of all samples; RUN/sample.png by default.")
@@ -81,6 +82,12 @@ def command(
     if mixed:
         print(blind_test(trained, count, seed, grid or run / "blind.png"))
         return
+    if unseen := [number for number in way.numbers() if number >= max(count, GRID)]:
+        what = f"sample {unseen[0]} is" if len(unseen) == 1 else f"samples {', '.join(map(str, unseen))} are"
+        print(
+            f"warning: {what} not in a grid of {max(count, GRID)} samples, whose last is {max(count, GRID) - 1}; "
+            f"--count {max(unseen) + 1} makes one that shows {'it' if len(unseen) == 1 else 'them'}"
+        )
     samples = way.samples(trained, count, seed)
     about = "; ".join(filter(None, (f"step {trained.step}", trained.sample_maker.caption())))
     try:
@@ -117,6 +124,14 @@ class Way:
             raise UserError(f"{' and '.join(given)} each make an image of their own; give one of them")
         if self.code is not None and not (self.each or self.traverse):
             raise UserError("--code is for --each and --traverse; add one of them")
+
+    def numbers(self) -> list[int]:
+        """The numbers of samples that ``arithmetic`` and ``turn`` name. Raises UserError if they cannot be read."""
+        from ganrun.sampling.arithmetic import concepts, direction
+
+        terms = concepts(self.arithmetic) if self.arithmetic is not None else []
+        terms += direction(self.turn) if self.turn is not None else []
+        return sorted({number for term in terms for number in term.samples})
 
     def samples(self, trained: Trained, count: int, seed: int) -> Tensor:
         """The samples (n, *shape); ``each``, ``traverse`` and ``arithmetic`` make as many as they show."""

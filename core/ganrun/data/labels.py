@@ -49,6 +49,15 @@ def asked_labels(
     }
 
 
+def check_labels(latents: Mapping[str, Tensor], codes: Mapping[str, Space]) -> None:
+    """Raise UserError for a label (n,) or (n, A) among latents that is none of its values."""
+    for name, space in codes.items():
+        if space.kind == "labels" and name in latents:
+            odd = latents[name][(latents[name] < 0) | (latents[name] >= space.classes)]
+            if odd.numel():
+                raise UserError(f"{name}: there is no {odd[0].item():g}; its values are 0 to {space.classes - 1}")
+
+
 def label_names(dataset: Any) -> dict[str, list[str]]:
     """Entry of labels -> names of its values, or of its columns if there are several, as far as a data set has any."""
     known, classes = getattr(dataset, "label_names", {}), [str(name) for name in getattr(dataset, "classes", ())]

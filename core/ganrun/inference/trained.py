@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
-from ganrun.data.labels import asked_labels, label_names
+from ganrun.data.labels import asked_labels, check_labels, label_names
 from ganrun.data.reader import read_items
 from ganrun.data.splits import datasets
 from ganrun.distributed import Processes
@@ -28,7 +28,7 @@ from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
 from ganrun.sampling.arithmetic import along, around, concepts, direction, mean, total
-from ganrun.sampling.sampling import SampleMaker, between, every_value
+from ganrun.sampling.sampling import SampleMaker, between, check_counts, every_value
 from ganrun.training import checkpoint as checkpoints
 from ganrun.training.build import build
 from ganrun.training.checkpoints import Checkpoints
@@ -164,15 +164,21 @@ class Trained:
 
         A variant that translates is given the first test items of its data, again and again if there are fewer than n.
         """
+        check_counts(n=n)
         return self._made(n, seed, latents=None)
 
     def latents(self, n: int, seed: int = 0) -> dict[str, Tensor]:
         """The latents of ``sample(n, seed)``, by name."""
+        check_counts(n=n)
         with self.settings():
             return self.sample_maker.latents(n, seed, real=self._real(n))
 
     def from_latents(self, latents: Mapping[str, Tensor], seed: int = 0) -> Tensor:
-        """Samples (n, *shape) of given latents, such as those between two of :meth:`latents`."""
+        """Samples (n, *shape) of given latents, such as those between two of :meth:`latents`.
+
+        Raises UserError for a label that is none of its values.
+        """
+        check_labels(latents, self.experiment.description.codes)
         return self._made(len(next(iter(latents.values()))), seed, latents)
 
     def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
@@ -185,6 +191,7 @@ class Trained:
         Raises:
             UserError: for a variant that makes samples from real items alone.
         """
+        check_counts(rows=rows, columns=columns)
         ends = self.latents(2 * rows, seed)
         if not any(latent.is_floating_point() for latent in ends.values()):
             raise UserError(
@@ -200,6 +207,7 @@ class Trained:
 
         name: which code; by default the first that is a label. Raises UserError if there is none.
         """
+        check_counts(columns=columns)
         name, space = self._code(name, "labels")
         latents = self.latents(columns, seed)
         return self.from_latents(every_value(latents, name, torch.arange(space.classes).to(latents[name].device)), seed)
@@ -212,6 +220,7 @@ class Trained:
         D is how many numbers the code holds, ``rows`` the rows for each. name: by default the first code that is no
         label. Raises UserError if there is none.
         """
+        check_counts(rows=rows, points=points)
         name, space = self._code(name, "latent")
         latents = self.latents(rows, seed)
         pieces = []
@@ -228,6 +237,7 @@ class Trained:
 
         See :mod:`ganrun.sampling.arithmetic`. The numbers are those of ``sample(n, seed)``.
         """
+        check_counts(count=count)
         terms = concepts(text)
         latents = self._numbered([number for term in terms for number in term.samples], seed)
         whole = total(latents, terms)
@@ -239,6 +249,7 @@ class Trained:
 
         ``A > B``, each a list of numbers of samples, names the direction.
         """
+        check_counts(rows=rows, points=points)
         terms = direction(text)
         latents = self._numbered([rows - 1, *(number for term in terms for number in term.samples)], seed)
         return self.from_latents(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ganrun.contracts.protocols import InferringVariant
 from ganrun.data.reader import normalised
 from ganrun.engine.turn import Turn
+from ganrun.errors import UserError
 from ganrun.randomness import Draws
 from ganrun.sampling.turn import SamplingTurn, chunks
 from ganrun.words.game import Phase, Round
@@ -271,6 +272,13 @@ class SampleMaker:
             real=mine,
             in_training=False,
         )
+
+
+def check_counts(**counts: int) -> None:
+    """Raise UserError for a number of samples, rows or columns below 1, by the parameter's name."""
+    for name, count in counts.items():
+        if count < 1:
+            raise UserError(f"{name}: expected at least 1, got {count}")
 
 
 def _rows_of(tensors: Mapping[str, Tensor], rows: slice) -> dict[str, Tensor]:

@@ -75,6 +75,22 @@ def test_arithmetic_makes_one_row_and_turning_rows_of_eight(ganrun, runs, tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("arguments", "warned"),
+    [
+        (["--arithmetic", "0,63"], ""),
+        (["--arithmetic", "64 - 0"], "sample 64 is not in a grid of 64 samples, whose last is 63; --count 65"),
+        (["--arithmetic", "70", "--count", 71], ""),
+        (["--turn", "0 > 64,70", "--count", 8], "samples 64, 70 are not in a grid of 64 samples"),
+    ],
+)
+def test_a_sample_that_is_not_in_the_grid_is_warned_of(ganrun, runs, tmp_path, arguments, warned):
+    code, out, _ = ganrun("sample", runs / "images", *arguments, "--grid", tmp_path / "a.png")
+    assert code == 0
+    assert ("warning" in out) == bool(warned)
+    assert warned in out
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--each"], "gan has no labels to ask for; variants such as cgan and infogan have"),

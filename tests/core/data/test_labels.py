@@ -1,8 +1,9 @@
 """Labels as people write them: NAME=VALUE, by number or name, one or several."""
 
 import pytest
+import torch
 
-from ganrun.data.labels import asked_labels, label_names, split_words
+from ganrun.data.labels import asked_labels, check_labels, label_names, split_words
 from ganrun.data.reader import DataDescription
 from ganrun.errors import UserError
 from ganrun.words.spaces import Space
@@ -26,6 +27,16 @@ def test_one_label_is_written_by_name_or_number(written, number):
     found = asked_labels({"label": written}, CODES, NAMES)["label"]
     assert found.shape == ()
     assert int(found) == number
+
+
+def test_labels_among_latents_are_values_that_there_are():
+    check_labels({"label": torch.tensor([0, 2]), "z": torch.tensor([99.0])}, CODES)
+    for latents, message in (
+        ({"label": torch.tensor([2, 3])}, "label: there is no 3; its values are 0 to 2"),
+        ({"attributes": torch.tensor([[1, 0], [-1, 1]])}, "attributes: there is no -1; its values are 0 to 1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check_labels(latents, CODES)
 
 
 @pytest.mark.parametrize("written", ["1,0", "yes,no", [1, 0], ["yes", 0]])
