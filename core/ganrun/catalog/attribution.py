@@ -6,7 +6,6 @@ which code was running, and the plugin modules that are imported know whose it i
 
 from __future__ import annotations
 
-import importlib.metadata
 import inspect
 import linecache
 import re
@@ -19,6 +18,7 @@ from itertools import islice
 from types import CodeType, FrameType
 from typing import Any
 
+from ganrun.catalog.search_path import entry_points
 from ganrun.errors import BrokenPlugin, UserError, WrongResult
 from ganrun.words.hooks import Component
 
@@ -114,7 +114,7 @@ def imported() -> Iterator[Owner]:
     """The components of every plugin module that is imported, whoever imported it."""
     origins = {
         point.value: f"{point.dist.name} {point.dist.version}"
-        for point in importlib.metadata.entry_points(group="ganrun")
+        for point in entry_points("ganrun")
         if point.dist is not None
     }
     for name, module in list(sys.modules.items()):

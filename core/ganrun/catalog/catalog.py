@@ -21,6 +21,7 @@ import pluggy
 
 from ganrun.catalog.attribution import MOST
 from ganrun.catalog.plugin_files import cause, docstring, first_line, locate, run_file, sha256
+from ganrun.catalog.search_path import entry_points
 from ganrun.errors import BrokenPlugin, PluginError, nearest
 from ganrun.words.hooks import KINDS, Component, ComponentHooks
 
@@ -92,6 +93,7 @@ class Catalog:
         for name in sorted(self.disabled):
             self._manager.set_blocked(name)
         self._distributions: dict[str, importlib.metadata.Distribution] = {}
+        self._points: dict[str, importlib.metadata.EntryPoint] = {}
         self._installed = self._read_entry_points()
         self._loaded: dict[str, tuple[Component, ...]] = {}
         self._uninstalled: dict[str, _Uninstalled] = {}
@@ -171,7 +173,8 @@ class Catalog:
             raise BrokenPlugin(f"{described}: {entry.problem}")
         if entry.value not in self._loaded:
             try:
-                self._manager.load_setuptools_entrypoints(GROUP, name=qualified)
+                # pluggy's own loading would look at the working directory, too
+                self._manager.register(self._points[qualified].load(), name=qualified)
                 self._loaded[entry.value] = self._components(qualified)
             except (Exception, SystemExit) as error:
                 self._manager.unregister(name=qualified)
@@ -209,7 +212,7 @@ class Catalog:
         """``kind.name`` -> the installed plugins of that name: more than one is a conflict."""
         found: dict[str, list[Entry]] = {}
         known: dict[int, tuple[str, str]] = {}
-        for point in importlib.metadata.entry_points(group=GROUP):
+        for point in entry_points(GROUP):
             distribution = point.dist
             if distribution is None:
                 continue
@@ -225,6 +228,7 @@ class Catalog:
                 kind, name, *known[id(distribution)], point.value, problem=problem, disabled=point.name in self.disabled
             )
             found.setdefault(point.name, []).append(entry)
+            self._points[point.name] = point
         for qualified, entries in found.items():
             if len(entries) > 1:
                 both = " and ".join(sorted(entry.origin for entry in entries))
