@@ -8,6 +8,7 @@ from typing import Any
 
 from ganrun.catalog.attribution import plugins_noted
 from ganrun.catalog.catalog import Catalog
+from ganrun.errors import UserError
 from ganrun.inference.trained import Trained, recipe_of
 from ganrun.recipe import Recipe, find_recipe, load_recipe
 from ganrun.training.folder import is_run as folder_holds_run
@@ -72,10 +73,20 @@ def open_recipe(source: RecipeSource, catalog: Catalog, overrides: Overrides) ->
 
 
 def folder_for(source: RecipeSource, recipe: Recipe, output: str | Path | None) -> Path:
-    """A run's folder: what was asked for, the run itself that ``source`` names, or ``runs/NAME``."""
+    """A run's folder: what was asked for, the run itself that ``source`` names, or ``runs/NAME``.
+
+    Raises:
+        UserError: if NAME is no name of a folder.
+    """
     if output is not None:
         return Path(output)
-    return Path(source) if not isinstance(source, Mapping) and is_run(source) else Path("runs") / recipe.name
+    if not isinstance(source, Mapping) and is_run(source):
+        return Path(source)
+    if recipe.name in (".", ".."):  # of files called ..yaml and ...yaml
+        raise UserError(
+            f'{source}: "runs/{recipe.name}" is no folder for a run; rename the recipe, or give --output DIR'
+        )
+    return Path("runs") / recipe.name
 
 
 def is_run(source: str | Path) -> bool:

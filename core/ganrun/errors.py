@@ -6,11 +6,17 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+NAME = 100  # characters of a name that is looked for among others
+LINE = 1000  # characters of a line of a message
+
 
 class UserError(Exception):
     """Says where, what is wrong and how to mend it. The command line prints it and ends with ``exit_code``."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return clipped(super().__str__())
 
 
 class PluginError(UserError, ValueError):
@@ -41,10 +47,28 @@ class DataError(UserError):
     """Data that cannot be read or used: the message names the file or parameter and says how to mend it."""
 
 
+def clipped(message: str) -> str:
+    """A message whose lines are at most ``LINE`` characters long.
+
+    The middle is left out of longer ones: where stands at the beginning, and how to mend it at the end.
+    """
+    if len(message) <= LINE:
+        return message
+    return "\n".join(
+        line if len(line) <= LINE else f"{line[: LINE // 2]} ... {line[-LINE // 3 :]}" for line in message.split("\n")
+    )
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """A text as a message shows it: on one line, cut where it is longer than ``length`` characters."""
+    line = " ".join(text[: 8 * length].split())  # a text of megabytes is not split
+    return line if len(line) <= length and len(text) <= 8 * length else f"{line[: length - 4]} ..."
+
+
 def nearest(name: object, names: Iterable[object]) -> str:
     """``; did you mean "..."?``, or nothing if no name is near."""
     known = [str(other) for other in names]
-    wanted = str(name).replace("_", "-").lower()
+    wanted = str(name)[:NAME].replace("_", "-").lower()
     folded = {other.replace("_", "-").lower(): other for other in reversed(known)}
     near = difflib.get_close_matches(wanted, list(folded), n=1)
     return f'; did you mean "{folded[near[0]]}"?' if near else ""

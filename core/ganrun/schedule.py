@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ganrun.errors import shortened
+
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%|steps?|epochs?|kimg|images?|minutes?)?\s*$")
 _UNITS = {"": "steps", "step": "steps", "epoch": "epochs", "image": "images", "minute": "minutes"}
 
@@ -59,7 +61,7 @@ class Duration:
         match = _DURATION.match(value) if isinstance(value, str) else None
         if match is None:
             raise ValueError(
-                f"{value!r} is not a duration; write a number of steps (500), '3 epochs', '40 kimg', "
+                f"{shortened(repr(value))} is not a duration; write a number of steps (500), '3 epochs', '40 kimg', "
                 "'500 images' or '50%'"
             )
         unit = match.group(2) or ""
@@ -103,7 +105,8 @@ class Scheduled:
         self.values: tuple[float, ...]
         if isinstance(self.spec, bool) or not isinstance(self.spec, int | float | dict):
             raise ValueError(
-                f"expected a number or a schedule such as {{linear: [0.1, 0], until: 50%}}, got {self.spec!r}"
+                "expected a number or a schedule such as {linear: [0.1, 0], until: 50%}, "
+                f"got {shortened(repr(self.spec))}"
             )
         if isinstance(self.spec, dict):
             self._read(dict(self.spec))
@@ -126,7 +129,8 @@ class Scheduled:
         allowed = () if shape == "steps" else ("from", "until", "every")
         if unknown := sorted(set(map(str, spec)) - set(allowed)):
             takes = ", ".join(allowed) or "no other key"
-            raise ValueError(f"a {shape} schedule has no key {unknown[0]!r}; it takes {takes}{_near(unknown, allowed)}")
+            key = shortened(repr(unknown[0]))
+            raise ValueError(f"a {shape} schedule has no key {key}; it takes {takes}{_near(unknown, allowed)}")
         if shape == "steps":
             self._read_steps(value)
         else:
@@ -242,5 +246,5 @@ def _near(written: Iterable[Any], known: Sequence[str]) -> str:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"expected a finite number in a schedule, got {value!r}")
+        raise ValueError(f"expected a finite number in a schedule, got {shortened(repr(value))}")
     return float(value)

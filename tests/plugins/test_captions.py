@@ -118,8 +118,7 @@ def test_unseen_species_are_in_the_test_split_alone_and_their_names_unknown(bird
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
-    [("crow/0.png a crow", "line 25: expected"), ("crow/9.png\ta crow", "line 25: there is no image")],
+    ("line", "message"), [("crow/0.png a crow", ":25: expected"), ("crow/9.png\ta crow", ":25: there is no image")]
 )
 def test_a_wrong_line_is_named(birds, line, message):
     with (birds / "captions.txt").open("a") as file:

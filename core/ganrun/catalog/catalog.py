@@ -22,7 +22,8 @@ import pluggy
 from ganrun.catalog.attribution import MOST
 from ganrun.catalog.plugin_files import cause, docstring, first_line, locate, run_file, sha256
 from ganrun.catalog.search_path import entry_points
-from ganrun.errors import BrokenPlugin, PluginError, nearest
+from ganrun.errors import BrokenPlugin, PluginError, nearest, shortened
+from ganrun.paths import expanded
 from ganrun.words.hooks import KINDS, Component, ComponentHooks
 
 GROUP = "ganrun"
@@ -290,8 +291,8 @@ class Catalog:
         file: Path | None
         plugin: Any
         if isinstance(module, (str, Path)):
-            file = Path(module).expanduser().absolute()
-            plugin, digest = run_file(Path(module).expanduser())
+            file = expanded(module).absolute()
+            plugin, digest = run_file(expanded(module))
             given = _Uninstalled(plugin, (), file, digest)
         else:
             source = getattr(module, "__file__", None) if isinstance(module, ModuleType) else None
@@ -332,6 +333,7 @@ class Catalog:
 
     def _unknown(self, kind: str, name: str) -> str:
         """The message for a name that no plugin has."""
+        kind, name = shortened(kind), shortened(name)
         if kind not in KINDS:
             return f'no kind of plugin is called "{kind}"{nearest(kind, KINDS) or ";"} the kinds are {", ".join(KINDS)}'
         others = [other for other in KINDS if name in self.names(other)]

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from ganrun.catalog.attribution import described_error
 from ganrun.errors import BrokenPlugin, PluginError
+from ganrun.paths import resolved
 
 
 def locate(module: str) -> Path | None:
@@ -107,14 +108,14 @@ def run_file(file: Path) -> tuple[ModuleType, str]:
         raise PluginError(f"{file}: cannot read this plugin: {error.strerror or error}; {hint}") from error
     digest = hashlib.sha256(source).hexdigest()
     stem = "".join(c if c.isalnum() else "_" for c in file.stem)
-    place = hashlib.sha256(str(file.resolve()).encode() + source).hexdigest()[:12]
+    place = hashlib.sha256(str(resolved(file)).encode() + source).hexdigest()[:12]
     name = f"ganrun_plugin_{stem}_{place}"
     if name in sys.modules:
         return sys.modules[name], digest
     spec = importlib.util.spec_from_loader(name, loader=None, origin=str(file))
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    module.__file__ = str(file.resolve())
+    module.__file__ = str(resolved(file))
     # Dataclasses, type hints and pickling look a module up here while its classes are made.
     sys.modules[name] = module
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ganrun.cli.output import complain, print_json, print_table
+from ganrun.paths import resolved
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -72,7 +73,7 @@ def describe(file: Path) -> dict[str, str]:
         "dataset": _part_name(data.get("dataset")),
     }
     base = file.parent / str(data.get("extends"))
-    if "extends" in data and base.resolve() != file.resolve():
+    if "extends" in data and resolved(base) != resolved(file):
         below = describe(base)
         found = {key: value or (below[key] if key != "time" else "") for key, value in found.items()}
     return found
@@ -120,7 +121,7 @@ def _dataset_of(file: Path) -> Any:
 
     data = yaml.safe_load(file.read_text(encoding="utf-8"))
     base = file.parent / str(data.get("extends"))
-    below = "dataset" not in data and "extends" in data and base.resolve() != file.resolve()
+    below = "dataset" not in data and "extends" in data and resolved(base) != resolved(file)
     return _dataset_of(base) if below else data.get("dataset")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganrun.errors import UserError
+from ganrun.paths import expanded
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -79,7 +80,7 @@ def datasets_of(source: str, catalog: Catalog, size: int | None) -> Callable[[st
     from ganrun.data.splits import datasets, datasets_of_part
     from ganrun.recipe import load_part
 
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir() and not is_run(path):
         whole = folder_splits(path, side=size)
         both = (path / "train").is_dir() and (path / "test").is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from ganrun.cli.output import complain, counted
 from ganrun.errors import UserError
+from ganrun.paths import expanded, resolved
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,7 +54,7 @@ def command(
     from ganrun.data.labels import split_words
 
     asked = split_words(ask or ())
-    source, target = source.expanduser(), target.expanduser()
+    source, target = expanded(source), expanded(target)
     files = files_between(source, target, overwrite)
     trained = load(run, checkpoint, plugins=plugin or ())
     wanted, start = trained.direction(to)
@@ -72,14 +74,22 @@ def command(
 
 
 def files_between(source: Path, target: Path, overwrite: bool) -> list[Path]:
-    """The images of IN. Raises UserError if OUT is IN, or holds their names and may not be written over."""
+    """The images of IN.
+
+    Raises:
+        UserError: if OUT is IN, holds their names and may not be written over, or a link to a folder would lead out.
+    """
     from ganrun.data.image_files import find_pictures
 
-    if source.resolve() == target.resolve():
+    inside = resolved(target)
+    if resolved(source) == inside:
         raise UserError(f"{target}: OUT is IN, so the translations would replace the images; give another folder")
-    inside = target.resolve()
-    files = [file for file in find_pictures(source) if inside not in file.resolve().parents]
-    there = [place for file in files if (place := target / file.relative_to(source)).exists()]
+    files = [file for file in find_pictures(source) if inside not in resolved(file).parents]
+    places = [target / file.relative_to(source) for file in files]
+    for folder in dict.fromkeys(place.parent for place in places):
+        if inside not in (resolved(folder), *resolved(folder).parents):
+            raise UserError(f"{folder}: a link leads out of OUT here; remove it, or give another OUT")
+    there = [place for place in places if os.path.lexists(place)]
     if there and not overwrite:
         raise UserError(
             f"{there[0]} exists already{f', and {len(there) - 1} more' if len(there) > 1 else ''}; "
@@ -143,11 +153,18 @@ def _read(file: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int], Image.Im
 
 
 def _write(picture: Image.Image, place: Path, size: tuple[int, int] | None) -> None:
-    """Write an image in the format of its name."""
+    """Write an image in the format of its name: wholly or not at all, and in the place of a link, not through it."""
     from PIL import Image
 
     if size is not None and size != picture.size:
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     options: dict[str, Any] = {"quality": 95} if place.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
     place.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(place, **options)
+    temporary = place.with_name(f".{place.name}.writing")
+    temporary.unlink(missing_ok=True)
+    try:
+        with temporary.open("xb") as file:
+            picture.save(file, format=Image.registered_extensions()[place.suffix.lower()], **options)
+        os.replace(temporary, place)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -248,7 +248,9 @@ class Dataset(Protocol):
     takes and returns tensors there.
 
     Optional class method, of what has to be downloaded: ``describe(split, **parameters)`` returns a
-    :class:`~ganrun.data.reader.DataDescription` before it is, or None if it cannot tell.
+    :class:`~ganrun.data.reader.DataDescription` before it is, or None if it cannot tell. Of
+    files of one's own: ``known_spaces(**parameters)`` returns what of ``spaces`` follows from the parameters, so that
+    weights can be imported where the files are not.
 
     Optional, for evaluators and features: ``fingerprint()``, a hash of the data; ``subjects``, entry -> what it
     pictures, in words that choose a shipped classifier; ``labelled(name)``, all samples of an entry and their labels

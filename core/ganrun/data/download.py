@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import lzma
 import os
 import re
 import shutil
@@ -13,7 +12,6 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +21,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from ganrun.errors import UserError
+from ganrun.paths import expanded
 
 TIMEOUT = 30.0  # seconds without a byte
 _BYTES_AT_A_TIME = 1 << 18
+_COUNT = re.compile(r"\s*[0-9]{1,18}\s*")  # what a server says of a length is used if it is a number
 
 
 class DownloadError(UserError):
@@ -33,12 +33,19 @@ class DownloadError(UserError):
 
 
 def data_cache() -> Path:
-    """Where downloads are kept: ``GANRUN_DATA``, or ``ganrun`` in the user's cache folder (``XDG_CACHE_HOME``)."""
+    """Where downloads are kept: ``GANRUN_DATA``, or ``ganrun`` in the user's cache folder (``XDG_CACHE_HOME``).
+
+    Raises:
+        DownloadError: for a user without a home folder.
+    """
     chosen = os.environ.get("GANRUN_DATA")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expanded(chosen).absolute()
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "ganrun"
+    cache = Path(base) if Path(base).is_absolute() else expanded("~/.cache")
+    if not cache.is_absolute():
+        raise DownloadError("this user has no home folder to keep downloads in; set GANRUN_DATA to a folder")
+    return cache / "ganrun"
 
 
 @contextmanager
@@ -177,8 +184,8 @@ def _download(url: str, part: Path, size: int | None, progress: bool) -> None:
         return
     response, have = _open(url, have)
     with response:
-        coming = response.headers.get("Content-Length")
-        total = size if size is not None else have + int(coming) if coming else None
+        coming = response.headers.get("Content-Length") or ""
+        total = size if size is not None else have + int(coming) if _COUNT.fullmatch(coming) else None
         with (
             part.open("ab" if have else "wb") as file,
             _bar(part.name.removesuffix(".part"), have, total, progress) as tell,
@@ -269,17 +276,9 @@ def unpack(archive: Path, folder: Path, *, inner: str = "", limit: int = 20 << 3
             if not (temporary / inner).is_dir():
                 raise ValueError(f"it holds no folder {inner!r}")
             (temporary / inner).rename(folder)
-        except (
-            zipfile.BadZipFile,
-            tarfile.TarError,
-            zlib.error,
-            lzma.LZMAError,
-            EOFError,
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as error:
-            raise DownloadError(f"{archive}: cannot be unpacked as {folder}: {error}") from None
+        except Exception as error:  # the modules that read archives raise nearly anything on broken ones
+            cause = " ".join(str(error).split()) or type(error).__name__
+            raise DownloadError(f"{archive}: cannot be unpacked as {folder}: {cause}") from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -290,7 +289,7 @@ def _extract(archive: Path, folder: Path, limit: int) -> None:
     for name, opened in _zip_members(archive) if zipfile.is_zipfile(archive) else _tar_members(archive):
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if not parts or ".." in parts or parts[0] == "/" or re.match(r"[A-Za-z]:", name):
-            raise ValueError(f"{name!r} leads out of the folder")
+            raise ValueError(f"{name!r} leads out of the folder" if parts else "a member of it has no name")
         target = folder.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)
         with opened() as source, target.open("xb") as file:
@@ -306,7 +305,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         for member in opened.infolist():
             if member.external_attr >> 28 not in (0, 0o4, 0o10):  # Unix's file type: unknown, folder or regular file
                 raise ValueError(f"{member.filename!r} is a link or device file")
-            if not member.is_dir():
+            if not member.filename.endswith("/"):
                 yield member.filename, partial(opened.open, member)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from pathlib import Path
 
@@ -13,30 +14,61 @@ from ganrun.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+KINDS = {
+    "a pipe": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+    "a folder": stat.S_ISDIR,
+}
 
 
 def find_pictures(folder: Path) -> list[Path]:
     """All image files in a folder and its subfolders, sorted by path; hidden files are left out.
 
+    What has the name of an image and is a pipe, a socket or a device is left out with a warning.
+
     Raises:
-        DataError: if there is no such folder, or no image in it, with the suffixes that were tried.
+        DataError: if there is no such folder, one cannot be listed, or no image is in it, with the suffixes tried.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    found: list[Path] = []
+    seen, pending = set(), [str(folder)]
+    while pending:
+        place = pending.pop()
         real = os.path.realpath(place)
         if real in seen:  # a link to a folder that is above it
-            folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
-        ]
+        try:
+            entries = sorted(os.scandir(place), key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            raise DataError(f"{place}: this folder cannot be listed ({error.strerror or error})") from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            # os.path, where a link is followed: of a loop of links it says that nothing is there
+            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+                pending.append(entry.path)
+            elif Path(entry.name).suffix.lower() in SUFFIXES and not _left_out(entry):
+                found.append(Path(entry.path))
     if not found:
         raise DataError(f"{folder}: no images in it or its subfolders; known suffixes are {' '.join(sorted(SUFFIXES))}")
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
+
+
+def _left_out(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry with the name of an image is something that is there and no file, which a warning says."""
+    regular = os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
+    if regular or not os.path.exists(entry.path):
+        return False
+    warnings.warn(f"{entry.path}: left out: this is {kind_of(os.stat(entry.path).st_mode)}, not a file", stacklevel=3)
+    return True
+
+
+def kind_of(mode: int) -> str:
+    """What something that is no regular file is, by its ``st_mode``."""
+    return next((name for name, test in KINDS.items() if test(mode)), "something else")
 
 
 def read_picture(path: Path, channels: int) -> Image.Image:
@@ -49,6 +81,9 @@ def read_picture(path: Path, channels: int) -> Image.Image:
         DataError: naming the file: not an image, incomplete, a decompression bomb, or values without a known range.
     """
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # reading a pipe would wait for somebody who writes
+            raise DataError(f"{path}: this is {kind_of(mode)}, not an image; remove it")
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
+from ganrun.data.reader import DataDescription
 from ganrun.errors import DataError
 from ganrun.recipe import Part, Recipe
+from ganrun.recipe.places import placed
 from ganrun.words.spaces import DataFiles
 
 NO_LENGTH = (
@@ -21,7 +24,14 @@ NO_LENGTH = (
 
 def datasets(recipe: Recipe) -> Callable[[str], Dataset]:
     """Split -> data set of a recipe, each made once."""
-    return datasets_of_part(recipe.dataset, recipe.base)
+    part = recipe.dataset
+    opened = datasets_of_part(part, recipe.base)
+
+    def dataset(split: str) -> Dataset:
+        with placed(recipe, part.path, f"dataset.{part.name}"):
+            return opened(split)
+
+    return dataset
 
 
 def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
@@ -44,11 +54,26 @@ def datasets_described(recipe: Recipe) -> Callable[[str], Dataset]:
     return cache(lambda split: described(recipe, split) or opened(split))
 
 
+def sized(recipe: Recipe, items: int) -> Dataset | None:
+    """What stands in for a data set whose files are not there, with sizes that its parameters say; None if they do not.
+
+    items: what its length is taken to be, which no parameter says.
+    """
+    factory: Any = recipe.dataset.component.factory
+    if not hasattr(factory, "known_spaces"):
+        return None
+    provides, classes = getattr(factory, "provides", ()), getattr(factory, "classes", ())
+    stand_in: Any = DataDescription(factory.known_spaces(**recipe.dataset.parameters), items, classes, provides)
+    found: Dataset = stand_in
+    return found
+
+
 def described(recipe: Recipe, split: str = "train") -> Dataset | None:
     """What the data set says of itself before it is downloaded; None if it has to be opened to know.
 
     It is a :class:`DataDescription`, which stands in for the data set where no item is read.
     """
     describe = getattr(recipe.dataset.component.factory, "describe", None)
-    found: Dataset | None = describe(split, **recipe.dataset.parameters) if describe is not None else None
+    with placed(recipe, recipe.dataset.path, f"dataset.{recipe.dataset.name}"):
+        found: Dataset | None = describe(split, **recipe.dataset.parameters) if describe is not None else None
     return found

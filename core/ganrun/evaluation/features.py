@@ -10,6 +10,7 @@ import torch
 
 from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data.download import data_cache
+from ganrun.paths import expanded, resolved
 from ganrun.recipe import Part
 from ganrun.words.spaces import Refusal, Space
 
@@ -34,7 +35,7 @@ class FeatureContext:
 
     def path(self, text: str) -> Path:
         """An absolute path for one written in a recipe."""
-        return (self.base / Path(text).expanduser()).resolve()
+        return resolved(self.base / expanded(text))
 
 
 def levels(space: Space) -> str:

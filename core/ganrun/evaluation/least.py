@@ -26,7 +26,7 @@ class Least:
 def refuse_too_few(experiment: Experiment, dataset: Callable[[str], Dataset]) -> None:
     """Raise RefusedError if :func:`too_few` finds something."""
     if refusals := too_few(experiment, dataset):
-        raise RefusedError(refusals)
+        raise RefusedError(refusals, experiment.recipe, experiment.description.networks)
 
 
 def too_few(experiment: Experiment, dataset: Callable[[str], Dataset]) -> list[Diagnostic]:

@@ -14,8 +14,10 @@ its old weight
 
 from __future__ import annotations
 
+import os
 import pickle
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.splits import described
-from ganrun.errors import UserError
+from ganrun.contracts.protocols import Dataset
+from ganrun.data.splits import datasets, described, sized
+from ganrun.errors import DataError, UserError, shortened
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.folder import Folder
@@ -47,12 +50,40 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: if it cannot be read so.
     """
+    found = _read(path)
+    for key in NESTED:
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not found:
+        raise UserError(f"{path} holds no state dict (names and their tensors)")
+    inner = [key for key, value in found.items() if isinstance(value, Mapping)]
+    if inner:
+        cure = f"torch.save(torch.load({path.name!r}, weights_only=True)[{inner[0]!r}], NEW)"
+        raise UserError(
+            f"{path} holds no state dict, but several things: {_some(found)}; save alone what is wanted: {cure}"
+        )
+    odd = [key for key, value in found.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise UserError(f"{path} holds no state dict: {_some(odd)} are no tensors; save `network.state_dict()` alone")
+    if not all(isinstance(key, str) for key in found):
+        raise UserError(
+            f"{path} holds tensors under numbers or other keys, {_some(found)}, where a state dict has names; "
+            "save `network.state_dict()`"
+        )
+    return dict(found)
+
+
+def _read(path: Path) -> Any:
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is no file of weights, but a folder, a pipe or a device")
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
@@ -66,12 +97,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # torch and safetensors have many ways to say that a file is none of theirs
         raise UserError(f"{path} is no file of weights: {' '.join(str(error).split())[:200]}") from error
-    for key in NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise UserError(f"{path} holds no state dict (names and their tensors)")
-    return dict(found)
+
+
+def _some(keys: Iterable[Any]) -> str:
+    """Some keys of a file, as a message shows them."""
+    names = [shortened(str(key)) for key in keys]
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[str, Tensor]:
@@ -81,7 +112,12 @@ def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[s
         UserError: with the names that are missing, too many, or of another shape.
     """
     own = module.state_dict()
-    renamed = {_named(name, getattr(module, "reference_names", {}), own): tensor for name, tensor in state.items()}
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        here = _named(name, getattr(module, "reference_names", {}), own)
+        if here in renamed:
+            raise UserError(f"{where}: it holds two tensors for {here}, one of them as {name}; leave one out")
+        renamed[here] = tensor
     kept = {
         name: tensor for name, tensor in renamed.items() if name in own or name.rpartition(".")[2] not in STATISTICS
     }
@@ -91,9 +127,9 @@ def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[s
         *_listed(
             "of another shape",
             [
-                f"{n} {tuple(t.shape)} for {tuple(own[n].shape)}"
+                f"{n} {_shape(t)} for {tuple(own[n].shape)}"
                 for n, t in kept.items()
-                if n in own and t.shape != own[n].shape
+                if n in own and _shape(t) != tuple(own[n].shape)
             ],
         ),
     ]
@@ -102,12 +138,39 @@ def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[s
             "check the network's parameters in the recipe (width, blocks, norm, ...) against those it was trained with"
         )
         raise UserError(f"{where}: {'; '.join(problems)}; {cure}")
+    for name, tensor in kept.items():
+        if wrong := _unfit(tensor, own[name]):
+            raise UserError(f"{where}: {name} {wrong}")
     return kept
 
 
+def _unfit(tensor: Tensor, own: Tensor) -> str:
+    """Why a tensor of the right shape cannot become a network's weight, with a way out; empty if it can."""
+    if tensor.is_meta:
+        return "has a shape and no values (a tensor on torch's meta device); save the weights themselves"
+    if tensor.is_quantized:
+        return "is quantised; save tensor.dequantize()"
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return "is sparse or nested; save tensor.to_dense()"
+    if tensor.is_complex() or own.is_floating_point() != tensor.is_floating_point():
+        return f"holds {_type(tensor)} numbers where the network has {_type(own)} ones; convert it where it was saved"
+    if own.is_floating_point() and not bool(torch.isfinite(tensor.to(own.dtype)).all()):
+        lost = f" as {_type(own)}" if bool(torch.isfinite(tensor.double()).all()) else ""
+        return f"has values that are not finite{lost} (infinite, or no numbers): it comes from a run that failed"
+    return ""
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape; that of a nested one, which has several, is its first."""
+    return tuple(tensor.unbind()[0].shape) if tensor.is_nested else tuple(tensor.shape)
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
 def _listed(what: str, names: list[str]) -> list[str]:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return [f"{what} {', '.join(names[:SHOWN])}{more}"] if names else []
+    return [f"{what} {_some(names)}"] if names else []
 
 
 def _named(name: str, prefixes: Mapping[str, str], own: Mapping[str, Tensor]) -> str:
@@ -130,14 +193,14 @@ def import_weights(recipe: Recipe, catalog: Catalog, files: Mapping[str, Path], 
 
     files: network -> file; the other networks are as initialised.
 
-    The data set is not opened if it says of itself what the networks need to know.
+    The data set is not opened if it says of itself what the networks need to know, nor needed if its parameters do.
 
     Raises:
         UserError: if a file does not fit, or the folder holds a run.
     """
     with Folder(folder) as place:
         place.check(recipe, catalog, resume=False, overwrite=False, force=False)
-        run = Run(recipe, catalog, folder, data=described(recipe))
+        run = Run(recipe, catalog, folder, data=_data(recipe))
         modules = run.experiment.modules
         for name in files:
             if name not in modules:
@@ -150,3 +213,19 @@ def import_weights(recipe: Recipe, catalog: Catalog, files: Mapping[str, Path], 
         place.prepare(run, resume=False, overwrite=False)
         checkpoint.write(folder / "checkpoints", 0, run.state_dict())
         return run
+
+
+def _data(recipe: Recipe) -> Dataset:
+    """The recipe's data set, or what it says of itself; where its files are not there, the sizes in the recipe."""
+    if (said := described(recipe)) is not None:
+        return said
+    try:
+        return datasets(recipe)("train")
+    except DataError as error:
+        train = recipe.train
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        stand_in = sized(recipe, train.batch_size * train.accumulate * processes)
+        if stand_in is None:
+            raise
+        warnings.warn(f"{error}; the sizes in the recipe are used, and no labels are known", stacklevel=3)
+        return stand_in

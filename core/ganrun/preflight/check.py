@@ -23,6 +23,7 @@ from ganrun.errors import UserError
 from ganrun.evaluation.least import too_few
 from ganrun.evaluation.provenance import measure, named
 from ganrun.experiment.experiment import Experiment
+from ganrun.paths import expanded
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.build import Diagnostic, RefusedError, build, label
@@ -74,7 +75,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
             lines.append(NetworkLine(name, label(part), sum(p.numel() for p in module.parameters()), shapes))
     refusals += too_few(experiment, datasets_described(recipe))
     if refusals:
-        raise RefusedError(refusals)
+        raise RefusedError(refusals, recipe, experiment.description.networks)
     return experiment, lines
 
 
@@ -144,7 +145,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
     with tempfile.TemporaryDirectory(prefix="ganrun-") as folder:
         run = Run(recipe, catalog, Path(folder))
         if recipe.init is not None:
-            start_from(run, (recipe.base / recipe.init).expanduser())
+            start_from(run, recipe.base / expanded(recipe.init))
         report.device, report.steps = run.processes.device.type, run.steps
         with noted_operations(report.undetermined):
             _every_phase_twice(run, report)

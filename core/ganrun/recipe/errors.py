@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ganrun.errors import UserError, nearest
+from ganrun.errors import UserError, clipped, nearest, shortened
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Problem:
         where = [self.file] if self.file else []
         if self.line:
             where[-1:] = [f"{self.file}:{self.line}:{self.column}"]
-        return ": ".join([*where, *([self.path] if self.path else []), self.message])
+        return clipped(": ".join([*where, *([self.path] if self.path else []), self.message]))
 
 
 class RecipeError(UserError, ValueError):
@@ -71,5 +71,5 @@ def show(value: Any) -> str:
 
 
 def dotted(path: Iterable[object]) -> str:
-    """A path as messages and ``--set`` write it: ``tricks.0.ema.decay``."""
-    return ".".join(map(str, path))
+    """A path as messages and ``--set`` write it: ``tricks.0.ema.decay``. Keys that are no names are shortened."""
+    return ".".join(shortened(str(key)) for key in path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ganrun.errors import nearest
+from ganrun.errors import nearest, shortened
 from ganrun.recipe.errors import Problem, show
 from ganrun.recipe.known import Known
 from ganrun.recipe.nodes import Key, Node
@@ -70,6 +70,7 @@ def _unknown_top(key: Key, known: Known, above: Node | None) -> str:
 def _outdented(key: str, above: Node) -> str:
     """The hint for a key that stands beside an empty one instead of below it."""
     line = (above.key or above.origin).line
+    key = shortened(key)
     return f'if "{key}" belongs to "{above.path[-1]}" (line {line}), indent it further than "{above.path[-1]}"'
 
 
@@ -143,22 +144,24 @@ def part(node: Node, kind: str, problems: list[Problem]) -> Node | None:
         return None
     given = first.value
     if others and first.empty:
-        stray = ", ".join(f'"{key}"' for key, _ in others)
+        stray = ", ".join(show(str(key)) for key, _ in others)
         verb, them = ("stands", "it") if len(others) == 1 else ("stand", "them")
         message = (
-            f'{stray} {verb} beside "{name}", not below it; to make {them} part of "{name}", '
-            f'indent {them} further than "{name}"'
+            f"{stray} {verb} beside {show(name)}, not below it; to make {them} part of {show(name)}, "
+            f"indent {them} further than {show(name)}"
         )
         problems.append(others[0][1].problem(message, at_key=True))
         given = dict(others)  # read it as it was meant, to find the other mistakes
     elif others:
-        found = ", ".join(f'"{key}"' for key in value)
+        found = ", ".join(show(str(key)) for key in value)
         problems.append(
             others[0][1].problem(f"a {kind} is one part with one name, found {found}; keep one of them", at_key=True)
         )
         return None
     if given is not None and not isinstance(given, dict):
-        problems.append(first.problem(f'expected the parameters of "{name}" as a mapping, got {show(first.plain())}'))
+        problems.append(
+            first.problem(f"expected the parameters of {show(name)} as a mapping, got {show(first.plain())}")
+        )
         return None
     return node.replaced({name: first.replaced(given or {})})
 
@@ -346,7 +349,7 @@ def remove(inherited: Layer, without: Sequence[Node], problems: list[Problem]) -
         if node.value not in there:
             what = ", ".join(sorted(there)) or "nothing"
             near = nearest(node.value, there) or f"; inherited are {what}"
-            problems.append(node.problem(f'"{node.value}" is not inherited, so it cannot be removed{near}'))
+            problems.append(node.problem(f"{show(node.value)} is not inherited, so it cannot be removed{near}"))
     left = dict(inherited)
     for key in LISTS:
         if key in left:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganrun.errors import nearest
+from ganrun.errors import nearest, shortened
 from ganrun.recipe import layers
 from ganrun.recipe.errors import Problem, RecipeError, show
 from ganrun.recipe.known import Known
@@ -39,7 +39,7 @@ def read_overrides(given: Sequence[str] | Mapping[str, Any], problems: list[Prob
 def _read_texts(given: Iterable[str], problems: list[Problem]) -> Iterable[tuple[Keys, Node]]:
     for text in given:
         key, equals, value = text.partition("=")
-        origin = Origin(f"--set {_shortened(text)}")
+        origin = Origin(f"--set {shortened(text, 80)}")
         if not equals or not key.strip():
             problems.append(Problem(origin.label, 0, 0, "", "expected PATH=VALUE, such as train.steps=1000"))
             continue
@@ -75,11 +75,6 @@ def of_keys(overrides: Iterable[Override], known: Known, problems: list[Problem]
 
 def _path(text: object) -> Keys:
     return tuple(int(word) if word.isdecimal() and word.isascii() else word for word in str(text).strip().split("."))
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else f"{line[:76]} ..."
 
 
 def apply(layer: Layer, override: Override, losses: Collection[str], problems: list[Problem]) -> Layer:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, Strict, WithJsonSchema, create_model
 from pydantic.fields import FieldInfo
 
+from ganrun.errors import shortened
 from ganrun.recipe.nodes import to_plain
 from ganrun.recipe.parts import Part
 from ganrun.schedule import Duration, Scheduled
@@ -35,7 +36,7 @@ _DURATION_SCHEMA = {
 def _duration(value: Any) -> Duration:
     duration = Duration.parse(value)
     if not duration.amount < 2**63:
-        raise ValueError(f"{value!r} is longer than any run")
+        raise ValueError(f"{shortened(repr(value))} is longer than any run")
     return duration
 
 

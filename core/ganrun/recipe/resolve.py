@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.errors import PluginError, nearest
 from ganrun.recipe import layers
-from ganrun.recipe.errors import Problem, RecipeError
+from ganrun.recipe.errors import Problem, RecipeError, show
 from ganrun.recipe.known import known_to
 from ganrun.recipe.layers import LISTS, OTHERS, ByGame, Layer
 from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, to_plain
@@ -21,7 +21,7 @@ from ganrun.recipe.overrides import Override, apply, of_keys, read_overrides
 from ganrun.recipe.parameters import former_names
 from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
-from ganrun.recipe.sources import RecipeText, read_source
+from ganrun.recipe.sources import RecipeText, read_source, without_content
 from ganrun.recipe.validate import Validator
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def load_recipe(
     merged, inherited = _merge(read, changes, check)
     recipe = _build(read, merged, inherited, check)
     if recipe is None or check.problems:
-        raise RecipeError(check.problems)
+        raise RecipeError(without_content(read, check.known, check.problems))
     return recipe
 
 
@@ -329,7 +329,7 @@ def _check_best(wanted: str, merged: Layer, evaluators: Sequence[EvaluatorPart |
             else "the recipe has no evaluators; add one under evaluators:"
         )
         check.problems.append(
-            node.problem(f'no evaluator "{wanted}" in this recipe{nearest(wanted, there) or "; " + what}')
+            node.problem(f"no evaluator {show(wanted)} in this recipe{nearest(wanted, there) or '; ' + what}")
         )
 
 

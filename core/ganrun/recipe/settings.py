@@ -70,7 +70,7 @@ class TrainSettings(Settings):
     deterministic: Annotated[
         bool, Field(description="deterministic algorithms: equal bits on CUDA, too, but slower")
     ] = False
-    workers: Annotated[int, Field(ge=0, description="processes that read data which is not in memory")] = 0
+    workers: Annotated[int, Field(ge=0, le=1024, description="processes that read data which is not in memory")] = 0
     accumulate: Annotated[int, Field(ge=1, description="micro-batches whose gradients are averaged for one update")] = 1
     channels_last: Annotated[bool, Field(description="memory format of images and convolutions")] = False
     compile: Annotated[bool, Field(description="torch.compile the networks")] = False
@@ -81,7 +81,10 @@ class TrainSettings(Settings):
     sync_batch_norm: Annotated[
         bool, Field(description="BatchNorm over the batch of all processes, not over that of each")
     ] = False
-    threads: Annotated[int | None, Field(ge=1, description="threads of torch on a CPU; null: torch's choice")] = None
+    # more threads than this end the process in torch, without a message
+    threads: Annotated[
+        int | None, Field(ge=1, le=4096, description="threads of torch on a CPU; null: torch's choice")
+    ] = None
 
 
 class BestSettings(Settings):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from ganrun.errors import BrokenPlugin, PluginError, nearest
+from ganrun.errors import BrokenPlugin, PluginError, nearest, shortened
 from ganrun.recipe import layers
 from ganrun.recipe.dump import flow
 from ganrun.recipe.errors import Problem, show, unknown_key
@@ -298,7 +298,7 @@ def _problem_of(found: _Found, root: Node, model: type[BaseModel], whose: str) -
     given = show(_given(found, root))
     if kind == "missing":
         if isinstance(found.node.value, list):
-            return found.node.problem(f"expected {_at(found, model)}, got {flow(found.node.plain())}")
+            return found.node.problem(f"expected {_at(found, model)}, got {shortened(flow(found.node.plain()))}")
         if found.node is not root:
             return found.node.problem(f"missing; give it a value, such as {name}: ...", name)
         info = fields_of(model)[name][1]
@@ -312,7 +312,11 @@ def _problem_of(found: _Found, root: Node, model: type[BaseModel], whose: str) -
     if kind in _BOUNDS:
         bound, sign = _BOUNDS[kind]
         changing = isinstance(found.node.value, dict) and found.node is not root  # a schedule
-        text = f"every value must be {sign} {context.get(bound)}, got {flow(found.node.plain())}" if changing else ""
+        text = (
+            f"every value must be {sign} {context.get(bound)}, got {shortened(flow(found.node.plain()))}"
+            if changing
+            else ""
+        )
         return _placed(found, root, text or f"must be {sign} {context.get(bound)}, got {given}")
     if kind in ("literal_error", "enum"):
         wanted = str(context.get("expected", "")).replace("'", '"')

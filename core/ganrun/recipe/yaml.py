@@ -247,6 +247,9 @@ class _Reader:
         if any("\ud800" <= character <= "\udfff" for character in text):
             self.refuse("half of a surrogate pair is not a character; write the character itself", at, path)
             return ""
+        if "\0" in text:
+            self.refuse("a NUL character (\\0) is part of no name and no path; remove it", at, path)
+            return ""
         if event.style is not None:
             return text
         try:

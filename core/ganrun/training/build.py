@@ -62,8 +62,9 @@ def _build(
     (sampler,) = make_parts((recipe.sampler,), refusals)
     tricks, observers = make_parts(recipe.tricks, refusals), make_parts(recipe.observers, refusals)
     evaluators = make_parts([evaluator.part for evaluator in recipe.evaluators], refusals)
+    networks = description.networks if description else {}
     if refusals or description is None:
-        raise RefusedError(refusals)
+        raise RefusedError(refusals, recipe, networks)
     acting = [variant, *losses.values(), sampler, *tricks, *evaluators, *observers]
     hooks = event_manager([component for component in acting if component is not None])
     clock = make_clock(recipe, dataset, processes)
@@ -83,7 +84,7 @@ def _build(
         refusals += check_batch_statistics(experiment)
     refusals += check_capabilities(experiment, labels)
     if refusals:
-        raise RefusedError(refusals)
+        raise RefusedError(refusals, recipe, networks)
     return experiment
 
 

@@ -9,6 +9,7 @@ from ganrun.experiment.diagnostics import Diagnostic, label
 from ganrun.experiment.experiment import Experiment
 from ganrun.recipe import Part, Recipe
 from ganrun.recipe.layers import OTHERS
+from ganrun.recipe.places import place
 from ganrun.words.game import Game
 
 
@@ -62,8 +63,7 @@ def _unknown_games(experiment: Experiment) -> list[Diagnostic]:
     refusals = []
     for name in experiment.recipe.losses:
         if name not in names:
-            place = experiment.recipe.problem(("loss", name), "")
-            where = ":".join(str(word) for word in (place.file, place.line, place.column) if word)
+            where = place(experiment.recipe, ("loss", name))
             near = nearest(name, names).removeprefix("; ")
             instead = f"{near} its games are {', '.join(names)}".strip() if names else "leave `loss` out"
             why = f"{label(experiment.recipe.variant)} plays no such game"

@@ -11,6 +11,7 @@ import torch
 from ganrun.engine.watch import names_not_finite
 from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
+from ganrun.recipe.places import placed
 from ganrun.training import checkpoint
 from ganrun.training.changed import LastStart, changed_data, changed_lengths
 from ganrun.training.shares import check_batch
@@ -103,8 +104,9 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
 
 def start_from(run: Run, other: Path) -> None:
     """Take the networks' weights of another run's newest checkpoint; everything else starts from the beginning."""
-    source = other if (other / "manifest.json").exists() else None
-    if source is None and not (other / "checkpoints").is_dir():
-        raise UserError(f"init: {other} is neither a run's folder nor a checkpoint")
-    state = checkpoint.read(source)[1] if source else checkpoint.newest_intact(other / "checkpoints")[2]
-    load_modules(run.experiment, state["modules"])
+    with placed(run.recipe, ("init",), "init"):
+        source = other if (other / "manifest.json").exists() else None
+        if source is None and not (other / "checkpoints").is_dir():
+            raise UserError(f"{other} is neither a run's folder nor a checkpoint")
+        state = checkpoint.read(source)[1] if source else checkpoint.newest_intact(other / "checkpoints")[2]
+        load_modules(run.experiment, state["modules"])

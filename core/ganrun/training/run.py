@@ -24,6 +24,7 @@ from ganrun.evaluation.least import refuse_too_few
 from ganrun.evaluation.sources import Generated
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
+from ganrun.paths import expanded
 from ganrun.randomness import Draws
 from ganrun.recipe import Recipe
 from ganrun.sampling.sampling import SampleMaker
@@ -375,7 +376,7 @@ def train(
         run = Run(recipe if started is None else keeping_percentages(recipe, started), catalog, folder)
         resumed = resume and resume_run(run, folder, started, force=force)
         if recipe.init is not None and not resumed:
-            start_from(run, (recipe.base / recipe.init).expanduser())
+            start_from(run, recipe.base / expanded(recipe.init))
         run.processes.wait()  # before the main process changes what the others read
         place.prepare(run, resume=resume, overwrite=overwrite)
         run.processes.wait()

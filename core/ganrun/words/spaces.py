@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ganrun.paths import expanded, resolved
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -121,4 +123,4 @@ class DataFiles:
 
     def path(self, path: str | Path) -> Path:
         """An absolute path for one written in a recipe."""
-        return (self.base / Path(path).expanduser()).resolve()
+        return resolved(self.base / expanded(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,10 +39,12 @@ class AttributePictures:
         self.pictures = Pictures(root, paths, fit, keep=keep)
         self.values = values  # (N, A) int64
         self.label_names = {"attributes": list(names)}
-        self.spaces = {
-            "x": Space("image", (fit.channels, fit.size, fit.size)),
-            "attributes": Space("labels", (len(names),), 2),
-        }
+        self.spaces = self.known_spaces(attributes=names, size=fit.size, channels=fit.channels)
+
+    @classmethod
+    def known_spaces(cls, *, attributes: Sequence[str], size: int, channels: int = 3, **_: Any) -> dict[str, Space]:
+        """Entries, which follow from the parameters: networks are built where the files are not."""
+        return {"x": Space("image", (channels, size, size)), "attributes": Space("labels", (len(attributes),), 2)}
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -41,6 +41,11 @@ class PublishedClasses(InMemory):
             if root is not None
             else DataDescription(cls._spaces(size, kept), len(kept) * cls.per_class[split], kept)
         )
+
+    @classmethod
+    def known_spaces(cls, *, size: int, classes: list[str | int] | None, **_: Any) -> dict[str, Space]:
+        """Entries, which follow from the parameters: networks are built where the files are not."""
+        return cls._spaces(size, [cls.names[i] for i in selected_classes(cls.names, classes)])
 
     @classmethod
     def _spaces(cls, size: int, kept: Sequence[str]) -> dict[str, Space]:

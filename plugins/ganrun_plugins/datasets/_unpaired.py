@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -47,7 +47,12 @@ class Unpaired:
             for name in ("a", "b")
         }
         self.sizes = {name: len(pictures) for name, pictures in self.pictures.items()}
-        self.spaces = {name: Space("image", (channels, size, size)) for name in self.pictures}
+        self.spaces = self.known_spaces(size=size, channels=channels)
+
+    @classmethod
+    def known_spaces(cls, *, size: int, channels: int, **_: Any) -> dict[str, Space]:
+        """Entries, which follow from the parameters: networks are built where the files are not."""
+        return {name: Space("image", (channels, size, size)) for name in ("a", "b")}
 
     def __len__(self) -> int:
         return max(self.sizes.values())

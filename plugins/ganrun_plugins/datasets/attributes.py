@@ -75,7 +75,7 @@ class Attributes(AttributePictures):
             if partition
             else chosen(len(names), held_out, split, "attributes")
         )
-        there = {entry.name for entry in os.scandir(base)}
+        there = {entry.name for entry in os.scandir(base) if os.path.isfile(entry.path)}
         missing = [names[row] for row in rows if names[row] not in there]
         if missing:
             raise DataError(
@@ -98,10 +98,12 @@ def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
         raise DataError(f"{path}: it ends before the names of the attributes; it may be truncated")
     known, rows = lines[start], lines[start + 1 :]
     values = []
-    for number, (name, *row) in enumerate(rows, start + 2):
+    for number, (_, *row) in enumerate(rows, start + 2):
         if len(row) != len(known) or not set(row) <= {"1", "-1", "0"}:
             raise DataError(
-                f"{path}:{number}: {name} needs 1 or -1 for each of the {len(known)} attributes of line {start + 1}"
+                # the line is not shown: the file may be another than a list of attributes, and private
+                f"{path}:{number}: expected a name, and 1 or -1 for each of the {len(known)} attributes of "
+                f"line {start + 1}"
             )
         values.append([value == "1" for value in row])
     if not values or (start and int(lines[0][0]) != len(values)):
@@ -124,6 +126,8 @@ def in_partition(path: Path, names: Sequence[str], split: str) -> list[int]:
 
 
 def _lines(path: Path, what: str) -> list[list[str]]:
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file; it has to hold {what}")
     try:
         found = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

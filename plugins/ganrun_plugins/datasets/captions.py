@@ -113,6 +113,8 @@ def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
 
     DataError naming the line that is wrong.
     """
+    if not file.is_file():
+        raise DataError(f"{file}: there is no such file; it has to hold the captions")
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -126,9 +128,10 @@ def read_captions(root: Path, file: Path) -> dict[str, list[str]]:
             continue
         name, tab, caption = line.partition("\t")
         if not tab or not caption.strip():
-            raise DataError(f"{file}, line {number}: expected an image's path, a tab and a caption")
+            raise DataError(f"{file}:{number}: expected an image's path, a tab and a caption")
         if name not in found and not (root / name).is_file():
-            raise DataError(f"{file}, line {number}: there is no image {root / name}")
+            # the line is not shown: the file may be another than captions, and private
+            raise DataError(f"{file}:{number}: there is no image of the name before the tab in {root}")
         found.setdefault(name, []).append(caption)
     if not found:
         raise DataError(f"{file}: there is no caption in it")

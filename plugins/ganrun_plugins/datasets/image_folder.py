@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -78,9 +78,14 @@ class ImageFolder:
         self.label = (
             torch.tensor([self.classes.index(path.relative_to(base).parts[0]) for path in paths]) if names else None
         )
-        self.spaces = {"x": Space("image", (channels, size, size))}
+        self.spaces = self.known_spaces(size=size, channels=channels)
         if names:
             self.spaces["label"] = Space("labels", (), len(names if classes is None else chosen))
+
+    @classmethod
+    def known_spaces(cls, *, size: int, channels: int, **_: Any) -> dict[str, Space]:
+        """The image, whose size follows from the parameters; whether there are labels, the folders alone can tell."""
+        return {"x": Space("image", (channels, size, size))}
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -139,9 +139,13 @@ class LSUN:
         self.databases = [Database(folder / f"{name}_{part}_lmdb", files.cache) for name in classes]
         self.ends = np.cumsum([len(database) for database in self.databases])
         self.fit = CentreFit(3, size, size, flip=flip and split == "train", crop=crop)
-        self.spaces = {"x": Space("image", (3, size, size))}
-        if len(classes) > 1:
-            self.spaces["label"] = Space("labels", (), len(classes))
+        self.spaces = self.known_spaces(classes=classes, size=size)
+
+    @classmethod
+    def known_spaces(cls, *, classes: Sequence[str], size: int, **_: Any) -> dict[str, Space]:
+        """Entries, which follow from the parameters: networks are built where the files are not."""
+        several = {"label": Space("labels", (), len(classes))} if len(classes) > 1 else {}
+        return {"x": Space("image", (3, size, size)), **several}
 
     def __len__(self) -> int:
         return int(self.ends[-1])

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -91,7 +91,12 @@ class PairedFolders:
         self.in_memory = in_memory
         self.channels = channels
         self.pairs = Pairs(base, *found_pairs(base, split), fit, keep=in_memory)
-        self.spaces = {name: Space("image", (channels, size, size)) for name in ("a", "b")}
+        self.spaces = self.known_spaces(size=size, channels=channels)
+
+    @classmethod
+    def known_spaces(cls, *, size: int, channels: int, **_: Any) -> dict[str, Space]:
+        """Entries, which follow from the parameters: networks are built where the files are not."""
+        return {name: Space("image", (channels, size, size)) for name in ("a", "b")}
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -80,10 +80,13 @@ class SuperResolution:
         self.factor = factor
         fit = Unscaled(channels, size, size, random=training, flip=flip and training)
         self.pictures = Pictures(base, find_pictures(base / split), fit, keep=False)
-        self.spaces = {
-            "low": Space("image", (channels, size // factor, size // factor)),
-            "x": Space("image", (channels, size, size)),
-        }
+        self.spaces = self.known_spaces(size=size, factor=factor, channels=channels)
+
+    @classmethod
+    def known_spaces(cls, *, size: int, factor: int, channels: int, **_: Any) -> dict[str, Space]:
+        """Entries, which follow from the parameters: networks are built where the files are not."""
+        sides = {"low": size // factor, "x": size}
+        return {name: Space("image", (channels, side, side)) for name, side in sides.items()}
 
     def __len__(self) -> int:
         return len(self.pictures)

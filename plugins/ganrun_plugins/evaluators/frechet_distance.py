@@ -17,6 +17,7 @@ bias of order 1 / n that differs between generators), so numbers compare only fo
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -163,7 +164,7 @@ class FrechetDistance(OfFeatures):
     def build(self, experiment: Experiment) -> None:
         """Refuse before training what could not be scored."""
         super().build(experiment)
-        if self.reference and not (path := (experiment.recipe.base / self.reference).expanduser()).is_file():
+        if self.reference and not (path := experiment.recipe.base / os.path.expanduser(self.reference)).is_file():
             raise Refusal(
                 f"there is no reference {path}",
                 f"ganrun reference RECIPE --features {self.features.name} --output {self.reference}",

@@ -1,9 +1,11 @@
 """``import-weights``: a run made of files of weights."""
 
+import pytest
 import torch
 
 from ganrun import api
 from ganrun.words.spaces import Interface, Space
+from ganrun_plugins.networks.dcgan import DCGANGenerator
 from ganrun_plugins.networks.resnet_translator import ResnetTranslator
 
 
@@ -66,3 +68,19 @@ def test_the_command_makes_a_run_that_translates_without_the_data(ganrun, tmp_pa
     )
     assert code == 2
     assert "generator_ab has a file already, x.pth" in err
+
+
+def test_a_folder_of_images_is_not_needed_where_the_recipe_has_the_sizes(ganrun, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "variant: dcgan\ndataset: {image-folder: {root: not-here, size: 16}}\n"
+        "generator: {dcgan: {width: 4}}\ndiscriminator: {dcgan: {width: 4}}\ntrain: {steps: 5, device: cpu}\n"
+    )
+    latent, image = Space("latent", (100,)), Space("image", (3, 16, 16))
+    theirs = DCGANGenerator(Interface(takes=latent, makes=image), width=4)
+    torch.save(theirs.state_dict(), tmp_path / "g.pth")
+    with pytest.warns(UserWarning, match="not-here: there is no such folder; the sizes in the recipe are used"):
+        code, out, _ = ganrun("import-weights", recipe, f"generator={tmp_path / 'g.pth'}", "-o", tmp_path / "run")
+    assert code == 0
+    assert "generator from files; discriminator as initialised" in out
+    assert api.load(tmp_path / "run").sample(2).shape == (2, 3, 16, 16)

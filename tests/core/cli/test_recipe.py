@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -125,10 +126,46 @@ def test_seeds_are_ranges_and_lists(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "4-0", "1-", "-1", "1,,2", "1.5"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "4-0", "1-", "-1", "1,,2", "1.5", "0-99999999999", str(2**63), "9" * 5000, "0-" + "9" * 5000]
+)
 def test_other_seeds_are_refused(text):
-    with pytest.raises(UserError, match="--seeds"):
+    with pytest.raises(UserError, match="^--seeds") as caught:
         parse_seeds(text)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("name", ["..yaml", "...yaml"])
+def test_a_recipe_whose_name_is_no_folder_needs_an_output(ganrun, write_recipe, tmp_path, name):
+    write_recipe(name)
+    code, _, err = ganrun("recipe", name)
+    assert code == 2
+    assert "is no folder for a run; rename the recipe, or give --output DIR" in err
+    assert ganrun("recipe", name, "--output", "here")[0] == 0
+
+
+def test_a_refusal_says_where_each_refused_part_was_written(ganrun, write_recipe):
+    path = Path(write_recipe(loss="wasserstein", tricks=["label-smoothing"], players={"critic": {"updates": 2}}))
+    code, _, err = ganrun("recipe", path, "--check")
+    assert code == 2
+    lines = path.read_text().splitlines()
+    trick, player = (next(n for n, line in enumerate(lines, 1) if word in line) for word in ("smoothing", "critic"))
+    assert re.search(rf"^  \S*{path.name}:{trick}:\d+: trick label-smoothing: ", err, re.MULTILINE)
+    assert re.search(rf"^  \S*{path.name}:{player}:\d+: players\.critic: ", err, re.MULTILINE)
+    err = ganrun("recipe", write_recipe(), "--check", "--set", "loss=wasserstein", "--set", "tricks=[label-smoothing]")[
+        2
+    ]
+    assert "  --set tricks=[label-smoothing]: trick label-smoothing: " in err
+
+
+def test_data_and_a_run_to_start_from_that_are_not_there_say_where_they_were_asked_for(ganrun, write_recipe):
+    path = Path(write_recipe(dataset={"image-folder": {"root": "not-here", "size": 8}}))
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "image-folder" in text)
+    code, _, err = ganrun("recipe", path)
+    assert code == 2
+    assert re.search(rf"^\S*{path.name}:{line}:\d+: dataset\.image-folder: \S*not-here: there is no such folder", err)
+    err = ganrun("recipe", write_recipe(init="nothing"))[2]
+    assert re.search(r":\d+:\d+: init: \S*nothing is neither a run's folder nor a checkpoint", err)
 
 
 def test_explain_prints_the_recipe_with_origins_and_trains_nothing(ganrun, write_recipe, tmp_path):

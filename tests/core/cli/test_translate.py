@@ -1,5 +1,6 @@
 """``ganrun translate``: names, sizes and folders; ``--ask``: the domain, by number or name, of one set or several."""
 
+import os
 import shutil
 
 import numpy as np
@@ -186,6 +187,43 @@ def test_translate_names_what_it_cannot_read_and_goes_on(ganrun, runs, inputs, t
     assert "2 images from a to b" in out
     assert str(inputs / "broken.png") in err
     assert "1 of 3" in err
+
+
+def test_translate_goes_on_past_a_loop_of_links_and_a_pipe(ganrun, runs, inputs, tmp_path):
+    (inputs / "loop.png").symlink_to("loop.png")
+    os.mkfifo(inputs / "pipe.png")
+    with pytest.warns(UserWarning, match=r"pipe\.png: left out"):
+        code, out, err = ganrun("translate", runs / "translation", inputs, tmp_path / "out")
+    assert code == 2
+    assert "2 images from a to b" in out
+    assert "loop.png" in err
+
+
+def test_translate_replaces_a_link_and_does_not_write_through_it(ganrun, runs, inputs, tmp_path):
+    other, out = tmp_path / "other.png", tmp_path / "out"
+    other.write_text("mine")
+    (out / "sub").mkdir(parents=True)
+    (out / "sub/b.png").symlink_to(other)
+    (out / "a.jpg").symlink_to(tmp_path / "nothing.jpg")
+    assert "exists already, and 1 more" in ganrun("translate", runs / "translation", inputs, out)[2]
+    assert ganrun("translate", runs / "translation", inputs, out, "--overwrite")[0] == 0
+    assert other.read_text() == "mine"
+    assert not (tmp_path / "nothing.jpg").exists()
+    assert not (out / "sub/b.png").is_symlink()
+    assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["a.jpg", "b.png"]
+
+
+def test_translate_writes_into_no_folder_that_a_link_below_out_leads_to(ganrun, runs, inputs, tmp_path):
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "out"
+    elsewhere.mkdir()
+    out.mkdir()
+    (out / "sub").symlink_to(elsewhere)
+    code, _, err = ganrun("translate", runs / "translation", inputs, out, "--overwrite")
+    assert code == 2
+    assert "sub: a link leads out of OUT here" in err
+    assert list(elsewhere.iterdir()) == []
+    (tmp_path / "linked").symlink_to(elsewhere)
+    assert ganrun("translate", runs / "translation", inputs, tmp_path / "linked")[0] == 0, "OUT may be a link"
 
 
 @pytest.mark.parametrize(

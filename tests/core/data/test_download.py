@@ -22,7 +22,7 @@ SHA = hashlib.sha256(BODY).hexdigest()
 class Server:
     """Serves BODY; remembers the requests and behaves as badly as it is set to."""
 
-    def __init__(self, ranges=True, body=BODY, stop_after=None, wrong_range=False):
+    def __init__(self, ranges=True, body=BODY, stop_after=None, wrong_range=False, length=None):
         self.requests = []
         outer = self
 
@@ -39,7 +39,7 @@ class Server:
                 if start >= len(body):
                     return self.send_error(416)
                 self.send_response(206 if start else 200)
-                self.send_header("Content-Length", str(len(body) - start))
+                self.send_header("Content-Length", str(len(body) - start) if length is None else length)
                 if start:
                     self.send_header(
                         "Content-Range", f"bytes {0 if wrong_range else start}-{len(body) - 1}/{len(body)}"
@@ -274,3 +274,21 @@ def test_what_a_killed_process_left_half_unpacked_is_not_taken_for_the_data(tmp_
     (half / "old").write_text("")
     unpack(make_zip(tmp_path / "a.zip", {"new": "1"}), tmp_path / "set")
     assert [p.name for p in (tmp_path / "set").iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("length", ["many", "", "-5", "1e3", "9" * 5000])
+def test_a_length_that_is_no_number_is_not_used(serve, path, length):
+    assert fetch(serve(length=length).url, path, size=None, sha256=None).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("name", ["", ".", "./", "a/../.."])
+def test_a_member_without_a_name_or_with_one_that_leads_nowhere_is_refused(tmp_path, name):
+    info = zipfile.ZipInfo("x")
+    info.filename = info.orig_filename = name
+    archive = make_zip(tmp_path / "a.zip", {info: "content"})
+    if name == "./":  # the folder itself
+        assert list(unpack(archive, tmp_path / "set").iterdir()) == []
+        return
+    with pytest.raises(DownloadError, match=r"a\.zip: cannot be unpacked as .*(has no name|leads out)"):
+        unpack(archive, tmp_path / "set")
+    assert not (tmp_path / "set").exists()

@@ -1,5 +1,7 @@
 """Picture files: which are found, every mode of pixels, and what is refused by name."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -116,3 +118,23 @@ def test_a_decompression_bomb_is_refused_by_name(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(DataError, match=rf"bomb\.png: more than {limit} pixels"):
         read_picture(path, 3)
+
+
+def test_a_pipe_among_images_is_left_out_with_a_warning_and_not_waited_for(tmp_path):
+    path = save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    with pytest.warns(UserWarning, match=r"b\.png: left out: this is a pipe, not a file"):
+        assert find_pictures(tmp_path) == [path]
+    with pytest.raises(DataError, match=r"b\.png: this is a pipe, not an image"):
+        read_picture(tmp_path / "b.png", 3)
+
+
+def test_links_that_lead_nowhere_are_found_and_refused_when_they_are_read(tmp_path):
+    (tmp_path / "gone.png").symlink_to("nothing.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "folder").symlink_to("folder")
+    found = find_pictures(tmp_path)
+    assert [path.name for path in found] == ["gone.png", "loop.png"]
+    for path in found:
+        with pytest.raises(DataError, match=path.name):
+            read_picture(path, 3)

@@ -1,5 +1,6 @@
 """Weights of the reference code, by names and shapes written down here, give the same outputs here."""
 
+import os
 import pickle
 
 import pytest
@@ -336,3 +337,72 @@ def test_a_web_page_saved_as_weights_is_not_said_to_run_code(tmp_path):
     (tmp_path / "page.pth").write_text("<html>not found</html>")
     with pytest.raises(UserError, match=r"page\.pth is no file of weights, perhaps a web page"):
         read_weights(tmp_path / "page.pth")
+
+
+# --- tensors that cannot become weights -----------------------------------------------------------------------
+
+
+def ill(change):
+    """The state dict of a linear layer of 2 inputs and 2 outputs, with one thing changed."""
+    state = nn.Linear(2, 2).state_dict()
+    return state | {"weight": change(state["weight"])}
+
+
+def quantised(tensor):
+    """A tensor in 8 bits with a scale."""
+    return torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda w: w.to("meta"), "weight has a shape and no values"),
+        (lambda w: w.to_sparse(), "weight is sparse or nested"),
+        (lambda w: torch.nested.nested_tensor(list(w)), "of another shape weight"),
+        (quantised, "weight is quantised"),
+        (lambda w: w.to(torch.complex64), "weight holds complex64 numbers where the network has float32 ones"),
+        (lambda w: w.to(torch.int8), "weight holds int8 numbers where the network has float32 ones"),
+        (lambda w: w.bool(), "weight holds bool numbers"),
+        (lambda w: torch.full_like(w, float("nan")), "weight has values that are not finite"),
+        (lambda w: torch.full_like(w, float("-inf")), "weight has values that are not finite"),
+        (lambda w: torch.full_like(w.double(), 1e300), "weight has values that are not finite as float32"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_tensor_that_is_no_weight_is_named_with_the_reason(change, why):
+    with pytest.raises(UserError, match=f"^here: .*({why})"):
+        fitted(ill(change), nn.Linear(2, 2), "here")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_another_precision_are_taken(dtype):
+    assert fitted(ill(lambda w: w.to(dtype)), nn.Linear(2, 2), "here")["weight"].dtype == dtype
+
+
+def test_two_tensors_of_one_name_are_refused():
+    state = nn.Linear(2, 2).state_dict()
+    with pytest.raises(UserError, match=r"two tensors for weight, one of them as module\.weight"):
+        fitted(state | {"module.weight": state["weight"] + 1}, nn.Linear(2, 2), "here")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ({"g": {"w": torch.ones(1)}, "g_ema": {"w": torch.ones(1)}}, r"several things: g, g_ema; .*\['g'\]"),
+        ({0: torch.ones(1), 1: torch.ones(1)}, "under numbers or other keys, 0, 1, where a state dict has names"),
+        ({("a", 1): torch.ones(1)}, "under numbers or other keys"),
+        ({"w": torch.ones(1), "epoch": 3}, "no state dict: epoch are no tensors"),
+        ({}, "holds no state dict"),
+        ([torch.ones(1)], "holds no state dict"),
+    ],
+)
+def test_a_file_that_is_no_state_dict_is_refused_with_what_it_holds(tmp_path, content, why):
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(UserError, match=why):
+        read_weights(tmp_path / "x.pth")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.pth")
+    with pytest.raises(UserError, match="no file of weights, but a folder, a pipe or a device"):
+        read_weights(tmp_path / "x.pth")

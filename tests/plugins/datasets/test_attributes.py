@@ -106,7 +106,7 @@ def test_the_square_is_cut_from_the_middle_before_it_is_scaled():
         (
             "12\nSmiling Young Male\n000000.png 1 1\n",
             {},
-            r"list_attr_celeba.txt:3: 000000.png needs 1 or -1 for each of the 3",
+            r"list_attr_celeba.txt:3: expected a name, and 1 or -1 for each of the 3",
         ),
         ("9\nSmiling Young Male\n000000.png 1 1 1\n", {}, "it lists 1 images, and its first line says 9"),
         ("", {}, "is empty"),

@@ -1,0 +1,37 @@
+"""Where what a recipe asks for was written, for errors that arise when it is made: as all others, file:line:column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ganrun.errors import BrokenPlugin, UserError
+
+if TYPE_CHECKING:
+    from ganrun.recipe.nodes import Keys
+    from ganrun.recipe.resolve import Recipe
+
+
+def place(recipe: Recipe, path: Keys) -> str:
+    """``file:line:column`` of the value at a path, or ``variant NAME`` or ``--set ...``; empty for a default."""
+    found = recipe.problem(path, "")
+    if found.line:
+        return f"{found.file}:{found.line}:{found.column}"
+    return "" if found.file == "default" else found.file
+
+
+@contextmanager
+def placed(recipe: Recipe, path: Keys, name: str) -> Iterator[None]:
+    """An error for users that arises here says which value of the recipe it is about: its place, and its ``name``.
+
+    An error of a plugin's code stays as it is: the recipe is not what is wrong.
+    """
+    try:
+        yield
+    except BrokenPlugin:
+        raise
+    except UserError as error:
+        where = [text for text in (place(recipe, path), name) if text]
+        error.args = (": ".join([*where, str(error)]),)
+        raise
