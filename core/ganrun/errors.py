@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-NAME = 100  # characters of a name that is looked for among others
-LINE = 1000  # characters of a line of a message
+_NAME_LENGTH = 100  # characters of a name that is looked for among others
+LINE_LENGTH = 1000  # characters of a line of a message
 
 
 class UserError(Exception):
@@ -48,14 +48,15 @@ class DataError(UserError):
 
 
 def clipped(message: str) -> str:
-    """A message whose lines are at most ``LINE`` characters long.
+    """A message whose lines are at most ``LINE_LENGTH`` characters long.
 
     The middle is left out of longer ones: where stands at the beginning, and how to mend it at the end.
     """
-    if len(message) <= LINE:
+    if len(message) <= LINE_LENGTH:
         return message
     return "\n".join(
-        line if len(line) <= LINE else f"{line[: LINE // 2]} ... {line[-LINE // 3 :]}" for line in message.split("\n")
+        line if len(line) <= LINE_LENGTH else f"{line[: LINE_LENGTH // 2]} ... {line[-LINE_LENGTH // 3 :]}"
+        for line in message.split("\n")
     )
 
 
@@ -65,10 +66,17 @@ def shortened(text: str, length: int = 60) -> str:
     return line if len(line) <= length and len(text) <= 8 * length else f"{line[: length - 4]} ..."
 
 
+def some(names: Iterable[object], shown: int = 4) -> str:
+    """The first names of a list, shortened, and how many more there are."""
+    known = list(names)
+    more = f" and {len(known) - shown:,} more" if len(known) > shown else ""
+    return ", ".join(shortened(str(name)) for name in known[:shown]) + more
+
+
 def nearest(name: object, names: Iterable[object]) -> str:
     """``; did you mean "..."?``, or nothing if no name is near."""
     known = [str(other) for other in names]
-    wanted = str(name)[:NAME].replace("_", "-").lower()
+    wanted = str(name)[:_NAME_LENGTH].replace("_", "-").lower()
     folded = {other.replace("_", "-").lower(): other for other in reversed(known)}
     near = difflib.get_close_matches(wanted, list(folded), n=1)
     return f'; did you mean "{folded[near[0]]}"?' if near else ""

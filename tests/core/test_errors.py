@@ -1,6 +1,6 @@
 """Messages stay readable whatever somebody wrote into a recipe."""
 
-from ganrun.errors import LINE, UserError, clipped, nearest, shortened
+from ganrun.errors import LINE_LENGTH, UserError, clipped, nearest, shortened
 
 
 def test_a_long_text_is_cut_and_a_short_one_stays():
@@ -16,8 +16,8 @@ def test_of_a_long_line_the_beginning_and_the_end_are_kept():
     line = clipped(long)
     assert line.startswith("a.yaml:1:2: xxx")
     assert line.endswith("xxx; write another")
-    assert len(line) < LINE
-    assert clipped("y" * LINE) == "y" * LINE
+    assert len(line) < LINE_LENGTH
+    assert clipped("y" * LINE_LENGTH) == "y" * LINE_LENGTH
 
 
 def test_a_name_of_megabytes_is_near_nothing():

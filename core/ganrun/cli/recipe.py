@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ganrun.training.run import Run
 
 INTERRUPTED = 130  # what shells call a program ended by Ctrl-C
-SEEDS = re.compile(r"([0-9]{1,300})(?:-([0-9]{1,300}))?")  # one seed, or a range of them
-LARGEST = 2**63  # the first number that is no seed
-MOST = 100_000  # runs of one command, which are more than anybody waits for
+_SEEDS = re.compile(r"([0-9]{1,300})(?:-([0-9]{1,300}))?")  # one seed, or a range of them
+_LARGEST_SEED = 2**63  # the first number that is no seed
+_MOST_RUNS = 100_000  # runs of one command, which are more than anybody waits for
 
 
 def command(
@@ -127,17 +127,19 @@ def parse_seeds(text: str) -> list[int]:
     """``0-4`` or ``1,3,7-9`` as numbers, in that order, each once. Raises UserError if it is neither."""
     seeds: list[int] = []
     for word in text.split(","):
-        match = SEEDS.fullmatch(word.strip())
+        match = _SEEDS.fullmatch(word.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first:
             raise UserError(
                 f"--seeds {shortened(text)}: {shortened(repr(word.strip()))} is not a seed or a range of seeds; "
                 "write 0-4, or 1,3,7"
             )
-        if last >= LARGEST:
-            raise UserError(f"--seeds {shortened(text)}: a seed is less than {LARGEST}, which is 2 to the power of 63")
-        if len(seeds) + last - first >= MOST:
-            raise UserError(f"--seeds {shortened(text)}: these are more than {MOST:,} runs; give a shorter range")
+        if last >= _LARGEST_SEED:
+            raise UserError(
+                f"--seeds {shortened(text)}: a seed is less than {_LARGEST_SEED}, which is 2 to the power of 63"
+            )
+        if len(seeds) + last - first >= _MOST_RUNS:
+            raise UserError(f"--seeds {shortened(text)}: these are more than {_MOST_RUNS:,} runs; give a shorter range")
         seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))
 

@@ -14,7 +14,7 @@ from ganrun.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-KINDS = {
+_KINDS = {
     "a pipe": stat.S_ISFIFO,
     "a socket": stat.S_ISSOCK,
     "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
@@ -68,7 +68,7 @@ def _left_out(entry: os.DirEntry[str]) -> bool:
 
 def kind_of(mode: int) -> str:
     """What something that is no regular file is, by its ``st_mode``."""
-    return next((name for name, test in KINDS.items() if test(mode)), "something else")
+    return next((name for name, test in _KINDS.items() if test(mode)), "something else")
 
 
 def read_picture(path: Path, channels: int) -> Image.Image:

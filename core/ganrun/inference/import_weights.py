@@ -1,25 +1,20 @@
 """Weights of other code, read into the same networks here.
 
-Files are read as tensors alone: a file that would run code when opened is refused. Modules here stand in the order of
-the authors' code, so most names agree; a network whose names differ says which are which (``reference_names``: their
-prefix -> ours). Four things are put right:
+Modules here stand in the order of the authors' code, so most names agree; a network whose names differ says which are
+which (``reference_names``: their prefix -> ours). Three things are put right:
 
 - ``module.`` in front of every name, from training on several GPUs;
 - running statistics of instance normalisation, which older code kept and never used;
 - ``weight_orig``, ``weight_u``, ``weight_v`` of torch's old spectral normalisation, and ``weight_g``, ``weight_v`` of
-its old weight
-  normalisation, for networks that the recipe normalises so, too;
-- a state dict that lies under ``state_dict`` or ``model`` in its file.
+  its old weight normalisation, for networks that the recipe normalises so, too.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,82 +22,20 @@ from torch import Tensor, nn
 from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.splits import datasets, described, sized
-from ganrun.errors import DataError, UserError, shortened
+from ganrun.errors import DataError, UserError, some
+from ganrun.inference.weight_files import read_weights
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.folder import Folder
 from ganrun.training.run import Run
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-NESTED = ("state_dict", "model")  # keys under which files keep a state dict
 SPECTRAL = {
     "weight_orig": "parametrizations.weight.original",
     "weight_u": "parametrizations.weight.0._u",
     "weight_v": "parametrizations.weight.0._v",
 }
 WEIGHT = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-SHOWN = 4  # names in a message
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor of a file: .safetensors, or whatever torch saved of tensors alone.
-
-    Raises:
-        UserError: if it cannot be read so.
-    """
-    found = _read(path)
-    for key in NESTED:
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not found:
-        raise UserError(f"{path} holds no state dict (names and their tensors)")
-    inner = [key for key, value in found.items() if isinstance(value, Mapping)]
-    if inner:
-        cure = f"torch.save(torch.load({path.name!r}, weights_only=True)[{inner[0]!r}], NEW)"
-        raise UserError(
-            f"{path} holds no state dict, but several things: {_some(found)}; save alone what is wanted: {cure}"
-        )
-    odd = [key for key, value in found.items() if not isinstance(value, Tensor)]
-    if odd:
-        raise UserError(f"{path} holds no state dict: {_some(odd)} are no tensors; save `network.state_dict()` alone")
-    if not all(isinstance(key, str) for key in found):
-        raise UserError(
-            f"{path} holds tensors under numbers or other keys, {_some(found)}, where a state dict has names; "
-            "save `network.state_dict()`"
-        )
-    return dict(found)
-
-
-def _read(path: Path) -> Any:
-    try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path} is no file of weights, but a folder, a pipe or a device")
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except UserError:
-        raise
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        if "global" not in str(error).lower():  # no name of a class or function in it: not pickled tensors at all
-            raise UserError(
-                f"{path} is no file of weights, perhaps a web page saved under that name; download it again"
-            ) from error
-        raise UserError(
-            f"{path} holds more than tensors, and opening it would run code from it; "
-            "where it was made, save `network.state_dict()` alone"
-        ) from error
-    except Exception as error:  # torch and safetensors have many ways to say that a file is none of theirs
-        raise UserError(f"{path} is no file of weights: {' '.join(str(error).split())[:200]}") from error
-
-
-def _some(keys: Iterable[Any]) -> str:
-    """Some keys of a file, as a message shows them."""
-    names = [shortened(str(key)) for key in keys]
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[str, Tensor]:
@@ -170,7 +103,7 @@ def _type(tensor: Tensor) -> str:
 
 
 def _listed(what: str, names: list[str]) -> list[str]:
-    return [f"{what} {_some(names)}"] if names else []
+    return [f"{what} {some(names)}"] if names else []
 
 
 def _named(name: str, prefixes: Mapping[str, str], own: Mapping[str, Tensor]) -> str:

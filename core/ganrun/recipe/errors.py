@@ -9,6 +9,8 @@ from typing import Any
 
 from ganrun.errors import UserError, clipped, nearest, shortened
 
+PROBLEMS_SHOWN = 100  # problems that a message lists
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -33,7 +35,7 @@ class Problem:
 class RecipeError(UserError, ValueError):
     """A recipe that cannot be used.
 
-    ``problems`` holds every mistake, sorted by line; ``str()`` is one line for each.
+    ``problems`` holds every mistake, sorted by line; ``str()`` is one line for each of the first.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -41,7 +43,9 @@ class RecipeError(UserError, ValueError):
         self.problems = sorted(
             set(problems), key=lambda p: (p.line == 0 and bool(p.file), p.file, p.line, p.column, p.path, p.message)
         )
-        super().__init__("\n".join(map(str, self.problems)))
+        lines = [str(problem) for problem in self.problems[:PROBLEMS_SHOWN]]
+        more = len(self.problems) - PROBLEMS_SHOWN
+        super().__init__("\n".join(lines + ([f"and {more:,} more problems"] if more > 0 else [])))
 
 
 def unknown_key(key: object, known: Iterable[object], whose: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ganrun.errors import nearest, shortened
+from ganrun.errors import nearest, shortened, some
 from ganrun.recipe.errors import Problem, show
 from ganrun.recipe.known import Known
 from ganrun.recipe.nodes import Key, Node
@@ -144,7 +144,7 @@ def part(node: Node, kind: str, problems: list[Problem]) -> Node | None:
         return None
     given = first.value
     if others and first.empty:
-        stray = ", ".join(show(str(key)) for key, _ in others)
+        stray = some(show(str(key)) for key, _ in others)
         verb, them = ("stands", "it") if len(others) == 1 else ("stand", "them")
         message = (
             f"{stray} {verb} beside {show(name)}, not below it; to make {them} part of {show(name)}, "
@@ -153,7 +153,7 @@ def part(node: Node, kind: str, problems: list[Problem]) -> Node | None:
         problems.append(others[0][1].problem(message, at_key=True))
         given = dict(others)  # read it as it was meant, to find the other mistakes
     elif others:
-        found = ", ".join(show(str(key)) for key in value)
+        found = some(show(str(key)) for key in value)
         problems.append(
             others[0][1].problem(f"a {kind} is one part with one name, found {found}; keep one of them", at_key=True)
         )
@@ -212,7 +212,7 @@ def part_list(node: Node, kind: str, problems: list[Problem]) -> Node | None:
         return None
     if not isinstance(node.value, list):
         got = show(node.plain())
-        hint = f"; write it as [{node.value}]" if isinstance(node.value, str) else ""
+        hint = f"; write it as [{shortened(node.value)}]" if isinstance(node.value, str) else ""
         hint = f'; put "- " before each {kind}' if isinstance(node.value, dict) else hint
         problems.append(node.problem(f"expected a list, got {got}{hint}"))
         return None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from ganrun.errors import PluginError, nearest
+from ganrun.errors import PluginError, nearest, shortened
 from ganrun.recipe import Part, Recipe, RecipeError, load_recipe
 from ganrun.schedule import Duration, Scheduled
 from ganrun.words.hooks import Component
@@ -202,7 +202,7 @@ class FakeCatalog:
         if f"{kind}.{name}" in self.broken:
             raise PluginError(self.broken[f"{kind}.{name}"])
         if (kind, name) not in self.components:
-            raise PluginError(f'no {kind} is called "{name}"{nearest(name, self.names(kind))}')
+            raise PluginError(f'no {kind} is called "{shortened(name)}"{nearest(name, self.names(kind))}')
         return self.components[kind, name]
 
 

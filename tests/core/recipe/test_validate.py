@@ -357,3 +357,21 @@ def test_a_folder_in_place_of_a_recipe_is_told_once(tmp_path):
     with pytest.raises(RecipeError) as caught:
         read_file(tmp_path, "folder")
     assert str(caught.value) == "folder: this is a directory; name a recipe file in it"
+
+
+LONG = [("text", "x" * 100_000), ("words", "a b " * 30_000), ("digits", "9" * 100_000), ("items", [1] * 50)]
+
+
+@pytest.mark.parametrize("value", [value for _, value in LONG], ids=[name for name, _ in LONG])
+@pytest.mark.parametrize("key", ["variant", "loss", "tricks", "without", "train", "players", "checkpoint", "init"])
+def test_a_value_of_megabytes_is_shortened(problems, key, value):
+    assert max(map(len, problems({**GOOD, key: value, "trian": 1}))) <= 300
+
+
+def test_keys_of_megabytes_are_shortened_and_of_thousands_of_problems_the_first_are_shown(catalog):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe({**GOOD, "x" * 100_000: 1, "train": {f"key {n}": n for n in range(5000)}}, catalog=catalog)
+    lines = str(caught.value).splitlines()
+    assert max(map(len, lines)) <= 300
+    assert lines[-1] == "and 4,901 more problems"
+    assert len(caught.value.problems) == 5001
