@@ -117,7 +117,7 @@ def test_the_square_is_cut_from_the_middle_before_it_is_scaled():
         (None, {"attributes": ["Male", "Male"]}, "named twice"),
         (None, {"held_out": 12}, "leave none to train on"),
         (None, {"root": "nowhere"}, "no such folder"),
-        (None, {"listed": "nowhere.txt"}, "cannot be read"),
+        (None, {"listed": "nowhere.txt"}, "there is no such file"),
     ],
 )
 def test_what_is_wrong_with_a_list_is_reported(listed, files, text, parameters, why):
