@@ -9,7 +9,7 @@ times and versions), every pixel of every picture and every value that TensorBoa
 same recipe that was not killed. Half of the runs keep all checkpoints, half of them two.
 
 The training processes are forked from one that has imported torch, so a kill costs a second. They are killed by
-SIGKILL; of two processes one or both.
+SIGKILL; of two processes one or both, and the other follows after five seconds if it has not ended by itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import ganrun
 from ganrun.catalog.catalog import Catalog
 
 LIMIT = 300.0  # seconds that a process may take
-GRACE = 60.0  # seconds in which the others must end after one of several processes was killed
+GRACE = 5.0  # seconds after which the others are killed when one of several processes was, as torchrun does it
 WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "shutil.rmtree"}
 
 
@@ -126,6 +126,7 @@ class Life:
             if now - began > LIMIT or (killed and now - killed > GRACE):
                 for rank in children.keys() - codes.keys():
                     os.kill(children[rank], signal.SIGKILL)
+            if now - began > LIMIT:
                 return f"{len(children) - len(codes)} process(es) did not end: {_tail(self.log)}"
             time.sleep(0.002)
         left = _left_behind(children.values())
@@ -218,6 +219,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a file for a line of JSON a recipe")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
     catalog = Catalog()
     for entry in catalog.entries():  # imported once, before any fork
         catalog.load(entry.kind, entry.name)

@@ -1,5 +1,6 @@
 """Real processes that are killed or asked to stop, and resumed: they end with the same bits as a run that never was."""
 
+import json
 import os
 import signal
 import subprocess
@@ -141,3 +142,17 @@ def test_ctrl_c_from_outside_stops_a_long_run(with_all_tricks, machine):
     (step,) = stopped.kept
     assert f"interrupted after {step} of 1000000 steps" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.slow
+def test_thirty_kills_over_ten_recipes_leave_what_no_kill_leaves():
+    """A small part of the benchmark, which compares every tensor, line, picture and what TensorBoard shows."""
+    script = Path(__file__).parents[1] / "benchmarks" / "kill.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--kills", "30", "--seed", "1"], capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 10
+    assert all(row["tensors"] > 0 and row["lines"] > 0 and row["pictures"] > 0 for row in rows)
+    assert sum(row.get("random", 0) + row.get("event", 0) for row in rows) >= 30
