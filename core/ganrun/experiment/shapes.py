@@ -1,14 +1,22 @@
-"""What networks would make, seen on torch's meta device, where nothing is calculated."""
+"""What networks would make, seen on torch's meta device, where nothing is calculated.
+
+torch's meta device loads torch's compiler, which takes as long as loading torch: small networks run on the CPU instead.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
 
 from ganrun.words.game import Layers
 from ganrun.words.spaces import Interface, Refusal
+
+SMALL = 2e10  # multiplications in a forward of one sample: a CPU is faster than torch's compiler is loaded
 
 
 def on_meta(network: nn.Module) -> nn.Module:
@@ -31,3 +39,21 @@ def hidden_shapes(network: nn.Module, interface: Interface) -> dict[str, tuple[i
         why = f"{type(network).__name__} does not run on shapes alone: {' '.join(str(error).split())}"
         raise Refusal(why, "choose a network, or parameters of it, that fit the data") from error
     return {name: tuple(layer.shape[1:]) for name, layer in found.hidden.items()}
+
+
+def output(network: nn.Module, interface: Interface, rows: int) -> Any:
+    """What a network on the meta device makes of ``rows`` samples: its shapes, the numbers mean nothing."""
+    with torch.no_grad():
+        if _multiplications(network, interface) < SMALL:
+            tensors = chain(network.named_parameters(), network.named_buffers())
+            zeros = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in tensors}
+            with contextlib.suppress(RuntimeError):  # the meta device has the last word on what is wrong
+                return torch.func.functional_call(network, zeros, interface.example(rows, device="cpu"))
+        return network(*interface.example(rows))
+
+
+def _multiplications(network: nn.Module, interface: Interface) -> int:
+    """At most so many in a forward of one sample: every weight at every pixel of what it takes or makes."""
+    images = [space for space in (interface.takes, interface.makes) if space is not None and space.kind == "image"]
+    pixels = max((space.shape[1] * space.shape[2] for space in images), default=1)
+    return pixels * sum(p.numel() for p in network.parameters())

@@ -45,4 +45,5 @@ def _set(dtype: torch.dtype, threads: int, deterministic: bool, warn_only: bool)
         torch.set_num_threads(threads)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS is not deterministic
-    torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+    if _now()[2:] != (deterministic, warn_only):  # even to say what is so already loads torch's compiler, for a second
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)

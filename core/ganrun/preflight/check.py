@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +22,7 @@ from ganrun.errors import UserError
 from ganrun.evaluation.least import too_few
 from ganrun.evaluation.provenance import measure, named
 from ganrun.experiment.experiment import Experiment
+from ganrun.experiment.shapes import output
 from ganrun.paths import expanded
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
@@ -31,7 +31,7 @@ from ganrun.training.restore import start_from
 from ganrun.training.run import Run
 from ganrun.words.game import DiscriminatorOutput, Network
 
-_ROWS = 2  # samples in a forward on the meta device
+_ROWS = 2  # samples in a forward that shows shapes
 TIMED_STEPS, TIMED_SECONDS = 32, 5.0
 _OPERATION = re.compile(r"^(\S+) does not have a deterministic implementation")
 
@@ -80,7 +80,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
 
 
 def _shapes(kind: str, network: Network, module: torch.nn.Module) -> str:
-    """Input and output shapes of a network, seen on the meta device.
+    """Input and output shapes of a network.
 
     Raises ValueError if they are not what was asked for.
     """
@@ -88,8 +88,7 @@ def _shapes(kind: str, network: Network, module: torch.nn.Module) -> str:
     takes = wanted.takes
     given = ", ".join(str(space) for space in wanted.given)
     arrow = f"{takes}{f' and {given}' if given else ''}{f', {wanted.pack} packed' if wanted.pack > 1 else ''} -> "
-    with torch.no_grad():
-        out: Any = module(*wanted.example(_ROWS))
+    out = output(module, wanted, _ROWS)
     if kind == "discriminator":
         if not isinstance(out, DiscriminatorOutput):
             raise ValueError(f"a discriminator returns a DiscriminatorOutput, this one returned a {type(out).__name__}")

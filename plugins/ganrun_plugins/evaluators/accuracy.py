@@ -16,7 +16,6 @@ from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Refusal, Space, UserError, hookimpl
@@ -25,6 +24,8 @@ from ganrun.plugin.evaluation import Evaluation, Least, Score, share
 
 def matched_hits(code: Tensor, label: Tensor, codes: int, classes: int) -> int:
     """How many items are right under the best one-to-one assignment of codes (n,) to labels (n,)."""
+    from scipy.optimize import linear_sum_assignment  # takes half a second: only when it is needed
+
     table = torch.bincount(code * classes + label, minlength=codes * classes).reshape(codes, classes)
     rows, columns = linear_sum_assignment(table.numpy(), maximize=True)
     return int(table[rows, columns].sum())

@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
 from ganrun_plugins.optimizers._differentiable import Decay, Rate, safe_root
 from ganrun_plugins.optimizers._moments import Beta, Moments, bias_correction
+from ganrun_plugins.optimizers._without_compiler import without_compiler
+
+_Adam = without_compiler(torch.optim.Adam)
 
 
 class Adam(Moments):
@@ -45,7 +48,7 @@ class Adam(Moments):
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
         # torch's fused Adam takes parameters of one kind, on a CPU or a GPU; elsewhere (as on meta) torch chooses.
         fused = all(p.device.type in ("cpu", "cuda") and p.dtype in (torch.float32, torch.float64) for p in parameters)
-        return torch.optim.Adam(parameters, fused=fused or None, **self.options(first_value))
+        return _Adam(parameters, fused=fused or None, **self.options(first_value))
 
     def size(self, old: Tensor | None, gradient: Tensor, decay: float, eps: float) -> Tensor:
         """The running mean of squares."""

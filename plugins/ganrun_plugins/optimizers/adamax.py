@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
 from ganrun_plugins.optimizers._differentiable import Decay, Rate
 from ganrun_plugins.optimizers._moments import Beta, Moments
+from ganrun_plugins.optimizers._without_compiler import without_compiler
+
+_Adamax = without_compiler(torch.optim.Adamax)
 
 
 class Adamax(Moments):
@@ -43,7 +46,7 @@ class Adamax(Moments):
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
-        return torch.optim.Adamax(parameters, foreach=True, **self.options(first_value))
+        return _Adamax(parameters, foreach=True, **self.options(first_value))
 
     def size(self, old: Tensor | None, gradient: Tensor, decay: float, eps: float) -> Tensor:
         """The largest recent absolute value."""

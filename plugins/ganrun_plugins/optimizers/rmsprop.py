@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
 from ganrun_plugins.optimizers._differentiable import Decay, Differentiable, Rate, safe_root
+from ganrun_plugins.optimizers._without_compiler import without_compiler
+
+_RMSprop = without_compiler(torch.optim.RMSprop)
 
 
 class RMSprop(Differentiable):
@@ -55,7 +58,7 @@ class RMSprop(Differentiable):
 
     def make(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
-        optimizer = torch.optim.RMSprop(parameters, foreach=True, **self.options(first_value))
+        optimizer = _RMSprop(parameters, foreach=True, **self.options(first_value))
         if not self.momentum.constant:
             optimizer.register_step_pre_hook(_add_buffers)
         return optimizer

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from ganrun.plugin import Component, Refusal, Scheduled, first_value, hookimpl
 from ganrun_plugins.optimizers._differentiable import Decay, Differentiable, Rate
+from ganrun_plugins.optimizers._without_compiler import without_compiler
+
+_SGD = without_compiler(torch.optim.SGD)
 
 
 class SGD(Differentiable):
@@ -49,9 +52,7 @@ class SGD(Differentiable):
         """The optimiser of one player's parameters. The engine sets its options before each turn."""
         fused = all(p.device.type in ("cpu", "cuda") and p.dtype in (torch.float32, torch.float64) for p in parameters)
         # torch's constructor takes Nesterov's form with a momentum above 0 alone; a schedule may start at 0.
-        optimizer = torch.optim.SGD(
-            parameters, momentum=max(self.momentum.values), nesterov=self.nesterov, fused=fused or None
-        )
+        optimizer = _SGD(parameters, momentum=max(self.momentum.values), nesterov=self.nesterov, fused=fused or None)
         for group in optimizer.param_groups:
             group.update(self.options(first_value))
         return optimizer
