@@ -37,3 +37,7 @@ def test_a_run_and_its_samples_load_no_compiler_and_no_library_without_use(tmp_p
     steps = ("--set", "train.steps=1", "--set", "without=[mode-coverage]")
     assert not loaded_by("recipe", "gan_ring", *steps, "--output", run, cwd=tmp_path).intersection(UNUSED)
     assert not loaded_by("sample", run, cwd=tmp_path).intersection(UNUSED)
+
+
+def test_a_list_of_recipes_loads_no_torch_and_no_plugin(tmp_path: Path) -> None:
+    assert not loaded_by("list-recipes", cwd=tmp_path).intersection({"torch", "numpy", "ganrun_plugins"})

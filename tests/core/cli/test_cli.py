@@ -52,7 +52,14 @@ HEAVY = (
 
 @pytest.mark.parametrize(
     "arguments",
-    [["list-plugins"], ["list-plugins", "--json"], ["list-plugins", "--requirements"], ["--help"], ["--version"]],
+    [
+        ["list-plugins"],
+        ["list-plugins", "--json"],
+        ["list-plugins", "--requirements"],
+        ["--help"],
+        ["--version"],
+        *([command, "--help"] for command in COMMANDS),
+    ],
 )
 def test_fast_commands_import_neither_torch_nor_pydantic_nor_a_plugin(arguments: list[str]) -> None:
     code = (

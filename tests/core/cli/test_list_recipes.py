@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.cli.list_recipes import data_of, describe
+from ganrun.cli.list_recipes import describe
+from ganrun.recipe import Part, Recipe, load_recipe
+from ganrun.recipe.parameters import annotation, fields_of, parameter_model, part_kind
+from ganrun.recipe.sources import shipped_recipes
 
 
 def test_list_recipes_tells_variant_data_set_and_first_comment(ganrun) -> None:
@@ -26,26 +29,38 @@ def test_list_recipes_tells_variant_data_set_and_first_comment(ganrun) -> None:
     assert records["gan_ring"]["data"] == "offline"
 
 
-def test_a_recipe_on_files_of_ones_own_says_so_and_a_wrapped_data_set_counts(tmp_path: Path) -> None:
+def test_what_recipes_say_of_their_data_is_what_their_data_sets_say() -> None:
     catalog = Catalog()
-    (tmp_path / "own.yaml").write_text("# Own.\nvariant: cyclegan\ndataset: {unpaired-folders: {root: here}}\n")
-    assert data_of(tmp_path / "own.yaml", "unpaired-folders", catalog) == "your files"
-    (tmp_path / "wrapped.yaml").write_text("# Wrapped.\nvariant: gan\ndataset: {ring: {of: {mnist: {}}}}\n")
-    assert data_of(tmp_path / "wrapped.yaml", "ring", catalog) == "download"
-    (tmp_path / "above.yaml").write_text("# Above.\nextends: wrapped.yaml\nvariant: lsgan\n")
-    assert data_of(tmp_path / "above.yaml", "ring", catalog) == "download", (
-        "the base's data set wraps one that is downloaded"
-    )
-    (tmp_path / "scenes.yaml").write_text("# Scenes.\nvariant: dcgan\ndataset: {lsun: {root: here}}\n")
-    assert data_of(tmp_path / "scenes.yaml", "lsun", catalog) == "your files", (
-        "nobody downloads it: it has to be told where they lie"
-    )
+    told = {name: describe(file)["data"] for name, file in shipped_recipes().items()}
+    assert told == {name: data_of(load_recipe(file, catalog=catalog)) for name, file in shipped_recipes().items()}
+    assert {"offline", "download", "your files"} == set(told.values())
+
+
+def data_of(recipe: Recipe) -> str:
+    """Where the data of a recipe come from: its data set, and those that this one wraps."""
+    parts = [recipe.dataset]
+    for part in parts:
+        values = list(part.parameters.values())
+        parts += [value for value in values if isinstance(value, Part)]
+        parts += [
+            value for values_ in values if isinstance(values_, list) for value in values_ if isinstance(value, Part)
+        ]
+    factories = [part.component.factory for part in parts]
+    if not all(getattr(factory, "offline", True) for factory in factories[1:]):
+        return "download"
+    fields = [info for _, info in fields_of(parameter_model(factories[0])).values()]
+    if any(info.is_required() and part_kind(annotation(info)) is None for info in fields):
+        return "your files"
+    return "offline" if getattr(factories[0], "offline", True) else "download"
 
 
 def test_a_recipe_is_described_from_its_base_where_it_says_nothing(tmp_path: Path) -> None:
-    (tmp_path / "base.yaml").write_text("# Base.\nvariant: {gan: {latent: 4}}\ndataset: ring\n")
+    (tmp_path / "base.yaml").write_text(
+        "# Base.\n# time: a day\n# data: offline\nvariant: {gan: {latent: 4}}\ndataset: ring\n"
+    )
     (tmp_path / "top.yaml").write_text("#\n# Top.\nextends: base.yaml\ndataset: {grid: {}}\n")
-    assert describe(tmp_path / "top.yaml") == {"summary": "Top.", "time": "", "variant": "gan", "dataset": "grid"}
+    found = {"summary": "Top.", "time": "", "data": "offline", "variant": "gan", "dataset": "grid"}
+    assert describe(tmp_path / "top.yaml") == found
     (tmp_path / "top.yaml").write_text("- a list\n")
     with pytest.raises(ValueError, match="no mapping"):
         describe(tmp_path / "top.yaml")
