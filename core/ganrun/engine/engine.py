@@ -29,7 +29,7 @@ from ganrun.engine.step import Step
 from ganrun.engine.turn import Turn
 from ganrun.engine.watch import Watch
 from ganrun.errors import UserError
-from ganrun.experiment.batch_norm import over_all_processes, synchronised
+from ganrun.experiment.batch_norm import compiled, over_all_processes, synchronised
 from ganrun.experiment.capabilities import mixing_games
 from ganrun.randomness import Draws, seeded
 from ganrun.schedule import value_at
@@ -58,7 +58,7 @@ class Engine:
         self.parts = self.processes.world * self.settings.accumulate  # of the batch of a turn
         self.modules = experiment.modules
         self.compiled: dict[str, Any] = {
-            name: torch.compile(module) if self.settings.compile else module for name, module in self.modules.items()
+            name: compiled(module) if self.settings.compile else module for name, module in self.modules.items()
         }
         self.parameters = {name: experiment.parameters(player) for name, player in experiment.players.items()}
         self.optimizers = {name: made_optimizer(experiment.optimizers[name], p) for name, p in self.parameters.items()}

@@ -48,7 +48,6 @@ class Synchronised(_Layer):
         kept = self.running_mean is not None
         return self._over_all(x) if self.over_all and (self.training or not kept) else super().forward(x)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _over_all(self, x: Tensor) -> Tensor:
         self._check_input_dim(x)  # type: ignore[no-untyped-call]
         h = x.float() if x.element_size() < 4 else x  # statistics in full precision under autocast
@@ -108,6 +107,14 @@ def synchronise(module: nn.Module) -> str:
 def synchronised(modules: Iterable[nn.Module]) -> list[Synchronised]:
     """The layers of some networks that can normalise over all processes."""
     return [layer for module in modules for layer in module.modules() if isinstance(layer, Synchronised)]
+
+
+def compiled(module: nn.Module) -> Any:
+    """A network compiled by torch, which leaves alone what the processes calculate together."""
+    for layer in synchronised([module]):
+        # not a decorator of the method: that would load torch's compiler in every run
+        layer._over_all = torch.compiler.disable(layer._over_all)  # type: ignore[method-assign]
+    return torch.compile(module)
 
 
 @contextmanager

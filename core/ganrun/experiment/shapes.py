@@ -16,7 +16,7 @@ from torch import nn
 from ganrun.words.game import Layers
 from ganrun.words.spaces import Interface, Refusal
 
-QUICK = 2e10  # multiplications in a forward of one sample: a CPU is faster than torch's compiler is loaded
+LIGHT = 2e10  # multiplications in a forward of one sample: a CPU is faster than torch's compiler is loaded
 
 
 def on_meta(network: nn.Module) -> nn.Module:
@@ -44,7 +44,7 @@ def hidden_shapes(network: nn.Module, interface: Interface) -> dict[str, tuple[i
 def output(network: nn.Module, interface: Interface, rows: int) -> Any:
     """What a network on the meta device makes of ``rows`` samples: its shapes, the numbers mean nothing."""
     with torch.no_grad():
-        if _multiplications(network, interface) < QUICK:
+        if _multiplications(network, interface) < LIGHT:
             tensors = chain(network.named_parameters(), network.named_buffers())
             zeros = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in tensors}
             with contextlib.suppress(RuntimeError):  # the meta device has the last word on what is wrong

@@ -43,7 +43,7 @@ def test_a_small_network_runs_on_the_cpu_and_stays_on_meta() -> None:
 
 
 def test_a_large_network_is_not_calculated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shapes, "QUICK", (4 * 128 + 4) * 64)  # its weights at 8 x 8 pixels
+    monkeypatch.setattr(shapes, "LIGHT", (4 * 128 + 4) * 64)  # its weights at 8 x 8 pixels
     out = shapes.output(on_meta(Small), IMAGES, 2)
     assert (out.shape, out.device.type) == ((2, 2, 8, 8), "meta")
 
