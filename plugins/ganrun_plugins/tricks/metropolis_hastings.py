@@ -101,7 +101,11 @@ class MetropolisHastings:
             int, Field(ge=0, description="samples proposed for each one; 640 in the paper; 0: off")
         ] = 100,
         held_out: Annotated[
-            int, Field(ge=2, description="test items, and fakes, that the scores are calibrated on")
+            int,
+            Field(
+                ge=2,
+                description="test items, all if there are fewer, and as many fakes, that the scores are calibrated on",
+            ),
         ] = 1000,
     ) -> None:
         self.proposals = proposals
