@@ -34,6 +34,7 @@ COMMANDS = {
     "reference": "ganrun.cli.reference",
     "translate": "ganrun.cli.translate",
     "diff": "ganrun.cli.diff",
+    "reproduce": "ganrun.cli.reproduce",
     "import-weights": "ganrun.cli.import_weights",
     "new": "ganrun.cli.new",
 }

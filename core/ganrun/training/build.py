@@ -39,20 +39,26 @@ def build(
     *,
     data: Callable[[str], Dataset] | None = None,
     meta: bool = False,
+    watch: Sequence[Any] = (),
 ) -> Experiment:
     """Build the experiment of a recipe on its training data. With ``meta`` no network is allocated: for ``--check``.
 
-    data: split -> data set, where they are open already.
+    data: split -> data set, where they are open already. watch: components that listen, too, and are no part of it.
 
     Raises:
         RefusedError: with every reason found.
     """
     with torch_settings(recipe.train):
-        return _build(recipe, dataset, processes, data or datasets(recipe), meta)
+        return _build(recipe, dataset, processes, data or datasets(recipe), meta, watch)
 
 
 def _build(
-    recipe: Recipe, dataset: Dataset, processes: Processes, data: Callable[[str], Dataset], meta: bool
+    recipe: Recipe,
+    dataset: Dataset,
+    processes: Processes,
+    data: Callable[[str], Dataset],
+    meta: bool,
+    watch: Sequence[Any],
 ) -> Experiment:
     refusals: list[Diagnostic] = []
     (variant,) = make_parts((recipe.variant,), refusals)
@@ -65,7 +71,7 @@ def _build(
     networks = description.networks if description else {}
     if refusals or description is None:
         raise RefusedError(refusals, recipe, networks)
-    acting = [variant, *losses.values(), sampler, *tricks, *evaluators, *observers]
+    acting = [variant, *losses.values(), sampler, *tricks, *evaluators, *observers, *watch]
     hooks = event_manager([component for component in acting if component is not None])
     clock = make_clock(recipe, dataset, processes)
     parts = (variant, losses, played, sampler, tricks, evaluators, observers)

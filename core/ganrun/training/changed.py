@@ -136,3 +136,27 @@ def _within(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[str, Scheduled 
 
 def _percent(clock: Clock) -> int:
     return clock.total if clock.percent_of is None else clock.percent_of
+
+
+def made_otherwise(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two contents of ``versions.json`` and may change bits: ``threads: 2 then, 1 now``.
+
+    What one of them does not say is passed over.
+    """
+    found = []
+    for key in ("threads", "processes", "device", "processor", "system", "python", "draws"):
+        if key in then and key in now and then[key] != now[key]:
+            found.append(f"{key}: {then[key]} then, {now[key]} now")
+    for name, version in then.get("libraries", {}).items():
+        if version != now["libraries"].get(name, version):
+            found.append(f"{name}: {version} then, {now['libraries'][name]} now")
+    for name, before in then.get("plugins", {}).items():
+        after = now["plugins"].get(name, before)
+        for key in ("version", "sha256"):
+            if before.get(key) != after.get(key):
+                found.append(f"{name}: {key} {str(before.get(key))[:12]} then, {str(after.get(key))[:12]} now")
+    for key in ("items", "fingerprint"):
+        before, after = then.get("data", {}).get(key), now["data"].get(key)
+        if before and after and before != after:
+            found.append(f"data: {key} {str(before)[:12]} then, {str(after)[:12]} now")
+    return found

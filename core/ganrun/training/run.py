@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ from ganrun.words.game import Phase
 class Run:
     """One training run, the payload of the run-level events.
 
-    ``data`` stands in for the train split of a run that is not trained.
+    ``data`` stands in for the train split of a run that is not trained; ``watch`` are components that listen, too, and
+    are no part of the recipe.
 
     recipe, catalog, folder: what is run, and where it is kept.
     step, steps: done so far, and in all.
@@ -64,19 +65,27 @@ class Run:
     """
 
     def __init__(
-        self, recipe: Recipe, catalog: Catalog, folder: Path | None = None, *, data: Dataset | None = None
+        self,
+        recipe: Recipe,
+        catalog: Catalog,
+        folder: Path | None = None,
+        *,
+        data: Dataset | None = None,
+        watch: Sequence[Any] = (),
     ) -> None:
         with torch_settings(recipe.train):
-            self._build(recipe, catalog, folder, data)
+            self._build(recipe, catalog, folder, data, watch)
 
-    def _build(self, recipe: Recipe, catalog: Catalog, folder: Path | None, data: Dataset | None) -> None:
+    def _build(
+        self, recipe: Recipe, catalog: Catalog, folder: Path | None, data: Dataset | None, watch: Sequence[Any]
+    ) -> None:
         self.recipe = recipe
         self.catalog = catalog
         self.folder = folder
         self.processes = Processes(recipe.train.device, recipe.train.precision)
         self.dataset = datasets(recipe)
         self.experiment: Experiment = build(
-            recipe, self.dataset("train") if data is None else data, self.processes, data=self.dataset
+            recipe, self.dataset("train") if data is None else data, self.processes, data=self.dataset, watch=watch
         )
         refuse_too_few(self.experiment, self.dataset)
         self.evaluators = list(zip(recipe.evaluators, self.experiment.evaluators))
@@ -362,8 +371,11 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     force: bool = False,
+    watch: Sequence[Any] = (),
 ) -> Run:
     """Train a recipe in a folder, from the start or from its newest intact checkpoint. Returns the ended run.
+
+    watch: components that listen, too, and are no part of the recipe.
 
     Raises:
         UserError: if the recipe is refused, or the folder holds a run and neither resume nor overwrite is given.
@@ -373,7 +385,7 @@ def train(
             checkpoint.recover(folder / "checkpoints")
         place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
         started = last_start(folder, catalog) if resume else None
-        run = Run(recipe if started is None else keeping_percentages(recipe, started), catalog, folder)
+        run = Run(recipe if started is None else keeping_percentages(recipe, started), catalog, folder, watch=watch)
         resumed = resume and resume_run(run, folder, started, force=force)
         if recipe.init is not None and not resumed:
             start_from(run, recipe.base / expanded(recipe.init))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 
 from ganrun.plugin import Component, Run, hookimpl
@@ -166,7 +167,10 @@ def headline(run: Run) -> str:
         f"{name} {sum(p.numel() for p in module.parameters()):,}" for name, module in experiment.modules.items()
     )
     start = f"resumed at step {run.step}; " if run.resumed_from is not None else ""
-    device = f"{run.processes.device.type}{f' x {run.processes.world}' if run.processes.world > 1 else ''}"
+    kind, threads = run.processes.device.type, torch.get_num_threads()
+    device = f"{kind}{f' x {run.processes.world}' if run.processes.world > 1 else ''}"
+    if kind == "cpu":  # their number decides how sums round
+        device += f" ({threads} thread{'s' if threads > 1 else ''}{' each' if run.processes.world > 1 else ''})"
     data = f"{recipe.dataset.name} ({len(experiment.dataset):,} items)"
     return f"{recipe.variant.name} on {data}, {start}{run.steps:,} steps on {device}; parameters: {sizes}"
 

@@ -65,7 +65,7 @@ def train(tmp_path, tiny, plugin_module, capsys):
 
 def test_plain_lines_are_few_the_first_and_the_last(train):
     lines = train()
-    assert lines[0].startswith("gan on ring (512 items), 5 steps on cpu; parameters: generator ")
+    assert lines[0].startswith("gan on ring (512 items), 5 steps on cpu (1 thread); parameters: generator ")
     assert lines[1].startswith("step 1/5  discriminator ")
     assert lines[2].startswith("step 5/5  ")
     assert lines[3].startswith("finished: 5 steps, 0:0")
