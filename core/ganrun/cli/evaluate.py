@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -49,6 +49,13 @@ def command(
     ] = None,
     samples: Annotated[int | None, typer.Option(min=2, help="How many samples to score.")] = None,
     size: Annotated[int | None, typer.Option(min=4, help="With --folders: scale images to this side.")] = None,
+    reading: Annotated[
+        Literal["plain", "shown"] | None,
+        typer.Option(
+            help="With --folders: plain reads files as the code of FID does, shown turns them as EXIF says, lays "
+            "transparent parts on white and scales 16 bits to 8. By default plain."
+        ),
+    ] = None,
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     stored: Annotated[bool, typer.Option("--stored", help="Only print scores already computed for the runs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, provenance included.")] = False,
@@ -60,12 +67,13 @@ def command(
     from ganrun.inference.compare import columns
 
     chosen = {"metrics": metrics, "features": features, "split": split, "reference": reference, "samples": samples}
-    check_arguments(runs, folders, stored, size=size, **chosen)
+    check_arguments(runs, folders, stored, size=size, reading=reading, **chosen)
     catalog = catalog_with(plugin)
     options = {"features": features, "split": split, "reference": str(Path(reference).resolve()) if reference else None}
     given = {key: value for key, value in options.items() if value is not None}
     with outliving_readers():
-        found, failed = measured(runs or [], folders, catalog, (metrics, given, samples), (checkpoint, stored, size))
+        settings = (checkpoint, stored, size, reading)
+        found, failed = measured(runs or [], folders, catalog, (metrics, given, samples), settings)
         if not is_main():
             return
         for line in failed:
@@ -88,6 +96,8 @@ def check_arguments(runs: Sequence[Path] | None, folders: Any, stored: bool, **g
         raise UserError("--stored prints scores already computed; leave out --folders and the options of scoring")
     if given["size"] is not None and not folders:
         raise UserError("--size scales the images of --folders; a run's samples have the size it was trained on")
+    if given["reading"] is not None and not folders:
+        raise UserError("--reading is of the files of --folders; a run's data set reads its own as its parameters say")
 
 
 def measured(
@@ -95,14 +105,14 @@ def measured(
     folders: tuple[Path, Path] | None,
     catalog: Catalog,
     wanted: tuple[str | None, dict[str, Any], int | None],
-    settings: tuple[str, bool, int | None],
+    settings: tuple[str, bool, int | None, Literal["plain", "shown"] | None],
 ) -> tuple[dict[str, list[Measured]], list[str]]:
     """Who -> what was measured, and a line for each run that could not be."""
     from ganrun.evaluation.provenance import kept
     from ganrun.inference.compare import entries, evaluate_folders, evaluate_run
 
     metrics, options, samples = wanted
-    checkpoint, stored, size = settings
+    checkpoint, stored, size, reading = settings
     names = (
         list(dict.fromkeys(name.strip() for name in metrics.split(",")))
         if metrics
@@ -112,7 +122,7 @@ def measured(
     )
     if folders is not None:
         chosen = entries(names or [], catalog, options if metrics else STANDARD | options, samples=samples)
-        return {str(folders[1]): evaluate_folders(*folders, chosen, catalog, side=size)}, []
+        return {str(folders[1]): evaluate_folders(*folders, chosen, catalog, side=size, reading=reading or "plain")}, []
     evaluators = None if names is None else entries(names, catalog, options, samples=samples)
     found: dict[str, list[Measured]] = {}
     failed = []
@@ -175,6 +185,8 @@ def conditions(provenance: Mapping[str, Any]) -> list[str]:
     if "made_from" in alike:
         made += f", made from {alike['made_from']['samples']:,}{of(alike['made_from'])} real items,"
     found = [made + (f" against {' and '.join(against)}" if against else "")] if alike["samples"] or against else []
+    found += [f"real ones ({split}): {words}" for split, words in provenance.get("preparation", {}).items()]
+    found += [f"samples: {provenance['read']}"] if "read" in provenance else []
     for name, described in alike["features"].items():
         found.append(
             f"{name} {described['hash'][:8]}"

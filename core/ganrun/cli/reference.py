@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,6 +36,10 @@ def command(
     size: Annotated[
         int | None, typer.Option(min=4, help="For a folder of images: scale them to this side, in pixels.")
     ] = None,
+    reading: Annotated[
+        Literal["plain", "shown"] | None,
+        typer.Option(help="For a folder of images: how its files are read, see `ganrun evaluate --help`."),
+    ] = None,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
@@ -55,7 +59,7 @@ def command(
     if split not in ("train", "test"):
         raise UserError(f"--split {split}: there is no such split; write train or test")
     catalog = Catalog(modules=plugin or ())
-    dataset = datasets_of(source, catalog, size)
+    dataset = datasets_of(source, catalog, size, reading)
     spaces = dataset(split).spaces
     images = [name for name, space in spaces.items() if space.kind == "image"]
     name = entry or ("x" if "x" in spaces else next(iter(images), ""))
@@ -73,7 +77,9 @@ def command(
     print(f"{output}: {features} of {count:,} samples of {source} ({split})")
 
 
-def datasets_of(source: str, catalog: Catalog, size: int | None) -> Callable[[str], Dataset]:
+def datasets_of(
+    source: str, catalog: Catalog, size: int | None, reading: Literal["plain", "shown"] | None = None
+) -> Callable[[str], Dataset]:
     """Split -> data set of a recipe, a run, a folder of images, or a data set's name."""
     from ganrun.api import is_run, open_recipe
     from ganrun.data.image_folder import folder_splits
@@ -82,9 +88,11 @@ def datasets_of(source: str, catalog: Catalog, size: int | None) -> Callable[[st
 
     path = expanded(source)
     if path.is_dir() and not is_run(path):
-        whole = folder_splits(path, side=size)
+        whole = folder_splits(path, side=size, reading=reading or "plain")
         both = (path / "train").is_dir() and (path / "test").is_dir()
         return whole if both else lambda split: whole("test")
+    if reading is not None:
+        raise UserError("--reading is of the files of a folder; a data set reads its own as its parameters say")
     if size is not None:
         raise UserError("--size scales the images of a folder; a data set has the size that the recipe gives it")
     if source in catalog.names("dataset"):

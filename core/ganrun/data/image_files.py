@@ -71,11 +71,14 @@ def kind_of(mode: int) -> str:
     return next((name for name, test in _KINDS.items() if test(mode)), "something else")
 
 
-def read_picture(path: Path, channels: int) -> Image.Image:
+def read_picture(path: Path, channels: int, *, plain: bool = False) -> Image.Image:
     """An image with 1 (grey), 3 (RGB) or 4 (RGB and alpha) channels of 8 bits, turned as its EXIF orientation says.
 
     Transparent parts lie on white. 16-bit values are scaled to 8 bits, palettes looked up, CMYK converted; of several
     frames, the first is read.
+
+    plain: as PIL's ``convert("RGB")`` reads it instead, which is how the reference code of FID does, see
+    :mod:`ganrun.data.image_facts`; of grey images one channel of it.
 
     Raises:
         DataError: naming the file: not an image, incomplete, a decompression bomb, or values without a known range.
@@ -88,6 +91,8 @@ def read_picture(path: Path, channels: int) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 opened.load()
+                if plain and opened.mode != "F":
+                    return opened.convert("RGB").getchannel(0) if channels == 1 else opened.convert("RGB")
                 return _converted(ImageOps.exif_transpose(opened), channels, path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(

@@ -306,8 +306,9 @@ class Evaluation:
         return reference(self, self.path(file), part, name or self.output)
 
     def called(self, part: Part, evaluator: str, name: str | None = None) -> str:
-        """What the field calls an evaluator's score on these features, such as FID; empty if it has no such name."""
-        return str(getattr(self.features(part, name), "called", {}).get(evaluator, ""))
+        """What the field calls an evaluator's score on these features, such as FID, of images read as it reads them."""
+        name = str(getattr(self.features(part, name), "called", {}).get(evaluator, ""))
+        return "" if name and (getattr(self.source, "departs", False) or self.requested.departs()) else name
 
     def draw(self, name: str, picture: Image.Image) -> Path | None:
         """Keep a picture with the run, as ``evaluations/EVALUATOR-NAME-STEP.png``.
@@ -376,7 +377,9 @@ class Evaluation:
             self.requested.given = len(self.dataset("test"))
 
     def _note_real(self, split: str, n: int) -> None:
-        self.requested.real_samples(split, n, self.mark_of(split), len(self.dataset(split)))
+        data = self.dataset(split)
+        self.requested.real_samples(split, n, self.mark_of(split), len(data))
+        self.requested.prepared[split] = data
 
     def _kept_under(self, part: Part, name: str, split: str, n: int) -> dict[str, Any] | None:
         """The key of real features on disk; None without a fingerprint of the data, or if computing is faster."""

@@ -99,6 +99,7 @@ def provenance(evaluation: Evaluation, part: Part, catalog: Catalog) -> dict[str
         "alike": alike,
         "step": evaluation.step,
         "data": evaluation.data,
+        "preparation": requested.preparation(),
         **evaluation.source.describe(),
         "versions": versions(part, catalog),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation
@@ -21,5 +22,7 @@ def reference(evaluation: Evaluation, path: Path, part: Part, name: str) -> Stat
                 f"{evaluation.evaluator}: {path} has {key} {about.get(key)}, and the samples have {value}; "
                 "write a reference that fits"
             )
-    evaluation.requested.real_samples(about["split"], about["rows"], about["data"])
+    evaluation.requested.real_samples(about["split"], about["rows"], about["data"], about.get("of"))
+    how = {"preparation": about.get("preparation", ""), "departs": about.get("departs", False)}
+    evaluation.requested.prepared[about["split"]] = SimpleNamespace(**how)
     return Statistics.from_tensors(read_tensors(path))

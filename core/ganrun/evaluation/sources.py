@@ -129,6 +129,7 @@ class Stored:
         self.spaces: Mapping[str, Space] = {entry: dataset.spaces[entry]}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.where = where
+        self.departs = bool(getattr(dataset, "departs", False))
         self.data: Mapping[str, Any] = {}
 
     def stream(self, n: int, part: int, parts: int, player: str = "") -> Iterator[tuple[slice, Mapping[str, Tensor]]]:
@@ -146,8 +147,9 @@ class Stored:
         return nullcontext()
 
     def describe(self) -> dict[str, Any]:
-        """The folder."""
-        return {"folder": self.where}
+        """The folder, and what was done to its images."""
+        preparation = getattr(self.dataset, "preparation", "")
+        return {"folder": self.where} | ({"read": preparation} if preparation else {})
 
 
 def stored(x: Tensor, space: Space) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.download import data_cache
-from ganrun.data.image_folder import folder_splits
+from ganrun.data.image_folder import Reading, folder_splits
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.feature_store import write_tensors
@@ -125,17 +125,20 @@ def evaluate_folders(
     catalog: Catalog,
     *,
     side: int | None = None,
-    samples: int | None = None,
+    reading: Reading = "plain",
 ) -> list[Measured]:
     """Score the pictures of a folder against those of another.
+
+    reading: see :class:`PictureFolder`.
 
     Raises:
         UserError: for folders that cannot be read or compared, or an evaluator that needs a generator.
     """
-    first, second = (folder_splits(path, side=side)("test") for path in (real, fake))
-    channels = max(data.spaces["x"].shape[0] for data in (first, second))
-    truth = folder_splits(real, side=side, channels=channels)
-    made = folder_splits(fake, side=side, channels=channels)("test")
+    with warnings.catch_warnings(action="ignore"):  # they come when the folders are opened for good
+        opened = [folder_splits(path, side=side, reading=reading)("test") for path in (real, fake)]
+    channels = max(data.spaces["x"].shape[0] for data in opened)
+    truth = folder_splits(real, side=side, channels=channels, reading=reading)
+    made = folder_splits(fake, side=side, channels=channels, reading=reading)("test")
     if truth("test").spaces != made.spaces:
         shapes = [str(data.spaces["x"].shape) for data in (truth("test"), made)]
         raise UserError(f"{real} holds images of shape {shapes[0]}, {fake} of {shapes[1]}; add --size N to scale both")
@@ -164,9 +167,12 @@ def write_reference(
         "shape": list(source.spaces[name].shape),
         "split": split,
         "rows": found.count,
+        "of": len(evaluation.dataset(split)),
         "data": evaluation.hash_of(evaluation.dataset(split)),
         "features": features.as_recipe(),
         "preprocessing": getattr(extract, "preprocessing", ""),
+        "preparation": getattr(evaluation.dataset(split), "preparation", ""),
+        "departs": getattr(evaluation.dataset(split), "departs", False),
         "versions": versions(features, catalog),
     }
     write_tensors(path, found.tensors(), about)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ganrun.contracts.protocols import Dataset
 from ganrun.data import image_grid
 from ganrun.data.download import DownloadError, fetch, file_lock, unpack
+from ganrun.data.image_facts import files_read_otherwise
 from ganrun.data.image_files import find_pictures, read_picture
 from ganrun.data.labels import label_names
 from ganrun.data.order import permutation, subset
@@ -37,6 +38,7 @@ __all__ = [
     "ItemDraws",
     "fetch",
     "file_lock",
+    "files_read_otherwise",
     "find_pictures",
     "fingerprint",
     "image_grid",

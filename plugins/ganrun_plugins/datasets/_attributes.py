@@ -61,6 +61,16 @@ class AttributePictures:
         self.pictures.to(device)
         self.values = self.values.to(device)
 
+    @property
+    def preparation(self) -> str:
+        """How files are read, and what is done to the images, in words."""
+        return self.pictures.preparation
+
+    @property
+    def departs(self) -> bool:
+        """Whether some files are read otherwise than the reference code of FID reads them."""
+        return self.pictures.departs
+
     def fingerprint(self) -> str:
         """A hash of the files, the preprocessing and the attributes."""
         return fingerprint(self.pictures.fingerprint(), self.values, self.label_names)

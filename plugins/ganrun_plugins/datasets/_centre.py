@@ -48,6 +48,11 @@ class CentreFit(Fit):
 
     crop: int | None = None
 
+    def geometry(self) -> list[str]:
+        """How it is cropped and scaled, in words."""
+        square = f"of {self.crop} pixels" if self.crop else "of the short side"
+        return [f"the middle square {square}", f"scaled to {self.size} x {self.size} (bicubic, antialiased)"]
+
     def scaled(self, path: Path) -> np.ndarray:
         """(C, size, size) uint8."""
         return centred(read_picture(path, self.channels), self.size, self.crop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +14,7 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin.data import DataError, ItemDraws, fingerprint, read_picture
+from ganrun.plugin.data import DataError, ItemDraws, files_read_otherwise, fingerprint, read_picture
 
 Side = Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")]
 LoadSide = Annotated[
@@ -21,6 +22,9 @@ LoadSide = Annotated[
 ]
 Channels = Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")]
 InMemory = Annotated[bool, Field(description="decode all images once, at the start, and keep them")]
+
+
+AS_SHOWN = "turned as EXIF says, transparent parts on white, 16 bits scaled to 8"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,18 @@ class Fit:
     stretch: bool = False
     random: bool = False
     flip: bool = False
+
+    def words(self) -> str:
+        """What is done to an image, in words."""
+        colours = {1: "grey", 3: "RGB", 4: "RGB and alpha"}[self.channels]
+        return "; ".join(filter(None, [colours, *self.geometry(), "half of them mirrored" if self.flip else ""]))
+
+    def geometry(self) -> list[str]:
+        """How it is scaled and cropped, in words."""
+        scaled = f"{self.load} x {self.load}" if self.stretch else f"the short side of {self.load}"
+        crop = f"a {'random' if self.random else 'middle'} window of {self.size} x {self.size}"
+        whole = self.stretch and self.load == self.size
+        return [f"scaled to {scaled} (bicubic, antialiased)", *([] if whole else [crop])]
 
     def scaled(self, path: Path) -> np.ndarray:
         """(C, H, W) uint8, scaled but not yet cropped."""
@@ -121,6 +137,16 @@ class Pictures:
         if self.kept is not None:
             return self.fit.cropped(self.kept.index_select(0, indices.to(self.kept.device)), draws, name)
         return self.fit.cropped([torch.from_numpy(self.decoded(self.paths[i])) for i in indices.tolist()], draws, name)
+
+    @cached_property
+    def departs(self) -> bool:
+        """Whether some files are read otherwise than the reference code of FID reads them: all their heads are read."""
+        return bool(files_read_otherwise(self.paths))
+
+    @property
+    def preparation(self) -> str:
+        """How files are read, and what is done to the images, in words."""
+        return f"{AS_SHOWN}; {self.fit.words()}"
 
     def to(self, device: torch.device) -> None:
         """Move what is kept to a device."""

@@ -68,6 +68,18 @@ class Unpaired:
         for pictures in self.pictures.values():
             pictures.to(device)
 
+    @property
+    def preparation(self) -> str:
+        """How files are read, and what is done to the images, in words, of ``a`` and of ``b`` where they differ."""
+        words = {name: pictures.preparation for name, pictures in self.pictures.items()}
+        same = len(set(words.values())) == 1
+        return words["a"] if same else "; ".join(f"{name}: {said}" for name, said in words.items())
+
+    @property
+    def departs(self) -> bool:
+        """Whether some files are read otherwise than the reference code of FID reads them."""
+        return any(pictures.departs for pictures in self.pictures.values())
+
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""
         return fingerprint([self.pictures[name].fingerprint() for name in ("a", "b")])

@@ -103,6 +103,16 @@ class Captions:
         rows = torch.from_numpy(self.first[chosen] + np.minimum(which, self.counts[chosen] - 1))
         return {"x": self.pictures.batch(indices, draws, "x"), "text": self.text.index_select(0, rows)}
 
+    @property
+    def preparation(self) -> str:
+        """How files are read, and what is done to the images, in words."""
+        return self.pictures.preparation
+
+    @property
+    def departs(self) -> bool:
+        """Whether some files are read otherwise than the reference code of FID reads them."""
+        return self.pictures.departs
+
     def fingerprint(self) -> str:
         """A hash of the files, the captions and the preprocessing."""
         return fingerprint(self.pictures.fingerprint(), self.text, self.counts, self.words)

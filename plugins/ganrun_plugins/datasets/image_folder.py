@@ -102,6 +102,16 @@ class ImageFolder:
         self.pictures.to(device)
         self.label = None if self.label is None else self.label.to(device)
 
+    @property
+    def preparation(self) -> str:
+        """How files are read, and what is done to the images, in words."""
+        return self.pictures.preparation
+
+    @property
+    def departs(self) -> bool:
+        """Whether some files are read otherwise than the reference code of FID reads them."""
+        return self.pictures.departs
+
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""
         return fingerprint(self.pictures.fingerprint(), self.classes)

@@ -14,6 +14,7 @@ that compare answers with the truth.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,15 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, read_picture
+from ganrun.plugin.data import (
+    DataError,
+    DataFiles,
+    ItemDraws,
+    files_read_otherwise,
+    find_pictures,
+    fingerprint,
+    read_picture,
+)
 from ganrun_plugins.datasets._images import Channels, Fit, InMemory, LoadSide, Pictures, Side, translation_fit
 
 
@@ -47,6 +56,11 @@ class Pairs(Pictures):
         half = width // 2  # of an odd width the column in the middle belongs to neither
         halves = [both.crop((0, 0, half, height)), both.crop((width - half, 0, width, height))]
         return np.concatenate([self.fit.scaled_picture(picture) for picture in halves])
+
+    @cached_property
+    def departs(self) -> bool:
+        """As of any pictures, of the files of both halves."""
+        return bool(files_read_otherwise([*self.paths, *(self.partners or {}).values()]))
 
     def fingerprint(self) -> str:
         """A hash of all files and the preprocessing."""
@@ -117,6 +131,16 @@ class PairedFolders:
     def to(self, device: torch.device) -> None:
         """Move what is in memory to a device."""
         self.pairs.to(device)
+
+    @property
+    def preparation(self) -> str:
+        """How files are read, and what is done to the images, in words."""
+        return self.pairs.preparation
+
+    @property
+    def departs(self) -> bool:
+        """Whether some files are read otherwise than the reference code of FID reads them."""
+        return self.pairs.departs
 
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""

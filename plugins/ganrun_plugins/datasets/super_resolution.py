@@ -34,6 +34,11 @@ from ganrun_plugins.datasets._images import Channels, Fit, Pictures
 class Unscaled(Fit):
     """Images keep their scale, unless their shorter side is below ``size``: that much they are enlarged."""
 
+    def geometry(self) -> list[str]:
+        """How it is cropped, in words."""
+        crop = f"a {'random' if self.random else 'middle'} window of {self.size} x {self.size}"
+        return ["not scaled, unless it is smaller than the window", crop]
+
     def scaled(self, path: Path) -> np.ndarray:
         """(C, H, W) uint8: the whole image if a random window is cropped from it later, else its middle."""
         image = read_picture(path, self.channels)
@@ -98,6 +103,16 @@ class SuperResolution:
 
     def to(self, device: torch.device) -> None:
         """Nothing is kept in memory."""
+
+    @property
+    def preparation(self) -> str:
+        """How files are read, and what is done to the images, in words."""
+        return self.pictures.preparation
+
+    @property
+    def departs(self) -> bool:
+        """Whether some files are read otherwise than the reference code of FID reads them."""
+        return self.pictures.departs
 
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""

@@ -178,8 +178,9 @@ class KernelDistance(Comparison):
         return {"": kernel_distance(real, fake, subsets=self.subsets, size=self.size, seed=evaluation.seed)}
 
     def evaluate(self, evaluation: Evaluation) -> Mapping[str, Score]:
-        called = evaluation.called(self.features, "kernel-distance", self.of)
-        return {name: replace(score, called=called) for name, score in super().evaluate(evaluation).items()}
+        scores = super().evaluate(evaluation)
+        called = evaluation.called(self.features, "kernel-distance", self.of)  # that depends on what was asked for
+        return {name: replace(score, called=called) for name, score in scores.items()}
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 
 import pytest
 import torch
@@ -267,6 +268,37 @@ def test_folders_of_several_sizes_ask_for_one_and_grey_meets_colour(ganrun, fold
     code, out, _ = ganrun("evaluate", "--folders", one, other, *words, "--size", "16", "--json")
     assert code == 0
     assert json.loads(out)[0]["provenance"]["alike"]["shape"] == [3, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("mode", "options", "names"),
+    [("RGB", (), 2), ("RGBA", (), 2), ("RGBA", ("--reading", "shown"), 0), ("RGB", ("--size", "20"), 0), ("L", (), 2)],
+)
+def test_scores_are_called_fid_if_files_are_read_as_its_code_reads_them(
+    ganrun, folder, tmp_path, monkeypatch, mode, options, names
+):
+    """And it is said how they were read, of both folders."""
+    monkeypatch.setattr(
+        "ganrun_plugins.features.pixels.Pixels.called",
+        {"frechet-distance": "FID", "kernel-distance": "KID"},
+        raising=False,
+    )
+    one, other = folder("one", mode=mode), folder("other", seed=1)
+    words = ("--metrics", "frechet-distance,kernel-distance", "--features", "pixels")
+    with warnings.catch_warnings(action="ignore"):
+        code, out, err = ganrun("evaluate", "--folders", one, other, *words, *options)
+    assert code == 0, err
+    assert out.count(", which is ") == names
+    assert out.count("  real ones (test): read as ") == out.count("  samples: read as ") == 2
+    assert ("scaled to 20 x 20" in out) == ("--size" in options)
+
+
+def test_a_reading_is_of_folders_alone(ganrun, points):
+    run = points("one")
+    for words in (("evaluate", run), ("reference", run, "-o", "a.safetensors")):
+        code, _, err = ganrun(*words, "--reading", "shown")
+        assert code == 2
+        assert "--reading is of the files of" in err
 
 
 def test_a_reference_stands_for_the_real_samples(ganrun, points):

@@ -335,3 +335,14 @@ def test_a_folder_that_cannot_be_written_costs_a_picture_and_no_score(of_two_ent
     evaluation.folder.write_text("no folder")
     with pytest.warns(UserWarning, match="cannot be written"):
         assert evaluation.draw("closest", Image.new("L", (2, 2))) is None
+
+
+@pytest.mark.parametrize(("departs", "called"), [(False, "distance of a"), (True, "")])
+def test_a_score_of_real_images_that_are_read_otherwise_has_no_name_of_the_field(of_two_entries, departs, called):
+    data = InMemory({"a": torch.zeros(3, 1, 4, 4, dtype=torch.uint8)}, {"a": Space("image", (1, 4, 4))})
+    data.departs, data.preparation = departs, "turned"
+    evaluation, part = of_two_entries(lambda split: data)
+    assert evaluation.called(part, "distance") == "distance of a", "nothing real was compared"
+    evaluation.real("a")
+    assert evaluation.called(part, "distance") == called
+    assert evaluation.requested.preparation() == {"test": "turned"}

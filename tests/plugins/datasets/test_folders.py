@@ -10,8 +10,10 @@ from PIL import Image
 from ganrun.data.reader import Reader
 from ganrun.errors import DataError, UserError
 from ganrun.randomness import ItemDraws
+from ganrun_plugins.datasets._centre import CentreFit
 from ganrun_plugins.datasets._images import Fit
 from ganrun_plugins.datasets.image_folder import ImageFolder
+from ganrun_plugins.datasets.super_resolution import Unscaled
 
 
 def save(path, image=None, **how):
@@ -210,3 +212,35 @@ def test_the_fingerprint_follows_files_and_preprocessing(files, tmp_path):
     assert ImageFolder(files, "train", root="zoo", size=32).fingerprint() != first
     save(tmp_path / "zoo" / "cat" / "0.png", Image.new("RGB", (5, 5)))
     assert ImageFolder(files, "train", root="zoo").fingerprint() != first
+
+
+def test_how_files_are_read_and_fitted_is_said(files, tmp_path):
+    """An image-folder of ordinary files does not depart from PIL's reading; one of transparent ones does."""
+    for number in range(4):
+        save(tmp_path / "plain" / f"{number}.png")
+        save(tmp_path / "clear" / f"{number}.png", Image.new("RGBA", (9, 9)))
+    plain, clear = (ImageFolder(files, "test", root=name, size=8, test_fraction=0.5) for name in ("plain", "clear"))
+    assert plain.preparation == (
+        "turned as EXIF says, transparent parts on white, 16 bits scaled to 8; RGB; "
+        "scaled to the short side of 8 (bicubic, antialiased); a middle window of 8 x 8"
+    )
+    assert (plain.departs, clear.departs) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        (Fit(1, 8, 8, stretch=True), "grey; scaled to 8 x 8 (bicubic, antialiased)"),
+        (
+            Fit(3, 8, 9, stretch=True, random=True, flip=True),
+            "RGB; scaled to 9 x 9 (bicubic, antialiased); a random window of 8 x 8; half of them mirrored",
+        ),
+        (CentreFit(3, 8, 8, crop=20), "RGB; the middle square of 20 pixels; scaled to 8 x 8 (bicubic, antialiased)"),
+        (
+            Unscaled(4, 8, 8),
+            "RGB and alpha; not scaled, unless it is smaller than the window; a middle window of 8 x 8",
+        ),
+    ],
+)
+def test_what_is_done_to_an_image_in_words(fit, words):
+    assert fit.words() == words
