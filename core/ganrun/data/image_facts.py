@@ -20,7 +20,7 @@ GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B", "I;16N")
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 # What a file has -> what becomes of it as PIL converts it, and as it is shown.
-WAYS = {
+_WAYS = {
     "turned": ("not turned as EXIF says", "turned as EXIF says"),
     "transparent": ("transparency dropped", "transparent parts on white"),
     "deep": ("values above 255 cut off", "16 bits scaled to 8"),
@@ -29,7 +29,7 @@ WAYS = {
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Of one file: width and height as stored, whether it is grey, and which of :data:`WAYS` matter to it."""
+    """Of one file: width and height as stored, whether it is grey, and which of the ways of reading below matter to it."""
 
     size: tuple[int, int]
     grey: bool
@@ -67,8 +67,8 @@ def read_otherwise(facts: Iterable[ImageFacts], *, shown: bool) -> list[str]:
     Empty if both readings are the same for all files.
     """
     every = list(facts)
-    counts = Counter(name for name in WAYS for one in every if getattr(one, name))
-    return [f"{WAYS[name][shown]} ({counts[name]} of {len(every)})" for name in WAYS if counts[name]]
+    counts = Counter(name for name in _WAYS for one in every if getattr(one, name))
+    return [f"{_WAYS[name][shown]} ({counts[name]} of {len(every)})" for name in _WAYS if counts[name]]
 
 
 def files_read_otherwise(paths: Sequence[Path]) -> list[str]:

@@ -20,7 +20,7 @@ from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws, stable_hash
 from ganrun.words.spaces import Space
 
-Reading = Literal["plain", "shown"]
+FileReading = Literal["plain", "shown"]
 
 
 class PictureFolder:
@@ -43,7 +43,7 @@ class PictureFolder:
     classes: Sequence[str] = ()
 
     def __init__(
-        self, root: Path, *, side: int | None = None, channels: int | None = None, reading: Reading = "plain"
+        self, root: Path, *, side: int | None = None, channels: int | None = None, reading: FileReading = "plain"
     ) -> None:
         self.root = root
         self.paths = sorted(find_pictures(root), key=lambda path: stable_hash("picture-folder", _name(path, root)))
@@ -99,7 +99,7 @@ class PictureFolder:
 
 
 def folder_splits(
-    root: Path, *, side: int | None = None, channels: int | None = None, reading: Reading = "plain"
+    root: Path, *, side: int | None = None, channels: int | None = None, reading: FileReading = "plain"
 ) -> Callable[[str], Dataset]:
     """Split -> images of a folder: its subfolders ``train`` and ``test`` if it has both, else all as ``test``."""
     both = (root / "train").is_dir() and (root / "test").is_dir()

@@ -11,7 +11,7 @@ from typing import Any
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.download import data_cache
-from ganrun.data.image_folder import Reading, folder_splits
+from ganrun.data.image_folder import FileReading, folder_splits
 from ganrun.errors import UserError
 from ganrun.evaluation.evaluation import Evaluation
 from ganrun.evaluation.feature_store import write_tensors
@@ -125,7 +125,7 @@ def evaluate_folders(
     catalog: Catalog,
     *,
     side: int | None = None,
-    reading: Reading = "plain",
+    reading: FileReading = "plain",
 ) -> list[Measured]:
     """Score the pictures of a folder against those of another.
 

@@ -137,3 +137,11 @@ def test_transparent_parts_are_white_where_files_are_read_as_shown(tmp_path):
     Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "a.png")
     (items,) = read_items(PictureFolder(tmp_path, reading="shown"))
     assert torch.equal(items["x"], torch.ones(1, 3, 2, 2))
+
+
+def test_floating_point_files_are_refused_in_either_reading(tmp_path):
+    """PIL's conversion cuts them off to 0 and 1 of 255 levels without a word."""
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "a.tif")
+    for reading in ("plain", "shown"):
+        with pytest.raises(DataError, match="floating-point values have no known range"):
+            list(read_items(quietly(tmp_path, reading=reading)))
