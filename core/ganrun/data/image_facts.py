@@ -29,7 +29,7 @@ _WAYS = {
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Of one file: width and height as stored, whether it is grey, and which of the ways of reading below matter to it."""
+    """Of one file: width and height as stored, whether it is grey, and which ways of reading matter to it."""
 
     size: tuple[int, int]
     grey: bool
