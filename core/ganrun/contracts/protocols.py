@@ -343,7 +343,7 @@ class BoundedEvaluator(Evaluator, Protocol):
 class Observer(Protocol):
     """Watches a run through the run-level events (see events.py) and changes nothing of its result.
 
-    Optional: ``files``, the files and folders that it writes in the run's folder.
+    Optional: ``files``, what it writes in the run's folder: files, folders, or patterns (``samples/step-{step}.png``).
     """
 
 

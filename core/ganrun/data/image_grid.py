@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
+
+from ganrun import files
 
 GAP = 2  # pixels between the samples of a grid
 BETWEEN = 12  # pixels between panels that stand side by side
@@ -138,9 +140,9 @@ def captioned(picture: Image.Image, text: str) -> Image.Image:
 
 
 def save(picture: Image.Image, path: Path) -> Path:
-    """Write a PNG: it is there wholly, or not at all."""
+    """Write a PNG: it is there wholly, or not at all. A link of that name is replaced, not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.writing")
-    picture.save(temporary, format="PNG")
-    os.replace(temporary, path)
+    encoded = io.BytesIO()
+    picture.save(encoded, format="PNG")
+    files.write(path, encoded.getvalue())
     return path

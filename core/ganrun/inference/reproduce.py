@@ -12,12 +12,11 @@ from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
-from ganrun.inference.trained import kept_versions
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.changed import made_otherwise
-from ganrun.training.folder import versions
 from ganrun.training.run import Run, train
+from ganrun.training.versions import read_versions, versions_of
 from ganrun.words.hooks import hookimpl
 
 # How a state was made, not what it is: named before training, as far as it differs.
@@ -34,7 +33,7 @@ class Comparison:
     def __init__(self, folder: Path) -> None:
         self.compared: dict[int, str] = {}
         self.made_otherwise: list[str] = []
-        self._versions = kept_versions(folder)
+        self._versions = read_versions(folder)
         self._kept = dict(checkpoint.listing(folder / "checkpoints"))
         if not self._kept:
             raise UserError(f"{folder} holds no checkpoint to compare with")
@@ -61,7 +60,7 @@ class Comparison:
     def run_start(self, run: Run) -> None:
         if not run.is_main:
             return
-        self.made_otherwise = made_otherwise(self._versions, versions(run))
+        self.made_otherwise = made_otherwise(self._versions, versions_of(run))
         for line in self.made_otherwise:
             print(f"made otherwise: {line}", flush=True)
         for step in set(run.checkpoints.steps()) & self._kept.keys() if run.resumed_from is not None else ():
@@ -87,7 +86,7 @@ class Comparison:
         except checkpoint.CheckpointError as error:
             self.compared[step] = str(error)
         else:
-            if kept["attempt"] != made["attempt"]:
+            if kept.get("attempt") != made["attempt"]:
                 return
             self.compared[step] = difference(kept, made)
         print(f"step {step}: {self.compared[step] or 'equal'}", flush=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,6 +22,7 @@ from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.inference.absent import came_from, with_stand_ins
+from ganrun.inference.chosen import chosen, load_checkpoint
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
@@ -31,11 +30,12 @@ from ganrun.sampling.arithmetic import along, around, concepts, direction, mean,
 from ganrun.sampling.sampling import SampleMaker, between, check_counts, every_value
 from ganrun.training import checkpoint as checkpoints
 from ganrun.training.build import build
-from ganrun.training.checkpoints import Checkpoints
-from ganrun.training.restore import load_modules
+from ganrun.training.restore import check_state, load_modules
+from ganrun.training.versions import read_versions
 from ganrun.words.spaces import Refusal, Space
 
 NEAR = 0.25  # how far around a sum its neighbours lie, as in the DCGAN paper
+LARGE_SAMPLE = 1 << 18  # numbers of a sample: 512 x 512 is less
 UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
 
 
@@ -60,7 +60,7 @@ def recipe_of(
         raise UserError(f"{folder} {what}; give the folder that `ganrun recipe` printed, such as runs/dcgan_digits")
     changes = overrides if isinstance(overrides, Mapping) else list(overrides)
     source: Any = folder / "recipe.yaml"
-    kept = kept_versions(folder)
+    kept = read_versions(folder)
     if not to_train:
         unused = [key for key in UNUSED if key != "evaluators" or not to_score]
         source = {key: value for key, value in _plain(read_file(source, str(source))).items() if key not in unused}
@@ -85,17 +85,6 @@ def _plain(node: Node) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
-
-
-def kept_versions(folder: Path) -> dict[str, Any]:
-    """The content of ``versions.json``; empty if it is not there. Raises UserError if it is damaged."""
-    path = folder / "versions.json"
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}; remove it to continue without it") from error
 
 
 class LazyDataset:
@@ -130,20 +119,44 @@ class Trained:
     def __init__(self, folder: Path, recipe: Recipe, checkpoint: str = "last") -> None:
         self.folder = folder
         self.recipe = recipe
+        path = chosen(folder, checkpoint)
         self.dataset = datasets(self.recipe)
-        kept = kept_versions(folder).get("data")
+        kept = read_versions(folder).get("data")
         with self.settings():
             processes = Processes(self.recipe.train.device, self.recipe.train.precision)
             data: Any = self.dataset("train") if kept is None else LazyDataset(kept, lambda: self.dataset("train"))
+            if kept is not None:
+                self._check_size(data, processes)
             self.label_names = label_names(data) if kept is None else kept.get("label_names", {})
             self.experiment: Experiment = build(self.recipe, data, processes, data=self.dataset)
             self.sample_maker = SampleMaker(Engine(self.experiment))
-            self.step, state = read_checkpoint(folder, checkpoint)
-            load_modules(self.experiment, state["modules"])
-            for name, component in self.experiment.components().items():
-                part = state["components"][0].get(name)
-                if part is not None and hasattr(component, "load_state_dict"):
-                    component.load_state_dict(part)
+            self.step = load_checkpoint(folder, path, self._load)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        """Take networks and the components' states from a checkpoint. Raises CheckpointError if they do not fit."""
+        check_state(state)
+        load_modules(self.experiment, state["modules"])
+        for name, component in self.experiment.components().items():
+            part = state["components"][0].get(name)
+            if part is not None and hasattr(component, "load_state_dict"):
+                component.load_state_dict(part)
+
+    def _check_size(self, data: Dataset, processes: Processes) -> None:
+        """Raise UserError before networks are allocated that are larger than any checkpoint: it holds others.
+
+        Only what the run's folder says of large data is tried: it may be damaged, or somebody else's.
+        """
+        if all(max(space.size, space.classes) <= LARGE_SAMPLE for space in data.spaces.values()):
+            return
+        modules = build(self.recipe, data, processes, data=self.dataset, meta=True).modules.values()
+        needed = sum(t.numel() * t.element_size() for module in modules for t in module.state_dict().values())
+        tensors = [path / checkpoints.FILES[0] for _, path in checkpoints.listing(self.folder / "checkpoints")]
+        held = max((path.stat().st_size for path in tensors if path.is_file()), default=0)
+        if needed > held:
+            raise UserError(
+                f"{self.folder / 'versions.json'} tells of data for which the networks would take {needed:,} bytes, "
+                f"and the checkpoints hold {held:,}: one of them does not belong to this run"
+            )
 
     def settings(self) -> AbstractContextManager[None]:
         """torch's global settings of the run: whatever calls its networks does so in this context."""
@@ -364,33 +377,3 @@ class Trained:
 
 def _blank(space: Space, n: int) -> Tensor:
     return torch.zeros(n, *space.shape, dtype=torch.long if space.kind == "labels" else torch.get_default_dtype())
-
-
-def read_checkpoint(folder: Path, which: str | int) -> tuple[int, dict[str, Any]]:
-    """Step and state of a run's checkpoint: ``last`` (the newest that can be read), ``best``, or a step.
-
-    Raises:
-        UserError: if there is no such checkpoint, naming those that are there.
-    """
-    place = folder / "checkpoints"
-    if which == "last":
-        _, step, state, damaged = checkpoints.newest_intact(place)
-        for line in damaged:
-            warnings.warn(f"{line}; an older one is used", stacklevel=3)
-        return step, state
-    if which == "best":
-        best = Checkpoints(place).best
-        if best is None:
-            asked = "checkpoint: {best: {evaluator: NAME, mode: min}}"
-            raise UserError(f"{folder} has no best checkpoint; a recipe asks for one with {asked}")
-        which = best["step"]
-    listed = dict(checkpoints.listing(place))
-    if not str(which).isdigit() or int(which) not in listed:
-        there = ", ".join(map(str, listed)) or "none"
-        raise UserError(f"{folder} has no checkpoint {which!r}; write last, best, or a step that is kept: {there}")
-    try:
-        return checkpoints.read(listed[int(which)])
-    except checkpoints.CheckpointError as error:
-        raise checkpoints.CheckpointError(
-            f"{error}; ask for another one: last, or one of {', '.join(map(str, listed))}"
-        ) from error

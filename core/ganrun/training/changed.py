@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from ganrun.recipe import Part, Recipe, load_recipe
 from ganrun.recipe.nodes import to_plain
 from ganrun.schedule import Clock, Duration, Scheduled
 from ganrun.training.build import clock_of
+from ganrun.training.versions import read_versions
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
@@ -29,8 +29,8 @@ class LastStart:
     @property
     def data(self) -> Mapping[str, Any]:
         """What was kept of the training data; earlier versions kept less."""
-        found = self.versions.get("data")
-        return found if isinstance(found, dict) else {}
+        found: Mapping[str, Any] = self.versions.get("data") or {}
+        return found
 
     def clock(self, now: Clock) -> Clock:
         """What durations were measured against then. What was not kept is as it is now."""
@@ -47,10 +47,10 @@ def last_start(folder: Path, catalog: Catalog) -> LastStart | None:
     """
     try:
         recipe = load_recipe(folder / "recipe.yaml", catalog=catalog)
-        versions = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
-    except (UserError, OSError, ValueError):
+        versions = read_versions(folder)
+    except UserError:
         return None
-    return LastStart(recipe, versions if isinstance(versions, dict) else {})
+    return LastStart(recipe, versions)
 
 
 def keeping_percentages(recipe: Recipe, started: LastStart) -> Recipe:

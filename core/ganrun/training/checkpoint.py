@@ -6,24 +6,31 @@ holds size and SHA-256 of the others and is written last. The folder gets its na
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
-import shutil
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ganrun import files
 from ganrun.engine.boundaries import shown
 from ganrun.errors import UserError
+from ganrun.training.contents import STEP
+from ganrun.training.stored import StoredManifest, checked
 
 _FORMAT = 1
 FILES = ("tensors.safetensors", "state.json")
+MANIFEST = "manifest.json"
 
 
 class CheckpointError(UserError):
@@ -85,36 +92,78 @@ def unflatten(tree: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def write(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write a checkpoint of ``step`` into ``folder`` and return its path. It is there wholly, or not at all."""
-    final = folder / f"step-{step:07d}"
+    """Write a checkpoint of ``step`` into ``folder`` and return its path. It is there wholly, or not at all.
+
+    ``folder`` is made in one that is there. Raises OSError with the path of what cannot be written.
+    """
+    final = files.below(folder.parent, f"{folder.name}/step-{step:07d}") if not folder.is_dir() else _free(folder, step)
     temporary = folder / f".writing-{step:07d}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    tensors: dict[str, Tensor] = {}
-    tree = flatten(state, tensors)
-    save_file(tensors, temporary / FILES[0])
-    (temporary / FILES[1]).write_text(json.dumps(tree, allow_nan=False))
-    manifest = {"format": _FORMAT, "step": step, "files": {name: _fingerprint(temporary / name) for name in FILES}}
-    (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
-    for name in (*FILES, "manifest.json"):
-        _sync(temporary / name)
-    _sync(temporary)
-    aside = folder / f".replaced-{step:07d}"
-    if final.exists():
-        shutil.rmtree(aside, ignore_errors=True)
+    try:
+        _remove(temporary)
+        temporary.mkdir()
+        tensors: dict[str, Tensor] = {}
+        tree = flatten(state, tensors)
+        _save(tensors, temporary / FILES[0])
+        files.write(temporary / FILES[1], json.dumps(tree, allow_nan=False))
+        manifest = {"format": _FORMAT, "step": step, "files": {name: _fingerprint(temporary / name) for name in FILES}}
+        files.write(temporary / MANIFEST, json.dumps(manifest, indent=1))
+        for name in (*FILES, MANIFEST):
+            _sync(temporary / name)
+        _sync(temporary)
+        _take_place(temporary, final)
+    except OSError as error:
+        with suppress(OSError):
+            _remove(temporary)  # which makes room on a full disk
+        raise OSError(error.errno, error.strerror or str(error), str(final)) from error
+    return final
+
+
+def _free(folder: Path, step: int) -> Path:
+    """The path of a checkpoint to be written, at which there is a folder, or nothing. A link there is removed."""
+    if folder.is_symlink():
+        files.below(folder.parent, folder.name)
+    final = folder / f"step-{step:07d}"
+    if final.is_symlink():
+        final.unlink()
+    elif final.exists() and not final.is_dir():
+        raise OSError(errno.EEXIST, "there is a file of that name; move it away", str(final))
+    return final
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # which holds the system's error in words
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code) if number else str(error), str(path)) from error
+
+
+def _take_place(temporary: Path, final: Path) -> None:
+    """Rename a whole checkpoint to its name. One that is there already is put aside until then.
+
+    What others put into that one comes back into its place.
+    """
+    aside = final.with_name(f".replaced-{final.name.removeprefix('step-')}")
+    replaces = final.exists()
+    if replaces:
+        _remove(aside)
         os.replace(final, aside)
     os.replace(temporary, final)
-    _sync(folder)
-    shutil.rmtree(aside, ignore_errors=True)
-    return final
+    _sync(final.parent)
+    if replaces:
+        for path in aside.iterdir():
+            if path.name not in (*FILES, MANIFEST):
+                os.replace(path, final / path.name)
+        _remove(aside)
 
 
 def recover(folder: Path) -> None:
     """Put back checkpoints that were about to be replaced when the process was killed."""
-    for aside in folder.glob(".replaced-*"):
+    for _, aside in _numbered(folder, ".replaced-"):
         final = folder / f"step-{aside.name.removeprefix('.replaced-')}"
-        if final.exists():
-            shutil.rmtree(aside)
+        if final.exists() or final.is_symlink():
+            _remove(aside)
         else:
             os.replace(aside, final)
 
@@ -128,9 +177,12 @@ def read(path: Path) -> tuple[int, dict[str, Any]]:
     manifest = verify(path)
     try:
         tensors = load_file(path / FILES[0])
-        return manifest["step"], unflatten(json.loads((path / FILES[1]).read_text()), tensors)
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not a whole checkpoint ({error})") from error
+        state = unflatten(files.read_json(path / FILES[1]), tensors)
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint ({_in_short(error)})") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} is not a whole checkpoint (its state is no mapping)")
+    return manifest["step"], state
 
 
 def verify(path: Path) -> dict[str, Any]:
@@ -140,28 +192,63 @@ def verify(path: Path) -> dict[str, Any]:
         CheckpointError: if a file is missing or is not what was written.
     """
     try:
-        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text())
-        expected = manifest["files"]
-        if manifest["format"] != _FORMAT:
+        written = files.read_json(path / MANIFEST)
+        if isinstance(written, dict) and written.get("format", _FORMAT) != _FORMAT:
             raise CheckpointError(
-                f"{path} has checkpoint format {manifest['format']}, but this ganrun reads format {_FORMAT}"
+                f"{path} has checkpoint format {shown(written['format'])}, but this ganrun reads format {_FORMAT}"
             )
+        manifest = checked(StoredManifest, written)
         for name in FILES:
-            if _fingerprint(path / name) != expected[name]:
+            if _fingerprint(path / name) != manifest["files"].get(name):
                 raise CheckpointError(f"{path / name} is damaged: its size or SHA-256 is not what was written")
+        named = re.fullmatch(f"step-{STEP}", path.name)
+        if named and int(named["step"]) != manifest["step"]:
+            raise CheckpointError(f"{path} is the checkpoint of step {manifest['step']} under another name")
         return manifest
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not a whole checkpoint ({error})") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint ({_in_short(error)})") from error
+
+
+def _in_short(error: BaseException) -> str:
+    """An error in a line, without the path that is named before it."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    if isinstance(error, KeyError):
+        text = f"{text} is missing"
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else f"{line[:200]}..."
 
 
 def listing(folder: Path) -> list[tuple[int, Path]]:
-    """(step, path) of every checkpoint in a folder, oldest first. Unfinished ones are not listed."""
+    """(step, path) of every checkpoint in a folder, oldest first, damaged ones among them.
+
+    Unfinished ones are not listed, nor is what has such a name and holds no file of a checkpoint.
+    """
+    return _numbered(folder, "step-")
+
+
+def _numbered(folder: Path, prefix: str) -> list[tuple[int, Path]]:
     found = []
-    for path in folder.glob("step-*"):
-        number = path.name.removeprefix("step-")
-        if number.isdigit() and path.is_dir():
-            found.append((int(number), path))
+    for path in folder.glob(f"{prefix}*"):
+        match = re.fullmatch(re.escape(prefix) + STEP, path.name)
+        if match and _is_ours(path):
+            found.append((int(match["step"]), path))
     return sorted(found)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether something is a folder with files of a checkpoint, or a link to one."""
+    return path.is_dir() and any((path / name).is_file() for name in (*FILES, MANIFEST))
+
+
+def _remove(path: Path) -> None:
+    """Remove the files of a checkpoint, and its folder if nothing else is in it; of a link, the link."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.is_dir():
+        for name in (*FILES, *(f".{name}.writing" for name in (*FILES, MANIFEST)), MANIFEST):
+            (path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody put something else into it
+            path.rmdir()
 
 
 def newest_intact(folder: Path) -> tuple[Path, int, dict[str, Any], list[str]]:
@@ -170,12 +257,37 @@ def newest_intact(folder: Path) -> tuple[Path, int, dict[str, Any], list[str]]:
     Raises:
         CheckpointError: if there is none.
     """
+    return load_newest(folder, lambda state: None)
+
+
+def load_newest(folder: Path, load: Callable[[dict[str, Any]], None]) -> tuple[Path, int, dict[str, Any], list[str]]:
+    """Load the newest checkpoint that can be: ``load`` is handed its state, and fails if it does not fit.
+
+    Returns path, step and state of it, and a line for each newer one that cannot be read, or does not fit.
+
+    Raises:
+        CheckpointError: if no checkpoint can be read. What ``load`` raised for the newest one, if none fits.
+        UserError: at once, if ``load`` raises one that is no CheckpointError.
+    """
     damaged: list[str] = []
+    misfit: Exception | None = None
     for _, path in reversed(listing(folder)):
         try:
-            return path, *read(path), damaged
+            step, state = read(path)
         except CheckpointError as error:
             damaged.append(str(error))
+            continue
+        try:
+            load(state)
+            return path, step, state, damaged
+        except Exception as error:
+            if isinstance(error, UserError) and not isinstance(error, CheckpointError):
+                raise
+            misfit = misfit or error
+            own = isinstance(error, CheckpointError)
+            damaged.append(f"{path}{'' if own else ' does not fit this run'}: {_in_short(error)}")
+    if misfit is not None:
+        raise misfit
     raise CheckpointError(
         "\n".join(
             [
@@ -202,16 +314,17 @@ def prune(folder: Path, keep: int, protect: set[int]) -> None:
     """Remove all but the newest ``keep`` checkpoints and those of the steps in ``protect``."""
     for step, path in listing(folder)[:-keep]:
         if step not in protect:
-            shutil.rmtree(path)
+            _remove(path)
 
 
 def discard_after(folder: Path, step: int) -> None:
     """Remove checkpoints of later steps, and unfinished ones: a resumed run writes its own."""
     for later, path in listing(folder):
         if later > step:
-            shutil.rmtree(path)
+            _remove(path)
     for path in folder.glob(".writing-*"):
-        shutil.rmtree(path)
+        if re.fullmatch(r"\.writing-" + STEP, path.name):
+            _remove(path)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -242,10 +355,11 @@ def _like(value: Tensor, parameter: Tensor) -> Tensor:
 
 def _fingerprint(path: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    handle = files.open_regular(path, os.O_RDONLY)
+    with os.fdopen(handle, "rb") as file:
         for block in _blocks(file):
             digest.update(block)
-    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
 
 
 def _blocks(file: Any) -> Iterator[bytes]:

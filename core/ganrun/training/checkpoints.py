@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ganrun import files
 from ganrun.training import checkpoint
+from ganrun.training.stored import StoredBest, checked
 
 BEST = "best.json"
 
@@ -31,10 +32,19 @@ class Checkpoints:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """What was marked as the best: ``step``, ``metric`` and ``value``; None if nothing was."""
-        if self._folder is None or not (self._folder / BEST).is_file():
+        """What was marked as the best: ``step``, ``metric`` and ``value``; None if nothing was.
+
+        Raises CheckpointError if the mark is damaged.
+        """
+        if self._folder is None or not (self._folder / BEST).exists():
             return None
-        return dict(json.loads((self._folder / BEST).read_text(encoding="utf-8")))
+        try:
+            return checked(StoredBest, files.read_json(self._folder / BEST))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise checkpoint.CheckpointError(
+                f"{self._folder / BEST} is damaged: {why}; ask for a step instead"
+            ) from error
 
     def mark_best(self, best: Mapping[str, Any] | None) -> None:
         """Mark the checkpoint of ``best["step"]`` as the best one, or none. The mark is written as a whole."""
@@ -42,9 +52,7 @@ class Checkpoints:
         if best is None:
             (self._folder / BEST).unlink(missing_ok=True)
             return
-        temporary = self._folder / f".{BEST}.writing"
-        temporary.write_text(json.dumps(best) + "\n")
-        os.replace(temporary, self._folder / BEST)
+        files.write(files.below(self._folder.parent, f"{self._folder.name}/{BEST}"), json.dumps(best) + "\n")
 
     def prune(self, keep: int, protect: set[int]) -> None:
         """Remove all but the newest ``keep`` and those of the steps in ``protect``."""

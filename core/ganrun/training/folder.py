@@ -1,37 +1,37 @@
-"""A run's folder: who may write it, and what says how it came about."""
+"""A run's folder: who may write it, and what in it is the run's own.
+
+Only what a run of ganrun wrote is ever removed, cut or written over. ``versions.json`` says whether one did, and what
+its observers declared; see :mod:`ganrun.training.contents` for the names.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
-import platform
-import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from importlib import metadata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ganrun import jsonl
+from ganrun import files
 from ganrun.catalog.catalog import Catalog
-from ganrun.data.labels import label_names
 from ganrun.errors import PluginError, UserError
-from ganrun.randomness import DRAWS
 from ganrun.recipe import Part, Recipe, diff, dump, load_recipe
 from ganrun.training import checkpoint
-from ganrun.training.kept_parts import kept_parts
+from ganrun.training.contents import holding, is_inside, is_within, remove_all, remove_later, without_covered
+from ganrun.training.versions import check_plugins, is_marked, read_versions, versions_of
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
 
 MAY_CHANGE = ("train.steps", "train.percent_of", "train.batch_size", "train.accumulate")
+CHECKPOINTS = "checkpoints/step-{step}"
 # What the core writes itself. The last two go last: while both are there, the folder holds a run.
-OURS = ("checkpoints", "evaluations.jsonl", "evaluations", "recipe.yaml", "versions.json")
+OURS = (CHECKPOINTS, "checkpoints/best.json", "evaluations.jsonl", "evaluations/*-{step}.png")
+RECORDS = ("recipe.yaml", "versions.json")
 
 
 class Folder:
@@ -39,24 +39,30 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: Any = None
-        self._made = False
+        self._lock: int | None = None
+        self._made = self._made_lock = False
 
     def __enter__(self) -> Folder:
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path} is a file; give another --output folder")
-        if is_main_process():
-            try:
+        try:
+            if self.path.exists() and not self.path.is_dir():
+                raise UserError(f"{self.path} is a file; give another --output folder")
+            if is_main_process():
                 self._made = not self.path.exists()
                 self.path.mkdir(parents=True, exist_ok=True)
-                self._lock = (self.path / ".lock").open("w")
-            except OSError as error:
-                raise UserError(
-                    f"{self.path} cannot be made or written: {error.strerror or error}; give another --output folder"
-                ) from error
+                self._made_lock = not (self.path / ".lock").exists()
+                self._lock = files.open_regular(self.path / ".lock", os.O_RDWR | os.O_CREAT)
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+            why = error.strerror if isinstance(error, OSError) else error
+            if isinstance(error, OSError) and error.filename not in (None, str(self.path)):
+                why = f"{error.filename}: {why}"
+            raise UserError(f"{self.path} cannot be made or written: {why}; give another --output folder") from error
+        if self._lock is not None:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.path.samestat(os.fstat(self._lock), os.stat(self.path / ".lock")):
+                    raise OSError(errno.EAGAIN, "its file was removed, and perhaps made anew")
             except OSError as error:
+                os.close(self._lock)
                 raise UserError(
                     f"another process is writing {self.path}; wait for it, or give another --output"
                 ) from error
@@ -66,10 +72,17 @@ class Folder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._lock is not None:
-            if [path.name for path in self.path.iterdir()] == [".lock"]:  # nothing was written: leave nothing behind
-                shutil.rmtree(self.path) if self._made else (self.path / ".lock").unlink()
+            with suppress(OSError):  # it was moved away, or cannot be written any more
+                self._leave_nothing_behind()
             fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing is not enough: worker processes have inherited the file
-            self._lock.close()
+            os.close(self._lock)
+
+    def _leave_nothing_behind(self) -> None:
+        """Remove what was made here if no run was started."""
+        if self._made_lock and not is_marked(self.path):
+            (self.path / ".lock").unlink(missing_ok=True)
+            if self._made:
+                self.path.rmdir()
 
     @property
     def holds_run(self) -> bool:
@@ -78,92 +91,119 @@ class Folder:
 
     def check(self, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> None:
         """Refuse to start over a run, to resume none, or to resume another experiment."""
-        if not self.holds_run and (self.path / "recipe.yaml").exists():
-            raise UserError(
-                f"{self.path / 'recipe.yaml'} is no run's, and a run here would write over it; "
-                "give another --output folder"
-            )
-        if resume and not self.holds_run:
-            raise UserError(f"{self.path} holds no run to resume; leave out --resume to start one")
-        if self.holds_run and not (resume or overwrite):
+        if not self.holds_run:
+            self._check_no_run(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
+        elif not (resume or overwrite):
             raise UserError(
                 f"{self.path} holds a run; continue it with --resume, replace it with --overwrite, "
                 "or give another --output"
             )
-        if resume and not force:
-            check_plugins(self.path, recipe, catalog)
-            before = load_recipe(self.path / "recipe.yaml", catalog=catalog).resolved
-            changed = [str(change) for change in diff(before, recipe.resolved) if change.path not in MAY_CHANGE]
-            if changed:
-                listed = "\n  ".join(changed)
-                raise UserError(
-                    f"{self.path} was started from another recipe; --resume accepts a longer train.steps, another "
-                    "train.percent_of, another division of the batch (batch_size, accumulate, processes), and nothing "
-                    f"else:\n  {listed}\n"
-                    "go back to that recipe, start again with another --output, or add --force to continue all the same"
-                )
+        elif overwrite and not is_marked(self.path):
+            read_versions(self.path)  # which says why
+            raise UserError(
+                f"{self.path / 'versions.json'} is gone, so what this run wrote is not known any more; "
+                "remove the folder by hand, or give another --output"
+            )
+        elif resume and not force:
+            self._check_same(recipe, catalog)
+
+    def _check_no_run(self, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> None:
+        """What a folder without a run may hold: nothing that the new run would write over, cut or prune."""
+        marked, kept = is_marked(self.path), checkpoint.listing(self.path / "checkpoints")
+        if (self.path / "recipe.yaml").exists() or (self.path / "recipe.yaml").is_symlink():
+            raise UserError(
+                f"{self.path / 'recipe.yaml'} is no run's, and a run here would write over it; "
+                "give another --output folder"
+            )
+        if kept and not (marked and overwrite) and not (resume and force):
+            replace = "replace it with --overwrite, " if marked else ""
+            raise UserError(
+                f"{self.path} holds checkpoints up to step {kept[-1][0]}, of a run whose recipe.yaml is gone; put that "
+                f"back, continue with the run's recipe and --resume --force, {replace}or give another --output"
+            )
+        if resume and not kept:
+            raise UserError(f"{self.path} holds no run to resume; leave out --resume to start one")
+        if not marked and not kept:
+            observers = [f"observer.{part.name}" for part in recipe.observers]
+            self._refuse_foreign([*OURS, *RECORDS, *files_of_plugins(observers, catalog)])
+
+    def _refuse_foreign(self, patterns: Iterable[str]) -> None:
+        """Refuse a folder that holds something by the names under which a run would write."""
+        found = [name for name in holding(self.path, patterns) if name != ".lock"]
+        if found:
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            raise UserError(
+                f"{self.path} holds {', '.join(found[:3])}{more}, which no run there wrote, and a run writes under "
+                "these names; move them away, or give another --output folder"
+            )
+
+    def _check_same(self, recipe: Recipe, catalog: Catalog) -> None:
+        """Refuse to resume another experiment than the one in this folder."""
+        check_plugins(self.path, recipe, catalog)
+        before = load_recipe(self.path / "recipe.yaml", catalog=catalog).resolved
+        changed = [str(change) for change in diff(before, recipe.resolved) if change.path not in MAY_CHANGE]
+        if changed:
+            listed = "\n  ".join(changed)
+            raise UserError(
+                f"{self.path} was started from another recipe; --resume accepts a longer train.steps, another "
+                "train.percent_of, another division of the batch (batch_size, accumulate, processes), and nothing "
+                f"else:\n  {listed}\n"
+                "go back to that recipe, start again with another --output, or add --force to continue all the same"
+            )
 
     def prepare(self, run: Run, *, resume: bool, overwrite: bool) -> None:
         """Write what says how the run came about. What a resumed or overwritten run no longer needs goes first.
 
         Only the main process does so. The recipe is written last, so that a process killed before has left no run.
+
+        Raises:
+            UserError: if something of that name is somebody else's, or a link.
         """
         if not run.is_main:
             return
         declared = declared_files(run.recipe.observers, run.experiment.observers)
-        files = list(dict.fromkeys([*kept_files(self.path, run.catalog), *declared]))
+        kept = kept_files(self.path, run.catalog)
+        if is_marked(self.path) or not checkpoint.listing(self.path / "checkpoints"):
+            self._refuse_foreign(name for name in declared if not is_within(name, kept))
+        names = list(dict.fromkeys([*without_covered(kept, declared), *declared]))
+        self._refuse_links([*OURS, *RECORDS, *names])
         if overwrite and not resume:
-            for name in (*files, *OURS):
-                remove(self.path / name)
-            files = declared
-        forget_files(self.path, run.step, files)
-        if resume:
-            forget_after(self.path, run.step)
-        self._write("versions.json", json.dumps({**versions(run), "files": files}, indent=1))
-        self._write("recipe.yaml", dump(run.recipe.resolved))
+            checkpoint.discard_after(self.path / "checkpoints", -1)
+            remove_all(self.path, [*names, *OURS[1:], *RECORDS])
+            names = declared
+        remove_later(self.path, run.step, [*names, *OURS[1:]])
+        checkpoint.discard_after(self.path / "checkpoints", run.step)
+        files.write(self.path / "versions.json", json.dumps({**versions_of(run), "files": names}, indent=1))
+        files.write(self.path / "recipe.yaml", dump(run.recipe.resolved))
 
-    def _write(self, name: str, text: str) -> None:
-        """Write a file as a whole, or not at all."""
-        temporary = self.path / f".{name}.writing"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, self.path / name)
-
-
-def forget_after(path: Path, step: int) -> None:
-    """Remove what the core keeps of later steps in the folder of a run, which takes them again."""
-    checkpoint.discard_after(path / "checkpoints", step)
-    jsonl.truncate(path / "evaluations.jsonl", step)
-    for picture in (path / "evaluations").glob("*-*.png"):
-        number = picture.stem.rpartition("-")[2]
-        if number.isdigit() and int(number) > step:
-            picture.unlink()
+    def _refuse_links(self, patterns: Iterable[str]) -> None:
+        """Refuse a folder in which a name that the run writes leads somewhere else."""
+        for pattern in patterns:
+            fixed = pattern.split("{step}")[0].split("*")[0]
+            name = fixed if fixed == pattern else fixed.rpartition("/")[0]
+            if link := files.first_link(self.path, name):
+                raise UserError(f"{link}: {files.LINK}")
 
 
-def forget_files(path: Path, step: int, files: Iterable[str]) -> None:
-    """Remove what observers keep of later steps in files that they declared.
-
-    Lines of JSON with a step, and whatever is called ``step-0001000``, with any ending, in a folder.
-    """
-    for name in files:
-        if name.endswith(".jsonl"):
-            jsonl.truncate(path / name, step)
-        for numbered in (path / name).glob("step-*"):
-            number = numbered.stem.removeprefix("step-")
-            if number.isdigit() and int(number) > step:
-                remove(numbered)
+def forget_later(run: Run, step: int) -> None:
+    """Remove what was kept of later steps in the folder of a run, which takes them again."""
+    assert run.folder is not None, "a run without a folder keeps nothing"
+    checkpoint.discard_after(run.folder / "checkpoints", step)
+    declared = declared_files(run.recipe.observers, run.experiment.observers)
+    remove_later(run.folder, step, [*declared, *OURS[1:]])
 
 
 def declared_files(parts: Sequence[Part], observers: Sequence[Any]) -> list[str]:
-    """The files and folders that observers say they write in a run's folder.
+    """The files and folders that observers say they write in a run's folder, as names and patterns.
 
     Raises UserError for one that does not lie in it.
     """
     found: list[str] = []
     for part, observer in zip(parts, observers):
-        files = getattr(observer, "files", ())
-        if isinstance(files, str) or not all(isinstance(name, str) and is_inside(name) for name in files):
-            raise UserError(f"observer {part.name}: its files are {files!r}; expected names inside the run's folder")
-        found += [name for name in files if name not in found]
+        names = getattr(observer, "files", ())
+        if isinstance(names, str) or not all(is_inside(name) for name in names):
+            raise UserError(f"observer {part.name}: its files are {names!r}; expected names inside the run's folder")
+        found += [name for name in names if name not in found]
     return found
 
 
@@ -173,11 +213,11 @@ def kept_files(path: Path, catalog: Catalog) -> list[str]:
     A run of a version that did not keep this is asked by its observers' plugins, as far as they are installed.
     """
     try:
-        kept = json.loads((path / "versions.json").read_text(encoding="utf-8"))
-        names = kept["files"] if "files" in kept else files_of_plugins(kept["plugins"], catalog)
-        return [name for name in names if is_inside(name)]
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it will be written again
+        kept = read_versions(path)
+    except UserError:  # it is damaged
         return []
+    names = kept["files"] if "files" in kept else files_of_plugins(kept.get("plugins", ()), catalog)
+    return [name for name in names if is_inside(name)]
 
 
 def files_of_plugins(plugins: Iterable[str], catalog: Catalog) -> list[str]:
@@ -186,22 +226,8 @@ def files_of_plugins(plugins: Iterable[str], catalog: Catalog) -> list[str]:
     for kind, _, name in (plugin.partition(".") for plugin in plugins):
         if kind == "observer" and name in catalog.names(kind):
             with suppress(PluginError):  # one that cannot be imported does not keep a folder from being cleaned
-                found += getattr(catalog.load(kind, name).factory, "files", ())
+                found += filter(is_inside, getattr(catalog.load(kind, name).factory, "files", ()))
     return found
-
-
-def is_inside(name: str) -> bool:
-    """Whether a relative path names something within a folder."""
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder that may not be there; of a link, the link."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def is_main_process() -> bool:
@@ -210,75 +236,8 @@ def is_main_process() -> bool:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is the folder of a run."""
-    return (path / "recipe.yaml").is_file() and (path / "versions.json").is_file()
-
-
-def check_plugins(folder: Path, recipe: Recipe, catalog: Catalog) -> None:
-    """Compare the plugins that a run was started with to those there are now.
-
-    Another version of a distribution is warned of, and so are seeds that draw other numbers now. A changed file that is
-    not installed is refused: no version distinguishes it from the one that was trained with.
-    """
-    versions = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
-    if versions.get("draws", 1) != DRAWS:
-        print(
-            f"warning: {folder} was started by a version of ganrun whose seeds drew other numbers; what is left of it "
-            "is trained with the numbers of this version",
-            flush=True,
-        )
-    kept = versions["plugins"]
-    for part in recipe.parts():
-        name = f"{part.kind}.{part.name}"
-        before, now = kept.get(name), catalog.provenance(part.kind, part.name)
-        if before is None or before == now:
-            continue
-        if before.get("sha256") != now.get("sha256"):
-            raise UserError(
-                f"{name} is not what {folder} was started with: {_origin(before)} then, {_origin(now)} now; "
-                "bring the old one back, start again with another --output, or add --force to continue all the same"
-            )
-        if before.get("version") != now.get("version"):
-            print(
-                f"warning: {name} was of {_origin(before)} when this run was started, and is of {_origin(now)} now",
-                flush=True,
-            )
-
-
-def _origin(provenance: dict[str, Any]) -> str:
-    if provenance.get("sha256"):
-        return f"{provenance['file']} (SHA-256 {provenance['sha256'][:12]}...)"
-    return " ".join(str(provenance[key]) for key in ("distribution", "version", "module") if provenance.get(key))
-
-
-def versions(run: Run) -> dict[str, Any]:
-    """What a run was made with: versions of the plugins used, of the libraries, and the machine."""
-    libraries = ("ganrun", "torch", "torchvision", "accelerate", "pluggy", "pydantic", "safetensors", "numpy")
-    device = run.processes.device
-    return {
-        "plugins": {
-            f"{part.kind}.{part.name}": run.catalog.provenance(part.kind, part.name) for part in run.experiment.parts()
-        },
-        "libraries": {name: metadata.version(name) for name in libraries},
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "draws": DRAWS,
-        "threads": torch.get_num_threads(),
-        "processes": run.processes.world,
-        "base": str(run.recipe.base),
-        "data": description_of(run.experiment.dataset)
-        | {"fingerprint": run.evaluation.hash_of(run.experiment.dataset)},
-        "kept_parts": kept_parts(run.experiment),
-        "command": sys.argv,
-    }
-
-
-def description_of(dataset: Any) -> dict[str, Any]:
-    """What a run keeps of its data set, to open it without: see :class:`ganrun.inference.trained.LazyDataset`."""
-    return {
-        "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
-        "items": len(dataset),
-        "provides": sorted(getattr(dataset, "provides", ())),
-        "label_names": label_names(dataset),
-    }
+    """Whether a path is the folder of a run: it has a recipe, and what only a run writes."""
+    try:
+        return (path / "recipe.yaml").is_file() and (is_marked(path) or bool(checkpoint.listing(path / "checkpoints")))
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL character
+        return False

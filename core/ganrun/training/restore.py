@@ -15,9 +15,20 @@ from ganrun.recipe.places import placed
 from ganrun.training import checkpoint
 from ganrun.training.changed import LastStart, changed_data, changed_lengths
 from ganrun.training.shares import check_batch
+from ganrun.training.stored import StoredState, checked
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
+
+
+def check_state(state: dict[str, Any]) -> None:
+    """Raises CheckpointError with the first place where a checkpoint's state is not shaped as a run writes it."""
+    try:
+        checked(StoredState, state)
+    except ValueError as error:
+        raise checkpoint.CheckpointError(f"its state is not what a run writes: {error}") from error
+    if len(state["components"]) != state["world"] or len(state["buffers"]) not in (0, state["world"]):
+        raise checkpoint.CheckpointError("its state is not what a run writes: it is of another number of processes")
 
 
 def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> None:
@@ -29,7 +40,7 @@ def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tens
         try:
             module.load_state_dict(modules[name])
         except (KeyError, RuntimeError) as error:
-            line = str(error).splitlines()[-1].strip()
+            line = "it holds no such network" if name not in modules else str(error).splitlines()[-1].strip()
             raise checkpoint.CheckpointError(
                 f"network {name} does not fit the checkpoint: {line}; were its parameters changed?"
             ) from error
@@ -55,10 +66,10 @@ def last_good(experiment: Experiment, folder: Path) -> tuple[int, dict[str, Any]
     for _, path in reversed(checkpoint.listing(folder / "checkpoints")):
         try:
             step, state = checkpoint.read(path)
-        except checkpoint.CheckpointError:
+            if not not_finite_weights(experiment, state["modules"]):
+                return step, state
+        except (checkpoint.CheckpointError, KeyError):  # KeyError: it is of other networks
             continue
-        if not not_finite_weights(experiment, state["modules"]):
-            return step, state
     return None
 
 
@@ -71,21 +82,25 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
         if started is not None and not force:
             check_batch(run, {}, started)
         return False
-    _, step, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
+    divided = ""
+
+    def load(state: dict[str, Any]) -> None:
+        nonlocal divided
+        check_state(state)
+        if run.steps < state["steps"] and not force:
+            raise UserError(
+                f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; "
+                "--resume accepts a longer train.steps, not a shorter one: add --force to continue all the same"
+            )
+        fits = set(run.experiment.modules) <= set(state["modules"])
+        if fits and not_finite_weights(run.experiment, state["modules"]) and last_good(run.experiment, folder):
+            raise checkpoint.CheckpointError(f"the weights of step {state['step']} are not finite numbers")
+        divided = "" if started is None or force else check_batch(run, state, started)
+        run.load_state_dict(state)
+
     if run.is_main and started is not None and (changed := changed_data(started, run)):
         print(f"warning: the training data are not those of before: {changed}", flush=True)
-    if run.steps < state["steps"] and not force:
-        raise UserError(
-            f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; "
-            "--resume accepts a longer train.steps, not a shorter one: add --force to continue all the same"
-        )
-    if set(run.experiment.modules) <= set(state["modules"]) and not_finite_weights(run.experiment, state["modules"]):
-        good = last_good(run.experiment, folder)
-        if good is not None:
-            damaged.append(f"the weights of step {step} are not finite numbers")
-            step, state = good
-    divided = "" if started is None or force else check_batch(run, state, started)
-    run.load_state_dict(state)
+    _, step, state, damaged = checkpoint.load_newest(folder / "checkpoints", load)
     run.resumed_from = step
     if run.is_main:
         for line in [] if started is None else changed_lengths(started, run):
@@ -104,9 +119,17 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
 
 def start_from(run: Run, other: Path) -> None:
     """Take the networks' weights of another run's newest checkpoint; everything else starts from the beginning."""
-    with placed(run.recipe, ("init",), "init"):
-        source = other if (other / "manifest.json").exists() else None
-        if source is None and not (other / "checkpoints").is_dir():
-            raise UserError(f"{other} is neither a run's folder nor a checkpoint")
-        state = checkpoint.read(source)[1] if source else checkpoint.newest_intact(other / "checkpoints")[2]
+
+    def load(state: dict[str, Any]) -> None:
+        check_state(state)
         load_modules(run.experiment, state["modules"])
+
+    with placed(run.recipe, ("init",), "init"):
+        if (other / "manifest.json").exists():
+            load(checkpoint.read(other)[1])
+        elif (other / "checkpoints").is_dir():
+            _, _, _, damaged = checkpoint.load_newest(other / "checkpoints", load)
+            for line in damaged if run.is_main else ():
+                print(f"warning: {line}; an older one is used", flush=True)
+        else:
+            raise UserError(f"{other} is neither a run's folder nor a checkpoint")

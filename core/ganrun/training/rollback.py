@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.distributed import Agreement
 from ganrun.training import checkpoint
-from ganrun.training.folder import declared_files, forget_after, forget_files
+from ganrun.training.folder import forget_later
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
@@ -72,8 +72,7 @@ class Rollback:
             return
         _, state = checkpoint.read(dict(checkpoint.listing(place))[found])
         if run.is_main:
-            forget_after(run.folder, found)
-            forget_files(run.folder, found, declared_files(run.recipe.observers, run.experiment.observers))
+            forget_later(run, found)
         self._restore(state, request.reason)
         run.experiment.hooks.rolled_back(run=run)
         run.save()

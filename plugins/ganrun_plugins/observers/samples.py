@@ -25,7 +25,7 @@ MOST = 20  # labels in a picture
 class Samples:
     """Draws a picture every so often and at the end; the main process makes it."""
 
-    files: ClassVar[Sequence[str]] = ("samples",)
+    files: ClassVar[Sequence[str]] = ("samples/step-{step}.png",)
 
     def __init__(
         self,
@@ -53,8 +53,8 @@ class Samples:
 
     def _find_newest(self, run: Run) -> None:
         """Show the picture that is there already in a resumed run, or in one rolled back."""
-        found = [(path.stem.removeprefix("step-"), path) for path in self._folder(run).glob("*.png")]
-        numbered = [(int(number), path) for number, path in found if number.isdigit()]
+        found = [(path.stem.removeprefix("step-"), path) for path in self._folder(run).glob("step-*.png")]
+        numbered = [(int(n), path) for n, path in found if n.isdecimal() and path.stem == f"step-{int(n):07d}"]
         if run.is_main and numbered:
             self._newest, run.newest_picture = max(numbered)
 

@@ -26,7 +26,7 @@ SEED = 0
 class Strip:
     """Keeps a column of samples at each moment, and joins the columns."""
 
-    files: ClassVar[Sequence[str]] = ("strip.png", "strip")
+    files: ClassVar[Sequence[str]] = ("strip.png", "strip/step-{step}.png")
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Strip:
     def _columns(self, run: Run) -> list[tuple[int, Path]]:
         """Step and file of every column that is there, in order."""
         found = ((path.stem.removeprefix("step-"), path) for path in sorted(self._folder(run).glob("step-*.png")))
-        return [(int(step), path) for step, path in found if step.isdigit()]
+        return [(int(n), path) for n, path in found if n.isdecimal() and path.stem == f"step-{int(n):07d}"]
 
     @staticmethod
     def _folder(run: Run) -> Path:

@@ -122,4 +122,6 @@ def test_weights_that_are_not_finite_are_said_when_they_are_loaded_and_a_resumed
         api.load(tmp_path / "run", plugins=[]).sample(1)
     capsys.readouterr()
     assert train(resume=True).resumed_from == 20
-    assert "warning: the weights of step 21 are not finite numbers; an older one is used" in capsys.readouterr().out
+    assert (
+        "step-0000021: the weights of step 21 are not finite numbers; an older one is used" in capsys.readouterr().out
+    )
