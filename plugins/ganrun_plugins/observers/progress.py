@@ -176,10 +176,12 @@ def headline(run: Run) -> str:
 
 
 def places(run: Run) -> list[str]:
-    """Where everything of a run is, and its latest scores."""
+    """Where everything of a run is, its latest scores, and of which weights they are if not of the trained ones."""
     found = [f"  {name}: {plain(value)}" for name, value in run.scores.items()]
     if run.newest_picture is not None:
         found.append(f"  newest picture: {run.newest_picture}")
+    if found and (caption := run.sample_maker.caption()):
+        found.append(f"  {caption.replace('weights', 'weights of samples and scores', 1)}")
     if newest := run.checkpoints.newest:
         found.append(f"  newest checkpoint: {newest}")
     metrics = None if run.folder is None else run.folder / "metrics.jsonl"

@@ -84,6 +84,12 @@ def test_the_end_says_where_everything_is(train, tmp_path):
     ]
 
 
+def test_the_end_says_of_which_weights_samples_and_scores_are(train):
+    """Decay 0.5: after two updates a quarter of the average is the initial weights."""
+    lines = train(steps=2, evaluators=["score"], tricks=[{"ema": {"decay": 0.5}}])
+    assert "  weights of samples and scores: average, 25% of it the initial weights" in lines
+
+
 def test_an_interrupted_run_says_how_to_go_on_after_its_last_step_was_saved(train, tmp_path):
     lines = train(observers=[{"stop-at": {"step": 3}}, "checkpoints"])
     assert any(line.startswith("interrupted after 3 of 5 steps") for line in lines)
