@@ -43,7 +43,7 @@ class PublishedArchive(Unpaired):
             Field(description="a folder with trainA, trainB, testA and testB; by default the archive is downloaded"),
         ] = None,
         size: Side = 256,
-        load_size: LoadSide = 286,
+        load_size: LoadSide = None,
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,

@@ -18,7 +18,12 @@ from ganrun.plugin.data import DataError, ItemDraws, files_read_otherwise, finge
 
 Side = Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")]
 LoadSide = Annotated[
-    int, Field(ge=4, le=4096, description="side that training images are stretched to before they are cropped")
+    int | None,
+    Field(
+        ge=4,
+        le=4096,
+        description="side that training images are stretched to before they are cropped; null: 286 / 256 of the size",
+    ),
 ]
 Channels = Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")]
 InMemory = Annotated[bool, Field(description="decode all images once, at the start, and keep them")]
@@ -98,13 +103,16 @@ class Fit:
         return batch
 
 
-def translation_fit(what: str, split: str, channels: int, size: int, load_size: int, *, flip: bool) -> Fit:
+def translation_fit(what: str, split: str, channels: int, size: int, load_size: int | None, *, flip: bool) -> Fit:
     """How CycleGAN and pix2pix fit images: stretched, and in training cropped and mirrored at random.
+
+    Without a ``load_size`` they are stretched by as much as there, to 286 pixels for a size of 256.
 
     Raises DataError for a split other than train and test, naming ``what`` has these, and where no crop fits.
     """
     if split not in ("train", "test"):
         raise DataError(f"there is no split {split!r}; {what} have train and test")
+    load_size = load_size or round(size * 286 / 256)
     if load_size < size:
         raise DataError(
             f"load_size {load_size} is smaller than size {size}, so that no crop fits; set it to at least {size}"

@@ -31,7 +31,7 @@ class Unpaired:
             ),
         ],
         size: Side = 256,
-        load_size: LoadSide = 286,
+        load_size: LoadSide = None,
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,

@@ -91,7 +91,7 @@ class PairedFolders:
             ),
         ],
         size: Side = 256,
-        load_size: LoadSide = 286,
+        load_size: LoadSide = None,
         flip: Annotated[bool, Field(description="mirror half of the training pairs")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,

@@ -14,6 +14,7 @@ from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets import _archives
 from ganrun_plugins.datasets._archives import Archive
+from ganrun_plugins.datasets._images import translation_fit
 from ganrun_plugins.datasets.horse2zebra import Horse2Zebra
 from ganrun_plugins.datasets.unpaired_folders import UnpairedFolders
 
@@ -55,6 +56,14 @@ def test_an_epoch_is_as_long_as_the_larger_folder_and_b_is_random(files, tmp_pat
     assert red["a"].tolist() == [i % 3 for i in many]
     assert set(red["b"].tolist()) == {100, 101, 102, 103, 104}
     assert batch(data, [0])["a"].shape == (1, 3, 8, 8)
+
+
+@pytest.mark.parametrize(("size", "load"), [(256, 286), (128, 143), (512, 572), (8, 9)])
+def test_without_a_load_size_pictures_are_stretched_as_in_the_paper_whatever_their_size(size, load):
+    """It was 286 for every size: of 128 a fifth of each picture was seen, and 512 did not fit."""
+    fit = translation_fit("test", "train", 3, size, None, flip=True)
+    assert (fit.load, fit.size, fit.random) == (load, size, True)
+    assert translation_fit("test", "test", 3, size, None, flip=True).load == size
 
 
 def test_unpaired_test_pictures_come_in_order(files, tmp_path):
