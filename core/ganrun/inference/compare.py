@@ -191,15 +191,19 @@ def columns(measured: Mapping[str, Iterable[Measured]]) -> list[Column]:
                 key = (name, one.kind)
                 if key not in found:
                     before = next((column for (other, _), column in found.items() if other == name), None)
-                    unlike = (
-                        ()
-                        if before is None
-                        else tuple(differences(before.provenance["alike"], one.provenance["alike"]))
-                    )
+                    unlike = () if before is None else unlike_in(before.provenance, one.provenance)
                     found[key] = Column(name, {}, one.provenance, unlike)
                 found[key].scores[who] = score
                 found[key].steps[who] = one.provenance["step"]
     return sorted(found.values(), key=lambda column: list(dict.fromkeys(name for name, _ in found)).index(column.name))
+
+
+def unlike_in(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where two provenances differ in what must agree, in words; of unlike data also in which parameters, if known."""
+    found = differences(one["alike"], other["alike"])
+    if any(line.startswith("real.") and ".data: " in line for line in found):
+        found += differences(one.get("data", {}), other.get("data", {}), "data.")
+    return tuple(found)
 
 
 def _unscored(what: Any, refusals: Sequence[Diagnostic]) -> UserError:

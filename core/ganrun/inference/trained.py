@@ -367,7 +367,7 @@ class Trained:
         return made[self.output].detach().float().cpu()
 
     def _real(self, n: int) -> dict[str, Tensor] | None:
-        """The first n test items for a variant that needs real ones."""
+        """The first n test items for a variant that needs real ones, to look at: scores take a fair draw of all."""
         if not self.experiment.description.conditional:
             return None
         dataset = self.dataset("test")

@@ -14,8 +14,7 @@ of dimensions and rises with that of fakes: compare equal numbers, of equal shap
 samples of any kind.
 
 Differences from the published code: the standard error has n - 1 in it. Its choice of sigma is made on MNIST's last
-10,000 training images, which took no part in training; here on the first ``validation`` items of the train split,
-which did.
+10,000 training images, which took no part in training; here on ``validation`` samples of the train split, which did.
 """
 
 from __future__ import annotations

@@ -119,6 +119,7 @@ def test_unlike_scores_do_not_share_a_column_and_it_is_said_what_differs(ganrun,
     assert out.count("frechet-distance[pixels]\n") == 2
     assert "not comparable with those above: real.test.samples: 512, and 300" in out
     assert "not comparable with those above: real.test.data:" in out
+    assert "not comparable with those above: data.ring.count: 512, and 300" in out
 
 
 def test_a_number_of_samples_changes_the_recipes_own_evaluators(ganrun, points):
