@@ -38,6 +38,12 @@ def one_thread(monkeypatch, tmp_path_factory):
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """On a busy machine, too, nothing is said of what takes long, unless a test is about that."""
+    monkeypatch.setattr("ganrun.waiting.SOON", 600.0)
+
+
 @pytest.fixture
 def earlier_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Generators are seeded as they were up to commit 0166519."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from ganrun.plugin import seeded
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 BATCH = 128
+EVERY = 10.0  # seconds between two states of a training that are kept
 ARCHITECTURE = "three 3x3 convolutions of 16, 32, 64; 2x2 mean; 64; version 1"
 TRAINING = "AdamW 3e-3 cosine, batch 128, shifts of 2, noise 0.05, label smoothing 0.05; version 2"
 
@@ -149,17 +151,22 @@ def fit(
     seed: int,
     augment: Augment = shifted,
     report: Callable[[int], None] = lambda step: None,
+    kept: Path | None = None,
 ) -> None:
     """Train in place on images (N, C, S, S) uint8 and labels (N,), and leave the network in evaluation mode.
 
-    What is drawn depends on ``seed`` alone. ``report`` is called with the number of steps done after each.
+    What is drawn depends on ``seed`` alone. ``report`` is called with the number of steps done after each. ``kept``: a
+    file for what there is so far, written every few seconds, from which a training that was killed goes on as if it had
+    not been; removed at the end.
     """
     generator = seeded(torch.Generator(), "classifier", seed)
     device = next(network.parameters()).device
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
     network.train()
+    first = 0 if kept is None else _taken_up(kept, network, optimizer, generator)
+    written = time.monotonic()
     with torch.enable_grad():
-        for step in range(steps):
+        for step in range(first, steps):
             for group in optimizer.param_groups:
                 group["lr"] = 3e-3 * (1 + math.cos(math.pi * step / steps)) / 2
             rows = torch.randint(len(x), (BATCH,), generator=generator)
@@ -169,7 +176,54 @@ def fit(
             torch.autograd.backward(loss)
             optimizer.step()
             report(step + 1)
+            if kept is not None and time.monotonic() - written > EVERY:
+                _keep(kept, step + 1, network, optimizer, generator)
+                written = time.monotonic()
+    if kept is not None:
+        kept.unlink(missing_ok=True)
     network.eval()
+
+
+def _keep(
+    path: Path, step: int, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> None:
+    """Write the state of a training after ``step`` steps."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for number, entries in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in entries.items()}
+    _written(path, {**tensors, "generator": generator.get_state()}, {"step": str(step)})
+
+
+def _taken_up(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> int:
+    """Put back what was kept. Returns the steps done; 0 if there is nothing that can be read."""
+    try:
+        step, tensors = int(metadata_of(path).get("step", 0)), load_file(path)
+        own = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, number, entry = name.split(".")
+                state.setdefault(int(number), {})[entry] = tensor
+        network.load_state_dict(own)
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        generator.set_state(tensors["generator"])
+    except (SafetensorError, OSError, RuntimeError, KeyError, ValueError):
+        return 0
+    return step
+
+
+def seconds_a_step(channels: int, classes: int, side: int, device: torch.device) -> float:
+    """How long a step of :func:`fit` takes here, measured in one, after another."""
+    network = new_network(channels, classes, 0).to(device)
+    x = torch.zeros(BATCH, channels, side, side, dtype=torch.uint8)
+    label = torch.zeros(BATCH, dtype=torch.int64)
+    took = 0.0
+    for _ in range(2):
+        began = time.perf_counter()
+        fit(network, x, label, steps=1, seed=0)
+        weights_of(network)  # waits for the device
+        took = time.perf_counter() - began
+    return took
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
@@ -180,8 +234,12 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
 
 def save(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
     """Write the weights to a file, atomically."""
+    _written(path, weights_of(network), metadata)
+
+
+def _written(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = weights_of(network)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
     os.close(handle)
     try:

@@ -56,7 +56,8 @@ def test_the_refusal_shown_is_what_check_prints():
     done = subprocess.run([sys.executable, "-m", "ganrun", *shlex.split(command)], capture_output=True, text=True)
     shown = README.partition(command)[2].partition("`ganrun combinations`")[0]
     assert done.returncode == 2
-    assert (done.stdout + done.stderr).split() == shown.split()
+    waited = "\n".join(line for line in done.stderr.splitlines() if not line.endswith(" ..."))  # on a slow machine
+    assert (done.stdout + waited).split() == shown.split()
 
 
 def test_the_loss_has_at_most_15_lines_of_code_and_trains(tmp_path):

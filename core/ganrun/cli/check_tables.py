@@ -6,6 +6,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.cli.output import counted
 from ganrun.experiment.experiment import Experiment
 from ganrun.preflight import check as preflight
+from ganrun.preflight import costs
 from ganrun.recipe import Recipe
 from ganrun.words.game import Phase
 
@@ -31,6 +32,9 @@ def check(recipe: Recipe) -> Rows:
         sides = f"{game.player} against {', '.join(game.against) or 'nobody'}"
         rows.append((f"game {game.name}", f"{loss.name}, {sides}, judged by {game.discriminator}"))
     rows.append(("phases of a step", ", ".join(_phase(phase) for phase in experiment.phases)))
+    if cost := costs.step_cost(experiment):
+        rows.append(("cost of a step", f"about {cost[0]:.2g} times that of a plain one: {cost[1]}"))
+    rows += [(f"before step 1, {name}", words) for name, words in costs.preparations(experiment).items()]
     rows += [("warning", " ".join(str(warning).split())) for warning in experiment.warnings]
     return [*rows, ("problems", "none")]
 
@@ -75,6 +79,8 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
 
 def _shares(found: preflight.Report) -> str:
     parts = [f"{counted(found.steps, 'step')} {seconds(found.steps / found.speed)}"]
+    parts.append(f"data and networks {seconds(found.building_time)}")
+    parts += [f"{name} once {seconds(took)}" for name, took in found.once.items() if took > found.duration / 100]
     if found.checkpoints:
         took = seconds(found.checkpoints * found.checkpoint_time)
         parts.append(f"{counted(found.checkpoints, 'checkpoint')} {took}")

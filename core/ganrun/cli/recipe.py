@@ -14,6 +14,7 @@ import typer
 from ganrun.cli.output import outliving_readers, print_table
 from ganrun.cli.plugins import catalog_with
 from ganrun.errors import UserError, shortened
+from ganrun.waiting import soon
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -59,10 +60,11 @@ def command(
     refuse_together(resume=resume, overwrite=overwrite)
     refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
     refuse_without_use(force and not resume, seeds, changes or ())
-    from ganrun.api import folder_for, is_run, open_recipe
+    with soon(f"reading {recipe}, loading torch and plugins"):
+        from ganrun.api import folder_for, is_run, open_recipe
 
-    catalog, sets = catalog_with(plugin), list(changes or ())
-    found = open_recipe(recipe, catalog, sets)
+        catalog, sets = catalog_with(plugin), list(changes or ())
+        found = open_recipe(recipe, catalog, sets)
     if explain or check or dry_run:
         print_only(found, catalog, explain=explain, check=check)
         return
@@ -170,7 +172,8 @@ def print_only(recipe: Recipe, catalog: Catalog, *, explain: bool, check: bool) 
 
         print(explained(recipe), end="")
         return
-    from ganrun.cli import check_tables
+    with soon("preparing the check"):
+        from ganrun.cli import check_tables
 
     lines: Sequence[tuple[str, str]] = check_tables.check(recipe) if check else check_tables.dry_run(recipe, catalog)
     if is_main():

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ganrun.evaluation.evaluation import Evaluation
     from ganrun.evaluation.least import Least
     from ganrun.evaluation.scores import Score
+    from ganrun.experiment.experiment import Experiment
     from ganrun.randomness import Draws, ItemDraws
     from ganrun.schedule import Scheduled
     from ganrun.words.game import Description, DiscriminatorOutput, Round, Stream, Term
@@ -234,6 +235,13 @@ class Trick(Protocol):
         """The name of its strength parameter; empty if it has none."""
 
 
+class CostlyTrick(Trick, Protocol):
+    """A trick that makes a step much longer, and says so in ``--check``."""
+
+    def cost(self, experiment: Experiment) -> float:
+        """What a step costs with it, as a multiple of one without: 1 for nothing."""
+
+
 class Dataset(Protocol):
     """Real samples. The constructor takes ``(files, split)`` and keyword-only parameters.
 
@@ -294,6 +302,8 @@ class Features(Protocol):
     without a gradient. ``logits(x)``, class logits (B, K), of whatever classes. ``preprocessing``, in words, what is
     done to an image before the network sees it. ``called``, evaluator -> what the field calls its score on these
     features, such as FID. ``keep``: False if computing them again costs less than reading them from a file.
+    ``beforehand()``: what is done once before the first call, such as training, and about how long that takes, in
+    words; empty for nothing.
     """
 
     @property
@@ -353,7 +363,7 @@ PROTOCOLS: Mapping[str, tuple[type, ...]] = {
     "generator": (Generator,),
     "discriminator": (Discriminator,),
     "loss": (Loss, TargetedLoss, ScoredLoss),
-    "trick": (Trick,),
+    "trick": (Trick, CostlyTrick),
     "sampler": (Sampler, LabelSampler),
     "optimizer": (Optimizer, ScheduledOptimizer, DifferentiableOptimizer),
     "evaluator": (Evaluator, PreparingEvaluator, BoundedEvaluator),

@@ -87,7 +87,9 @@ def _called(
     # other weights, are not the discriminator's.
     state = {**own_buffers(module), **(overrides or {})}
     if call.tag != "penalty":
-        return functional_call(module, state, (x, *given))
+        # Other weights may depend on x, as those of unrolling do. A gradient inside the network is that of its output
+        # in its own input: with x itself it would run through the weights, and through all gradients behind them.
+        return functional_call(module, state, (x.view_as(x), *given))
     # A penalty is a function of a gradient, and is differentiated itself. Compiled modules have no second derivative,
     # and slopes in bfloat16 would be coarse.
     with turn.full_precision():

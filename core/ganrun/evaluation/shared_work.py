@@ -15,6 +15,7 @@ from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.sources import CHUNK, loaded
 from ganrun.sampling.turn import chunks
+from ganrun.waiting import waiting
 
 DONE, FAILED = "done", "failed"  # how the main process's work ended, as the others receive it
 
@@ -84,9 +85,9 @@ class Sharing:
             UserError: for one of any process. Another error is a RuntimeError with its traceback.
         """
         if self.processes is None:
-            return _joined(([piece] for piece in self.work(task, n, 0, 1)), n, 1)
+            return _joined(([piece] for piece in self.work(task, n, 0, 1)), n, 1, _words(task))
         self.processes.broadcast((task, n))
-        return _joined(self._rounds(self.processes, task, n), n, self.processes.world)
+        return _joined(self._rounds(self.processes, task, n), n, self.processes.world, _words(task))
 
     def _rounds(self, processes: Processes, task: Task, n: int) -> Iterator[list[Any]]:
         """The chunks of all processes, one of each at a time: by rank, None where there is no more.
@@ -109,8 +110,26 @@ class Sharing:
             yield FailedShare(str(error), isinstance(error, UserError), "".join(traceback.format_exception(error)))
 
 
-def _joined(rounds: Iterator[list[Any]], n: int, world: int) -> Tensor:
-    """The chunks of all processes in their order, (n, ...)."""
+def _words(task: Task) -> str:
+    """What a task does, for people who wait."""
+    what, *rest = task
+    if what == "samples":
+        return "making samples"
+    if what == "inferred":
+        return f"inferring {rest[0]} of {rest[1]} items"
+    if what not in ("features", "logits"):
+        return str(what)
+    part, which, _, split = rest
+    return f"{what} {getattr(part, 'name', part)} of {'samples' if which == 'fake' else f'{split} items'}"
+
+
+def _joined(rounds: Iterator[list[Any]], n: int, world: int, what: str) -> Tensor:
+    """The chunks of all processes in their order, (n, ...). what: is shown to people who wait."""
+    with waiting(what, n) as tell:
+        return _collected(rounds, n, world, tell)
+
+
+def _collected(rounds: Iterator[list[Any]], n: int, world: int, tell: Callable[[int], None]) -> Tensor:
     found: Tensor | None = None
     start = 0
     for answers in rounds:
@@ -125,6 +144,7 @@ def _joined(rounds: Iterator[list[Any]], n: int, world: int) -> Tensor:
                 found, piece = loaded(found), loaded(piece)
             found[start : start + len(piece)] = piece
             start += len(piece)
+            tell(start)
     if found is None:
         raise UserError("there are no samples; ask for at least one, or give a data set that is not empty")
     return found

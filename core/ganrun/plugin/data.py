@@ -15,6 +15,7 @@ from ganrun.data.order import permutation, subset
 from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalised, read_items, selected_classes
 from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
+from ganrun.waiting import told, waiting
 from ganrun.words.spaces import DataFiles
 
 if TYPE_CHECKING:
@@ -50,5 +51,7 @@ __all__ = [
     "read_picture",
     "selected_classes",
     "subset",
+    "told",
     "unpack",
+    "waiting",
 ]

@@ -24,11 +24,13 @@ from ganrun.evaluation.provenance import measure, named
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.shapes import output
 from ganrun.paths import expanded
+from ganrun.preflight.costs import MUCH, step_cost
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.build import Diagnostic, RefusedError, build, label
 from ganrun.training.restore import start_from
 from ganrun.training.run import Run
+from ganrun.waiting import OPENING, soon, told
 from ganrun.words.game import DiscriminatorOutput, Network
 
 _ROWS = 2  # samples in a forward that shows shapes
@@ -55,8 +57,9 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     Raises:
         RefusedError: with every reason why this recipe cannot be trained.
     """
-    processes = Processes(recipe.train.device, recipe.train.precision)
-    experiment = build(recipe, described(recipe) or datasets(recipe)("train"), processes, meta=True)
+    with soon(OPENING):
+        processes = Processes(recipe.train.device, recipe.train.precision)
+        experiment = build(recipe, described(recipe) or datasets(recipe)("train"), processes, meta=True)
     lines, refusals = [], []
     with experiment.settings():
         for name, network in experiment.description.networks.items():
@@ -73,6 +76,10 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
                 )
                 continue
             lines.append(NetworkLine(name, label(part), sum(p.numel() for p in module.parameters()), shapes))
+    cost = step_cost(experiment)
+    if cost is not None and cost[0] > MUCH:
+        why = f"a step costs about {cost[0]:.2g} times that of a plain one"
+        experiment.warn(cost[1].rpartition(" ")[0], why, "fewer, or --dry-run, which measures it")
     refusals += too_few(experiment, datasets_described(recipe))
     if refusals:
         raise RefusedError(refusals, recipe, experiment.description.networks)
@@ -109,7 +116,9 @@ def _shapes(kind: str, network: Network, module: torch.nn.Module) -> str:
 class Report:
     """What a dry run found. Times are in seconds, sizes in bytes.
 
-    ``scores``: name of an evaluator -> its scores. ``undetermined`` names operations torch calls non-deterministic.
+    ``building_time``: data read, networks built. ``scores``: name of an evaluator -> its scores. ``once``: what its
+    first evaluation took more than a later one, such as trained features, or those of real samples, which stay.
+    ``undetermined`` names operations torch calls non-deterministic.
     """
 
     phases: dict[str, int] = field(default_factory=dict)
@@ -122,7 +131,9 @@ class Report:
     checkpoints: int = 0
     sampling_time: float = 0.0
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    building_time: float = 0.0
     evaluation_times: dict[str, float] = field(default_factory=dict)
+    once: dict[str, float] = field(default_factory=dict)
     evaluations: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     undetermined: list[str] = field(default_factory=list)
@@ -131,7 +142,8 @@ class Report:
     def duration(self) -> float:
         """The estimated length of the whole run in seconds."""
         evaluating = sum(seconds * self.evaluations[name] for name, seconds in self.evaluation_times.items())
-        return self.steps / self.speed + self.checkpoints * self.checkpoint_time + evaluating
+        once = self.building_time + sum(self.once.values())
+        return self.steps / self.speed + self.checkpoints * self.checkpoint_time + once + evaluating
 
 
 def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
@@ -142,13 +154,16 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
     """
     report = Report()
     with tempfile.TemporaryDirectory(prefix="ganrun-") as folder:
+        began = time.perf_counter()
         run = Run(recipe, catalog, Path(folder))
+        report.building_time = time.perf_counter() - began
         if recipe.init is not None:
             start_from(run, recipe.base / expanded(recipe.init))
         report.device, report.steps = run.processes.device.type, run.steps
         with noted_operations(report.undetermined):
             _every_phase_twice(run, report)
-        _measure_speed(run, report)
+        with soon("timing steps"):
+            _measure_speed(run, report)
         _save_and_restore(run, report)
         _sample_and_evaluate(run, report)
         report.memory = peak_memory(run.processes.device)
@@ -158,7 +173,8 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
 def _every_phase_twice(run: Run, report: Report) -> None:
     """Run the steps in which some phase is due that did not have its two turns; a rare phase is not waited for."""
     report.phases = {phase.name: 0 for phase in run.experiment.phases}
-    for step in range(run.steps):
+    wanted = 2 * len(report.phases)
+    for step in told(range(run.steps), "trying each phase twice, steps", min(run.steps, wanted)):
         due = [phase.name for phase in run.experiment.phases if phase.due(step)]
         if any(report.phases[name] < 2 for name in due):
             run.engine.step(step)
@@ -217,14 +233,27 @@ def _sample_and_evaluate(run: Run, report: Report) -> None:
     run.sample_maker.panels(n, real=real)
     synchronise(run.processes.device)
     report.sampling_time = time.perf_counter() - began
-    for name, part, evaluator in named(run.evaluators):
-        run.evaluation.forget_fakes()
-        began = time.perf_counter()
-        scores = measure(run.evaluation, name, part, evaluator, run.catalog).scores
-        report.evaluation_times[name] = time.perf_counter() - began
-        report.scores[name] = {metric: float(value) for metric, value in scores.items()}
+    for name, part, _ in named(run.evaluators):
         every = part.every.whole_steps(run.experiment.clock) if part.every is not None else run.steps
         report.evaluations[name] = -(-run.steps // every)
+    report.evaluation_times = _evaluate(run, report)
+    if any(count > 1 for count in report.evaluations.values()):
+        first, report.evaluation_times = report.evaluation_times, _evaluate(run, report)
+        report.once = {name: max(0.0, took - report.evaluation_times[name]) for name, took in first.items()}
+
+
+def _evaluate(run: Run, report: Report) -> dict[str, float]:
+    """Evaluate as a run does, all evaluators on the same samples. Returns the seconds of each."""
+    run.evaluation.forget_fakes()
+    run.evaluation.evaluators = [evaluator for _, evaluator in run.evaluators]
+    took = {}
+    for name, part, evaluator in named(run.evaluators):
+        began = time.perf_counter()
+        run.evaluation.prepare(part.part, evaluator)
+        scores = measure(run.evaluation, name, part, evaluator, run.catalog).scores
+        took[name] = time.perf_counter() - began
+        report.scores[name] = {metric: float(value) for metric, value in scores.items()}
+    return took
 
 
 @contextmanager

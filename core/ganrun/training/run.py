@@ -41,6 +41,7 @@ from ganrun.training.saving import Saving
 from ganrun.training.scoring import due, evaluate, prepare
 from ganrun.training.shares import kept_once, states_here
 from ganrun.training.signals import signals
+from ganrun.waiting import OPENING, soon
 from ganrun.words.finding import Finding
 from ganrun.words.game import Phase
 
@@ -60,8 +61,7 @@ class Run:
     rollbacks: each one's ``from`` and ``to`` (steps), ``attempt`` and ``reason``, oldest first.
     newest_picture: what an observer drew last, for others to show.
     notices: name -> a line that is shown beside the losses for as long as it is here.
-    finite: whether the weights are finite numbers.
-    resume_command: the command that continues the run.
+    finite, resume_command: whether the weights are finite numbers; the command that continues the run.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Run:
         data: Dataset | None = None,
         watch: Sequence[Any] = (),
     ) -> None:
-        with torch_settings(recipe.train):
+        with torch_settings(recipe.train), soon(OPENING):
             self._build(recipe, catalog, folder, data, watch)
 
     def _build(

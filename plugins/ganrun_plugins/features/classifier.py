@@ -7,14 +7,15 @@ and Xu et al., "An empirical study on evaluation metrics of generative adversari
 Images are resized to ``side`` (bilinear, antialiased when they shrink) and rounded to 256 levels first. A data set
 may say what its entries show (``subjects``: entry -> text); if weights for that subject come with ganrun, they are
 used, so that values compare between machines. Any other labelled data get a classifier of their own, trained once on
-the train split and kept in the cache folder under a fingerprint of data, preprocessing, network and training.
+the train split and kept in the cache folder under a fingerprint of data, preprocessing, network and training. It sees
+each image 40 times, in 200 steps at least and 1,000 at most, unless ``steps`` says otherwise; a training that was
+killed goes on where it was.
 
 The weights are frozen. Gradients reach the images as if they had not been rounded: rounding alone has none.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,14 +26,15 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, file_lock, fingerprint, read_items, subset
+from ganrun.plugin.data import DataError, file_lock, fingerprint, read_items, subset, told, waiting
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.features._weights import exact
 
 SHIPPED = Path(__file__).parent / "weights"
 MOST = 50_000  # training images at most, chosen at random
-STEPS = 1000
+FEWEST, STEPS = 200, 1000
+EPOCHS = 40  # in which a few hundred images are learned; more steps than STEPS change little on many
 
 
 class Classifier:
@@ -51,7 +53,13 @@ class Classifier:
         side: Annotated[int, Field(ge=8, le=256, description="images are resized to this side, in pixels")] = 32,
         steps: Annotated[
             int | None,
-            Field(ge=1, description="train a new one for so many steps; null: a shipped one if there is one"),
+            Field(
+                ge=1,
+                description=(
+                    "train a new one for so many steps; null: a shipped one if there is one, else 40 epochs of the "
+                    "images, 200 to 1000 steps"
+                ),
+            ),
         ] = None,
     ) -> None:
         if context.space.kind != "image":
@@ -61,7 +69,7 @@ class Classifier:
         self.channels = context.space.shape[0]
         self.classes = [str(name) for name in context.data.classes]
         self.shipped = shipped(context, side, self.classes) if steps is None else None
-        self.steps = steps or STEPS
+        self.steps = steps or default_steps(min(len(context.data), MOST))
         if self.shipped is None:
             self._check_labels()
 
@@ -92,6 +100,18 @@ class Classifier:
         with exact(device):
             found = self.network.maps(networks.resized(x.to(device), self.side))
         return {name: layer.to(x.device) for name, layer in found.items()}
+
+    def beforehand(self) -> str:
+        """What is done once, before the first call, and about how long it takes here; nothing for a shipped one.
+
+        Whether this machine has it already is not looked up: that may take reading all data.
+        """
+        if self.shipped is not None:
+            return ""
+        steps = f"{self.steps:,} steps of {networks.BATCH} images (`steps`)"
+        took = networks.seconds_a_step(self.channels, len(self.classes), self.side, self.context.device) * self.steps
+        long = f"{took:.0f} s" if took < 120 else f"{took / 60:.0f} minutes"
+        return f"a classifier of the data's classes is trained once, unless it is kept here: {steps}, about {long}"
 
     def fingerprint(self) -> str:
         """A hash of the weights and of what is done to an image before."""
@@ -172,18 +192,15 @@ class Classifier:
     def _train(self, data: tuple[Tensor, Tensor], seed: int, path: Path) -> networks.ClassifierNetwork:
         x, label = data
         what = f"features.classifier: training on {len(x)} images of {len(self.classes)} classes"
-        print(f"{what}, once; it will be kept as {path}", flush=True)
-        last = time.monotonic()
-
-        def report(step: int) -> None:
-            nonlocal last
-            if time.monotonic() - last > 10:
-                last = time.monotonic()
-                print(f"{what}: step {step} of {self.steps}", flush=True)
-
+        print(f"{what} for {self.steps} steps (`steps`), once; it will be kept as {path}", flush=True)
         network = networks.new_network(self.channels, len(self.classes), seed).to(self.context.device)
-        with torch.autocast(self.context.device.type, enabled=False):  # the first call may come from within a step
-            networks.fit(network, x, label, steps=self.steps, seed=seed, report=report)
+        partial = path.with_suffix(".training")
+        # the first call may come from within a step
+        with (
+            torch.autocast(self.context.device.type, enabled=False),
+            waiting("training the features' classifier, steps", self.steps) as report,
+        ):
+            networks.fit(network, x, label, steps=self.steps, seed=seed, report=report, kept=partial)
         return network
 
     def _collect(self) -> tuple[Tensor, Tensor]:
@@ -197,12 +214,22 @@ class Classifier:
             ]
         else:
             some = subset(len(data), MOST, "classifier")
-            pieces = ((batch[name], batch["label"]) for batch in read_items(data, some, key=("classifier",)))  # type: ignore[assignment]
+            batches = told(
+                read_items(data, some, key=("classifier",)),
+                "reading the classifier's images, batches",
+                -(-len(some) // 256),
+            )
+            pieces = ((batch[name], batch["label"]) for batch in batches)  # type: ignore[assignment]
         small = [
             (networks.to_bytes(networks.resized(x.cpu(), self.side)).to(torch.uint8), label.cpu())
             for x, label in pieces
         ]
         return torch.cat([x for x, _ in small]), torch.cat([label for _, label in small])
+
+
+def default_steps(images: int) -> int:
+    """Training steps for so many images: 40 epochs of them, at least 200 and at most 1,000."""
+    return min(STEPS, max(FEWEST, round(EPOCHS * images / networks.BATCH)))
 
 
 def shipped(context: FeatureContext, side: int, classes: Sequence[str]) -> Path | None:

@@ -82,6 +82,10 @@ class Unrolling:
                     f"players.{game.player}.optimizer: adam, adamax, rmsprop or sgd",
                 )
 
+    def cost(self, experiment: Experiment) -> float:
+        """A step ahead, differentiated twice, costs about 1.2 plain steps of both players, and 0.6 without that."""
+        return 1 + (1.2 if self.through else 0.6) * max(self.steps.values)
+
     @hookimpl
     def generated(self, turn: Turn) -> None:
         for name, rounds in rounds_against(turn).items():

@@ -13,7 +13,7 @@ from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.datasets.digits import Digits
 from ganrun_plugins.datasets.restyled_digits import RestyledDigits
-from ganrun_plugins.features.classifier import SHIPPED, Classifier
+from ganrun_plugins.features.classifier import SHIPPED, Classifier, default_steps
 from ganrun_plugins.features.pixels import Pixels
 
 
@@ -201,6 +201,51 @@ def test_training_within_a_step_of_mixed_precision_gives_the_same_weights(tmp_pa
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert one(pictures(data)).dtype == torch.float32
     assert one.fingerprint() == other.fingerprint()
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    """It is kept after every step here; killed after the fifth of twelve, and taken up there."""
+    monkeypatch.setattr(networks, "EVERY", -1.0)
+    data, done = bars(), []
+    whole = Classifier(context(data, tmp_path / "whole"), side=8, steps=12)
+    whole(pictures(data))
+    really = networks._keep
+
+    def killed(path, step, *rest):
+        really(path, step, *rest)
+        if step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(networks, "_keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Classifier(context(data, tmp_path / "cut"), side=8, steps=12)(pictures(data))
+    (kept,) = tmp_path.rglob("*.training")
+    monkeypatch.setattr(networks, "_keep", lambda path, step, *rest: done.append(step))
+    resumed = Classifier(context(data, tmp_path / "cut"), side=8, steps=12)
+    resumed(pictures(data))
+    assert done == [6, 7, 8, 9, 10, 11, 12]
+    assert resumed.fingerprint() == whole.fingerprint()
+    assert not kept.exists()
+
+
+def test_a_kept_training_that_cannot_be_read_begins_again(tmp_path):
+    data = bars()
+    first = Classifier(context(data, tmp_path), side=8, steps=3)(pictures(data))
+    (kept,) = tmp_path.rglob("*.safetensors")
+    kept.with_suffix(".training").write_bytes(b"half of a file")
+    kept.unlink()
+    assert torch.equal(Classifier(context(data, tmp_path), side=8, steps=3)(pictures(data)), first)
+
+
+@pytest.mark.parametrize(("images", "steps"), [(1, 200), (640, 200), (960, 300), (3200, 1000), (60_000, 1000)])
+def test_few_images_are_seen_forty_times(images, steps):
+    """960 images 40 times are 38,400, 300 batches of 128."""
+    assert default_steps(images) == steps
+
+
+def test_what_a_classifier_takes_is_said_with_its_steps(files, tmp_path):
+    assert "200 steps of 128 images (`steps`), about" in Classifier(context(bars(), tmp_path), side=8).beforehand()
+    assert Classifier(context(Digits(files, "train"), tmp_path)).beforehand() == "", "weights come with ganrun"
 
 
 def test_a_damaged_file_is_made_anew(tmp_path):

@@ -1,0 +1,47 @@
+"""What a run costs beyond plain steps: what is prepared before the first one, and what tricks make of a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from ganrun.evaluation.features import context_of
+from ganrun.experiment.diagnostics import label
+from ganrun.experiment.experiment import Experiment
+from ganrun.recipe import Part
+
+MUCH = 10.0  # times a plain step: worth a warning
+
+
+def preparations(experiment: Experiment) -> dict[str, str]:
+    """Features of a recipe -> what they do once before the first step, in words; none of those that do nothing."""
+    found = {}
+    for part, of in _features(experiment):
+        name = of if of is not None and of in experiment.dataset.spaces else experiment.description.outputs[0]
+        place = f"{label(part)} of {name}" if name != experiment.description.outputs[0] else label(part)
+        extract = part.make(context_of(experiment, name))
+        words = extract.beforehand() if hasattr(extract, "beforehand") else ""
+        if words:
+            found[place] = words
+    return found
+
+
+def step_cost(experiment: Experiment) -> tuple[float, str] | None:
+    """How many plain steps a step costs, and by which tricks; None if no trick says that it costs anything."""
+    made = zip(experiment.recipe.tricks, experiment.tricks)
+    said = [(label(part), float(trick.cost(experiment))) for part, trick in made if hasattr(trick, "cost")]
+    costs = [(name, cost) for name, cost in said if cost > 1]
+    if not costs:
+        return None
+    return math.prod(cost for _, cost in costs), ", ".join(f"{name} {cost:.2g}" for name, cost in costs)
+
+
+def _features(experiment: Experiment) -> Iterator[tuple[Part, str | None]]:
+    """The feature extractors of evaluators and tricks, each once, with the output that they are of."""
+    seen = set()
+    for part in (*(evaluator.part for evaluator in experiment.recipe.evaluators), *experiment.recipe.tricks):
+        of = part.parameters.get("of")
+        for inner in part.parameters.values():
+            if isinstance(inner, Part) and inner.kind == "features" and (repr(inner), of) not in seen:
+                seen.add((repr(inner), of))
+                yield inner, of if isinstance(of, str) else None
