@@ -16,9 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.errors import UserError
+from ganrun.liveness import Liveness
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
+FIND = 10.0  # seconds in which it is found out who was lost
 START = "On CPUs start with: ACCELERATE_USE_CPU=true torchrun --nproc_per_node N -m ganrun recipe ..."
+
+
+WORDS_OF_CONNECTIONS = ("gloo", "nccl", "processgroup", "connection", "tcpstore")  # in errors of a lost process
+
+
+class LostProcess(UserError):
+    """Another process of the run has ended: which, and why."""
+
+    exit_code = 1
 
 
 class Processes:
@@ -149,9 +160,41 @@ class Processes:
             for buffer, kept in zip(buffers, own):
                 buffer.copy_(kept)
 
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """In this context a process that dies is noticed by the others. Collective.
+
+        Raises:
+            LostProcess: in place of an error of the connection to it.
+        """
+        if self.world == 1:
+            yield
+            return
+        liveness, ended = Liveness(self.rank, self.world, self.broadcast), ""
+        try:
+            yield
+        except BaseException as error:
+            lost = liveness.find(FIND) if is_of_connections(error) else None
+            ended = " ".join(str(error).split())[:200] or type(error).__name__
+            if lost is None:
+                raise
+            ended = f"lost process {lost.rank}"
+            raise LostProcess(f"process {self.rank} ends, because {lost}; continue with --resume") from error
+        finally:
+            liveness.close(ended)
+
     def wait(self) -> None:
         """Wait for all processes."""
         self.accelerator.wait_for_everyone()
+
+
+def is_of_connections(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, is of the connection to another process."""
+    while error is not None:
+        if isinstance(error, RuntimeError) and any(word in str(error).lower() for word in WORDS_OF_CONNECTIONS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class Agreement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,12 +45,13 @@ def plugins_named(*, debug: bool) -> Iterator[None]:
 def _no_silent_end() -> Iterator[None]:
     """While this lasts, a call of ``os._exit`` in this process raises SystemExit.
 
-    By itself it ends a process at once, with the given code and no message. Forked processes are not affected.
+    By itself it ends a process at once, with the given code and no message. Forked processes are not affected, and
+    neither is another thread, such as the one that ends a process which waits for a lost one.
     """
     leave, own = os._exit, os.getpid()
 
     def end(code: int) -> None:
-        if os.getpid() == own:
+        if os.getpid() == own and threading.current_thread() is threading.main_thread():
             raise _Ended(code)
         leave(code)
 

@@ -38,14 +38,20 @@ def smaller_batch(items: int, accumulate: int, processes: int) -> str:
 
 
 def check_batch_statistics(experiment: Experiment) -> list[Diagnostic]:
-    """Refuse BatchNorm over one number a channel, and warn where it sees a part of the batch of a step.
+    """Refuse BatchNorm over one number a channel, and warn of what sees a part of the batch of a step.
 
     With ``sync_batch_norm`` it is made to see the rows of all processes.
     """
     train, world, refusals = experiment.recipe.train, experiment.processes.world, []
     for name, network in experiment.description.networks.items():
         module = experiment.modules[name]
-        if "batch-statistics" not in traits(module.modules()):
+        found = traits(module.modules())
+        if world > 1 and found & {"group-statistics", "batch-coupled"}:
+            why = (
+                "it judges a sample by others of its forward, which are those of one process and not of the whole batch"
+            )
+            experiment.warn(f"network {name}", why, "larger batches in fewer processes")
+        if "batch-statistics" not in found:
             continue
         if train.accumulate > 1:
             why = "BatchNorm takes mean and variance from one micro-batch, not from the whole batch of a step"

@@ -40,6 +40,10 @@ class Cramer:
             "a batch size of 2 or more",
         )
     }
+    warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
+        ("several-processes", "accumulated"),
+        Reason("a fake's neighbour is one of its part of the batch, so the pairs are others than in one piece", ""),
+    )
     wants: ClassVar[dict[str, Reason]] = {
         "slope-bounded": Reason(
             "distances between vectors h(x) grow with h, and nothing bounds h here, so the loss falls without limit",

@@ -46,7 +46,12 @@ class DraganPenalty(Penalty):
     )
     provides = frozenset({"slope-bounded", "gradient-penalised"})
     refuses = {**BATCH_STATISTICS, "clipped": CLIPPED}
-    warns = {"gradient-penalised": TWICE}
+    warns = {
+        "gradient-penalised": TWICE,
+        "accumulated": Reason(
+            "the size of the noise is measured on one micro-batch, not on the batch", "larger batches"
+        ),
+    }
 
     def __init__(
         self,
@@ -75,7 +80,8 @@ class DraganPenalty(Penalty):
 
     def _near(self, turn: Turn, x: Tensor) -> Tensor:
         """Points (B, ...) near samples (B, ...)."""
-        size = turn.now(self.scale) * x.std(correction=0)
+        mean = turn.mean_over_processes(x.mean())
+        size = turn.now(self.scale) * turn.mean_over_processes((x - mean).square().mean()).sqrt()
         if self.noise == "normal":
             return x + size * turn.draws.normal(self.label, *x.shape).to(x.dtype)
         share = per_sample(turn.draws.uniform(f"{self.label} share", x.shape[0]), x)  # (B, 1, ...)

@@ -40,6 +40,12 @@ class FeatureMatching:
             "a discriminator that provides features, such as mlp or dcgan",
         ),
     }
+    warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
+        ("several-processes", "accumulated"),
+        Reason(
+            "the means are taken over a part of the batch, and are noisier than those of the whole", "larger batches"
+        ),
+    )
 
     def __init__(
         self,

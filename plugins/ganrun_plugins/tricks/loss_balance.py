@@ -26,7 +26,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ganrun.plugin import Component, Experiment, Refusal, Scheduled, Term, Turn, hookimpl
+from ganrun.plugin import Component, Experiment, Reason, Refusal, Scheduled, Term, Turn, hookimpl
 
 
 class LossBalance:
@@ -34,6 +34,10 @@ class LossBalance:
 
     strength: ClassVar[str] = "power"
     remedies: ClassVar[frozenset[str]] = frozenset({"vanishing-gradient", "exploding"})
+    warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
+        ("several-processes", "accumulated"),
+        Reason("norms are those of the gradients of parts of the batch, which are longer than that of the whole", ""),
+    )
 
     def __init__(
         self,

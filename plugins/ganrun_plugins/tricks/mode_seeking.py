@@ -49,7 +49,13 @@ class ModeSeeking:
             "dropout sets the samples of a pair apart whatever their latents are, "
             "so the generator may continue to ignore them",
             "a generator without dropout",
-        )
+        ),
+        **dict.fromkeys(
+            ("several-processes", "accumulated"),
+            Reason(
+                "the ratio is that of the mean distances in a part of the batch, not in all of it", "larger batches"
+            ),
+        ),
     }
 
     def __init__(

@@ -40,6 +40,10 @@ class PullingAway:
     refuses: ClassVar[dict[str, Reason]] = {
         "single-sample": Reason("a batch of one has no pairs: the mean over them is 0 / 0", "a batch size of 2 or more")
     }
+    warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
+        ("several-processes", "accumulated"),
+        Reason("pairs are taken within a part of the batch, not from all of it", "larger batches"),
+    )
 
     def __init__(
         self, *, weight: Annotated[Scheduled, Field(ge=0, description="weight of the term")] = Scheduled(0.1)

@@ -41,6 +41,10 @@ class TopK:
             "a loss whose generator side takes each sample alone, such as non-saturating or hinge",
         ),
     }
+    warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
+        ("several-processes", "accumulated"),
+        Reason("the best of each part of the batch count, not the best of all of it", "larger batches"),
+    )
 
     def __init__(
         self,

@@ -33,6 +33,11 @@ COUPLED = Reason(
     "networks: generators",
 )
 
+PART = Reason(
+    "the reference is the first part of a batch, of one process and micro-batch: fewer rows than a step has",
+    "a `size` that each part has",
+)
+
 
 class Reference:
     """The reference batch of one network.
@@ -155,6 +160,8 @@ class VirtualBatchNormalisation:
         self.references: dict[str, Reference] = {}
         coupled = ("discriminator:batch-coupled", "discriminator:group-statistics")
         self.warns = {} if networks == "generators" else dict.fromkeys(coupled, COUPLED)
+        if size is None:
+            self.warns |= dict.fromkeys(("several-processes", "accumulated"), PART)
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:

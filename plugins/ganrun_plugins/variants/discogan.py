@@ -78,6 +78,10 @@ class DiscoGAN(TwoWay):
             "a discriminator that provides features, such as dcgan",
         )
     }
+    warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
+        ("several-processes", "accumulated"),
+        Reason("features are matched by the means of a part of the batch, which are noisier", "larger batches"),
+    )
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "discogan",
         "discriminator": "dcgan",

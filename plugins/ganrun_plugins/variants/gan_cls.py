@@ -72,10 +72,17 @@ class GANCLS:
         "train": {"batch_size": 64, "steps": "600 epochs"},
     }
     warns: ClassVar[dict[str, Reason]] = {
+        **dict.fromkeys(
+            ("several-processes", "accumulated"),
+            Reason(
+                "texts are told from, and blended with, those of the same part of the batch: fewer others",
+                "larger batches",
+            ),
+        ),
         "single-sample": Reason(
             "wrong images are those of other items of the batch, and there are none",
             "train.batch_size of two packs or more",
-        )
+        ),
     }
 
     def __init__(

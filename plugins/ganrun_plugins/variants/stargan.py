@@ -136,6 +136,10 @@ class StarGAN:
             "leave packing out",
         )
     }
+    warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
+        ("several-processes", "accumulated"),
+        Reason("targets are the labels of the same part of the batch, in another order", "targets: uniform"),
+    )
     defaults: ClassVar[dict[str, Any]] = {
         "generator": "stargan",
         "discriminator": "stargan",

@@ -1,0 +1,172 @@
+"""Which process of a run died, and why: the others learn it within seconds, and do not wait for it for ever.
+
+Each process keeps a connection to the main one, which the system closes with the process, however that ends. What ends
+by an error says so first. Where a machine is gone nobody closes its connections, so all send a sign of life.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import selectors
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+PATIENCE = 10.0  # seconds for a process to connect
+BEAT, SILENCE = 2.0, 60.0  # seconds between signs of life; without one a process counts as gone
+SAID, ENDED = 3.0, 30.0  # seconds after which one that waits for a lost one says so; ends
+WITHOUT_A_WORD = "was killed, such as for want of memory, or its machine is gone"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A process that ended too early. why: a clause that follows its name."""
+
+    rank: int
+    host: str
+    pid: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"process {self.rank} (pid {self.pid} on {self.host}) {self.why}"
+
+
+class Peer:
+    """A connection to another process, and who that is."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.rank, self.host, self.pid = -1, "", 0
+        self.why, self.left, self.silent = "", False, 0.0
+        self._rest = b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message; one who is gone does not get it."""
+        with suppress(OSError):
+            self.connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def received(self) -> list[dict[str, Any]] | None:
+        """What arrived; None if the other side has closed."""
+        try:
+            data = self.connection.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            return None
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+
+class Liveness:
+    """Watches over the processes of a run, in a thread of its own, from the time it is made until it is closed.
+
+    rank, world: this process, of how many. share: gives the main process's value to all; all call it alike.
+    """
+
+    def __init__(self, rank: int, world: int, share: Callable[[Any], Any]) -> None:
+        self.rank, self.world = rank, world
+        self.lost: Lost | None = None
+        self._found, self._closed = threading.Event(), threading.Event()
+        self._peers: list[Peer] = []
+        # On all addresses: the name under which the others know this machine may be one that it has for itself alone.
+        listening = socket.create_server(("", 0)) if rank == 0 else None
+        place = (
+            (os.environ.get("MASTER_ADDR", "localhost"), listening.getsockname()[1], secrets.token_hex())
+            if listening
+            else None
+        )
+        host, port, token = share(place)
+        if listening is not None:
+            listening.settimeout(PATIENCE)
+            self._accept(listening, token)
+        else:
+            with suppress(OSError):
+                peer = Peer(socket.create_connection((host, port), PATIENCE))
+                peer.rank, peer.host = 0, host
+                peer.send({"token": token, "rank": rank, "host": socket.gethostname(), "pid": os.getpid()})
+                self._peers = [peer]
+        self._thread = threading.Thread(target=self._watch, name="liveness", daemon=True)
+        self._thread.start()
+
+    def _accept(self, listening: socket.socket, token: str) -> None:
+        with suppress(OSError), listening:
+            while len(self._peers) < self.world - 1:
+                peer = Peer(listening.accept()[0])
+                peer.connection.settimeout(PATIENCE)
+                for hello in peer.received() or []:
+                    if secrets.compare_digest(str(hello.get("token")), token):
+                        peer.rank, peer.host, peer.pid = hello["rank"], hello["host"], hello["pid"]
+                        peer.send({"host": socket.gethostname(), "pid": os.getpid()})
+                        self._peers.append(peer)
+
+    def find(self, seconds: float) -> Lost | None:
+        """The process that was lost, for which it waits so long; None if all live as far as is known."""
+        self._found.wait(seconds)
+        return self.lost
+
+    def close(self, failed: str = "") -> None:
+        """End watching, and tell the others that this process leaves. failed: why, if it does so before its time."""
+        self._closed.set()
+        for peer in self._peers:
+            peer.send({"failed": failed} if failed else {"left": True})
+        self._thread.join(BEAT + 1)
+        for peer in self._peers:
+            peer.connection.close()
+
+    # --- the thread -------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        with selectors.DefaultSelector() as ready:
+            for peer in self._peers:
+                ready.register(peer.connection, selectors.EVENT_READ, peer)
+            while not self._closed.is_set() and self.lost is None:
+                heard = [key.data for key, _ in ready.select(BEAT)]
+                for peer in self._peers:
+                    peer.send({})
+                    peer.silent = 0.0 if peer in heard else peer.silent + BEAT
+                    if peer in heard and not self._hear(peer):
+                        ready.unregister(peer.connection)
+                        self._peers = [other for other in self._peers if other is not peer]
+                    elif peer.silent > SILENCE and not peer.left:
+                        self._lose(
+                            Lost(peer.rank, peer.host, peer.pid, f"gave no sign of life for {SILENCE:.0f} seconds")
+                        )
+        if self.lost is not None:
+            self._end()
+
+    def _hear(self, peer: Peer) -> bool:
+        """Read what a process says. Returns False if its connection is closed."""
+        messages = peer.received()
+        if messages is None:
+            if not peer.left:
+                self._lose(Lost(peer.rank, peer.host, peer.pid, WITHOUT_A_WORD))
+            return False
+        for message in messages:
+            peer.left = peer.left or "left" in message
+            peer.host, peer.pid = message.get("host", peer.host), message.get("pid", peer.pid)
+            if "failed" in message:
+                self._lose(Lost(peer.rank, peer.host, peer.pid, f"failed: {message['failed']}"))
+            if "lost" in message:
+                self._lose(Lost(**message["lost"]))
+        return True
+
+    def _lose(self, lost: Lost) -> None:
+        if self.lost is None:
+            self.lost = lost
+            for peer in self._peers if self.rank == 0 else ():
+                peer.send({"lost": vars(lost)})
+            self._found.set()
+
+    def _end(self) -> None:
+        """Say it, and end the process, if it waits for the lost one where nothing tells it."""
+        if self._closed.wait(SAID):
+            return
+        print(f"{self.lost}; process {self.rank} waits for it and will be ended", file=sys.stderr, flush=True)
+        if not self._closed.wait(ENDED):
+            os._exit(1)
