@@ -64,6 +64,7 @@ def stand(discriminator, real, fake, *, loss=None, tricks=(), draws=None, step=0
         experiment=SimpleNamespace(games=[], loss=lambda game: loss or NonSaturating()),
         device=torch.device("cpu"),
         settings=SimpleNamespace(batches="separate"),
+        mean_over_processes=lambda tensor: tensor.detach(),
         seed_forward=lambda turn: 0,
         clock=Clock(100, 4, 100),
     )

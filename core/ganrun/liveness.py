@@ -13,14 +13,16 @@ import selectors
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-PATIENCE = 10.0  # seconds for a process to connect
-BEAT, SILENCE = 2.0, 60.0  # seconds between signs of life; without one a process counts as gone
-SAID, ENDED = 3.0, 30.0  # seconds after which one that waits for a lost one says so; ends
+PATIENCE = 10.0  # seconds for a process to connect, and to take a message
+BEAT, SILENCE = 5.0, 60.0  # seconds between signs of life; without one a process counts as gone
+TICK = 0.2  # seconds in which the thread finds out that it is to end
+SAID, ENDED = 3.0, 30.0  # seconds after which one that waits for a lost one says so, and then is ended
 WITHOUT_A_WORD = "was killed, such as for want of memory, or its machine is gone"
 
 
@@ -40,10 +42,11 @@ class Lost:
 class Peer:
     """A connection to another process, and who that is."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, rank: int = 0, host: str = "") -> None:
         self.connection = connection
-        self.rank, self.host, self.pid = -1, "", 0
-        self.why, self.left, self.silent = "", False, 0.0
+        self.connection.settimeout(PATIENCE)
+        self.rank, self.host, self.pid = rank, host, 0
+        self.left, self.heard = False, time.monotonic()
         self._rest = b""
 
     def send(self, message: dict[str, Any]) -> None:
@@ -53,6 +56,7 @@ class Peer:
 
     def received(self) -> list[dict[str, Any]] | None:
         """What arrived; None if the other side has closed."""
+        self.heard = time.monotonic()
         try:
             data = self.connection.recv(65536)
         except OSError:
@@ -76,34 +80,36 @@ class Liveness:
         self._peers: list[Peer] = []
         # On all addresses: the name under which the others know this machine may be one that it has for itself alone.
         listening = socket.create_server(("", 0)) if rank == 0 else None
-        place = (
-            (os.environ.get("MASTER_ADDR", "localhost"), listening.getsockname()[1], secrets.token_hex())
-            if listening
-            else None
-        )
-        host, port, token = share(place)
+        name, port = os.environ.get("MASTER_ADDR", "localhost"), listening.getsockname()[1] if listening else 0
+        host, port, token = share((name, port, secrets.token_hex()))
         if listening is not None:
-            listening.settimeout(PATIENCE)
             self._accept(listening, token)
         else:
-            with suppress(OSError):
-                peer = Peer(socket.create_connection((host, port), PATIENCE))
-                peer.rank, peer.host = 0, host
-                peer.send({"token": token, "rank": rank, "host": socket.gethostname(), "pid": os.getpid()})
-                self._peers = [peer]
+            self._connect(host, port, token)
         self._thread = threading.Thread(target=self._watch, name="liveness", daemon=True)
         self._thread.start()
 
+    def _connect(self, host: str, port: int, token: str) -> None:
+        with suppress(OSError):  # the main process waits in vain, and says so
+            peer = Peer(socket.create_connection((host, port), PATIENCE), 0, host)
+            peer.send({"token": token, "rank": self.rank, "host": socket.gethostname(), "pid": os.getpid()})
+            self._peers = [peer]
+
     def _accept(self, listening: socket.socket, token: str) -> None:
+        listening.settimeout(PATIENCE)
         with suppress(OSError), listening:
             while len(self._peers) < self.world - 1:
                 peer = Peer(listening.accept()[0])
-                peer.connection.settimeout(PATIENCE)
-                for hello in peer.received() or []:
-                    if secrets.compare_digest(str(hello.get("token")), token):
+                with suppress(ValueError, KeyError, TypeError, AttributeError):  # a stranger who found the port
+                    hello = (peer.received() or [{}])[0]
+                    if secrets.compare_digest(hello["token"], token):
                         peer.rank, peer.host, peer.pid = hello["rank"], hello["host"], hello["pid"]
                         peer.send({"host": socket.gethostname(), "pid": os.getpid()})
                         self._peers.append(peer)
+                        continue
+                peer.connection.close()
+        if len(self._peers) < self.world - 1:
+            print("warning: not all processes can be watched: if one dies, others may wait for it", flush=True)
 
     def find(self, seconds: float) -> Lost | None:
         """The process that was lost, for which it waits so long; None if all live as far as is known."""
@@ -113,9 +119,9 @@ class Liveness:
     def close(self, failed: str = "") -> None:
         """End watching, and tell the others that this process leaves. failed: why, if it does so before its time."""
         self._closed.set()
-        for peer in self._peers:
+        for peer in list(self._peers):
             peer.send({"failed": failed} if failed else {"left": True})
-        self._thread.join(BEAT + 1)
+        self._thread.join(PATIENCE)
         for peer in self._peers:
             peer.connection.close()
 
@@ -125,18 +131,21 @@ class Liveness:
         with selectors.DefaultSelector() as ready:
             for peer in self._peers:
                 ready.register(peer.connection, selectors.EVENT_READ, peer)
+            beaten = time.monotonic()
             while not self._closed.is_set() and self.lost is None:
-                heard = [key.data for key, _ in ready.select(BEAT)]
-                for peer in self._peers:
-                    peer.send({})
-                    peer.silent = 0.0 if peer in heard else peer.silent + BEAT
-                    if peer in heard and not self._hear(peer):
-                        ready.unregister(peer.connection)
-                        self._peers = [other for other in self._peers if other is not peer]
-                    elif peer.silent > SILENCE and not peer.left:
-                        self._lose(
-                            Lost(peer.rank, peer.host, peer.pid, f"gave no sign of life for {SILENCE:.0f} seconds")
-                        )
+                for key, _ in ready.select(TICK):
+                    if not self._hear(key.data):
+                        ready.unregister(key.fileobj)
+                        self._peers = [peer for peer in self._peers if peer is not key.data]
+                if not self._peers:
+                    self._closed.wait(TICK)
+                now = time.monotonic()
+                if now - beaten > BEAT:
+                    beaten = now
+                    for peer in self._peers:
+                        peer.send({})
+                        if now - peer.heard > SILENCE and not peer.left:
+                            self._lose(peer, f"gave no sign of life for {SILENCE:.0f} seconds")
         if self.lost is not None:
             self._end()
 
@@ -145,18 +154,22 @@ class Liveness:
         messages = peer.received()
         if messages is None:
             if not peer.left:
-                self._lose(Lost(peer.rank, peer.host, peer.pid, WITHOUT_A_WORD))
+                self._lose(peer, WITHOUT_A_WORD)
             return False
         for message in messages:
             peer.left = peer.left or "left" in message
             peer.host, peer.pid = message.get("host", peer.host), message.get("pid", peer.pid)
             if "failed" in message:
-                self._lose(Lost(peer.rank, peer.host, peer.pid, f"failed: {message['failed']}"))
+                self._lose(peer, f"failed: {message['failed']}")
             if "lost" in message:
-                self._lose(Lost(**message["lost"]))
+                self._know(Lost(**message["lost"]))
         return True
 
-    def _lose(self, lost: Lost) -> None:
+    def _lose(self, peer: Peer, why: str) -> None:
+        self._know(Lost(peer.rank, peer.host, peer.pid, why))
+
+    def _know(self, lost: Lost) -> None:
+        """Keep who was lost first. The main process passes it on."""
         if self.lost is None:
             self.lost = lost
             for peer in self._peers if self.rank == 0 else ():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
 from ganrun.data.splits import datasets
-from ganrun.distributed import Agreement, Processes
+from ganrun.distributed import Agreement, Processes, is_of_connections
 from ganrun.engine.engine import Engine
 from ganrun.engine.turn import Turn
 from ganrun.errors import WrongResult
@@ -252,31 +251,20 @@ class Run:
     def _evaluate(self) -> None:
         if not due(self):
             return
-        with self.processes.averaged_buffers(self.experiment.modules.values()):
-            self.evaluation.forget_fakes()
-            with self._saved_if_it_fails(), self.evaluation.together() as leading:
-                if leading:
-                    scores = evaluate(self)
-                    self.scores.update(scores)
-                    self.experiment.hooks.evaluate(run=self, scores=scores)
-        self.processes.wait()
-
-    @contextmanager
-    def _saved_if_it_fails(self) -> Iterator[None]:
-        """Save the run where an evaluator fails: the step it scores is whole.
-
-        With several processes saving takes all of them.
-        """
         try:
-            yield
-        except Exception:
-            if self.processes.world == 1 and self.folder is not None:
-                with (
-                    self._saving.informing()
-                ):  # a resumed run does not come back to this step: observers have their say
-                    self.experiment.hooks.step_end(run=self)
-                    self.save()
+            with self.processes.averaged_buffers(self.experiment.modules.values()):
+                self.evaluation.forget_fakes()
+                with self.evaluation.together() as leading:
+                    if leading:
+                        scores = evaluate(self)
+                        self.scores.update(scores)
+                        self.experiment.hooks.evaluate(run=self, scores=scores)
+        except BaseException as error:
+            # The step that was to be scored is whole. Who fails tells the others, so all of them are here, to save.
+            if self.folder is not None and not is_of_connections(error):
+                self.save()
             raise
+        self.processes.wait()
 
     # --- state ----------------------------------------------------------------------------------------------
 
@@ -386,15 +374,16 @@ def train(
         place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
         started = last_start(folder, catalog) if resume else None
         run = Run(recipe if started is None else keeping_percentages(recipe, started), catalog, folder, watch=watch)
-        resumed = resume and resume_run(run, folder, started, force=force)
-        if recipe.init is not None and not resumed:
-            start_from(run, recipe.base / expanded(recipe.init))
-        run.processes.wait()  # before the main process changes what the others read
-        place.prepare(run, resume=resume, overwrite=overwrite)
-        run.processes.wait()
-        try:
-            prepare(run)
-            run.train()
-        finally:
-            run.engine.readers.close()
+        with run.processes.watched():
+            resumed = resume and resume_run(run, folder, started, force=force)
+            if recipe.init is not None and not resumed:
+                start_from(run, recipe.base / expanded(recipe.init))
+            run.processes.wait()  # before the main process changes what the others read
+            place.prepare(run, resume=resume, overwrite=overwrite)
+            run.processes.wait()
+            try:
+                prepare(run)
+                run.train()
+            finally:
+                run.engine.readers.close()
         return run
