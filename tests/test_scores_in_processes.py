@@ -12,6 +12,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.cli import main
 from ganrun.evaluation.provenance import FILE
 from ganrun.recipe import dump, load_recipe
+from ganrun.training import checkpoint
 from ganrun.training.run import train
 
 WATCHES = Path(__file__).parent / "scripts" / "watches_evaluation.py"
@@ -192,6 +193,7 @@ def test_an_evaluation_that_fails_ends_the_run_in_all_processes(tiny, tmp_path, 
     )
     assert len(rows()) == 2
     assert not any(line["step"] > 4 for line in jsonl.read(tmp_path / "run" / FILE)), "nobody trained on"
+    assert [step for step, _ in checkpoint.listing(tmp_path / "run" / "checkpoints")] == [4], "its step is saved"
 
 
 @pytest.mark.slow

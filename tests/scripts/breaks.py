@@ -66,6 +66,16 @@ def kill():
     in_the_middle_of_a_step(die)
 
 
+def host():
+    """Everything of a machine: the process that torchrun started, and torchrun."""
+
+    def all_of_it():
+        os.kill(os.getppid(), signal.SIGKILL)
+        die()
+
+    in_the_middle_of_a_step(all_of_it)
+
+
 def fail():
     def raise_it():
         raise RuntimeError("broken on purpose")
@@ -132,6 +142,6 @@ def prune():
     shutil.rmtree = half
 
 
-MOMENTS = {moment.__name__: moment for moment in (kill, fail, term, interrupt, twice, tensors, rename, prune)}
+MOMENTS = {moment.__name__: moment for moment in (kill, host, fail, term, interrupt, twice, tensors, rename, prune)}
 if RANK_HERE == RANK and MOMENT != "never":
     MOMENTS[MOMENT]()
