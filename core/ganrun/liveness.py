@@ -23,6 +23,7 @@ PATIENCE = 10.0  # seconds for a process to connect, and to take a message
 BEAT, SILENCE = 5.0, 60.0  # seconds between signs of life; without one a process counts as gone
 TICK = 0.2  # seconds in which the thread finds out that it is to end
 SAID, ENDED = 3.0, 30.0  # seconds after which one that waits for a lost one says so, and then is ended
+FAILED = "failed: "
 WITHOUT_A_WORD = "was killed, such as for want of memory, or its machine is gone"
 
 
@@ -160,7 +161,7 @@ class Liveness:
             peer.left = peer.left or "left" in message
             peer.host, peer.pid = message.get("host", peer.host), message.get("pid", peer.pid)
             if "failed" in message:
-                self._lose(peer, f"failed: {message['failed']}")
+                self._lose(peer, f"{FAILED}{message['failed']}")
             if "lost" in message:
                 self._know(Lost(**message["lost"]))
         return True
@@ -177,9 +178,13 @@ class Liveness:
             self._found.set()
 
     def _end(self) -> None:
-        """Say it, and end the process, if it waits for the lost one where nothing tells it."""
+        """Say who was lost, and end this process if it waits for it where nothing tells it."""
+        lost = self.lost
+        if lost is not None and lost.why[: len(FAILED)] != FAILED:  # who fails prints its error itself
+            # At once: torchrun ends the processes of a machine as soon as it finds that one of them has died.
+            print(f"{lost}; process {self.rank} ends, too", file=sys.stderr, flush=True)
         if self._closed.wait(SAID):
             return
-        print(f"{self.lost}; process {self.rank} waits for it and will be ended", file=sys.stderr, flush=True)
+        print(f"process {self.rank} waits for {lost} and will be ended", file=sys.stderr, flush=True)
         if not self._closed.wait(ENDED):
             os._exit(1)

@@ -40,13 +40,18 @@ def watching():
         each.close()
 
 
-def test_who_ends_without_a_word_is_lost_and_all_others_learn_it(watching):
+def test_who_ends_without_a_word_is_lost_and_all_others_learn_it(watching, capsys):
     main, one, two = watching(3)
     one._peers[0].connection.shutdown(socket.SHUT_RDWR)  # as the system does with the connections of a killed process
     for other in (main, two):
         lost = other.find(WAIT)
         assert (lost.rank, lost.why) == (1, WITHOUT_A_WORD)
         assert str(lost).startswith(f"process 1 (pid {lost.pid} on {socket.gethostname()}) was killed")
+        other.close()
+    said = capsys.readouterr().err
+    assert all(f"{WITHOUT_A_WORD}; process {rank} ends, too" in said for rank in (0, 2)), (
+        "at once, not when it is too late"
+    )
 
 
 def test_the_main_process_may_be_the_one(watching):
@@ -96,7 +101,7 @@ def test_one_that_waits_for_a_lost_one_says_so_and_is_ended(watching, monkeypatc
     _, other = watching(2)
     other.close("no memory")
     assert ended.wait(WAIT)
-    assert "failed: no memory; process 0 waits for it and will be ended" in capsys.readouterr().err
+    assert "failed: no memory and will be ended" in capsys.readouterr().err
 
 
 # --- around a run -----------------------------------------------------------------------------------------------
