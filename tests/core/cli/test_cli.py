@@ -15,7 +15,7 @@ ERRORS = {
     "unknown kind": (["list-plugins", "--kind", "los"], 'did you mean "loss"'),
     "missing file": (["list-plugins", "--plugin", "nowhere.py"], "nowhere.py: cannot read this plugin"),
     "unknown command": (["list-plugin"], "Did you mean 'list-plugins'"),
-    "unknown option": (["list-plugins", "--jsn"], "No such option: --jsn"),
+    "unknown option": (["list-plugins", "--jsn"], "--jsn"),
 }
 
 
