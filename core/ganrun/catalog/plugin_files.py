@@ -126,5 +126,9 @@ def run_file(file: Path) -> tuple[ModuleType, str]:
         exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise BrokenPlugin(f"{cause(error)}; the plugin {file} cannot be imported") from error
+        beside = resolved(file).parent
+        missing = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        near = bool(missing) and (beside / f"{missing}.py").is_file()
+        hint = f"; for the module that lies beside it, set PYTHONPATH={beside}" if near else ""
+        raise BrokenPlugin(f"{cause(error)}; the plugin {file} cannot be imported{hint}") from error
     return module, digest

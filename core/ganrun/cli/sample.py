@@ -11,6 +11,7 @@ import typer
 
 from ganrun.cli.output import counted
 from ganrun.errors import UserError
+from ganrun.files import write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,7 +186,7 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
     try:
         written = write_grid(both[torch.from_numpy(order)], file, columns)
         answers = file.with_suffix(".key.csv")
-        answers.write_text("\n".join(["row,column,answer", *rows]) + "\n")
+        write(answers, "\n".join(["row,column,answer", *rows]) + "\n")
     except OSError as error:
         raise UserError(f"{error.filename or file}: cannot be written: {error.strerror or error}") from error
     return f"{written}: {count} samples, half of them real; the answers are in {answers} (step {trained.step})"
@@ -209,7 +210,7 @@ def write_each(samples: Tensor, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     if samples.dim() != 4:
         lines = [",".join(f"{value:.9g}" for value in row) for row in samples.flatten(1).tolist()]
-        (folder / "samples.csv").write_text("\n".join(lines) + "\n")
+        write(folder / "samples.csv", "\n".join(lines) + "\n")
         return str(folder / "samples.csv")
     width = max(4, len(str(len(samples) - 1)))
     for number, sample in enumerate(samples):

@@ -10,6 +10,7 @@ import typer
 
 from ganrun.cli.output import complain, counted
 from ganrun.errors import UserError
+from ganrun.files import writing
 from ganrun.paths import expanded, resolved
 
 if TYPE_CHECKING:
@@ -160,11 +161,5 @@ def _write(picture: Image.Image, place: Path, size: tuple[int, int] | None) -> N
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     options: dict[str, Any] = {"quality": 95} if place.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.writing")
-    temporary.unlink(missing_ok=True)
-    try:
-        with temporary.open("xb") as file:
-            picture.save(file, format=Image.registered_extensions()[place.suffix.lower()], **options)
-        os.replace(temporary, place)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(place) as file:
+        picture.save(file, format=Image.registered_extensions()[place.suffix.lower()], **options)

@@ -11,6 +11,8 @@ import pytest
 from plugin_sources import GOOD, Install, entry_of
 
 from ganrun.catalog.catalog import Catalog, PluginError
+from ganrun.catalog.plugin_files import run_file
+from ganrun.errors import BrokenPlugin
 from ganrun.preflight.plugin_check import check_plugins
 
 
@@ -130,3 +132,13 @@ def test_check_reports_what_cannot_be_loaded_and_goes_on(install: Install) -> No
     }
     assert "ZeroDivisionError" in found["loss.bad"][0]
     assert found["loss.fine"][-1:] == ["trick.unlisted is yielded too, but has no entry point"]
+
+
+def test_a_module_beside_a_plugin_file_is_not_found_and_the_variable_that_finds_it_is_named(tmp_path):
+    (tmp_path / "helper_of_mine.py").write_text("")
+    (tmp_path / "mine.py").write_text("import helper_of_mine\n")
+    with pytest.raises(BrokenPlugin, match=f"for the module that lies beside it, set PYTHONPATH={tmp_path}"):
+        run_file(tmp_path / "mine.py")
+    (tmp_path / "other.py").write_text("import not_there_at_all\n")
+    with pytest.raises(BrokenPlugin, match=r"other\.py cannot be imported$"):
+        run_file(tmp_path / "other.py")
