@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ganrun.cli.loading import load_torch
 from ganrun.cli.output import complain, outliving_readers, print_json, print_table
 from ganrun.cli.plugins import catalog_with
 from ganrun.cli.recipe import is_main
@@ -64,6 +65,7 @@ def command(
     ] = None,
 ) -> None:
     """Score runs or folders of images. Scores that may be compared are printed together."""
+    load_torch()
     from ganrun.inference.compare import columns
 
     chosen = {"metrics": metrics, "features": features, "split": split, "reference": reference, "samples": samples}

@@ -8,14 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from ganrun.catalog.catalog import DISABLE, Catalog, Entry
+from ganrun.cli.completion import kinds, plugin_names
 from ganrun.cli.output import complain, print_json, print_table
 from ganrun.errors import UserError, nearest
 from ganrun.words.hooks import KINDS
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(metavar="[KIND.NAME]", help="Only this plugin.")] = None,
-    kind: Annotated[str | None, typer.Option(metavar="KIND", help=f"Only one kind: {', '.join(KINDS)}.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[KIND.NAME]", help="Only this plugin.", autocompletion=plugin_names)
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help=f"Only one kind: {', '.join(KINDS)}.", autocompletion=kinds)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     requirements: Annotated[
         bool, typer.Option("--requirements", help="Print what the plugins' distributions require.")

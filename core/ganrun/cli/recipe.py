@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ganrun.cli.completion import recipe_names
+from ganrun.cli.loading import load_torch
 from ganrun.cli.output import outliving_readers, print_table
 from ganrun.cli.plugins import catalog_with
 from ganrun.errors import UserError, shortened
@@ -29,7 +31,12 @@ _MOST_RUNS = 100_000  # runs of one command, which are more than anybody waits f
 
 def command(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A file, the name of a shipped recipe, or a run's folder.")
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A file, the name of a shipped recipe, or a run's folder.",
+            autocompletion=recipe_names,
+        ),
     ],
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value. Can be repeated.")
@@ -61,6 +68,7 @@ def command(
     refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
     refuse_without_use(force and not resume, seeds, changes or ())
     with soon(f"reading {recipe}, loading torch and plugins"):
+        load_torch()
         from ganrun.api import folder_for, is_run, open_recipe
 
         catalog, sets = catalog_with(plugin), list(changes or ())

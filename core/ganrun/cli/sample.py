@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ganrun.cli.loading import load_torch
 from ganrun.cli.output import counted
 from ganrun.errors import UserError
 from ganrun.files import write
@@ -75,6 +76,7 @@ def command(
     ] = None,
 ) -> None:
     """Make samples with a trained run."""
+    load_torch()
     from ganrun.api import load
 
     way = Way(interpolate, each, traverse, code, arithmetic, turn)

@@ -12,6 +12,8 @@ import typer
 
 from ganrun.catalog.catalog import Catalog, Entry
 from ganrun.catalog.plugin_files import docstring
+from ganrun.cli.completion import plugin_names
+from ganrun.cli.loading import load_torch
 from ganrun.errors import UserError
 from ganrun.words.hooks import KINDS, Component
 
@@ -19,7 +21,11 @@ from ganrun.words.hooks import KINDS, Component
 def command(
     name: Annotated[
         str,
-        typer.Argument(metavar="KIND.NAME", help="Such as loss.minimax; minimax alone if only one kind has the name."),
+        typer.Argument(
+            metavar="KIND.NAME",
+            help="Such as loss.minimax; minimax alone if only one kind has the name.",
+            autocompletion=plugin_names,
+        ),
     ],
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
@@ -30,6 +36,7 @@ def command(
     Printed: what it does, its parameters, what it needs, and where it comes from."""
     catalog = Catalog(modules=plugin or ())
     entry = find(catalog, name)
+    load_torch()
     component = catalog.load(entry.kind, entry.name)
     print(f"{entry.qualified}: {entry.summary}")
     text = docstring(entry.file) if entry.file else inspect.getdoc(component.factory) or ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ganrun.cli.loading import load_torch
 from ganrun.cli.output import complain, counted
 from ganrun.errors import UserError
 from ganrun.files import writing
@@ -51,6 +52,7 @@ def command(
     ] = None,
 ) -> None:
     """Translate a folder of images. Each image is scaled to the size the run was trained on."""
+    load_torch()
     from ganrun.api import load
     from ganrun.data.labels import split_words
 
