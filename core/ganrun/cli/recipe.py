@@ -28,16 +28,13 @@ _SEEDS = re.compile(r"([0-9]{1,300})(?:-([0-9]{1,300}))?")  # one seed, or a ran
 _LARGEST_SEED = 2**63  # the first number that is no seed
 _MOST_RUNS = 100_000  # runs of one command, which are more than anybody waits for
 
+RECIPE = typer.Argument(
+    metavar="RECIPE", help="A file, the name of a shipped recipe, or a run's folder.", autocompletion=recipe_names
+)
+
 
 def command(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE",
-            help="A file, the name of a shipped recipe, or a run's folder.",
-            autocompletion=recipe_names,
-        ),
-    ],
+    recipe: Annotated[str, RECIPE],
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value. Can be repeated.")
     ] = None,
