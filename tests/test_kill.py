@@ -12,7 +12,7 @@ import pytest
 from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import dump, load_recipe
 from ganrun.training import checkpoint
-from ganrun.training.run import train
+from ganrun.training.start import train
 
 BREAKS = Path(__file__).parent / "scripts" / "breaks.py"
 LIMIT = 120  # seconds for one process, far more than it takes

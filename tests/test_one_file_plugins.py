@@ -17,7 +17,7 @@ from ganrun.testing import parametrize_with_checks
 from ganrun.testing.runs import first_difference, new_run, steps, weights
 from ganrun.training import checkpoint
 from ganrun.training.build import RefusedError
-from ganrun.training.run import train
+from ganrun.training.start import train
 
 HERE = Path(__file__).parent / "third_party" / "one_file"
 CHECKED = ["trick.lookahead", "trick.ddls", "observer.mailbox", "observer.csv-log"]

@@ -17,7 +17,7 @@ from ganrun.cli import main
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.recipe import dump, load_recipe
-from ganrun.training.run import train
+from ganrun.training.start import train
 
 BREAKS = Path(__file__).parent / "scripts" / "breaks.py"
 LIMIT = 120  # seconds for one start, far more than it takes

@@ -13,7 +13,7 @@ from ganrun.engine.engine import Engine
 from ganrun.errors import UserError
 from ganrun.recipe import load_recipe
 from ganrun.training import checkpoint
-from ganrun.training.run import train
+from ganrun.training.start import train
 
 
 class Broken(Exception):

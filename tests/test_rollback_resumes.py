@@ -16,7 +16,7 @@ from ganrun.distributed import Agreement, Processes
 from ganrun.engine.engine import Engine
 from ganrun.recipe import dump, load_recipe
 from ganrun.training import checkpoint
-from ganrun.training.run import train
+from ganrun.training.start import train
 
 SCRIPT = Path(__file__).parent / "scripts" / "goes_back.py"
 

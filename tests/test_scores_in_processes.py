@@ -13,7 +13,7 @@ from ganrun.cli import main
 from ganrun.evaluation.provenance import FILE
 from ganrun.recipe import dump, load_recipe
 from ganrun.training import checkpoint
-from ganrun.training.run import train
+from ganrun.training.start import train
 
 WATCHES = Path(__file__).parent / "scripts" / "watches_evaluation.py"
 LIMIT = 120  # seconds for one start, far more than it takes

@@ -13,7 +13,7 @@ from prerequisites import needs, network_namespaces, permitted
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import dump, load_recipe
-from ganrun.training.run import train
+from ganrun.training.start import train
 
 BREAKS = Path(__file__).parent / "scripts" / "breaks.py"
 LIMIT = 180  # seconds for one start, far more than it takes

@@ -15,7 +15,7 @@ from ganrun.errors import UserError
 from ganrun.preflight.check import check as check_recipe
 from ganrun.recipe import load_recipe
 from ganrun.testing import Example, parametrize_with_checks
-from ganrun.training.run import train
+from ganrun.training.start import train
 
 FOLDER = Path(__file__).parent / "third_party" / "one_file"
 FILES = [FOLDER / f"{name}.py" for name in ("arrays", "row_groups", "procedural", "instance_selection")]

@@ -12,7 +12,8 @@ from ganrun.errors import UserError
 from ganrun.inference.trained import Trained, recipe_of
 from ganrun.recipe import Recipe, find_recipe, load_recipe
 from ganrun.training.folder import is_run as folder_holds_run
-from ganrun.training.run import Run, train
+from ganrun.training.run import Run
+from ganrun.training.start import train
 
 RecipeSource = str | Path | Mapping[str, Any]
 Overrides = Sequence[str] | Mapping[str, Any]

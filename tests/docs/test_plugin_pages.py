@@ -19,7 +19,7 @@ from ganrun.recipe import load_recipe
 from ganrun.testing import Plugin, checks_of
 from ganrun.testing.runs import build_run
 from ganrun.testing.tricks import recorded
-from ganrun.training.run import train
+from ganrun.training.start import train
 from ganrun.words.hooks import KINDS, ComponentHooks
 
 ROOT = Path(__file__).parents[2]

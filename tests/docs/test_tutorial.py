@@ -9,7 +9,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.randomness import Draws
 from ganrun.recipe import load_recipe
 from ganrun.testing import Example, Plugin, checks_of
-from ganrun.training.run import train
+from ganrun.training.start import train
 from ganrun.words.spaces import Space
 
 PAGES = [Path(__file__).parents[2] / "docs/plugins" / name for name in ("tutorial.md", "combining.md")]

@@ -102,7 +102,7 @@ def refuse_without_use(forced: bool, seeds: str | None, changes: Sequence[str]) 
 
 def train_in(folder: Path, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> Run:
     """Train in a folder, which is printed first and last. Exits with 130 if interrupted."""
-    from ganrun.training.run import train
+    from ganrun.training.start import train
 
     print_line(f"run: {folder}")
     run = train(recipe, catalog, folder, resume=resume, overwrite=overwrite, force=force)

@@ -15,7 +15,8 @@ from ganrun.errors import UserError
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.changed import made_otherwise
-from ganrun.training.run import Run, train
+from ganrun.training.run import Run
+from ganrun.training.start import train
 from ganrun.training.versions import read_versions, versions_of
 from ganrun.words.hooks import hookimpl
 

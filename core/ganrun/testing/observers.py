@@ -12,7 +12,8 @@ from ganrun.testing.conditions import events_of
 from ganrun.testing.plugin import Plugin
 from ganrun.testing.runs import first_difference, weights
 from ganrun.training.folder import declared_files
-from ganrun.training.run import Run, train
+from ganrun.training.run import Run
+from ganrun.training.start import train
 
 
 @contextlib.contextmanager

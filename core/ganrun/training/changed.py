@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.recipe import Part, Recipe, load_recipe
@@ -101,6 +103,20 @@ def _changed(value: Scheduled | Duration, old: Clock, now: Clock, run: Run) -> s
         return ""
     before, following, end = value.at(done - 1, old), value.at(done, now), value.at(last, now)
     return f"{before:.4g} in step {done}; {following:.4g} in step {done + 1}, {end:.4g} in step {now.total}"
+
+
+def changed_threads(folder: Path) -> str:
+    """Whether the run in a folder was trained with another number of threads, in words; empty if it was not."""
+    try:
+        then = read_versions(folder).get("threads")
+    except UserError:
+        return ""
+    return threads_differ(then, torch.get_num_threads())
+
+
+def threads_differ(then: int | None, now: int) -> str:
+    """That sums round otherwise with another number of threads; empty if it is the same, or was not kept."""
+    return "" if then in (None, now) else f"threads: {then} before, {now} now: sums may round otherwise"
 
 
 def changed_data(started: LastStart, run: Run) -> str:

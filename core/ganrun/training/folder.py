@@ -23,6 +23,7 @@ from ganrun.recipe import Part, Recipe, diff, dump, load_recipe
 from ganrun.training import checkpoint
 from ganrun.training.contents import holding, is_inside, is_within, remove_all, remove_later, without_covered
 from ganrun.training.versions import check_plugins, is_marked, read_versions, versions_of
+from ganrun.words.hooks import hookimpl
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
@@ -41,6 +42,7 @@ class Folder:
         self.path = path
         self._lock: int | None = None
         self._made = self._made_lock = False
+        self._versions: dict[str, Any] = {}
 
     def __enter__(self) -> Folder:
         try:
@@ -89,10 +91,23 @@ class Folder:
         """Whether a run was started here before."""
         return is_run(self.path)
 
+    @property
+    def is_unstarted(self) -> bool:
+        """Whether the run here ended before its first step, so that there is nothing of it to continue, or to lose."""
+        return (
+            self.holds_run
+            and is_marked(self.path)
+            and not read_versions(self.path).get("started", True)
+            and not checkpoint.listing(self.path / "checkpoints")
+        )
+
     def check(self, recipe: Recipe, catalog: Catalog, *, resume: bool, overwrite: bool, force: bool) -> None:
         """Refuse to start over a run, to resume none, or to resume another experiment."""
         if not self.holds_run:
             self._check_no_run(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
+        elif self.is_unstarted:
+            if is_main_process():
+                print(f"{self.path}: the run there ended before its first step; this one takes its place", flush=True)
         elif not (resume or overwrite):
             raise UserError(
                 f"{self.path} holds a run; continue it with --resume, replace it with --overwrite, "
@@ -167,14 +182,25 @@ class Folder:
             self._refuse_foreign(name for name in declared if not is_within(name, kept))
         names = list(dict.fromkeys([*without_covered(kept, declared), *declared]))
         self._refuse_links([*OURS, *RECORDS, *names])
-        if overwrite and not resume:
+        if (overwrite or self.is_unstarted) and not resume:
             checkpoint.discard_after(self.path / "checkpoints", -1)
             remove_all(self.path, [*names, *OURS[1:], *RECORDS])
             names = declared
         remove_later(self.path, run.step, [*names, *OURS[1:]])
         checkpoint.discard_after(self.path / "checkpoints", run.step)
-        files.write(self.path / "versions.json", json.dumps({**versions_of(run), "files": names}, indent=1))
+        self._versions = {**versions_of(run), "files": names, "started": run.step > 0}
+        self._write_versions()
         files.write(self.path / "recipe.yaml", dump(run.recipe.resolved))
+
+    def _write_versions(self) -> None:
+        files.write(self.path / "versions.json", json.dumps(self._versions, indent=1))
+
+    @hookimpl(tryfirst=True)
+    def step_end(self, run: Run) -> None:
+        """Write down that the run took its first step: from now on there is something of it to lose."""
+        if run.is_main and not self._versions["started"]:
+            self._versions["started"] = True
+            self._write_versions()
 
     def _refuse_links(self, patterns: Iterable[str]) -> None:
         """Refuse a folder in which a name that the run writes leads somewhere else."""

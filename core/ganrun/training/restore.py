@@ -13,7 +13,7 @@ from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
 from ganrun.recipe.places import placed
 from ganrun.training import checkpoint
-from ganrun.training.changed import LastStart, changed_data, changed_lengths
+from ganrun.training.changed import LastStart, changed_data, changed_lengths, threads_differ
 from ganrun.training.shares import check_batch
 from ganrun.training.stored import StoredState, checked
 
@@ -109,11 +109,8 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
             print(f"warning: {line}; an older one is used", flush=True)
         if divided:
             print(f"warning: {divided}", flush=True)
-        if state["threads"] != torch.get_num_threads():
-            print(
-                f"warning: {state['threads']} threads before, {torch.get_num_threads()} now: sums may round otherwise",
-                flush=True,
-            )
+        if changed := threads_differ(state["threads"], torch.get_num_threads()):
+            print(f"warning: {changed}", flush=True)
     return True
 
 

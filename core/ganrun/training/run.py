@@ -23,21 +23,18 @@ from ganrun.evaluation.least import refuse_too_few
 from ganrun.evaluation.sources import Generated
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
-from ganrun.paths import expanded
 from ganrun.randomness import Draws
 from ganrun.recipe import Recipe
 from ganrun.sampling.sampling import SampleMaker
 from ganrun.training import checkpoint, commands
 from ganrun.training.build import build
-from ganrun.training.changed import keeping_percentages, last_start
 from ganrun.training.checkpoints import Checkpoints
 from ganrun.training.finite import Finite
-from ganrun.training.folder import Folder, is_main_process
 from ganrun.training.remedies import remedies_for
-from ganrun.training.restore import load_modules, resume_run, start_from
+from ganrun.training.restore import load_modules
 from ganrun.training.rollback import Rollback
 from ganrun.training.saving import Saving
-from ganrun.training.scoring import due, evaluate, prepare
+from ganrun.training.scoring import due, evaluate
 from ganrun.training.shares import kept_once, states_here
 from ganrun.training.signals import signals
 from ganrun.waiting import OPENING, soon
@@ -260,9 +257,12 @@ class Run:
                         self.scores.update(scores)
                         self.experiment.hooks.evaluate(run=self, scores=scores)
         except BaseException as error:
-            # The step that was to be scored is whole. Who fails tells the others, so all of them are here, to save.
+            # The step that was to be scored is whole. Who fails tells the others, so all of them are here, to save. A
+            # resumed run does not come back to this step, so observers have it now.
             if self.folder is not None and not is_of_connections(error):
-                self.save()
+                with self._saving.informing():
+                    self.experiment.hooks.step_end(run=self)
+                    self.save()
             raise
         self.processes.wait()
 
@@ -349,41 +349,3 @@ class Run:
         self.scores = dict(state["scores"])
         self.engine.terms = dict(state["terms"])
         self.step = state["step"]
-
-
-def train(
-    recipe: Recipe,
-    catalog: Catalog,
-    folder: Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    force: bool = False,
-    watch: Sequence[Any] = (),
-) -> Run:
-    """Train a recipe in a folder, from the start or from its newest intact checkpoint. Returns the ended run.
-
-    watch: components that listen, too, and are no part of the recipe.
-
-    Raises:
-        UserError: if the recipe is refused, or the folder holds a run and neither resume nor overwrite is given.
-    """
-    with Folder(folder) as place:
-        if place.holds_run and is_main_process():
-            checkpoint.recover(folder / "checkpoints")
-        place.check(recipe, catalog, resume=resume, overwrite=overwrite, force=force)
-        started = last_start(folder, catalog) if resume else None
-        run = Run(recipe if started is None else keeping_percentages(recipe, started), catalog, folder, watch=watch)
-        with run.processes.watched():
-            resumed = resume and resume_run(run, folder, started, force=force)
-            if recipe.init is not None and not resumed:
-                start_from(run, recipe.base / expanded(recipe.init))
-            run.processes.wait()  # before the main process changes what the others read
-            place.prepare(run, resume=resume, overwrite=overwrite)
-            run.processes.wait()
-            try:
-                prepare(run)
-                run.train()
-            finally:
-                run.engine.readers.close()
-        return run

@@ -106,6 +106,7 @@ class StoredVersions(StoredShape):
     base: str = ""
     processes: Positive = 1
     files: list[str] = []
+    started: bool = True
     data: StoredData | None = None
     kept_parts: dict[str, StoredPart] = {}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +105,7 @@ def versions_of(run: Run) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": processor(),
         "draws": DRAWS,
         "threads": torch.get_num_threads(),
         "processes": run.processes.world,
@@ -112,6 +115,15 @@ def versions_of(run: Run) -> dict[str, Any]:
         "kept_parts": kept_parts(run.experiment),
         "command": sys.argv,
     }
+
+
+def processor() -> str:
+    """The CPU's model, and the widest instructions that torch uses on it: both decide how sums round."""
+    model = platform.processor() or platform.machine()
+    with suppress(OSError):  # Linux alone has this file
+        named = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        model = named[1] if named else model
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def description_of(dataset: Any) -> dict[str, Any]:

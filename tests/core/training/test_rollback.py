@@ -10,7 +10,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.data.order import permutation
 from ganrun.recipe import load_recipe
 from ganrun.training import checkpoint
-from ganrun.training.run import train
+from ganrun.training.start import train
 from ganrun.words.hooks import hookimpl
 
 

@@ -7,8 +7,8 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.recipe import load_recipe
 from ganrun.training.checkpoint import CheckpointError
-from ganrun.training.run import train
 from ganrun.training.shares import kept_once, merged, of_rank, same
+from ganrun.training.start import train
 from ganrun_plugins.tricks.ema import EMA
 
 
