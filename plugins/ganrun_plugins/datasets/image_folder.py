@@ -39,8 +39,7 @@ class ImageFolder:
             ),
         ] = "centre",
         load_size: Annotated[
-            int | None,
-            Field(ge=4, description="with crop: random, the short side before it; null: 286 / 256 of the size"),
+            int | None, Field(ge=4, description="short side before a crop: random; null: 286 / 256 of the size")
         ] = None,
         flip: Annotated[bool, Field(description="mirror half of the images in training")] = False,
         labels: Annotated[bool, Field(description="labels from the names of the first-level folders")] = True,
