@@ -109,13 +109,17 @@ class Engine:
             if not turn.skip:
                 self.update(turn)
 
+    def due(self, step: int) -> list[Phase]:
+        """The phases of a step, in order."""
+        return [phase for phase in self.experiment.phases if self.lazy.due(phase, step)]
+
     def groups(self, step: int) -> Iterator[list[tuple[Phase, int]]]:
         """The due phases in order, each with the number of its repeat.
 
         Neighbours with one ``together`` name are a group; every repeat of a group is a group of its own.
         """
         group: list[Phase] = []
-        for phase in [phase for phase in self.experiment.phases if self.lazy.due(phase, step)]:
+        for phase in self.due(step):
             if group and not (phase.together and phase.together == group[0].together):
                 yield from self._repeated(group)
                 group = []

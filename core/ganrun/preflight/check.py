@@ -175,7 +175,7 @@ def _every_phase_twice(run: Run, report: Report) -> None:
     report.phases = {phase.name: 0 for phase in run.experiment.phases}
     wanted = 2 * len(report.phases)
     for step in told(range(run.steps), "trying each phase twice, steps", min(run.steps, wanted)):
-        due = [phase.name for phase in run.experiment.phases if phase.due(step)]
+        due = [phase.name for phase in run.engine.due(step)]
         if any(report.phases[name] < 2 for name in due):
             run.engine.step(step)
             run.step += 1
