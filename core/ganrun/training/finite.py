@@ -91,7 +91,8 @@ class Finite:
 
     def _report(self, found: list[Wrong], weights: list[str]) -> bool:
         run = self.run
-        where = f"{_described(found[0])}, and " if found else f"step {run.step}: "
+        players = [found[0].player] if found else self._players(weights)
+        where = f"{_described(found[0])}, and " if found else f"step {run.step}: an update of {' and '.join(players)}: "
         evidence = f"{where}the weights of {' and '.join(weights)} are not finite numbers any more"
         since = found[0].step if found else run.step
         if run.is_main and not self._told:
@@ -99,12 +100,14 @@ class Finite:
         self._told = True
         if run.processes.sums(float(run.going_back_to is not None))[0] > 0:
             return True
-        raise NotFinite("\n".join([evidence, *self._ways_out(found)]))
+        # Whoever ends first ends the others: all wait until the main process knows what to say.
+        text = run.processes.broadcast("\n".join([evidence, *self._ways_out(players)]) if run.is_main else None)
+        raise NotFinite(text if run.is_main else f"process {run.processes.rank} ends, too: {evidence}")
 
-    def _ways_out(self, found: list[Wrong]) -> list[str]:
+    def _ways_out(self, players: list[str]) -> list[str]:
         run = self.run
         good = None if run.folder is None else last_good(run.experiment, run.folder)
-        change = self._slower(found[0].player) if found else "--set KEY=VALUE"
+        change = self._slower(players[0]) if players else "--set KEY=VALUE"
         remedies = ", ".join(run.remedies_for("exploding")[:4])
         tricks = f", or with a trick such as {remedies}" if remedies else ""
         if good is None:
@@ -114,6 +117,11 @@ class Finite:
             f"from it with a lower rate{tricks}:",
             f"  {run.resume_command} --force {change}",
         ]
+
+    def _players(self, networks: list[str]) -> list[str]:
+        """The players that some of these networks are, or belong to."""
+        players = self.run.experiment.players.values()
+        return [p.name for p in players if {name.partition(".")[0] for name in p.modules} & set(networks)]
 
     def _slower(self, player: str) -> str:
         """The change of a recipe that halves a player's rate, where it is a number."""

@@ -47,7 +47,8 @@ def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tens
     if wrong := not_finite_weights(experiment, modules):
         warnings.warn(
             f"the weights of {' and '.join(wrong)} in this checkpoint are not finite numbers: training went wrong "
-            "before it, and what is made with them shows nothing; choose an older checkpoint, if there is one",
+            "before it, and what is made with them shows nothing; choose an older one, such as with --checkpoint, "
+            "if there is one",
             stacklevel=2,
         )
 

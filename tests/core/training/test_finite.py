@@ -35,6 +35,20 @@ class InfiniteOnce(Explodes):
             turn.add("boundless", turn.terms["adversarial.fake"].value.detach() + math.inf)
 
 
+class Overflows(Explodes):
+    """Makes the generator's weights infinite after a step whose terms and gradients were finite."""
+
+    @hookimpl
+    def losses(self, turn):
+        pass
+
+    @hookimpl
+    def updated(self, turn):
+        if turn.step + 1 == self.at and turn.player == "generator":
+            for parameter in turn.parameters("generator"):
+                parameter.data.fill_(math.inf)
+
+
 class Mask:
     """A trick that gives the generator a buffer of minus infinity."""
 
@@ -56,7 +70,13 @@ class Quiet:
         self.findings.append(finding)
 
 
-PLUGINS = {"trick.explodes": Explodes, "trick.infinite-once": InfiniteOnce, "trick.mask": Mask, "observer.quiet": Quiet}
+PLUGINS = {
+    "trick.explodes": Explodes,
+    "trick.infinite-once": InfiniteOnce,
+    "trick.overflows": Overflows,
+    "trick.mask": Mask,
+    "observer.quiet": Quiet,
+}
 
 
 @pytest.fixture
@@ -80,6 +100,14 @@ def test_the_last_good_checkpoint_stays_whatever_keep_says_and_the_message_leads
     assert lines[2] == f"  ganrun recipe {run} --resume --force --set players.generator.optimizer.adam.lr=0.0001"
     assert caught.value.exit_code == 1
     assert [step for step, _ in checkpoint.listing(run / "checkpoints")] == [4]
+
+
+def test_an_update_that_overflows_is_found_when_the_step_is_to_be_saved_and_names_its_player(train):
+    with pytest.raises(NotFinite) as caught:
+        train(tricks=[{"overflows": {"at": 8}}])
+    first, _, last = str(caught.value).splitlines()
+    assert first == ("step 8: an update of generator: the weights of generator are not finite numbers any more")
+    assert last.endswith("--set players.generator.optimizer.adam.lr=0.0001")
 
 
 def test_before_the_first_checkpoint_a_new_start_is_advised(train):
