@@ -56,6 +56,21 @@ def test_a_key_fills_the_whole_state_with_its_hash_and_torch_draws_what_that_sta
     assert drawn.tolist() == expected.tolist()
 
 
+def test_a_generator_that_keeps_long_seeds_is_given_all_bits_of_the_hash():
+    """As that of a CUDA device."""
+
+    class Generator:
+        device, seeds = torch.device("cuda"), []
+
+        def manual_seed(self, seed):
+            self.seeds.append(seed)
+            return self
+
+    seeded(Generator(), "a")
+    assert Generator.seeds == [stable_hash("a")]
+    assert stable_hash("a") >= 2**32
+
+
 def test_a_seeded_generator_has_forgotten_what_it_drew():
     used = torch.Generator().manual_seed(7)
     torch.randn(3, generator=used)  # torch keeps the second number of a pair for the next call

@@ -11,6 +11,7 @@ from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.sampling.sampling import Sampling
 from ganrun.schedule import Clock, Scheduled
+from ganrun.testing.runs import steps
 from ganrun.words.game import Phase, Player
 from ganrun.words.spaces import Interface, Space
 from ganrun_plugins.networks.mlp import MLPGenerator
@@ -195,8 +196,8 @@ def test_a_half_life_in_images_is_one_however_often_a_step_averages(phases, afte
     experiment.games = [SimpleNamespace(player="discriminator", against=["generator"])]
     trick.build(experiment)
     trick.phase_start(make_turn(player="generator"))
-    steps = turns[-1][0] + 1 - turns[0][0]
-    assert kept_share(network, trick, turns) == pytest.approx(0.5 ** (steps / 6), rel=1e-5)
+    passed = turns[-1][0] + 1 - turns[0][0]
+    assert kept_share(network, trick, turns) == pytest.approx(0.5 ** (passed / 6), rel=1e-5)
 
 
 def test_the_turns_of_a_step_divide_it():
@@ -305,3 +306,20 @@ def test_the_average_continues_from_its_state():
             each.phase_start(make_turn(step, "generator"))
             each.updated(make_turn(step, "generator"))
     assert torch.equal(trick.averages["generator"]["weight"], twin.averages["generator"]["weight"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "after"),
+    [
+        ({"players": {"generator": {"updates": 2}}}, "generator"),
+        ({"players": {"discriminator": {"updates": 5}}}, "discriminator"),
+        ({"players": {"discriminator": {"updates": 5}}, "tricks": [{"r1": {"every": 2}}]}, "discriminator"),
+    ],
+)
+def test_in_a_run_a_half_is_left_after_the_half_life(tiny, make_run, changes, after):
+    """Batches of 8, a half-life of 48 images: six steps."""
+    tricks = [*changes.pop("tricks", []), {"ema": {"half_life": 48.0, "after": after}}]
+    run = steps(make_run(tiny(tricks=tricks, **changes)), 6)
+    assert next(trick for trick in run.experiment.tricks if isinstance(trick, EMA)).initial["generator"] == (
+        pytest.approx(0.5)
+    )

@@ -21,7 +21,7 @@ from ganrun.catalog.attribution import broken
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.order import Order
 from ganrun.errors import BrokenPlugin, UserError
-from ganrun.randomness import ItemDraws
+from ganrun.randomness import ItemDraws, seeded
 
 BatchRequest = tuple[int, int]  # where a batch starts in the endless order, and its rows
 
@@ -102,7 +102,8 @@ class Prefetcher:
             collate_fn=_as_it_is,
             worker_init_fn=_settle,
             pin_memory=self._pin,
-            generator=torch.Generator(),  # else it would draw from torch's global generator
+            # of the workers' own seeds, which else it would draw from torch's global generator
+            generator=seeded(torch.Generator(), *self._batches.key, "workers"),
         )
 
 
