@@ -41,6 +41,9 @@ ONE = [
         "evaluators: [distance: {features: {classifier: {widht: 3}}}]",
         '3:49: evaluators.0.distance.features.classifier.widht: unknown key; did you mean "width"?',
     ),
+    ("train: {threads: 100000}", "3:18: train.threads: must be <= 4096, got 100000"),
+    ("train: {workers: 100000}", "3:18: train.workers: must be <= 1024, got 100000"),
+    ('init: "a\\0b"', r"3:7: init: a NUL character (\0) is part of no name and no path; remove it"),
     ("checkpoint: {kep: 3}", '3:14: checkpoint.kep: unknown key; did you mean "keep"?'),
     # names of plugins
     ("loss: wassertein", '3:7: loss: no loss is called "wassertein"; did you mean "wasserstein"?'),
