@@ -4,10 +4,12 @@ A parameter typed :class:`Scheduled` takes a number, or one of::
 
     {linear: [a, b], from: 10%, until: 50%}              a before `from`, b after `until`
     {cosine: [a, b], until: 100%}                        half a cosine wave from a to b
+    {exponential: [a, b], until: 100%}                   by one factor a step from a to b, both above 0
+    {exponential: [a, b], factor: 0.99996}               by this factor a step, until it reaches b
     {steps: {0: 2e-4, 100 epochs: 1e-4}}                 a value from each moment on
 
-``every: 1 epochs`` holds the value of linear and cosine for that long (a staircase). Moments and durations are
-``500`` (steps), ``3 epochs``, ``40 kimg`` (thousands of real images), ``500 images`` or ``50%`` of the run.
+``every: 1 epochs`` holds the value of all but ``steps`` for that long (a staircase). Moments and durations are ``500``
+(steps), ``3 epochs``, ``40 kimg`` (thousands of real images), ``500 images`` or ``50%`` of the run.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from typing import Any
 from ganrun.errors import shortened
 
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%|steps?|epochs?|kimg|images?|minutes?)?\s*$")
+_RAMPS = ("linear", "cosine", "exponential")
+_RAMP_KEYS = ("from", "until", "every")
 _UNITS = {"": "steps", "step": "steps", "epoch": "epochs", "image": "images", "minute": "minutes"}
 
 
@@ -118,15 +122,15 @@ class Scheduled:
             self._at = lambda step, clock: constant
 
     def _read(self, spec: dict[str, Any]) -> None:
-        shapes = [shape for shape in ("linear", "cosine", "steps") if shape in spec]
+        known = (*_RAMPS, "steps")
+        shapes = [shape for shape in known if shape in spec]
         if len(shapes) != 1:
-            known = ("linear", "cosine", "steps")
             raise ValueError(
-                f"a schedule has exactly one of: linear, cosine, steps{_near(spec, known) if not shapes else ''}"
+                f"a schedule has exactly one of: {', '.join(known)}{_near(spec, known) if not shapes else ''}"
             )
         shape = shapes[0]
         value = spec.pop(shape)
-        allowed = () if shape == "steps" else ("from", "until", "every")
+        allowed = () if shape == "steps" else (*_RAMP_KEYS, *(("factor",) if shape == "exponential" else ()))
         if unknown := sorted(set(map(str, spec)) - set(allowed)):
             takes = ", ".join(allowed) or "no other key"
             key = shortened(repr(unknown[0]))
@@ -154,6 +158,7 @@ class Scheduled:
         first, last = _number(value[0]), _number(value[1])
         start, end = Duration.parse(spec.get("from", 0)), Duration.parse(spec.get("until", "100%"))
         every = Duration.parse(spec["every"]) if "every" in spec else None
+        factor = _factor(first, last, spec) if shape == "exponential" else None
         self.values = (first, last)
 
         def at(step: float, clock: Clock) -> float:
@@ -161,9 +166,13 @@ class Scheduled:
                 hold = every.steps(clock)
                 step = math.floor(step / hold + 1e-9) * hold
             low, high = start.steps(clock), end.steps(clock)
+            if factor is not None:
+                high = low + math.log(last / first) / math.log(factor)
             done = min(max((step - low) / (high - low), 0.0), 1.0) if high > low else float(step >= low)
             if shape == "cosine":
                 done = (1 - math.cos(math.pi * done)) / 2
+            if shape == "exponential":
+                return first * math.pow(last / first, done)
             return first + (last - first) * done
 
         self._at = at
@@ -210,15 +219,16 @@ class Scheduled:
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
         pair = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
         moment = {"type": ["integer", "string"]}
-        ramps = [
+        ramps: list[dict[str, Any]] = [
             {
                 "type": "object",
                 "required": [shape],
                 "additionalProperties": False,
-                "properties": {shape: pair, "from": moment, "until": moment, "every": moment},
+                "properties": {shape: pair, **dict.fromkeys(_RAMP_KEYS, moment)},
             }
-            for shape in ("linear", "cosine")
+            for shape in _RAMPS
         ]
+        ramps[-1]["properties"]["factor"] = {"type": "number", "exclusiveMinimum": 0}
         steps = {
             "type": "object",
             "required": ["steps"],
@@ -242,6 +252,23 @@ def _near(written: Iterable[Any], known: Sequence[str]) -> str:
     """A guess at what one of the written keys was meant to be, to end a message with."""
     guesses = [guess for key in written for guess in difflib.get_close_matches(str(key), known, 1)]
     return f'; did you mean "{guesses[0]}"?' if guesses else ""
+
+
+def _factor(first: float, last: float, spec: dict[str, Any]) -> float | None:
+    """The factor of a step of an exponential schedule, None if it follows from the moments.
+
+    Raises ValueError for values that one factor cannot lead from one to the other.
+    """
+    if first <= 0 or last <= 0:
+        raise ValueError("exponential multiplies by a factor, so both its values lie above 0; linear can reach 0")
+    if "factor" not in spec:
+        return None
+    factor = _number(spec["factor"])
+    if "until" in spec:
+        raise ValueError("an exponential schedule takes `factor` or `until`: each says when the last value is reached")
+    if factor <= 0 or first == last or (factor - 1) * (last - first) <= 0:
+        raise ValueError(f"no power of the factor {factor:g} leads from {first:g} to {last:g}")
+    return factor
 
 
 def _number(value: Any) -> float:

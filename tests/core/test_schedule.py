@@ -56,6 +56,39 @@ def test_cosine_is_half_way_in_the_middle_and_flat_at_the_ends():
     assert rate.at(25, CLOCK) == pytest.approx(1 + 0.5**0.5)
 
 
+def test_an_exponential_is_the_geometric_mean_half_way():
+    rate = Scheduled({"exponential": [1e-2, 1e-4], "from": 100, "until": 300})
+    assert [rate.at(step, CLOCK) for step in (0, 100, 200, 300, 999)] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4, 1e-4])
+
+
+def test_a_factor_multiplies_in_every_step_until_the_last_value():
+    rate = Scheduled({"exponential": [8.0, 1.0], "factor": 0.5, "from": 10})
+    assert [rate.at(step, CLOCK) for step in (0, 10, 11, 12, 13, 14)] == pytest.approx([8, 8, 4, 2, 1, 1])
+    grown = Scheduled({"exponential": [1.0, 8.0], "factor": 2})
+    assert [grown.at(step, CLOCK) for step in (0, 2, 3, 4)] == pytest.approx([1, 4, 8, 8])
+
+
+def test_the_rate_of_the_conditional_gan_is_divided_by_1_00004_in_every_update_down_to_1e_6():
+    rate = Scheduled({"exponential": [0.1, 1e-6], "factor": 1 / 1.00004})
+    assert rate.at(17329, CLOCK) == pytest.approx(0.05, rel=1e-5)
+    assert rate.at(287_828, CLOCK) > 1e-6
+    assert rate.at(287_829, CLOCK) == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"exponential": [1.0, 0.0]}, "above 0"),
+        ({"exponential": [1.0, 0.1], "factor": 1.1}, "no power of the factor 1.1 leads from 1 to 0.1"),
+        ({"exponential": [1.0, 0.1], "factor": 0.9, "until": 5}, "`factor` or `until`"),
+        ({"linear": [1.0, 0.1], "factor": 0.9}, "no key 'factor'"),
+    ],
+)
+def test_an_exponential_that_leads_nowhere_is_refused(spec, message):
+    with pytest.raises(ValueError, match=message):
+        Scheduled(spec)
+
+
 def test_steps_change_at_their_moments():
     rate = Scheduled({"steps": {0: 3.0, 10: 2.0, "50%": 1.0}})
     assert [rate.at(step, CLOCK) for step in (0, 9, 10, 499, 500)] == [3.0, 3.0, 2.0, 2.0, 1.0]

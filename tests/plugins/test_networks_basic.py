@@ -8,6 +8,7 @@ from ganrun.words.spaces import Interface, Refusal, Space
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganrun_plugins.networks.mlp import MLPDiscriminator, MLPGenerator
 from ganrun_plugins.networks.patchgan import PatchGAN
+from ganrun_plugins.networks.pixelgan import PixelGAN
 from ganrun_plugins.networks.resnet_translator import ResnetTranslator
 
 
@@ -124,6 +125,34 @@ def test_the_receptive_field_of_patchgan_is_70_pixels():
     discriminator(x).logits[0, 0, 15, 15].backward()
     rows = (x.grad[0, 0] != 0).any(1).nonzero()
     assert rows.max() - rows.min() + 1 == 70
+
+
+@pytest.mark.parametrize(
+    ("norm", "biased"), [("instance", [0, 2, 5, 8, 11]), ("batch", [0, 11]), ("none", [0, 2, 5, 8, 11])]
+)
+def test_convolutions_of_patchgan_are_biased_unless_the_batch_is_normalised(norm, biased):
+    model = PatchGAN(Interface(image(3, 32)), width=2, norm=norm).model
+    assert [k for k, layer in enumerate(model) if isinstance(layer, nn.Conv2d) and layer.bias is not None] == biased
+
+
+def test_patchgan_without_normalisation_and_biases_is_that_of_the_authors():
+    model = PatchGAN(Interface(image(3, 32)), width=2, norm="none", bias=False).model
+    assert [k for k, layer in enumerate(model) if isinstance(layer, nn.Conv2d) and layer.bias is not None] == [0, 11]
+
+
+def test_pixelgan_judges_each_pixel_by_its_colour_and_that_of_the_condition():
+    discriminator = PixelGAN(Interface(image(3, 5), given=(image(3, 5),))).eval()
+    # 6 * 64 + 64, 64 * 128, BatchNorm 2 * 128, 128
+    assert sum(p.numel() for p in discriminator.parameters()) == 448 + 8192 + 256 + 128
+    x, given = torch.randn(2, 1, 3, 5, 5)
+    whole = discriminator(x, given).logits
+    assert whole.shape == (1, 1, 5, 5)
+    changed = x.clone()
+    changed[:, :, 2, 3] += 1
+    moved = discriminator(changed, given).logits != whole
+    assert moved.nonzero().tolist() == [[0, 0, 2, 3]]
+    joined = torch.cat([given, x], 1)
+    assert torch.equal(whole, discriminator.model(joined)), "the condition comes first"
 
 
 def test_patchgan_refuses_images_that_leave_no_patch():

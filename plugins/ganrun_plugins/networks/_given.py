@@ -72,3 +72,11 @@ def append_planes(x: Tensor, given: Sequence[Tensor], spaces: Sequence[Space]) -
             vector = label_columns(value, space, x) if space.kind == "labels" else value.flatten(1).to(x.dtype)
             planes.append(vector[:, :, None, None].expand(-1, -1, *x.shape[2:]))
     return torch.cat(planes, 1) if len(planes) > 1 else x
+
+
+def with_images_first(x: Tensor, given: Sequence[Tensor], spaces: Sequence[Space]) -> Tensor:
+    """As ``append_planes``, but given images come before x: pix2pix has its condition first."""
+    images = [value.to(x.dtype) for value, space in zip(given, spaces) if space.kind == "image"]
+    others = [(value, space) for value, space in zip(given, spaces) if space.kind != "image"]
+    h = append_planes(x, [value for value, _ in others], [space for _, space in others])
+    return torch.cat([*images, h], 1) if images else h

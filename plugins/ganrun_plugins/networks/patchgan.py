@@ -5,7 +5,7 @@ appendix 6.1.2. With 3 layers each logit sees 70 x 70 pixels; a 256 x 256 image 
 parameters for RGB. Modules stand in the order of the authors' PyTorch code (``model.0``, 2, 5, 8, 11).
 
 As there, convolutions have a bias under instance normalisation, although it cancels, and none under batch
-normalisation.
+normalisation. With ``norm: none`` the authors' code has none either (``bias: false``); here each then has one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, DiscriminatorOutput, Interface, Refusal, hookimpl
-from ganrun_plugins.networks._given import append_planes, plane_count
+from ganrun_plugins.networks._given import plane_count, with_images_first
 
 Norm = Literal["instance", "batch", "none"]
 NORMS = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d, "none": nn.Identity}
@@ -44,6 +43,10 @@ class PatchGAN(nn.Module):
             int, Field(ge=1, description="channels of the first layer; they double up to 8 times this")
         ] = 64,
         norm: Annotated[Norm, Field(description="normalisation of all layers but the first and the last")] = "instance",
+        bias: Annotated[
+            bool | None,
+            Field(description="whether the layers with a normalisation have biases; null: unless it is of the batch"),
+        ] = None,
     ) -> None:
         super().__init__()
         channels, *side = interface.takes.shape
@@ -55,7 +58,7 @@ class PatchGAN(nn.Module):
             )
         self.given = interface.given
         planes = interface.pack * (channels + plane_count(interface.given, side, "discriminator patchgan"))
-        bias = norm != "batch"
+        bias = norm != "batch" if bias is None else bias
         model: list[nn.Module] = [nn.Conv2d(planes, width, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         before = width
         for i in range(1, layers + 1):
@@ -66,11 +69,7 @@ class PatchGAN(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Conv2d(before, size, 4, 1, 1) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        images = [value.to(x.dtype) for value, space in zip(given, self.given) if space.kind == "image"]
-        others = [(value, space) for value, space in zip(given, self.given) if space.kind != "image"]
-        h = append_planes(x, [value for value, _ in others], [space for _, space in others])
-        # (B, pack * (C + planes), H, W): pix2pix has its condition first
-        h = torch.cat([*images, h], 1) if images else h
+        h = with_images_first(x, given, self.given)  # (B, pack * (C + planes), H, W)
         features = []
         for layer in self.model[:-1]:
             h = layer(h)

@@ -16,8 +16,8 @@ is what training saw. Samples are then made in batches of ``train.batch_size``, 
 Both are switches of their own, because later versions of the authors' code differ in them. Neither matters to a
 generator without dropout or BatchNorm.
 
-Differences from well-known code: the discriminator's channels are (answer, input); the authors' code joins (input,
-answer).
+The discriminators ``patchgan`` and ``pixelgan`` (the paper's 1 x 1) have the channels (input, answer), as the authors'
+code does.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ ONE = [
     ),
     (
         "players: {g: {optimizer: {adam: {lr: {linaer: [1, 0]}}}}}",
-        "3:34: players.g.optimizer.adam.lr: a schedule has exactly one of: linear, cosine, steps; "
+        "3:34: players.g.optimizer.adam.lr: a schedule has exactly one of: linear, cosine, exponential, steps; "
         'did you mean "linear"?',
     ),
     ("train: {device: gpu}", '3:17: train.device: expected auto, cpu, cuda, cuda:N or mps; got "gpu"'),
