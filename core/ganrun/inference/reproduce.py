@@ -61,7 +61,10 @@ class Comparison:
     def run_start(self, run: Run) -> None:
         if not run.is_main:
             return
-        self.made_otherwise = made_otherwise(self._versions, versions_of(run))
+        then = [
+            f"resumed at step {e['step']} with {'; '.join(e['changed'])}" for e in self._versions.get("resumed", ())
+        ]
+        self.made_otherwise = [*then, *made_otherwise(self._versions, versions_of(run))]
         for line in self.made_otherwise:
             print(f"made otherwise: {line}", flush=True)
         for step in set(run.checkpoints.steps()) & self._kept.keys() if run.resumed_from is not None else ():

@@ -11,11 +11,11 @@ import torch
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
-from ganrun.recipe import Part, Recipe, load_recipe
+from ganrun.recipe import Part, Recipe, diff, load_recipe
 from ganrun.recipe.nodes import to_plain
 from ganrun.schedule import Clock, Duration, Scheduled
 from ganrun.training.build import clock_of
-from ganrun.training.versions import read_versions
+from ganrun.training.versions import read_versions, versions_of
 
 if TYPE_CHECKING:
     from ganrun.training.run import Run
@@ -103,6 +103,20 @@ def _changed(value: Scheduled | Duration, old: Clock, now: Clock, run: Run) -> s
         return ""
     before, following, end = value.at(done - 1, old), value.at(done, now), value.at(last, now)
     return f"{before:.4g} in step {done}; {following:.4g} in step {done + 1}, {end:.4g} in step {now.total}"
+
+
+def changed_since(started: LastStart, run: Run) -> list[str]:
+    """All that may have changed the bits of a run from here on, in words: the recipe, and how it is made.
+
+    A longer run is no change while percentages are of what they were of.
+    """
+    now = run.experiment.clock
+    lengths = {"train.steps"} | ({"train.percent_of"} if _percent(started.clock(now)) == _percent(now) else set())
+    changes = diff(started.recipe.resolved, run.recipe.resolved)
+    return [
+        *(str(change) for change in changes if change.path not in lengths),
+        *made_otherwise(started.versions, versions_of(run)),
+    ]
 
 
 def changed_threads(folder: Path) -> str:

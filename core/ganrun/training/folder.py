@@ -166,8 +166,10 @@ class Folder:
                 "go back to that recipe, start again with another --output, or add --force to continue all the same"
             )
 
-    def prepare(self, run: Run, *, resume: bool, overwrite: bool) -> None:
+    def prepare(self, run: Run, *, resume: bool, overwrite: bool, changed: Sequence[str] = ()) -> None:
         """Write what says how the run came about. What a resumed or overwritten run no longer needs goes first.
+
+        changed: what a resumed run does otherwise than before, which is kept.
 
         Only the main process does so. The recipe is written last, so that a process killed before has left no run.
 
@@ -178,6 +180,9 @@ class Folder:
             return
         declared = declared_files(run.recipe.observers, run.experiment.observers)
         kept = kept_files(self.path, run.catalog)
+        before = read_versions(self.path) if resume and is_marked(self.path) else {}
+        resumed = [entry for entry in before.get("resumed", ()) if entry["step"] <= run.step]
+        resumed += [{"step": run.step, "changed": list(changed)}] if changed else []
         if is_marked(self.path) or not checkpoint.listing(self.path / "checkpoints"):
             self._refuse_foreign(name for name in declared if not is_within(name, kept))
         names = list(dict.fromkeys([*without_covered(kept, declared), *declared]))
@@ -188,7 +193,7 @@ class Folder:
             names = declared
         remove_later(self.path, run.step, [*names, *OURS[1:]])
         checkpoint.discard_after(self.path / "checkpoints", run.step)
-        self._versions = {**versions_of(run), "files": names, "started": run.step > 0}
+        self._versions = {**versions_of(run), "files": names, "started": run.step > 0, "resumed": resumed}
         self._write_versions()
         files.write(self.path / "recipe.yaml", dump(run.recipe.resolved))
 

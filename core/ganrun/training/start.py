@@ -10,7 +10,7 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.paths import expanded
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
-from ganrun.training.changed import changed_threads, keeping_percentages, last_start
+from ganrun.training.changed import changed_since, changed_threads, keeping_percentages, last_start
 from ganrun.training.folder import Folder, is_main_process
 from ganrun.training.restore import resume_run, start_from
 from ganrun.training.run import Run
@@ -48,10 +48,11 @@ def train(
             resumed = resume and resume_run(run, folder, started, force=force)
             if recipe.init is not None and not resumed:
                 start_from(run, recipe.base / expanded(recipe.init))
-            if overwrite and run.is_main and (changed := changed_threads(folder)):
-                print(f"warning: {changed}", flush=True)
+            if overwrite and run.is_main and (threads := changed_threads(folder)):
+                print(f"warning: {threads}", flush=True)
             run.processes.wait()  # before the main process changes what the others read
-            place.prepare(run, resume=resume, overwrite=overwrite)
+            changed = [] if started is None or not resumed else changed_since(started, run)
+            place.prepare(run, resume=resume, overwrite=overwrite, changed=changed)
             run.processes.wait()
             try:
                 prepare(run)

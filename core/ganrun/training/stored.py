@@ -98,6 +98,13 @@ class StoredPart(StoredShape):
     logits: Positive
 
 
+class StoredResume(StoredShape):
+    """What ``versions.json`` keeps of a resume at which something changed."""
+
+    step: Whole
+    changed: list[str]
+
+
 class StoredVersions(StoredShape):
     """``versions.json`` of a run."""
 
@@ -107,6 +114,7 @@ class StoredVersions(StoredShape):
     processes: Positive = 1
     files: list[str] = []
     started: bool = True
+    resumed: list[StoredResume] = []
     data: StoredData | None = None
     kept_parts: dict[str, StoredPart] = {}
 

@@ -132,3 +132,18 @@ def test_plain_values_of_a_state_are_compared_too():
     assert difference({"x": {"y": [1, 2]}}, {"x": {"y": [1, 3]}}) == "differs in x.y: [1, 2] and [1, 3]"
     assert difference({"a": nan}, {"b": nan}) == "only one of them has a"
     assert "has the shape [2] and [1]" in difference({"a": nan}, {"a": nan[:1]})
+
+
+def test_what_changed_at_a_resume_is_kept_and_said(tiny, tmp_path):
+    """The run was made in two ways, and is trained again in the second."""
+    recipe = tiny(observers=["checkpoints"], checkpoint={"every": 2}, train={"steps": 2})
+    api.run(recipe, output=tmp_path / "run")
+    api.run(recipe, ["train.steps=4"], output=tmp_path / "run", resume=True)
+    api.run(recipe, ["train.steps=6", "loss=least-squares"], output=tmp_path / "run", resume=True, force=True)
+    (entry,) = json.loads((tmp_path / "run/versions.json").read_text())["resumed"]
+    assert entry["step"] == 4
+    assert any("loss" in line and "least-squares" in line for line in entry["changed"])
+    catalog = Catalog()
+    _, found = reproduce(tmp_path / "run", recipe_of(tmp_path / "run", catalog), catalog, tmp_path / "again")
+    assert found.made_otherwise[0].startswith("resumed at step 4 with ")
+    assert found.compared[2] != ""
