@@ -87,10 +87,11 @@ def read_bytes(path: Path, largest: int = MOST_BYTES) -> bytes:
     try:
         handle = _regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
         with os.fdopen(handle, "rb") as file:
-            data = file.read(largest + 1)
+            small = os.fstat(handle).st_size <= largest
+            data = file.read() if small else b""  # read(n) would allocate n bytes whatever there is
     except OSError as error:
         raise _named(error, path) from error
-    if len(data) > largest:
+    if not small or len(data) > largest:
         raise OSError(errno.EFBIG, f"it is larger than {largest:,} bytes", str(path))
     return data
 
