@@ -18,7 +18,7 @@ from ganrun.recipe import RecipeError, load_recipe
 from ganrun.testing import parametrize_with_checks
 from ganrun.testing.runs import first_difference, new_run, steps, weights
 from ganrun.training import checkpoint
-from ganrun.training.folder import versions
+from ganrun.training.versions import versions_of
 from ganrun.words.hooks import Component, hookimpl
 from ganrun_plugins.losses.hinge import Hinge
 from ganrun_plugins.losses.two_class import TwoClass
@@ -257,7 +257,7 @@ def test_check_says_what_each_game_is_played_with(tiny):
 
 
 def test_what_a_game_proposes_is_among_the_versions_of_a_run(build):
-    plugins = versions(build("d2gan"))["plugins"]
+    plugins = versions_of(build("d2gan"))["plugins"]
     assert {"loss.reward-real", "loss.reward-fake"} <= plugins.keys()
 
 
