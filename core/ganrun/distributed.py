@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganrun.errors import UserError
+from ganrun.errors import SettingError, UserError
 from ganrun.liveness import Liveness
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
@@ -41,9 +41,7 @@ class Processes:
 
         cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
         if device.startswith("cuda:") and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise UserError(
-                f"train.device: {device} names one GPU, but there are several processes; write device: cuda"
-            )
+            raise SettingError("device", f"{device} names one GPU, but there are several processes; write device: cuda")
         if device.startswith("cuda:") and torch.cuda.is_available():
             torch.cuda.set_device(device)
         AcceleratorState._reset_state()  # a second run in this process may ask for another precision
@@ -55,7 +53,7 @@ class Processes:
                     f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but the processes did not find each other: {error}\n"
                     f"{START}"
                 ) from error
-            raise UserError(f"train.precision: {precision} does not work on this device: {error}") from error
+            raise SettingError("precision", f"{precision} does not work on this device: {error}") from error
         self.device: torch.device = self.accelerator.device
         if device.startswith("cuda:") and self.device.type == "cuda":
             self.device = torch.device(device)
@@ -63,8 +61,8 @@ class Processes:
         self.world: int = self.accelerator.num_processes
         self.precision = precision
         if device != "auto" and self.device.type != device.partition(":")[0]:
-            raise UserError(
-                f"train.device: {device} was asked for, but torch has only {self.device.type} here; write device: auto"
+            raise SettingError(
+                "device", f"{device} was asked for, but torch has only {self.device.type} here; write device: auto"
             )
         announced = int(os.environ.get("WORLD_SIZE", "1"))
         if announced != self.world:

@@ -47,6 +47,14 @@ class DataError(UserError):
     """Data that cannot be read or used: the message names the file or parameter and says how to mend it."""
 
 
+class SettingError(UserError):
+    """A setting of a recipe's ``train`` that does not work here: its ``key``, and why not."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"train.{key}: {why}")
+        self.key = key
+
+
 def clipped(message: str) -> str:
     """A message whose lines are at most ``LINE_LENGTH`` characters long.
 

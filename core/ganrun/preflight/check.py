@@ -26,6 +26,7 @@ from ganrun.experiment.shapes import output
 from ganrun.paths import expanded
 from ganrun.preflight.costs import MUCH, step_cost
 from ganrun.recipe import Recipe
+from ganrun.recipe.places import settings_placed
 from ganrun.training import checkpoint
 from ganrun.training.build import Diagnostic, RefusedError, build, label
 from ganrun.training.restore import start_from
@@ -58,7 +59,8 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
         RefusedError: with every reason why this recipe cannot be trained.
     """
     with soon(OPENING):
-        processes = Processes(recipe.train.device, recipe.train.precision)
+        with settings_placed(recipe):
+            processes = Processes(recipe.train.device, recipe.train.precision)
         experiment = build(recipe, described(recipe) or datasets(recipe)("train"), processes, meta=True)
     lines, refusals = [], []
     with experiment.settings():

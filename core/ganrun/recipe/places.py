@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ganrun.errors import BrokenPlugin, UserError
+from ganrun.errors import BrokenPlugin, SettingError, UserError
 
 if TYPE_CHECKING:
     from ganrun.recipe.nodes import Keys
@@ -34,4 +34,15 @@ def placed(recipe: Recipe, path: Keys, name: str) -> Iterator[None]:
     except UserError as error:
         where = [text for text in (place(recipe, path), name) if text]
         error.args = (": ".join([*where, str(error)]),)
+        raise
+
+
+@contextmanager
+def settings_placed(recipe: Recipe) -> Iterator[None]:
+    """A setting of ``train`` that does not work here is named with its place."""
+    try:
+        yield
+    except SettingError as error:
+        if where := place(recipe, ("train", error.key)):
+            error.args = (f"{where}: {error}",)
         raise

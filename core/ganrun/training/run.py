@@ -25,6 +25,7 @@ from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import Draws
 from ganrun.recipe import Recipe
+from ganrun.recipe.places import settings_placed
 from ganrun.sampling.sampling import SampleMaker
 from ganrun.training import checkpoint, commands
 from ganrun.training.build import build
@@ -78,7 +79,8 @@ class Run:
         self.recipe = recipe
         self.catalog = catalog
         self.folder = folder
-        self.processes = Processes(recipe.train.device, recipe.train.precision)
+        with settings_placed(recipe):
+            self.processes = Processes(recipe.train.device, recipe.train.precision)
         self.dataset = datasets(recipe)
         self.experiment: Experiment = build(
             recipe, self.dataset("train") if data is None else data, self.processes, data=self.dataset, watch=watch

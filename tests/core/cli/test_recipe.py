@@ -339,3 +339,13 @@ def test_a_dry_run_of_one_step_counts_in_the_singular(ganrun, write_recipe):
     assert code == 0
     assert "1 step " in out
     assert "1 checkpoint " in out
+
+
+@pytest.mark.parametrize("option", [(), ("--check",)])
+def test_a_device_that_is_not_here_says_where_it_was_asked_for(ganrun, write_recipe, option, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    path = Path(write_recipe(train={"steps": 3, "device": "cuda"}))
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if "device" in text)
+    code, _, err = ganrun("recipe", path, *option)
+    assert code == 2
+    assert re.search(rf"{path.name}:{line}:\d+: train\.device: cuda was asked for, but torch has only cpu here", err)
