@@ -133,9 +133,9 @@ def test_every_call_of_a_turn_gets_noise_of_its_own():
 
 
 def test_pool_sequence_by_hand():
-    """A pool of 3, batches of 2: fill, fill with one swap candidate, then swaps into the slots given to each row."""
+    """A pool of 3, batches of 2: fill, fill with one swap candidate, then swaps into the slots of the given order."""
     pool = Pool([torch.zeros(3, 1)])
-    order = torch.tensor([2, 0])
+    order = torch.tensor([2, 0, 1])
     no, yes = torch.tensor([False, False]), torch.tensor([True, True])
 
     def go(a: float, b: float, swap: torch.Tensor) -> list[float]:
@@ -144,11 +144,11 @@ def test_pool_sequence_by_hand():
 
     assert go(1, 2, yes) == [1, 2]  # stored and passed on
     assert pool.count == 2
-    assert go(3, 4, yes) == [3, 1]  # 3 fills the free slot; 4 takes the place of what lies in slot 0
-    assert pool.stored[0][:, 0].tolist() == [4, 2, 3]
+    assert go(3, 4, yes) == [3, 3]  # 3 fills slot 2; 4 takes the place of what lies there
+    assert pool.stored[0][:, 0].tolist() == [1, 2, 4]
     assert go(5, 6, no) == [5, 6]  # passed on, not stored
-    assert pool.stored[0][:, 0].tolist() == [4, 2, 3]
-    assert go(7, 8, yes) == [3, 4]  # slots 2 and 0
+    assert pool.stored[0][:, 0].tolist() == [1, 2, 4]
+    assert go(7, 8, yes) == [4, 1]  # slots 2 and 0
     assert pool.stored[0][:, 0].tolist() == [8, 2, 7]
     assert go(9, 10, torch.tensor([False, True])) == [9, 8]
     assert pool.stored[0][:, 0].tolist() == [10, 2, 7]

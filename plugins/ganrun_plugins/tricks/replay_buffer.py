@@ -29,17 +29,22 @@ class Pool:
     def __init__(self, stored: list[Tensor], count: int = 0) -> None:
         self.stored = stored
         self.count = count
+        self.unfilled = 0  # slots that were free when the portion that goes through began
 
-    def exchange(self, fresh: list[Tensor], swap: Tensor, order: Tensor) -> list[Tensor]:
-        """Pass samples through, at most ``size`` in all by one order.
+    def exchange(self, fresh: list[Tensor], swap: Tensor, order: Tensor, place: int = 0) -> list[Tensor]:
+        """Pass samples through.
 
-        fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order: (n,) slots, all different.
+        fresh: tensors (n, ...) of the same samples; swap: (n,) bool; order: (size,) slots, all different; place: how
+        many samples went through with this order before, in the same step.
 
         Returns tensors like ``fresh``. Only samples that find the pool full are swapped.
         """
-        n = fresh[0].shape[0]
-        free = min(n, self.stored[0].shape[0] - self.count)
-        slots, swap = order[free:], swap[free:]
+        n, size = fresh[0].shape[0], self.stored[0].shape[0]
+        if place == 0:
+            self.unfilled = size - self.count
+        free = min(n, size - self.count)
+        first = place + free - self.unfilled  # of those that found it full, in the order
+        slots, swap = order[first : first + n - free] if n > free else order[:0], swap[free:]
         passed = []
         for k, new in enumerate(fresh):
             kept = self.stored[k].to(new.device)  # after a resume it may still lie elsewhere
@@ -103,12 +108,14 @@ class ReplayBuffer:
         swap = turn.rows_of_all(swap)
         first = turn.micro * len(swap)  # where these rows begin in the batch of the step
         passed = []
-        for start, stop in portions(first, first + len(swap), self.size):
-            here = slice(start - first, stop - first)
-            # A random order of the slots for each portion of the batch, of which every row takes its own.
-            order = turn.draws.permutation(f"replay-buffer slots of {name}, {start // self.size}", self.size)
-            order = order[start % self.size :][: stop - start]
-            passed.append(self.pools[name].exchange([x[here] for x in everyone], swap[here], order))
+        for start in range(0, rows * turn.draws.parts, self.size):  # portions of the whole batch, in all its parts
+            numbers = turn.draws.generator("replay-buffer slots")
+            here = slice(max(start - first, 0), min(start + self.size - first, len(swap)))
+            if here.start < here.stop:
+                # Numbers in random order give distinct slots, of which every row of the portion takes its own.
+                order = torch.rand(self.size, generator=numbers, device=turn.draws.device).argsort()
+                place = max(first - start, 0)
+                passed.append(self.pools[name].exchange([x[here] for x in everyone], swap[here], order, place))
         mine = slice(turn.draws.part * rows - first, (turn.draws.part + 1) * rows - first)
         return [torch.cat(parts)[mine] for parts in zip(*passed)]
 
@@ -125,14 +132,6 @@ class ReplayBuffer:
             name: Pool([pool["stored"][str(k)].clone() for k in range(len(pool["stored"]))], int(pool["count"]))
             for name, pool in state.items()
         }
-
-
-def portions(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
-    """The rows from ``first`` to before ``last`` of a batch, cut at every multiple of ``size``."""
-    while first < last:
-        stop = min(last, (first // size + 1) * size)
-        yield first, stop
-        first = stop
 
 
 @hookimpl
