@@ -209,10 +209,9 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(digits, make_run):
     assert math.isnan(scores(run)["inception-score[classifier]"])
 
 
-def test_fewer_samples_than_splits_end_with_a_message(digits, make_run):
-    run = make_run(digits({"inception-score": {"samples": 5}}))
-    with pytest.raises(UserError, match="5 samples cannot be parted into 10 splits"):
-        scores(run)
+def test_fewer_samples_than_splits_are_refused_before_training(digits, make_run):
+    with pytest.raises(RefusedError, match="splits: 10 needs at least 10 made samples, and there are 5"):
+        make_run(digits({"inception-score": {"samples": 5}}))
 
 
 def test_features_that_do_not_classify_are_refused_before_training(digits, make_run):

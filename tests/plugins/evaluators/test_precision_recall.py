@@ -271,10 +271,9 @@ def test_fakes_that_are_not_finite_score_nan_and_end_no_run(tiny, make_run):
     assert all(math.isnan(value) for value in found.values())
 
 
-def test_fewer_samples_than_k_needs_end_with_a_message(tiny, make_run):
-    run = make_run(tiny(evaluators=[{"precision-recall": {"features": "pixels", "samples": 3}}]))
-    with pytest.raises(UserError, match="ask for more samples"):
-        scores(run)
+def test_fewer_samples_than_k_needs_are_refused_before_training(tiny, make_run):
+    with pytest.raises(RefusedError, match="k = 3 neighbours needs at least 4 made samples, and there are 3"):
+        make_run(tiny(evaluators=[{"precision-recall": {"features": "pixels", "samples": 3}}]))
 
 
 def test_an_output_that_the_variant_does_not_have_is_refused_before_training(tiny, make_run):
