@@ -78,7 +78,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_can_be_resumed_or_replaced(gan
     assert "--overwrite" in err
     assert ganrun("recipe", name, "--set", "train.steps=5", "--resume")[0] == 0
     assert ganrun("recipe", "runs/tiny", "--set", "train.steps=6", "--resume")[1].splitlines()[-1] == "run: runs/tiny"
-    code, _, err = ganrun("recipe", name, "--set", "train.batch_size=4", "--resume")
+    code, _, err = ganrun("recipe", name, "--set", "train.steps=6", "--set", "train.batch_size=4", "--resume")
     assert code == 2
     assert "batch_size" in err
     assert ganrun("recipe", name, "--overwrite")[0] == 0
