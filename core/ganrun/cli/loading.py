@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 
+from ganrun.waiting import soon
+
 
 def load_torch() -> None:
     """Import torch without collecting garbage meanwhile, of which imports leave next to none: a tenth faster.
@@ -13,7 +15,8 @@ def load_torch() -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        import torch  # noqa: F401
+        with soon("loading torch"):
+            import torch  # noqa: F401
 
         gc.freeze()
     finally:

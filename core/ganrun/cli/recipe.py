@@ -64,8 +64,8 @@ def command(
     refuse_together(resume=resume, overwrite=overwrite)
     refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
     refuse_without_use(force and not resume, seeds, changes or ())
-    with soon(f"reading {shortened(recipe, 200)}, loading torch and plugins"):
-        load_torch()
+    load_torch()
+    with soon(f"reading {shortened(recipe, 200)}, loading plugins"):
         from ganrun.api import folder_for, is_run, open_recipe
 
         catalog, sets = catalog_with(plugin), list(changes or ())
