@@ -58,6 +58,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Rows:
     found = preflight.dry_run(recipe, catalog)
     never = [name for name, count in found.phases.items() if count == 0]
     rows = [("phases", ", ".join(f"{name} x {count}" for name, count in found.phases.items() if count))]
+    rows += [("not finite", found.not_finite)] if found.not_finite else []
     rows += [("phases never due", f"{', '.join(never)}, in {counted(found.steps, 'step')}")] if never else []
     rows += [
         ("speed", f"{found.speed:.4g} steps per second, over {found.timed_steps} steps"),

@@ -29,6 +29,7 @@ from ganrun.recipe import Recipe
 from ganrun.recipe.places import settings_placed
 from ganrun.training import checkpoint
 from ganrun.training.build import Diagnostic, RefusedError, build, label
+from ganrun.training.finite import place_of
 from ganrun.training.restore import start_from
 from ganrun.training.run import Run
 from ganrun.waiting import OPENING, soon, told
@@ -120,7 +121,8 @@ class Report:
 
     ``building_time``: data read, networks built. ``scores``: name of an evaluator -> its scores. ``once``: what its
     first evaluation took more than a later one, such as trained features, or those of real samples, which stay.
-    ``undetermined`` names operations torch calls non-deterministic.
+    ``not_finite``: where a number first was not finite, empty if none was. ``undetermined`` names operations torch
+    calls non-deterministic.
     """
 
     phases: dict[str, int] = field(default_factory=dict)
@@ -138,6 +140,7 @@ class Report:
     once: dict[str, float] = field(default_factory=dict)
     evaluations: dict[str, int] = field(default_factory=dict)
     steps: int = 0
+    not_finite: str = ""
     undetermined: list[str] = field(default_factory=list)
 
     @property
@@ -166,6 +169,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
             _every_phase_twice(run, report)
         with soon("timing steps"):
             _measure_speed(run, report)
+        report.not_finite = next(map(place_of, run.engine.watch.look()), "")
         _save_and_restore(run, report)
         _sample_and_evaluate(run, report)
         report.memory = peak_memory(run.processes.device)

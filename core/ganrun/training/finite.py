@@ -85,14 +85,12 @@ class Finite:
             if (wrong.phase, wrong.what) not in self._said:
                 self._said.add((wrong.phase, wrong.what))
                 if self.run.is_main:
-                    print(
-                        f"warning: {_described(wrong)}; the weights are still finite, so training goes on", flush=True
-                    )
+                    print(f"warning: {place_of(wrong)}; the weights are still finite, so training goes on", flush=True)
 
     def _report(self, found: list[Wrong], weights: list[str]) -> bool:
         run = self.run
         players = [found[0].player] if found else self._players(weights)
-        where = f"{_described(found[0])}, and " if found else f"step {run.step}: an update of {' and '.join(players)}: "
+        where = f"{place_of(found[0])}, and " if found else f"step {run.step}: an update of {' and '.join(players)}: "
         evidence = f"{where}the weights of {' and '.join(weights)} are not finite numbers any more"
         since = found[0].step if found else run.step
         if run.is_main and not self._told:
@@ -132,7 +130,7 @@ class Finite:
         return f"--set players.{player}.optimizer.{part.name}.lr={value}"
 
 
-def _described(wrong: Wrong) -> str:
+def place_of(wrong: Wrong) -> str:
     """Where a number is not finite, in words."""
     phase = f" in the phase {wrong.phase}" if wrong.phase != wrong.player else ""
     return f"step {wrong.step}: {wrong.what} of the player {wrong.player}{phase} is {wrong.value}"

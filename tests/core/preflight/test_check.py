@@ -84,6 +84,20 @@ def test_a_score_that_is_taken_once_is_tried_once(clock, tiny, plugin_module):
     assert (len(calls), report.once, report.evaluation_times) == (1, {}, {"score": 1.0})
 
 
+def test_a_dry_run_says_which_term_was_not_finite(tiny, plugin_module):
+    class Boundless:
+        strength = ""
+
+        @hookimpl
+        def losses(self, turn):
+            if turn.step == 1 and turn.player == "generator":
+                turn.add("boundless", turn.terms["adversarial.fake"].value.detach() + float("inf"))
+
+    catalog = Catalog([plugin_module({"trick.boundless": Boundless})])
+    report = dry_run(load_recipe(tiny(tricks=["boundless"]), catalog=catalog), catalog)
+    assert report.not_finite == "step 2: the term boundless of the player generator is inf"
+
+
 def test_what_makes_a_step_hopelessly_long_is_warned_of(tiny):
     """Unrolling by 20 steps makes one of 1 + 20 * 1.2 = 25 plain ones."""
     experiment, _ = check(load_recipe(tiny(tricks=[{"unrolling": {"steps": 20}}]), catalog=Catalog()))
