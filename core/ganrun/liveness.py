@@ -22,7 +22,7 @@ from typing import Any
 PATIENCE = 10.0  # seconds for a process to connect, and to take a message
 BEAT, SILENCE = 5.0, 60.0  # seconds between signs of life; without one a process counts as gone
 TICK = 0.2  # seconds in which the thread finds out that it is to end
-SAID, ENDED = 3.0, 30.0  # seconds after which one that waits for a lost one says so, and then is ended
+SAID, ENDED = 10.0, 30.0  # seconds after which one that waits for a lost one says so, and then is ended
 FAILED = "failed: "
 WITHOUT_A_WORD = "was killed, such as for want of memory, or its machine is gone"
 
