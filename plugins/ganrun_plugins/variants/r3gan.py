@@ -14,7 +14,8 @@ its resolution lets the discriminator explode.
 Samples come from averaged weights, whose half-life grows along the same cosine from 0 to 5 million images (FFHQ: 0.5
 million, ImageNet: 50 million). A short run never sees as many, and would still hold its first weights: so the half-life
 is also kept below 0.3 of the updates so far, a choice of ours that never binds in a run of 20 million images. The
-authors' augmentation, whose probability grows to 0.55, is ``ada: {target: null, limit: {cosine: [0, 0.55]}}``.
+authors augment with a probability that grows to 0.55. ``ada: {target: null, limit: {cosine: [0, 0.55]}}`` comes near
+that: it has no cutout, and theirs changes colours half as often.
 """
 
 from __future__ import annotations
