@@ -149,4 +149,7 @@ def _first(one: Any, other: Any, path: str = "") -> str:
         for key in sorted({*one, *other}, key=str):
             if one.get(key) != other.get(key):
                 return _first(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        place = next(place for place, (a, b) in enumerate(zip(one, other)) if a != b)
+        return _first(one[place], other[place], f"{path}.{place}" if path else str(place))
     return f"{path}: {one!r:.60} and {other!r:.60}"
