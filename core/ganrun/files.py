@@ -46,6 +46,21 @@ def write(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+@contextmanager
+def appending(path: Path) -> Iterator[BinaryIO]:
+    """A file to read, and to add to at its end, made if it is not there.
+
+    One that has other names, too, is parted from them first. Raises OSError for a link, and for what is no file.
+    """
+    if path.exists() and not path.is_symlink() and path.is_file() and path.stat().st_nlink > 1:
+        write(path, path.read_bytes())
+    try:
+        with os.fdopen(open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+b") as file:
+            yield file
+    except OSError as error:
+        raise _named(error, path) from error
+
+
 def below(folder: Path, name: str) -> Path:
     """The path ``name`` in a folder, for something to be written: the folders on the way are made.
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ganrun import files
+
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
     """Add a line. A number that is not finite becomes null: JSON has none.
@@ -17,7 +19,7 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
     A last line that was torn when a process was killed is removed first, with a warning; a whole one that only lacks
     its end gets it.
     """
-    with path.open("a+b") as file:
+    with files.appending(path) as file:
         _mend_end(path, file)
         file.write((json.dumps(plain(line), allow_nan=False) + "\n").encode())
 
@@ -57,7 +59,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     """All whole lines, oldest first; empty if there is no file."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = _text(path).split("\n")
     return [json.loads(line) for line in lines if _whole(line)]
 
 
@@ -65,16 +67,18 @@ def truncate(path: Path, step: int) -> None:
     """Keep the lines up to ``step``; a later line goes, and one that was torn when a process was killed."""
     if not path.exists():
         return
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = _text(path)
     kept = "".join(f"{line}\n" for line in text.split("\n") if _whole(line) and json.loads(line)["step"] <= step)
     if kept != text:
-        temporary = path.with_name(f".{path.name}.writing")
-        temporary.write_text(kept, encoding="utf-8")
-        os.replace(temporary, path)
+        files.write(path, kept)
+
+
+def _text(path: Path) -> str:
+    return files.read_bytes(path).decode(errors="replace")
 
 
 def _whole(line: str) -> bool:
     try:
         return isinstance(json.loads(line)["step"], int)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -146,3 +147,12 @@ def save(picture: Image.Image, path: Path) -> Path:
     picture.save(encoded, format="PNG")
     files.write(path, encoded.getvalue())
     return path
+
+
+def kept(path: Path) -> Image.Image | None:
+    """A picture that a run kept, in RGB; None, with a warning, if it cannot be read."""
+    try:
+        return Image.open(io.BytesIO(files.read_bytes(path))).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        warnings.warn(f"{path}: this picture is damaged, and left out: {error}", stacklevel=2)
+        return None

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ganrun import files
 from ganrun.contracts.protocols import Dataset, Evaluator, Features
 from ganrun.data import image_grid
 from ganrun.data.order import sample_rows
@@ -319,7 +320,7 @@ class Evaluation:
             return None
         path = self.folder / "evaluations" / f"{self.evaluator}-{name}-{self.step:07d}.png"
         try:
-            return image_grid.save(picture, path)
+            return image_grid.save(picture, files.below(self.folder, str(path.relative_to(self.folder))))
         except OSError as error:  # a folder that is not to be written does not cost the scores
             warnings.warn(f"{path}: cannot be written ({error.strerror or error})", stacklevel=2)
             return None

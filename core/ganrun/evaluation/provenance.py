@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -169,13 +170,23 @@ def keep(folder: Path, measured: Measured) -> None:
 def kept(folder: Path, catalog: Catalog) -> list[Measured]:
     """The scores of the latest step that a run's folder holds, under the names that they have now.
 
-    For each evaluator and each way it was asked: features, numbers of samples.
+    For each evaluator and each way it was asked: features, numbers of samples. Warns of lines that are left out.
+
+    Raises UserError if the file cannot be read.
     """
     newest: dict[tuple[str, str], Measured] = {}
-    for line in jsonl.read(folder / FILE):
-        found = _read(line)
-        if found is None:
-            continue
+    try:
+        lines = jsonl.read(folder / FILE)
+    except OSError as error:
+        raise UserError(f"{folder / FILE}: cannot be read: {error.strerror or error}") from error
+    read = [found for line in lines if (found := _read(line)) is not None]
+    if len(read) < len(lines):
+        warnings.warn(
+            f"{folder / FILE}: {len(lines) - len(read)} of {len(lines)} lines are left out: they are damaged, or "
+            "another version wrote them in another way",
+            stacklevel=2,
+        )
+    for found in read:
         found = _under_new_names(found, catalog)
         before = newest.get((found.evaluator, found.kind))
         # an older checkpoint may have been scored since
@@ -192,9 +203,30 @@ def _read(line: Mapping[str, Any]) -> Measured | None:
             for name, score in line["scores"].items()
         }
         found = Measured(line["evaluator"], scores, line["provenance"] | {"step": line["step"]})
-        return found if {"evaluator", "features", "samples", "real"} <= found.provenance["alike"].keys() else None
-    except (AttributeError, KeyError, TypeError):
+        return found if isinstance(found.evaluator, str) and _is_whole(found) else None
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _is_whole(measured: Measured) -> bool:
+    """Whether what was read holds what is shown of a score, in the types that it has.
+
+    Raises AttributeError, KeyError, TypeError or ValueError if it has another shape.
+    """
+    alike = measured.provenance["alike"]
+    ((name, parameters),) = alike["evaluator"].items()
+    described = [(found["hash"], found["preprocessing"]) for found in alike["features"].values()]
+    numbers = [number for s in measured.scores.values() for number in (s.value, s.low or 0.0, s.high or 0.0)]
+    counts = [*alike["samples"], *(real["samples"] for real in alike["real"].values())]
+    counts += [score.enough for score in measured.scores.values()]
+    texts = [name, *(text for pair in described for text in pair)]
+    texts += [text for score in measured.scores.values() for text in (score.method, score.called)]
+    return (
+        isinstance(parameters, dict)
+        and all(isinstance(text, str) for text in texts)
+        and all(type(count) is int for count in counts)
+        and all(isinstance(number, int | float) for number in numbers)
+    )
 
 
 def _under_new_names(measured: Measured, catalog: Catalog) -> Measured:

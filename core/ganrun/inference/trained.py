@@ -63,7 +63,10 @@ def recipe_of(
     kept = read_versions(folder)
     if not to_train:
         unused = [key for key in UNUSED if key != "evaluators" or not to_score]
-        source = {key: value for key, value in _plain(read_file(source, str(source))).items() if key not in unused}
+        plain = _plain(read_file(source, str(source)))
+        if not isinstance(plain, dict):
+            raise UserError(f"{source} is no recipe: a run's recipe is a mapping of keys such as variant: and dataset:")
+        source = {key: value for key, value in plain.items() if key not in unused}
         catalog = with_stand_ins(catalog, folder, kept)
     try:
         recipe = load_recipe(source, catalog=catalog, overrides=changes)

@@ -246,7 +246,8 @@ def _remove(path: Path) -> None:
         path.unlink()
     elif path.is_dir():
         for name in (*FILES, *(f".{name}.writing" for name in (*FILES, MANIFEST)), MANIFEST):
-            (path / name).unlink(missing_ok=True)
+            if (path / name).is_symlink() or not (path / name).is_dir():
+                (path / name).unlink(missing_ok=True)
         with suppress(OSError):  # somebody put something else into it
             path.rmdir()
 

@@ -78,6 +78,27 @@ class Folder:
                 self._leave_nothing_behind()
             fcntl.flock(self._lock, fcntl.LOCK_UN)  # closing is not enough: worker processes have inherited the file
             os.close(self._lock)
+        if isinstance(error, OSError) and self._concerns(error):
+            raise UserError(self._what_is_safe(error)) from error
+
+    def _concerns(self, error: OSError) -> bool:
+        """Whether something in this folder could not be written. A full disk may name no file."""
+        if error.filename is None:
+            return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        return Path(os.fsdecode(error.filename)).is_relative_to(self.path)
+
+    def _what_is_safe(self, error: OSError) -> str:
+        """The message for what could not be written: where, why, and from where the run goes on."""
+        if not self.path.is_dir():
+            return (
+                f"{self.path} was moved or removed while a run wrote it; what was written is where it went: continue "
+                "that folder with --resume"
+            )
+        what = f"{error.filename or self.path}: cannot be written: {error.strerror or error}"
+        kept = checkpoint.listing(self.path / "checkpoints")
+        if not kept:
+            return f"{what}; no checkpoint was written yet"
+        return f"{what}; the checkpoint of step {kept[-1][0]} is whole: when this is mended, continue with --resume"
 
     def _leave_nothing_behind(self) -> None:
         """Remove what was made here if no run was started."""

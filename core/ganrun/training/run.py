@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganrun import jsonl
+from ganrun import files, jsonl
 from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.download import data_cache
@@ -141,6 +141,11 @@ class Run:
             for phase, terms in self.engine.terms.items()
             for name, value in terms.items()
         }
+
+    def place(self, name: str) -> Path:
+        """The path of a file to write in the run's folder. Folders on the way are made, and none of them is a link."""
+        assert self.folder is not None, "a run without a folder has no files"
+        return files.below(self.folder, name)
 
     def append(self, file: str, line: Mapping[str, Any]) -> None:
         """Add a line to a file of JSON lines in the run's folder, with the step, in the main process alone.

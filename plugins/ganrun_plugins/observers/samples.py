@@ -78,7 +78,7 @@ class Samples:
                 max(self.rows, MOST) if run.experiment.description.codes else self.rows,
             )
         picture = image_grid.captioned(picture, run.sample_maker.caption())
-        run.newest_picture = image_grid.save(picture, self._folder(run) / f"step-{run.step:07d}.png")
+        run.newest_picture = image_grid.save(picture, run.place(f"samples/step-{run.step:07d}.png"))
         self._newest = run.step
 
     def _panels(self, run: Run) -> dict[str, list[Tensor]]:

@@ -73,25 +73,23 @@ class Strip:
             experiment, real = run.experiment, self._real(run)
             output = experiment.description.outputs[0]
             made = run.sample_maker.turn(self.rows if real is None else len(real[output]), SEED, real=real).made[output]
-        place = self._folder(run) / f"step-{run.step:07d}.png"
-        image_grid.save(self._column(made), place)
-        columns = [
-            Image.open(path).convert("RGB")
-            for step, path in self._columns(run)
-            if step in {*self._moments(run), run.step}
-        ]
+        place = run.place(f"strip/step-{run.step:07d}.png")
+        newest = self._column(made)
+        image_grid.save(newest, place)
+        moments = {*self._moments(run), run.step}
+        kept = [image_grid.kept(path) for step, path in self._columns(run) if step in moments]
+        columns = [column for column in kept if column is not None and column.size == newest.size]
         if real is not None:
             kind = experiment.dataset.spaces[output].kind
             sources = [
                 name for name, space in experiment.dataset.spaces.items() if space.kind == kind and name != output
             ]
             columns = [self._column(real[next(iter(sources), output)]), *columns]
-        assert run.folder is not None
         caption = run.sample_maker.caption()
         picture = image_grid.captioned(
             image_grid.joined(columns, image_grid.GAP), f"last column, {caption}" if caption else ""
         )
-        image_grid.save(picture, run.folder / "strip.png")
+        image_grid.save(picture, run.place("strip.png"))
 
     @staticmethod
     def _column(made: Tensor) -> Image.Image:

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from safetensors import SafetensorError
 
 import ganrun
 from ganrun.errors import UserError
@@ -169,3 +170,78 @@ def test_files_outside_the_folder_are_refused_and_never_removed(short, plugin_mo
     (tmp_path / "other/versions.json").write_text(json.dumps({**kept, "files": ["../beside.txt", str(tmp_path), ""]}))
     ganrun.run(short(), output=tmp_path / "other", overwrite=True)
     assert (tmp_path / "beside.txt").read_text() == "somebody's"
+
+
+# --- what cannot be written -------------------------------------------------------------------------------------
+
+
+def at_step(step, happens):
+    """An observer that lets something happen to the folder after a step."""
+
+    class Accident:
+        @hookimpl(trylast=True)
+        def step_end(self, run):
+            if run.step == step:
+                happens(run.folder)
+
+    return {"observer.accident": Accident}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("metrics.jsonl", "metrics.jsonl: cannot be written: .*the checkpoint of step 2 is whole"),
+        ("samples", "samples: cannot be written: .*the checkpoint of step 2 is whole"),
+    ],
+)
+def test_what_becomes_something_else_while_a_run_writes_it_is_said_with_what_is_safe(
+    tiny, plugin_module, tmp_path, name, message
+):
+    def happens(folder):
+        os.rename(folder / name, folder / "away")
+        (folder / name).mkdir() if name.endswith(".jsonl") else (folder / name).write_text("")
+
+    recipe = tiny(
+        observers=["checkpoints", {"metrics-log": {"every": 1}}, {"samples": {"every": 1, "points": 2}}, "accident"],
+        checkpoint={"every": 2},
+        train={"steps": 6},
+    )
+    with pytest.raises(UserError, match=message):
+        ganrun.run(recipe, output=tmp_path / "run", plugins=[plugin_module(at_step(2, happens))])
+    assert checkpoint.newest_intact(tmp_path / "run/checkpoints")[1] == 2
+
+
+def test_a_run_that_was_moved_away_ends_and_leaves_nothing_at_its_old_place(short, plugin_module, tmp_path):
+    plugin = plugin_module(at_step(2, lambda folder: os.rename(folder, tmp_path / "moved")))
+    recipe = short(checkpoint={"every": 1}) | {
+        "observers": ["checkpoints", {"samples": {"every": 1, "points": 2}}, "accident"]
+    }
+    with pytest.raises(UserError, match="run was moved or removed while a run wrote it; .*continue that folder"):
+        ganrun.run(recipe, {"train.steps": 4}, tmp_path / "run", plugins=[plugin])
+    assert not (tmp_path / "run").exists()
+    assert ganrun.run(tmp_path / "moved", resume=True, plugins=[plugin]).step == 4
+
+
+@pytest.mark.parametrize("what", ["tensors", "state"])
+def test_a_full_disk_is_said_and_the_last_checkpoint_stays(short, tmp_path, monkeypatch, what):
+    run = tmp_path / "run"
+    ganrun.run(short(), output=run)
+
+    def full(*_):
+        if what == "tensors":
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((checkpoint, "save_file", full) if what == "tensors" else (checkpoint, "_sync", full)))
+    with pytest.raises(UserError, match="No space left on device; the checkpoint of step 2 is whole"):
+        ganrun.run(run, ["train.steps=4"], resume=True)
+    assert names(run / "checkpoints") == {"step-0000002"}
+    monkeypatch.undo()
+    assert ganrun.run(run, ["train.steps=4"], resume=True).resumed_from == 2
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a\0b", "file/run"])
+def test_a_folder_that_cannot_be_made_is_said_with_its_path(short, tmp_path, path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be made or written: .*; give another --output folder"):
+        ganrun.run(short(), output=tmp_path / path)
