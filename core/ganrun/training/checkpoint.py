@@ -337,8 +337,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -
     """Put a state back, each tensor in the memory format of its parameter.
 
     A fused Adam on a CPU computes wrong updates, without a word, from a contiguous state beside a channels_last weight.
+    Raises CheckpointError for a state that is not of these parameters.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    kinds = {tuple(sorted((str(name), type(value)) for name, value in s.items())) for s in state["state"].values()}
+    if len({str(kind) for kind in kinds}) > 1 or not set(state["state"]) <= set(range(len(parameters))):
+        raise CheckpointError("the state of an optimiser is not that of these parameters")
     restored = {}
     for number, entries in state["state"].items():
         parameter = parameters[int(number)]
