@@ -86,7 +86,7 @@ def asked(distribution: importlib.metadata.Distribution, extra: str) -> Iterator
 NEEDED = needed()
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", sorted(NEEDED))
 def test_a_package_has_the_licence_that_the_page_lists(name: str) -> None:
     licences, listed = families(NEEDED[name]), page()
     assert "unknown" not in licences, f"{name}: look up its licence, and add it to docs/licences.md"
