@@ -17,6 +17,7 @@ from ganrun.testing import parametrize_with_checks
 from ganrun.testing.runs import first_difference, new_run, steps, weights
 from ganrun.training import checkpoint
 from ganrun.training.build import RefusedError
+from ganrun.training.finite import NotFinite
 from ganrun.training.start import train
 
 HERE = Path(__file__).parent / "third_party" / "one_file"
@@ -111,10 +112,11 @@ def test_a_finding_of_health_becomes_a_letter(loaded, tmp_path):
         train={"steps": 3},
         without=["progress", "samples", "metrics-log", "checkpoints"],
     )
-    train(recipe, catalog, tmp_path / "run")
-    (letter,) = (tmp_path / "run/mailbox").iterdir()
+    with pytest.raises(NotFinite):
+        train(recipe, catalog, tmp_path / "run")
+    letter, last = sorted((tmp_path / "run/mailbox").iterdir())
     lines = letter.read_text().splitlines()
-    assert letter.name == "0001-exploding.txt"
+    assert (letter.name, last.name) == ("0001-exploding.txt", "0002-not-finite.txt")
     assert lines[0].endswith("step 1: exploding since step 1")
     assert "finite numbers" in lines[1]
     found = json.loads((tmp_path / "run/health.jsonl").read_text().splitlines()[0])

@@ -217,7 +217,7 @@ def _is_whole(measured: Measured) -> bool:
     ((name, parameters),) = alike["evaluator"].items()
     described = [(found["hash"], found["preprocessing"]) for found in alike["features"].values()]
     numbers = [number for s in measured.scores.values() for number in (s.value, s.low or 0.0, s.high or 0.0)]
-    counts = [*alike["samples"], *(real["samples"] for real in alike["real"].values())]
+    counts = [*alike["samples"], *(real["samples"] for real in alike["real"].values() if "samples" in real)]
     counts += [score.enough for score in measured.scores.values()]
     texts = [name, *(text for pair in described for text in pair)]
     texts += [text for score in measured.scores.values() for text in (score.method, score.called)]

@@ -126,7 +126,7 @@ def start(judge: Judge, variant: str) -> dict[str, Any]:
     offline.sort(key=lambda name: name not in small)
     why = ""
     for dataset in offline:
-        recipe = {"variant": variant, "dataset": dataset, "train": {"steps": 10, "batch_size": 8, "device": "cpu"}}
+        recipe = {"variant": variant, "dataset": dataset, "train": {"steps": 100_000, "batch_size": 8, "device": "cpu"}}
         try:
             verdict = judge.check(recipe)
         except UserError:  # such as folders of the user's own, which a recipe has to name

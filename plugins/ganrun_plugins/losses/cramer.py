@@ -42,7 +42,10 @@ class Cramer:
     }
     warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
         ("several-processes", "accumulated"),
-        Reason("a fake's neighbour is one of its part of the batch, so the pairs are others than in one piece", ""),
+        Reason(
+            "a fake's neighbour is one of its part of the batch, so the pairs are others than in one piece",
+            "larger parts: fewer processes, and train.accumulate: 1",
+        ),
     )
     wants: ClassVar[dict[str, Reason]] = {
         "slope-bounded": Reason(

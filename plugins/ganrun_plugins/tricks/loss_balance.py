@@ -36,7 +36,10 @@ class LossBalance:
     remedies: ClassVar[frozenset[str]] = frozenset({"vanishing-gradient", "exploding"})
     warns: ClassVar[dict[str, Reason]] = dict.fromkeys(
         ("several-processes", "accumulated"),
-        Reason("norms are those of the gradients of parts of the batch, which are longer than that of the whole", ""),
+        Reason(
+            "norms are those of the gradients of parts of the batch, which are longer than that of the whole",
+            "larger parts: fewer processes, and train.accumulate: 1",
+        ),
     )
 
     def __init__(
