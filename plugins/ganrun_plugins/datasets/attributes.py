@@ -3,7 +3,8 @@
 The list (``list_attr_celeba.txt`` of Liu et al., "Deep Learning Face Attributes in the Wild", 2015) has the number of
 images in its first line, the names of all attributes in its second, and then for each image its name and 1 (yes) or
 -1 (no) for each attribute. Preprocessing is that of Choi et al., "StarGAN" (2018): a square of 178 pixels from the
-middle, scaled to 128, half of them mirrored in training; scaling is bicubic and antialiased.
+middle, scaled to 128, half of them mirrored in training. Scaling is antialiased, and bicubic; that of StarGAN's code is
+``interpolation: bilinear``.
 
 With a ``partition`` (CelebA's ``list_eval_partition.txt``: a name and 0, 1 or 2) the train split is 0 and the test
 split 2. Without one, ``held_out`` images chosen by a key are the test split. StarGAN holds out 1,999 too, but those
@@ -25,7 +26,19 @@ from torch import Tensor
 from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import DataError, DataFiles
 from ganrun_plugins.datasets._attributes import AttributePictures
-from ganrun_plugins.datasets._centre import FACES, PAPER, CentreFit, Crop, Flip, Names, Size, chosen, columns_of
+from ganrun_plugins.datasets._centre import (
+    FACES,
+    PAPER,
+    Centre,
+    CentreFit,
+    Crop,
+    Flip,
+    Interpolation,
+    Names,
+    Size,
+    chosen,
+    columns_of,
+)
 from ganrun_plugins.datasets._images import Channels, InMemory
 
 LIST = "list_attr_celeba.txt"
@@ -54,6 +67,8 @@ class Attributes(AttributePictures):
         ] = 1999,
         size: Size = 128,
         crop: Crop = FACES,
+        centre: Centre = None,
+        interpolation: Interpolation = "bicubic",
         channels: Channels = 3,
         flip: Flip = True,
         in_memory: InMemory = False,
@@ -81,7 +96,8 @@ class Attributes(AttributePictures):
             raise DataError(
                 f"{base}: {missing[0]} is not there, nor are {len(missing) - 1} more images that {where.name} lists"
             )
-        fit = CentreFit(channels, size, size, flip=flip and split == "train", crop=crop)
+        flip = flip and split == "train"
+        fit = CentreFit(channels, size, size, flip=flip, crop=crop, centre=centre, interpolation=interpolation)
         values = values[torch.tensor(rows, dtype=torch.int64)]  # (N, A)
         super().__init__(base, [base / names[row] for row in rows], values, attributes, fit, keep=in_memory)
 

@@ -6,8 +6,9 @@ lists. If the files are elsewhere, set ``root`` to the folder that holds ``celeb
 beside it, or take the data set ``attributes``, which needs the images and one list.
 
 The splits are the published ones (162,770 and 19,962; the validation part is left out) unless ``held_out`` says how
-many images are for tests, which a key chooses, as in ``attributes``. Preprocessing is that of Choi et al., "StarGAN"
-(2018).
+many images are for tests, which a key chooses, as in ``attributes``. A square of 178 pixels scaled to 128 is what Choi
+et al., "StarGAN" (2018), take; their code scales it with ``interpolation: bilinear``. Karras et al., "Progressive
+Growing of GANs" (2018), take ``size: 128, crop: 128, centre: [89, 121]``, which is not scaled.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import (
     FACES,
     PAPER,
+    Centre,
     CentreFit,
     Crop,
     Flip,
+    Interpolation,
     Names,
     Size,
     check_held_out,
@@ -60,24 +63,37 @@ class CelebA(AttributePictures):
         ] = None,
         size: Size = 128,
         crop: Crop = FACES,
+        centre: Centre = None,
+        interpolation: Interpolation = "bicubic",
         flip: Flip = True,
     ) -> None:
         if split not in PUBLISHED:
             raise DataError(f"there is no split {split!r}; celeba has train and test")
+        flip = flip and split == "train"
+        fit = CentreFit(3, size, size, flip=flip, crop=crop, centre=centre, interpolation=interpolation)
         base = files.cache if root is None else files.path(root)
         data = _opened(base, "all" if held_out else split, download=root is None)
         columns = columns_of(attributes, [name for name in data.attr_names if name], "celeba")
         rows = chosen(len(data.filename), held_out, split, "celeba") if held_out else list(range(len(data.filename)))
         folder = base / data.base_folder / "img_align_celeba"
-        fit = CentreFit(3, size, size, flip=flip and split == "train", crop=crop)
         values = data.attr[torch.tensor(rows, dtype=torch.int64)][:, columns].long()
         super().__init__(folder, [folder / data.filename[row] for row in rows], values, attributes, fit)
 
     @classmethod
     def describe(
-        cls, split: str, *, root: str | None, attributes: Sequence[str], held_out: int | None, size: int, **_: Any
+        cls,
+        split: str,
+        *,
+        root: str | None,
+        attributes: Sequence[str],
+        held_out: int | None,
+        size: int,
+        crop: int | None = FACES,
+        centre: tuple[int, int] | None = None,
+        **_: Any,
     ) -> DataDescription | None:
         """Spaces and length before the download; None for a folder of one's own."""
+        CentreFit(3, size, size, crop=crop, centre=centre)  # refuses what does not go together before the download
         spaces = {"x": Space("image", (3, size, size)), "attributes": Space("labels", (len(attributes),), 2)}
         if held_out is not None:
             check_held_out(PICTURES, held_out, "celeba")

@@ -3,7 +3,8 @@
 Yu et al., "LSUN: Construction of a Large-Scale Image Dataset using Deep Learning with Humans in the Loop" (2015).
 ``root`` holds the unpacked databases, ``bedroom_train_lmdb`` and ``bedroom_val_lmdb`` for each class; nothing is
 downloaded (43 GB for bedrooms). The test split is LSUN's validation part, 300 images a class. Reading needs the
-package ``lmdb`` (``pip install "ganrun[lsun]"``).
+package ``lmdb`` (``pip install "ganrun[lsun]"``). Scaling is antialiased, and bicubic; that of the code of DCGAN and
+WGAN is ``interpolation: bilinear``.
 
 Names of files and classes are torchvision's. Its reader is not used: it keeps the keys of a database as a pickle in
 whatever folder the process runs in, and trusts what it finds there. Here they are an array in the data cache, which
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, file_lock, fingerprint
-from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Size, centred
+from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Interpolation, Size
 
 Scene = Literal[
     "bedroom",
@@ -58,7 +59,7 @@ class Database:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def pictures(self, indices: np.ndarray, size: int, crop: int | None) -> Tensor:
+    def pictures(self, indices: np.ndarray, fit: CentreFit) -> Tensor:
         """Items (n,) -> (n, 3, size, size) uint8.
 
         Raises DataError naming the key of an image that cannot be decoded.
@@ -68,7 +69,7 @@ class Database:
             for key in self.keys[indices].tolist():
                 try:
                     with Image.open(io.BytesIO(transaction.get(key))) as picture:
-                        found.append(torch.from_numpy(centred(picture.convert("RGB"), size, crop)))
+                        found.append(torch.from_numpy(fit.scaled_picture(picture.convert("RGB"))))
                 except Exception as error:  # decoders raise nearly anything on broken files
                     raise DataError(
                         f"{self.path}: image {key.decode(errors='replace')} cannot be read ({error})"
@@ -127,6 +128,7 @@ class LSUN:
         classes: Annotated[Sequence[Scene], Field(min_length=1, description="the scenes to keep")] = ("bedroom",),
         size: Size = 64,
         crop: Crop = None,
+        interpolation: Interpolation = "bicubic",
         flip: Flip = False,
     ) -> None:
         if split not in ("train", "test"):
@@ -138,7 +140,8 @@ class LSUN:
         self.classes = list(classes)
         self.databases = [Database(folder / f"{name}_{part}_lmdb", files.cache) for name in classes]
         self.ends = np.cumsum([len(database) for database in self.databases])
-        self.fit = CentreFit(3, size, size, flip=flip and split == "train", crop=crop)
+        flip = flip and split == "train"
+        self.fit = CentreFit(3, size, size, flip=flip, crop=crop, interpolation=interpolation)
         self.spaces = self.known_spaces(classes=classes, size=size)
 
     @classmethod
@@ -158,7 +161,7 @@ class LSUN:
         for i in np.unique(label).tolist():
             mine = label == i
             start = self.ends[i - 1] if i else 0
-            x[torch.from_numpy(mine)] = self.databases[i].pictures(rows[mine] - start, self.fit.size, self.fit.crop)
+            x[torch.from_numpy(mine)] = self.databases[i].pictures(rows[mine] - start, self.fit)
         batch = {"x": self.fit.cropped(x, draws, "x")}
         return batch | ({"label": torch.from_numpy(label.astype(np.int64))} if "label" in self.spaces else {})
 

@@ -11,7 +11,7 @@ from ganrun.data.splits import datasets_of_part
 from ganrun.errors import DataError, UserError
 from ganrun.randomness import ItemDraws
 from ganrun.recipe import load_recipe
-from ganrun_plugins.datasets._centre import centred
+from ganrun_plugins.datasets._centre import CentreFit
 from ganrun_plugins.datasets.attributes import Attributes
 from ganrun_plugins.datasets.celeba import CelebA
 from ganrun_plugins.datasets.multi import Multi
@@ -94,10 +94,10 @@ def test_a_partition_file_says_which_split_a_picture_is_of(listed, files):
 def test_the_square_is_cut_from_the_middle_before_it_is_scaled():
     """CelebA's 178 x 218 pixels: 20 rows are cut off above and below, then 178 become 89, two by two."""
     rows = np.repeat(np.arange(218, dtype=np.uint8)[:, None], 178, 1)
-    found = centred(Image.fromarray(rows), 89, 178)
+    found = CentreFit(1, 89, 89, crop=178).scaled_picture(Image.fromarray(rows))
     assert found.shape == (1, 89, 89)
     assert found[0, 40:50, 0].tolist() == pytest.approx([20 + 2 * row + 0.5 for row in range(40, 50)], abs=0.51)
-    assert centred(Image.fromarray(rows), 8, None).shape == (1, 8, 8)
+    assert CentreFit(1, 8, 8).scaled_picture(Image.fromarray(rows)).shape == (1, 8, 8)
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,15 @@ def test_how_files_are_read_and_fitted_is_said(files, tmp_path):
         ),
         (CentreFit(3, 8, 8, crop=20), "RGB; the middle square of 20 pixels; scaled to 8 x 8 (bicubic, antialiased)"),
         (
+            CentreFit(3, 8, 8, interpolation="bilinear", flip=True),
+            "RGB; the middle square of the short side; scaled to 8 x 8 (bilinear, antialiased); half of them mirrored",
+        ),
+        (CentreFit(3, 8, 8, crop=8, centre=(6, 4)), "RGB; the square of 8 pixels around column 6, row 4; not scaled"),
+        (
+            CentreFit(3, 8, 8, crop=9, centre=(6, 4)),
+            "RGB; the square of 9 pixels around column 6, row 4; scaled to 8 x 8 (bicubic, antialiased)",
+        ),
+        (
             Unscaled(4, 8, 8),
             "RGB and alpha; not scaled, unless it is smaller than the window; a middle window of 8 x 8",
         ),
