@@ -216,6 +216,19 @@ def test_given_images_get_the_samples_geometry_and_keep_their_colours():
     assert call.given[0] is labels
 
 
+def test_cutout_covers_the_sample_and_not_what_is_given_with_it():
+    """At p = 1 and a share of 1 every sample has a box, and nothing else is done to it."""
+    alone = {"flip", "quarters", "shift", "scale", "turn", "stretch", "drift"}
+    alone |= {"brightness", "contrast", "luma", "hue", "saturation"}
+    trick = made(start=1.0, shares=dict.fromkeys(alone, 0.0) | {"cutout": 1.0})
+    x = torch.rand(32, 3, 8, 8) + 1
+    call = augmented(trick, x, (x.clone(),))
+    assert torch.equal(call.given[0], x)
+    gone = call.x == 0
+    assert gone.flatten(1).any(1).all()
+    assert torch.equal(call.x[~gone], x[~gone])
+
+
 def test_another_games_points_are_left_alone():
     call = Call(
         replace(scored("discriminator", [0.0]), game=replace(GAME, name="latents", space="latent")),

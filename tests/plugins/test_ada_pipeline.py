@@ -12,6 +12,7 @@ from ganrun_plugins.tricks._ada_pipeline import (
     SYM6,
     Drawn,
     copied,
+    cut,
     draw,
     inverse,
     mirrored,
@@ -284,6 +285,55 @@ def test_a_sample_of_which_nothing_was_drawn_keeps_every_bit_beside_others():
     ).all(0)
     assert 20 < idle.sum() < 100
     assert torch.equal(y[idle], x[idle])
+
+
+COLOURS = ("brightness", "contrast", "luma", "hue", "saturation")
+
+
+def test_an_augmentation_is_drawn_with_its_share_of_p_and_the_others_as_without_it():
+    """p = 0.8, colours at half of it, no flips, turns at a quarter: 1 - sqrt(1 - 0.2) for each of the two."""
+    shares = dict.fromkeys(COLOURS, 0.5) | {"flip": 0.0, "turn": 0.25}
+    drawn = draw(Draws(("shares",)), 4000, torch.tensor(0.8), torch.float64, shares)
+    plain = draw(Draws(("shares",)), 4000, torch.tensor(0.8), torch.float64)
+
+    def share(name):
+        return (getattr(drawn, name) != getattr(what(), name)).reshape(4000, -1)[:, 0].double().mean().item()
+
+    turn = 1 - math.sqrt(0.8)
+    expected = dict.fromkeys(COLOURS, 0.4) | {"luma": 0.2, "flip": 0.0, "before": turn, "after": turn}
+    for name, value in expected.items():
+        assert share(name) == pytest.approx(value, abs=0.03), name
+    for name in set(PARAMETERS) - set(expected):
+        assert torch.equal(getattr(drawn, name), getattr(plain, name)), name
+    assert drawn.box is None
+
+
+def test_cutout_moves_no_other_draw_and_comes_with_its_share_of_p_anywhere():
+    drawn = draw(Draws(("cutout",)), 4000, torch.tensor(0.6), torch.float64, {"cutout": 0.5})
+    plain = draw(Draws(("cutout",)), 4000, torch.tensor(0.6), torch.float64)
+    for name in PARAMETERS:
+        assert torch.equal(getattr(drawn, name), getattr(plain, name)), name
+    there = ~drawn.box.isnan()
+    assert torch.equal(there[:, 0], there[:, 1])
+    assert there[:, 0].double().mean().item() == pytest.approx(0.3, abs=0.03)
+    centres = drawn.box[there[:, 0]]
+    assert centres.mean(0).tolist() == pytest.approx([0.5, 0.5], abs=0.03)
+    assert (float(centres.min()), float(centres.max())) == pytest.approx((0, 1), abs=0.01)
+
+
+def test_cutout_covers_half_of_each_side_around_its_centre():
+    """Of 8 columns those whose middles, at 1/16, 3/16, ..., are less than 1/4 from 0.5, and of 4 rows, at 1/8, 3/8,
+    ..., those less than 1/4 from 0: the middle four columns and the upper row. A box that is not a number is none.
+    """
+    drawn = what(2)
+    drawn.box = torch.tensor([[0.5, 0.0], [math.nan, math.nan]], dtype=torch.float64)
+    x = picture(2, 3, 4, 8).abs() + 1
+    y = cut(x, drawn)
+    gone = torch.zeros(4, 8, dtype=torch.bool)
+    gone[0, 2:6] = True
+    assert torch.equal(y[0] == 0, gone.expand(3, -1, -1))
+    assert torch.equal(y[0][:, ~gone], x[0][:, ~gone])
+    assert torch.equal(y[1], x[1])
 
 
 # --- derivatives ----------------------------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """Presets: what each variant is made of, against its paper, and what its schedule does."""
 
+from pathlib import Path
+
 import pytest
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import load_recipe
 from ganrun.schedule import Clock, Scheduled
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +212,14 @@ def test_the_schedules_of_r3gan_are_half_a_cosine_each(catalog):
     for penalty in (r1, r2):
         assert [penalty["gamma"].at(step, clock) for step in (0, 500, 1000)] == pytest.approx([0.05, 0.0275, 0.005])
     assert [ema["half_life"].at(step, clock) for step in (0, 500, 1000)] == pytest.approx([0, 2.5e6, 5e6])
+
+
+def test_the_recipe_of_r3gan_augments_as_its_authors_do(catalog):
+    """p grows to 0.55 whatever the scores; colours at half of it, and cutout."""
+    ada = load_recipe(RECIPES / "r3gan_cifar10.yaml", catalog=catalog).tricks[-1].parameters
+    colours = ("brightness", "contrast", "luma", "hue", "saturation")
+    assert ada["shares"] == dict.fromkeys(colours, 0.5) | {"cutout": 1.0}
+    assert (ada["target"], ada["limit"].at(500, Clock(1000, 512, 50_000))) == (None, pytest.approx(0.275))
 
 
 def test_in_a_run_of_20_million_images_the_average_of_r3gan_has_the_half_life_of_the_paper_alone(catalog):

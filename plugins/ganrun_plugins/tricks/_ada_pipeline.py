@@ -1,9 +1,10 @@
-"""The augmentations of ada: pixel copying, geometry and colour, each drawn for a sample with probability p.
+"""The augmentations of ada: pixel copying, geometry, colour and cutout, each drawn for a sample with a share of p.
 
 Karras et al., "Training Generative Adversarial Networks with Limited Data" (2020), appendix B ("bgc"). All copying and
 geometry of a sample is one matrix on homogeneous coordinates, so that its image is resampled once, on a grid twice as
 fine between an orthogonal low-pass filter and its transpose: what only passes through the two filters comes back as it
-was. The image is continued beyond its edges as in a mirror, with the outermost pixels once.
+was. The image is continued beyond its edges as in a mirror, with the outermost pixels once. Last of all, cutout sets a
+box of half of each side to 0, whose centre is anywhere in the image, so that a part of it may lie outside.
 
 Differences from the authors' code: a sample whose matrix holds only flips, quarter turns and whole-pixel shifts is
 copied pixel by pixel and stays sharp (their filter is not symmetric, so it blurs a flip a little); the finer grid is
@@ -16,7 +17,9 @@ channel has no saturation either, as in theirs.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +46,40 @@ SYM6 = (
 CENTRE = 5  # the tap next to its centre of mass
 OFF = sum(k * tap for k, tap in enumerate(SYM6)) / sum(SYM6) - CENTRE  # 0.098: how far the centre of mass is behind it
 GATES, UNIFORM, NORMAL = 13, 8, 7
+BOX = 1 / 2  # of a side: what cutout covers
+Augmentation = Literal[
+    "flip",
+    "quarters",
+    "shift",
+    "scale",
+    "turn",
+    "stretch",
+    "drift",
+    "brightness",
+    "contrast",
+    "luma",
+    "hue",
+    "saturation",
+    "cutout",
+]
+# What the columns of chances are of: a turn before and one behind the stretch.
+ORDER: tuple[Augmentation, ...] = (
+    "flip",
+    "quarters",
+    "shift",
+    "scale",
+    "turn",
+    "stretch",
+    "turn",
+    "drift",
+    "brightness",
+    "contrast",
+    "luma",
+    "hue",
+    "saturation",
+)
+# The shares of p where none are given, if they are not 1: the authors' "bgc" has no cutout.
+SHARES: dict[Augmentation, float] = {"cutout": 0.0}
 
 
 @dataclass
@@ -52,7 +89,8 @@ class Drawn:
     flip: -1 mirrors left and right, 1 does not. quarters: quarter turns. shift, drift: (B, 2) right and down, in whole
     pixels and not. scale, stretch: factors (the latter inverted vertically). before, after: turns around the centre in
     radians, before and behind the stretch. brightness: added; contrast, saturation: factors; luma: -1 turns light into
-    dark; hue: radians. resampled, recoloured: (B,) whether anything was drawn that needs it.
+    dark; hue: radians. resampled, recoloured: (B,) whether anything was drawn that needs it. box: (B, 2) the centre of
+    what is cut out, right and down; not a number where nothing is; None if cutout has no share.
     """
 
     flip: Tensor
@@ -70,15 +108,23 @@ class Drawn:
     saturation: Tensor
     resampled: Tensor
     recoloured: Tensor
+    box: Tensor | None = None
 
 
-def draw(draws: Draws, n: int, p: Tensor, dtype: torch.dtype) -> Drawn:
-    """Each augmentation of n samples, drawn with probability p (). Numbers that are not used are drawn all the same."""
+def draw(
+    draws: Draws, n: int, p: Tensor, dtype: torch.dtype, shares: Mapping[Augmentation, float] | None = None
+) -> Drawn:
+    """Each augmentation of n samples, drawn with probability p () times its share: 1, and 0 for cutout, if not given.
+
+    Numbers that are not used are drawn all the same, but for those of cutout without a share.
+    """
+    of = {**SHARES, **(shares or {})}
     chance = draws.uniform("ada chances", n, GATES + UNIFORM).to(dtype)  # (n, 21)
     normal = draws.normal("ada normals", n, NORMAL).to(dtype)  # (n, 7)
-    gates = chance[:, :GATES] < p  # (n, 13)
-    # Two turns, one before and one behind the stretch, of which at least one happens with probability p.
-    turns = chance[:, :GATES] < 1 - (1 - p).clamp(min=0).sqrt()
+    gate = [chance[:, place] < p * of.get(name, 1.0) for place, name in enumerate(ORDER)]  # of (n,)
+    gates = torch.stack(gate, 1)  # (n, 13)
+    # Two turns, one before and one behind the stretch, of which at least one happens with the probability of a turn.
+    turns = chance[:, :GATES] < 1 - (1 - p * of.get("turn", 1.0)).clamp(min=0).sqrt()
     u = chance[:, GATES:]
 
     def drawn(gate: Tensor, value: Tensor, otherwise: float) -> Tensor:
@@ -101,7 +147,14 @@ def draw(draws: Draws, n: int, p: Tensor, dtype: torch.dtype) -> Drawn:
         saturation=drawn(gates[:, 12], 2 ** normal[:, 6], 1),
         resampled=gates[:, 3] | turns[:, 4] | gates[:, 5] | turns[:, 6] | gates[:, 7],
         recoloured=gates[:, 8] | gates[:, 9] | (luma < 0) | gates[:, 11] | gates[:, 12],
+        box=_box(draws, n, p * of["cutout"], dtype) if of["cutout"] else None,
     )
+
+
+def _box(draws: Draws, n: int, p: Tensor, dtype: torch.dtype) -> Tensor:
+    """Centres (n, 2) of boxes, drawn under a purpose of their own, so that cutout moves no other draw."""
+    u = draws.uniform("ada cutout", n, 3).to(dtype)  # (n, 3)
+    return torch.where((u[:, 0] < p)[:, None], u[:, 1:], torch.nan)
 
 
 # --- geometry ---------------------------------------------------------------------------------------------------
@@ -263,3 +316,19 @@ def recoloured(images: Tensor, drawn: Drawn) -> Tensor:
         rest = hue.cos() * rest + hue.sin() * across
     changed = luma * contrast * (mean + brightness) + saturation * contrast * rest
     return torch.where(drawn.recoloured[:, None, None, None], changed, images)
+
+
+# --- cutout -----------------------------------------------------------------------------------------------------
+
+
+def cut(images: Tensor, drawn: Drawn) -> Tensor:
+    """Images (B, C, H, W) with zeros where the middle of a pixel is in the box, BOX of each side around its centre."""
+    if drawn.box is None:
+        return images
+    inside = []
+    for axis, side in enumerate((images.shape[3], images.shape[2])):
+        place = (torch.arange(side, device=images.device, dtype=drawn.box.dtype) + 0.5) / side
+        # (B, side); false where the centre is not a number
+        inside.append((place - drawn.box[:, axis, None]).abs() < BOX / 2)
+    columns, rows = inside
+    return torch.where((rows[:, :, None] & columns[:, None, :])[:, None], 0.0, images)

@@ -12,7 +12,8 @@ with the real images that passed on the run's clock since p changed last, howeve
 ``kimg`` thousand images from 0 to 1; p stays in [0, limit]. Each game has a p of its own. Where a loss only compares
 real samples with fakes, a score has no zero, and the sign is that of score(real) - mean score(fake), the mean being
 that of the turn's fakes. ``target: null`` leaves p at ``limit``, which may be scheduled (R3GAN raises it along a
-cosine).
+cosine). ``shares`` are what p is multiplied by for each augmentation; cutout, a box of half of each side in grey, is
+off by default, as in the paper. Cutout and colours change the sample alone, geometry what is given with it, too.
 
 Differences from well-known code: NVlabs' has no upper limit; near 1, turns and flips leak into samples, so the default
 is 0.8 here (StudioGAN: 1). NVlabs' also collects signs in the discriminator's regularisation phase. The pipeline lists
@@ -21,7 +22,8 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -29,7 +31,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Call, Component, Experiment, Phase, Reason, Role, Round, Scheduled, Turn, hookimpl
-from ganrun_plugins.tricks._ada_pipeline import draw, placed, recoloured
+from ganrun_plugins.tricks._ada_pipeline import Augmentation, cut, draw, placed, recoloured
 from ganrun_plugins.tricks._moments import counted, moment
 
 LIMIT = 0.8  # of p, where a recipe gives none
@@ -76,10 +78,15 @@ class ADA:
                 "that is more",
             ),
         ] = None,
+        shares: Annotated[
+            Mapping[Augmentation, Annotated[float, Field(ge=0, le=1)]],
+            Field(description="what p is multiplied by for an augmentation; those left out: 1, and cutout 0"),
+        ] = MappingProxyType({}),
     ) -> None:
         self.target = target
         self.kimg = kimg
         self.interval = interval
+        self.shares = shares
         self.start = start
         self.limit = Scheduled(max(LIMIT, start)) if limit is None else limit
         self.p: dict[str, Tensor] = {}  # game -> ()
@@ -106,9 +113,9 @@ class ADA:
         if call.round.game.name not in self.p:
             return
         size = (call.x.shape[2], call.x.shape[3])
-        drawn = draw(turn.draws, len(call.x), self.chance(turn, call.round.game.name), wide(call.x))
+        drawn = draw(turn.draws, len(call.x), self.chance(turn, call.round.game.name), wide(call.x), self.shares)
         with torch.autocast(call.x.device.type, enabled=False):  # bfloat16 has no place for coordinates
-            call.x = recoloured(placed(call.x.to(wide(call.x)), drawn, size), drawn).to(call.x.dtype)
+            call.x = cut(recoloured(placed(call.x.to(wide(call.x)), drawn, size), drawn), drawn).to(call.x.dtype)
             call.given = tuple(
                 placed(given.to(drawn.flip.dtype), drawn, size).to(given.dtype)
                 if given.dim() == 4 and given.is_floating_point()

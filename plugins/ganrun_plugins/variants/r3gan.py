@@ -14,8 +14,13 @@ its resolution lets the discriminator explode.
 Samples come from averaged weights, whose half-life grows along the same cosine from 0 to 5 million images (FFHQ: 0.5
 million, ImageNet: 50 million). A short run never sees as many, and would still hold its first weights: so the half-life
 is also kept below 0.3 of the updates so far, a choice of ours that never binds in a run of 20 million images. The
-authors augment with a probability that grows to 0.55. ``ada: {target: null, limit: {cosine: [0, 0.55]}}`` comes near
-that: it has no cutout, and theirs changes colours half as often.
+authors augment with a probability p that grows to 0.55 (FFHQ: 0.3 at 64 pixels, 0.5 at 256 and ImageNet at 32; ImageNet
+at 64: 0.4), changing colours half as often, and with cutout:
+
+    ada: {target: null, limit: {cosine: [0, 0.55]},
+          shares: {brightness: 0.5, contrast: 0.5, luma: 0.5, hue: 0.5, saturation: 0.5, cutout: 1}}
+
+which the recipe ``r3gan_cifar10`` has and this variant, for all kinds of data, has not.
 """
 
 from __future__ import annotations
