@@ -5,12 +5,13 @@ import torch
 from encodings_of import PLAYERS, linear, small, taken, weight
 from torch.nn.functional import logsigmoid, softplus
 
-from ganrun.schedule import Scheduled
+from ganrun.schedule import Clock, Scheduled
 from ganrun.training.build import RefusedError
 from ganrun.words.game import DiscriminatorOutput, Game, Round, Stream
 from ganrun_plugins.losses.log_ratio import LogRatio
 from ganrun_plugins.losses.minimax import Minimax
 from ganrun_plugins.losses.non_saturating import NonSaturating
+from ganrun_plugins.variants.aae import AAE
 from ganrun_plugins.variants.bigan import BiGAN
 
 # --- bigan and ali ----------------------------------------------------------------------------------------------
@@ -189,6 +190,14 @@ def test_aaes_encoder_has_an_optimiser_in_each_of_its_players(make_run):
     assert rates == {"autoencoder": (0.01, 0.9), "discriminator": (0.1, 0.1), "encoder": (0.1, 0.1)}
     encoder = {id(p) for p in run.engine.modules["encoder"].parameters()}
     assert all(encoder <= {id(p) for p in run.engine.parameters[name]} for name in ("autoencoder", "encoder"))
+
+
+def test_aaes_rates_fall_to_a_tenth_and_a_hundredth():
+    """From epochs 50 and 1000 on, of 600 steps each: 0.01 and 0.1 become 0.001 and 0.01, then 0.0001 and 0.001."""
+    clock = Clock(total=3_000_000, batch=100, dataset=60_000)
+    schedules = [Scheduled(AAE.defaults["players"][p]["optimizer"]["sgd"]["lr"]) for p in ("autoencoder", "encoder")]
+    for step, rates in ((29_999, [0.01, 0.1]), (30_000, [0.001, 0.01]), (600_000, [0.0001, 0.001])):
+        assert [schedule.at(step, clock) for schedule in schedules] == pytest.approx(rates)
 
 
 def test_aae_decodes_draws_of_its_prior(make_run):

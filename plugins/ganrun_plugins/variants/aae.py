@@ -11,8 +11,8 @@ logit,
 
 The encoder belongs to two players, each with an optimiser of its own: SGD with rate 0.01 and momentum 0.9 for the
 reconstruction, rate 0.1 and momentum 0.1 for both sides of the game. The prior is the recipe's sampler times ``sd``:
-N(0, 5^2) in 8 dimensions in the paper (MNIST). Samples are decoded draws of it. Our choice: rates of a tenth from epoch
-50 on and of a hundredth from epoch 1000 on, batches of 100, two layers of 1000.
+N(0, 5^2) in 8 dimensions in the paper (MNIST). Samples are decoded draws of it. Held against neither the paper nor
+code: two layers of 1000, batches of 100, rates of a tenth from epoch 50 on and of a hundredth from epoch 1000 on.
 
 Differences from well-known code: a script of PyTorch-GAN minimises 0.001 of the game and 0.999 of an absolute error in
 one step.

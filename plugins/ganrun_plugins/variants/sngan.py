@@ -7,6 +7,9 @@ on (over 50,000), batch 64 and twice as many fakes in the generator's turns (``g
 code the generator moves first in each step, so that its first move is against an untrained discriminator, and every
 turn draws latents of its own.
 
+The authors' noise on real images, uniform in [0, 1/128], against the steps between 8-bit values, is the trick
+``dequantisation``; it is for images alone, so the recipe ``sngan_cifar10`` has it and this variant has not.
+
 Difference: power iterations are torch's, with 15 of them before the first forward; the authors start from a random
 vector.
 """

@@ -9,8 +9,8 @@ mean-pooling, no normalisation in the discriminator.
 Other settings of the paper: rate 1e-4, constant (algorithm 1); betas (0.5, 0.9) in its MNIST code; weight 0.1 for
 points in the plane.
 
-Difference: the authors' noise on real images, uniform in [0, 1/128], against the steps between 8-bit values, is left
-out.
+The authors' noise on real images, uniform in [0, 1/128], against the steps between 8-bit values, is the trick
+``dequantisation``; it is for images alone, so the recipe ``wgan_gp_cifar10`` has it and this variant has not.
 """
 
 from __future__ import annotations
