@@ -18,8 +18,12 @@ Parameters, generator and discriminator: 20,732,160 and 20,683,776 at 32 x 32, w
 has ``width: 1536``, at 64 x 64 also ``wide: 64``: 82,914,304 and 86,548,992 at 32 x 32, 103,570,432 and 107,205,120 at
 64 x 64.
 
-Differences from the authors' code: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is
-without. One precision for all stages (the authors' upper ones are in bfloat16): ``train.precision``.
+The authors compute the stages of high resolution in bfloat16 and the others in float32. Here ``train.precision`` is
+that of all stages; under ``bfloat16``, ``float32_below`` keeps those of smaller sides in float32. The convolution at
+the image goes with the largest side, resampling with the larger of its two, and what follows the 4 x 4 stage with it.
+
+Difference from the authors' code: the generator ends in tanh, as images here lie in [-1, 1]; ``output: linear`` is
+without.
 """
 
 from __future__ import annotations
@@ -48,6 +52,22 @@ Cardinality = Annotated[
 ]
 Blocks = Annotated[int, Field(ge=1, description="residual blocks a stage")]
 Expansion = Annotated[int, Field(ge=1, description="channels inside a block as a multiple of those outside")]
+Float32Below = Annotated[
+    int,
+    Field(
+        ge=0, description="stages of sides below it compute in float32 also under `train.precision: bfloat16`; 0: none"
+    ),
+]
+
+
+def precise(layer: nn.Module, x: Tensor, full: bool) -> Tensor:
+    """What a layer makes of x; if ``full``, without mixed precision, in float32 at least."""
+    if not full or x.device.type == "meta":
+        found: Tensor = layer(x)
+        return found
+    with torch.autocast(x.device.type, enabled=False):
+        found = layer(x.to(torch.promote_types(x.dtype, torch.float32)))
+    return found
 
 
 class Shape:
@@ -174,6 +194,7 @@ class R3GANGenerator(nn.Module):
         output: Annotated[
             Literal["tanh", "linear"], Field(description="at the image; linear leaves [-1, 1], as in the authors' code")
         ] = "tanh",
+        float32_below: Float32Below = 0,
     ) -> None:
         super().__init__()
         assert interface.makes is not None, "the interface of a generator says what it makes"
@@ -188,11 +209,13 @@ class R3GANGenerator(nn.Module):
         self.embedding = drawn(nn.Linear(condition, embedding, bias=False), 1.0) if condition else None
         total = blocks * len(shape.widths)
         layers: list[nn.Module] = [Basis(interface.takes.size + (embedding if condition else 0), shape.widths[0])]
-        before = shape.widths[0]
+        before, self.precise = shape.widths[0], 0  # how many layers compute in float32 whatever the precision
         for stage, (channels, groups) in enumerate(zip(shape.widths, shape.groups)):
             layers += [transition(before, channels, up=True)] if stage else []
             layers += [Block(channels, groups, expansion, total) for _ in range(blocks)]
             before = channels
+            self.precise = len(layers) if 4 * 2**stage < float32_below else self.precise
+        self.precise += float32_below > interface.makes.shape[1]
         self.main = nn.Sequential(*layers, drawn(nn.Conv2d(before, interface.makes.shape[0], 1, bias=False), 1.0))
         self.blocks = names_of(self.main, Basis, Block)
         self.squash = nn.Tanh() if output == "tanh" else nn.Identity()
@@ -201,8 +224,15 @@ class R3GANGenerator(nn.Module):
         z = x.flatten(1)  # (B, Z)
         if self.embedding is not None:
             z = torch.cat([z, self.embedding(append_vectors(z[:, :0], given, self.given))], 1)  # (B, Z + embedding)
+        hidden: dict[str, Tensor] = {}
+        if self.precise:
+            for place, (name, layer) in enumerate(self.main.named_children()):
+                z = precise(layer, z, place < self.precise)
+                if name in self.blocks:
+                    hidden[f"main.{name}"] = z
+            output: Tensor = self.squash(z)
+            return Layers(output, hidden) if layers else output
         if layers:
-            hidden: dict[str, Tensor] = {}
             return Layers(self.squash(through(self.main, z, self.blocks, "main", hidden)), hidden)
         image: Tensor = self.squash(self.main(z))  # (B, C, S, S)
         return image
@@ -228,8 +258,10 @@ class R3GANDiscriminator(nn.Module):
         cardinality: Cardinality = 96,
         blocks: Blocks = 2,
         expansion: Expansion = 2,
+        float32_below: Float32Below = 0,
     ) -> None:
         super().__init__()
+        self.side, self.below = interface.takes.shape[1], float32_below
         shape = Shape(interface.takes, width, wide, cardinality, expansion, "discriminator r3gan")
         self.images = [place for place, space in enumerate(interface.given) if space.kind == "image"]
         self.vectors = [place for place, space in enumerate(interface.given) if space.kind != "image"]
@@ -257,20 +289,27 @@ class R3GANDiscriminator(nn.Module):
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
         # (B, pack * (C + planes), S, S)
         h = append_planes(x, [given[i] for i in self.images], [self.given[i] for i in self.images])
-        h = self.extraction(h)
-        features = []
+        side, last = self.side, self.below > 4
+        h = precise(self.extraction, h, side < self.below)
+        features: list[Tensor] = []
         for stage in self.stages:
-            h = stage(h)
+            if self.below:
+                for place, layer in enumerate(stage.children()):
+                    h = precise(layer, h, side < self.below)
+                    side //= 2 if features and not place else 1  # it was the way from the stage before
+            else:
+                h = stage(h)
             features.append(h)
-        h = self.basis(h).flatten(1)  # (B, W, 4, 4) -> (B, W)
-        logits = self.linear(h)  # (B, logits), or (B, logits * W)
+        h = precise(self.basis, h, last).flatten(1)  # (B, W, 4, 4) -> (B, W)
+        logits = precise(self.linear, h, last)  # (B, logits), or (B, logits * W)
         if self.embedding is not None:
             condition = append_vectors(
                 h[:, :0], [given[i] for i in self.vectors], [self.given[i] for i in self.vectors]
             )
             # (B, logits)
-            logits = (logits.unflatten(1, (self.logits, -1)) * self.embedding(condition).unsqueeze(1)).sum(2)
-        heads = {name: head(h) for name, head in self.heads.items()}  # (B, size)
+            embedded = precise(self.embedding, condition, last)  # (B, W)
+            logits = (logits.unflatten(1, (self.logits, -1)) * embedded.unsqueeze(1)).sum(2)
+        heads = {name: precise(head, h, last) for name, head in self.heads.items()}  # (B, size)
         return DiscriminatorOutput(logits.squeeze(1) if self.logits == 1 else logits, [*features, h], heads)
 
 
