@@ -19,9 +19,14 @@ FUNCTION = "\n\ndef _{number}(component: {component}) -> {protocol}:\n    return
 
 
 def offered(kind, factory):
-    """The protocols that a class is held against: that of its kind, and those whose methods it has."""
+    """The protocols that a class is held against: that of its kind, and those whose methods and properties it has."""
     required, *optional = PROTOCOLS[kind]
-    return [required, *(one for one in optional if all(hasattr(factory, name) for name in methods_of(one)))]
+    return [required, *(one for one in optional if all(hasattr(factory, name) for name in members_of(one)))]
+
+
+def members_of(protocol):
+    """The methods and properties that a protocol names itself."""
+    return [*methods_of(protocol), *(name for name, value in vars(protocol).items() if isinstance(value, property))]
 
 
 def conversions(components):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from ganrun.catalog.catalog import Catalog
@@ -182,8 +181,8 @@ def test_two_processes_go_back_together(with_all_tricks, tmp_path, same_end, sta
     ((entry),) = tree["rollbacks"]
     assert (entry["to"], entry["attempt"], entry["reason"]) == (6, 1, "a whim")
     assert entry["from"] >= 8, "it may take some steps until the other process knows"
-    pools = [tensors[f"/components/{rank}/tricks.2.replay-buffer/adversarial.0/stored/0"] for rank in (0, 1)]
-    assert not torch.equal(*pools), "each process has its own pool back"
+    kept = [key for key in tensors if key.endswith("replay-buffer/adversarial.0/stored/0")]
+    assert len(kept) == 1, "all processes have one pool, which is kept once"
     two(tmp_path / "parts", "all", stop="10")
     assert checkpoint.listing(tmp_path / "parts/checkpoints")[-1][0] == 9
     two(tmp_path / "parts", "all", "--resume")

@@ -4,7 +4,6 @@ It brings a trick and an evaluator that watch.
 """
 
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -131,15 +130,15 @@ def rename():
 
 def prune():
     """Die when an old checkpoint is half removed, as the checkpoint of step STEP has just been written."""
-    remove = shutil.rmtree
+    remove = checkpoint._remove
 
-    def half(path, *arguments, **named):
-        if (Path(path).parent / f"step-{int(STEP):07d}").exists() and Path(path).name.startswith("step-"):
-            (Path(path) / "manifest.json").unlink()
+    def half(path):
+        if (path.parent / f"step-{int(STEP):07d}").exists() and path.name.startswith("step-"):
+            (path / "manifest.json").unlink()
             die()
-        remove(path, *arguments, **named)
+        remove(path)
 
-    shutil.rmtree = half
+    checkpoint._remove = half
 
 
 MOMENTS = {moment.__name__: moment for moment in (kill, host, fail, term, interrupt, twice, tensors, rename, prune)}

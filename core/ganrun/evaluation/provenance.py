@@ -216,17 +216,23 @@ def _is_whole(measured: Measured) -> bool:
     alike = measured.provenance["alike"]
     ((name, parameters),) = alike["evaluator"].items()
     described = [(found["hash"], found["preprocessing"]) for found in alike["features"].values()]
-    numbers = [number for s in measured.scores.values() for number in (s.value, s.low or 0.0, s.high or 0.0)]
+    numbers = [number for s in measured.scores.values() for number in (s.value, *_bounds(s))]
     counts = [*alike["samples"], *(real["samples"] for real in alike["real"].values() if "samples" in real)]
     counts += [score.enough for score in measured.scores.values()]
     texts = [name, *(text for pair in described for text in pair)]
     texts += [text for score in measured.scores.values() for text in (score.method, score.called)]
+    texts += [text for pair in measured.provenance.get("preparation", {}).items() for text in pair]
     return (
         isinstance(parameters, dict)
         and all(isinstance(text, str) for text in texts)
         and all(type(count) is int for count in counts)
         and all(isinstance(number, int | float) for number in numbers)
     )
+
+
+def _bounds(score: Score) -> list[Any]:
+    """The ends of a score's interval, none if it has none."""
+    return [bound for bound in (score.low, score.high) if bound is not None]
 
 
 def _under_new_names(measured: Measured, catalog: Catalog) -> Measured:

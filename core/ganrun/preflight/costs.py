@@ -37,9 +37,14 @@ def step_cost(experiment: Experiment) -> tuple[float, str] | None:
 
 
 def _features(experiment: Experiment) -> Iterator[tuple[Part, str | None]]:
-    """The feature extractors of evaluators and tricks, each once, with the output that they are of."""
+    """The feature extractors of evaluators and tricks, each once, with the output that they are of.
+
+    An evaluator that has ``prepare`` makes its extractors itself, of data that it alone knows.
+    """
     seen = set()
-    for part in (*(evaluator.part for evaluator in experiment.recipe.evaluators), *experiment.recipe.tricks):
+    made = zip(experiment.recipe.evaluators, experiment.evaluators)
+    scored = (evaluator.part for evaluator, plugin in made if not hasattr(plugin, "prepare"))
+    for part in (*scored, *experiment.recipe.tricks):
         of = part.parameters.get("of")
         for inner in part.parameters.values():
             if isinstance(inner, Part) and inner.kind == "features" and (repr(inner), of) not in seen:
