@@ -14,10 +14,18 @@ if TYPE_CHECKING:
 
 
 def place(recipe: Recipe, path: Keys) -> str:
-    """``file:line:column`` of the value at a path, or ``variant NAME`` or ``--set ...``; empty for a default."""
+    """``file:line:column`` of the value at a path, or ``--set ...``; empty for a default.
+
+    Of what a variant brings, the place of the variant and ``variant NAME``.
+    """
     found = recipe.problem(path, "")
     if found.line:
         return f"{found.file}:{found.line}:{found.column}"
+    if found.file == f"variant {recipe.variant.name}":
+        of_variant = recipe.problem(("variant",), "")
+        return (
+            f"{of_variant.file}:{of_variant.line}:{of_variant.column}: {found.file}" if of_variant.line else found.file
+        )
     return "" if found.file == "default" else found.file
 
 
