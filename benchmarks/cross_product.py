@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the plugins' examples live with their tests
 
 from covering import Base, Cover
-from examples import EXAMPLES
+from examples import EXAMPLES_EVERYWHERE
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import load_recipe
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     started = time.perf_counter()
     tricks = sorted(Catalog(disabled=()).names("trick"))
-    cover = Cover(Catalog(modules=[probe], disabled=()), EXAMPLES, tricks=tricks)
+    cover = Cover(Catalog(modules=[probe], disabled=()), EXAMPLES_EVERYWHERE, tricks=tricks)
     variants = sorted({base.variant for base in cover.bases})
     triples = [(variant, loss, trick) for variant in variants for loss in cover.losses for trick in cover.tricks]
     counts: Counter[str] = Counter()

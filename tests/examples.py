@@ -296,6 +296,7 @@ EXAMPLES = {
     "trick.loss-balance": Example({}, {"tricks": ["historical-averaging"]}),  # a second term
     "trick.norm-swap": Example({"of": "any"}, BATCH_NORMS),
     "trick.perceptual": Example({"features": {"classifier": {"steps": 2}}}),
+    "trick.reduce-on-plateau": Example({"watch": "adversarial.real", "window": 3, "patience": 1, "margin": 0.9}),
     "trick.top-k": Example({"gamma": 0.7}, {"dataset": {"ring": {"count": 32}}}),  # an epoch of 4 steps
     "trick.virtual-batch-norm": Example({}, BATCH_NORMS),
     "variant.aae": Example(
@@ -337,3 +338,6 @@ EXAMPLES = {
     "variant.wgan": Example({"latent": 4, "warm_up": 7}, SMALL_DIGITS),
     "variant.wgan-gp": Example({"latent": 4}, SMALL_RESIDUAL),
 }
+
+# For all variants and losses together, of which some have no such term: with a window that ends after a small run
+EXAMPLES_EVERYWHERE = EXAMPLES | {"trick.reduce-on-plateau": Example({"watch": "adversarial.real"})}

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from covering import Cover
-from examples import EXAMPLES
+from examples import EXAMPLES_EVERYWHERE
 from tried_runs import problems_of_run
 
 from ganrun.catalog.catalog import Catalog
@@ -139,7 +139,7 @@ def new_cover(*variants):
     """Of some variants, and all losses and tricks; the probe watches, and is no trick to be covered."""
     return Cover(
         Catalog(modules=[probe], disabled=()),
-        EXAMPLES,
+        EXAMPLES_EVERYWHERE,
         tricks=sorted(Catalog(disabled=()).names("trick")),
         variants=variants,
     )

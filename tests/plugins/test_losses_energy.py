@@ -111,9 +111,29 @@ def test_the_measure_of_convergence():
     turn = make_turn(0, rounds=[make_round("discriminator", [0.8] * 2, [0.5] * 2)])
     loss = BEGAN(k=0.25)
     loss.losses(of(loss, turn))
+    loss.updated(of(loss, turn))
     assert {name: float(value) for name, value in turn.notes.items()} == pytest.approx(
         {"adversarial.k": 0.25, "adversarial.convergence": 0.9}
     )
+
+
+def test_the_measure_of_convergence_is_that_of_all_micro_batches_and_processes():
+    """Errors (1, 0.2) here and (0.7, 0.5) elsewhere are (0.85, 0.35) on average: M = 0.85 + |0.425 - 0.35| = 0.925.
+
+    The mean of both M, 1 + |0.5 - 0.2| and 0.7 + |0.35 - 0.5|, would be 1.075.
+    """
+    loss, elsewhere = BEGAN(), torch.tensor([0.7, 0.5])
+    turn = of(loss, make_turn(0, rounds=[make_round("discriminator", [1.0], [0.2])]))
+    turn._engine.mean_over_processes = lambda errors: (errors + elsewhere) / 2
+    loss.losses(turn)
+    loss.updated(turn)
+    assert turn.notes["adversarial.convergence"].item() == pytest.approx(0.925)
+    loss = BEGAN()
+    for errors in (([1.0], [0.2]), ([0.7], [0.5])):
+        turn = of(loss, make_turn(0, rounds=[make_round("discriminator", *errors)]))
+        loss.losses(turn)
+    loss.updated(turn)
+    assert turn.notes["adversarial.convergence"].item() == pytest.approx(0.925)
 
 
 def test_k_moves_once_a_turn_by_the_mean_of_its_micro_batches():

@@ -39,6 +39,10 @@ class Events:
     # --- one turn: a player's forward, its terms, its update ------------------------------------------------
 
     @hookspec
+    def options(self, player: str, step: int, options: dict[str, Any]) -> None:
+        """Change what a player's optimiser is given in a step, such as its ``lr``; asked for past steps, too."""
+
+    @hookspec
     def phase_start(self, turn: Turn) -> None:
         """Set ``turn.skip``, ``turn.copies`` (samples per item) or add to ``turn.wanted``."""
 

@@ -10,7 +10,7 @@ With L(v) the reconstruction error that the discriminator gives a sample:
 The proportional control keeps E L(G(z)) near gamma E L(x): a lower gamma gives better and less diverse samples. k moves
 after each update of a discriminator, by the mean errors of that turn over all micro-batches and processes; each game
 has its own. Their distance from the balance, M = L(x) + |gamma L(x) - L(G(z))|, is the paper's measure of convergence;
-it is logged, as is k.
+it is logged of the same mean errors, as is k.
 
 Differences from well-known code: the authors update both networks from one graph, which is a matter of the variant's
 phases; where the discriminator moves first, as in most variants, it is the newer one that scores the generator's fakes.
@@ -74,11 +74,10 @@ class BEGAN:
     def losses(self, turn: Turn) -> None:
         for round in turn.rounds:
             if round.side == "discriminator" and turn.loss(round.game.name) is self:
-                game, gamma = round.game.name, turn.now(self.gamma)
+                game = round.game.name
                 real, fake = _mean_energy(round.of("real")), _mean_energy(round.of("fake"))
                 self._errors.setdefault(game, []).append(torch.stack([real, fake]))
                 turn.note(f"{game}.k", torch.as_tensor(self.k.get(game, self.start)))
-                turn.note(f"{game}.convergence", real + (gamma * real - fake).abs())
 
     @hookimpl
     def updated(self, turn: Turn) -> None:
@@ -87,9 +86,10 @@ class BEGAN:
                 self._balance(turn, game, torch.stack(self._errors.pop(game)).mean(0))
 
     def _balance(self, turn: Turn, game: str, errors: Tensor) -> None:
-        """Move a game's k by one turn's mean errors of real samples and fakes, (2,)."""
+        """Note M and move a game's k by one turn's mean errors of real samples and fakes, (2,)."""
         real, fake = turn.mean_over_processes(errors)
         balance = turn.now(self.gamma) * real - fake
+        turn.note(f"{game}.convergence", real + balance.abs())
         k = _beside(self.k.get(game, self.start), real)
         self.k[game] = torch.clamp(k + turn.now(self.lambda_k) * balance, 0, 1)
 

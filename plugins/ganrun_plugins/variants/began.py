@@ -6,10 +6,11 @@ generator L(G(z)), and k steers E L(G(z)) towards gamma E L(x). As in the author
 from one graph: both gradients are taken before either moves, on the same fakes, and k moves after both. z is uniform on
 [-1, 1]^64; Adam with rate 1e-4, batch 16.
 
-The paper halves the rate when its measure of convergence (logged as ``adversarial.convergence``) stalls; a schedule by
-the clock takes its place: ``lr: {steps: {0: 8e-5, 100000: 4e-5, 200000: 2e-5}}`` is that version's. Its configuration
-names a first beta of 0.5 that is never passed on; 0.9 is in effect, there and here. The paper draws other latents for
-the generator than for the discriminator.
+The paper halves the rate when its measure of convergence (logged as ``adversarial.convergence``) stalls, as does the
+trick ``reduce-on-plateau``: ``tricks: [{reduce-on-plateau: {watch: adversarial.convergence}}]``. It is not on by
+default, as the paper does not say when M stalls. That version follows the clock: ``lr: {steps: {0: 8e-5, 100000: 4e-5,
+200000: 2e-5}}``. Its configuration names a first beta of 0.5 that is never passed on; 0.9 is in effect, there and here.
+The paper draws other latents for the generator than for the discriminator.
 """
 
 from __future__ import annotations
