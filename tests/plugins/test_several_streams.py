@@ -223,13 +223,22 @@ def test_samples_of_every_generator_are_compared(tiny, trick, terms):
     assert terms <= set(run.engine.terms["generators"])
 
 
-IMAGES = {"ada", "diff-augment", "perceptual", "total-variation"}  # what these change or compare are no points
+IMAGES = {
+    "ada",
+    "dequantisation",
+    "diff-augment",
+    "perceptual",
+    "total-variation",
+}  # what these change or compare are no points
+
+
+REQUIRED = {"reduce-on-plateau": {"watch": "adversarial.first"}}  # trick -> parameters without a default
 
 
 @pytest.mark.parametrize("name", sorted(set(CATALOG.names("trick")) - IMAGES))
 def test_every_trick_trains_with_two_streams_of_fakes(name, tiny):
     generator = {"mlp": {"widths": [16, 16], "norm": "batch"}}  # some tricks replace the norm
-    recipe = tiny(variant="two-generators", generator=generator, tricks=[name])
+    recipe = tiny(variant="two-generators", generator=generator, tricks=[{name: REQUIRED.get(name, {})}])
     run = steps(new_run(load_recipe(recipe, catalog=CATALOG), CATALOG), 3)
     assert {"adversarial.real", "adversarial.first", "adversarial.second"} <= set(run.engine.terms["discriminator"])
     assert all(bool(value.isfinite()) for terms in run.engine.terms.values() for value in terms.values())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganrun.cli.output import outliving_readers, print_json
+from ganrun.cli.output import complain, outliving_readers, print_json
 from ganrun.cli.plugins import catalog_with
 from ganrun.errors import UserError
 
@@ -30,13 +30,17 @@ def command(
 ) -> None:
     """Show which variants, losses and tricks combine.
 
-    Every combination is built, not trained; what works or is refused is printed, with the reasons."""
+    Every combination is built, not trained; what works or is refused is printed, with the reasons. Every part has
+    its defaults: of tricks with a parameter that has none, those are left out that are not named."""
     from ganrun.preflight.combinations import combinations, pairs, shares
 
     catalog = catalog_with(plugin)
     chosen = [
         chosen_names(catalog, kind, names) for kind, names in (("variant", variant), ("loss", loss), ("trick", trick))
     ]
+    for name, missing in () if trick else without_defaults(catalog, chosen[2]):
+        chosen[2].remove(name)
+        complain(f"left out: trick {name}, whose {missing} has no default")
     found: list[Combination] = []
     reasons: dict[str, int] = {}
     with outliving_readers():
@@ -70,6 +74,14 @@ def chosen_names(catalog: Catalog, kind: str, wanted: Sequence[str] | None) -> l
         if name not in known:
             raise UserError(f"--{kind} {name}: no such {kind}; there are {', '.join(known)}")
     return list(wanted or known)
+
+
+def without_defaults(catalog: Catalog, tricks: Sequence[str]) -> list[tuple[str, str]]:
+    """The tricks that a recipe has to give parameters to, each with the first of those."""
+    from ganrun.recipe.parameters import describe_parameters
+
+    rows = [(name, row) for name in tricks for row in describe_parameters(catalog.load("trick", name))]
+    return list({name: (name, row.name) for name, row in reversed(rows) if not row.default}.values())
 
 
 def lines_of(variant: str, found: Sequence[Combination], reasons: dict[str, int]) -> list[str]:

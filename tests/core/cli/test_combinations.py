@@ -79,6 +79,14 @@ def test_a_name_that_is_not_installed_is_an_error(ganrun):
     assert "--loss hnge: no such loss; there are " in err
 
 
+def test_a_trick_without_defaults_is_left_out_and_said(ganrun):
+    code, out, err = ganrun("combinations", "--variant", "gan", "--loss", "hinge")
+    assert code == 0
+    assert "  r1: works with every loss" in out.splitlines()
+    assert "reduce-on-plateau" not in out
+    assert err == "left out: trick reduce-on-plateau, whose watch has no default\n"
+
+
 def test_an_uninstalled_trick_takes_part(ganrun, tmp_path):
     (tmp_path / "mine.py").write_text('''"""A trick of mine."""
 from ganrun.plugin import Component, hookimpl
