@@ -50,6 +50,7 @@ NO_GAME = (  # there is no discriminator
     "ada",
     "balanced-consistency",
     "consistency",
+    "dequantisation",
     "diff-augment",
     "dragan-penalty",
     "feature-matching",
@@ -105,7 +106,7 @@ WITH_VARIANTS = {
     "sngan": (*NO_PAIRS, "weight-clipping"),
     "wgan": (*NO_PAIRS, "dragan-penalty", "gradient-penalty", "spectral-norm"),  # its weights are clipped
     # what is judged are latents
-    "aae": ("ada", "diff-augment", "latent-consistency", "metropolis-hastings", "mode-seeking"),
+    "aae": ("ada", "dequantisation", "diff-augment", "latent-consistency", "metropolis-hastings", "mode-seeking"),
     "ali": ("replay-buffer",),
     "bigan": ("replay-buffer", "truncation"),
     "veegan": ("replay-buffer",),  # the discriminator sees latents
