@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
+from ganrun.engine.boundaries import made_optimizer
 from ganrun.engine.watch import names_not_finite
 from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
@@ -60,6 +63,31 @@ def not_finite_weights(experiment: Experiment, modules: dict[str, dict[str, torc
         for name, module in experiment.modules.items()
         if names_not_finite({key: modules[name][key] for key, _ in module.named_parameters()})
     ]
+
+
+def check_optimizer_state(player: str, experiment: Experiment, state: Mapping[str, Any]) -> None:
+    """Hold a kept state against that of a new optimiser of the same part, after a step without a gradient.
+
+    A wrong shape may be used without a word by an optimiser that steps all its parameters at once. A state may hold
+    more, such as what comes with a later step, and none of a parameter that had no gradient.
+
+    Raises CheckpointError for an entry that is missing, or that has another shape.
+    """
+    parameters = [nn.Parameter(torch.zeros_like(p)) for p in experiment.parameters(experiment.players[player])]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer = made_optimizer(experiment.optimizers[player], parameters)
+    with torch.random.fork_rng(devices=[]):
+        optimizer.step()
+    expected = optimizer.state_dict()["state"]
+    for number, entries in state["state"].items():
+        for name, value in expected.get(int(number), {}).items():
+            found = entries.get(name)
+            shapes = [tuple(x.shape) for x in (found, value) if isinstance(x, torch.Tensor)]
+            if found is None or len(set(shapes)) > 1:
+                raise checkpoint.CheckpointError(
+                    f"the state of {player}'s optimiser does not fit its parameters: {name} of number {number}"
+                )
 
 
 def last_good(experiment: Experiment, folder: Path) -> tuple[int, dict[str, Any]] | None:

@@ -32,7 +32,7 @@ from ganrun.training.build import build
 from ganrun.training.checkpoints import Checkpoints
 from ganrun.training.finite import Finite
 from ganrun.training.remedies import remedies_for
-from ganrun.training.restore import load_modules
+from ganrun.training.restore import check_optimizer_state, load_modules
 from ganrun.training.rollback import Rollback
 from ganrun.training.saving import Saving
 from ganrun.training.scoring import due, evaluate
@@ -345,6 +345,7 @@ class Run:
             for key, buffer in self.experiment.modules[name].named_buffers():
                 buffer.copy_(buffers[key])
         for name, optimizer in self.engine.optimizers.items():
+            check_optimizer_state(name, self.experiment, state["optimizers"][name])
             checkpoint.restore_optimizer(optimizer, state["optimizers"][name])
         with self.experiment.settings():
             for name, component in self.experiment.components().items():
