@@ -200,7 +200,7 @@ def recorder():
         parameters |= {name: ["turn", "call"] for name in ("augment", "corrupt", "pack")}
         parameters["discriminator_output"] = ["turn", "call", "output"]
         parameters["step_taken"] = ["step"]
-        parameters["options"] = ["player", "step", "options"]
+        parameters["optimizer_options"] = ["player", "step", "options"]
         return type("Recorder", (), {name: method(name, parameters.get(name, ["turn"])) for name in names_of_events})
 
     return make

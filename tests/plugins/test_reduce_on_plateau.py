@@ -41,7 +41,7 @@ def go(trick: ReduceOnPlateau, values: list[float], start: int = 0, elsewhere: l
 
 def rate(trick: ReduceOnPlateau, step: int) -> float:
     options = {"lr": 8.0}
-    trick.options("generator", step, options)
+    trick.optimizer_options("generator", step, options)
     return options["lr"]
 
 

@@ -39,7 +39,7 @@ class Events:
     # --- one turn: a player's forward, its terms, its update ------------------------------------------------
 
     @hookspec
-    def options(self, player: str, step: int, options: dict[str, Any]) -> None:
+    def optimizer_options(self, player: str, step: int, options: dict[str, Any]) -> None:
         """Change what a player's optimiser is given in a step, such as its ``lr``; asked for past steps, too."""
 
     @hookspec

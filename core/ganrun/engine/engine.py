@@ -7,7 +7,8 @@ forward: sample and make, unless fakes are reused; streams; generated; of each g
     the variant's terms; losses.
 update: average the gradients; gradients; optimiser step; updated.
 
-step_taken, options, phase_start, sample, generated, losses, gradients and updated are events, at which tricks act.
+step_taken, optimizer_options, phase_start, sample, generated, losses, gradients and updated are events, at which
+tricks act.
 """
 
 from __future__ import annotations
@@ -306,7 +307,7 @@ class Engine:
             return value_at(value, step, self.clock)
 
         options = made.options(now) if hasattr(made, "options") else {"lr": now(made.lr)}
-        self.hooks.options(player=player, step=step, options=options)
+        self.hooks.optimizer_options(player=player, step=step, options=options)
         return slowed(options, self.optimizers[player].defaults, self.lazy.pace(player, step))
 
     def _apply_options(self, player: str, optimizer: torch.optim.Optimizer, step: int) -> None:

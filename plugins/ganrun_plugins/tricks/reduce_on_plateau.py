@@ -51,7 +51,7 @@ class ReduceOnPlateau:
         self._parts: dict[str, list[Tensor]] = {}  # phase -> the values of a turn's micro-batches
 
     @hookimpl
-    def options(self, player: str, step: int, options: dict[str, Any]) -> None:
+    def optimizer_options(self, player: str, step: int, options: dict[str, Any]) -> None:
         options["lr"] *= self.factor ** sum(cut <= step for cut in self.cuts)
 
     @hookimpl(trylast=True)  # after what adds or notes it

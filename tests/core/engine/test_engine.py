@@ -163,7 +163,7 @@ def test_events_come_in_their_order(tiny, make_run, recorder):
     run.engine.step(0)
     stages = ["augment", "corrupt", "pack"]
     discriminator = [
-        "options",
+        "optimizer_options",
         "phase_start",
         "sample",
         "generated",
@@ -173,7 +173,7 @@ def test_events_come_in_their_order(tiny, make_run, recorder):
         "targets",
         *AFTER,
     ]
-    generator = ["options", "phase_start", "generated", *stages, "discriminator_output", *AFTER]
+    generator = ["optimizer_options", "phase_start", "generated", *stages, "discriminator_output", *AFTER]
     assert log == [*discriminator, *generator, "step_taken"], (
         "the generator's turn uses the fakes of the discriminator's: nothing is drawn again"
     )
