@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import os
 import signal
 import sys
 import warnings
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,7 +102,7 @@ class Prefetcher:
             num_workers=self._workers,
             persistent_workers=True,
             collate_fn=_as_it_is,
-            worker_init_fn=_settle,
+            worker_init_fn=partial(_settle, os.getpid()),
             pin_memory=self._pin,
             # of the workers' own seeds, which else it would draw from torch's global generator
             generator=seeded(torch.Generator(), *self._batches.key, "workers"),
@@ -155,9 +157,11 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _settle(worker: int) -> None:
+def _settle(parent: int, worker: int) -> None:
     """In a new worker: leave Ctrl-C and SIGTERM to the main process, which finishes its step, and die with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a parent that is killed cannot end them
+        if os.getppid() != parent:  # it was killed before that
+            os._exit(1)

@@ -245,7 +245,9 @@ def _remove(path: Path) -> None:
     if path.is_symlink():
         path.unlink()
     elif path.is_dir():
-        for name in (*FILES, *(f".{name}.writing" for name in (*FILES, MANIFEST)), MANIFEST):
+        # safetensors 0.8 gives a file a name of its own until it is whole, which a kill leaves
+        unfinished = [inner.name for inner in path.glob(".tmp*") if re.fullmatch(r"\.tmp\w{6}", inner.name)]
+        for name in (*FILES, *unfinished, *(f".{name}.writing" for name in (*FILES, MANIFEST)), MANIFEST):
             if (path / name).is_symlink() or not (path / name).is_dir():
                 (path / name).unlink(missing_ok=True)
         with suppress(OSError):  # somebody put something else into it

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numbered_data
 import pytest
@@ -14,6 +15,7 @@ from prerequisites import needs
 
 from ganrun.data.order import permutation
 from ganrun.data.reader import Reader
+from ganrun.data.workers import _settle
 from ganrun.errors import UserError
 
 
@@ -111,3 +113,15 @@ def running(pid):
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+@needs(sys.platform == "linux", "/proc")
+def test_a_worker_whose_parent_was_killed_before_it_began_ends(monkeypatch):
+    """Else it would stay for good: the signal comes at the death of a parent that is alive when it is asked for."""
+    ended = []
+    monkeypatch.setattr("os._exit", ended.append)
+    monkeypatch.setattr("signal.signal", lambda *of: None)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(prctl=lambda *of: 0))
+    _settle(os.getppid(), 0)
+    _settle(os.getppid() + 1, 0)
+    assert ended == [1]

@@ -138,3 +138,11 @@ def test_a_manifest_that_is_no_text_is_a_damaged_checkpoint(tmp_path):
     (path / "manifest.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CheckpointError, match="not a whole checkpoint"):
         checkpoint.read(path)
+
+
+def test_what_a_kill_left_of_a_file_that_safetensors_wrote_does_not_block_the_next_checkpoint(tmp_path):
+    (tmp_path / ".writing-0000004").mkdir()
+    (tmp_path / ".writing-0000004/.tmp0zriZl").write_bytes(b"half a file")
+    path = checkpoint.write(tmp_path, 4, {"steps": 4})
+    assert checkpoint.read(path) == (4, {"steps": 4})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["step-0000004"]
