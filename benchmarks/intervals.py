@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/intervals.py [--draws 300] [--only kernel frechet]
 
 Every score is taken of ``--draws`` independent sets of samples of one generator, against one set of real samples. Of
-two scores the interval is about something else, which is drawn anew: the held-out items of ``memorised``, besides, and
+two scores the interval is about something else, which is drawn again: the held-out items of ``memorised``, besides, and
 the test samples of ``parzen-likelihood``, under windows around one set. An interval of 95% should hold the mean of all
 those values in 95% of them. Beside that share stands how wide intervals are: the mean half width over 1.96 standard
 deviations of the value, 1 if it is exactly right, and 1.15 for one that knows its deviation from ten groups. The

@@ -41,7 +41,7 @@ def one_thread(monkeypatch, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """On a busy machine, too, nothing is said of what takes long, unless a test is about that."""
-    monkeypatch.setattr("ganrun.waiting.SOON", 600.0)
+    monkeypatch.setattr("ganrun.progress.SOON", 600.0)
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(with_all_tricks,
     assert code == 130
     assert "finishing this step, then saving; once more to end at once" in output
     assert "interrupted after 5 of 15 steps" in output
-    assert f"recipe {stopped.folder} --resume" in output, "it says how to go on"
+    assert f"recipe {stopped.folder} --resume" in output, "it says how to continue"
     assert stopped.kept == [3, 5]
     code, output = stopped.run("--resume", moment="twice:7:0")
     assert code == -signal.SIGINT, "the second signal ends it at once"

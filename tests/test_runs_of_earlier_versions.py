@@ -2,7 +2,7 @@
 
 Up to commit 0166519 a generator was seeded with 32 bits of a key's hash, so a seed draws other numbers now. With
 ``earlier_draws`` everything else is compared with what it was, but for runs with a replay buffer: its slots are chosen
-for the whole batch now, so they go on and end elsewhere.
+for the whole batch now, so they continue, and end elsewhere.
 
 ``tests/data/runs_COMMIT/NAME`` is the folder of a tiny run of 6 steps, as that commit left it after the third, but for
 the names of the machine. ``NAME_expected.safetensors`` beside it is what the same commit made of it: ``samples`` and

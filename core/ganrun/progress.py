@@ -19,20 +19,20 @@ Item = TypeVar("Item")
 
 
 @contextmanager
-def waiting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Gives a function to be called with how much of ``total`` is done, as often as one likes.
+def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function that is called with how much of ``total`` is done, as often as one likes.
 
     what: such as ``reading pictures``; shown as ``reading pictures: 120/581, 0:12 left``.
     """
-    wait = _Wait(what, total)
+    shown = _Progress(what, total)
     try:
-        yield wait.tell
+        yield shown.update
     finally:
-        wait.end()
+        shown.end()
 
 
 @contextmanager
-def soon(what: str) -> Iterator[None]:
+def message_if_slow(what: str) -> Iterator[None]:
     """Say what is done if it takes longer than a moment, where nobody can count how far it is, such as imports."""
     timer = threading.Timer(SOON, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
     timer.daemon = True
@@ -44,15 +44,15 @@ def soon(what: str) -> Iterator[None]:
         timer.cancel()
 
 
-def told(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-    """The items, while it is told how many of them are done."""
-    with waiting(what, total) as tell:
+def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+    """The items, with a bar or lines that show how many of ``total`` are done."""
+    with progress_bar(what, total) as update:
         for done, item in enumerate(items, start=1):
             yield item
-            tell(done)
+            update(done)
 
 
-class _Wait:
+class _Progress:
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total = what, total
         self._began = time.monotonic()
@@ -61,7 +61,7 @@ class _Wait:
         self._spoke = False
         self._done = 0
 
-    def tell(self, done: int) -> None:
+    def update(self, done: int) -> None:
         self._done = done
         now = time.monotonic()
         if self._bar is not None:

@@ -156,7 +156,7 @@ def fit(
     """Train in place on images (N, C, S, S) uint8 and labels (N,), and leave the network in evaluation mode.
 
     What is drawn depends on ``seed`` alone. ``report`` is called with the number of steps done after each. ``kept``: a
-    file for what there is so far, written every few seconds, from which a training that was killed goes on as if it had
+    file for what there is so far, written every few seconds, from which killed training continues as if it had
     not been; removed at the end.
     """
     generator = seeded(torch.Generator(), "classifier", seed)

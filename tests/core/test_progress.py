@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from ganrun import waiting
+from ganrun import progress
 
 
 class Terminal(io.StringIO):
@@ -18,20 +18,20 @@ class Terminal(io.StringIO):
 def clock(monkeypatch):
     """Seconds, to be changed by a test; the first word comes after 1.5, then one every 10."""
     now = [0.0]
-    monkeypatch.setattr(waiting.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(waiting, "SOON", 1.5)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "SOON", 1.5)
     return now
 
 
 def test_quick_work_says_nothing(clock, capsys):
-    for _ in waiting.told(range(5), "reading", 5):
+    for _ in progress.track(range(5), "reading", 5):
         clock[0] += 0.25
     assert capsys.readouterr() == ("", "")
 
 
 def test_without_a_terminal_there_is_a_line_after_a_moment_one_every_ten_seconds_and_one_at_the_end(clock, capsys):
     """One item a second of 20. What is left is the time taken so far in proportion."""
-    for _ in waiting.told(range(20), "reading pictures", 20):
+    for _ in progress.track(range(20), "reading pictures", 20):
         clock[0] += 1
     assert capsys.readouterr() == (
         "",
@@ -40,7 +40,7 @@ def test_without_a_terminal_there_is_a_line_after_a_moment_one_every_ten_seconds
 
 
 def test_items_that_are_not_all_wanted_end_with_what_was_done(clock, capsys):
-    for item in waiting.told(range(10), "trying", 10):
+    for item in progress.track(range(10), "trying", 10):
         clock[0] += 1
         if item == 4:
             break
@@ -49,16 +49,16 @@ def test_items_that_are_not_all_wanted_end_with_what_was_done(clock, capsys):
 
 def test_other_processes_are_silent(clock, capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    for _ in waiting.told(range(5), "reading", 5):
+    for _ in progress.track(range(5), "reading", 5):
         clock[0] += 10
     assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_shows_a_bar(clock, monkeypatch):
     terminal = Terminal()
-    monkeypatch.setattr(waiting.sys, "stderr", terminal)
+    monkeypatch.setattr(progress.sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    for _ in waiting.told(range(3), "reading pictures", 3):
+    for _ in progress.track(range(3), "reading pictures", 3):
         clock[0] += 1
     assert "reading pictures" in terminal.getvalue()
     assert "3/3" in terminal.getvalue()
@@ -78,11 +78,11 @@ def test_what_cannot_be_counted_is_said_once_it_takes_long(monkeypatch, capsys):
         def cancel(self):
             self.running = False
 
-    monkeypatch.setattr(waiting.threading, "Timer", Timer)
-    with waiting.soon("loading torch"):
+    monkeypatch.setattr(progress.threading, "Timer", Timer)
+    with progress.message_if_slow("loading torch"):
         (timer,) = timers
         assert timer.running
         timer.function()
     assert capsys.readouterr().err == "loading torch ...\n"
     assert not timer.running
-    assert timer.seconds == waiting.SOON
+    assert timer.seconds == progress.SOON

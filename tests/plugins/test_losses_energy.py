@@ -297,7 +297,7 @@ def test_the_margin_epoch_by_epoch():
 
 @pytest.mark.parametrize("stop", range(1, 16))
 def test_magan_resumes_at_any_step(stop):
-    """Interrupted after any step, within an epoch or between two, it goes on as if nothing had happened."""
+    """Interrupted after any step, within an epoch or between two, it continues as if nothing had happened."""
     loss = MAGAN()
     energies = [energy for first, second, _ in EPOCHS for energy in (first, second)]
     for step, energy in enumerate(energies):

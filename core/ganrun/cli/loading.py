@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from ganrun.waiting import soon
+from ganrun.progress import message_if_slow
 
 
 def load_torch() -> None:
@@ -15,7 +15,7 @@ def load_torch() -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with soon("loading torch"):
+        with message_if_slow("loading torch"):
             import torch  # noqa: F401
 
         gc.freeze()

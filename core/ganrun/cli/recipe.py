@@ -16,7 +16,7 @@ from ganrun.cli.loading import load_torch
 from ganrun.cli.output import outliving_readers, print_table
 from ganrun.cli.plugins import catalog_with
 from ganrun.errors import UserError, shortened
-from ganrun.waiting import soon
+from ganrun.progress import message_if_slow
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -65,7 +65,7 @@ def command(
     refuse_together(explain=explain, check=check, dry_run=dry_run, seeds=seeds is not None)
     refuse_without_use(force and not resume, seeds, changes or ())
     load_torch()
-    with soon(f"reading {shortened(recipe, 200)}, loading plugins"):
+    with message_if_slow(f"reading {shortened(recipe, 200)}, loading plugins"):
         from ganrun.api import folder_for, is_run, open_recipe
 
         catalog, sets = catalog_with(plugin), list(changes or ())
@@ -177,7 +177,7 @@ def print_only(recipe: Recipe, catalog: Catalog, *, explain: bool, check: bool) 
 
         print(explained(recipe), end="")
         return
-    with soon("preparing the check"):
+    with message_if_slow("preparing the check"):
         from ganrun.cli import check_tables
 
     lines: Sequence[tuple[str, str]] = check_tables.check(recipe) if check else check_tables.dry_run(recipe, catalog)

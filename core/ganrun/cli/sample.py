@@ -13,7 +13,7 @@ from ganrun.cli.loading import load_torch
 from ganrun.cli.output import counted
 from ganrun.errors import UserError
 from ganrun.files import write
-from ganrun.waiting import told
+from ganrun.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -216,6 +216,6 @@ def write_each(samples: Tensor, folder: Path) -> str:
         write(folder / "samples.csv", "\n".join(lines) + "\n")
         return str(folder / "samples.csv")
     width = max(4, len(str(len(samples) - 1)))
-    for number, sample in enumerate(told(samples, "writing images", len(samples))):
+    for number, sample in enumerate(track(samples, "writing images", len(samples))):
         image_grid.save(image_grid.single(sample), folder / f"{number:0{width}d}.png")
     return f"{counted(len(samples), 'image')} in {folder}"

@@ -13,7 +13,7 @@ from ganrun.cli.output import complain, counted
 from ganrun.errors import UserError
 from ganrun.files import writing
 from ganrun.paths import expanded, resolved
-from ganrun.waiting import told
+from ganrun.progress import track
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,7 +66,7 @@ def command(
     if trained.experiment.dataset.spaces[start].kind != "image":
         raise UserError(f"{run}: it translates {trained.experiment.dataset.spaces[start]}, not images")
     unreadable = 0
-    for first in told(range(0, len(files), BATCH), "translating, batches", -(-len(files) // BATCH)):
+    for first in track(range(0, len(files), BATCH), "translating, batches", -(-len(files) // BATCH)):
         some = files[first : first + BATCH]
         unreadable += translate_files(
             trained, some, (source, target), (wanted, start), asked, keep_size=keep_size, seed=seed

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from ganrun.errors import DataError
-from ganrun.waiting import told
+from ganrun.progress import track
 
 ORIENTATION = 0x0112  # the EXIF tag for an image's orientation; reading it turns it back
 GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -77,4 +77,4 @@ def files_read_otherwise(paths: Sequence[Path]) -> list[str]:
 
     For files that are read by :func:`read_picture`, such as those of a data set. Only their heads are read.
     """
-    return read_otherwise(map(image_facts, told(paths, "looking at pictures", len(paths))), shown=True)
+    return read_otherwise(map(image_facts, track(paths, "looking at pictures", len(paths))), shown=True)

@@ -17,8 +17,8 @@ from ganrun.data.image_facts import image_facts, read_otherwise
 from ganrun.data.image_files import find_pictures, read_picture
 from ganrun.data.reader import fingerprint
 from ganrun.errors import DataError
+from ganrun.progress import track
 from ganrun.randomness import ItemDraws, stable_hash
-from ganrun.waiting import told
 from ganrun.words.spaces import Space
 
 FileReading = Literal["plain", "shown"]
@@ -51,7 +51,7 @@ class PictureFolder:
         self.side = side
         self.reading = reading
         shown = reading == "shown"
-        facts = [image_facts(path) for path in told(self.paths, f"looking at pictures of {root}", len(self.paths))]
+        facts = [image_facts(path) for path in track(self.paths, f"looking at pictures of {root}", len(self.paths))]
         self.channels = channels or (1 if all(one.grey for one in facts) else 3)
         sizes = [one.shown_size() if shown else one.size for one in facts]
         width, height = sizes[0]
@@ -88,7 +88,7 @@ class PictureFolder:
     def fingerprint(self) -> str:
         """A hash of the names and bytes of all files, and of how they are read and scaled."""
         # one file at a time in memory
-        files = told(zip(self.names, self.paths), f"reading pictures of {self.root}", len(self))
+        files = track(zip(self.names, self.paths), f"reading pictures of {self.root}", len(self))
         content = [[name, fingerprint(_bytes(path))] for name, path in files]
         return fingerprint(content, self.side, self.channels, self.reading)
 

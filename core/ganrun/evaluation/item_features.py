@@ -14,8 +14,8 @@ from ganrun.errors import DataError
 from ganrun.evaluation.feature_store import FeatureStore
 from ganrun.evaluation.features import FeatureContext, kept_under
 from ganrun.evaluation.sources import CHUNK, KEY, loaded, stored
+from ganrun.progress import track
 from ganrun.recipe import Part
-from ganrun.waiting import told
 from ganrun.words.spaces import DataFiles, Refusal
 
 
@@ -64,7 +64,7 @@ def item_features(
 
 def _computed(extract: Features, data: Dataset, entry: str) -> Tensor:
     found = []
-    for items in told(read_items(data, rows=CHUNK, key=KEY), f"features of {entry}, chunks", -(-len(data) // CHUNK)):
+    for items in track(read_items(data, rows=CHUNK, key=KEY), f"features of {entry}, chunks", -(-len(data) // CHUNK)):
         x = loaded(stored(items[entry], data.spaces[entry]))
         with torch.no_grad():
             some = extract(x)

@@ -14,8 +14,8 @@ from torch import Tensor
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.sources import CHUNK, loaded
+from ganrun.progress import progress_bar
 from ganrun.sampling.turn import chunks
-from ganrun.waiting import waiting
 
 DONE, FAILED = "done", "failed"  # how the main process's work ended, as the others receive it
 
@@ -125,11 +125,11 @@ def _words(task: Task) -> str:
 
 def _joined(rounds: Iterator[list[Any]], n: int, world: int, what: str) -> Tensor:
     """The chunks of all processes in their order, (n, ...). what: is shown to people who wait."""
-    with waiting(what, n) as tell:
-        return _collected(rounds, n, world, tell)
+    with progress_bar(what, n) as update:
+        return _collected(rounds, n, world, update)
 
 
-def _collected(rounds: Iterator[list[Any]], n: int, world: int, tell: Callable[[int], None]) -> Tensor:
+def _collected(rounds: Iterator[list[Any]], n: int, world: int, update: Callable[[int], None]) -> Tensor:
     found: Tensor | None = None
     start = 0
     for answers in rounds:
@@ -144,7 +144,7 @@ def _collected(rounds: Iterator[list[Any]], n: int, world: int, tell: Callable[[
                 found, piece = loaded(found), loaded(piece)
             found[start : start + len(piece)] = piece
             start += len(piece)
-            tell(start)
+            update(start)
     if found is None:
         raise UserError("there are no samples; ask for at least one, or give a data set that is not empty")
     return found

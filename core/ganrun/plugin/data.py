@@ -14,8 +14,8 @@ from ganrun.data.labels import label_names
 from ganrun.data.order import permutation, subset
 from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalised, read_items, selected_classes
 from ganrun.errors import DataError
+from ganrun.progress import progress_bar, track
 from ganrun.randomness import ItemDraws
-from ganrun.waiting import told, waiting
 from ganrun.words.spaces import DataFiles
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ __all__ = [
     "label_names",
     "normalised",
     "permutation",
+    "progress_bar",
     "read_items",
     "read_picture",
     "selected_classes",
     "subset",
-    "told",
+    "track",
     "unpack",
-    "waiting",
 ]

@@ -25,6 +25,7 @@ from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.shapes import output
 from ganrun.paths import expanded
 from ganrun.preflight.costs import MUCH, step_cost
+from ganrun.progress import OPENING, message_if_slow, track
 from ganrun.recipe import Recipe
 from ganrun.recipe.places import settings_placed
 from ganrun.training import checkpoint
@@ -32,7 +33,6 @@ from ganrun.training.build import Diagnostic, RefusedError, build, label
 from ganrun.training.finite import place_of
 from ganrun.training.restore import start_from
 from ganrun.training.run import Run
-from ganrun.waiting import OPENING, soon, told
 from ganrun.words.game import DiscriminatorOutput, Network
 
 _ROWS = 2  # samples in a forward that shows shapes
@@ -59,7 +59,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     Raises:
         RefusedError: with every reason why this recipe cannot be trained.
     """
-    with soon(OPENING):
+    with message_if_slow(OPENING):
         with settings_placed(recipe):
             processes = Processes(recipe.train.device, recipe.train.precision)
         experiment = build(recipe, described(recipe) or datasets(recipe)("train"), processes, meta=True)
@@ -167,7 +167,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
         report.device, report.steps = run.processes.device.type, run.steps
         with noted_operations(report.undetermined):
             _every_phase_twice(run, report)
-        with soon("timing steps"):
+        with message_if_slow("timing steps"):
             _measure_speed(run, report)
         report.not_finite = next(map(place_of, run.engine.watch.look()), "")
         _save_and_restore(run, report)
@@ -180,7 +180,7 @@ def _every_phase_twice(run: Run, report: Report) -> None:
     """Run the steps in which some phase is due that did not have its two turns; a rare phase is not waited for."""
     report.phases = {phase.name: 0 for phase in run.experiment.phases}
     wanted = 2 * len(report.phases)
-    for step in told(range(run.steps), "trying each phase twice, steps", min(run.steps, wanted)):
+    for step in track(range(run.steps), "trying each phase twice, steps", min(run.steps, wanted)):
         due = [phase.name for phase in run.engine.due(step)]
         if any(report.phases[name] < 2 for name in due):
             run.engine.step(step)

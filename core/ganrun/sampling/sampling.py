@@ -14,9 +14,9 @@ from ganrun.contracts.protocols import InferringVariant
 from ganrun.data.reader import normalised
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
+from ganrun.progress import track
 from ganrun.randomness import Draws
 from ganrun.sampling.turn import SamplingTurn, chunks
-from ganrun.waiting import told
 from ganrun.words.game import Phase, Round
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class SampleMaker:
             self._piece(
                 rows, seed, None if real is None else _rows_of(real, rows), _rows_of(whole.latents, rows), modules
             ).made
-            for rows in told(list(chunks(n, self.chunk)), f"making {n} samples, chunks", -(-n // self.chunk))
+            for rows in track(list(chunks(n, self.chunk)), f"making {n} samples, chunks", -(-n // self.chunk))
         ]
         whole.made = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
         return whole

@@ -58,7 +58,7 @@ def last_start(folder: Path, catalog: Catalog) -> LastStart | None:
 def keeping_percentages(recipe: Recipe, started: LastStart) -> Recipe:
     """The recipe of a resumed run, with percentages of the length that they were of, unless it says what they are of.
 
-    Else a longer run would stretch its schedules, and a rate would jump at the step at which it goes on.
+    Else a longer run would stretch its schedules, and a rate would jump at the step from which it continues.
     """
     train, old = recipe.train, started.recipe.train
     kept = old.steps if old.percent_of is None else old.percent_of

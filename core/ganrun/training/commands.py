@@ -1,4 +1,4 @@
-"""Commands that are told to people."""
+"""Commands that messages suggest."""
 
 from __future__ import annotations
 

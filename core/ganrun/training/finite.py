@@ -1,4 +1,4 @@
-"""Whether the numbers of a run are still finite: once they are not, it is said, and no checkpoint is written."""
+"""Whether the numbers of a run are still finite: once they are not, it is reported, and no checkpoint is written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Finite:
     """Looks at what the engine remembers of its turns, and at the weights, on a stride and before what would keep them.
 
     Lost are weights that are not finite: no later step mends them. A term or a gradient that is not, while the weights
-    stay finite, is said once, and training goes on.
+    stay finite, is reported once, and training continues.
     """
 
     def __init__(self, run: Run) -> None:
@@ -85,7 +85,9 @@ class Finite:
             if (wrong.phase, wrong.what) not in self._said:
                 self._said.add((wrong.phase, wrong.what))
                 if self.run.is_main:
-                    print(f"warning: {place_of(wrong)}; the weights are still finite, so training goes on", flush=True)
+                    print(
+                        f"warning: {place_of(wrong)}; the weights are still finite, so training continues", flush=True
+                    )
 
     def _report(self, found: list[Wrong], weights: list[str]) -> bool:
         run = self.run
@@ -111,8 +113,8 @@ class Finite:
         if good is None:
             return [f"  no checkpoint is from before it; start again with a lower rate, such as {change}{tricks}"]
         return [
-            f"  the last good checkpoint is that of step {good[0]}; the same steps would lead here again, so go on "
-            f"from it with a lower rate{tricks}:",
+            f"  the last good checkpoint is that of step {good[0]}; the same steps would lead here again, so "
+            f"continue from it with a lower rate{tricks}:",
             f"  {run.resume_command} --force {change}",
         ]
 

@@ -62,7 +62,7 @@ class Folder:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not os.path.samestat(os.fstat(self._lock), os.stat(self.path / ".lock")):
-                    raise OSError(errno.EAGAIN, "its file was removed, and perhaps made anew")
+                    raise OSError(errno.EAGAIN, "its file was removed, and perhaps made again")
             except OSError as error:
                 os.close(self._lock)
                 raise UserError(
@@ -88,7 +88,7 @@ class Folder:
         return Path(os.fsdecode(error.filename)).is_relative_to(self.path)
 
     def _what_is_safe(self, error: OSError) -> str:
-        """The message for what could not be written: where, why, and from where the run goes on."""
+        """The message for what could not be written: where, why, and from where the run continues."""
         if not self.path.is_dir():
             return (
                 f"{self.path} was moved or removed while a run wrote it; what was written is where it went: continue "

@@ -23,6 +23,7 @@ from ganrun.evaluation.least import refuse_too_few
 from ganrun.evaluation.sources import Generated
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
+from ganrun.progress import OPENING, message_if_slow
 from ganrun.randomness import Draws
 from ganrun.recipe import Recipe
 from ganrun.recipe.places import settings_placed
@@ -38,7 +39,6 @@ from ganrun.training.saving import Saving
 from ganrun.training.scoring import due, evaluate
 from ganrun.training.shares import kept_once, states_here
 from ganrun.training.signals import signals
-from ganrun.waiting import OPENING, soon
 from ganrun.words.finding import Finding
 from ganrun.words.game import Phase
 
@@ -70,7 +70,7 @@ class Run:
         data: Dataset | None = None,
         watch: Sequence[Any] = (),
     ) -> None:
-        with torch_settings(recipe.train), soon(OPENING):
+        with torch_settings(recipe.train), message_if_slow(OPENING):
             self._build(recipe, catalog, folder, data, watch)
 
     def _build(

@@ -1,4 +1,4 @@
-"""What checkpoints keep of several processes, and how another number of them goes on from it.
+"""What checkpoints keep of several processes, and how another number of them continues from it.
 
 Nearly all state is the same in every process, because draws are made for the whole batch and what steers training is
 averaged. It is kept once. A component whose state is that of one process alone, such as running statistics of its own
@@ -26,7 +26,7 @@ States = Mapping[str, Any]  # component -> its state
 def states_here(run: Run, state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The states of components, and the buffers of networks that are not those of all, for this process of a run.
 
-    With another number of processes than before each goes on with the mean of the buffers, which networks hold.
+    With another number of processes than before, each continues with the mean of the buffers that networks hold.
     """
     kept, buffers, rank = state["components"], state["buffers"], run.processes.rank
     if state["world"] == run.processes.world:
@@ -35,7 +35,7 @@ def states_here(run: Run, state: Mapping[str, Any]) -> tuple[dict[str, Any], dic
 
 
 def check_batch(run: Run, state: Mapping[str, Any], started: LastStart) -> str:
-    """Refuse to go on with steps of another size; say it if they are the same, but divided otherwise.
+    """Refuse to continue with steps of another size; print a line if they have the same size but are divided otherwise.
 
     state: of the checkpoint, empty if there is none.
 
@@ -74,7 +74,7 @@ def of_rank(kept: Sequence[States], rank: int) -> dict[str, Any]:
 
 
 def merged(kept: Sequence[States], components: Mapping[str, Any], world: int) -> dict[str, Any]:
-    """The states with which each of another number of processes, ``world``, goes on.
+    """The states with which each of another number of processes, ``world``, continues.
 
     Observers write in the main process alone, so its state is theirs.
 

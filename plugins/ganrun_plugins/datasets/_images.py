@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin.data import DataError, ItemDraws, files_read_otherwise, fingerprint, read_picture, told
+from ganrun.plugin.data import DataError, ItemDraws, files_read_otherwise, fingerprint, read_picture, track
 
 Side = Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")]
 LoadSide = Annotated[
@@ -132,7 +132,7 @@ class Pictures:
         self.kept: Tensor | None = None
         if keep:
             read = [
-                self.decoded(path) for path in told(self.paths, f"reading pictures of {root.name}", len(self.paths))
+                self.decoded(path) for path in track(self.paths, f"reading pictures of {root.name}", len(self.paths))
             ]
             self.kept = torch.from_numpy(np.stack(read))  # (N, C, H, W)
 
@@ -167,7 +167,7 @@ class Pictures:
     def fingerprint(self) -> str:
         """A hash of names, sizes and beginnings of all files, and of the preprocessing."""
         facts = []
-        for path in told(self.paths, f"comparing pictures of {self.root.name} with those of earlier runs", len(self)):
+        for path in track(self.paths, f"comparing pictures of {self.root.name} with those of earlier runs", len(self)):
             with path.open("rb") as file:
                 facts.append(
                     [

@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, InMemory, ItemDraws, permutation, told
+from ganrun.plugin.data import DataError, DataFiles, InMemory, ItemDraws, permutation, track
 
 CORNERS = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshape(9, 2)  # (x, y), y downwards
 PAIRS = np.array(list(combinations(range(9), 2)))  # (36, 2)
@@ -103,7 +103,7 @@ class Glyphs(InMemory):
         label = np.arange(classes * items) % classes
         pictures = []
         pieces = math.ceil(len(label) * size * size * strokes * PIECES / AT_ONCE)
-        for rows in told(np.array_split(np.arange(len(label)), pieces), f"drawing glyphs ({split}), pieces", pieces):
+        for rows in track(np.array_split(np.arange(len(label)), pieces), f"drawing glyphs ({split}), pieces", pieces):
             draws = ItemDraws(("glyphs", split), label[rows], rows // classes)
             curves, pen = written(figure[label[rows]], draws, jitter)
             pictures.append(inked(torch.from_numpy(curves), torch.from_numpy(pen), size))

@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Experiment, Refusal, Space, UserError, hookimpl, stable_hash
-from ganrun.plugin.data import normalised, waiting
+from ganrun.plugin.data import normalised, progress_bar
 from ganrun.plugin.evaluation import Evaluation, Least, Score, check_output, share
 from ganrun_plugins import _classifier_network as networks
 
@@ -123,7 +123,7 @@ class DomainAdaptation:
             small = torch.cat(
                 [networks.to_bytes(networks.resized(some, side)).to(torch.uint8) for some in torch.split(x, 256)]
             )
-            with waiting(f"training a classifier on {what}, steps", self.steps) as report:
+            with progress_bar(f"training a classifier on {what}, steps", self.steps) as report:
                 networks.fit(network, small, label, steps=self.steps, seed=seed, report=report)
             with torch.no_grad():
                 found = torch.cat(

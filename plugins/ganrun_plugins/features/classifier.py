@@ -9,7 +9,7 @@ may say what its entries show (``subjects``: entry -> text); if weights for that
 used, so that values compare between machines. Any other labelled data get a classifier of their own, trained once on
 the train split and kept in the cache folder under a fingerprint of data, preprocessing, network and training. It sees
 each image 40 times, in 200 steps at least and 1,000 at most, unless ``steps`` says otherwise; a training that was
-killed goes on where it was.
+killed continues where it was.
 
 The weights are frozen. Gradients reach the images as if they had not been rounded: rounding alone has none.
 """
@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Refusal, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, file_lock, fingerprint, read_items, subset, told, waiting
+from ganrun.plugin.data import DataError, file_lock, fingerprint, progress_bar, read_items, subset, track
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins import _classifier_network as networks
 from ganrun_plugins.features._weights import exact
@@ -198,7 +198,7 @@ class Classifier:
         # the first call may come from within a step
         with (
             torch.autocast(self.context.device.type, enabled=False),
-            waiting("training the features' classifier, steps", self.steps) as report,
+            progress_bar("training the features' classifier, steps", self.steps) as report,
         ):
             networks.fit(network, x, label, steps=self.steps, seed=seed, report=report, kept=partial)
         return network
@@ -214,7 +214,7 @@ class Classifier:
             ]
         else:
             some = subset(len(data), MOST, "classifier")
-            batches = told(
+            batches = track(
                 read_items(data, some, key=("classifier",)),
                 "reading the classifier's images, batches",
                 -(-len(some) // 256),

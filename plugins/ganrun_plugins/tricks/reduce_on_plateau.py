@@ -7,7 +7,7 @@ the rate is halved when the measure of convergence M stalls, which the loss ``be
     m_i = mean of the number over the i-th ``window``;   best = min m_i
     after ``patience`` windows in a row with m_i >= best - margin |best|:   rate <- factor * rate
 
-from the next step on, and the count of windows begins anew. ``watch`` is the name of a term or of a note of a turn,
+from the next step on, and the count of windows begins again. ``watch`` is the name of a term or of a note of a turn,
 without its phase; where several phases log it, all their turns count. Its mean over micro-batches and processes counts,
 so that all processes lower their rates in the same step.
 """

@@ -28,7 +28,7 @@ def test_the_first_term_that_is_not_finite_is_named_with_its_step_counted_from_o
     first, second = watch.look()
     assert (first.step, first.player, first.what, first.value) == (2, "generator", "the term other", math.inf)
     assert (second.step, second.what) == (3, "the term game")
-    assert watch.look() == [], "it is told once"
+    assert watch.look() == [], "it is reported once"
 
 
 def test_a_gradient_that_is_not_finite_is_found_where_the_terms_are(run):

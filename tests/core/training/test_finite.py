@@ -60,7 +60,7 @@ class Mask:
 
 
 class Quiet:
-    """A run's only observer besides checkpoints: keeps what it was told."""
+    """A run's only observer besides checkpoints: keeps what was reported."""
 
     def __init__(self):
         self.findings = []

@@ -1,4 +1,4 @@
-"""What checkpoints keep of several processes, and how another number of them goes on."""
+"""What checkpoints keep of several processes, and how another number of them continues."""
 
 import pytest
 import torch

@@ -105,7 +105,7 @@ def test_blocks_equal_the_whole_matrices(monkeypatch, d, dtype, estimate):
 
 @pytest.mark.parametrize("estimate", ["biased", "unbiased"])
 def test_the_interval_leaves_each_fake_out_in_turn(estimate):
-    """The closed form against the statistic of n - 1 fakes computed anew, for each of 25."""
+    """The closed form against the statistic of n - 1 fakes computed again, for each of 25."""
     real, fake = normal(30, 3), 1.3 * normal(25, 3, seed=1)
     sigma = bandwidth_of(real, "mean")
     keep = [torch.arange(25)[torch.arange(25) != i] for i in range(25)]
