@@ -22,11 +22,19 @@ def loaded_by(*arguments: str, cwd: Path) -> set[str]:
 
 
 SLOW = [
-    pytest.param(recipe, marks=pytest.mark.slow) for recipe in ("pix2pix_digits", "dragan_celeba", "infogan_digits")
+    pytest.param(recipe, marks=pytest.mark.slow)
+    for recipe in (
+        "pix2pix_digits",
+        "dragan_celeba",
+        "infogan_digits",
+        "progan_digits",
+        "sngan_digits",
+        "acgan_cifar10",
+    )
 ]
 
 
-@pytest.mark.parametrize("recipe", ["dcgan_digits", *SLOW])
+@pytest.mark.parametrize("recipe", ["dcgan_digits", "r3gan_digits", *SLOW])
 def test_check_loads_no_compiler_and_no_library_without_use(recipe: str, tmp_path: Path) -> None:
     assert not loaded_by("recipe", recipe, "--check", cwd=tmp_path).intersection(UNUSED)
 

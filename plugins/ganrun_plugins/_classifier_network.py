@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganrun.plugin import seeded
+from ganrun_plugins._without_compiler import without_compiler
 
+AdamW = without_compiler(torch.optim.AdamW)
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 BATCH = 128
 EVERY = 10.0  # seconds between two states of a training that are kept
@@ -161,7 +163,7 @@ def fit(
     """
     generator = seeded(torch.Generator(), "classifier", seed)
     device = next(network.parameters()).device
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
+    optimizer = AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
     network.train()
     first = 0 if kept is None else _taken_up(kept, network, optimizer, generator)
     written = time.monotonic()

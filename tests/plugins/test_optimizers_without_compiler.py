@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganrun_plugins.optimizers._without_compiler import without_compiler
+from ganrun_plugins._without_compiler import without_compiler
 
 
 def stepped(optimizer: torch.optim.Optimizer, weight: nn.Parameter, times: int) -> None:

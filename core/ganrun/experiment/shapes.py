@@ -12,11 +12,30 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ganrun.words.game import Layers
 from ganrun.words.spaces import Interface, Refusal
 
+DRAWING = {"normal_", "uniform_", "trunc_normal_", "bernoulli_", "exponential_", "xavier_normal_", "kaiming_normal_"}
 LIGHT = 2e10  # multiplications in a forward of one sample: a CPU is faster than torch's compiler is loaded
+
+
+class NothingDrawn(TorchFunctionMode):
+    """In this context no numbers are drawn for the meta device, where nothing is kept.
+
+    torch would load its compiler for most distributions there, but draws nothing either.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in DRAWING:
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        if func in (torch.randn, torch.rand) and torch.device(kwargs.get("device") or "cpu").type == "meta":
+            return torch.empty(*args, **{name: value for name, value in kwargs.items() if name != "generator"})
+        return func(*args, **kwargs)
 
 
 def on_meta(network: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pluggy
@@ -20,7 +21,7 @@ from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.experiment.diagnostics import label as label
 from ganrun.experiment.experiment import Experiment, Plan
-from ganrun.experiment.shapes import on_meta
+from ganrun.experiment.shapes import NothingDrawn, on_meta
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import seeded
 from ganrun.recipe import Part, Recipe
@@ -48,7 +49,7 @@ def build(
     Raises:
         RefusedError: with every reason found.
     """
-    with torch_settings(recipe.train):
+    with torch_settings(recipe.train), NothingDrawn() if meta else nullcontext():
         return _build(recipe, dataset, processes, data or datasets(recipe), meta, watch)
 
 

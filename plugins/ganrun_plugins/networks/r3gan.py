@@ -141,8 +141,8 @@ class Resample(nn.Module):
     def __init__(self, *, up: bool) -> None:
         super().__init__()
         self.up = up
-        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / (4 if up else 8)
-        self.register_buffer("kernel", torch.outer(line, line), persistent=False)
+        line = [weight / (4 if up else 8) for weight in (1.0, 3.0, 3.0, 1.0)]
+        self.register_buffer("kernel", torch.tensor([[a * b for b in line] for a in line]), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         channels = x.shape[1]

@@ -20,9 +20,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
+from ganrun_plugins._without_compiler import without_compiler
 from ganrun_plugins.optimizers._differentiable import Decay, Rate
 from ganrun_plugins.optimizers._moments import Beta, Moments
-from ganrun_plugins.optimizers._without_compiler import without_compiler
 
 _Adamax = without_compiler(torch.optim.Adamax)
 

@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Scheduled, first_value, hookimpl
+from ganrun_plugins._without_compiler import without_compiler
 from ganrun_plugins.optimizers._differentiable import Decay, Differentiable, Rate, safe_root
-from ganrun_plugins.optimizers._without_compiler import without_compiler
 
 _RMSprop = without_compiler(torch.optim.RMSprop)
 

@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ganrun.plugin import Component, Refusal, Scheduled, first_value, hookimpl
+from ganrun_plugins._without_compiler import without_compiler
 from ganrun_plugins.optimizers._differentiable import Decay, Differentiable, Rate
-from ganrun_plugins.optimizers._without_compiler import without_compiler
 
 _SGD = without_compiler(torch.optim.SGD)
 

@@ -45,11 +45,12 @@ class Spectral(nn.Module):
         self.axis = axis
         self.iterations = iterations
         matrix = self.matrix(weight.detach())
-        self.register_buffer("_u", u / u.norm().clamp(min=EPSILON))
-        self.register_buffer("_v", torch.zeros_like(matrix[0]))
-        self._v = _unit(matrix.T @ self._u, self._v)
-        # on the meta device there is nothing to iterate on
-        self.iterate(matrix, 0 if weight.is_meta else FIRST_ITERATIONS)
+        self.register_buffer("_u", u)
+        self.register_buffer("_v", torch.zeros(matrix.shape[1], dtype=matrix.dtype, device=matrix.device))
+        if not weight.is_meta:  # where there is nothing to iterate on
+            self._u = u / u.norm().clamp(min=EPSILON)
+            self._v = _unit(matrix.T @ self._u, self._v)
+            self.iterate(matrix, FIRST_ITERATIONS)
 
     def matrix(self, weight: Tensor) -> Tensor:
         """(out, in, ...) -> (out, in * ...)."""
@@ -145,7 +146,8 @@ class SpectralNorm(Strength):
         with drawn_for(experiment, "spectral-norm", name, weight.device):
             u = torch.randn(weight.shape[axis], dtype=torch.float64)
         spectral = Spectral(weight, u.to(weight.device, weight.dtype), axis=axis, iterations=self.iterations)
-        parametrize.register_parametrization(layer, "weight", spectral)
+        # on the meta device it is not tried: its product would load torch's compiler
+        parametrize.register_parametrization(layer, "weight", spectral, unsafe=weight.is_meta)
         return spectral
 
 

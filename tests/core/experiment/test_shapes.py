@@ -63,3 +63,18 @@ def test_a_tensor_that_torch_does_not_know_of_leaves_the_network_on_meta() -> No
             return super().forward(z) * self.hidden.expand(z.shape[0], 2, 8, 8)
 
     assert shapes.output(on_meta(Hidden), IMAGES, 2).device.type == "meta"
+
+
+def test_nothing_is_drawn_on_the_meta_device_and_everything_elsewhere():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with shapes.NothingDrawn(), torch.device("meta"):
+        weight = nn.init.normal_(nn.Parameter(torch.randn(2, 3)))
+        assert torch.rand(4, dtype=torch.float64).dtype == torch.float64
+        assert nn.Embedding(5, 2).weight.is_meta
+    assert (weight.is_meta, weight.shape) == (True, (2, 3))
+    assert torch.equal(torch.get_rng_state(), before)
+    with shapes.NothingDrawn():
+        drawn = nn.init.normal_(torch.zeros(3))
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.randn(3))
