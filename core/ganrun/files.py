@@ -97,10 +97,18 @@ def open_regular(path: Path, flags: int) -> int:
     return _regular(handle, path)
 
 
+def open_to_read(path: Path) -> int:
+    """A handle of a file, or of the one that a link names. Raises OSError for anything else, and waits for nothing."""
+    try:
+        return _regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
+    except OSError as error:
+        raise _named(error, path) from error
+
+
 def read_bytes(path: Path, largest: int = MOST_BYTES) -> bytes:
     """What is in a file, or in the one that a link names. Raises OSError for anything else, and a larger one."""
+    handle = open_to_read(path)
     try:
-        handle = _regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
         with os.fdopen(handle, "rb") as file:
             small = os.fstat(handle).st_size <= largest
             data = file.read() if small else b""  # read(n) would allocate n bytes whatever there is

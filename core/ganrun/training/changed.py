@@ -186,7 +186,7 @@ def made_otherwise(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
             if before.get(key) != after.get(key):
                 found.append(f"{name}: {key} {str(before.get(key))[:12]} then, {str(after.get(key))[:12]} now")
     for key in ("items", "fingerprint"):
-        before, after = then.get("data", {}).get(key), now["data"].get(key)
+        before, after = (then.get("data") or {}).get(key), now["data"].get(key)
         if before and after and before != after:
             found.append(f"data: {key} {str(before)[:12]} then, {str(after)[:12]} now")
     return found

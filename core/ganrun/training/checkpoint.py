@@ -362,8 +362,7 @@ def _like(value: Tensor, parameter: Tensor) -> Tensor:
 
 def _fingerprint(path: Path) -> dict[str, Any]:
     digest = hashlib.sha256()
-    handle = files.open_regular(path, os.O_RDONLY)
-    with os.fdopen(handle, "rb") as file:
+    with os.fdopen(files.open_to_read(path), "rb") as file:
         for block in _blocks(file):
             digest.update(block)
         return {"bytes": file.tell(), "sha256": digest.hexdigest()}

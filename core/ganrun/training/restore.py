@@ -57,12 +57,13 @@ def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tens
 
 
 def not_finite_weights(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> list[str]:
-    """The networks of an experiment whose parameters are not finite numbers in a checkpoint."""
-    return [
-        name
-        for name, module in experiment.modules.items()
-        if names_not_finite({key: modules[name][key] for key, _ in module.named_parameters()})
-    ]
+    """The networks of an experiment whose parameters are not finite in a checkpoint, as far as it holds them."""
+    found = []
+    for name, module in experiment.modules.items():
+        kept = modules.get(name, {})
+        if names_not_finite({key: kept[key] for key, _ in module.named_parameters() if key in kept}):
+            found.append(name)
+    return found
 
 
 def check_optimizer_state(player: str, experiment: Experiment, state: Mapping[str, Any]) -> None:
@@ -95,10 +96,11 @@ def last_good(experiment: Experiment, folder: Path) -> tuple[int, dict[str, Any]
     for _, path in reversed(checkpoint.listing(folder / "checkpoints")):
         try:
             step, state = checkpoint.read(path)
-            if not not_finite_weights(experiment, state["modules"]):
-                return step, state
-        except (checkpoint.CheckpointError, KeyError):  # KeyError: it is of other networks
+            check_state(state)
+        except checkpoint.CheckpointError:
             continue
+        if not not_finite_weights(experiment, state["modules"]):
+            return step, state
     return None
 
 
@@ -121,8 +123,7 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
                 f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; "
                 "--resume accepts a longer train.steps, not a shorter one: add --force to continue all the same"
             )
-        fits = set(run.experiment.modules) <= set(state["modules"])
-        if fits and not_finite_weights(run.experiment, state["modules"]) and last_good(run.experiment, folder):
+        if not_finite_weights(run.experiment, state["modules"]) and last_good(run.experiment, folder):
             raise checkpoint.CheckpointError(f"the weights of step {state['step']} are not finite numbers")
         divided = "" if started is None or force else check_batch(run, state, started)
         run.load_state_dict(state)

@@ -40,6 +40,13 @@ def test_states_that_differ_in_anything_differ(one, other):
     assert not same(one, other)
 
 
+@pytest.mark.parametrize("state", [float("nan"), torch.tensor([float("nan"), 1.0]), torch.tensor(True), torch.ones(0)])
+def test_a_state_is_the_same_as_its_copy_with_numbers_that_are_none_too(state):
+    copy = state.clone() if isinstance(state, torch.Tensor) else float(state)
+    assert same([state], [copy])
+    assert merged(kept_once([{"tricks.0.a": {"x": state}}]), {"tricks.0.a": object()}, 2)
+
+
 def test_a_state_of_each_process_is_merged_by_its_component_or_the_component_is_named():
     class Merging:
         def merge_states(self, states):

@@ -188,3 +188,13 @@ def test_several_processes_go_on_with_torchrun(train, tmp_path, make_run, tiny):
     assert run.resume_command == (
         f"ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m ganrun recipe {tmp_path / 'run'} --resume"
     )
+
+
+def test_several_machines_continue_with_the_processes_of_each(tmp_path, make_run, tiny, monkeypatch):
+    run = make_run(tiny())
+    run.folder = tmp_path / "run"
+    run.processes.world = 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
+    start = "torchrun --nnodes 2 --nproc_per_node 4 --node_rank 0 --master_addr 10.0.0.1 -m ganrun recipe"
+    assert run.resume_command == f"ACCELERATE_USE_CPU=true {start} {tmp_path / 'run'} --resume"
