@@ -164,7 +164,7 @@ def state_of():
     from ganrun.training import checkpoint
 
     def read(folder):
-        _, _, state, damaged = checkpoint.newest_intact(folder / "checkpoints")
+        _, _, state, damaged = checkpoint.load_newest(folder / "checkpoints", lambda state: None)
         assert not damaged
         tensors = {}
         return checkpoint.flatten(state, tensors), tensors

@@ -92,7 +92,7 @@ def test_all_tricks_resume_to_the_same_bits(make_run, tmp_path, variant, channel
     half.step = 3
     checkpoint.write(tmp_path, 3, half.state_dict())
     resumed = make_run(recipe)
-    resumed.load_state_dict(checkpoint.newest_intact(tmp_path)[2])
+    resumed.load_state_dict(checkpoint.load_newest(tmp_path, lambda state: None)[2])
     for step in range(3, 6):
         resumed.engine.step(step)
     assert same(weights(resumed), weights(whole))

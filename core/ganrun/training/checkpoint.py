@@ -254,15 +254,6 @@ def _remove(path: Path) -> None:
             path.rmdir()
 
 
-def newest_intact(folder: Path) -> tuple[Path, int, dict[str, Any], list[str]]:
-    """Path, step and state of the newest checkpoint that can be read, and a line for each newer one that cannot.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
-    return load_newest(folder, lambda state: None)
-
-
 def load_newest(folder: Path, load: Callable[[dict[str, Any]], None]) -> tuple[Path, int, dict[str, Any], list[str]]:
     """Load the newest checkpoint that can be: ``load`` is handed its state, and fails if it does not fit.
 

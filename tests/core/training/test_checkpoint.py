@@ -69,7 +69,7 @@ def test_the_newest_intact_checkpoint_is_found_and_damaged_ones_are_told(tmp_pat
         checkpoint.write(tmp_path, step, {"step": step})
     (tmp_path / "step-0000003" / "state.json").write_text("{}")
     (tmp_path / ".writing-0000004").mkdir()
-    path, step, state, damaged = checkpoint.newest_intact(tmp_path)
+    path, step, state, damaged = checkpoint.load_newest(tmp_path, lambda state: None)
     assert (path.name, step, state) == ("step-0000002", 2, {"step": 2})
     assert len(damaged) == 1
     assert "step-0000003" in damaged[0]
@@ -77,7 +77,7 @@ def test_the_newest_intact_checkpoint_is_found_and_damaged_ones_are_told(tmp_pat
 
 def test_no_checkpoint_at_all_says_how_to_start_again(tmp_path):
     with pytest.raises(CheckpointError, match="--overwrite"):
-        checkpoint.newest_intact(tmp_path)
+        checkpoint.load_newest(tmp_path, lambda state: None)
 
 
 def test_pruning_keeps_the_newest_and_the_protected(tmp_path):

@@ -8,7 +8,9 @@ import torch
 import ganrun
 from ganrun.errors import UserError
 from ganrun.testing.runs import steps
+from ganrun.training import checkpoint
 from ganrun.training.checkpoint import CheckpointError
+from ganrun.training.restore import last_good
 
 
 @pytest.mark.parametrize(
@@ -64,3 +66,12 @@ def test_a_run_of_which_no_data_were_kept_is_resumed(train, tmp_path):
     path = tmp_path / "run/versions.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "data": None}))
     assert train(6, resume=True).resumed_from == 3
+
+
+def test_an_older_checkpoint_of_another_shape_is_not_the_last_good_one(train, tmp_path):
+    run = train(3)
+    folder = tmp_path / "run/checkpoints"
+    checkpoint.write(folder, 4, {"step": 4, "modules": ["generator"]})
+    assert last_good(run.experiment, tmp_path / "run")[0] == 3
+    checkpoint.prune(folder, 1, set())
+    assert last_good(run.experiment, tmp_path / "run") is None
