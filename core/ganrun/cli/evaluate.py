@@ -14,6 +14,7 @@ from ganrun.cli.output import complain, outliving_readers, print_json, print_tab
 from ganrun.cli.plugins import catalog_with
 from ganrun.cli.recipe import is_main
 from ganrun.errors import UserError
+from ganrun.paths import expanded, resolved
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -71,7 +72,8 @@ def command(
     chosen = {"metrics": metrics, "features": features, "split": split, "reference": reference, "samples": samples}
     check_arguments(runs, folders, stored, size=size, reading=reading, **chosen)
     catalog = catalog_with(plugin)
-    options = {"features": features, "split": split, "reference": str(Path(reference).resolve()) if reference else None}
+    reference = str(resolved(expanded(reference))) if reference else None
+    options = {"features": features, "split": split, "reference": reference}
     given = {key: value for key, value in options.items() if value is not None}
     with outliving_readers():
         settings = (checkpoint, stored, size, reading)

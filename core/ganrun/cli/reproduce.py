@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from ganrun.cli.loading import load_torch
 from ganrun.cli.output import outliving_readers
 from ganrun.cli.plugins import catalog_with
 from ganrun.cli.recipe import INTERRUPTED, is_main, print_line, refuse_together
+from ganrun.paths import resolved
 
 
 def command(
@@ -29,12 +31,14 @@ def command(
     differs.
     """
     refuse_together(resume=resume, overwrite=overwrite)
+    load_torch()
     from ganrun.inference.reproduce import reproduce
     from ganrun.inference.trained import recipe_of
 
     catalog = catalog_with(plugin)
     recipe = recipe_of(run, catalog)
-    folder = output or run.with_name(f"{run.absolute().name}-again")
+    place = run if run.name not in ("", "..") else resolved(run)
+    folder = output or place.with_name(f"{place.name}-again")
     with outliving_readers():
         print_line(f"run: {folder}")
         made, found = reproduce(run, recipe, catalog, folder, resume=resume, overwrite=overwrite)

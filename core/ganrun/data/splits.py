@@ -51,7 +51,13 @@ def datasets_of_part(part: Part, base: Path) -> Callable[[str], Dataset]:
 def datasets_described(recipe: Recipe) -> Callable[[str], Dataset]:
     """Split -> what the data set says of itself, or, if it has to be opened to know, the data set; each once."""
     opened = datasets(recipe)
-    return cache(lambda split: described(recipe, split) or opened(split))
+
+    @cache
+    def dataset(split: str) -> Dataset:
+        said = described(recipe, split)
+        return opened(split) if said is None else said
+
+    return dataset
 
 
 def sized(recipe: Recipe, items: int) -> Dataset | None:

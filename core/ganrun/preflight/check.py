@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.data.reader import read_items
-from ganrun.data.splits import datasets, datasets_described, described
+from ganrun.data.splits import datasets_described
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.least import too_few
@@ -62,7 +62,8 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     with message_if_slow(OPENING):
         with settings_placed(recipe):
             processes = Processes(recipe.train.device, recipe.train.precision)
-        experiment = build(recipe, described(recipe) or datasets(recipe)("train"), processes, meta=True)
+        dataset = datasets_described(recipe)
+        experiment = build(recipe, dataset("train"), processes, meta=True)
     lines, refusals = [], []
     with experiment.settings():
         for name, network in experiment.description.networks.items():
@@ -83,7 +84,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     if cost is not None and cost[0] > MUCH:
         why = f"a step costs about {cost[0]:.2g} times that of a plain one"
         experiment.warn(cost[1].rpartition(" ")[0], why, "fewer, or --dry-run, which measures it")
-    refusals += too_few(experiment, datasets_described(recipe))
+    refusals += too_few(experiment, dataset)
     if refusals:
         raise RefusedError(refusals, recipe, experiment.description.networks)
     return experiment, lines

@@ -314,6 +314,14 @@ def test_a_reference_stands_for_the_real_samples(ganrun, points):
     assert with_file == with_real
 
 
+def test_a_reference_that_is_a_loop_of_links_is_not_there(ganrun, points, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    words = ("--metrics", "frechet-distance", "--features", "pixels", "--reference", tmp_path / "loop")
+    code, _, err = ganrun("evaluate", points("one"), *words)
+    assert code == 2
+    assert f"there is no reference {tmp_path / 'loop'}" in err
+
+
 def test_a_reference_of_other_features_is_refused(ganrun, points, digits):
     run = points("one")
     ganrun("reference", "digits", "--features", "pixels", "-o", "digits.safetensors")

@@ -16,6 +16,13 @@ def test_equal_checkpoints_exit_with_0_and_lie_beside_the_run(ganrun, tiny, tmp_
     assert out.splitlines()[-1] == "1 of 1 checkpoints compared, all equal"
 
 
+def test_the_run_may_be_the_working_directory(ganrun, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained(tiny, tmp_path))
+    code, out, _ = ganrun("reproduce", ".")
+    assert code == 0
+    assert out.splitlines()[0] == f"run: {tmp_path / 'run-again'}"
+
+
 def test_a_difference_exits_with_1_and_says_whether_there_is_a_known_reason(ganrun, tiny, tmp_path):
     path = trained(tiny, tmp_path) / "checkpoints/step-0000002"
     state = checkpoint.read(path)[1]
