@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ganrun.catalog.catalog import Catalog
 from ganrun.cli.output import counted
 from ganrun.experiment.experiment import Experiment
@@ -32,8 +34,10 @@ def check(recipe: Recipe) -> Rows:
         sides = f"{game.player} against {', '.join(game.against) or 'nobody'}"
         rows.append((f"game {game.name}", f"{loss.name}, {sides}, judged by {game.discriminator}"))
     rows.append(("phases of a step", ", ".join(_phase(phase) for phase in experiment.phases)))
-    if cost := costs.step_cost(experiment):
-        rows.append(("cost of a step", f"about {cost[0]:.2g} times that of a plain one: {cost[1]}"))
+    if longer := costs.step_costs(experiment):
+        by = ", ".join(f"{name} {times:.2g}" for name, times in longer)
+        cost = math.prod(times for _, times in longer)
+        rows.append(("cost of a step", f"about {cost:.2g} times that of a plain one: {by}"))
     rows += [(f"before step 1, {name}", words) for name, words in costs.preparations(experiment).items()]
     rows += [("warning", " ".join(str(warning).split())) for warning in experiment.warnings]
     return [*rows, ("problems", "none")]

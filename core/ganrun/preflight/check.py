@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 import time
@@ -24,7 +25,7 @@ from ganrun.evaluation.provenance import measure, named
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.shapes import output
 from ganrun.paths import expanded
-from ganrun.preflight.costs import MUCH, step_cost
+from ganrun.preflight.costs import MUCH, step_costs
 from ganrun.progress import OPENING, message_if_slow, track
 from ganrun.recipe import Recipe
 from ganrun.recipe.places import settings_placed
@@ -80,10 +81,10 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
                 )
                 continue
             lines.append(NetworkLine(name, label(part), sum(p.numel() for p in module.parameters()), shapes))
-    cost = step_cost(experiment)
-    if cost is not None and cost[0] > MUCH:
-        why = f"a step costs about {cost[0]:.2g} times that of a plain one"
-        experiment.warn(cost[1].rpartition(" ")[0], why, "fewer, or --dry-run, which measures it")
+    costs = step_costs(experiment)
+    if (cost := math.prod(times for _, times in costs)) > MUCH:
+        why = f"a step costs about {cost:.2g} times that of a plain one"
+        experiment.warn(", ".join(name for name, _ in costs), why, "less of it, or --dry-run, which measures it")
     refusals += too_few(experiment, dataset)
     if refusals:
         raise RefusedError(refusals, recipe, experiment.description.networks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from ganrun.evaluation.features import context_of
@@ -26,14 +25,11 @@ def preparations(experiment: Experiment) -> dict[str, str]:
     return found
 
 
-def step_cost(experiment: Experiment) -> tuple[float, str] | None:
-    """How many plain steps a step costs, and by which tricks; None if no trick says that it costs anything."""
+def step_costs(experiment: Experiment) -> list[tuple[str, float]]:
+    """The tricks that make a step longer, each with how many times: together, their product."""
     made = zip(experiment.recipe.tricks, experiment.tricks)
-    said = [(label(part), float(trick.cost(experiment))) for part, trick in made if hasattr(trick, "cost")]
-    costs = [(name, cost) for name, cost in said if cost > 1]
-    if not costs:
-        return None
-    return math.prod(cost for _, cost in costs), ", ".join(f"{name} {cost:.2g}" for name, cost in costs)
+    costs = [(label(part), float(trick.cost(experiment))) for part, trick in made if hasattr(trick, "cost")]
+    return [(name, cost) for name, cost in costs if cost > 1]
 
 
 def _features(experiment: Experiment) -> Iterator[tuple[Part, str | None]]:

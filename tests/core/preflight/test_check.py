@@ -105,6 +105,17 @@ def test_what_makes_a_step_hopelessly_long_is_warned_of(tiny):
     assert (warning.part, warning.why) == ("trick unrolling", "a step costs about 25 times that of a plain one")
 
 
+def test_several_tricks_that_make_it_long_together_are_all_named(tiny):
+    """(1 + 2 * 1.2) * (1 + 5 * 0.6) = 3.4 * 4 = 13.6: neither alone is above ten."""
+    ahead = [{"unrolling": {"steps": 2}}, {"unrolling": {"steps": 5, "through": False}}]
+    experiment, _ = check(load_recipe(tiny(tricks=ahead), catalog=Catalog()))
+    (warning,) = [warning for warning in experiment.warnings if "plain one" in warning.why]
+    assert (warning.part, warning.why) == (
+        "trick unrolling, trick unrolling",
+        "a step costs about 14 times that of a plain one",
+    )
+
+
 def test_a_few_steps_ahead_are_no_reason_to_warn(tiny):
     experiment, _ = check(load_recipe(tiny(tricks=[{"unrolling": {"steps": 5}}]), catalog=Catalog()))
     assert not [warning for warning in experiment.warnings if "plain one" in warning.why]
