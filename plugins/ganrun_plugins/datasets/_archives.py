@@ -8,7 +8,8 @@ from pydantic import Field
 
 from ganrun.plugin import Space
 from ganrun.plugin.data import DataDescription, DataFiles, fetch, unpack
-from ganrun_plugins.datasets._images import Channels, InMemory, LoadSide, Side
+from ganrun_plugins.datasets._fit import LoadSide, Side
+from ganrun_plugins.datasets._images import Channels, InMemory
 from ganrun_plugins.datasets._unpaired import Unpaired
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"

@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import Field
 
 from ganrun.plugin.data import DataError, permutation, read_picture
-from ganrun_plugins.datasets._images import Fit
+from ganrun_plugins.datasets._fit import Fit
 
 FACES = 178  # the width of CelebA's aligned images
 

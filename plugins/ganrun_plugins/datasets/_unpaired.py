@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ganrun.plugin import Space
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint
-from ganrun_plugins.datasets._images import Channels, InMemory, LoadSide, Pictures, Side, translation_fit
+from ganrun_plugins.datasets._fit import LoadSide, Side, translation_fit
+from ganrun_plugins.datasets._images import Channels, InMemory, Pictures
 
 
 class Unpaired:

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
-from ganrun_plugins.datasets._images import Channels, Fit, Pictures, Side
+from ganrun_plugins.datasets._fit import Fit, Side
+from ganrun_plugins.datasets._images import Channels, Pictures
 from ganrun_plugins.datasets._texts import Vocabulary
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, selected_classes
-from ganrun_plugins.datasets._images import Fit, InMemory, Pictures, Side
+from ganrun_plugins.datasets._fit import Fit, Side
+from ganrun_plugins.datasets._images import InMemory, Pictures
 
 
 class ImageFolder:

@@ -33,7 +33,8 @@ from ganrun.plugin.data import (
     fingerprint,
     read_picture,
 )
-from ganrun_plugins.datasets._images import Channels, Fit, InMemory, LoadSide, Pictures, Side, translation_fit
+from ganrun_plugins.datasets._fit import Fit, LoadSide, Side, translation_fit
+from ganrun_plugins.datasets._images import Channels, InMemory, Pictures
 
 
 class Pairs(Pictures):

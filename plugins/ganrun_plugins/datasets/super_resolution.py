@@ -27,7 +27,8 @@ from torch import Tensor
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, read_picture
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
-from ganrun_plugins.datasets._images import Channels, Fit, Pictures
+from ganrun_plugins.datasets._fit import Fit
+from ganrun_plugins.datasets._images import Channels, Pictures
 
 
 @dataclass(frozen=True)

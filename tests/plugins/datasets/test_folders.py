@@ -11,7 +11,7 @@ from ganrun.data.reader import Reader
 from ganrun.errors import DataError, UserError
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets._centre import CentreFit
-from ganrun_plugins.datasets._images import Fit
+from ganrun_plugins.datasets._fit import Fit
 from ganrun_plugins.datasets.image_folder import ImageFolder
 from ganrun_plugins.datasets.super_resolution import Unscaled
 

@@ -14,7 +14,7 @@ from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets import _archives
 from ganrun_plugins.datasets._archives import Archive
-from ganrun_plugins.datasets._images import translation_fit
+from ganrun_plugins.datasets._fit import translation_fit
 from ganrun_plugins.datasets.horse2zebra import Horse2Zebra
 from ganrun_plugins.datasets.unpaired_folders import UnpairedFolders
 
