@@ -75,6 +75,14 @@ def attributes(folder: Path) -> Example:
     )
 
 
+def array(folder: Path) -> Example:
+    x = np.random.default_rng(0).integers(0, 4096, (40, 8, 8), dtype=np.uint16)
+    np.savez(folder / "arrays.npz", x=x, y=np.arange(40) % 2)
+    networks = {"mlp": {"widths": [16], "norm": "none"}}
+    parameters = {"root": str(folder / "arrays.npz"), "range": [0.0, 4095.0], "test_fraction": 0.4}
+    return Example(parameters, {"generator": networks, "discriminator": networks})
+
+
 def lsun(folder: Path) -> Example:
     """Databases of small pictures; nothing where the package that reads them is not installed."""
     if find_spec("lmdb") is None:
@@ -209,6 +217,7 @@ EXAMPLES = {
     ),
     "dataset.captions": captions,
     "dataset.apple2orange": unpaired_folders,
+    "dataset.array": array,
     "dataset.attributes": attributes,
     "dataset.cezanne2photo": unpaired_folders,
     "dataset.facades": unpaired_folders,
