@@ -1,5 +1,6 @@
 """What built-in plugins need in order to be tried where defaults do not do: parameters, and a recipe around them."""
 
+import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -80,6 +81,35 @@ def array(folder: Path) -> Example:
     np.savez(folder / "arrays.npz", x=x, y=np.arange(40) % 2)
     networks = {"mlp": {"widths": [16], "norm": "none"}}
     parameters = {"root": str(folder / "arrays.npz"), "range": [0.0, 4095.0], "test_fraction": 0.4}
+    return Example(parameters, {"generator": networks, "discriminator": networks})
+
+
+def webdataset(folder: Path) -> Example:
+    pictures(folder, "one", count=24)
+    for number in range(len(list((folder / "one").glob("*.png")))):
+        (folder / "one" / f"{number}.cls").write_text(str(number % 2))
+    with tarfile.open(folder / "one.tar", "w") as archive:
+        for file in sorted((folder / "one").iterdir()):
+            archive.add(file, file.name)
+    networks = {"mlp": {"widths": [16], "norm": "none"}}
+    parameters = {"shards": str(folder / "one.tar"), "label": "cls", "size": 8, "test_fraction": 0.4}
+    return Example(parameters, {"generator": networks, "discriminator": networks})
+
+
+def hf_dataset(folder: Path) -> Example:
+    """A Parquet file of small pictures; nothing where the package that reads it is not installed."""
+    if find_spec("datasets") is None:
+        return Example()
+    import datasets
+
+    datasets.disable_progress_bars()
+    pictures(folder, "one", count=24)
+    found = [{"bytes": file.read_bytes()} for file in sorted((folder / "one").glob("*.png"))]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    rows = {"image": found, "label": [number % 2 for number in range(len(found))]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / "one.parquet")
+    networks = {"mlp": {"widths": [16], "norm": "none"}}
+    parameters = {"path": str(folder / "one.parquet"), "size": 8, "test_fraction": 0.4}
     return Example(parameters, {"generator": networks, "discriminator": networks})
 
 
@@ -222,6 +252,7 @@ EXAMPLES = {
     "dataset.cezanne2photo": unpaired_folders,
     "dataset.facades": unpaired_folders,
     "dataset.glyphs": Example({"size": 8, "classes": 12, "items": 4}),
+    "dataset.hf-dataset": hf_dataset,
     "dataset.horse2zebra": unpaired_folders,
     "dataset.image-folder": image_folder,
     "dataset.iphone2dslr-flower": unpaired_folders,
@@ -249,6 +280,7 @@ EXAMPLES = {
     "dataset.ukiyoe2photo": unpaired_folders,
     "dataset.unpaired-folders": unpaired_folders,
     "dataset.vangogh2photo": unpaired_folders,
+    "dataset.webdataset": webdataset,
     "discriminator.acgan": Example({"width": 2, "norm": "none"}),
     "discriminator.autoencoder": Example(SMALL_AUTOENCODER),
     "discriminator.began": Example({"width": 4, "code": 8}),

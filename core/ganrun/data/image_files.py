@@ -6,6 +6,7 @@ import os
 import stat
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -85,37 +86,50 @@ def read_picture(path: Path, channels: int, *, plain: bool = False) -> Image.Ima
     """
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # reading a pipe would wait for somebody who writes
-            raise DataError(f"{path}: this is {kind_of(mode)}, not an image; remove it")
+    except FileNotFoundError:
+        raise DataError(f"{path}: the file was removed after the folder was listed") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read as an image ({error}); repair the file or remove it") from error
+    if not stat.S_ISREG(mode):  # reading a pipe would wait for somebody who writes
+        raise DataError(f"{path}: this is {kind_of(mode)}, not an image; remove it")
+    return decode_picture(path, str(path), channels, plain=plain)
+
+
+def decode_picture(source: Path | BinaryIO, name: str, channels: int, *, plain: bool = False) -> Image.Image:
+    """As :func:`read_picture`, of a file or of encoded bytes (``io.BytesIO``) that lie in something else.
+
+    name: what it is called in messages.
+    """
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
+            with Image.open(source) as opened:
                 opened.load()
                 if plain and opened.mode != "F":
                     return opened.convert("RGB").getchannel(0) if channels == 1 else opened.convert("RGB")
-                return _converted(ImageOps.exif_transpose(opened), channels, path)
+                return _converted(ImageOps.exif_transpose(opened), channels, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(
-            f"{path}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb; "
+            f"{name}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb; "
             "make the image smaller"
         ) from None
     except FileNotFoundError:
-        raise DataError(f"{path}: the file was removed after the folder was listed") from None
+        raise DataError(f"{name}: the file was removed after the folder was listed") from None
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on broken files
-        cause = " ".join(str(error).replace(f"'{path}'", "").split()) or type(error).__name__
-        raise DataError(f"{path}: cannot be read as an image ({cause}); repair the file or remove it") from error
+        cause = " ".join(str(error).replace(f"'{name}'", "").split()) or type(error).__name__
+        raise DataError(f"{name}: cannot be read as an image ({cause}); repair the file or remove it") from error
 
 
-def _converted(image: Image.Image, channels: int, path: Path) -> Image.Image:
+def _converted(image: Image.Image, channels: int, name: str) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise DataError(f"{path}: 32-bit values have no known range; save it with 8 or 16 bits")
+            raise DataError(f"{name}: 32-bit values have no known range; save it with 8 or 16 bits")
         image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
     elif image.mode == "F":
-        raise DataError(f"{path}: floating-point values have no known range; save it with 8 or 16 bits")
+        raise DataError(f"{name}: floating-point values have no known range; save it with 8 or 16 bits")
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if image.mode in ("RGBa", "La"):
         image = image.convert(image.mode.replace("a", "A"))

@@ -9,7 +9,7 @@ from ganrun.contracts.protocols import Dataset
 from ganrun.data import image_grid
 from ganrun.data.download import DownloadError, fetch, file_lock, unpack
 from ganrun.data.image_facts import files_read_otherwise
-from ganrun.data.image_files import find_pictures, read_picture
+from ganrun.data.image_files import decode_picture, find_pictures, read_picture
 from ganrun.data.labels import label_names
 from ganrun.data.order import permutation, subset
 from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalised, read_items, selected_classes
@@ -37,6 +37,7 @@ __all__ = [
     "DownloadError",
     "InMemory",
     "ItemDraws",
+    "decode_picture",
     "fetch",
     "file_lock",
     "files_read_otherwise",

@@ -23,8 +23,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, permutation, track
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, track
 from ganrun_plugins.datasets._arrays import LABELS, SAMPLES, SUFFIXES, chosen, opened
+from ganrun_plugins.datasets._parts import TestFraction, part
 
 Layout = Literal["auto", "channels-first", "channels-last"]
 CHANNELS = (1, 2, 3, 4)  # an axis of so many is one of channels, where nothing else says so
@@ -71,9 +72,7 @@ class Array:
             Field(description="values of images that become -1 and 1; null: uint8 0 to 255, others measured"),
         ] = None,
         flip: Annotated[bool, Field(description="mirror half of the images in training")] = False,
-        test_fraction: Annotated[
-            float, Field(ge=0, lt=1, description="share of the test split where there is no array for it")
-        ] = 0.1,
+        test_fraction: TestFraction = 0.1,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; array has train and test")
@@ -220,13 +219,7 @@ def _split(files: DataFiles, root: str, split: str, x: str | None, label: str | 
         raise DataError(f"{path}: labels {labels.shape} for {len(values)} samples; there has to be one for each")
     rows = np.arange(len(values))
     if not (apart or named):
-        mixed = permutation(len(rows), "array", "split")
-        count = min(len(rows) - 1, max(1, round(test_fraction * len(rows)))) if test_fraction else 0
-        rows = np.sort(mixed[:count] if split == "test" else mixed[count:])
-    if not len(rows):
-        raise DataError(
-            f"{path}: the test split is empty: it has no array or file, and test_fraction is {test_fraction}"
-        )
+        rows = part(len(rows), split, test_fraction, "array", str(path))
     return Rows(values, None if labels is None else labels.reshape(-1), rows, path)
 
 
