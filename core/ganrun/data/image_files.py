@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import stat
 import warnings
 from pathlib import Path
@@ -15,6 +17,7 @@ from ganrun.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+AT_ONCE = 1 << 24  # bytes of a file that are read in one piece
 _KINDS = {
     "a pipe": stat.S_ISFIFO,
     "a socket": stat.S_ISSOCK,
@@ -85,14 +88,24 @@ def read_picture(path: Path, channels: int, *, plain: bool = False) -> Image.Ima
         DataError: naming the file: not an image, incomplete, a decompression bomb, or values without a known range.
     """
     try:
-        mode = path.stat().st_mode
+        file = _opened(path)
     except FileNotFoundError:
         raise DataError(f"{path}: the file was removed after the folder was listed") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read as an image ({error}); repair the file or remove it") from error
-    if not stat.S_ISREG(mode):  # reading a pipe would wait for somebody who writes
-        raise DataError(f"{path}: this is {kind_of(mode)}, not an image; remove it")
-    return decode_picture(path, str(path), channels, plain=plain)
+    with file:
+        return decode_picture(file, str(path), channels, plain=plain)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file to decode, which is in memory unless it is large: decoders ask for few bytes at a time."""
+    facts = os.stat(path)
+    if not stat.S_ISREG(facts.st_mode):  # reading a pipe would wait for somebody who writes
+        raise DataError(f"{path}: this is {kind_of(facts.st_mode)}, not an image; remove it")
+    if facts.st_size > AT_ONCE:
+        return path.open("rb")
+    with open(path, "rb", buffering=0) as file:
+        return io.BytesIO(file.read())
 
 
 def decode_picture(source: Path | BinaryIO, name: str, channels: int, *, plain: bool = False) -> Image.Image:
@@ -107,7 +120,8 @@ def decode_picture(source: Path | BinaryIO, name: str, channels: int, *, plain: 
                 opened.load()
                 if plain and opened.mode != "F":
                     return opened.convert("RGB").getchannel(0) if channels == 1 else opened.convert("RGB")
-                return _converted(ImageOps.exif_transpose(opened), channels, name)
+                ImageOps.exif_transpose(opened, in_place=True)
+                return _converted(opened, channels, name)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(
             f"{name}: more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb; "
@@ -118,7 +132,8 @@ def decode_picture(source: Path | BinaryIO, name: str, channels: int, *, plain: 
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on broken files
-        cause = " ".join(str(error).replace(f"'{name}'", "").split()) or type(error).__name__
+        said = re.sub(r"<_io\.\w+ .*?>", "", str(error).replace(f"'{name}'", ""))
+        cause = " ".join(said.split()) or type(error).__name__
         raise DataError(f"{name}: cannot be read as an image ({cause}); repair the file or remove it") from error
 
 
