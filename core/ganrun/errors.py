@@ -47,6 +47,10 @@ class DataError(UserError):
     """Data that cannot be read or used: the message names the file or parameter and says how to mend it."""
 
 
+class DownloadError(UserError):
+    """A file that could not be fetched or is not the one expected: the message explains how to place it by hand."""
+
+
 class SettingError(UserError):
     """A setting of a recipe's ``train`` that does not work here: its ``key``, and why not."""
 

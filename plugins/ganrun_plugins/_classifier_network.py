@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganrun.plugin import seeded
+from ganrun.plugin.data import written_whole
 from ganrun_plugins._without_compiler import without_compiler
 
 AdamW = without_compiler(torch.optim.AdamW)
@@ -240,17 +239,9 @@ def save(network: nn.Module, path: Path, metadata: Mapping[str, str]) -> None:
 
 
 def _written(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
-    os.close(handle)
-    try:
-        save_file(tensors, name, dict(metadata))
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with written_whole(path) as unfinished:
+        save_file(tensors, unfinished, dict(metadata))
 
 
 def metadata_of(path: Path) -> dict[str, str]:

@@ -18,18 +18,15 @@ from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
-from ganrun.errors import UserError
+from ganrun.data.locks import file_lock
+from ganrun.errors import DownloadError
 from ganrun.paths import expanded
 
 TIMEOUT = 30.0  # seconds without a byte
 _BYTES_AT_A_TIME = 1 << 18
 _COUNT = re.compile(r"\s*[0-9]{1,18}\s*")  # what a server says of a length is used if it is a number
-
-
-class DownloadError(UserError):
-    """A file that could not be fetched or is not the one expected: the message explains how to place it by hand."""
 
 
 def data_cache() -> Path:
@@ -46,45 +43,6 @@ def data_cache() -> Path:
     if not cache.is_absolute():
         raise DownloadError("this user has no home folder to keep downloads in; set GANRUN_DATA to a folder")
     return cache / "ganrun"
-
-
-@contextmanager
-def file_lock(path: Path, reason: str = "") -> Iterator[None]:
-    """Hold the lock that belongs to ``path``.
-
-    Other processes of this machine wait here, and print ``reason`` if they have to.
-
-    The lock is the operating system's, on the open file ``path.lock``: it goes with the process that holds it, however
-    that ends, so a lock file that was left behind locks nothing.
-    """
-    lock = path.with_name(path.name + ".lock")
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
-    except OSError as error:
-        raise DownloadError(
-            f"{lock}: cannot be written ({error.strerror}); set GANRUN_DATA to a folder that can"
-        ) from None
-    with file:
-        try:
-            _lock(file, wait=False)
-        except OSError:
-            if reason:
-                print(f"waiting: {reason}", file=sys.stderr)
-            _lock(file, wait=True)
-        yield
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[str], *, wait: bool) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(file: IO[str], *, wait: bool) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def fetch(

@@ -7,8 +7,6 @@ and the format's version. Deleting the folder loses nothing but time.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ganrun.data.locks import written_whole
 from ganrun.data.reader import fingerprint
 from ganrun.errors import UserError
 
@@ -60,19 +59,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: Mapping[str, An
 
     Raises OSError if it cannot be.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}", suffix=".part")
-    os.close(handle)
     try:
-        save_file(tensors, name, {"about": json.dumps(about)})
-        Path(name).chmod(0o644)
-        os.replace(name, path)
+        with written_whole(path) as unfinished:
+            save_file(tensors, unfinished, {"about": json.dumps(about)})
     except SafetensorError as error:  # what a full disk is to safetensors
-        Path(name).unlink(missing_ok=True)
         raise OSError(str(error)) from error
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def about_of(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset, Features
-from ganrun.data.download import file_lock
+from ganrun.data.locks import file_lock
 from ganrun.data.order import LARGE
 from ganrun.data.reader import read_items
 from ganrun.engine.boundaries import check_shape

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.contracts.protocols import Dataset
 from ganrun.data import image_grid
-from ganrun.data.download import DownloadError, fetch, file_lock, unpack
+from ganrun.data.download import fetch, unpack
 from ganrun.data.image_facts import files_read_otherwise
 from ganrun.data.image_files import decode_picture, find_pictures, read_picture
 from ganrun.data.labels import label_names
+from ganrun.data.locks import file_lock, written_whole
 from ganrun.data.order import permutation, subset
 from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalised, read_items, selected_classes
-from ganrun.errors import DataError
+from ganrun.errors import DataError, DownloadError
 from ganrun.progress import progress_bar, track
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
@@ -55,4 +56,5 @@ __all__ = [
     "subset",
     "track",
     "unpack",
+    "written_whole",
 ]

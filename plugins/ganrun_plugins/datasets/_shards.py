@@ -7,7 +7,6 @@ A sample is the members of one key: what a member's path has before the first do
 from __future__ import annotations
 
 import json
-import os
 import re
 import tarfile
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ganrun.plugin import stable_hash
-from ganrun.plugin.data import DataError, DataFiles, DownloadError, fetch, file_lock, track
+from ganrun.plugin.data import DataError, DataFiles, DownloadError, fetch, file_lock, track, written_whole
 
 REMOTE = ("http", "https")
 NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")  # data-{000..127}.tar
@@ -154,9 +153,8 @@ class Shards:
                 index: np.ndarray = np.load(kept, allow_pickle=False)
                 return index
             index = members(path, self.suffixes)
-            part = kept.with_suffix(f".{os.getpid()}.npy")
-            np.save(part, index, allow_pickle=False)
-            os.replace(part, kept)
+            with written_whole(kept) as unfinished:
+                np.save(unfinished, index, allow_pickle=False)
         return index
 
 

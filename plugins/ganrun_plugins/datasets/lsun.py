@@ -14,7 +14,6 @@ cannot run anything.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, file_lock, fingerprint
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, file_lock, fingerprint, written_whole
 from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Interpolation, Size
 
 Scene = Literal[
@@ -87,9 +86,8 @@ class Database:
                     return keys
                 with environment.begin() as transaction:
                     keys = np.array(list(transaction.cursor().iternext(keys=True, values=False)), dtype=bytes)
-                part = kept.with_suffix(".part.npy")
-                np.save(part, keys, allow_pickle=False)
-                os.replace(part, kept)
+                with written_whole(kept) as unfinished:
+                    np.save(unfinished, keys, allow_pickle=False)
         return keys
 
 
