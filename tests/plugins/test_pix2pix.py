@@ -213,8 +213,9 @@ def test_without_batch_statistics_a_sample_does_not_depend_on_its_neighbours(mak
 
 def test_panels_show_input_answer_and_truth(make_run):
     run, real = make_run(recipe(dropout_at_test=False, bn_at_test=False)), items(3)
-    (name, columns), *rest = SampleMaker(run.engine).panels(3, real=real).items()
-    assert (name, rest) == ("a to b", [])
+    (name, panel), *rest = SampleMaker(run.engine).panels(3, real=real).items()
+    assert (name, rest, panel.column_names) == ("a to b", [], ["a", "to b", "true b"])
+    columns = panel.columns
     assert torch.equal(columns[0], real["a"])
     assert torch.equal(columns[2], real["b"])
 

@@ -284,9 +284,9 @@ def test_panels_show_each_item_beside_every_target(make_run):
         run = make_run(recipe_of(dataset=dataset))
         real = {name: run.evaluation.real(name, n=3) for name in run.experiment.dataset.spaces}
         (panel,) = run.sample_maker.panels(3, real=real).values()
-        assert len(panel) == columns
-        assert torch.equal(panel[0], real["x"])
-        assert not any(torch.equal(one, other) for one, other in pairwise(panel))
+        assert len(panel.columns) == len(set(panel.column_names)) == columns
+        assert torch.equal(panel.columns[0], real["x"])
+        assert not any(torch.equal(one, other) for one, other in pairwise(panel.columns))
 
 
 SETTINGS = [{"accumulate": 2}, {"batches": "joint"}, {"precision": "bfloat16"}, {"channels_last": True}]

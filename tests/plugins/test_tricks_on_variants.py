@@ -139,13 +139,15 @@ def test_panels_show_samples_or_both_translations(make_run):
     from ganrun.sampling.sampling import SampleMaker
 
     run = make_run(recipe_of("gan"))
-    assert {name: [tuple(c.shape) for c in columns] for name, columns in SampleMaker(run.engine).panels(3).items()} == {
-        "samples": [(3, 2)]
-    }
+    panels = SampleMaker(run.engine).panels(3)
+    assert {name: [tuple(c.shape) for c in panel.columns] for name, panel in panels.items()} == {"samples": [(3, 2)]}
     run = make_run(recipe_of("cyclegan"))
     real = {name: torch.zeros(3, 1, 8, 8) for name in ("a", "b")}
     panels = SampleMaker(run.engine).panels(3, real=real)
-    assert {name: len(columns) for name, columns in panels.items()} == {"a to b": 3, "b to a": 3}
+    assert {name: panel.column_names for name, panel in panels.items()} == {
+        "a to b": ["a", "to b", "back"],
+        "b to a": ["b", "to a", "back"],
+    }
 
 
 # --- refusals -------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,28 +12,60 @@ import typer
 
 from ganrun.cli.loading import load_torch
 from ganrun.cli.output import counted
-from ganrun.errors import UserError
+from ganrun.errors import UserError, some
 from ganrun.files import write
-from ganrun.progress import track
+from ganrun.progress import progress_bar
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
     from ganrun.inference.trained import Trained
 
 GRID = 64  # samples, unless --count says another number
 ALONG = 8  # samples from one end of an interpolation to the other
+ROWS = 4  # latents of --traverse for each number of a code
 WAYS = ("interpolate", "each", "traverse", "arithmetic", "turn")  # each makes an image of its own
 
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="DIR", help="One image file per sample; points go to samples.csv."),
 ]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help=(
+            f"How many samples, {GRID} by default; with --each of each label ({ALONG}), with --traverse rows of "
+            f"each number ({ROWS}), with --arithmetic samples near the sum ({ALONG})."
+        ),
+    ),
+]
+Scale = Annotated[
+    int | None, typer.Option(min=1, max=64, help="Pixels of the grid for one of a sample; to be seen well by default.")
+]
+Code = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse."),
+]
+Turn = Annotated[
+    str | None, typer.Option(metavar="A>B", help='Move latents from one group of samples to another: "3,7 > 1,4".')
+]
 Arithmetic = Annotated[
     str | None,
     typer.Option(
         metavar="SUM",
         help='Latent arithmetic by numbers of samples, "3,7,9 - 1,4 + 0": means, the result, and samples near it.',
+    ),
+]
+Ask = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help=(
+            'Labels of the samples: label=3, label=bold, Smiling=1, text="a bold seven". Drawn by default. '
+            "Can be repeated."
+        ),
     ),
 ]
 Mixed = Annotated[
@@ -47,15 +80,14 @@ Mixed = Annotated[
 def command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
-    count: Annotated[
-        int,
-        typer.Option(min=1, help="How many samples; --each, --traverse and --arithmetic make as many as they show."),
-    ] = GRID,
+    count: Count = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents; 0 gives those of the run's own samples.")] = 0,
     grid: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One image of all samples; RUN/sample.png by default.")
     ] = None,
     output: Output = None,
+    ask: Ask = None,
+    scale: Scale = None,
     interpolate: Annotated[
         bool, typer.Option("--interpolate", help=f"Rows of {ALONG}, each from one sample to another.")
     ] = False,
@@ -63,14 +95,9 @@ def command(
     traverse: Annotated[
         bool, typer.Option("--traverse", help="Rows that vary each number of a code, such as InfoGAN's, from -2 to 2.")
     ] = False,
-    code: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse."),
-    ] = None,
+    code: Code = None,
     arithmetic: Arithmetic = None,
-    turn: Annotated[
-        str | None, typer.Option(metavar="A>B", help='Move latents from one group of samples to another: "3,7 > 1,4".')
-    ] = None,
+    turn: Turn = None,
     mixed: Mixed = False,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")
@@ -79,33 +106,40 @@ def command(
     """Make samples with a trained run."""
     load_torch()
     from ganrun.api import load
+    from ganrun.data.labels import split_words
 
-    way = Way(interpolate, each, traverse, code, arithmetic, turn)
+    asked = split_words(ask or ())
+    way = Way(interpolate, each, traverse, code, arithmetic, turn, asked, count)
     way.check(mixed, output)
+    if scale is not None and output is not None and grid is None:
+        raise UserError(
+            "--scale enlarges a grid, and --output writes each sample by itself; add --grid FILE, or leave it out"
+        )
     trained = load(run, checkpoint, plugins=plugin or ())
     if mixed:
-        print(blind_test(trained, count, seed, grid or run / "blind.png"))
+        print(blind_test(trained, count or GRID, seed, grid or run / "blind.png", scale))
         return
-    if unseen := [number for number in way.numbers() if number >= max(count, GRID)]:
+    if unseen := [number for number in way.numbers() if number >= GRID]:
         what = f"sample {unseen[0]} is" if len(unseen) == 1 else f"samples {', '.join(map(str, unseen))} are"
         print(
-            f"warning: {what} not in a grid of {max(count, GRID)} samples, whose last is {max(count, GRID) - 1}; "
-            f"--count {max(unseen) + 1} makes one that shows {'it' if len(unseen) == 1 else 'them'}"
+            f"warning: {what} not in a grid of {GRID} samples, whose last is {GRID - 1}; `ganrun sample` with --count "
+            f"{max(unseen) + 1} alone makes one that shows {'it' if len(unseen) == 1 else 'them'}"
         )
-    samples = way.samples(trained, count, seed)
-    about = "; ".join(filter(None, (f"step {trained.step}", trained.sample_maker.caption())))
+    samples = way.samples(trained, seed)
+    about = "; ".join(filter(None, (f"step {trained.step}", way.words(trained), trained.sample_maker.caption())))
     try:
         if output is not None:
-            print(f"{write_each(samples, output)} ({about})")
+            print(f"{write_all(samples, output, way.folders(trained))} ({about})")
         if grid is not None or output is None:
-            print(f"{write_grid(samples, grid or run / 'sample.png', way.columns(samples))} ({about})")
+            sheet = way.sheet(trained, samples, scale)
+            print(f"{write_grid(sheet, grid or run / 'sample.png')} ({about})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True)
 class Way:
-    """Which samples were asked for, and how they lie in the grid. ``code`` belongs to ``each`` and ``traverse``."""
+    """Which samples are made, how many, and how they lie in the grid. ``code`` belongs to ``each`` and ``traverse``."""
 
     interpolate: bool
     each: bool
@@ -113,6 +147,8 @@ class Way:
     code: str | None
     arithmetic: str | None
     turn: str | None
+    asked: dict[str, str]
+    count: int | None
 
     def options(self) -> list[str]:
         """The options that choose samples, as given."""
@@ -121,8 +157,8 @@ class Way:
     def check(self, mixed: bool, output: Path | None) -> None:
         """Raise UserError for options that do not go together."""
         given = self.options()
-        if mixed and (given or output is not None):
-            unwanted = [*given, *(["--output"] if output else [])]
+        if mixed and (given or self.asked or output is not None):
+            unwanted = [*given, *(["--ask"] if self.asked else []), *(["--output"] if output else [])]
             raise UserError(f"--mixed-with-real makes one blind grid; leave out {' and '.join(unwanted)}")
         if len(given) > 1:
             raise UserError(f"{' and '.join(given)} each make an image of their own; give one of them")
@@ -137,34 +173,74 @@ class Way:
         terms += direction(self.turn) if self.turn is not None else []
         return sorted({number for term in terms for number in term.samples})
 
-    def samples(self, trained: Trained, count: int, seed: int) -> Tensor:
-        """The samples (n, *shape); ``each``, ``traverse`` and ``arithmetic`` make as many as they show."""
+    def samples(self, trained: Trained, seed: int) -> Tensor:
+        """The samples (n, *shape)."""
+        count, ask = self.count or GRID, self.asked
         if self.interpolate:
-            return trained.interpolate(math.ceil(count / ALONG), ALONG, seed)[:count]
+            return trained.interpolate(math.ceil(count / ALONG), ALONG, seed, ask=ask)[:count]
         if self.each:
-            return trained.each(self.code, ALONG, seed)
+            return trained.each(self.code, self.count or ALONG, seed, ask=ask)
         if self.traverse:
-            return trained.traverse(self.code, points=ALONG, seed=seed)
+            return trained.traverse(self.code, self.count or ROWS, ALONG, seed, ask=ask)
         if self.arithmetic is not None:
-            return trained.arithmetic(self.arithmetic, ALONG, seed)
+            return trained.arithmetic(self.arithmetic, self.count or ALONG, seed, ask=ask)
         if self.turn is not None:
-            return trained.turn(self.turn, math.ceil(count / ALONG), ALONG, seed)
-        return trained.sample(count, seed)
+            return trained.turn(self.turn, math.ceil(count / ALONG), ALONG, seed, ask=ask)
+        return trained.sample(count, seed, ask=ask)
 
-    def columns(self, samples: Tensor) -> int | None:
-        """Columns of the grid; None for a square."""
+    def words(self, trained: Trained) -> str:
+        """What was asked for, in words; empty for nothing."""
+        from ganrun.data.labels import labels_in_words
+
+        return labels_in_words(trained.labels(self.asked), trained.label_names) if self.asked else ""
+
+    def folders(self, trained: Trained) -> list[str]:
+        """The names of the folders that ``each`` writes samples to, one for each label; else none."""
+        return [name.replace("/", "_") or "_" for name in self._labels(trained)] if self.each else []
+
+    def sheet(self, trained: Trained, samples: Tensor, scale: int | None) -> Image.Image:
+        """The samples as one image: a square, or rows and columns with their names."""
+        from ganrun.data import image_grid
+
+        if samples.dim() != 4:
+            return image_grid.scatter(None, samples)
+        rows, columns = self._names(trained)
+        across = len(samples) // len(rows) if rows else ALONG if self.options() else None
+        across = len(samples) if self.arithmetic is not None else across
+        return image_grid.named(image_grid.enlarged(image_grid.grid(samples, across), scale), rows, columns)
+
+    def _names(self, trained: Trained) -> tuple[list[str], list[str]]:
+        """What stands beside the rows of the grid and above its columns."""
+        from ganrun.sampling.arithmetic import concepts
+
+        if self.each:
+            return self._labels(trained), []
+        if self.traverse:
+            name, space = trained.code(self.code, "latent")
+            rows = [f"{name} {number}" for number in range(space.size) for _ in range(self.count or ROWS)]
+            return rows, [f"{2 * (2 * point / (ALONG - 1) - 1):+.1f}" for point in range(ALONG)]
         if self.arithmetic is not None:
-            return len(samples)
-        return ALONG if self.options() else None
+            terms = [
+                f"{'' if term.sign > 0 else '- '}{','.join(map(str, term.samples))}"
+                for term in concepts(self.arithmetic)
+            ]
+            return [], [*terms, "sum", *["near"] * (self.count or ALONG)]
+        return [], []
+
+    def _labels(self, trained: Trained) -> list[str]:
+        """The names of the values of the label that ``each`` goes through."""
+        name, space = trained.code(self.code, "labels")
+        return trained.label_names.get(name, [f"{name} {value}" for value in range(space.classes)])
 
 
-def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
+def blind_test(trained: Trained, count: int, seed: int, file: Path, scale: int | None) -> str:
     """A grid of as many real samples as made ones in a random order, and its key, FILE.key.csv.
 
     Returns the line to print.
     """
     import torch
 
+    from ganrun.data import image_grid
     from ganrun.data.order import permutation, subset
     from ganrun.data.reader import read_items
 
@@ -186,8 +262,11 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
         f"{n // columns + 1},{n % columns + 1},{'real' if index < count // 2 else 'made'}"
         for n, index in enumerate(order)
     ]
+    down = [str(row + 1) for row in range(math.ceil(count / columns))]
+    across = [str(column + 1) for column in range(columns)]
+    sheet = image_grid.enlarged(image_grid.grid(both[torch.from_numpy(order)], columns), scale)
     try:
-        written = write_grid(both[torch.from_numpy(order)], file, columns)
+        written = write_grid(image_grid.named(sheet, down, across), file)
         answers = file.with_suffix(".key.csv")
         write(answers, "\n".join(["row,column,answer", *rows]) + "\n")
     except OSError as error:
@@ -195,19 +274,20 @@ def blind_test(trained: Trained, count: int, seed: int, file: Path) -> str:
     return f"{written}: {count} samples, half of them real; the answers are in {answers} (step {trained.step})"
 
 
-def write_grid(samples: Tensor, file: Path, columns: int | None) -> Path:
-    """All samples in one image, a square if no number of columns is given. Returns the file."""
+def write_grid(sheet: Image.Image, file: Path) -> Path:
+    """Write an image of samples. Returns the file."""
     from ganrun.data import image_grid
 
     if file.suffix.lower() != ".png":
         raise UserError(f"--grid {file}: images are written as PNG; give a name that ends in .png")
-    return image_grid.save(
-        image_grid.grid(samples, columns) if samples.dim() == 4 else image_grid.scatter(None, samples), file
-    )
+    return image_grid.save(sheet, file)
 
 
-def write_each(samples: Tensor, folder: Path) -> str:
-    """A numbered file for each image, or one table for all points. Returns the line to print."""
+def write_all(samples: Tensor, folder: Path, folders: Sequence[str]) -> str:
+    """A numbered file for each image, or one table for all points. Returns the line to print.
+
+    folders: of as many parts of the samples as there are names, each goes to a folder of that name.
+    """
     from ganrun.data import image_grid
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -215,7 +295,14 @@ def write_each(samples: Tensor, folder: Path) -> str:
         lines = [",".join(f"{value:.9g}" for value in row) for row in samples.flatten(1).tolist()]
         write(folder / "samples.csv", "\n".join(lines) + "\n")
         return str(folder / "samples.csv")
-    width = max(4, len(str(len(samples) - 1)))
-    for number, sample in enumerate(track(samples, "writing images", len(samples))):
-        image_grid.save(image_grid.single(sample), folder / f"{number:0{width}d}.png")
-    return f"{counted(len(samples), 'image')} in {folder}"
+    places = [folder / name for name in folders] or [folder]
+    with progress_bar("writing images", len(samples)) as update:
+        done = 0
+        for place, part in zip(places, samples.chunk(len(places))):
+            place.mkdir(exist_ok=True)
+            for number, sample in enumerate(part):
+                image_grid.save(image_grid.single(sample), place / f"{number:0{max(4, len(str(len(part) - 1)))}d}.png")
+                done += 1
+                update(done)
+    said = f", a folder for each of {some(folders)}" if folders else ""
+    return f"{counted(len(samples), 'image')} in {folder}{said}"

@@ -201,8 +201,11 @@ class Variant(Protocol):
     def terms(self, turn: Turn) -> dict[str, Term]:
         """The variant's own terms of this turn, such as cycle consistency; empty if it has none."""
 
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
-        """Images to show: name -> columns of samples. One column is shown as a grid, several side by side."""
+    def panels(self, turn: Turn) -> Mapping[str, Sequence[Tensor] | Mapping[str, Tensor]]:
+        """Images to show: name -> columns of samples, or columns by the names that stand above them.
+
+        One column is shown as a grid, several side by side.
+        """
 
 
 class InferringVariant(Variant, Protocol):

@@ -7,10 +7,11 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ganrun import files
@@ -20,7 +21,21 @@ BETWEEN = 12  # pixels between panels that stand side by side
 PAPER, GREY, COLOUR, FRAME = (255, 255, 255), (176, 176, 176), (214, 73, 30), (120, 120, 120)
 INK = (60, 60, 60)
 LEAST = 160  # pixels: a text below a picture has at least this width
+LARGEST, MOST = 1024, 16  # pixels that a picture is enlarged to at most, and how many times at most
+LETTERS = 10, 18  # pixels: letters beside small cells, and beside large ones
+NAME = 24  # letters of the name of a row or a column that are shown
 SCATTER = 480  # side of a scatter plot
+
+
+class Panel(NamedTuple):
+    """Columns of samples that are shown side by side, (n, *shape) each; one column alone is shown as a square.
+
+    column_names and row_names: what stands above each column and beside each row; empty for nothing.
+    """
+
+    columns: Sequence[Tensor]
+    column_names: Sequence[str] = ()
+    row_names: Sequence[str] = ()
 
 
 def to_bytes(images: Tensor) -> np.ndarray:
@@ -104,19 +119,78 @@ def scatter(real: Tensor | None, fake: Tensor) -> Image.Image:
     return picture
 
 
-def picture_of(panels: Mapping[str, Sequence[Tensor]], real: Mapping[int, Tensor], rows: int) -> Image.Image:
+def picture_of(
+    panels: Mapping[str, Panel], real: Mapping[int, Tensor], rows: int, scale: int | None = None
+) -> Image.Image:
     """All panels of a variant in one image, side by side.
 
     A panel of one column is a square grid; several columns are rows of what belongs together, at most ``rows`` of them.
-    Points are drawn over real ones: ``real`` maps the number of coordinates of a point to real points.
+    Points are drawn over real ones: ``real`` maps the number of coordinates of a point to real points. scale: see
+    :func:`enlarged`; the same for all panels.
     """
+    sheets = {
+        name: grid(panel.columns[0]) if len(panel.columns) == 1 else side_by_side(panel.columns, rows)
+        for name, panel in panels.items()
+        if panel.columns[0].dim() == 4
+    }
+    if sheets and scale is None:
+        scale = scale_for(sum(sheet.width for sheet in sheets.values()), max(each.height for each in sheets.values()))
     drawn = []
-    for columns in panels.values():
-        if columns[0].dim() == 4:
-            drawn.append(grid(columns[0]) if len(columns) == 1 else side_by_side(columns, rows))
+    for name, panel in panels.items():
+        if name in sheets:
+            shown = min(rows, len(panel.columns[0]))
+            drawn.append(named(enlarged(sheets[name], scale), panel.row_names[:shown], panel.column_names))
         else:
-            drawn.append(joined([scatter(real.get(column[0].numel()), column) for column in columns]))
+            drawn.append(joined([scatter(real.get(column[0].numel()), column) for column in panel.columns]))
     return joined(drawn)
+
+
+def scale_for(width: int, height: int) -> int:
+    """How many times a picture of so many pixels is enlarged to be seen: as often as fits, at least once."""
+    return max(1, min(MOST, LARGEST // max(width, height)))
+
+
+def enlarged(picture: Image.Image, scale: int | None = None) -> Image.Image:
+    """A picture of which each pixel is a square of ``scale`` pixels; None: as large as is seen well on any screen."""
+    scale = scale_for(*picture.size) if scale is None else scale
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def named(sheet: Image.Image, rows: Sequence[str], columns: Sequence[str]) -> Image.Image:
+    """A grid of equal cells with the names of its rows on the left and those of its columns on top.
+
+    Names of columns that are wider than a column stand upright; all but their first letters are left out of long ones.
+    """
+    if not rows and not columns:
+        return sheet
+    height = sheet.height / max(1, len(rows))
+    size = LETTERS[height >= 4 * LETTERS[1]]
+    beside = [_written(name, size) for name in rows]
+    above = [_written(name, size) for name in columns]
+    if above and max(name.width for name in above) > sheet.width / len(above):
+        above = [name.transpose(Image.Transpose.ROTATE_90) for name in above]
+    left = max((name.width for name in beside), default=-2 * GAP) + 2 * GAP
+    top = max((name.height for name in above), default=-2 * GAP) + 2 * GAP
+    made = Image.new("RGB", (left + sheet.width, top + sheet.height), PAPER)
+    made.paste(sheet, (left, top))
+    for number, name in enumerate(beside):
+        middle = round((number + 0.5) * sheet.height / len(beside))
+        made.paste(name, (left - 2 * GAP - name.width + GAP, top + middle - name.height // 2))
+    for number, name in enumerate(above):
+        middle = round((number + 0.5) * sheet.width / len(above))
+        made.paste(name, (left + middle - name.width // 2, top - GAP - name.height))
+    return made
+
+
+def _written(text: str, size: int) -> Image.Image:
+    """A text on a sheet that holds it, in letters of ``size`` pixels."""
+    text = text if len(text) <= NAME else text[: NAME - 3] + "..."
+    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    font = ImageFont.load_default(size)
+    _, top, right, bottom = draw.textbbox((0, 0), text, font)
+    sheet = Image.new("RGB", (math.ceil(right) + 1, math.ceil(bottom - top) + 1), PAPER)
+    ImageDraw.Draw(sheet).text((0, -top), text, INK, font)
+    return sheet
 
 
 def captioned(picture: Image.Image, text: str) -> Image.Image:

@@ -1,17 +1,24 @@
-"""Labels requested of a generator, as users write them: ``label=3``, ``label=bold`` or ``attributes=1,0,1``."""
+"""Labels requested of a generator, as users write them.
+
+``label=3``, ``label=bold``, ``attributes=1,0,1``, one attribute by its name, ``Smiling=1``, or a text, ``text="a bold
+seven"``.
+"""
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganrun.errors import UserError
+from ganrun.errors import UserError, some
 from ganrun.words.spaces import Space
 
 YES_NO = {"no": 0, "yes": 1}
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")  # letters and digits, an apostrophe within a word
 
 
 def split_words(words: Iterable[str]) -> dict[str, str]:
@@ -32,21 +39,53 @@ def asked_labels(
 ) -> dict[str, Tensor]:
     """The requested labels: name -> () or (A,) int64.
 
-    asked: name -> a class by number or name, or one for each of several labels (a sequence, or text with commas).
+    asked: name -> a class by number or name, one for each of several labels (a sequence, or text with commas), or, of
+    an entry whose values are words, a text. The name of a column, such as an attribute's, asks for that one; those of
+    its entry that are not named are 0.
     codes: what can be requested. names: entry -> the names of its values, or of its columns if there are several.
 
     Raises:
         UserError: with the labels there are.
     """
     known = {name: space for name, space in codes.items() if space.kind == "labels"}
-    for name in asked:
-        if name not in known:
-            there = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else "there are none"
-            raise UserError(f"the generator takes no label {name!r}; {there}")
-    return {
+    columns = {
+        str(column): (entry, number)
+        for entry, space in known.items()
+        if space.shape and len(names.get(entry, ())) == space.size
+        for number, column in enumerate(names[entry])
+    }
+    found = {
         name: _of(name, value, known[name], [str(each) for each in names.get(name, ())])
         for name, value in asked.items()
+        if name in known
     }
+    for name, value in asked.items():
+        if name in known:
+            continue
+        if name not in columns:
+            every = [*known, *columns]
+            there = f"there {'is' if len(every) == 1 else 'are'} {', '.join(every)}" if every else "there are none"
+            raise UserError(f"the generator takes no label {name!r}; {there}")
+        entry, number = columns[name]
+        if entry in asked:
+            raise UserError(f"{name} is one of {entry}, which is asked for, too; leave one of the two out")
+        row = found.setdefault(entry, torch.zeros(known[entry].shape, dtype=torch.int64))
+        row.view(-1)[number] = _number(name, value, known[entry].classes, YES_NO if known[entry].classes == 2 else {})
+    return found
+
+
+def labels_in_words(labels: Mapping[str, Tensor], names: Mapping[str, Sequence[str]]) -> str:
+    """What labels () or (A,) stand for, such as ``label bold`` or ``attributes Smiling 1, Male 0``."""
+    words = []
+    for entry, label in labels.items():
+        called = [str(each) for each in names.get(entry, ())]
+        values = label.reshape(-1).tolist()
+        if label.dim() and len(called) == len(values):
+            said = ", ".join(f"{name} {value}" for name, value in zip(called, values))
+        else:
+            said = " ".join(called[value] if value < len(called) else str(value) for value in values).strip()
+        words.append(f"{entry} {said}")
+    return "; ".join(words)
 
 
 def check_labels(latents: Mapping[str, Tensor], codes: Mapping[str, Space]) -> None:
@@ -60,27 +99,56 @@ def check_labels(latents: Mapping[str, Tensor], codes: Mapping[str, Space]) -> N
 
 def label_names(dataset: Any) -> dict[str, list[str]]:
     """Entry of labels -> names of its values, or of its columns if there are several, as far as a data set has any."""
-    known, classes = getattr(dataset, "label_names", {}), [str(name) for name in getattr(dataset, "classes", ())]
+    known = getattr(dataset, "label_names", {})
     found = {}
     for entry, space in dataset.spaces.items():
         if space.kind == "labels":
-            count = space.size if space.shape else space.classes
-            names = [str(name) for name in known.get(entry, ())] or classes
-            if len(names) == count and (entry in known or not space.shape):
+            names = [str(name) for name in known.get(entry, ())] or [str(name) for name in _classes(dataset, space)]
+            if len(names) in (space.size, space.classes) if space.shape else len(names) == space.classes:
                 found[entry] = names
     return found
+
+
+def _classes(dataset: Any, space: Space) -> Sequence[Any]:
+    """The names of the classes, for a single label without names of its own."""
+    return () if space.shape else getattr(dataset, "classes", ())
 
 
 def _of(name: str, value: Any, space: Space, names: Sequence[str]) -> Tensor:
     """The labels () or (A,) of one entry."""
     if not space.shape:
         return torch.tensor(_number(name, value, space.classes, {each: number for number, each in enumerate(names)}))
+    if len(names) == space.classes != space.size and isinstance(value, str):
+        return _text(name, value, space, names)
     values = value.split(",") if isinstance(value, str) else list(value)
     if len(values) != space.size:
         each = f", one for each of {', '.join(names)}" if len(names) == space.size else ""
         raise UserError(f"{name} needs {space.size} values{each}; {value!r} has {len(values)}")
     called = YES_NO if space.classes == 2 else {}
     return torch.tensor([_number(name, each, space.classes, called) for each in values]).reshape(space.shape)
+
+
+def _text(name: str, text: str, space: Space, words: Sequence[str]) -> Tensor:
+    """A text as the numbers of its words, (T,); 0, the word without letters, fills it up.
+
+    Raises UserError for words that the data do not have, and for more than there is room for.
+    """
+    numbers = {word: number for number, word in enumerate(words)}
+    wanted = WORD.findall(text.lower())
+    unknown = [word for word in wanted if word not in numbers]
+    if unknown:
+        raise UserError(f"{name}: the training texts have no {', '.join(map(repr, unknown))}{_near(unknown[0], words)}")
+    if len(wanted) > space.size or not wanted:
+        raise UserError(f"{name}: {text!r} has {len(wanted)} words; give 1 to {space.size}")
+    row = torch.zeros(space.size, dtype=torch.int64)
+    row[: len(wanted)] = torch.tensor([numbers[word] for word in wanted])
+    return row.reshape(space.shape)
+
+
+def _near(word: str, words: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, words, 1)
+    shown = [each for each in words if WORD.fullmatch(each)]
+    return f"; did you mean {close[0]!r}?" if close else f"; its words are {some(shown, 12)}"
 
 
 def _number(name: str, value: Any, classes: int, called: Mapping[str, int]) -> int:

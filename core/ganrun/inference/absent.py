@@ -1,18 +1,20 @@
-"""Opening a run where plugins that it was trained with are not installed."""
+"""Opening a run where plugins that it was trained with are not installed, or its data are not there."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.contracts.protocols import Dataset
 from ganrun.errors import UserError
 from ganrun.words.hooks import Component
+from ganrun.words.spaces import Space
 
 
 def with_stand_ins(catalog: Catalog, folder: Path, versions: Mapping[str, Any]) -> Catalog:
@@ -90,3 +92,26 @@ class _Optimizer:
     def make(self, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """One that changes nothing."""
         return torch.optim.SGD(parameters, lr=0.0)
+
+
+class LazyDataset:
+    """Stands in for the data set of a run, described by what the run kept; the real one is opened when it is needed."""
+
+    def __init__(self, kept: Mapping[str, Any], open_it: Callable[[], Dataset]) -> None:
+        self.spaces = {
+            name: Space(kind, tuple(shape), classes) for name, (kind, shape, classes) in kept["spaces"].items()
+        }
+        self.provides = frozenset(kept["provides"])
+        self.label_names: dict[str, list[str]] = kept.get("label_names", {})
+        self.classes = self.label_names.get("label", [])
+        self.in_memory = True
+        self._length = int(kept["items"])
+        self._open = open_it
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._open(), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ganrun.engine.engine import Engine
 from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
-from ganrun.inference.absent import came_from, with_stand_ins
+from ganrun.inference.absent import LazyDataset, came_from, with_stand_ins
 from ganrun.inference.chosen import chosen, load_checkpoint
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
@@ -90,27 +90,6 @@ def _plain(node: Node) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
-class LazyDataset:
-    """Stands in for the data set of a run, described by what the run kept; the real one is opened when it is needed."""
-
-    def __init__(self, kept: Mapping[str, Any], open_it: Callable[[], Dataset]) -> None:
-        self.spaces = {
-            name: Space(kind, tuple(shape), classes) for name, (kind, shape, classes) in kept["spaces"].items()
-        }
-        self.provides = frozenset(kept["provides"])
-        self.in_memory = True
-        self._length = int(kept["items"])
-        self._open = open_it
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self._open(), name)
-
-
 class Trained:
     """Networks of a run at one checkpoint. Samples are float32 on the CPU; images are in [-1, 1].
 
@@ -130,7 +109,7 @@ class Trained:
             data: Any = self.dataset("train") if kept is None else LazyDataset(kept, lambda: self.dataset("train"))
             if kept is not None:
                 self._check_size(data, processes)
-            self.label_names = label_names(data) if kept is None else kept.get("label_names", {})
+            self.label_names = label_names(data)
             self.experiment: Experiment = build(self.recipe, data, processes, data=self.dataset)
             self.sample_maker = SampleMaker(Engine(self.experiment))
             self.step = load_checkpoint(folder, path, self._load)
@@ -175,19 +154,22 @@ class Trained:
         """Whether latents are normal or on a sphere, so that points between two of them lie on an arc."""
         return self.experiment.provides("latent:normal") or self.experiment.provides("latent:spherical")
 
-    def sample(self, n: int, seed: int = 0) -> Tensor:
-        """n samples, (n, *shape). Sample i depends on the seed and i alone.
+    def sample(self, n: int, seed: int = 0, *, ask: Mapping[str, Any] | None = None) -> Tensor:
+        """n samples, (n, *shape). Sample i depends on the seed, what is asked for, and i alone.
 
         A variant that translates is given the first test items of its data, again and again if there are fewer than n.
+        ask: labels that all samples are to have, as of :meth:`translate`.
         """
         check_counts(n=n)
-        return self._made(n, seed, latents=None)
+        return self._made(n, seed, latents=self.latents(n, seed, ask=ask) if ask else None)
 
-    def latents(self, n: int, seed: int = 0) -> dict[str, Tensor]:
-        """The latents of ``sample(n, seed)``, by name."""
+    def latents(self, n: int, seed: int = 0, *, ask: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+        """The latents of ``sample(n, seed, ask=ask)``, by name."""
         check_counts(n=n)
+        labels = self.labels(ask or {})
         with self.settings():
-            return self.sample_maker.latents(n, seed, real=self._real(n))
+            latents = self.sample_maker.latents(n, seed, real=self._real(n))
+        return {**latents, **{name: _repeated(label, latents[name]) for name, label in labels.items()}}
 
     def from_latents(self, latents: Mapping[str, Tensor], seed: int = 0) -> Tensor:
         """Samples (n, *shape) of given latents, such as those between two of :meth:`latents`.
@@ -197,10 +179,10 @@ class Trained:
         check_labels(latents, self.experiment.description.codes)
         return self._made(len(next(iter(latents.values()))), seed, latents)
 
-    def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
+    def interpolate(self, rows: int, columns: int, seed: int = 0, *, ask: Mapping[str, Any] | None = None) -> Tensor:
         """rows * columns samples, each row on the way from one sample to another.
 
-        The way is an arc if latents are normal or on a sphere.
+        The way is an arc if latents are normal or on a sphere. ask: as of :meth:`sample`.
 
         Labels and codes, which have nothing in between, are those of the first end.
 
@@ -208,7 +190,7 @@ class Trained:
             UserError: for a variant that makes samples from real items alone.
         """
         check_counts(rows=rows, columns=columns)
-        ends = self.latents(2 * rows, seed)
+        ends = self.latents(2 * rows, seed, ask=ask)
         if not any(latent.is_floating_point() for latent in ends.values()):
             raise UserError(
                 f"{self.folder}: {self.recipe.variant.name} draws no latents, so there is nothing to interpolate"
@@ -216,29 +198,43 @@ class Trained:
         found = {name: between(latent, columns, arc=self.has_normal_latents) for name, latent in ends.items()}
         return self.from_latents(found, seed)
 
-    def each(self, name: str | None = None, columns: int = 8, seed: int = 0) -> Tensor:
+    def each(
+        self, name: str | None = None, columns: int = 8, seed: int = 0, *, ask: Mapping[str, Any] | None = None
+    ) -> Tensor:
         """(classes * columns) samples: row i of the grid is of label i.
 
         The other latents of a column are those of one sample.
 
-        name: which code; by default the first that is a label. Raises UserError if there is none.
+        name: which code; by default the first that is a label. ask: other labels, as of :meth:`sample`.
+
+        Raises UserError if there is no such label, or it is asked for, too.
         """
         check_counts(columns=columns)
-        name, space = self._code(name, "labels")
-        latents = self.latents(columns, seed)
+        name, space = self.code(name, "labels")
+        if ask and name in self.labels(ask):
+            raise UserError(f"{name} is asked for, and --each goes through all of its values; leave one of the two out")
+        latents = self.latents(columns, seed, ask=ask)
         return self.from_latents(every_value(latents, name, torch.arange(space.classes).to(latents[name].device)), seed)
 
-    def traverse(self, name: str | None = None, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
+    def traverse(
+        self,
+        name: str | None = None,
+        rows: int = 4,
+        points: int = 8,
+        seed: int = 0,
+        *,
+        ask: Mapping[str, Any] | None = None,
+    ) -> Tensor:
         """Samples along a code, (D * rows * points).
 
         Each row of the grid has one latent, and one number of the code goes from -2 to 2.
 
         D is how many numbers the code holds, ``rows`` the rows for each. name: by default the first code that is no
-        label. Raises UserError if there is none.
+        label. ask: as of :meth:`sample`. Raises UserError if there is none.
         """
         check_counts(rows=rows, points=points)
-        name, space = self._code(name, "latent")
-        latents = self.latents(rows, seed)
+        name, space = self.code(name, "latent")
+        latents = self.latents(rows, seed, ask=ask)
         pieces = []
         for number in range(space.size):
             found = {other: z.repeat_interleave(points, 0) for other, z in latents.items()}
@@ -246,28 +242,30 @@ class Trained:
             pieces.append(self.from_latents(found, seed))
         return torch.cat(pieces)
 
-    def arithmetic(self, text: str, count: int = 8, seed: int = 0) -> Tensor:
+    def arithmetic(self, text: str, count: int = 8, seed: int = 0, *, ask: Mapping[str, Any] | None = None) -> Tensor:
         """Samples of ``A - B + C``, each a list of numbers of samples.
 
         The means of A, B and C, their sum, and ``count`` around it.
 
-        See :mod:`ganrun.sampling.arithmetic`. The numbers are those of ``sample(n, seed)``.
+        See :mod:`ganrun.sampling.arithmetic`. The numbers are those of ``sample(n, seed, ask=ask)``.
         """
         check_counts(count=count)
         terms = concepts(text)
-        latents = self._numbered([number for term in terms for number in term.samples], seed)
+        latents = self._numbered([number for term in terms for number in term.samples], seed, ask)
         whole = total(latents, terms)
         rows = [mean(latents, term) for term in terms] + [around(whole, 1 + count, NEAR, seed)]
         return self.from_latents({name: torch.cat([row[name] for row in rows]) for name in latents}, seed)
 
-    def turn(self, text: str, rows: int = 4, points: int = 8, seed: int = 0) -> Tensor:
+    def turn(
+        self, text: str, rows: int = 4, points: int = 8, seed: int = 0, *, ask: Mapping[str, Any] | None = None
+    ) -> Tensor:
         """rows * points samples: each row is one sample, moved from A to B.
 
         ``A > B``, each a list of numbers of samples, names the direction.
         """
         check_counts(rows=rows, points=points)
         terms = direction(text)
-        latents = self._numbered([rows - 1, *(number for term in terms for number in term.samples)], seed)
+        latents = self._numbered([rows - 1, *(number for term in terms for number in term.samples)], seed, ask)
         return self.from_latents(
             along({name: z[:rows] for name, z in latents.items()}, total(latents, terms), points), seed
         )
@@ -301,10 +299,7 @@ class Trained:
             latents = None
             if labels:
                 latents = self.sample_maker.latents(n, seed, real=real)
-                latents |= {
-                    name: label.to(self.sample_maker.engine.device).expand(n, *label.shape)
-                    for name, label in labels.items()
-                }
+                latents |= {name: _repeated(label, latents[name]) for name, label in labels.items()}
             return self.sample_maker.turn(n, seed, real=real, latents=latents).made[wanted].detach().float().cpu()
 
     def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -334,7 +329,7 @@ class Trained:
             raise UserError(f"{self.folder}: the data has no entry {source!r}; it has {', '.join(spaces)}")
         return wanted, source
 
-    def _code(self, name: str | None, kind: str) -> tuple[str, Space]:
+    def code(self, name: str | None, kind: str) -> tuple[str, Space]:
         """A code of the variant, by name or the first of its kind. Raises UserError naming those there are."""
         codes = {
             code: space
@@ -351,12 +346,12 @@ class Trained:
             )
         return next(iter(codes.items())) if name is None else (name, codes[name])
 
-    def _numbered(self, numbers: Iterable[int], seed: int) -> dict[str, Tensor]:
+    def _numbered(self, numbers: Iterable[int], seed: int, ask: Mapping[str, Any] | None) -> dict[str, Tensor]:
         """The latents of the samples up to the largest number.
 
         Raises UserError if the variant draws none to calculate with.
         """
-        latents = self.latents(max(numbers) + 1, seed)
+        latents = self.latents(max(numbers) + 1, seed, ask=ask)
         if not any(z.is_floating_point() for z in latents.values()) or self.experiment.description.conditional:
             raise UserError(
                 f"{self.folder}: {self.recipe.variant.name} makes samples of real items, "
@@ -380,3 +375,8 @@ class Trained:
 
 def _blank(space: Space, n: int) -> Tensor:
     return torch.zeros(n, *space.shape, dtype=torch.long if space.kind == "labels" else torch.get_default_dtype())
+
+
+def _repeated(label: Tensor, latent: Tensor) -> Tensor:
+    """A label () or (A,) for each row of the latents (n, ...) whose place it takes."""
+    return label.to(latent).expand(len(latent), *label.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganrun.contracts.protocols import InferringVariant
+from ganrun.data.image_grid import Panel
 from ganrun.data.reader import normalised
 from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
@@ -94,11 +95,11 @@ class SampleMaker:
         with self.modules() as modules:
             return self._turn(n, seed, real, latents, modules)
 
-    def panels(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None) -> dict[str, list[Tensor]]:
-        """The variant's images of n samples: name -> columns of samples, on the CPU."""
+    def panels(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None) -> dict[str, Panel]:
+        """The variant's images of n samples: name -> a panel, on the CPU."""
         with self.modules() as modules:
-            panels: dict[str, list[Tensor]] = self.engine.variant.panels(self._turn(n, seed, real, None, modules))
-            return {name: [column.float().cpu() for column in columns] for name, columns in panels.items()}
+            made = self.engine.variant.panels(self._turn(n, seed, real, None, modules))
+        return {name: _panel(columns) for name, columns in made.items()}
 
     def stream(
         self,
@@ -322,3 +323,10 @@ def between(ends: Tensor, points: int, *, arc: bool) -> Tensor:
         mixed = (1 - share) * first + share * second
     found: Tensor = mixed.flatten(0, 1)  # (pairs * points, ...)
     return found
+
+
+def _panel(columns: Sequence[Tensor] | Mapping[str, Tensor]) -> Panel:
+    """Columns of a variant's panel, which may have names."""
+    named = columns if isinstance(columns, Mapping) else {}
+    every = list(named.values()) if named else list(cast("Sequence[Tensor]", columns))
+    return Panel([column.float().cpu() for column in every], list(named))

@@ -135,7 +135,7 @@ def check_panels(plugin: Plugin) -> None:
         real = {name: run.evaluation.real(name, n=4) for name in run.experiment.dataset.spaces}
     panels = run.sample_maker.panels(4, real=real)
     assert panels, "panels returns nothing"
-    for name, columns in panels.items():
-        assert columns and all(column.shape[0] == 4 for column in columns), (
+    for name, panel in panels.items():
+        assert panel.columns and all(column.shape[0] == 4 for column in panel.columns), (
             f"panel {name!r} does not have one row per sample"
         )

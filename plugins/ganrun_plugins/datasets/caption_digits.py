@@ -72,6 +72,7 @@ class CaptionDigits(InMemory):
             for number, style in zip(self._label.tolist(), self._style.tolist())
         ]
         self.words = WORDS.words
+        self.label_names = {"text": self.words}
         text = WORDS.encode(self.captions, LENGTH)
         spaces = {
             "x": Space("image", (1, size, size)),

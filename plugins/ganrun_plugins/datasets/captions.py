@@ -87,6 +87,7 @@ class Captions:
         self.training = training
         self.in_memory = False
         self.words = known.words
+        self.label_names = {"text": self.words}
         fit = Fit(channels, size, load if training else size, random=training and load > size, flip=flip and training)
         self.pictures = Pictures(base, [base / name for name in mine], fit, keep=False)
         self.counts = np.array([len(found[name]) for name in mine])  # captions of each image

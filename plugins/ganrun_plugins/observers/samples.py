@@ -2,6 +2,7 @@
 
 ``samples/step-0001000.png``: a square grid, rows of input, output and reconstruction for a variant that translates, a
 scatter plot for points (real ones grey), and beside the grid a row for each label that a generator can be asked for.
+Small pictures are enlarged by whole pixels; rows and columns have their names beside them.
 The latents are those of ``ganrun sample RUN --seed 0``.
 """
 
@@ -16,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Duration, Every, Run, hookimpl
-from ganrun.plugin.data import image_grid, read_items
+from ganrun.plugin.data import image_grid, label_names, read_items
 
 SEED = 0
 MOST = 20  # labels in a picture
@@ -34,11 +35,15 @@ class Samples:
         count: Annotated[int, Field(ge=1, le=10_000, description="samples in a grid")] = 64,
         rows: Annotated[int, Field(ge=1, le=1000, description="rows of a translation picture")] = 8,
         points: Annotated[int, Field(ge=1, le=100_000, description="points in a scatter plot")] = 1000,
+        scale: Annotated[
+            int | None, Field(ge=1, le=64, description="pixels in the picture for one of a sample; null: seen well")
+        ] = None,
     ) -> None:
         self.every = Every(every)
         self.count = count
         self.rows = rows
         self.points = points
+        self.scale = scale
         self._newest = -1
 
     @hookimpl
@@ -76,12 +81,13 @@ class Samples:
                 self._panels(run),
                 self._real_points(run),
                 max(self.rows, MOST) if run.experiment.description.codes else self.rows,
+                self.scale,
             )
         picture = image_grid.captioned(picture, run.sample_maker.caption())
         run.newest_picture = image_grid.save(picture, run.place(f"samples/step-{run.step:07d}.png"))
         self._newest = run.step
 
-    def _panels(self, run: Run) -> dict[str, list[Tensor]]:
+    def _panels(self, run: Run) -> dict[str, image_grid.Panel]:
         """The variant's panels of a turn that depends on the networks alone."""
         experiment = run.experiment
         images = any(experiment.dataset.spaces[name].kind == "image" for name in experiment.description.outputs)
@@ -91,10 +97,12 @@ class Samples:
             n = min(self.rows if images else n, len(run.dataset("test")))
             (real,) = read_items(run.dataset("test"), range(n), rows=n, key=("samples",))
         # in the weights and modes of sampling
-        found: dict[str, list[Tensor]] = run.sample_maker.panels(n, SEED, real=real)
+        found: dict[str, image_grid.Panel] = run.sample_maker.panels(n, SEED, real=real)
+        names = label_names(experiment.dataset)
         for name, space in experiment.description.codes.items():
             if images and space.kind == "labels" and not space.shape and not experiment.description.conditional:
-                found[name] = run.sample_maker.each(name, torch.arange(min(space.classes, MOST)), self.rows, SEED)
+                columns = run.sample_maker.each(name, torch.arange(min(space.classes, MOST)), self.rows, SEED)
+                found[name] = image_grid.Panel(columns, (), names.get(name, [str(n) for n in range(space.classes)]))
         return found
 
     def _real_points(self, run: Run) -> dict[int, Tensor]:

@@ -88,8 +88,11 @@ class TwoWay:
         samples = {"real": turn.real, "fake": turn.made}
         return [Stream(samples[role][domain], role) for role in roles if turn.wants(domain, role)]
 
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
+    def panels(self, turn: Turn) -> dict[str, dict[str, Tensor]]:
         if "rec_a" not in turn.made:
             self._translate_back(turn)
         real, made = turn.real, turn.made
-        return {"a to b": [real["a"], made["b"], made["rec_a"]], "b to a": [real["b"], made["a"], made["rec_b"]]}
+        return {
+            "a to b": {"a": real["a"], "to b": made["b"], "back": made["rec_a"]},
+            "b to a": {"b": real["b"], "to a": made["a"], "back": made["rec_b"]},
+        }

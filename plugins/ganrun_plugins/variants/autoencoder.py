@@ -100,8 +100,8 @@ class Autoencoder:
         """``z``: encodings (B, Z) of the real items."""
         return {"z": turn.modules["encoder"](turn.real["x"])}
 
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
-        return {"reconstructions": [turn.real["x"], turn.made["rec"]]}
+    def panels(self, turn: Turn) -> dict[str, dict[str, Tensor]]:
+        return {"reconstructions": {"x": turn.real["x"], "reconstruction": turn.made["rec"]}}
 
 
 @hookimpl

@@ -118,8 +118,8 @@ class CoGAN:
     def terms(self, turn: Turn) -> dict[str, Term]:
         return {}
 
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
-        return {"pairs": [turn.made["a"], turn.made["b"]]}
+    def panels(self, turn: Turn) -> dict[str, dict[str, Tensor]]:
+        return {"pairs": {"a": turn.made["a"], "b": turn.made["b"]}}
 
 
 def labels(like: Tensor, domain: str) -> Tensor:

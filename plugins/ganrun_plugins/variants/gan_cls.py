@@ -142,6 +142,7 @@ class GANCLS:
             outputs=("x",),
             shared_batch=True,
             conditional=True,
+            codes={"text": text} if words else {},
         )
 
     @hookimpl
@@ -158,6 +159,7 @@ class GANCLS:
 
     def sample(self, turn: Turn) -> None:
         turn.draw_latent("z", self.latent)
+        turn.latents["text"] = turn.real["text"]
         if turn.phase.name == "generator" and turn.now(self.interpolation) > 0:
             turn.draw_latent("z_between", self.latent)
 
@@ -171,9 +173,9 @@ class GANCLS:
             turn.made["x_between"] = turn.modules["generator"](turn.latents["z_between"], turn.made["text_between"])
 
     def _embedding(self, turn: Turn) -> Tensor:
-        """The embedding of the texts of this turn's real items, (B, E)."""
+        """The embedding of the texts that images are made of, in training those of the real items, (B, E)."""
         if "text" not in turn.made:
-            text = turn.real["text"]
+            text = turn.latents["text"]
             turn.made["text"] = turn.modules["text_encoder"](text) if "text_encoder" in turn.modules else text
         return turn.made["text"]
 
@@ -210,8 +212,8 @@ class GANCLS:
         images = turn.modules["image_encoder"](turn.real["x"])  # (B, E)
         return {"matching": Term(matching(images, self._embedding(turn), alike(turn.real["text"])))}
 
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
-        return {"made, the image of the text": [turn.made["x"], turn.real["x"]]}
+    def panels(self, turn: Turn) -> dict[str, dict[str, Tensor]]:
+        return {"made, the image of the text": {"made": turn.made["x"], "of the text": turn.real["x"]}}
 
 
 def matching(images: Tensor, texts: Tensor, alike: Tensor) -> Tensor:

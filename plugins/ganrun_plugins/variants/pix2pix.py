@@ -165,9 +165,10 @@ class Pix2pix:
             return {}
         return {"l1": Term(F.l1_loss(turn.made[self.target], turn.real[self.target]), turn.now(self.l1))}
 
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
-        columns = [turn.real[self.source], turn.made[self.target], turn.real[self.target]]
-        return {f"{self.source} to {self.target}": columns}
+    def panels(self, turn: Turn) -> dict[str, dict[str, Tensor]]:
+        source, target = self.source, self.target
+        columns = {source: turn.real[source], f"to {target}": turn.made[target], f"true {target}": turn.real[target]}
+        return {f"{source} to {target}": columns}
 
 
 @hookimpl

@@ -153,14 +153,14 @@ class SRGAN:
         weight = self.content if turn.phase.name == "pretraining" else self.pixels
         return {"content": Term(F.mse_loss(turn.made["x"], turn.real["x"]), turn.now(weight))}
 
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
+    def panels(self, turn: Turn) -> dict[str, dict[str, Tensor]]:
         x = turn.real["x"]
         bicubic = (
             F.interpolate(turn.real["low"].float(), x.shape[-2:], mode="bicubic", antialias=True)
             .clamp(-1, 1)
             .to(x.dtype)
         )
-        return {"bicubic, made, true": [bicubic, turn.made["x"], x]}
+        return {"bicubic, made, true": {"bicubic": bicubic, "made": turn.made["x"], "true": x}}
 
 
 @hookimpl

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -41,6 +42,7 @@ from torch import Tensor
 from ganrun.plugin import (
     Component,
     Description,
+    Experiment,
     Game,
     Interface,
     Network,
@@ -56,6 +58,7 @@ from ganrun.plugin import (
     Turn,
     hookimpl,
 )
+from ganrun.plugin.data import label_names
 
 SOURCE = "source"  # the entry that says which set an item is of
 MOST = 10  # columns of translations in an image
@@ -286,6 +289,10 @@ class StarGAN:
             terms["reconstruction"] = Term(F.l1_loss(turn.made["rec"], turn.real["x"]), turn.now(self.reconstruction))
         return terms
 
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        self.label_names = label_names(experiment.dataset)
+
     def ask(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
         """Labels to ask for, and of several sets the one whose labels they are.
 
@@ -306,30 +313,31 @@ class StarGAN:
         logits = turn.modules["discriminator"](turn.real["x"]).heads["class"]
         return {block.entry: block.answers(logits) for block in self.blocks}
 
-    def panels(self, turn: Turn) -> dict[str, list[Tensor]]:
+    def panels(self, turn: Turn) -> dict[str, dict[str, Tensor]]:
         """Each item beside its translations: into every domain, or with one attribute the other way round."""
         x = turn.real["x"]
-        columns = [x]
-        for labels in list(self._every_target(turn))[:MOST]:
-            columns.append(turn.modules["generator"](x, self.vector(labels, x)))
+        columns = {"x": x}
+        for name, labels in islice(self._every_target(turn), MOST):
+            name = name if name not in columns else f"{name} ({len(columns)})"  # two sets may share a name
+            columns[name] = turn.modules["generator"](x, self.vector(labels, x))
         return {"every domain": columns}
 
-    def _every_target(self, turn: Turn) -> Iterator[dict[str, Tensor]]:
-        """Labels to ask all items for, one after the other."""
+    def _every_target(self, turn: Turn) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Labels to ask all items for, one after the other, with a name of what becomes of them."""
         own = self.labels_of(turn.real)
         for i, block in enumerate(self.blocks):
             source = {SOURCE: torch.full_like(own[SOURCE], i)} if self.source else {}
-            labels = own[block.entry]
+            labels, names = own[block.entry], self.label_names.get(block.entry, [])
             if not block.space.shape:
-                yield from (
-                    {**own, **source, block.entry: torch.full_like(labels, value)}
-                    for value in range(block.space.classes)
-                )
+                for value in range(block.space.classes):
+                    name = names[value] if names else f"{block.entry} {value}"
+                    yield name, {**own, **source, block.entry: torch.full_like(labels, value)}
                 continue
             for column in range(block.space.size):
                 changed = labels.clone()
                 changed[:, column] = (changed[:, column] + 1) % block.space.classes
-                yield {**own, **source, block.entry: changed}
+                name = names[column] if names else f"{block.entry} {column}"
+                yield f"other {name}", {**own, **source, block.entry: changed}
 
 
 def shuffled_within(source: Tensor | None, order: Tensor) -> Tensor:

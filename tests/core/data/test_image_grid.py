@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ganrun.data import image_grid
-from ganrun.data.image_grid import COLOUR, GREY, PAPER, SCATTER
+from ganrun.data.image_grid import COLOUR, GREY, PAPER, SCATTER, Panel
 
 
 def test_the_range_becomes_bytes_and_what_lies_outside_is_cut():
@@ -68,12 +68,50 @@ def test_odd_points_are_drawn_without_an_error(points):
 
 def test_several_panels_stand_side_by_side():
     panels = {
-        "a": [torch.zeros(4, 1, 2, 2)],
-        "b": [torch.zeros(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)],
-        "c": [torch.rand(3, 2)],
+        "a": Panel([torch.zeros(4, 1, 2, 2)]),
+        "b": Panel([torch.zeros(4, 1, 2, 2), torch.zeros(4, 1, 2, 2)]),
+        "c": Panel([torch.rand(3, 2)]),
     }
-    picture = image_grid.picture_of(panels, {2: torch.rand(5, 2)}, rows=2)
+    picture = image_grid.picture_of(panels, {2: torch.rand(5, 2)}, rows=2, scale=1)
     assert picture.width == (2 + 2 + 2) + 12 + (2 + 2 + 2) + 12 + SCATTER
+
+
+@pytest.mark.parametrize(
+    ("size", "scale"), [((8, 8), 16), ((272, 272), 3), ((600, 20), 1), ((2000, 100), 1), ((100, 341), 3)]
+)
+def test_small_pictures_are_enlarged_by_whole_pixels_up_to_1024(size, scale):
+    picture = Image.new("RGB", size, COLOUR)
+    picture.putpixel((1, 1), PAPER)
+    large = image_grid.enlarged(picture)
+    assert large.size == (scale * size[0], scale * size[1])
+    assert sum(np.asarray(large)[:, :, 2].flatten() == 255) == scale**2
+    assert image_grid.enlarged(picture, 2).size == (2 * size[0], 2 * size[1])
+
+
+def dark(part):
+    """Rows and columns of a sheet that hold ink."""
+    ink = np.asarray(part.convert("L")) < 128
+    return np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+
+
+def test_names_of_rows_and_columns_stand_beside_their_cells():
+    sheet = Image.new("RGB", (200, 100), PAPER)
+    made = image_grid.named(sheet, ["upper", ""], ["", "right"])
+    left, top = made.width - 200, made.height - 100
+    assert dark(made)[0][0] < top, "the name of a column is above the grid"
+    beside, above = dark(made.crop((0, top, left, made.height))), dark(made.crop((left, 0, made.width, top)))
+    assert beside[0].max() < 50, "the name of the first row is beside its upper half"
+    assert above[1].min() > 100, "the name of the second column is above its right half"
+    assert image_grid.named(sheet, [], []) is sheet
+
+
+def test_names_of_columns_that_are_too_wide_stand_upright_and_long_ones_are_cut():
+    narrow = Image.new("RGB", (20, 20), PAPER)
+    made = image_grid.named(narrow, [], ["a rather long name", "b"])
+    assert made.width == 20
+    assert made.height > 20 + 60
+    longer = image_grid.named(narrow, ["x" * 24], [])
+    assert image_grid.named(narrow, ["x" * 200], []).width == pytest.approx(longer.width, abs=40)
 
 
 def test_a_picture_is_written_as_a_whole(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganrun.data.labels import asked_labels, check_labels, label_names, split_words
+from ganrun.data.labels import asked_labels, check_labels, label_names, labels_in_words, split_words
 from ganrun.data.reader import DataDescription
 from ganrun.errors import UserError
 from ganrun.words.spaces import Space
@@ -47,7 +47,9 @@ def test_several_labels_are_written_one_by_one(written):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"style": 1}, "no label 'style'; there are label, attributes"),
+        ({"style": 1}, "no label 'style'; there are label, attributes, young, smiling"),
+        ({"young": 2}, "young: there is no '2'; its values are 0 to 1, or no, yes"),
+        ({"young": 1, "attributes": "1,1"}, "young is one of attributes, which is asked for, too"),
         ({"z": 1}, "no label 'z'"),
         ({"label": 3}, "label: there is no '3'; its values are 0 to 2, or plain, bold, slanted"),
         ({"attributes": "1"}, "attributes needs 2 values, one for each of young, smiling; '1' has 1"),
@@ -56,6 +58,34 @@ def test_several_labels_are_written_one_by_one(written):
 def test_what_cannot_be_asked_for_is_refused_with_what_can(asked, message):
     with pytest.raises(UserError, match=message):
         asked_labels(asked, CODES, NAMES)
+
+
+def test_attributes_are_asked_for_by_name_and_those_not_named_are_0():
+    assert asked_labels({"smiling": "1"}, CODES, NAMES)["attributes"].tolist() == [0, 1]
+    assert asked_labels({"smiling": "yes", "young": "1"}, CODES, NAMES)["attributes"].tolist() == [1, 1]
+
+
+WORDS = ["", "?", "a", "bold", "seven", "two"]
+
+
+def test_a_text_is_asked_for_in_words():
+    codes = {"text": Space("labels", (4,), 6)}
+    assert asked_labels({"text": "A bold, SEVEN"}, codes, {"text": WORDS})["text"].tolist() == [2, 3, 4, 0]
+    for text, message in (
+        ("a bald seven", "text: the training texts have no 'bald'; did you mean 'bold'"),
+        ("xyzzy", "the training texts have no 'xyzzy'; its words are a, bold, seven, two"),
+        ("a a a a a", "has 5 words; give 1 to 4"),
+        ("...", "has 0 words"),
+    ):
+        with pytest.raises(UserError, match=message):
+            asked_labels({"text": text}, codes, {"text": WORDS})
+
+
+def test_labels_are_told_in_words():
+    labels = {"label": torch.tensor(1), "attributes": torch.tensor([1, 0]), "text": torch.tensor([2, 4, 0, 0])}
+    names = {**NAMES, "text": WORDS}
+    assert labels_in_words(labels, names) == "label bold; attributes young 1, smiling 0; text a seven"
+    assert labels_in_words({"label": torch.tensor(2)}, {}) == "label 2"
 
 
 def test_classes_name_a_single_label_and_never_columns():

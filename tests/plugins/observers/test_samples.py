@@ -55,13 +55,18 @@ def test_one_column_is_a_square_grid(train, tmp_path):
     """Nine pictures of 8 pixels, 3 x 3, 2 pixels between them."""
     train(steps=1, count=9, changes=IMAGES)
     with Image.open(tmp_path / "run/samples/step-0000001.png") as picture:
-        assert picture.size == (28, 28)
+        assert picture.size == (16 * 28, 16 * 28), "enlarged by whole pixels"
         assert picture.mode == "RGB"
+
+
+def test_a_scale_is_how_often_pixels_are_repeated(train):
+    with Image.open(train(steps=1, count=9, changes=IMAGES, scale=2).newest_picture) as picture:
+        assert picture.size == (2 * 28, 2 * 28)
 
 
 def test_pictures_of_averaged_weights_say_so_below_and_how_much_of_them_is_the_beginning(train, tmp_path):
     """Decay 0.5: after two updates a quarter of the average is the initial weights."""
-    run = train(steps=2, count=9, changes={**IMAGES, "tricks": [{"ema": {"decay": 0.5}}]})
+    run = train(steps=2, count=9, scale=1, changes={**IMAGES, "tricks": [{"ema": {"decay": 0.5}}]})
     assert run.sample_maker.caption() == "weights: average, 25% of it the initial weights"
     with Image.open(run.newest_picture) as picture:
         assert picture.width == image_grid.LEAST
@@ -72,10 +77,12 @@ def test_pictures_of_averaged_weights_say_so_below_and_how_much_of_them_is_the_b
 
 def test_a_translation_shows_rows_of_input_output_and_reconstruction(train, tmp_path):
     """Two directions of three columns, 12 pixels between them; the first column is the data itself."""
-    run = train(steps=1, rows=4, changes=TRANSLATION)
+    run = train(steps=1, rows=4, scale=1, changes=TRANSLATION)
     with Image.open(run.newest_picture) as picture:
-        assert picture.size == (2 * (3 * 8 + 2 * 2) + 12, 4 * 8 + 3 * 2)
-        shown = np.asarray(picture.convert("L"))[:8, :8]
+        top = picture.height - (4 * 8 + 3 * 2)
+        assert picture.width == 2 * (3 * 8 + 2 * 2) + 12
+        assert top > 0, "the names of the columns"
+        shown = np.asarray(picture.convert("L"))[top : top + 8, :8]
     first = run.dataset("test").batch(torch.tensor([0]), None)["a"][0, 0]
     assert np.array_equal(shown, first.numpy())
 
@@ -90,7 +97,7 @@ def test_points_are_drawn_over_real_ones(train, tmp_path):
 def test_the_latents_are_fixed_and_those_of_sample(train, tmp_path):
     """With a learning rate of 0 every picture is the same, and it is what ``sample`` makes."""
     still = {name: {"optimizer": {"sgd": {"lr": 0.0}}} for name in ("generator", "discriminator")}
-    run = train(steps=2, every=1, count=4, changes={**IMAGES, "players": still})
+    run = train(steps=2, every=1, count=4, scale=1, changes={**IMAGES, "players": still})
     first, second = ((run.folder / "samples" / name).read_bytes() for name in names(tmp_path))
     assert first == second
     grid = image_grid.grid(api.load(run.folder).sample(4))
