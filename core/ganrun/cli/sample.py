@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GRID = 64  # samples, unless --count says another number
 ALONG = 8  # samples from one end of an interpolation to the other
-ROWS = 4  # latents of --traverse for each number of a code
+LATENTS = 4  # latents of --traverse for each number of a code
 WAYS = ("interpolate", "each", "traverse", "arithmetic", "turn")  # each makes an image of its own
 
 Output = Annotated[
@@ -37,7 +37,7 @@ Count = Annotated[
         min=1,
         help=(
             f"How many samples, {GRID} by default; with --each of each label ({ALONG}), with --traverse rows of "
-            f"each number ({ROWS}), with --arithmetic samples near the sum ({ALONG})."
+            f"each number ({LATENTS}), with --arithmetic samples near the sum ({ALONG})."
         ),
     ),
 ]
@@ -48,7 +48,7 @@ Code = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Which label or code, if there are several; with --each or --traverse."),
 ]
-Turn = Annotated[
+TurnOption = Annotated[
     str | None, typer.Option(metavar="A>B", help='Move latents from one group of samples to another: "3,7 > 1,4".')
 ]
 Arithmetic = Annotated[
@@ -97,7 +97,7 @@ def command(
     ] = False,
     code: Code = None,
     arithmetic: Arithmetic = None,
-    turn: Turn = None,
+    turn: TurnOption = None,
     mixed: Mixed = False,
     plugin: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that the run used. Can be repeated.")
@@ -181,7 +181,7 @@ class Way:
         if self.each:
             return trained.each(self.code, self.count or ALONG, seed, ask=ask)
         if self.traverse:
-            return trained.traverse(self.code, self.count or ROWS, ALONG, seed, ask=ask)
+            return trained.traverse(self.code, self.count or LATENTS, ALONG, seed, ask=ask)
         if self.arithmetic is not None:
             return trained.arithmetic(self.arithmetic, self.count or ALONG, seed, ask=ask)
         if self.turn is not None:
@@ -217,7 +217,7 @@ class Way:
             return self._labels(trained), []
         if self.traverse:
             name, space = trained.code(self.code, "latent")
-            rows = [f"{name} {number}" for number in range(space.size) for _ in range(self.count or ROWS)]
+            rows = [f"{name} {number}" for number in range(space.size) for _ in range(self.count or LATENTS)]
             return rows, [f"{2 * (2 * point / (ALONG - 1) - 1):+.1f}" for point in range(ALONG)]
         if self.arithmetic is not None:
             terms = [

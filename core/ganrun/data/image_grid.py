@@ -23,7 +23,7 @@ INK = (60, 60, 60)
 LEAST = 160  # pixels: a text below a picture has at least this width
 LARGEST, MOST = 1024, 16  # pixels that a picture is enlarged to at most, and how many times at most
 LETTERS = 10, 18  # pixels: letters beside small cells, and beside large ones
-NAME = 24  # letters of the name of a row or a column that are shown
+NAME_LENGTH = 24  # letters of the name of a row or a column that are shown
 SCATTER = 480  # side of a scatter plot
 
 
@@ -184,7 +184,7 @@ def named(sheet: Image.Image, rows: Sequence[str], columns: Sequence[str]) -> Im
 
 def _written(text: str, size: int) -> Image.Image:
     """A text on a sheet that holds it, in letters of ``size`` pixels."""
-    text = text if len(text) <= NAME else text[: NAME - 3] + "..."
+    text = text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 3] + "..."
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     font = ImageFont.load_default(size)
     _, top, right, bottom = draw.textbbox((0, 0), text, font)
