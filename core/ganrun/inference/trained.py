@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.contracts.protocols import Dataset
@@ -23,6 +23,7 @@ from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.inference.absent import LazyDataset, came_from, with_stand_ins
 from ganrun.inference.chosen import chosen, load_checkpoint
+from ganrun.inference.sampling_network import sampling_network
 from ganrun.recipe import Recipe, RecipeError, load_recipe
 from ganrun.recipe.nodes import Node
 from ganrun.recipe.yaml import read_file
@@ -291,16 +292,24 @@ class Trained:
             UserError: if the variant does not translate, has no such entry, or cannot be asked for such labels.
         """
         wanted, source = self.direction(to, source)
-        spaces, n = self.experiment.dataset.spaces, len(batch)
+        n = len(batch)
         labels = self.labels(ask or {})
         with self.settings():
-            real = {name: _blank(space, n) for name, space in spaces.items()}
+            real = self.blanks(n)
             real[source] = batch.to(torch.get_default_dtype())
             latents = None
             if labels:
                 latents = self.sample_maker.latents(n, seed, real=real)
                 latents |= {name: _repeated(label, latents[name]) for name, label in labels.items()}
             return self.sample_maker.turn(n, seed, real=real, latents=latents).made[wanted].detach().float().cpu()
+
+    def generator(self, name: str | None = None) -> nn.Module:
+        """The network that :meth:`sample` uses, as a plain module: see :func:`sampling_network`."""
+        return sampling_network(self, name)
+
+    def blanks(self, n: int) -> dict[str, Tensor]:
+        """Zeros in the shapes of n real items, entry -> (n, ...)."""
+        return {name: _blank(space, n) for name, space in self.experiment.dataset.spaces.items()}
 
     def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
         """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64.

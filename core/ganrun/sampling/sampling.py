@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class Sampling:
     """The payload of the event ``sampling``.
 
-    modules: name -> the module to sample with; replace an entry to use other weights (and their buffers).
+    modules: name -> the module to sample with; replace an entry to use other weights (and their buffers). One that
+    wraps a network may offer ``plain()``, a copy of the network with these weights as its own.
     training: names of modules that stay in training mode, wholly; all others are in evaluation mode.
     active: single layers that stay in training mode, such as the dropout of a generator that is noise on purpose.
     weights: what the weights of a replaced module are, such as ``average``: kept with every score.
@@ -94,6 +95,10 @@ class SampleMaker:
         """
         with self.modules() as modules:
             return self._turn(n, seed, real, latents, modules)
+
+    def one_made(self, modules: Mapping[str, nn.Module], real: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        """What the variant makes of one sample with these modules, those of :meth:`modules`."""
+        return self._turn(1, 0, real, None, modules).made
 
     def panels(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None) -> dict[str, Panel]:
         """The variant's images of n samples: name -> a panel, on the CPU."""

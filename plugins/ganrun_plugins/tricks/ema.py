@@ -28,6 +28,7 @@ normalisation, are the newest ones. If two of these are in one recipe, the last 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -52,6 +53,14 @@ class Averaged(nn.Module):
         super().__init__()
         self.network = network
         self.tensors = tensors
+
+    def plain(self) -> nn.Module:
+        """A copy of the network, in its modes, whose own tensors these are."""
+        network = copy.deepcopy(self.network)
+        with torch.no_grad():
+            for name, tensor in tensors_of(network):
+                tensor.copy_(self.tensors.get(name, tensor))
+        return network
 
     def forward(self, *args: Tensor, **asked: Any) -> Any:
         # Cloned, so that a network sampled in training mode does not change the averages.
