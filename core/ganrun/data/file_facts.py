@@ -51,6 +51,22 @@ class FileFacts:
         return self.dtype != "uint8"
 
     @property
+    def turned(self) -> bool:
+        """Whether EXIF says that it is shown turned or mirrored."""
+        return self.orientation in range(2, 9)
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height as it is shown."""
+        width, height = self.size
+        return (height, width) if self.orientation in range(5, 9) else (width, height)
+
+    @property
+    def grey(self) -> bool:
+        """Whether it has one channel of grey."""
+        return self.channels == 1 and self.mode != "P"
+
+    @property
     def bits(self) -> int:
         """Bits that a value takes."""
         return np.dtype(self.dtype).itemsize * 8

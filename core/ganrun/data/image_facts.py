@@ -7,68 +7,41 @@ turn an image as EXIF says, drops transparency with whatever colour lies below i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image
-
+from ganrun.data.file_facts import FileFacts, look_at
 from ganrun.errors import DataError
 from ganrun.progress import track
 
-ORIENTATION = 0x0112  # the EXIF tag for an image's orientation; reading it turns it back
-GREY = ("1", "L", "I", "I;16", "I;16L", "I;16B", "I;16N")
-DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 # What a file has -> what becomes of it as PIL converts it, and as it is shown.
 _WAYS = {
     "turned": ("not turned as EXIF says", "turned as EXIF says"),
     "transparent": ("transparency dropped", "transparent parts on white"),
-    "deep": ("values above 255 cut off", "16 bits scaled to 8"),
+    "grey of more than 8 bits": ("values above 255 cut off", "16 bits scaled to 8"),
+}
+_TESTS: Mapping[str, Callable[[FileFacts], bool]] = {
+    "turned": lambda one: one.turned,
+    "transparent": lambda one: one.transparent,
+    "grey of more than 8 bits": lambda one: one.deep and one.channels == 1,  # of several channels both ways drop bits
 }
 
 
-@dataclass(frozen=True)
-class ImageFacts:
-    """Of one file: width and height as stored, whether it is grey, and which ways of reading matter to it."""
-
-    size: tuple[int, int]
-    grey: bool
-    turned: bool = False
-    on_its_side: bool = False
-    transparent: bool = False
-    deep: bool = False
-
-    def shown_size(self) -> tuple[int, int]:
-        """Width and height as it is shown."""
-        width, height = self.size
-        return (height, width) if self.on_its_side else (width, height)
-
-
-def image_facts(path: Path) -> ImageFacts:
+def image_facts(path: Path) -> FileFacts:
     """What the head of a file says. Raises DataError for one that cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            orientation = picture.getexif().get(ORIENTATION, 1)
-            return ImageFacts(
-                picture.size,
-                picture.mode in GREY,
-                turned=orientation in range(2, 9),
-                on_its_side=orientation in range(5, 9),
-                transparent=picture.mode in TRANSPARENT or "transparency" in picture.info,
-                deep=picture.mode in DEEP,
-            )
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read as an image ({error}); repair the file or remove it") from error
+    facts = look_at(path, whole=False)
+    if facts.error:
+        raise DataError(f"{path}: cannot be read as an image ({facts.error}); repair the file or remove it")
+    return facts
 
 
-def read_otherwise(facts: Iterable[ImageFacts], *, shown: bool) -> list[str]:
+def read_otherwise(facts: Iterable[FileFacts], *, shown: bool) -> list[str]:
     """In words, what becomes of files that PIL converts to other pixels than are shown, and of how many.
 
     Empty if both readings are the same for all files.
     """
     every = list(facts)
-    counts = Counter(name for name in _WAYS for one in every if getattr(one, name))
+    counts = Counter(name for name, test in _TESTS.items() for one in every if test(one))
     return [f"{_WAYS[name][shown]} ({counts[name]} of {len(every)})" for name in _WAYS if counts[name]]
 
 

@@ -53,7 +53,7 @@ class PictureFolder:
         shown = reading == "shown"
         facts = [image_facts(path) for path in track(self.paths, f"looking at pictures of {root}", len(self.paths))]
         self.channels = channels or (1 if all(one.grey for one in facts) else 3)
-        sizes = [one.shown_size() if shown else one.size for one in facts]
+        sizes = [one.shown_size if shown else one.size for one in facts]
         width, height = sizes[0]
         for path, size in zip(self.paths, sizes):
             if side is None and size != (width, height):

@@ -22,7 +22,7 @@ from ganrun.errors import DataError
 
 ARRAYS = frozenset({".npy", ".npz"})
 TIFF = frozenset({".tif", ".tiff"})
-FEW = (1, 2, 3, 4)  # an axis of so many is one of channels, where nothing else says so
+_FEW = (1, 2, 3, 4)  # an axis of so many is one of channels, where nothing else says so
 USUAL = ("x", "image", "images", "data", "arr_0")  # names of the array of an .npz file that holds several
 PNG_HEAD = 26  # bytes of a PNG file up to its depth and colour type
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
@@ -170,5 +170,5 @@ def channels_last(values: np.ndarray, channels: int = 0) -> np.ndarray:
     if values.ndim == 2:
         return values[:, :, None]
     first, last = values.shape[0], values.shape[-1]
-    ranks = [0 if n == channels else 1 if n in FEW else 2 + n for n in (first, last)]
+    ranks = [0 if n == channels else 1 if n in _FEW else 2 + n for n in (first, last)]
     return values if ranks[1] <= ranks[0] else values.transpose(1, 2, 0)
