@@ -6,9 +6,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from ganrun.plugin import Space
 from ganrun.plugin.data import DataDescription, DataFiles, fetch, unpack
-from ganrun_plugins.datasets._fit import LoadSide, Side
+from ganrun_plugins.datasets._fit import LoadSize, Pad, Resize, Sides, Size, image_space
 from ganrun_plugins.datasets._images import Channels, InMemory
 from ganrun_plugins.datasets._unpaired import Unpaired
 
@@ -43,21 +42,32 @@ class PublishedArchive(Unpaired):
             str | None,
             Field(description="a folder with trainA, trainB, testA and testB; by default the archive is downloaded"),
         ] = None,
-        size: Side = 256,
-        load_size: LoadSide = None,
+        size: Size = 256,
+        resize: Resize = "squash",
+        load_size: LoadSize = None,
+        pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,
     ) -> None:
         folder = str(self._fetched(files)) if root is None else root
         super().__init__(
-            files, split, root=folder, size=size, load_size=load_size, flip=flip, channels=channels, in_memory=in_memory
+            files,
+            split,
+            root=folder,
+            size=size,
+            resize=resize,
+            load_size=load_size,
+            pad=pad,
+            flip=flip,
+            channels=channels,
+            in_memory=in_memory,
         )
 
     @classmethod
-    def describe(cls, split: str, *, root: str | None, size: int, channels: int, **_: Any) -> DataDescription | None:
+    def describe(cls, split: str, *, root: str | None, size: Sides, channels: int, **_: Any) -> DataDescription | None:
         """Spaces and length before the download; None for a folder of one's own."""
-        spaces = {name: Space("image", (channels, size, size)) for name in ("a", "b")}
+        spaces = {name: image_space(channels, size) for name in ("a", "b")}
         return (
             None
             if root is not None

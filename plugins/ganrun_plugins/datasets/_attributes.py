@@ -12,11 +12,12 @@ from torch import Tensor
 from ganrun.plugin import Space
 from ganrun.plugin.data import DataError, ItemDraws, fingerprint
 from ganrun_plugins.datasets._centre import CentreFit
+from ganrun_plugins.datasets._fit import Sides, image_space
 from ganrun_plugins.datasets._images import Pictures
 
 
 class AttributePictures:
-    """``x``: images (channels, size, size). ``attributes``: (A,) of 0 and 1.
+    """``x``: images (channels, height, width). ``attributes``: (A,) of 0 and 1.
 
     ``label_names``: entry -> names of its columns.
     """
@@ -42,15 +43,15 @@ class AttributePictures:
         self.spaces = self.known_spaces(attributes=names, size=fit.size, channels=fit.channels)
 
     @classmethod
-    def known_spaces(cls, *, attributes: Sequence[str], size: int, channels: int = 3, **_: Any) -> dict[str, Space]:
+    def known_spaces(cls, *, attributes: Sequence[str], size: Sides, channels: int = 3, **_: Any) -> dict[str, Space]:
         """Entries, which follow from the parameters: networks are built where the files are not."""
-        return {"x": Space("image", (channels, size, size)), "attributes": Space("labels", (len(attributes),), 2)}
+        return {"x": image_space(channels, size), "attributes": Space("labels", (len(attributes),), 2)}
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``attributes`` (B, A) int64."""
+        """Items (B,) -> ``x`` (B, C, height, width) uint8 and ``attributes`` (B, A) int64."""
         return {
             "x": self.pictures.batch(indices, draws, "x"),
             "attributes": self.values.index_select(0, indices.to(self.values.device)),

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganrun.plugin.data import DataError
+from ganrun_plugins.datasets._fit import Sides, shown, sides_of
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:
@@ -20,10 +21,10 @@ def shrunk(images: Tensor, factor: int) -> Tensor:
     return small.round_().clamp_(0, 255).to(images.dtype)
 
 
-def check_factor(size: int, factor: int) -> None:
-    """DataError if a side of ``size`` pixels is no whole number of times ``factor``."""
-    if size % factor:
-        raise DataError(
-            f"size {size} is no multiple of the factor {factor}; "
-            f"take {size - size % factor} or {size - size % factor + factor}"
-        )
+def check_factor(size: Sides, factor: int) -> None:
+    """DataError if a side of ``size`` is no whole number of times ``factor``."""
+    if any(side % factor for side in sides_of(size)):
+        near = [side - side % factor for side in sides_of(size)]
+        lower = shown((near[0], near[1]) if isinstance(size, tuple) else near[0])
+        upper = shown((near[0] + factor, near[1] + factor) if isinstance(size, tuple) else near[0] + factor)
+        raise DataError(f"size {shown(size)} is no multiple of the factor {factor}; take {lower} or {upper}")

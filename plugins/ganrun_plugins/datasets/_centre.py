@@ -1,41 +1,36 @@
-"""Squares from the middle of images, at one size: what data sets of aligned or large photographs have in common."""
+"""A part of each image, at one size: what data sets of aligned or large photographs have in common."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
 from pydantic import Field
 
 from ganrun.plugin.data import DataError, permutation, read_picture
-from ganrun_plugins.datasets._fit import Fit
+from ganrun_plugins.datasets._fit import Fit, Sides, in_words, sides_of
 
 FACES = 178  # the width of CelebA's aligned images
 
-Size = Annotated[int, Field(ge=4, le=4096, description="side of the images in pixels")]
 Crop = Annotated[
-    int | None,
+    Annotated[int, Field(ge=4)] | tuple[Annotated[int, Field(ge=4)], Annotated[int, Field(ge=4)]] | None,
     Field(
-        ge=4,
-        description="side of the square that is cropped before it is scaled, at most the short side; null: the short "
-        "side",
+        description="what is cut out before it is scaled: the side of a square, or [height, width], at most the "
+        "image's; null: the whole image"
     ),
 ]
 Centre = Annotated[
     tuple[int, int] | None,
-    Field(
-        description="column and row around which a square of `crop` pixels is cut: it begins crop // 2 before them; "
-        "null: the middle"
-    ),
+    Field(description="column and row around which `crop` lies: it begins crop // 2 before them; null: the middle"),
 ]
 Interpolation = Annotated[
     Literal["bilinear", "bicubic"],
-    Field(description="the filter by which the square is scaled, antialiased: PIL's of that name"),
+    Field(description="the filter by which images are scaled, antialiased: PIL's of that name"),
 ]
 Flip = Annotated[bool, Field(description="mirror half of the training images")]
 Names = Annotated[
@@ -44,76 +39,96 @@ Names = Annotated[
 PAPER = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")  # StarGAN's five of CelebA's forty
 
 
-# Fields of CentreFit that earlier versions did not have.
-ADDED = ("centre", "interpolation")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CentreFit(Fit):
-    """A square of each image, scaled, and half of them mirrored if ``flip``.
+    """A part of each image, scaled, and half of them mirrored if ``flip``.
 
-    It has ``crop`` pixels, at most the short side, and lies in the middle; or all of them around ``centre``, a column
-    and a row, of which it begins crop // 2 before.
+    The part has ``crop`` pixels, at most the image's (without a ``crop`` all), and lies in the middle; or all of them
+    around ``centre``, a column and a row, of which it begins crop // 2 before. By the rule ``crop`` it is narrowed to
+    the aspect of ``size``, then scaled; other rules are those of :class:`Fit`.
 
     Raises DataError for a centre without a crop.
     """
 
-    crop: int | None = None
+    crop: Sides | None = None
     centre: tuple[int, int] | None = None
     interpolation: str = "bicubic"
 
+    added: ClassVar[tuple[str, ...]] = ("pad", "centre", "interpolation")
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.centre is not None and self.crop is None:
             raise DataError(
                 "centre says where a square lies and needs its side; set `crop`, or leave `centre` out for the middle"
             )
 
-    def __repr__(self) -> str:
-        """All fields, but of the added ones only those that differ from their defaults.
-
-        Fingerprints of data hold it, and those of earlier runs have to stay.
-        """
-        values = [(one.name, getattr(self, one.name), one.default) for one in fields(self)]
-        shown = [f"{name}={value!r}" for name, value, default in values if name not in ADDED or value != default]
-        return f"CentreFit({', '.join(shown)})"
-
     def geometry(self) -> list[str]:
         """How it is cropped and scaled, in words."""
-        scaled = f"scaled to {self.size} x {self.size} ({self.interpolation}, antialiased)"
+        part = {int: f"square of {self.crop} pixels", tuple: f"part of {self.crop and in_words(self.crop)}"}
+        kind = part.get(type(self.crop), "")
+        rectangle = self.resize == "crop" and isinstance(self.size, tuple)
+        window = [f"the middle of its aspect of {in_words(self.size)}"] if rectangle else []
         if self.centre is not None:
-            place = "the square of {} pixels around column {}, row {}".format(self.crop, *self.centre)
-            return [place, "not scaled" if self.crop == self.size else scaled]
-        return [f"the middle square {f'of {self.crop} pixels' if self.crop else 'of the short side'}", scaled]
+            place = [f"the {kind} around column {self.centre[0]}, row {self.centre[1]}"]
+        elif kind:
+            place = [f"the middle {kind}"]
+        else:
+            place = ["the middle square of the short side"] if self.resize == "crop" and not rectangle else []
+        if self.resize != "crop":
+            scaled = [words.replace("bicubic", self.interpolation) for words in super().geometry()]
+        elif self.centre is not None and self.crop == self.size:
+            scaled = ["not scaled"]
+        else:
+            scaled = [f"scaled to {in_words(self.size)} ({self.interpolation}, antialiased)"]
+        return [*place, *window, *scaled]
+
+    @property
+    def filter(self) -> Image.Resampling:
+        """The filter by which images are scaled."""
+        return Image.Resampling[self.interpolation.upper()]
 
     def scaled(self, path: Path) -> np.ndarray:
-        """(C, size, size) uint8. Raises DataError naming the file if the square reaches beyond it."""
+        """(C, height, width) uint8. Raises DataError naming the file if its part reaches beyond it."""
         image = read_picture(path, self.channels)
         try:
             return self.scaled_picture(image)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
 
-    def scaled_picture(self, image: Image.Image) -> np.ndarray:
-        """The same for an image that is decoded."""
-        square = image.crop(self.square(*image.size))
-        # (S, S) or (S, S, C)
-        array = np.array(square.resize((self.size, self.size), Image.Resampling[self.interpolation.upper()]))
-        return np.ascontiguousarray(array.reshape(self.size, self.size, self.channels).transpose(2, 0, 1))
-
-    def square(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """What is cut from an image of ``width`` x ``height``: left, top, and the ends on the right and below."""
-        if self.centre is not None and self.crop is not None:
-            side = self.crop
-            left, top = (place - side // 2 for place in self.centre)
-            if min(left, top) < 0 or left + side > width or top + side > height:
+    def cut(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """What of an image is scaled: left, top, and the ends on the right and below."""
+        rows, columns = (height, width) if self.crop is None else sides_of(self.crop)
+        if self.centre is None:
+            rows, columns = min(rows, height), min(columns, width)
+        if self.resize == "crop":
+            rows, columns = narrowed(rows, columns, self.sides)
+        if self.centre is None:
+            left, top = (width - columns) // 2, (height - rows) // 2
+        else:
+            left, top = self.centre[0] - columns // 2, self.centre[1] - rows // 2
+            if min(left, top) < 0 or left + columns > width or top + rows > height:
+                part = f"square of {rows} pixels" if rows == columns else f"part of {rows} x {columns} pixels"
                 raise DataError(
-                    f"the square of {side} pixels around column {self.centre[0]}, row {self.centre[1]} reaches beyond "
+                    f"the {part} around column {self.centre[0]}, row {self.centre[1]} reaches beyond "
                     f"its {width} x {height} pixels; change `centre`, or make `crop` smaller"
                 )
-        else:
-            side = min(self.crop or min(width, height), width, height)
-            left, top = (width - side) // 2, (height - side) // 2
-        return left, top, left + side, top + side
+        return left, top, left + columns, top + rows
+
+    def scaled_shape(self, width: int, height: int) -> tuple[int, int]:
+        """The width and height that what is cut is scaled to."""
+        if self.resize == "crop":  # of the aspect of the size already
+            rows, columns = self.sides
+            return columns, rows
+        return super().scaled_shape(width, height)
+
+
+def narrowed(rows: int, columns: int, sides: tuple[int, int]) -> tuple[int, int]:
+    """The rows and columns of the largest part of an image that has the aspect of ``sides``, height and width."""
+    height, width = sides
+    if rows * width > columns * height:
+        return max(1, columns * height // width), columns
+    return rows, max(1, rows * width // height)
 
 
 def chosen(count: int, wanted: int, split: str, name: str) -> list[int]:

@@ -12,21 +12,18 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin.data import ItemDraws, decode_picture
-from ganrun_plugins.datasets._fit import Fit
+from ganrun_plugins.datasets._fit import Colour, Fit, Rule, Sides
 from ganrun_plugins.datasets._images import AS_SHOWN
 
 Colours = Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")]
 Flip = Annotated[bool, Field(description="mirror half of the images in training")]
-Window = Annotated[
-    Literal["centre", "stretch"], Field(description="square from the middle, or the whole image stretched")
-]
 
 
 class Encoded:
     """Images from their bytes, fitted to one shape."""
 
-    def __init__(self, channels: int, size: int, crop: str, *, flip: bool) -> None:
-        self.fit = Fit(channels, size, size, stretch=crop == "stretch", flip=flip)
+    def __init__(self, channels: int, size: Sides, resize: Rule, pad: Colour, *, flip: bool) -> None:
+        self.fit = Fit(channels, size, size, resize, flip=flip, pad=pad)
 
     def batch(self, data: Sequence[bytes], names: Sequence[str], draws: ItemDraws) -> Tensor:
         """Encoded images (B,) -> (B, C, H, W) uint8. Raises DataError by the name of one that cannot be decoded."""

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ganrun.plugin import Space
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint
-from ganrun_plugins.datasets._fit import LoadSide, Side, translation_fit
+from ganrun_plugins.datasets._fit import LoadSize, Pad, Resize, Sides, Size, check_kept, image_space, translation_fit
 from ganrun_plugins.datasets._images import Channels, InMemory, Pictures
 
 
 class Unpaired:
-    """``a`` and ``b``: images (channels, size, size) of the two folders."""
+    """``a`` and ``b``: images (channels, height, width) of the two folders."""
 
     classes: tuple[str, ...] = ()
 
@@ -31,13 +31,16 @@ class Unpaired:
                 description="the folder of trainA, trainB, testA and testB; a relative path starts at the recipe",
             ),
         ],
-        size: Side = 256,
-        load_size: LoadSide = None,
+        size: Size = 256,
+        resize: Resize = "squash",
+        load_size: LoadSize = None,
+        pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,
     ) -> None:
-        fit = translation_fit("unpaired folders", split, channels, size, load_size, flip=flip)
+        fit = translation_fit("unpaired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad)
+        check_kept("unpaired folders", fit, keep=in_memory)
         base = files.path(root)
         if not base.is_dir():
             raise DataError(f"{base}: there is no such folder; it has to hold trainA, trainB, testA and testB")
@@ -51,15 +54,15 @@ class Unpaired:
         self.spaces = self.known_spaces(size=size, channels=channels)
 
     @classmethod
-    def known_spaces(cls, *, size: int, channels: int, **_: Any) -> dict[str, Space]:
+    def known_spaces(cls, *, size: Sides, channels: int, **_: Any) -> dict[str, Space]:
         """Entries, which follow from the parameters: networks are built where the files are not."""
-        return {name: Space("image", (channels, size, size)) for name in ("a", "b")}
+        return {name: image_space(channels, size) for name in ("a", "b")}
 
     def __len__(self) -> int:
         return max(self.sizes.values())
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``a`` and ``b``, (B, C, size, size) uint8 each."""
+        """Items (B,) -> ``a`` and ``b``, (B, C, height, width) uint8 each."""
         of_b = torch.from_numpy(draws.integers("b", self.sizes["b"])) if self.training else indices % self.sizes["b"]
         chosen = {"a": indices % self.sizes["a"], "b": of_b}
         return {name: pictures.batch(chosen[name], draws, name) for name, pictures in self.pictures.items()}

@@ -35,10 +35,10 @@ from ganrun_plugins.datasets._centre import (
     Flip,
     Interpolation,
     Names,
-    Size,
     chosen,
     columns_of,
 )
+from ganrun_plugins.datasets._fit import Pad, Resize, Size
 from ganrun_plugins.datasets._images import Channels, InMemory
 
 LIST = "list_attr_celeba.txt"
@@ -66,6 +66,8 @@ class Attributes(AttributePictures):
             int, Field(ge=1, description="images of the test split where there is no partition")
         ] = 1999,
         size: Size = 128,
+        resize: Resize = "crop",
+        pad: Pad = "black",
         crop: Crop = FACES,
         centre: Centre = None,
         interpolation: Interpolation = "bicubic",
@@ -97,7 +99,9 @@ class Attributes(AttributePictures):
                 f"{base}: {missing[0]} is not there, nor are {len(missing) - 1} more images that {where.name} lists"
             )
         flip = flip and split == "train"
-        fit = CentreFit(channels, size, size, flip=flip, crop=crop, centre=centre, interpolation=interpolation)
+        fit = CentreFit(
+            channels, size, size, resize, flip=flip, pad=pad, crop=crop, centre=centre, interpolation=interpolation
+        )
         values = values[torch.tensor(rows, dtype=torch.int64)]  # (N, A)
         super().__init__(base, [base / names[row] for row in rows], values, attributes, fit, keep=in_memory)
 

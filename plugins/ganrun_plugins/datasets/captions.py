@@ -26,13 +26,13 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
-from ganrun_plugins.datasets._fit import Fit, Side
+from ganrun_plugins.datasets._fit import Fit, LoadSize, Pad, Resize, Size, image_space, load_sides, sides_of
 from ganrun_plugins.datasets._images import Channels, Pictures
 from ganrun_plugins.datasets._texts import Vocabulary
 
 
 class Captions:
-    """``x``: images (channels, size, size). ``text``: (length,) word numbers. ``words[number]`` is the word."""
+    """``x``: images (channels, height, width). ``text``: (length,) word numbers. ``words[number]`` is the word."""
 
     classes: tuple[str, ...] = ()
 
@@ -47,11 +47,12 @@ class Captions:
         file: Annotated[
             str, Field(min_length=1, description="the text file; a relative path starts at root")
         ] = "captions.txt",
-        size: Side = 64,
+        size: Size = 64,
+        resize: Resize = "crop",
         load_size: Annotated[
-            int | None,
-            Field(ge=4, description="short side before the random crop of training; by default size * 76 / 64"),
+            LoadSize, Field(description="as of other data sets, but null: 76 / 64 of the size")
         ] = None,
+        pad: Pad = "black",
         flip: Annotated[
             bool, Field(description="mirror half of the training images; captions that say left or right become wrong")
         ] = True,
@@ -70,12 +71,7 @@ class Captions:
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; captions has train and test")
-        load = load_size or round(size * 76 / 64)
-        if load < size:
-            raise DataError(
-                f"captions: load_size {load} is smaller than size {size}, so that no crop fits; "
-                f"set it to at least {size}"
-            )
+        load = load_sides("captions: ", size, load_size, resize, 76 / 64)
         base = files.path(root)
         found = read_captions(base, base / file)
         held = held_out(list(found), test_fraction, unseen)
@@ -88,18 +84,19 @@ class Captions:
         self.in_memory = False
         self.words = known.words
         self.label_names = {"text": self.words}
-        fit = Fit(channels, size, load if training else size, random=training and load > size, flip=flip and training)
+        random = training and sides_of(load) != sides_of(size)
+        fit = Fit(channels, size, load if training else size, resize, random=random, flip=flip and training, pad=pad)
         self.pictures = Pictures(base, [base / name for name in mine], fit, keep=False)
         self.counts = np.array([len(found[name]) for name in mine])  # captions of each image
         self.first = np.concatenate([[0], np.cumsum(self.counts)[:-1]])  # the row of its first one
         self.text = known.encode([caption for name in mine for caption in found[name]], length)  # (captions, length)
-        self.spaces = {"x": Space("image", (channels, size, size)), "text": Space("labels", (length,), len(known))}
+        self.spaces = {"x": image_space(channels, size), "text": Space("labels", (length,), len(known))}
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``text`` (B, length) int64."""
+        """Items (B,) -> ``x`` (B, C, height, width) uint8 and ``text`` (B, length) int64."""
         chosen = indices.numpy()
         which = (draws.uniform("caption")[:, 0] * self.counts[chosen]).astype(np.int64) if self.training else 0
         rows = torch.from_numpy(self.first[chosen] + np.minimum(which, self.counts[chosen] - 1))

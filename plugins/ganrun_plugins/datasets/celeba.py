@@ -33,18 +33,18 @@ from ganrun_plugins.datasets._centre import (
     Flip,
     Interpolation,
     Names,
-    Size,
     check_held_out,
     chosen,
     columns_of,
 )
+from ganrun_plugins.datasets._fit import Pad, Resize, Sides, Size, image_space
 
 PICTURES = 202_599
 PUBLISHED = {"train": 162_770, "test": 19_962}
 
 
 class CelebA(AttributePictures):
-    """``x``: RGB images (3, size, size). ``attributes``: (A,) of 0 and 1."""
+    """``x``: RGB images (3, height, width). ``attributes``: (A,) of 0 and 1."""
 
     offline = False
 
@@ -62,6 +62,8 @@ class CelebA(AttributePictures):
             Field(ge=1, description="images of the test split, all others to train on; null: the published splits"),
         ] = None,
         size: Size = 128,
+        resize: Resize = "crop",
+        pad: Pad = "black",
         crop: Crop = FACES,
         centre: Centre = None,
         interpolation: Interpolation = "bicubic",
@@ -70,7 +72,9 @@ class CelebA(AttributePictures):
         if split not in PUBLISHED:
             raise DataError(f"there is no split {split!r}; celeba has train and test")
         flip = flip and split == "train"
-        fit = CentreFit(3, size, size, flip=flip, crop=crop, centre=centre, interpolation=interpolation)
+        fit = CentreFit(
+            3, size, size, resize, flip=flip, pad=pad, crop=crop, centre=centre, interpolation=interpolation
+        )
         base = files.cache if root is None else files.path(root)
         data = _opened(base, "all" if held_out else split, download=root is None)
         columns = columns_of(attributes, [name for name in data.attr_names if name], "celeba")
@@ -87,14 +91,14 @@ class CelebA(AttributePictures):
         root: str | None,
         attributes: Sequence[str],
         held_out: int | None,
-        size: int,
-        crop: int | None = FACES,
+        size: Sides,
+        crop: Sides | None = FACES,
         centre: tuple[int, int] | None = None,
         **_: Any,
     ) -> DataDescription | None:
         """Spaces and length before the download; None for a folder of one's own."""
         CentreFit(3, size, size, crop=crop, centre=centre)  # refuses what does not go together before the download
-        spaces = {"x": Space("image", (3, size, size)), "attributes": Space("labels", (len(attributes),), 2)}
+        spaces = {"x": image_space(3, size), "attributes": Space("labels", (len(attributes),), 2)}
         if held_out is not None:
             check_held_out(PICTURES, held_out, "celeba")
         items = PUBLISHED[split] if held_out is None else held_out if split == "test" else PICTURES - held_out

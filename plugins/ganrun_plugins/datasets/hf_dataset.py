@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
-from ganrun_plugins.datasets._encoded import Colours, Encoded, Flip, Window
-from ganrun_plugins.datasets._fit import Side
+from ganrun_plugins.datasets._encoded import Colours, Encoded, Flip
+from ganrun_plugins.datasets._fit import Pad, Resize, Size, image_space
 from ganrun_plugins.datasets._parts import TestFraction, part
 
 TESTS = ("test", "validation", "valid", "val")
@@ -48,9 +48,10 @@ class HFDataset:
         label: Annotated[
             str | None, Field(description="the column of labels; null: the only one of classes; none: no labels")
         ] = None,
-        size: Side = 64,
+        size: Size = 64,
+        resize: Resize = "crop",
+        pad: Pad = "black",
         channels: Colours = 3,
-        crop: Window = "centre",
         flip: Flip = False,
         test_fraction: TestFraction = 0.1,
     ) -> None:
@@ -66,8 +67,8 @@ class HFDataset:
         self.column = _column(training, image, library.Image, "images", path)
         self.rows = np.arange(len(table)) if apart else part(len(table), split, test_fraction, "hf-dataset", path)
         self.table = table.cast_column(self.column, library.Image(decode=False))
-        self.images = Encoded(channels, size, crop, flip=flip and split == "train")
-        self.spaces = {"x": Space("image", (channels, size, size))}
+        self.images = Encoded(channels, size, resize, pad, flip=flip and split == "train")
+        self.spaces = {"x": image_space(channels, size)}
         self.label = None if label == "none" else _label_column(library, training, label, path)
         self.classes: list[str] = []
         if self.label is not None:

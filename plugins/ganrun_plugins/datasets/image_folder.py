@@ -16,12 +16,23 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, selected_classes
-from ganrun_plugins.datasets._fit import Fit, Side
+from ganrun_plugins.datasets._fit import (
+    Fit,
+    LoadSize,
+    Pad,
+    Resize,
+    Rule,
+    Sides,
+    Size,
+    check_kept,
+    image_space,
+    load_sides,
+)
 from ganrun_plugins.datasets._images import InMemory, Pictures
 
 
 class ImageFolder:
-    """``x``: images (channels, size, size). ``label``: the first-level folder, if the images are in such folders."""
+    """``x``: images (channels, height, width). ``label``: the first-level folder, if the images are in such folders."""
 
     def __init__(
         self,
@@ -29,19 +40,18 @@ class ImageFolder:
         split: str,
         *,
         root: Annotated[str, Field(min_length=1, description="the folder; a relative path starts at the recipe")],
-        size: Side = 64,
+        size: Size = 64,
         channels: Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")] = 3,
+        resize: Resize = "crop",
         crop: Annotated[
             Literal["centre", "random", "stretch"],
             Field(
-                description=(
-                    "square from the middle, or from a random place (in training), or the whole image stretched"
-                )
+                description="the window from the middle, or, in training, from a random place of what `load_size` "
+                "says; stretch: as `resize: squash`"
             ),
         ] = "centre",
-        load_size: Annotated[
-            int | None, Field(ge=4, description="short side before a crop: random; null: 286 / 256 of the size")
-        ] = None,
+        load_size: LoadSize = None,
+        pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the images in training")] = False,
         labels: Annotated[bool, Field(description="labels from the names of the first-level folders")] = True,
         classes: Annotated[list[str | int] | None, Field(description="classes to keep; all by default")] = None,
@@ -50,7 +60,11 @@ class ImageFolder:
         ] = 0.1,
         in_memory: InMemory = False,
     ) -> None:
-        load = _short_side(size, load_size, crop, in_memory)
+        rule = _rule(resize, crop)
+        training = split == "train"
+        load = load_sides("image-folder: ", size, load_size, rule) if crop == "random" else size
+        fit = Fit(channels, size, load, rule, random=crop == "random" and training, flip=flip and training, pad=pad)
+        check_kept("image-folder", fit, keep=in_memory, cure="set crop: centre")
         base, paths = _paths(files.path(root), split, test_fraction)
         names = _class_names(files.path(root), base) if labels else []
         chosen = selected_classes(names, classes) if names else []
@@ -66,15 +80,6 @@ class ImageFolder:
                 f"{base}: no images remain in the {split} split of {', '.join(self.classes) or 'this folder'}"
             )
         self.in_memory = in_memory
-        training = split == "train"
-        fit = Fit(
-            channels,
-            size,
-            load,
-            stretch=crop == "stretch",
-            random=crop == "random" and training,
-            flip=flip and training,
-        )
         self.pictures = Pictures(base, paths, fit, keep=in_memory)
         self.label = (
             torch.tensor([self.classes.index(path.relative_to(base).parts[0]) for path in paths]) if names else None
@@ -84,15 +89,15 @@ class ImageFolder:
             self.spaces["label"] = Space("labels", (), len(names if classes is None else chosen))
 
     @classmethod
-    def known_spaces(cls, *, size: int, channels: int, **_: Any) -> dict[str, Space]:
+    def known_spaces(cls, *, size: Sides, channels: int, **_: Any) -> dict[str, Space]:
         """The image, whose size follows from the parameters; whether there are labels, the folders alone can tell."""
-        return {"x": Space("image", (channels, size, size))}
+        return {"x": image_space(channels, size)}
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``label`` (B,)."""
+        """Items (B,) -> ``x`` (B, C, height, width) uint8 and ``label`` (B,)."""
         batch = {"x": self.pictures.batch(indices, draws, "x")}
         if self.label is not None:
             batch["label"] = self.label.index_select(0, indices.to(self.label.device))
@@ -118,17 +123,13 @@ class ImageFolder:
         return fingerprint(self.pictures.fingerprint(), self.classes)
 
 
-def _short_side(size: int, load_size: int | None, crop: str, in_memory: bool) -> int:
-    """To how many pixels the short side is scaled before a crop of ``size``."""
-    load = size if crop != "random" else load_size or round(size * 286 / 256)
-    if load < size:
-        raise DataError(f"image-folder: load_size {load} is smaller than size {size}, so that no crop fits")
-    if in_memory and crop == "random":
-        raise DataError(
-            "image-folder: in_memory keeps images of one shape, which a random crop does not start from; "
-            "set crop: centre"
-        )
-    return load
+def _rule(resize: Rule, crop: str) -> Rule:
+    """The rule of ``resize``, or what ``crop: stretch`` of earlier recipes stands for."""
+    if crop != "stretch":
+        return resize
+    if resize not in ("crop", "squash"):
+        raise DataError(f"image-folder: crop: stretch is another word for resize: squash, not {resize}; leave it out")
+    return "squash"
 
 
 def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, list[Path]]:

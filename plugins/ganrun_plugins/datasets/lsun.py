@@ -27,7 +27,8 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, file_lock, fingerprint, written_whole
-from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Interpolation, Size
+from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Interpolation
+from ganrun_plugins.datasets._fit import Pad, Resize, Sides, Size, image_space
 
 Scene = Literal[
     "bedroom",
@@ -59,7 +60,7 @@ class Database:
         return len(self.keys)
 
     def pictures(self, indices: np.ndarray, fit: CentreFit) -> Tensor:
-        """Items (n,) -> (n, 3, size, size) uint8.
+        """Items (n,) -> (n, 3, height, width) uint8.
 
         Raises DataError naming the key of an image that cannot be decoded.
         """
@@ -104,7 +105,7 @@ def opened(path: Path) -> Any:
 
 
 class LSUN:
-    """``x``: RGB images (3, size, size). ``label``: the class, if there are several."""
+    """``x``: RGB images (3, height, width). ``label``: the class, if there are several."""
 
     in_memory = False
     offline = False
@@ -125,6 +126,8 @@ class LSUN:
         ],
         classes: Annotated[Sequence[Scene], Field(min_length=1, description="the scenes to keep")] = ("bedroom",),
         size: Size = 64,
+        resize: Resize = "crop",
+        pad: Pad = "black",
         crop: Crop = None,
         interpolation: Interpolation = "bicubic",
         flip: Flip = False,
@@ -139,20 +142,20 @@ class LSUN:
         self.databases = [Database(folder / f"{name}_{part}_lmdb", files.cache) for name in classes]
         self.ends = np.cumsum([len(database) for database in self.databases])
         flip = flip and split == "train"
-        self.fit = CentreFit(3, size, size, flip=flip, crop=crop, interpolation=interpolation)
+        self.fit = CentreFit(3, size, size, resize, flip=flip, pad=pad, crop=crop, interpolation=interpolation)
         self.spaces = self.known_spaces(classes=classes, size=size)
 
     @classmethod
-    def known_spaces(cls, *, classes: Sequence[str], size: int, **_: Any) -> dict[str, Space]:
+    def known_spaces(cls, *, classes: Sequence[str], size: Sides, **_: Any) -> dict[str, Space]:
         """Entries, which follow from the parameters: networks are built where the files are not."""
         several = {"label": Space("labels", (), len(classes))} if len(classes) > 1 else {}
-        return {"x": Space("image", (3, size, size)), **several}
+        return {"x": image_space(3, size), **several}
 
     def __len__(self) -> int:
         return int(self.ends[-1])
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x`` (B, 3, size, size) uint8 and, if there are several classes, ``label`` (B,)."""
+        """Items (B,) -> ``x`` (B, 3, height, width) uint8 and, if there are several classes, ``label`` (B,)."""
         rows = indices.numpy()
         label = np.searchsorted(self.ends, rows, side="right")  # (B,)
         x = torch.empty(len(rows), *self.spaces["x"].shape, dtype=torch.uint8)

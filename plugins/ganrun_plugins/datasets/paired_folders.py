@@ -33,7 +33,17 @@ from ganrun.plugin.data import (
     fingerprint,
     read_picture,
 )
-from ganrun_plugins.datasets._fit import Fit, LoadSide, Side, translation_fit
+from ganrun_plugins.datasets._fit import (
+    Fit,
+    LoadSize,
+    Pad,
+    Resize,
+    Sides,
+    Size,
+    check_kept,
+    image_space,
+    translation_fit,
+)
 from ganrun_plugins.datasets._images import Channels, InMemory, Pictures
 
 
@@ -72,7 +82,7 @@ class Pairs(Pictures):
 
 
 class PairedFolders:
-    """``a`` and ``b``: images (channels, size, size) that belong together."""
+    """``a`` and ``b``: images (channels, height, width) that belong together."""
 
     provides = frozenset({"hidden-pairs"})
     classes: tuple[str, ...] = ()
@@ -91,13 +101,16 @@ class PairedFolders:
                 ),
             ),
         ],
-        size: Side = 256,
-        load_size: LoadSide = None,
+        size: Size = 256,
+        resize: Resize = "squash",
+        load_size: LoadSize = None,
+        pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the training pairs")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,
     ) -> None:
-        fit = translation_fit("paired folders", split, channels, size, load_size, flip=flip)
+        fit = translation_fit("paired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad)
+        check_kept("paired-folders", fit, keep=in_memory)
         base = files.path(root)
         if not base.is_dir():
             raise DataError(
@@ -109,20 +122,20 @@ class PairedFolders:
         self.spaces = self.known_spaces(size=size, channels=channels)
 
     @classmethod
-    def known_spaces(cls, *, size: int, channels: int, **_: Any) -> dict[str, Space]:
+    def known_spaces(cls, *, size: Sides, channels: int, **_: Any) -> dict[str, Space]:
         """Entries, which follow from the parameters: networks are built where the files are not."""
-        return {name: Space("image", (channels, size, size)) for name in ("a", "b")}
+        return {name: image_space(channels, size) for name in ("a", "b")}
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``a`` and ``b``, (B, C, size, size) uint8 each."""
-        a, b = self.pairs.batch(indices, draws, "pair").split(self.channels, 1)  # (B, 2 C, size, size)
+        """Items (B,) -> ``a`` and ``b``, (B, C, height, width) uint8 each."""
+        a, b = self.pairs.batch(indices, draws, "pair").split(self.channels, 1)  # (B, 2 C, height, width)
         return {"a": a.contiguous(), "b": b.contiguous()}
 
     def hidden_pairs(self) -> dict[str, Tensor]:
-        """All pairs of this split, ``a`` and ``b`` (N, C, size, size) uint8, on the CPU. For evaluators only."""
+        """All pairs of this split, ``a`` and ``b`` (N, C, height, width) uint8, on the CPU. For evaluators only."""
         every = np.arange(len(self))
         return {
             name: x.cpu()

@@ -15,50 +15,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
-from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, read_picture
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
-from ganrun_plugins.datasets._fit import Fit
+from ganrun_plugins.datasets._fit import Fit, Side, Sides, image_space, in_words, sides_of
 from ganrun_plugins.datasets._images import Channels, Pictures
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Unscaled(Fit):
-    """Images keep their scale, unless their shorter side is below ``size``: that much they are enlarged."""
+    """Images keep their scale, unless a side is below that of ``size``: that much they are enlarged."""
 
     def geometry(self) -> list[str]:
         """How it is cropped, in words."""
-        crop = f"a {'random' if self.random else 'middle'} window of {self.size} x {self.size}"
+        crop = f"a {'random' if self.random else 'middle'} window of {in_words(self.size)}"
         return ["not scaled, unless it is smaller than the window", crop]
 
-    def scaled(self, path: Path) -> np.ndarray:
-        """(C, H, W) uint8: the whole image if a random window is cropped from it later, else its middle."""
-        image = read_picture(path, self.channels)
-        width, height = image.size
-        factor = max(1.0, self.size / min(width, height))
-        if factor > 1:
-            image = image.resize(
-                (max(self.size, round(width * factor)), max(self.size, round(height * factor))),
-                Image.Resampling.BICUBIC,
-            )
-        array = np.array(image)  # (H, W) or (H, W, C)
-        if not self.random:
-            top, left = (array.shape[0] - self.size) // 2, (array.shape[1] - self.size) // 2
-            array = array[top : top + self.size, left : left + self.size]
-        return np.ascontiguousarray(array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1))
+    def scaled_shape(self, width: int, height: int) -> tuple[int, int]:
+        """The width and height that an image of ``width`` x ``height`` is enlarged to, mostly its own."""
+        rows, columns = self.sides
+        factor = max(1.0, rows / height, columns / width)
+        return max(columns, round(width * factor)), max(rows, round(height * factor))
 
 
 class SuperResolution:
-    """``low``: images (channels, size / factor, size / factor). ``x``: the same crops, (channels, size, size)."""
+    """``low``: images (channels, height / factor, width / factor). ``x``: the same crops, (channels, height, width)."""
 
     classes: tuple[str, ...] = ()
     in_memory = False
@@ -71,7 +58,9 @@ class SuperResolution:
         root: Annotated[
             str, Field(min_length=1, description="the folder of train and test; a relative path starts at the recipe")
         ],
-        size: Annotated[int, Field(ge=8, le=4096, description="side of the crops in pixels")] = 96,
+        size: Annotated[
+            Side | tuple[Side, Side], Field(description="side of the crops in pixels, or [height, width]")
+        ] = 96,
         factor: Annotated[int, Field(ge=2, le=16, description="how much smaller `low` is")] = 4,
         flip: Annotated[bool, Field(description="mirror half of the training crops")] = False,
         channels: Channels = 3,
@@ -89,10 +78,10 @@ class SuperResolution:
         self.spaces = self.known_spaces(size=size, factor=factor, channels=channels)
 
     @classmethod
-    def known_spaces(cls, *, size: int, factor: int, channels: int, **_: Any) -> dict[str, Space]:
+    def known_spaces(cls, *, size: Sides, factor: int, channels: int, **_: Any) -> dict[str, Space]:
         """Entries, which follow from the parameters: networks are built where the files are not."""
-        sides = {"low": size // factor, "x": size}
-        return {name: Space("image", (channels, side, side)) for name, side in sides.items()}
+        height, width = sides_of(size)
+        return {"low": image_space(channels, (height // factor, width // factor)), "x": image_space(channels, size)}
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, track
-from ganrun_plugins.datasets._encoded import Colours, Encoded, Flip, Window
-from ganrun_plugins.datasets._fit import Side
+from ganrun_plugins.datasets._encoded import Colours, Encoded, Flip
+from ganrun_plugins.datasets._fit import Pad, Resize, Size, image_space
 from ganrun_plugins.datasets._parts import TestFraction, part
 from ganrun_plugins.datasets._shards import Shards, expanded, is_remote
 
@@ -61,9 +61,10 @@ class WebDataset:
         classes: Annotated[
             list[str] | None, Field(min_length=1, description="the labels as they are written; null: all that occur")
         ] = None,
-        size: Side = 64,
+        size: Size = 64,
+        resize: Resize = "crop",
+        pad: Pad = "black",
         channels: Colours = 3,
-        crop: Window = "centre",
         flip: Flip = False,
         test_fraction: TestFraction = 0.1,
         keep: Annotated[int, Field(ge=1, description="fetched shards that stay on the disk")] = 16,
@@ -87,8 +88,8 @@ class WebDataset:
             self.rows = torch.from_numpy(part(len(self.shards), split, test_fraction, "webdataset", shards))
         if self.streamed:
             self.order = "sequential"
-        self.images = Encoded(channels, size, crop, flip=flip and split == "train")
-        self.spaces = {"x": Space("image", (channels, size, size))}
+        self.images = Encoded(channels, size, resize, pad, flip=flip and split == "train")
+        self.spaces = {"x": image_space(channels, size)}
         self.classes: list[str] = []
         if label:
             self.classes = classes if classes is not None else self._labels(label)

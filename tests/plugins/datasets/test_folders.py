@@ -1,4 +1,4 @@
-"""Pictures in folders: every mode, every kind of broken file, fitting, labels, splits, crops."""
+"""Pictures in folders: every mode, every kind of broken file, labels, splits, crops."""
 
 import os
 
@@ -10,10 +10,7 @@ from PIL import Image
 from ganrun.data.reader import Reader
 from ganrun.errors import DataError, UserError
 from ganrun.randomness import ItemDraws
-from ganrun_plugins.datasets._centre import CentreFit
-from ganrun_plugins.datasets._fit import Fit
 from ganrun_plugins.datasets.image_folder import ImageFolder
-from ganrun_plugins.datasets.super_resolution import Unscaled
 
 
 def save(path, image=None, **how):
@@ -28,51 +25,6 @@ def draws(indices, epoch=0, key=(0,)):
 
 def batch(data, indices, epoch=0):
     return data.batch(torch.tensor(list(indices)), draws(indices, epoch))
-
-
-# --- fitting ---------------------------------------------------------------------------------------------------
-
-
-def ramp(width, height):
-    """Red is the column, green the row."""
-    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
-    return Image.fromarray(np.stack([columns, rows, columns * 0], axis=-1).astype(np.uint8))
-
-
-def test_a_picture_of_the_right_size_stays_as_it_is(tmp_path):
-    path = save(tmp_path / "a.png", ramp(16, 16))
-    x = Fit(3, 16, 16).scaled(path)
-    assert np.array_equal(x[0], np.tile(np.arange(16), (16, 1)))
-    assert np.array_equal(x[1].T, x[0])
-
-
-def test_the_middle_is_cut_from_an_oblong_picture(tmp_path):
-    x = Fit(3, 16, 16).scaled(save(tmp_path / "a.png", ramp(26, 16)))
-    assert x.shape == (3, 16, 16)
-    assert x[0, 0].tolist() == list(range(5, 21))
-
-
-def test_stretching_keeps_everything(tmp_path):
-    x = Fit(3, 16, 16, stretch=True).scaled(save(tmp_path / "a.png", ramp(64, 16)))
-    assert x.shape == (3, 16, 16)
-    assert x[0, 0, 0] < 3
-    assert x[0, 0, -1] > 60
-
-
-def test_random_crops_take_every_place_and_flips_half():
-    """From 6 to 4 pixels there are 3 x 3 windows; the crop of an item does not depend on its batch."""
-    picture = torch.arange(36, dtype=torch.uint8).reshape(1, 6, 6)
-    fit = Fit(1, 4, 6, stretch=True, random=True, flip=True)
-    many = np.arange(400)
-    crops = fit.cropped([picture] * 400, draws(many), "x")
-    corners = {(int(c[0, 0, 0]), int(c[0, 0, -1])) for c in crops}
-    assert corners == {
-        (6 * t + left + 3 * f, 6 * t + left + 3 * (1 - f)) for t in range(3) for left in range(3) for f in (0, 1)
-    }
-    mirrored = (crops[:, 0, 0, 0] > crops[:, 0, 0, 1]).float().mean().item()
-    assert mirrored == pytest.approx(0.5, abs=0.1)
-    assert torch.equal(fit.cropped([picture], draws([7]), "x")[0], crops[7])
-    assert not torch.equal(fit.cropped([picture] * 400, draws(many, epoch=1), "x"), crops)
 
 
 # --- image-folder ----------------------------------------------------------------------------------------------
@@ -179,6 +131,27 @@ def test_pictures_kept_in_memory_are_the_same(files, tmp_path):
         ImageFolder(files, "train", root="zoo", crop="random", in_memory=True)
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("resize", ["squash", "crop", "fit", "scale-width"])
+@pytest.mark.parametrize("crop", ["centre", "random"])
+def test_items_are_rectangles_where_a_recipe_asks_for_them(files, tmp_path, split, resize, crop):
+    animals(tmp_path)
+    data = ImageFolder(files, split, root="zoo", size=(8, 12), resize=resize, crop=crop, test_fraction=0.5)
+    assert data.spaces["x"].shape == batch(data, [0])["x"].shape[1:] == (3, 8, 12)
+    assert ImageFolder.known_spaces(size=(8, 12), channels=3)["x"] == data.spaces["x"]
+
+
+def test_the_word_stretch_of_earlier_recipes_means_squash(files, tmp_path):
+    animals(tmp_path)
+    one, other = (
+        ImageFolder(files, "train", root="zoo", size=8, **how) for how in ({"crop": "stretch"}, {"resize": "squash"})
+    )
+    assert torch.equal(batch(one, range(9))["x"], batch(other, range(9))["x"])
+    assert one.fingerprint() == other.fingerprint()
+    with pytest.raises(DataError, match="another word for resize: squash"):
+        ImageFolder(files, "train", root="zoo", crop="stretch", resize="fit")
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_file_is_named_by_the_reader_with_any_number_of_workers(files, tmp_path, workers):
     animals(tmp_path)
@@ -225,31 +198,3 @@ def test_how_files_are_read_and_fitted_is_said(files, tmp_path):
         "scaled to the short side of 8 (bicubic, antialiased); a middle window of 8 x 8"
     )
     assert (plain.departs, clear.departs) == (False, True)
-
-
-@pytest.mark.parametrize(
-    ("fit", "words"),
-    [
-        (Fit(1, 8, 8, stretch=True), "grey; scaled to 8 x 8 (bicubic, antialiased)"),
-        (
-            Fit(3, 8, 9, stretch=True, random=True, flip=True),
-            "RGB; scaled to 9 x 9 (bicubic, antialiased); a random window of 8 x 8; half of them mirrored",
-        ),
-        (CentreFit(3, 8, 8, crop=20), "RGB; the middle square of 20 pixels; scaled to 8 x 8 (bicubic, antialiased)"),
-        (
-            CentreFit(3, 8, 8, interpolation="bilinear", flip=True),
-            "RGB; the middle square of the short side; scaled to 8 x 8 (bilinear, antialiased); half of them mirrored",
-        ),
-        (CentreFit(3, 8, 8, crop=8, centre=(6, 4)), "RGB; the square of 8 pixels around column 6, row 4; not scaled"),
-        (
-            CentreFit(3, 8, 8, crop=9, centre=(6, 4)),
-            "RGB; the square of 9 pixels around column 6, row 4; scaled to 8 x 8 (bicubic, antialiased)",
-        ),
-        (
-            Unscaled(4, 8, 8),
-            "RGB and alpha; not scaled, unless it is smaller than the window; a middle window of 8 x 8",
-        ),
-    ],
-)
-def test_what_is_done_to_an_image_in_words(fit, words):
-    assert fit.words() == words
