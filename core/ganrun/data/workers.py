@@ -102,7 +102,7 @@ class Prefetcher:
             num_workers=self._workers,
             persistent_workers=True,
             collate_fn=_as_it_is,
-            worker_init_fn=partial(_settle, os.getpid()),
+            worker_init_fn=partial(settle, os.getpid()),
             pin_memory=self._pin,
             # of the workers' own seeds, which else it would draw from torch's global generator
             generator=seeded(torch.Generator(), *self._batches.key, "workers"),
@@ -157,7 +157,7 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _settle(parent: int, worker: int) -> None:
+def settle(parent: int, worker: int = 0) -> None:
     """In a new worker: leave Ctrl-C and SIGTERM to the main process, which finishes its step, and die with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -15,7 +15,7 @@ from prerequisites import needs
 
 from ganrun.data.order import permutation
 from ganrun.data.reader import Reader
-from ganrun.data.workers import _settle
+from ganrun.data.workers import settle
 from ganrun.errors import UserError
 
 
@@ -122,6 +122,6 @@ def test_a_worker_whose_parent_was_killed_before_it_began_ends(monkeypatch):
     monkeypatch.setattr("os._exit", ended.append)
     monkeypatch.setattr("signal.signal", lambda *of: None)
     monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(prctl=lambda *of: 0))
-    _settle(os.getppid(), 0)
-    _settle(os.getppid() + 1, 0)
+    settle(os.getppid(), 0)
+    settle(os.getppid() + 1, 0)
     assert ended == [1]
