@@ -33,6 +33,7 @@ COMMANDS = {
     "evaluate": "ganrun.cli.evaluate",
     "reference": "ganrun.cli.reference",
     "translate": "ganrun.cli.translate",
+    "project": "ganrun.cli.project",
     "diff": "ganrun.cli.diff",
     "reproduce": "ganrun.cli.reproduce",
     "import-weights": "ganrun.cli.import_weights",

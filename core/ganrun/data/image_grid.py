@@ -187,7 +187,8 @@ def _written(text: str, size: int) -> Image.Image:
     text = text if len(text) <= NAME_LENGTH else text[: NAME_LENGTH - 3] + "..."
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     font = ImageFont.load_default(size)
-    _, top, right, bottom = draw.textbbox((0, 0), text, font)
+    _, top, _, bottom = draw.textbbox((0, 0), "Ag", font)  # of any text, so that all stand on one line
+    right = draw.textlength(text, font)
     sheet = Image.new("RGB", (math.ceil(right) + 1, math.ceil(bottom - top) + 1), PAPER)
     ImageDraw.Draw(sheet).text((0, -top), text, INK, font)
     return sheet

@@ -100,6 +100,11 @@ class SampleMaker:
         """What the variant makes of one sample with these modules, those of :meth:`modules`."""
         return self._turn(1, 0, real, None, modules).made
 
+    def made_of(self, modules: Mapping[str, nn.Module], latents: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the variant makes of latents, in one piece; with its graph under ``torch.enable_grad``."""
+        rows = slice(0, len(next(iter(latents.values()))))
+        return self._piece(rows, 0, None, latents, modules).made
+
     def panels(self, n: int, seed: int = 0, *, real: Mapping[str, Tensor] | None = None) -> dict[str, Panel]:
         """The variant's images of n samples: name -> a panel, on the CPU."""
         with self.modules() as modules:
