@@ -2,8 +2,8 @@
 
     python benchmarks/projection.py [--digits 50] [--steps 3000] [--seed 0]
 
-Trains `dcgan_digits` (or takes the run that is there), projects test scans, and compares the mean absolute difference of
-pixels, in parts of the range, with that of the training scan nearest to each (by pixels), and of the nearest of as
+Trains `dcgan_digits` (or takes the run that is there), projects test scans, and compares the mean absolute difference
+of pixels, in parts of the range, with that of the training scan nearest to each (by pixels), and of the nearest of as
 many samples as there are training scans.
 """
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BETAS = 0.9, 0.999
 PRIOR = 0.01  # weight of (mean square of a latent - 1)^2, for normal latents
 DRAWN = 256  # latents that are drawn to see between which ends they lie
-FEW = 20  # values of a label that are all tried
+TRIED = 20  # values of a label that are all tried
 SHOWN = 8  # images of the way
 
 
@@ -124,7 +124,7 @@ class Projector:
         latents = trained.latents(self.starts, seed, ask=self.ask)
         asked = trained.labels(self.ask) if self.ask else {}
         for name, space in trained.experiment.description.codes.items():
-            if space.kind == "labels" and not space.shape and name not in asked and space.classes <= FEW:
+            if space.kind == "labels" and not space.shape and name not in asked and space.classes <= TRIED:
                 values = torch.arange(space.classes).to(latents[name].device)
                 latents = every_value(latents, name, values)
         if not any(self._moves(key) for key in latents):
