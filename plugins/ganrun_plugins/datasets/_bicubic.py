@@ -1,4 +1,4 @@
-"""Smaller images as super-resolution papers make them: the bicubic filter, antialiased, and 256 levels."""
+"""Smaller images as super-resolution papers make them: the bicubic filter, antialiased; bytes stay bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ganrun_plugins.datasets._fit import Sides, shown, sides_of
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:
-    """(B, C, H, W) uint8 -> (B, C, H / factor, W / factor) uint8.
+    """(B, C, H, W) uint8, or floats in [-1, 1] -> (B, C, H / factor, W / factor) of the same type.
 
     By Keys' cubic with a = -1/2, stretched over the pixels it joins.
 
@@ -18,7 +18,7 @@ def shrunk(images: Tensor, factor: int) -> Tensor:
     """
     height, width = images.shape[-2:]
     small = F.interpolate(images.float(), (height // factor, width // factor), mode="bicubic", antialias=True)
-    return small.round_().clamp_(0, 255).to(images.dtype)
+    return small.clamp_(-1, 1) if images.is_floating_point() else small.round_().clamp_(0, 255).to(images.dtype)
 
 
 def check_factor(size: Sides, factor: int) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from ganrun.plugin.data import DataError, DataFiles, DownloadError, fetch, selected_classes
 from ganrun_plugins.datasets._classes import PublishedClasses
+from ganrun_plugins.datasets._fit import Rule, Sides
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -40,7 +41,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 class IdxImages(PublishedClasses):
-    """``x``: grey images (1, size, size). ``label``: the class. 6,000 training and 1,000 test images a class.
+    """``x``: grey images (1, height, width). ``label``: the class. 6,000 training and 1,000 test images a class.
 
     ``published`` is torchvision's class of the data: where the files are, and their MD5. ``root`` holds the four files,
     itself or in ``raw`` or ``published/raw``; without one they are downloaded into the cache.
@@ -51,7 +52,14 @@ class IdxImages(PublishedClasses):
     published: ClassVar[str]
 
     def __init__(
-        self, files: DataFiles, split: str, *, root: str | None, size: int, classes: Sequence[str | int] | None
+        self,
+        files: DataFiles,
+        split: str,
+        *,
+        root: str | None,
+        size: Sides,
+        resize: Rule,
+        classes: Sequence[str | int] | None,
     ) -> None:
         if split not in FILES:
             raise DataError(f"there is no split {split!r}; there are train and test")
@@ -72,7 +80,9 @@ class IdxImages(PublishedClasses):
                 f"{base}: the files of the {split} split hold {tuple(images.shape)} images and {tuple(label.shape)} "
                 "labels, not one each"
             )
-        super().__init__(images[:, None], label.long(), size=size, classes=classes, mode="bilinear")  # (N, 1, H, W)
+        super().__init__(
+            images[:, None], label.long(), size=size, resize=resize, classes=classes, mode="bilinear"
+        )  # (N, 1, H, W)
 
 
 def _find(base: Path, published: str, name: str) -> Path | None:

@@ -44,7 +44,7 @@ class Pictures:
         return self.fit.scaled(path)
 
     def batch(self, indices: Tensor, draws: ItemDraws, name: str) -> Tensor:
-        """(B,) -> (B, C, size, size) uint8."""
+        """(B,) -> (B, C, height, width), uint8 or float32."""
         if self.kept is not None:
             return self.fit.cropped(self.kept.index_select(0, indices.to(self.kept.device)), draws, name)
         return self.fit.cropped([torch.from_numpy(self.decoded(self.paths[i])) for i in indices.tolist()], draws, name)

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Part, PartOf, Space
 from ganrun.plugin.data import DataDescription, DataError, DataFiles, permutation, read_items, selected_classes
+from ganrun_plugins.datasets._fit import Rule, Sides
+from ganrun_plugins.datasets._resize import by_rule
 
 NAMES = [str(digit) for digit in range(10)]
 SUBJECT = "handwritten digits, UCI optical recognition"  # what the images show: shipped classifiers are chosen by it
@@ -51,10 +53,14 @@ def _bundle() -> tuple[np.ndarray, np.ndarray]:
     return bunch.images, bunch.target
 
 
-def resized(scans: Tensor, size: int) -> Tensor:
-    """(N, H, W) floats in [0, 1] -> (N, 1, size, size) uint8, bilinear, in the type of the scans."""
-    # (N, 1, size, size)
-    x = F.interpolate(scans[:, None], (size, size), mode="bilinear", antialias=size < scans.shape[-1])
+def resized(scans: Tensor, size: Sides, resize: Rule = "squash") -> Tensor:
+    """(N, H, W) floats in [0, 1] -> (N, 1, height, width) uint8, bilinear, in the type of the scans."""
+
+    def scaled(x: Tensor, sides: tuple[int, int]) -> Tensor:
+        shrinks = any(new < old for new, old in zip(sides, x.shape[-2:]))
+        return F.interpolate(x, sides, mode="bilinear", antialias=shrinks)
+
+    x = by_rule(scans[:, None], size, resize, scaled)  # (N, 1, height, width)
     return (x * 255).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -1,15 +1,14 @@
 """Captions that can be tried offline: digits in four styles, and texts such as "a bold slanted seven".
 
 Every scan of scikit-learn's digits (see ``digits``) is drawn in all styles: thin or bold (strokes grow by a 16th of the
-side in each direction), upright or slanted (rows move sideways, those at the top to the right, as in an angle of 25
-degrees). A caption says the style and the number, so there are 40 of them. No scan is in both splits.
+shorter side in each direction), upright or slanted (rows move sideways, those at the top to the right, as in an angle
+of 25 degrees). A caption says the style and the number, so there are 40 of them. No scan is in both splits.
 
 ``meanings()`` is for evaluators: what each caption asks for, number and style apart.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -20,7 +19,10 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataFiles, InMemory, fingerprint
+from ganrun_plugins.datasets._fit import image_space
+from ganrun_plugins.datasets._resize import Resize, RoomySize
 from ganrun_plugins.datasets._scans import SUBJECT, load_scans, only, resized
+from ganrun_plugins.datasets._strokes import slanted as strokes_slanted
 from ganrun_plugins.datasets._texts import Vocabulary
 
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -32,21 +34,19 @@ WORDS = Vocabulary(["a", *WEIGHTS, *SLANTS, *NUMBERS])
 
 
 def styled(digits: Tensor, style: int) -> Tensor:
-    """Images (N, 1, S, S) uint8 in a style, numbered as in STYLES."""
+    """Images (N, 1, H, W) uint8 in a style, numbered as in STYLES."""
     bold, slanted = divmod(style, len(SLANTS))
     x = digits.double()
     if bold:
-        reach = max(1, round(x.shape[-1] / 16))
-        x = F.max_pool2d(x, 2 * reach + 1, stride=1, padding=reach)  # (N, 1, S, S)
+        reach = max(1, round(min(x.shape[-2:]) / 16))
+        x = F.max_pool2d(x, 2 * reach + 1, stride=1, padding=reach)  # (N, 1, H, W)
     if slanted:
-        shear = torch.tensor([[1.0, math.tan(math.radians(ANGLE)), 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
-        grid = F.affine_grid(shear.expand(len(x), 2, 3), list(x.shape), align_corners=False)
-        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        x = strokes_slanted(x, ANGLE)
     return x.round().clamp(0, 255).to(torch.uint8)
 
 
 class CaptionDigits(InMemory):
-    """``x``: images (1, size, size), light on black. ``label``: the digit. ``text``: 4 word numbers.
+    """``x``: images (1, height, width), light on black. ``label``: the digit. ``text``: 4 word numbers.
 
     Neighbours are one scan in all styles.
     """
@@ -59,12 +59,15 @@ class CaptionDigits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=512, description="side of the images in pixels; the scans have 8")] = 16,
+        size: Annotated[
+            RoomySize, Field(description="side of the images in pixels, or [height, width]; the scans have 8")
+        ] = 16,
+        resize: Resize = "squash",
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
     ) -> None:
         scans, label, names = only(*load_scans(split), classes)
-        plain = resized(scans, size)
-        x = torch.stack([styled(plain, style) for style in range(len(STYLES))], 1).flatten(0, 1)  # (N * 4, 1, S, S)
+        plain = resized(scans, size, resize)
+        x = torch.stack([styled(plain, style) for style in range(len(STYLES))], 1).flatten(0, 1)  # (N * 4, 1, H, W)
         self._label = label.repeat_interleave(len(STYLES))
         self._style = torch.arange(len(STYLES)).repeat(len(label))
         self.captions = [
@@ -75,7 +78,7 @@ class CaptionDigits(InMemory):
         self.label_names = {"text": self.words}
         text = WORDS.encode(self.captions, LENGTH)
         spaces = {
-            "x": Space("image", (1, size, size)),
+            "x": image_space(1, size),
             "label": Space("labels", (), len(names)),
             "text": Space("labels", (LENGTH,), len(WORDS)),
         }

@@ -15,10 +15,11 @@ from pydantic import Field
 from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, fetch, selected_classes, unpack
 from ganrun_plugins.datasets._classes import PublishedClasses
+from ganrun_plugins.datasets._resize import Resize, Size
 
 
 class Cifar10(PublishedClasses):
-    """``x``: RGB images (3, size, size). ``label``: the class."""
+    """``x``: RGB images (3, height, width). ``label``: the class."""
 
     channels = 3
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -33,8 +34,9 @@ class Cifar10(PublishedClasses):
             str | None, Field(description="folder that holds cifar-10-batches-py; by default it is downloaded")
         ] = None,
         size: Annotated[
-            int, Field(ge=4, le=1024, description="side of the images in pixels; other than 32, they are resized")
+            Size, Field(description="side of the images in pixels, or [height, width]; other than 32, they are resized")
         ] = 32,
+        resize: Resize = "squash",
         classes: Annotated[
             list[str | int] | None, Field(description="classes to keep, by name or number; all by default")
         ] = None,
@@ -43,7 +45,7 @@ class Cifar10(PublishedClasses):
             raise DataError(f"there is no split {split!r}; cifar10 has train and test")
         selected_classes(self.names, classes)  # an unknown class is refused before the download
         images, label = _load(files, split, root)
-        super().__init__(images, label, size=size, classes=classes, mode="bicubic")
+        super().__init__(images, label, size=size, resize=resize, classes=classes, mode="bicubic")
 
 
 def _load(files: DataFiles, split: str, root: str | None) -> tuple[torch.Tensor, torch.Tensor]:

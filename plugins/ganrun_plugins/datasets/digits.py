@@ -15,11 +15,13 @@ from pydantic import Field
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataFiles, InMemory
+from ganrun_plugins.datasets._fit import image_space
+from ganrun_plugins.datasets._resize import Resize, Size
 from ganrun_plugins.datasets._scans import SUBJECT, load_scans, only, resized
 
 
 class Digits(InMemory):
-    """``x``: images (1, size, size), white digits on black. ``label``: the digit."""
+    """``x``: images (1, height, width), white digits on black. ``label``: the digit."""
 
     subjects = {"x": SUBJECT}
 
@@ -28,7 +30,10 @@ class Digits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=4, le=1024, description="side of the images in pixels; the scans have 8")] = 32,
+        size: Annotated[
+            Size, Field(description="side of the images in pixels, or [height, width]; the scans have 8")
+        ] = 32,
+        resize: Resize = "squash",
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
         limit: Annotated[
             int | None, Field(ge=1, description="images of the train split to keep, evenly spread; all by default")
@@ -38,8 +43,8 @@ class Digits(InMemory):
         if limit is not None and split == "train" and limit < len(scans):
             kept = torch.arange(limit) * len(scans) // limit
             scans, label = scans[kept], label[kept]
-        spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), len(names))}
-        super().__init__({"x": resized(scans, size), "label": label}, spaces, names)
+        spaces = {"x": image_space(1, size), "label": Space("labels", (), len(names))}
+        super().__init__({"x": resized(scans, size, resize), "label": label}, spaces, names)
 
 
 @hookimpl

@@ -6,8 +6,8 @@ Generative Adversarial Networks", 2017, has 3,740 classes of Chinese characters)
 The figure of a class is fixed: ``strokes`` curves between points of a 3 x 3 grid, each bent sideways by up to 0.3 of
 its length, no two between the same points. An item is its class's figure with every end and bend moved (standard
 deviation ``jitter``), then turned (10 degrees), stretched (10 %), slanted (0.15) and shifted (4 %), all at most so far,
-and drawn with a pen whose radius is 0.03 to 0.05 of the side. Ink is 1 inside and falls to 0 over one pixel, half of it
-beyond the radius.
+and drawn with a pen whose radius is 0.03 to 0.05 of the (shorter) side. Ink is 1 inside and falls to 0 over one pixel,
+half of it beyond the radius.
 
 Figures follow from the number of the class alone, items from (split, class, number): the first classes and the first
 items are the same however many there are. Train and test share figures and no item.
@@ -27,7 +27,9 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, InMemory, ItemDraws, permutation, track
+from ganrun_plugins.datasets._fit import Sides, image_space, sides_of
 
+Side = Annotated[int, Field(ge=8, le=128)]
 CORNERS = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshape(9, 2)  # (x, y), y downwards
 PAIRS = np.array(list(combinations(range(9), 2)))  # (36, 2)
 PIECES = 8  # straight pieces of a curve
@@ -65,31 +67,40 @@ def written(figure: np.ndarray, draws: ItemDraws, jitter: float) -> tuple[np.nda
     return (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end, 0.04 + 0.01 * a[:, 6]
 
 
-def inked(curves: Tensor, pen: Tensor, size: int) -> Tensor:
-    """Curves (B, strokes, P + 1, 2) and pens (B,) -> (B, 1, size, size) uint8, by distances to the nearest piece."""
-    middle = (torch.arange(size, dtype=curves.dtype) + 0.5) / size
-    y, x = torch.meshgrid(middle, middle, indexing="ij")
-    pixel = torch.stack([x, y], -1).reshape(1, -1, 1, 2)  # (1, S * S, 1, 2)
+def inked(curves: Tensor, pen: Tensor, size: Sides) -> Tensor:
+    """Curves (B, strokes, P + 1, 2) and pens (B,) -> (B, 1, H, W) uint8, by distances to the nearest piece.
+
+    The unit square of the curves is as large as the shorter side, and lies in the middle.
+    """
+    sides = sides_of(size)
+    unit = min(sides)
+    y, x = torch.meshgrid(
+        *((torch.arange(side, dtype=curves.dtype) + 0.5 - (side - unit) / 2) / unit for side in sides), indexing="ij"
+    )
+    pixel = torch.stack([x, y], -1).reshape(1, -1, 1, 2)  # (1, H * W, 1, 2)
     start = curves[:, :, :-1].flatten(1, 2).unsqueeze(1)  # (B, 1, N, 2): the N = strokes * P pieces
     along = curves[:, :, 1:].flatten(1, 2).unsqueeze(1) - start
-    x, y = (pixel - start).unbind(-1)  # (B, S * S, N)
+    x, y = (pixel - start).unbind(-1)  # (B, H * W, N)
     ax, ay = along.unbind(-1)  # (B, 1, N)
     # of the piece, up to the point that is nearest
     share = ((x * ax + y * ay) / (ax * ax + ay * ay).clamp(min=1e-12)).clamp(0, 1)
-    nearest = ((x - share * ax).square() + (y - share * ay).square()).amin(-1).sqrt()  # (B, S * S)
-    ink = ((pen.unsqueeze(1) - nearest) * size + 0.5).clamp(0, 1)
-    return (ink * 255).round().to(torch.uint8).reshape(-1, 1, size, size)
+    nearest = ((x - share * ax).square() + (y - share * ay).square()).amin(-1).sqrt()  # (B, H * W)
+    ink = ((pen.unsqueeze(1) - nearest) * unit + 0.5).clamp(0, 1)
+    return (ink * 255).round().to(torch.uint8).reshape(-1, 1, *sides)
 
 
 class Glyphs(InMemory):
-    """``x``: images (1, size, size), white on black. ``label``: the class. ``items`` of each class in each split."""
+    """``x``: images (1, height, width), white on black. ``label``: the class. ``items`` of each class in each split."""
 
     def __init__(
         self,
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=128, description="side of the images in pixels")] = 16,
+        size: Annotated[
+            Side | tuple[Side, Side],
+            Field(description="side of the images in pixels, or [height, width], where the figure is in the middle"),
+        ] = 16,
         classes: Annotated[int, Field(ge=2, le=10_000, description="number of figures")] = 128,
         items: Annotated[int, Field(ge=1, description="images of each class in each split")] = 32,
         strokes: Annotated[int, Field(ge=1, le=12, description="curves of a figure")] = 4,
@@ -102,12 +113,12 @@ class Glyphs(InMemory):
         figure = figures(classes, strokes)
         label = np.arange(classes * items) % classes
         pictures = []
-        pieces = math.ceil(len(label) * size * size * strokes * PIECES / AT_ONCE)
+        pieces = math.ceil(len(label) * math.prod(sides_of(size)) * strokes * PIECES / AT_ONCE)
         for rows in track(np.array_split(np.arange(len(label)), pieces), f"drawing glyphs ({split}), pieces", pieces):
             draws = ItemDraws(("glyphs", split), label[rows], rows // classes)
             curves, pen = written(figure[label[rows]], draws, jitter)
             pictures.append(inked(torch.from_numpy(curves), torch.from_numpy(pen), size))
-        spaces = {"x": Space("image", (1, size, size)), "label": Space("labels", (), classes)}
+        spaces = {"x": image_space(1, size), "label": Space("labels", (), classes)}
         super().__init__(
             {"x": torch.cat(pictures), "label": torch.from_numpy(label)},
             spaces,

@@ -28,7 +28,7 @@ TESTS = ("test", "validation", "valid", "val")
 
 
 class HFDataset:
-    """``x``: images (channels, size, size). ``label``: the class, if there is a column of labels."""
+    """``x``: images (channels, height, width). ``label``: the class, if there is a column of labels."""
 
     in_memory = False
 
@@ -82,7 +82,7 @@ class HFDataset:
         return len(self.rows)
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``label`` (B,)."""
+        """Items (B,) -> ``x`` (B, C, height, width) uint8 and ``label`` (B,)."""
         rows = self.rows[indices.numpy()].tolist()
         read = self.table[rows]
         names = [f"{self.path}, row {row}" for row in rows]

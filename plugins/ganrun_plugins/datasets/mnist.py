@@ -13,10 +13,11 @@ from pydantic import Field
 from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import DataFiles
 from ganrun_plugins.datasets._idx import IdxImages
+from ganrun_plugins.datasets._resize import Resize, Size
 
 
 class Mnist(IdxImages):
-    """``x``: white digits on black, (1, size, size). ``label``: the digit."""
+    """``x``: white digits on black, (1, height, width). ``label``: the digit."""
 
     published = "MNIST"
     names = [str(digit) for digit in range(10)]
@@ -30,11 +31,12 @@ class Mnist(IdxImages):
             str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")
         ] = None,
         size: Annotated[
-            int, Field(ge=4, le=1024, description="side of the images in pixels; other than 28, they are resized")
+            Size, Field(description="side of the images in pixels, or [height, width]; other than 28, they are resized")
         ] = 28,
+        resize: Resize = "squash",
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
     ) -> None:
-        super().__init__(files, split, root=root, size=size, classes=classes)
+        super().__init__(files, split, root=root, size=size, resize=resize, classes=classes)
 
 
 @hookimpl

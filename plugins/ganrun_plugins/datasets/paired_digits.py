@@ -11,7 +11,7 @@ Item i of A belongs to item i of B, in training, too. ``hidden_pairs`` returns t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -20,18 +20,20 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Component, Part, Space, hookimpl
 from ganrun.plugin.data import DataDescription, DataFiles, InMemory, selected_classes
+from ganrun_plugins.datasets._fit import Sides, image_space
+from ganrun_plugins.datasets._resize import Resize, RoomySize
 from ganrun_plugins.datasets._scans import Images, described, only, resized, scans_of
 
 
 def outlines(digits: Tensor) -> Tensor:
-    """(N, 1, S, S) uint8 -> the same: 255 where the shape of a digit would gain a pixel, else 0."""
+    """(N, 1, H, W) uint8 -> the same: 255 where the shape of a digit would gain a pixel, else 0."""
     shape = (digits > 127).float()
-    grown = F.max_pool2d(shape, 3, stride=1, padding=1)  # (N, 1, S, S)
+    grown = F.max_pool2d(shape, 3, stride=1, padding=1)  # (N, 1, H, W)
     return (255 * (grown - shape)).to(torch.uint8)
 
 
 class PairedDigits(InMemory):
-    """``a``: outlines, ``b``: the digits; both (1, size, size). ``label``: the digit."""
+    """``a``: outlines, ``b``: the digits; both (1, height, width). ``label``: the digit."""
 
     provides = frozenset({"hidden-pairs"})
 
@@ -41,8 +43,9 @@ class PairedDigits(InMemory):
         split: str,
         *,
         size: Annotated[
-            int, Field(ge=8, le=1024, description="side of the images in pixels; those of `digits` have 8")
+            RoomySize, Field(description="side of the images in pixels, or [height, width]; those of `digits` have 8")
         ] = 32,
+        resize: Resize = "squash",
         classes: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
         limit: Annotated[
             int | None, Field(ge=1, description="pairs of the train split to keep, evenly spread; all by default")
@@ -54,13 +57,20 @@ class PairedDigits(InMemory):
         if limit is not None and split == "train" and limit < len(scans):
             kept = torch.arange(limit) * len(scans) // limit
             scans, label = scans[kept], label[kept]
-        digits = resized(scans, size)
+        digits = resized(scans, size, resize)
         self.subjects = {"b": subject} if subject else {}
         super().__init__({"a": outlines(digits), "b": digits, "label": label}, spaces_of(size, len(names)), names)
 
     @classmethod
     def describe(
-        cls, split: str, *, size: int, classes: list[str | int] | None, limit: int | None, images: Part | None
+        cls,
+        split: str,
+        *,
+        size: Sides,
+        classes: list[str | int] | None,
+        limit: int | None,
+        images: Part | None,
+        **_: Any,
     ) -> DataDescription | None:
         """Spaces and length before ``images`` are downloaded, if known; of some classes as if all had as many."""
         found = described(images, split)
@@ -72,13 +82,13 @@ class PairedDigits(InMemory):
         return DataDescription(spaces_of(size, len(chosen)), count, [found.classes[i] for i in chosen], cls.provides)
 
     def hidden_pairs(self) -> dict[str, Tensor]:
-        """All pairs of this split: ``a`` and ``b`` (N, 1, S, S) uint8, ``label`` (N,). On the CPU."""
+        """All pairs of this split: ``a`` and ``b`` (N, 1, H, W) uint8, ``label`` (N,). On the CPU."""
         return {name: tensor.cpu().clone() for name, tensor in self.tensors.items()}
 
 
-def spaces_of(size: int, classes: int) -> dict[str, Space]:
+def spaces_of(size: Sides, classes: int) -> dict[str, Space]:
     """The entries."""
-    space = Space("image", (1, size, size))
+    space = image_space(1, size)
     return {"a": space, "b": space, "label": Space("labels", (), classes)}
 
 

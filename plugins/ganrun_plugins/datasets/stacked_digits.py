@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -23,13 +23,15 @@ from torch import Tensor
 
 from ganrun.plugin import Component, Part, Space, hookimpl
 from ganrun.plugin.data import DataDescription, DataError, DataFiles, InMemory, ItemDraws
+from ganrun_plugins.datasets._fit import Sides, image_space
+from ganrun_plugins.datasets._resize import Resize, Size
 from ganrun_plugins.datasets._scans import Images, described, resized, scans_of
 
 CHANNELS = 3
 
 
 class StackedDigits(InMemory):
-    """``x``: images (3, size, size), one digit a channel; ``label``: 100 a + 10 b + c, in the channels' order.
+    """``x``: images (3, height, width), one digit a channel; ``label``: 100 a + 10 b + c, in the channels' order.
 
     With K classes instead of ten it is K^2 a + K b + c. Held are the scans and which three of them make each image;
     ``batch`` puts those together.
@@ -41,8 +43,9 @@ class StackedDigits(InMemory):
         split: str,
         *,
         size: Annotated[
-            int, Field(ge=4, le=1024, description="side of the images in pixels; those of `digits` have 8")
+            Size, Field(description="side of the images in pixels, or [height, width]; those of `digits` have 8")
         ] = 8,
+        resize: Resize = "squash",
         count: Annotated[int, Field(ge=1, description="images in each split")] = 128_000,
         images: Images = None,
     ) -> None:
@@ -52,11 +55,11 @@ class StackedDigits(InMemory):
         drawn = torch.from_numpy(chosen)  # (count, 3)
         classes = len(names)
         label = (digit[drawn] * torch.tensor([classes**2, classes, 1])).sum(1)  # (count,)
-        tensors = {"drawn": drawn, "label": label, "scans": resized(scans, size)[:, 0]}
+        tensors = {"drawn": drawn, "label": label, "scans": resized(scans, size, resize)[:, 0]}
         super().__init__(tensors, spaces_of(size, classes), numbers(names))
 
     @classmethod
-    def describe(cls, split: str, *, size: int, count: int, images: Part | None) -> DataDescription | None:
+    def describe(cls, split: str, *, size: Sides, count: int, images: Part | None, **_: Any) -> DataDescription | None:
         """Spaces and length before the download of ``images``, if they can tell."""
         found = described(images, split)
         return (
@@ -69,15 +72,15 @@ class StackedDigits(InMemory):
         return len(self.tensors["label"])
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x`` (B, 3, S, S) uint8 and ``label`` (B,), on the device of the data."""
+        """Items (B,) -> ``x`` (B, 3, H, W) uint8 and ``label`` (B,), on the device of the data."""
         indices = indices.to(self.device)
         drawn = self.tensors["drawn"].index_select(0, indices)  # (B, 3)
         return {"x": self.tensors["scans"][drawn], "label": self.tensors["label"].index_select(0, indices)}
 
 
-def spaces_of(size: int, classes: int) -> dict[str, Space]:
+def spaces_of(size: Sides, classes: int) -> dict[str, Space]:
     """The entries, for scans of so many classes."""
-    return {"x": Space("image", (CHANNELS, size, size)), "label": Space("labels", (), classes**CHANNELS)}
+    return {"x": image_space(CHANNELS, size), "label": Space("labels", (), classes**CHANNELS)}
 
 
 def numbers(names: Sequence[str]) -> list[str]:

@@ -22,6 +22,8 @@ from torch.nn import functional as F
 
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, InMemory, permutation
+from ganrun_plugins.datasets._fit import image_space
+from ganrun_plugins.datasets._resize import Resize, RoomySize
 from ganrun_plugins.datasets._scans import load_scans, only, resized
 from ganrun_plugins.datasets._strokes import slanted, thickened
 
@@ -30,7 +32,7 @@ ANGLE = 25.0  # degrees: further than handwriting leans
 
 
 def outlined(digits: Tensor) -> Tensor:
-    """What a stroke gains when it grows by a pixel in each direction: (N, 1, S, S) floats -> the same shape."""
+    """What a stroke gains when it grows by a pixel in each direction: (N, 1, H, W) floats -> the same shape."""
     return F.max_pool2d(digits, 3, stride=1, padding=1) - digits
 
 
@@ -45,7 +47,7 @@ STYLES: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 def styled(digits: Tensor, styles: Iterable[str]) -> Tensor:
-    """Images (N, 1, S, S) uint8 in all of some styles, the same shape and type."""
+    """Images (N, 1, H, W) uint8 in all of some styles, the same shape and type."""
     x, wanted = digits.double(), set(styles)
     for name, change in STYLES.items():
         x = change(x) if name in wanted else x
@@ -53,7 +55,7 @@ def styled(digits: Tensor, styles: Iterable[str]) -> Tensor:
 
 
 class StyledDigits(InMemory):
-    """``x``: images (1, size, size); ``label``: the style, or ``attributes``: its styles, (A,) of 0 and 1.
+    """``x``: images (1, height, width); ``label``: the style, or ``attributes``: its styles, (A,) of 0 and 1.
 
     ``label_names``: entry -> the names of its values, or of its columns.
     """
@@ -63,7 +65,10 @@ class StyledDigits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=1024, description="side of the images in pixels; the scans have 8")] = 32,
+        size: Annotated[
+            RoomySize, Field(description="side of the images in pixels, or [height, width]; the scans have 8")
+        ] = 32,
+        resize: Resize = "squash",
         styles: Annotated[Sequence[Style], Field(min_length=1, description="the domains, or the attributes")] = (
             "plain",
             "bold",
@@ -86,7 +91,7 @@ class StyledDigits(InMemory):
             )
         found, _, _ = only(*load_scans(split), digits)
         first, step = {"all": (0, 1), "even": (0, 2), "odd": (1, 2)}[scans]
-        pictures = resized(found[first::step], size)  # (N, 1, S, S)
+        pictures = resized(found[first::step], size, resize)  # (N, 1, H, W)
         codes = 2 ** len(styles) if attributes else len(styles)
         # (N,): each equally often
         code = torch.from_numpy(permutation(len(pictures), "styled-digits", split, scans)) % codes
@@ -100,7 +105,7 @@ class StyledDigits(InMemory):
             if mine.any():
                 x[mine] = styled(pictures[mine], these)
         self.label_names = {"attributes" if attributes else "label": list(styles)}
-        spaces = {"x": Space("image", (1, size, size))}
+        spaces = {"x": image_space(1, size)}
         if attributes:
             spaces["attributes"] = Space("labels", (len(styles),), 2)
             super().__init__({"x": x, "attributes": bits}, spaces, ["no", "yes"])

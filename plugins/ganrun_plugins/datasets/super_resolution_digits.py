@@ -21,29 +21,35 @@ from torch.nn import functional as F
 from ganrun.plugin import Component, Space, hookimpl
 from ganrun.plugin.data import DataFiles, InMemory, permutation
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
+from ganrun_plugins.datasets._fit import Rule, Sides, image_space, sides_of
+from ganrun_plugins.datasets._resize import Resize, RoomySize, by_rule
 from ganrun_plugins.datasets._scans import SUBJECT, load_scans, only
 
 FINER = 4  # contours are traced at this many times the resolution
 
 
-def sharp(scans: Tensor, size: int) -> Tensor:
-    """(N, H, W) floats in [0, 1] -> (N, 1, size, size) float64: how much of each pixel lies inside the contours."""
-    surface = F.interpolate(scans[:, None].double(), (FINER * size, FINER * size), mode="bilinear")  # (N, 1, 4 S, 4 S)
-    return F.avg_pool2d((surface > 0.5).double(), FINER)
+def sharp(scans: Tensor, size: Sides, resize: Rule = "squash") -> Tensor:
+    """(N, H, W) floats in [0, 1] -> (N, 1, height, width) float64: how much of each pixel lies inside the contours."""
+
+    def traced(x: Tensor, sides: tuple[int, int]) -> Tensor:
+        surface = F.interpolate(x, (FINER * sides[0], FINER * sides[1]), mode="bilinear")  # (N, 1, 4 rows, 4 columns)
+        return F.avg_pool2d((surface > 0.5).double(), FINER)
+
+    return by_rule(scans[:, None].double(), size, resize, traced)
 
 
 def grained(pictures: Tensor, grain: float, phase: Tensor) -> Tensor:
-    """(N, 1, S, S) with every second pixel darker by the share ``grain``; phase (N,) 0 or 1.
+    """(N, 1, H, W) with every second pixel darker by the share ``grain``; phase (N,) 0 or 1.
 
     Like the black squares of a chessboard.
     """
-    side = torch.arange(pictures.shape[-1])
-    odd = (side[:, None] + side + phase[:, None, None]) % 2  # (N, S, S)
+    rows, columns = (torch.arange(side) for side in pictures.shape[-2:])
+    odd = (rows[:, None] + columns + phase[:, None, None]) % 2  # (N, H, W)
     return pictures * (1 - grain * odd[:, None])
 
 
 class SuperResolutionDigits(InMemory):
-    """``low``: images (1, size / factor, size / factor). ``x``: (1, size, size), light on black.
+    """``low``: images (1, height / factor, width / factor). ``x``: (1, height, width), light on black.
 
     ``label``: the digit.
     """
@@ -55,7 +61,8 @@ class SuperResolutionDigits(InMemory):
         files: DataFiles,
         split: str,
         *,
-        size: Annotated[int, Field(ge=8, le=512, description="side of the large images in pixels")] = 32,
+        size: Annotated[RoomySize, Field(description="side of the large images in pixels, or [height, width]")] = 32,
+        resize: Resize = "squash",
         factor: Annotated[int, Field(ge=2, le=16, description="how much smaller `low` is")] = 2,
         grain: Annotated[
             float, Field(ge=0, le=1, description="how much darker every second pixel of a stroke is")
@@ -65,11 +72,11 @@ class SuperResolutionDigits(InMemory):
         check_factor(size, factor)
         scans, label, names = only(*load_scans(split), classes)
         phase = torch.from_numpy(permutation(len(scans), "super-resolution-digits", split)) % 2
-        x = (grained(sharp(scans, size), grain, phase) * 255).round().to(torch.uint8)
-        small = size // factor
+        x = (grained(sharp(scans, size, resize), grain, phase) * 255).round().to(torch.uint8)
+        height, width = sides_of(size)
         spaces = {
-            "low": Space("image", (1, small, small)),
-            "x": Space("image", (1, size, size)),
+            "low": image_space(1, (height // factor, width // factor)),
+            "x": image_space(1, size),
             "label": Space("labels", (), len(names)),
         }
         super().__init__({"low": shrunk(x, factor), "x": x, "label": label}, spaces, names)

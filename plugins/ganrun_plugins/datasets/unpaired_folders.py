@@ -15,7 +15,7 @@ from ganrun_plugins.datasets._unpaired import Unpaired
 
 
 class UnpairedFolders(Unpaired):
-    """``a`` and ``b``: images (channels, size, size) of the two folders."""
+    """``a`` and ``b``: images (channels, height, width) of the two folders."""
 
 
 @hookimpl

@@ -32,7 +32,7 @@ PIECE = 4096  # labels that are read together
 
 
 class WebDataset:
-    """``x``: images (channels, size, size). ``label``: the class, if ``label`` names a member."""
+    """``x``: images (channels, height, width). ``label``: the class, if ``label`` names a member."""
 
     in_memory = False
 
@@ -100,7 +100,7 @@ class WebDataset:
         return len(self.rows)
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``x`` (B, C, size, size) uint8 and ``label`` (B,)."""
+        """Items (B,) -> ``x`` (B, C, height, width) uint8 and ``label`` (B,)."""
         rows = self.rows[indices].tolist()
         read = self.shards.read(rows)
         names = [self.shards.name(row) for row in rows]
