@@ -7,12 +7,14 @@ import os
 import re
 import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from ganrun.data.file_list import FileList
 from ganrun.errors import DataError
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -34,31 +36,48 @@ def find_pictures(folder: Path) -> list[Path]:
     Raises:
         DataError: if there is no such folder, one cannot be listed, or no image is in it, with the suffixes tried.
     """
+    return list(list_pictures(folder))
+
+
+def list_pictures(folder: Path) -> FileList:
+    """As :func:`find_pictures`, in a list that takes little more memory than the names do: for millions of files."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    found: list[Path] = []
-    seen, pending = set(), [str(folder)]
+    found = FileList(folder, _names(str(folder)))
+    if not found:
+        raise DataError(f"{folder}: no images in it or its subfolders; known suffixes are {' '.join(sorted(SUFFIXES))}")
+    return found
+
+
+def _names(folder: str) -> Iterator[str]:
+    """Paths of image files relative to ``folder``, with slashes, sorted part by part."""
+    seen: set[str] = set()
+    pending = [""]  # names, the next one last; those of folders end with a slash
     while pending:
-        place = pending.pop()
+        name = pending.pop()
+        if name and not name.endswith("/"):
+            yield name
+            continue
+        place = os.path.join(folder, name)
         real = os.path.realpath(place)
         if real in seen:  # a link to a folder that is above it
             continue
         seen.add(real)
+        inside: list[str] = []  # not the entries themselves: a folder may hold a million files
         try:
-            entries = sorted(os.scandir(place), key=lambda entry: entry.name, reverse=True)
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    # os.path, where a link is followed: of a loop of links it says that nothing is there
+                    if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
+                        inside.append(f"{name}{entry.name}/")
+                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and not _left_out(entry):
+                        inside.append(name + entry.name)
         except OSError as error:
             raise DataError(f"{place}: this folder cannot be listed ({error.strerror or error})") from error
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            # os.path, where a link is followed: of a loop of links it says that nothing is there
-            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
-                pending.append(entry.path)
-            elif Path(entry.name).suffix.lower() in SUFFIXES and not _left_out(entry):
-                found.append(Path(entry.path))
-    if not found:
-        raise DataError(f"{folder}: no images in it or its subfolders; known suffixes are {' '.join(sorted(SUFFIXES))}")
-    return sorted(found, key=lambda path: path.relative_to(folder).parts)
+        inside.sort(key=lambda each: each.rstrip("/"), reverse=True)
+        pending += inside
 
 
 def _left_out(entry: os.DirEntry[str]) -> bool:
