@@ -44,6 +44,12 @@ def message_if_slow(what: str) -> Iterator[None]:
         timer.cancel()
 
 
+def say(text: str) -> None:
+    """A line about the work, to stderr, by the main process."""
+    if _is_main():
+        print(text, file=sys.stderr, flush=True)
+
+
 def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     """The items, with a bar or lines that show how many of ``total`` are done."""
     with progress_bar(what, total) as update:

@@ -188,7 +188,10 @@ def read_items(
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short hash of data and settings: numbers and text by their repr, arrays and tensors by their bytes."""
+    """A short hash of data and settings: numbers and text by their repr, arrays and tensors by their bytes.
+
+    Of lists, tuples and other sequences, one item after the other.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         _feed(digest, part)
@@ -201,7 +204,7 @@ def _feed(digest: Any, part: Any) -> None:
     if isinstance(part, np.ndarray):
         digest.update(f"{part.dtype.str}{part.shape}".encode())
         digest.update(np.ascontiguousarray(part).data)
-    elif isinstance(part, list | tuple):
+    elif isinstance(part, Sequence) and not isinstance(part, str | bytes | bytearray | memoryview | range):
         digest.update(f"{len(part)}[".encode())
         for inner in part:
             _feed(digest, inner)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import math
+import multiprocessing
 import os
 import signal
 import sys
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from ganrun.catalog.attribution import broken
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.order import Order
-from ganrun.errors import BrokenPlugin, UserError
+from ganrun.errors import BrokenPlugin, DataError, UserError
 from ganrun.randomness import ItemDraws, seeded
 
+MANY = 1024  # items from which on worker processes are worth their start
+SENT_AT_ONCE = 64  # items that a worker computes before it sends them
+MOST_WORKERS = 16
+Read = TypeVar("Read")
 BatchRequest = tuple[int, int]  # where a batch starts in the endless order, and its rows
 
 
@@ -66,14 +72,9 @@ class Prefetcher:
             batch = next(self._iterator)
         except RuntimeError as error:
             self.close()
-            raise UserError(
-                f"a worker process that reads data died ({str(error).splitlines()[0]}); "
-                "it may have run out of memory: lower train.workers, or set it to 0 to read without workers"
-            ) from None
+            raise UserError(f"{_died(error)}: lower train.workers, or set it to 0 to read without workers") from None
         self._next = next(self._foreseen)
-        if isinstance(batch, UnreadableBatch):
-            raise (BrokenPlugin if batch.of_plugin else UserError)(batch.message)
-        return dict(batch)
+        return dict(_readable(batch))
 
     def follow(self, start: int, calls: list[BatchRequest], stride: int) -> None:
         """Read ahead from ``start`` on: each step the given calls (relative to its start), steps ``stride`` apart."""
@@ -136,15 +137,76 @@ class _Batches(torch.utils.data.Dataset[Any]):
 
     def __getitem__(self, request: tuple[np.ndarray, np.ndarray]) -> dict[str, Tensor] | UnreadableBatch:
         epochs, indices = request
-        try:
-            return self.dataset.batch(torch.from_numpy(indices), ItemDraws(self.key, epochs, indices))
-        except UserError as error:
-            return UnreadableBatch(str(error))
-        except (Exception, SystemExit) as error:
-            named = broken(error)
-            if named is None:
-                raise
-            return UnreadableBatch(str(named), of_plugin=True)
+        return _read(lambda: self.dataset.batch(torch.from_numpy(indices), ItemDraws(self.key, epochs, indices)))
+
+
+class _Computed(torch.utils.data.Dataset[Any]):
+    """In a worker: some items, one after the other."""
+
+    def __init__(self, compute: Callable[[int], np.ndarray]) -> None:
+        self.compute = compute
+
+    def __getitem__(self, rows: range) -> list[np.ndarray] | UnreadableBatch:
+        return _read(lambda: [self.compute(row) for row in rows])
+
+
+def computed_in_workers(compute: Callable[[int], np.ndarray], count: int) -> Iterator[np.ndarray]:
+    """``compute(0)``, ``compute(1)`` and so on; if there are many, in as many worker processes as there are cores.
+
+    Raises:
+        DataError: with what an error of a user says that ``compute`` raises.
+        UserError: that a worker died.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count < MANY or cores == 1 or multiprocessing.current_process().daemon:  # a worker cannot have workers
+        yield from map(compute, range(count))
+        return
+    loader = DataLoader(
+        _Computed(compute),
+        batch_size=None,
+        sampler=[range(first, min(first + SENT_AT_ONCE, count)) for first in range(0, count, SENT_AT_ONCE)],
+        num_workers=min(cores, MOST_WORKERS),
+        collate_fn=_as_it_is,
+        worker_init_fn=partial(settle, os.getpid()),
+        generator=torch.Generator(),  # else it would draw from torch's global one
+    )
+    try:
+        for items in loader:
+            yield from _readable(items, DataError)
+    except RuntimeError as error:
+        raise UserError(f"{_died(error)}: free some, and try again") from None
+
+
+def batch_memory(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """A tensor to be filled with a batch: in a worker process, memory that the main process sees, without a copy."""
+    if get_worker_info() is None:
+        return torch.empty(*shape, dtype=dtype)
+    storage: Any = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # as torch's own collation does
+    return torch.empty(0, dtype=dtype).set_(storage).view(tuple(shape))
+
+
+def _read(read: Callable[[], Read]) -> Read | UnreadableBatch:
+    """What ``read`` returns; an error that is the user's or a plugin's as its message, which a process can send."""
+    try:
+        return read()
+    except UserError as error:
+        return UnreadableBatch(str(error))
+    except (Exception, SystemExit) as error:
+        named = broken(error)
+        if named is None:
+            raise
+        return UnreadableBatch(str(named), of_plugin=True)
+
+
+def _readable(batch: Any, kind: type[UserError] = UserError) -> Any:
+    """What a worker sent. Raises the error that it stands for, of a ``kind`` if it is the user's."""
+    if isinstance(batch, UnreadableBatch):
+        raise (BrokenPlugin if batch.of_plugin else kind)(batch.message)
+    return batch
+
+
+def _died(error: RuntimeError) -> str:
+    return f"a worker process that reads data died ({str(error).splitlines()[0]}); it may have run out of memory"
 
 
 def _close_at_exit(ahead: weakref.ref[Prefetcher]) -> None:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 from ganrun.contracts.protocols import Dataset
 from ganrun.data import image_grid
 from ganrun.data.download import fetch, unpack
+from ganrun.data.file_list import FileList
 from ganrun.data.image_facts import files_read_otherwise
-from ganrun.data.image_files import decode_picture, find_pictures, read_picture
+from ganrun.data.image_files import decode_picture, find_pictures, list_pictures, read_picture
 from ganrun.data.labels import label_names
-from ganrun.data.locks import file_lock, written_whole
+from ganrun.data.locks import file_lock, remove_unfinished, written_whole
 from ganrun.data.order import permutation, subset
 from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalised, read_items, selected_classes
+from ganrun.data.workers import batch_memory, computed_in_workers
 from ganrun.errors import DataError, DownloadError
-from ganrun.progress import progress_bar, track
+from ganrun.progress import progress_bar, say, track
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import DataFiles
 
@@ -36,8 +38,11 @@ __all__ = [
     "DataFiles",
     "Dataset",
     "DownloadError",
+    "FileList",
     "InMemory",
     "ItemDraws",
+    "batch_memory",
+    "computed_in_workers",
     "decode_picture",
     "fetch",
     "file_lock",
@@ -47,11 +52,14 @@ __all__ = [
     "image_grid",
     "item_features",
     "label_names",
+    "list_pictures",
     "normalised",
     "permutation",
     "progress_bar",
     "read_items",
     "read_picture",
+    "remove_unfinished",
+    "say",
     "selected_classes",
     "subset",
     "track",

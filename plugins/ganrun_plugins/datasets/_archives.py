@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ganrun.plugin.data import DataDescription, DataFiles, fetch, unpack
 from ganrun_plugins.datasets._fit import LoadSize, Pad, Resize, Sides, Size, image_space
-from ganrun_plugins.datasets._images import Channels, InMemory
+from ganrun_plugins.datasets._images import Cache, Channels, InMemory
 from ganrun_plugins.datasets._unpaired import Unpaired
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
@@ -49,12 +49,12 @@ class PublishedArchive(Unpaired):
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,
+        cache: Cache = False,
     ) -> None:
-        folder = str(self._fetched(files)) if root is None else root
         super().__init__(
             files,
             split,
-            root=folder,
+            root=str(self._fetched(files)) if root is None else root,
             size=size,
             resize=resize,
             load_size=load_size,
@@ -62,6 +62,7 @@ class PublishedArchive(Unpaired):
             flip=flip,
             channels=channels,
             in_memory=in_memory,
+            cache=cache,
         )
 
     @classmethod

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganrun.plugin import Space
-from ganrun.plugin.data import DataError, ItemDraws, fingerprint
+from ganrun.plugin.data import DataError, FileList, ItemDraws, fingerprint
 from ganrun_plugins.datasets._centre import CentreFit
 from ganrun_plugins.datasets._fit import Sides, image_space
 from ganrun_plugins.datasets._images import Pictures
@@ -27,17 +27,18 @@ class AttributePictures:
     def __init__(
         self,
         root: Path,
-        paths: Sequence[Path],
+        paths: FileList,
         values: Tensor,
         names: Sequence[str],
         fit: CentreFit,
         *,
         keep: bool = False,
+        cache: Path | None = None,
     ) -> None:
         if not paths:
             raise DataError(f"{root}: no images remain in this split")
         self.in_memory = keep
-        self.pictures = Pictures(root, paths, fit, keep=keep)
+        self.pictures = Pictures(root, paths, fit, keep=keep, cache=cache)
         self.values = values  # (N, A) int64
         self.label_names = {"attributes": list(names)}
         self.spaces = self.known_spaces(attributes=names, size=fit.size, channels=fit.channels)

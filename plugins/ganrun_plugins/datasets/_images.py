@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import PIL
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin.data import ItemDraws, files_read_otherwise, fingerprint, track
+from ganrun.plugin.data import FileList, ItemDraws, computed_in_workers, files_read_otherwise, fingerprint, track
+from ganrun_plugins.datasets._decoded import Decoded, decoded
 from ganrun_plugins.datasets._fit import Fit
 
 Channels = Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")]
+Cache = Annotated[
+    bool,
+    Field(description="decode all images once, into a file of the data cache (its folder `decoded`), and read that"),
+]
 InMemory = Annotated[bool, Field(description="decode all images once, at the start, and keep them")]
 
 
@@ -23,36 +30,48 @@ AS_SHOWN = "turned as EXIF says, transparent parts on white, 16 bits scaled to 8
 
 
 class Pictures:
-    """Some files and how they are fitted; decoded when asked for, or all at once and kept."""
+    """Some files and how they are fitted: decoded when asked for, or all at once and kept.
 
-    def __init__(self, root: Path, paths: Sequence[Path], fit: Fit, *, keep: bool) -> None:
+    paths: a list of paths, or a :class:`FileList`, which takes less memory. keep: in memory. cache: the data cache, to
+    keep them in a file there; None: nowhere.
+    """
+
+    def __init__(
+        self, root: Path, paths: Sequence[Path] | FileList, fit: Fit, *, keep: bool, cache: Path | None = None
+    ) -> None:
         self.root = root
-        self.paths = list(paths)
+        self.paths = paths if isinstance(paths, FileList) else file_list(root, paths)
         self.fit = fit
-        self.kept: Tensor | None = None
-        if keep:
-            read = [
-                self.decoded(path) for path in track(self.paths, f"reading pictures of {root.name}", len(self.paths))
-            ]
-            self.kept = torch.from_numpy(np.stack(read))  # (N, C, H, W)
+        self.what = f"images of {root.name}"
+        self.cached: Decoded | None = None
+        if cache is not None:
+            place = cache / "decoded" / f"{root.name}-{self._cache_key()}.images"
+            self.cached = decoded(place, self.decoded, len(self), self.what)
+        self.kept = self._kept() if keep else None  # (N, C, H, W)
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def decoded(self, path: Path) -> np.ndarray:
-        """One of the files as an array, (C, H, W) uint8, scaled but not yet cropped."""
-        return self.fit.scaled(path)
+    def files(self) -> Sequence[FileList]:
+        """All files that are read, in lists of the same length."""
+        return [self.paths]
+
+    def decoded(self, row: int) -> np.ndarray:
+        """One of the images as an array, (C, H, W), scaled but not yet cropped."""
+        return self.fit.scaled(self.paths[row])
 
     def batch(self, indices: Tensor, draws: ItemDraws, name: str) -> Tensor:
         """(B,) -> (B, C, height, width), uint8 or float32."""
         if self.kept is not None:
             return self.fit.cropped(self.kept.index_select(0, indices.to(self.kept.device)), draws, name)
-        return self.fit.cropped([torch.from_numpy(self.decoded(self.paths[i])) for i in indices.tolist()], draws, name)
+        if self.cached is not None:
+            return self.fit.cropped(self.cached.take(indices.numpy()), draws, name)
+        return self.fit.cropped([torch.from_numpy(self.decoded(i)) for i in indices.tolist()], draws, name)
 
     @cached_property
     def departs(self) -> bool:
         """Whether some files are read otherwise than the reference code of FID reads them: all their heads are read."""
-        return bool(files_read_otherwise(self.paths))
+        return any(files_read_otherwise(files) for files in self.files())
 
     @property
     def preparation(self) -> str:
@@ -66,14 +85,55 @@ class Pictures:
 
     def fingerprint(self) -> str:
         """A hash of names, sizes and beginnings of all files, and of the preprocessing."""
-        facts = []
-        for path in track(self.paths, f"comparing pictures of {self.root.name} with those of earlier runs", len(self)):
-            with path.open("rb") as file:
-                facts.append(
-                    [
-                        path.relative_to(self.root).as_posix(),
-                        path.stat().st_size,
-                        np.frombuffer(file.read(1 << 14), np.uint8),
-                    ]
-                )
-        return fingerprint(facts, self.fit)
+        marks = [fingerprint(Beginnings(self.root, files), self.fit) for files in self.files()]
+        return marks[0] if len(marks) == 1 else fingerprint(*marks)
+
+    def _kept(self) -> Tensor:
+        rows = np.arange(len(self))
+        if self.cached is not None:
+            return torch.as_tensor(self.cached.take(rows))
+        read = track(computed_in_workers(self.decoded, len(rows)), f"reading {self.what}", len(rows))
+        return torch.from_numpy(np.stack(list(read)))
+
+    def _cache_key(self) -> str:
+        """A hash of names, sizes and times of all files, of the preprocessing, and of what decodes."""
+        facts: list[object] = []
+        for files in self.files():
+            states = np.empty((len(files), 2), np.int64)
+            for row, path in enumerate(track(files, f"looking for changes in {self.root.name}", len(files))):
+                state = os.stat(path)
+                states[row] = state.st_size, state.st_mtime_ns
+            facts += ["\n".join(files.names()), states]
+        return fingerprint(facts, self.fit, type(self).__name__, PIL.__version__)
+
+
+class Beginnings(Sequence[list[object]]):
+    """Path below ``root``, size and first bytes of each file, read when it is asked for."""
+
+    def __init__(self, root: Path, files: FileList) -> None:
+        self.root = root
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, row: Any) -> Any:
+        """Of one file."""
+        path = self.files[row]
+        with path.open("rb") as file:
+            beginning = np.frombuffer(file.read(1 << 14), np.uint8)
+            return [below(self.root, path), os.fstat(file.fileno()).st_size, beginning]
+
+    def __iter__(self) -> Iterator[list[object]]:
+        what = f"comparing pictures of {self.root.name} with those of earlier runs"
+        yield from track(map(self.__getitem__, range(len(self))), what, len(self))
+
+
+def file_list(root: Path, paths: Iterable[Path]) -> FileList:
+    """Paths that lie below ``root``, or anywhere."""
+    return FileList(root, (below(root, path) for path in paths))
+
+
+def below(root: Path, path: Path) -> str:
+    """A path as it is named below ``root``, with slashes; one that lies elsewhere as it is."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Space
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, list_pictures
 from ganrun_plugins.datasets._fit import LoadSize, Pad, Resize, Sides, Size, check_kept, image_space, translation_fit
-from ganrun_plugins.datasets._images import Channels, InMemory, Pictures
+from ganrun_plugins.datasets._images import Cache, Channels, InMemory, Pictures
 
 
 class Unpaired:
@@ -38,6 +38,7 @@ class Unpaired:
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,
+        cache: Cache = False,
     ) -> None:
         fit = translation_fit("unpaired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad)
         check_kept("unpaired folders", fit, keep=in_memory)
@@ -46,8 +47,9 @@ class Unpaired:
             raise DataError(f"{base}: there is no such folder; it has to hold trainA, trainB, testA and testB")
         self.training = split == "train"
         self.in_memory = in_memory
+        kept = files.cache if cache else None
         self.pictures = {
-            name: Pictures(base, find_pictures(base / f"{split}{name.upper()}"), fit, keep=in_memory)
+            name: Pictures(base, list_pictures(base / f"{split}{name.upper()}"), fit, keep=in_memory, cache=kept)
             for name in ("a", "b")
         }
         self.sizes = {name: len(pictures) for name, pictures in self.pictures.items()}

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import torch
@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, hookimpl
-from ganrun.plugin.data import DataError, DataFiles
+from ganrun.plugin.data import DataError, DataFiles, FileList
 from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import (
     FACES,
@@ -39,7 +39,7 @@ from ganrun_plugins.datasets._centre import (
     columns_of,
 )
 from ganrun_plugins.datasets._fit import Pad, Resize, Size
-from ganrun_plugins.datasets._images import Channels, InMemory
+from ganrun_plugins.datasets._images import Cache, Channels, InMemory
 
 LIST = "list_attr_celeba.txt"
 
@@ -74,6 +74,7 @@ class Attributes(AttributePictures):
         channels: Channels = 3,
         flip: Flip = True,
         in_memory: InMemory = False,
+        cache: Cache = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; attributes has train and test")
@@ -103,7 +104,9 @@ class Attributes(AttributePictures):
             channels, size, size, resize, flip=flip, pad=pad, crop=crop, centre=centre, interpolation=interpolation
         )
         values = values[torch.tensor(rows, dtype=torch.int64)]  # (N, A)
-        super().__init__(base, [base / names[row] for row in rows], values, attributes, fit, keep=in_memory)
+        paths = FileList(base, (PurePath(names[row]).as_posix() for row in rows))
+        kept = files.cache if cache else None
+        super().__init__(base, paths, values, attributes, fit, keep=in_memory, cache=kept)
 
 
 def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:

@@ -16,7 +16,7 @@ is any other word.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import numpy as np
@@ -25,9 +25,9 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
+from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, fingerprint
 from ganrun_plugins.datasets._fit import Fit, LoadSize, Pad, Resize, Size, image_space, load_sides, sides_of
-from ganrun_plugins.datasets._images import Channels, Pictures
+from ganrun_plugins.datasets._images import Cache, Channels, Pictures
 from ganrun_plugins.datasets._texts import Vocabulary
 
 
@@ -68,6 +68,7 @@ class Captions:
                 )
             ),
         ] = False,
+        cache: Cache = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; captions has train and test")
@@ -86,7 +87,8 @@ class Captions:
         self.label_names = {"text": self.words}
         random = training and sides_of(load) != sides_of(size)
         fit = Fit(channels, size, load if training else size, resize, random=random, flip=flip and training, pad=pad)
-        self.pictures = Pictures(base, [base / name for name in mine], fit, keep=False)
+        paths = FileList(base, (PurePath(name).as_posix() for name in mine))
+        self.pictures = Pictures(base, paths, fit, keep=False, cache=files.cache if cache else None)
         self.counts = np.array([len(found[name]) for name in mine])  # captions of each image
         self.first = np.concatenate([[0], np.cumsum(self.counts)[:-1]])  # the row of its first one
         self.text = known.encode([caption for name in mine for caption in found[name]], length)  # (captions, length)

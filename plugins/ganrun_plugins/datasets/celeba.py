@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import DataDescription, DataError, DataFiles, file_lock
+from ganrun.plugin.data import DataDescription, DataError, DataFiles, FileList, file_lock
 from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import (
     FACES,
@@ -38,6 +38,7 @@ from ganrun_plugins.datasets._centre import (
     columns_of,
 )
 from ganrun_plugins.datasets._fit import Pad, Resize, Sides, Size, image_space
+from ganrun_plugins.datasets._images import Cache
 
 PICTURES = 202_599
 PUBLISHED = {"train": 162_770, "test": 19_962}
@@ -68,6 +69,7 @@ class CelebA(AttributePictures):
         centre: Centre = None,
         interpolation: Interpolation = "bicubic",
         flip: Flip = True,
+        cache: Cache = False,
     ) -> None:
         if split not in PUBLISHED:
             raise DataError(f"there is no split {split!r}; celeba has train and test")
@@ -81,7 +83,8 @@ class CelebA(AttributePictures):
         rows = chosen(len(data.filename), held_out, split, "celeba") if held_out else list(range(len(data.filename)))
         folder = base / data.base_folder / "img_align_celeba"
         values = data.attr[torch.tensor(rows, dtype=torch.int64)][:, columns].long()
-        super().__init__(folder, [folder / data.filename[row] for row in rows], values, attributes, fit)
+        paths = FileList(folder, (data.filename[row] for row in rows))
+        super().__init__(folder, paths, values, attributes, fit, cache=files.cache if cache else None)
 
     @classmethod
     def describe(

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint, selected_classes
+from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, fingerprint, list_pictures, selected_classes
 from ganrun_plugins.datasets._fit import (
     Fit,
     LoadSize,
@@ -28,7 +29,7 @@ from ganrun_plugins.datasets._fit import (
     image_space,
     load_sides,
 )
-from ganrun_plugins.datasets._images import InMemory, Pictures
+from ganrun_plugins.datasets._images import Cache, InMemory, Pictures
 
 
 class ImageFolder:
@@ -59,14 +60,16 @@ class ImageFolder:
             float, Field(ge=0, lt=1, description="share of the test split where there is no test folder")
         ] = 0.1,
         in_memory: InMemory = False,
+        cache: Cache = False,
     ) -> None:
         rule = _rule(resize, crop)
         training = split == "train"
         load = load_sides("image-folder: ", size, load_size, rule) if crop == "random" else size
         fit = Fit(channels, size, load, rule, random=crop == "random" and training, flip=flip and training, pad=pad)
         check_kept("image-folder", fit, keep=in_memory, cure="set crop: centre")
-        base, paths = _paths(files.path(root), split, test_fraction)
-        names = _class_names(files.path(root), base) if labels else []
+        base, paths, everything = _paths(files.path(root), split, test_fraction)
+        folders, number = paths.folders()
+        names = _class_names(files.path(root), base, everything) if labels else []
         chosen = selected_classes(names, classes) if names else []
         if classes is not None and not names:
             raise DataError(
@@ -74,16 +77,16 @@ class ImageFolder:
             )
         self.classes = [names[i] for i in chosen]
         if names:
-            paths = [path for path in paths if path.relative_to(base).parts[0] in self.classes]
+            numbers = np.array([self.classes.index(name) if name in self.classes else -1 for name in folders])
+            label = numbers[number]
+            paths, label = paths.take(np.flatnonzero(label >= 0)), label[label >= 0]
         if not paths:
             raise DataError(
                 f"{base}: no images remain in the {split} split of {', '.join(self.classes) or 'this folder'}"
             )
         self.in_memory = in_memory
-        self.pictures = Pictures(base, paths, fit, keep=in_memory)
-        self.label = (
-            torch.tensor([self.classes.index(path.relative_to(base).parts[0]) for path in paths]) if names else None
-        )
+        self.pictures = Pictures(base, paths, fit, keep=in_memory, cache=files.cache if cache else None)
+        self.label = torch.from_numpy(label) if names else None
         self.spaces = self.known_spaces(size=size, channels=channels)
         if names:
             self.spaces["label"] = Space("labels", (), len(names if classes is None else chosen))
@@ -132,51 +135,54 @@ def _rule(resize: Rule, crop: str) -> Rule:
     return "squash"
 
 
-def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, list[Path]]:
-    """The folder of a split and its images."""
+def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, FileList, FileList]:
+    """The folder of a split, its images, and all images of that folder.
+
+    They are mixed in an order of their names alone: the first n are a fair sample of the classes.
+    """
     if split not in ("train", "test"):
         raise DataError(f"there is no split {split!r}; image-folder has train and test")
     base = root / "train" if (root / "train").is_dir() else root
     test = _test_folder(root)
-    if base != root and test is not None:
-        base = base if split == "train" else test
-        return base, _mixed(base)
-    paths = _mixed(base)
+    apart = base != root and test is not None
+    if apart and split == "test" and test is not None:
+        base = test
+    paths = list_pictures(base).mixed("image-folder")
+    if apart:
+        return base, paths, paths
     count = min(len(paths) - 1, max(1, round(test_fraction * len(paths)))) if test_fraction else 0
     kept = paths[:count] if split == "test" else paths[count:]
     if not kept:
         why = f"test_fraction is {test_fraction}" if not test_fraction else "there is a single image"
         raise DataError(f"{root}: the test split is empty: there is no folder `test` beside `train`, and {why}")
-    return base, kept
-
-
-def _mixed(base: Path) -> list[Path]:
-    """All images, mixed in an order of their names alone: the first n are a fair sample of the classes."""
-    return sorted(find_pictures(base), key=lambda path: stable_hash("image-folder", path.relative_to(base).as_posix()))
+    return base, kept, paths
 
 
 def _test_folder(root: Path) -> Path | None:
     return next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
 
 
-def _class_names(root: Path, base: Path) -> list[str]:
-    """First-level folders with images, sorted; those of the train split, whatever the split, so that labels agree."""
+def _class_names(root: Path, base: Path, everything: FileList) -> list[str]:
+    """First-level folders with images, sorted; those of the train split, whatever the split, so that labels agree.
+
+    everything: all images in ``base``.
+    """
     source = root / "train" if base != root else base
-    firsts = [path.relative_to(source).parts for path in find_pictures(source)]
-    names = sorted({parts[0] for parts in firsts if len(parts) > 1})
-    if names and any(len(parts) == 1 for parts in firsts):
+    names, number = (everything if base == source else list_pictures(source)).folders()
+    if names and (number < 0).any():
         raise DataError(
             f"{source}: images both in the folder and in its subfolders, so that labels are unclear; "
             "set labels: false to ignore folders"
         )
-    extra = (
-        sorted({p.relative_to(base).parts[0] for p in find_pictures(base)} - set(names))
-        if names and base != source
-        else []
-    )
+    extra = sorted(_firsts(everything) - {*names}) if names and base != source else []
     if extra:
         raise DataError(f"{base}: {extra[0]!r} is no class of {source}")
     return names
+
+
+def _firsts(paths: FileList) -> set[str]:
+    """The first parts of paths: folders, and files that are in none."""
+    return {name.partition("/")[0] for name in paths.names()}
 
 
 @hookimpl

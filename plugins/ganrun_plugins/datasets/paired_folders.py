@@ -14,7 +14,6 @@ that compare answers with the truth.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,15 +23,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import (
-    DataError,
-    DataFiles,
-    ItemDraws,
-    files_read_otherwise,
-    find_pictures,
-    fingerprint,
-    read_picture,
-)
+from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, list_pictures, read_picture
 from ganrun_plugins.datasets._fit import (
     Fit,
     LoadSize,
@@ -44,22 +35,34 @@ from ganrun_plugins.datasets._fit import (
     image_space,
     translation_fit,
 )
-from ganrun_plugins.datasets._images import Channels, InMemory, Pictures
+from ganrun_plugins.datasets._images import Cache, Channels, InMemory, Pictures, file_list
 
 
 class Pairs(Pictures):
     """Images with two of everything: the first half of an item's channels is A, the second B."""
 
     def __init__(
-        self, root: Path, paths: Sequence[Path], partners: Sequence[Path] | None, fit: Fit, *, keep: bool
+        self,
+        root: Path,
+        paths: Sequence[Path] | FileList,
+        partners: Sequence[Path] | None,
+        fit: Fit,
+        *,
+        keep: bool,
+        cache: Path | None = None,
     ) -> None:
-        self.partners = dict(zip(paths, partners)) if partners is not None else None
-        super().__init__(root, paths, fit, keep=keep)
+        self.partners = None if partners is None else file_list(root, partners)
+        super().__init__(root, paths, fit, keep=keep, cache=cache)
 
-    def decoded(self, path: Path) -> np.ndarray:
+    def files(self) -> Sequence[FileList]:
+        """The files of A and those of B, or those that hold both."""
+        return [self.paths] if self.partners is None else [self.paths, self.partners]
+
+    def decoded(self, row: int) -> np.ndarray:
         """(2 C, H, W) uint8 of one file with both images, or of a file and its partner."""
+        path = self.paths[row]
         if self.partners is not None:
-            return np.concatenate([self.fit.scaled(path), self.fit.scaled(self.partners[path])])
+            return np.concatenate([self.fit.scaled(path), self.fit.scaled(self.partners[row])])
         both = read_picture(path, self.fit.channels)
         width, height = both.size
         if width < 2:
@@ -67,18 +70,6 @@ class Pairs(Pictures):
         half = width // 2  # of an odd width the column in the middle belongs to neither
         halves = [both.crop((0, 0, half, height)), both.crop((width - half, 0, width, height))]
         return np.concatenate([self.fit.scaled_picture(picture) for picture in halves])
-
-    @cached_property
-    def departs(self) -> bool:
-        """As of any pictures, of the files of both halves."""
-        return bool(files_read_otherwise([*self.paths, *(self.partners or {}).values()]))
-
-    def fingerprint(self) -> str:
-        """A hash of all files and the preprocessing."""
-        if self.partners is None:
-            return super().fingerprint()
-        other = Pictures(self.root, list(self.partners.values()), self.fit, keep=False)
-        return fingerprint(super().fingerprint(), other.fingerprint())
 
 
 class PairedFolders:
@@ -108,6 +99,7 @@ class PairedFolders:
         flip: Annotated[bool, Field(description="mirror half of the training pairs")] = True,
         channels: Channels = 3,
         in_memory: InMemory = False,
+        cache: Cache = False,
     ) -> None:
         fit = translation_fit("paired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad)
         check_kept("paired-folders", fit, keep=in_memory)
@@ -118,7 +110,7 @@ class PairedFolders:
             )
         self.in_memory = in_memory
         self.channels = channels
-        self.pairs = Pairs(base, *found_pairs(base, split), fit, keep=in_memory)
+        self.pairs = Pairs(base, *found_pairs(base, split), fit, keep=in_memory, cache=files.cache if cache else None)
         self.spaces = self.known_spaces(size=size, channels=channels)
 
     @classmethod
@@ -161,7 +153,7 @@ class PairedFolders:
         return self.pairs.fingerprint()
 
 
-def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
+def found_pairs(base: Path, split: str) -> tuple[Sequence[Path], list[Path] | None]:
     """The files of a split: those with both images and None, or those of A and of B, pair by pair.
 
     Raises DataError.
@@ -176,7 +168,7 @@ def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
                 f"{base}: it holds no folder {split}, and no trainA; it has to hold train and test, or trainA, "
                 "trainB, testA and testB"
             )
-        return find_pictures(base / split), None
+        return list_pictures(base / split), None
     first, second = (named(base / f"{split}{domain}") for domain in "AB")
     alone = sorted(first.keys() ^ second.keys())
     if alone:
@@ -191,7 +183,7 @@ def found_pairs(base: Path, split: str) -> tuple[list[Path], list[Path] | None]:
 def named(folder: Path) -> dict[str, Path]:
     """Name without suffix -> file, of all images in a folder. Raises DataError if two have one name."""
     found: dict[str, Path] = {}
-    for path in find_pictures(folder):
+    for path in list_pictures(folder):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise DataError(

@@ -22,10 +22,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, find_pictures, fingerprint
+from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, list_pictures
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
 from ganrun_plugins.datasets._fit import Fit, Side, Sides, image_space, in_words, sides_of
-from ganrun_plugins.datasets._images import Channels, Pictures
+from ganrun_plugins.datasets._images import Cache, Channels, Pictures
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,6 +64,7 @@ class SuperResolution:
         factor: Annotated[int, Field(ge=2, le=16, description="how much smaller `low` is")] = 4,
         flip: Annotated[bool, Field(description="mirror half of the training crops")] = False,
         channels: Channels = 3,
+        cache: Cache = False,
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; super-resolution has train and test")
@@ -74,7 +75,9 @@ class SuperResolution:
         training = split == "train"
         self.factor = factor
         fit = Unscaled(channels, size, size, random=training, flip=flip and training)
-        self.pictures = Pictures(base, find_pictures(base / split), fit, keep=False)
+        self.pictures = Pictures(
+            base, list_pictures(base / split), fit, keep=False, cache=files.cache if cache else None
+        )
         self.spaces = self.known_spaces(size=size, factor=factor, channels=channels)
 
     @classmethod

@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 
 import numbered_data
+import numpy as np
 import pytest
 import torch
 from numbered_data import Streamed, drain
@@ -15,8 +16,8 @@ from prerequisites import needs
 
 from ganrun.data.order import permutation
 from ganrun.data.reader import Reader
-from ganrun.data.workers import settle
-from ganrun.errors import UserError
+from ganrun.data.workers import batch_memory, computed_in_workers, settle
+from ganrun.errors import DataError, UserError
 
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -125,3 +126,34 @@ def test_a_worker_whose_parent_was_killed_before_it_began_ends(monkeypatch):
     settle(os.getppid(), 0)
     settle(os.getppid() + 1, 0)
     assert ended == [1]
+
+
+# --- items that are computed ahead ------------------------------------------------------------------------------
+
+
+def test_items_computed_in_workers_come_in_their_order_and_leave_the_global_generator_alone():
+    before = torch.get_rng_state()
+    found = list(computed_in_workers(lambda row: np.array([row, os.getpid()]), 1100))
+    assert [item[0] for item in found] == list(range(1100))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_few_items_are_computed_without_workers():
+    assert {int(item) for item in computed_in_workers(lambda row: np.array(os.getpid()), 3)} == {os.getpid()}
+
+
+def test_an_error_of_a_worker_that_computes_is_the_users():
+    def compute(row):
+        if row == 1050:
+            raise DataError("b.png: broken")
+        return np.array(row)
+
+    with pytest.raises(DataError, match=r"^b\.png: broken$"):
+        list(computed_in_workers(compute, 1100))
+
+
+def test_memory_for_a_batch_is_shared_in_a_worker():
+    assert not batch_memory((2, 3), torch.uint8).is_shared()
+    found = list(computed_in_workers(lambda row: np.array(batch_memory((2, 3), torch.float32).is_shared()), 1100))
+    cores = len(os.sched_getaffinity(0))
+    assert all(found) == (cores > 1)
