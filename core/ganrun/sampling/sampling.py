@@ -17,6 +17,7 @@ from ganrun.engine.turn import Turn
 from ganrun.errors import UserError
 from ganrun.progress import track
 from ganrun.randomness import Draws
+from ganrun.sampling.networks import WithTensors
 from ganrun.sampling.turn import SamplingTurn, chunks
 from ganrun.words.game import Phase, Round
 
@@ -40,6 +41,13 @@ class Sampling:
     training: set[str] = field(default_factory=set)
     active: list[nn.Module] = field(default_factory=list)
     weights: dict[str, str] = field(default_factory=dict)
+
+    def use(self, name: str, tensors: dict[str, Tensor], weights: str = "replaced") -> None:
+        """Sample with other parameters and buffers of a network, by name. weights: what they are."""
+        module = self.modules[name]
+        network = module.network if isinstance(module, WithTensors) else module
+        self.modules[name] = WithTensors(network, tensors)
+        self.weights[name] = weights
 
 
 class SampleMaker:

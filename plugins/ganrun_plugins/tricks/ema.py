@@ -28,14 +28,12 @@ normalisation, are the newest ones. If two of these are in one recipe, the last 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ganrun.plugin import Component, Duration, Experiment, Phase, Reason, Sampling, Scheduled, Turn, hookimpl
 from ganrun_plugins.tricks._moments import counted, moment, warn_of_late
@@ -44,28 +42,6 @@ DECAY, WARMUP = Scheduled(0.999), Scheduled(0.05)  # of a recipe that gives neit
 NONE, OFF = Scheduled(1.0), Scheduled(0.0)  # no decay of its own, no warm-up
 SAID = 0.01  # the share of initial weights from which on samples are said to show them
 STATISTICS = ("running_mean", "running_var")
-
-
-class Averaged(nn.Module):
-    """A network that runs with other tensors than its own: its parameters and buffers by name."""
-
-    def __init__(self, network: nn.Module, tensors: dict[str, Tensor]) -> None:
-        super().__init__()
-        self.network = network
-        self.tensors = tensors
-
-    def plain(self) -> nn.Module:
-        """A copy of the network, in its modes, whose own tensors these are."""
-        network = copy.deepcopy(self.network)
-        with torch.no_grad():
-            for name, tensor in tensors_of(network):
-                tensor.copy_(self.tensors.get(name, tensor))
-        return network
-
-    def forward(self, *args: Tensor, **asked: Any) -> Any:
-        # Cloned, so that a network sampled in training mode does not change the averages.
-        buffers = {name: self.tensors[name].clone() for name, _ in self.network.named_buffers() if name in self.tensors}
-        return functional_call(self.network, {**self.tensors, **buffers}, args, asked)
 
 
 class EMA:
@@ -201,9 +177,9 @@ class EMA:
             tensors = {
                 key: self._average_of(name, key, tensor) for key, tensor in tensors_of(network) if key in averages
             }
-            sampling.modules[name] = Averaged(network, tensors)
             share = self.initial[name]
-            sampling.weights[name] = f"average, {share:.0%} of it the initial weights" if share >= SAID else "average"
+            said = f"average, {share:.0%} of it the initial weights" if share >= SAID else "average"
+            sampling.use(name, tensors, said)
 
     def state_dict(self) -> dict[str, Any]:
         """Generator -> averages by tensor name, the number of updates and the last one's moment, the initial share."""

@@ -1,11 +1,20 @@
 """The network that samples, as a plain module."""
 
+import pickle
+from types import SimpleNamespace
+
 import pytest
 import torch
+from examples import EXAMPLES
 from torch import nn
+from torch.nn.utils import parametrize
 
 import ganrun
+from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
+from ganrun.inference.sampling_network import made_by, sampling_network
+from ganrun.testing.plugin import Plugin
+from ganrun.testing.runs import build_run
 
 SMALL = {"train": {"steps": 4, "batch_size": 4, "device": "cpu", "threads": 1}, "observers": ["checkpoints"]}
 NETWORKS = {"generator": {"dcgan": {"width": 4}}, "discriminator": {"dcgan": {"width": 4, "norm": "none"}}}
@@ -23,6 +32,11 @@ def trained(folder, **recipe):
         [{"ema": {"decay": 0.5}}],
         [{"spectral-norm": {"networks": "all"}}],
         [{"generator-dropout": {"p": 0.0}}, {"ema": {"decay": 0.5}}],
+        [{"ema": {"decay": 0.5}}, {"ema": {"decay": 0.9, "warmup": 0}}],
+        [{"ema": {"decay": 0.5}}, {"spectral-norm": {"networks": "all"}}],
+        [{"weight-norm": {"networks": "all"}}, {"ema": {"decay": 0.5}}],
+        [{"norm-swap": {"to": "instance", "networks": "all"}}, "truncation"],
+        [{"virtual-batch-norm": {"size": 4}}, {"ema": {"decay": 0.5}}],
     ],
     ids=str,
 )
@@ -46,6 +60,15 @@ def test_it_is_a_copy(tmp_path):
     run = trained(tmp_path, variant="dcgan")
     before = run.sample(2)
     nn.init.zeros_(run.generator().main[0].weight)
+    assert torch.equal(run.sample(2), before)
+
+
+def test_computed_weights_are_worked_out_so_that_it_can_be_pickled(tmp_path):
+    run = trained(tmp_path, variant="dcgan", tricks=[{"spectral-norm": {"networks": "all"}}, {"ema": {"decay": 0.5}}])
+    before = run.sample(2)
+    assert not any(parametrize.is_parametrized(layer) for layer in run.generator().modules())
+    again = pickle.loads(pickle.dumps(run.generator()))
+    assert torch.equal(again(run.latents(2)["z"]), before)
     assert torch.equal(run.sample(2), before)
 
 
@@ -86,3 +109,15 @@ def test_another_name_is_refused_with_those_there_are(tmp_path):
     assert run.generator("discriminator")(torch.zeros(2, 1, 8, 8)).logits.shape == (2,)
     with pytest.raises(UserError, match="there is no network 'critic'; there are generator, discriminator"):
         run.generator("critic")
+
+
+@pytest.mark.parametrize("variant", Catalog().names("variant"))
+def test_every_variant_has_a_network_that_makes_its_samples(variant):
+    plugin = Plugin(f"variant.{variant}", example=EXAMPLES.get(f"variant.{variant}"))
+    run = build_run(plugin, plugin.recipe)
+    output = run.experiment.description.outputs[0]
+    parts = {"experiment": run.experiment, "sample_maker": run.sample_maker, "settings": run.experiment.settings}
+    of_run = SimpleNamespace(folder="run", output=output, **parts)
+    interface = run.experiment.description.networks[made_by(of_run)].interface
+    made = sampling_network(of_run)(*interface.example(device="cpu"))
+    assert made.shape[1:] == run.experiment.dataset.spaces[output].shape
