@@ -2,9 +2,11 @@
 
 The list (``list_attr_celeba.txt`` of Liu et al., "Deep Learning Face Attributes in the Wild", 2015) has the number of
 images in its first line, the names of all attributes in its second, and then for each image its name and 1 (yes) or
--1 (no) for each attribute. Preprocessing is that of Choi et al., "StarGAN" (2018): a square of 178 pixels from the
-middle, scaled to 128, half of them mirrored in training. Scaling is antialiased, and bicubic; that of StarGAN's code is
-``interpolation: bilinear``.
+-1 (no) for each attribute. Lists as people have them are read, too: without the number, with commas, semicolons or tabs
+and quotes (CSV), with a title above the images' names, 0 for no, names without a suffix or in subfolders.
+
+Preprocessing is that of Choi et al., "StarGAN" (2018): a square of 178 pixels from the middle, scaled to 128, half of
+them mirrored in training. Scaling is antialiased, and bicubic; that of StarGAN's code is ``interpolation: bilinear``.
 
 With a ``partition`` (CelebA's ``list_eval_partition.txt``: a name and 0, 1 or 2) the train split is 0 and the test
 split 2. Without one, ``held_out`` images chosen by a key are the test split. StarGAN holds out 1,999 too, but those
@@ -13,15 +15,12 @@ that Python's shuffle with the seed 1234 puts first: not the same ones.
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from ganrun.plugin import Component, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, FileList
@@ -40,8 +39,9 @@ from ganrun_plugins.datasets._centre import (
 )
 from ganrun_plugins.datasets._fit import Pad, Resize, Size
 from ganrun_plugins.datasets._images import Cache, Channels, InMemory
+from ganrun_plugins.datasets._lists import in_partition, located, read_list
 
-LIST = "list_attr_celeba.txt"
+LISTS = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 
 
 class Attributes(AttributePictures):
@@ -56,11 +56,12 @@ class Attributes(AttributePictures):
             str, Field(min_length=1, description="the folder of the images; a relative path starts at the recipe")
         ],
         listed: Annotated[
-            str | None, Field(description=f"the list of attributes; null: {LIST} in or beside the folder")
+            str | None, Field(description=f"the list of attributes; null: {LISTS[0]} (or .csv) in or beside the folder")
         ] = None,
         attributes: Names = PAPER,
         partition: Annotated[
-            str | None, Field(description="a file of a name and 0 (train), 1 or 2 (test) a line; null: see held_out")
+            str | None,
+            Field(description="a file of a name and 0 (or train), 1 (val) or 2 (test) a line; null: see held_out"),
         ] = None,
         held_out: Annotated[
             int, Field(ge=1, description="images of the test split where there is no partition")
@@ -81,83 +82,28 @@ class Attributes(AttributePictures):
         base = files.path(root)
         if not base.is_dir():
             raise DataError(f"{base}: there is no such folder; it has to hold the images")
-        where = (
-            files.path(listed)
-            if listed
-            else next((p for p in (base / LIST, base.parent / LIST) if p.is_file()), base / LIST)
-        )
-        known, names, values = read_list(where)
+        where = files.path(listed) if listed else next((p for p in beside(base) if p.is_file()), base / LISTS[0])
+        known, names, values = read_list(where, attributes)
         values = values[:, columns_of(attributes, known, str(where))]
         rows = (
             in_partition(files.path(partition), names, split)
             if partition
             else chosen(len(names), held_out, split, "attributes")
         )
-        there = {entry.name for entry in os.scandir(base) if os.path.isfile(entry.path)}
-        missing = [names[row] for row in rows if names[row] not in there]
-        if missing:
-            raise DataError(
-                f"{base}: {missing[0]} is not there, nor are {len(missing) - 1} more images that {where.name} lists"
-            )
+        paths = located(base, [names[row] for row in rows], where)
         flip = flip and split == "train"
         fit = CentreFit(
             channels, size, size, resize, flip=flip, pad=pad, crop=crop, centre=centre, interpolation=interpolation
         )
         values = values[torch.tensor(rows, dtype=torch.int64)]  # (N, A)
-        paths = FileList(base, (PurePath(names[row]).as_posix() for row in rows))
+        found = FileList(base, (PurePath(path).as_posix() for path in paths))
         kept = files.cache if cache else None
-        super().__init__(base, paths, values, attributes, fit, keep=in_memory, cache=kept)
+        super().__init__(base, found, values, attributes, fit, keep=in_memory, cache=kept)
 
 
-def read_list(path: Path) -> tuple[list[str], list[str], Tensor]:
-    """A list file -> names of attributes, names of images, and (N, A) int64 of 0 and 1.
-
-    Raises:
-        DataError: naming the file and the line.
-    """
-    lines = _lines(path, "the list of attributes")
-    start = 1 if len(lines[0]) == 1 and lines[0][0].isdecimal() else 0  # the number of images
-    if len(lines) == start:
-        raise DataError(f"{path}: it ends before the names of the attributes; it may be truncated")
-    known, rows = lines[start], lines[start + 1 :]
-    values = []
-    for number, (_, *row) in enumerate(rows, start + 2):
-        if len(row) != len(known) or not set(row) <= {"1", "-1", "0"}:
-            raise DataError(
-                # the line is not shown: the file may be another than a list of attributes, and private
-                f"{path}:{number}: expected a name, and 1 or -1 for each of the {len(known)} attributes of "
-                f"line {start + 1}"
-            )
-        values.append([value == "1" for value in row])
-    if not values or (start and int(lines[0][0]) != len(values)):
-        stated = lines[0][0] if start else "nothing about their number"
-        raise DataError(f"{path}: it lists {len(values)} images, and its first line says {stated}; it may be truncated")
-    twice = [name for name, count in Counter(row[0] for row in rows).items() if count > 1]
-    if twice:  # it could be in both splits
-        raise DataError(f"{path}: {twice[0]} is listed twice; remove one of its lines")
-    return known, [row[0] for row in rows], torch.tensor(values).long()
-
-
-def in_partition(path: Path, names: Sequence[str], split: str) -> list[int]:
-    """The rows of a split by a partition file. Raises DataError for an image that it does not name."""
-    wanted = {"train": "0", "test": "2"}[split]
-    parts = {line[0]: line[-1] for line in _lines(path, "the partition")}
-    unknown = next((name for name in names if name not in parts), None)
-    if unknown is not None:
-        raise DataError(f"{path}: it does not say which split {unknown} belongs to")
-    return [row for row, name in enumerate(names) if parts[name] == wanted]
-
-
-def _lines(path: Path, what: str) -> list[list[str]]:
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file; it has to hold {what}")
-    try:
-        found = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {what} cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if not found:
-        raise DataError(f"{path}: {what} is empty")
-    return found
+def beside(base: Path) -> list[Path]:
+    """Where the list of a folder is looked for."""
+    return [folder / name for folder in (base, base.parent) for name in LISTS]
 
 
 @hookimpl

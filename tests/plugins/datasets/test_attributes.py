@@ -127,11 +127,17 @@ def test_what_is_wrong_with_a_list_is_reported(listed, files, text, parameters, 
         Attributes(files, "train", **{"root": "faces", "attributes": NAMES, "held_out": 3, "size": 8, **parameters})
 
 
-def test_a_listed_picture_that_is_not_there_is_named(listed, files):
-    for number in (4, 7):
-        (listed / "faces" / f"{number:06}.png").unlink()
-    with pytest.raises(DataError, match=r"00000[47].png is not there, nor are 1 more"):
+def test_listed_pictures_that_are_not_there_are_named_and_counted(listed, files):
+    def opened():
         Attributes(files, "train", root="faces", attributes=NAMES, held_out=1, size=8, crop=8)
+
+    (listed / "faces" / "000004.png").unlink()
+    with pytest.raises(DataError, match=r"000004.png is not there; list_attr_celeba.txt lists it: remove its line"):
+        opened()
+    (listed / "faces" / "000007.png").unlink()
+    (listed / "faces" / "000008.png").unlink()
+    with pytest.raises(DataError, match=r"000004.png is not there, nor are [12] more images; .* lists them"):
+        opened()
 
 
 # --- celeba -----------------------------------------------------------------------------------------------------
