@@ -34,6 +34,7 @@ COMMANDS = {
     "reference": "ganrun.cli.reference",
     "translate": "ganrun.cli.translate",
     "project": "ganrun.cli.project",
+    "export": "ganrun.cli.export",
     "diff": "ganrun.cli.diff",
     "reproduce": "ganrun.cli.reproduce",
     "import-weights": "ganrun.cli.import_weights",

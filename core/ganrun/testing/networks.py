@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganrun.inference.export_formats import traced
+from ganrun.inference.exported import Exportable
 from ganrun.testing.conditions import provides, when
 from ganrun.testing.plugin import Plugin
 from ganrun.words.game import DiscriminatorOutput, Layers
@@ -187,6 +189,28 @@ def check_gradient_reaches_every_parameter(plugin: Plugin) -> None:
     assert not resting - set(idle), (
         f"a gradient reaches {', '.join(sorted(resting - set(idle)))}, which `resting` names"
     )
+
+
+@when(is_generator)
+def check_exports(plugin: Plugin) -> None:
+    """`ganrun export` takes it: torch.export follows its forward for any number of rows, also with a label given.
+
+    Or ``unexportable`` says why it cannot be.
+    """
+    labelled = next(accepted(plugin, given=(Space("labels", (), 3),)), None)
+    for interface in filter(None, (first_interface(plugin), labelled)):
+        of = Exportable(build(plugin, interface), interface)
+        why = getattr(of.network, "unexportable", "")
+        try:
+            program = traced(of).module()
+        except Exception as error:
+            assert why, f"torch.export does not follow it ({error}); mend that, or say why in `unexportable`"
+            return
+        assert not why, f"it can be exported, and `unexportable` says: {why}"
+        for rows in (1, 3):
+            inputs = of.example(rows)
+            (made,), (own,) = program(*inputs), of(*inputs)
+            assert torch.allclose(made, own, atol=1e-5), f"exported, it makes other numbers of {rows} rows"
 
 
 @when(lambda plugin: is_generator(plugin) and provides("layers")(plugin))

@@ -122,7 +122,7 @@ class LinearMap(nn.Module):
     def forward(self, labels: Tensor) -> Tensor:
         code = one_hot(labels, self.classes, next(self.map.parameters()))  # (B, m * A * K)
         # (B, m, A * K) -> (B, m, size)
-        vectors: Tensor = self.map(code.reshape(len(code), -1, self.labels * self.classes))
+        vectors: Tensor = self.map(code.reshape(code.shape[0], -1, self.labels * self.classes))
         return vectors
 
 
@@ -143,11 +143,11 @@ class Projection(nn.Module):
 
     def forward(self, features: Tensor, given: Sequence[Tensor]) -> Tensor:
         phi = features.flatten(2).sum(2) if features.dim() > 2 else features  # (B, W)
-        total = phi.new_zeros(len(phi), self.logits)
+        total = phi.new_zeros(phi.shape[0], self.logits)
         for place, (count, classes) in self.labels.items():
             # (B, 1, m * A, ...) -> (B, logits * W)
             vectors = self.vectors[str(place)](numbered(given[place], count, classes)).sum((1, 2))
-            total = total + (vectors.reshape(len(phi), self.logits, -1) * phi.unsqueeze(1)).sum(2)
+            total = total + (vectors.reshape(phi.shape[0], self.logits, -1) * phi.unsqueeze(1)).sum(2)
         return total
 
 

@@ -57,14 +57,15 @@ class Domains:
         """The domain of each row (B,) int64, and the rest of what is given. Samples of one pack are of one domain."""
         if self.place is None:
             return torch.zeros(like.shape[0], dtype=torch.long, device=like.device), list(given)
-        domain = given[self.place].reshape(like.shape[0], -1)[:, 0]  # (B,) or (B, m) -> (B,)
+        labels = given[self.place]
+        domain = labels.reshape(labels.shape[0], -1)[:, 0]  # (B,) or (B, m) -> (B,)
         return domain, [value for place, value in enumerate(given) if place != self.place]
 
 
 def own(layers: nn.ModuleList, x: Tensor, domain: Tensor) -> Tensor:
     """(B, ...) -> what each row's own layer makes of it, (B, ...)."""
     made = torch.stack([layer(x) for layer in layers])  # (domains, B, ...)
-    return made[domain, torch.arange(len(domain), device=domain.device)]
+    return made[domain, torch.arange(domain.shape[0], device=domain.device)]
 
 
 def start(network: nn.Module) -> None:

@@ -70,7 +70,7 @@ def given_size(interface: Interface, network: str) -> int:
 
 def joined(given: tuple[Tensor, ...], interface: Interface, like: Tensor) -> Tensor:
     """Everything given, (B, numbers), in the number format of ``like``; labels as columns."""
-    return append_vectors(like.new_zeros(len(like), 0), given, interface.given)
+    return append_vectors(like.new_zeros(like.shape[0], 0), given, interface.given)
 
 
 class TextGenerator(nn.Module):
