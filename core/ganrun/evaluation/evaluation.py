@@ -28,10 +28,10 @@ from ganrun.evaluation.requested import Requested
 from ganrun.evaluation.shared_work import Sharing
 from ganrun.evaluation.sources import KEY, Generated, SampleSource, Stored, loaded, real_rows, stored
 from ganrun.evaluation.statistics import Statistics
-from ganrun.paths import expanded, resolved
 from ganrun.recipe import Part
 from ganrun.sampling.sampling import SampleMaker
 from ganrun.words.game import Description
+from ganrun.words.located import located
 from ganrun.words.spaces import Space
 
 if TYPE_CHECKING:
@@ -327,7 +327,7 @@ class Evaluation:
 
     def path(self, text: str) -> Path:
         """A path that a recipe names: relative ones start at the recipe."""
-        return resolved(self.base / expanded(text))
+        return located(self.base, text)
 
     def mark_of(self, split: str) -> str:
         """What tells the data of a split from others: their fingerprint, else the data set with its parameters."""

@@ -10,8 +10,8 @@ import torch
 
 from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data.download import data_cache
-from ganrun.paths import expanded, resolved
 from ganrun.recipe import Part
+from ganrun.words.located import located
 from ganrun.words.spaces import Refusal, Space
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class FeatureContext:
 
     def path(self, text: str) -> Path:
         """An absolute path for one written in a recipe."""
-        return resolved(self.base / expanded(text))
+        return located(self.base, text)
 
 
 def levels(space: Space) -> str:

@@ -50,7 +50,7 @@ from ganrun.words.game import (
     Term,
 )
 from ganrun.words.hooks import Component, hookimpl
-from ganrun.words.spaces import Interface, PartOf, Reason, Refusal, Space
+from ganrun.words.spaces import Interface, PartOf, Reason, RecipePath, Refusal, Space
 
 if TYPE_CHECKING:
     from ganrun.experiment.experiment import Experiment, Plan
@@ -102,6 +102,7 @@ __all__ = [
     "Plan",
     "Player",
     "Reason",
+    "RecipePath",
     "Refusal",
     "Role",
     "Round",

@@ -24,7 +24,6 @@ from ganrun.evaluation.least import too_few
 from ganrun.evaluation.provenance import measure, named
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.shapes import output
-from ganrun.paths import expanded
 from ganrun.preflight.costs import MUCH, step_costs
 from ganrun.progress import OPENING, message_if_slow, track
 from ganrun.recipe import Recipe
@@ -165,7 +164,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
         run = Run(recipe, catalog, Path(folder))
         report.building_time = time.perf_counter() - began
         if recipe.init is not None:
-            start_from(run, recipe.base / expanded(recipe.init))
+            start_from(run, recipe.path_of(recipe.init))
         report.device, report.steps = run.processes.device.type, run.steps
         with noted_operations(report.undetermined):
             _every_phase_twice(run, report)

@@ -13,6 +13,7 @@ from ganrun.schedule import Duration, Scheduled
 
 Key = str | int
 Keys = tuple[Key, ...]
+OVERRIDES = "overrides"  # the label of what Python overrides
 DEPTH = 40  # no sensible recipe is nested deeper; Python's recursion limit is far above
 
 
@@ -26,6 +27,11 @@ class Origin:
     label: str
     line: int = 0
     column: int = 0
+
+    @property
+    def typed(self) -> bool:
+        """Whether it was given beside a recipe, after ``--set`` or as an override from Python."""
+        return self.label.startswith("--set ") or self.label == OVERRIDES
 
     def __str__(self) -> str:
         if self.line:

@@ -11,7 +11,7 @@ from ganrun.recipe import layers
 from ganrun.recipe.errors import Problem, RecipeError, show
 from ganrun.recipe.known import Known
 from ganrun.recipe.layers import LISTS, OTHERS, ByGame, Layer
-from ganrun.recipe.nodes import Key, Keys, Node, Origin, from_plain
+from ganrun.recipe.nodes import OVERRIDES, Key, Keys, Node, Origin, from_plain
 from ganrun.recipe.yaml import read_text
 
 
@@ -30,7 +30,7 @@ class Override:
 def read_overrides(given: Sequence[str] | Mapping[str, Any], problems: list[Problem]) -> list[Override]:
     """Overrides in the order given. What cannot be read is reported and left out."""
     if isinstance(given, Mapping):
-        origin = Origin("overrides")
+        origin = Origin(OVERRIDES)
         paths = ((_path(key), value) for key, value in given.items())
         return _known(((path, from_plain(value, origin, path, problems)) for path, value in paths), problems)
     return _known(_read_texts([given] if isinstance(given, str) else given, problems), problems)

@@ -21,7 +21,7 @@ from ganrun.errors import shortened
 from ganrun.recipe.nodes import to_plain
 from ganrun.recipe.parts import Part
 from ganrun.schedule import Duration, Scheduled
-from ganrun.words.spaces import PartOf
+from ganrun.words.spaces import PartOf, RecipePath
 
 CONFIG = ConfigDict(
     strict=True, extra="forbid", validate_default=True, allow_inf_nan=False, arbitrary_types_allowed=True
@@ -149,6 +149,14 @@ def part_kind(hint: Any) -> str | None:
         if isinstance(mark, PartOf):
             return mark.kind
     return next((kind for kind in map(part_kind, get_args(hint)) if kind), None)
+
+
+def path_mark(hint: Any) -> RecipePath | None:
+    """The mark of a type that is a path, at any depth; None if it is none."""
+    if hint is Path:
+        return RecipePath()
+    mark = next((mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, RecipePath)), None)
+    return mark or next((found for found in map(path_mark, get_args(hint)) if found), None)
 
 
 # --- for people -----------------------------------------------------------------------------------------------

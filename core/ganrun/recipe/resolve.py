@@ -23,6 +23,7 @@ from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
 from ganrun.recipe.sources import RecipeText, read_source, without_content
 from ganrun.recipe.validate import Validator
+from ganrun.words.located import located
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -76,6 +77,10 @@ class Recipe:
                 return Problem(found.file, found.line, found.column, ".".join(map(str, keys)), message)
         return Problem("", 0, 0, ".".join(map(str, keys)), message)
 
+    def path_of(self, text: str) -> Path:
+        """An absolute path for one that the recipe names. Raises UserError for one of Windows that is nowhere here."""
+        return located(self.base, text)
+
     def part(self, entry: Any, kind: str, *, origin: str) -> Part:
         """A part written as in a recipe, of the plugins that this recipe was loaded with; see :func:`load_part`."""
         return load_part(entry, kind, catalog=self.catalog, origin=origin)
@@ -120,6 +125,7 @@ def load_recipe(
     read = read_source(source, check.problems)
     if read is None:
         raise RecipeError(check.problems)
+    check.base = read.base
     _learn_keys(read, changes, check)
     changes = of_keys(changes, check.known, check.problems)
     merged, inherited = _merge(read, changes, check)

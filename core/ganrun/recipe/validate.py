@@ -6,11 +6,13 @@ import types
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from ganrun.errors import BrokenPlugin, PluginError, nearest, shortened
+from ganrun.paths import expanded
 from ganrun.recipe import layers
 from ganrun.recipe.dump import flow
 from ganrun.recipe.errors import Problem, show, unknown_key
@@ -23,11 +25,13 @@ from ganrun.recipe.parameters import (
     former_names,
     parameter_model,
     part_kind,
+    path_mark,
     type_text,
     values_of,
 )
 from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.settings import EvaluatorSettings
+from ganrun.words.located import is_there, looks_foreign
 
 if TYPE_CHECKING:
     from ganrun.catalog.catalog import Catalog
@@ -71,6 +75,7 @@ class Validator:
     catalog: Catalog
     problems: list[Problem] = field(default_factory=list)
     known: Known = field(default_factory=Known)
+    base: Path = Path()  # the recipe's folder
 
     def part(self, node: Node, kind: str, path: Keys) -> Part | None:
         """The part of a node in its long form; None if problems were reported."""
@@ -162,7 +167,7 @@ class Validator:
             if child is None and part_kind(hint) and not info.is_required():
                 child = from_plain(info.default, DEFAULT, (*node.path, key))
             if child is not None:
-                data[key] = self.read(hint, child, (*path, key))
+                data[key] = self.typed_path(hint, self.read(hint, child, (*path, key)), child)
         wrong = {problem.path for problem in self.problems[before:]}
         try:
             values = model.model_validate(data)
@@ -194,6 +199,24 @@ class Validator:
         if isinstance(node.value, list):
             return [self.read(arguments[0], item, (*path, i)) for i, item in enumerate(node.value)]
         return node.plain()
+
+    def typed_path(self, hint: Any, value: Any, node: Node) -> Any:
+        """The value, or, of a path that was typed as an override, what it is from the working directory."""
+        mark = path_mark(hint)
+        if mark is None or not node.origin.typed or not isinstance(value, str | list):
+            return value
+        if isinstance(value, list):
+            return [self.typed_path(hint, item, node) for item in value]
+        if is_there(Path.cwd(), value):
+            return str(Path.cwd() / expanded(value))
+        if is_there(self.base, value):
+            warnings.warn(
+                f"{node.origin}: {value} is not in the working directory, and is taken for the one beside the recipe, "
+                f"{self.base / expanded(value)}",
+                stacklevel=2,
+            )
+            return value
+        return value if mark.or_name or looks_foreign(value) else str(Path.cwd() / expanded(value))
 
     def nested(self, node: Node, kind: str, path: Keys) -> Part | None:
         """A part that is a parameter of another."""

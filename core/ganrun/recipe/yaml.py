@@ -51,7 +51,10 @@ _MENDING = (
         "text is not expected here; a recipe is one mapping of keys such as variant: and dataset:",
     ),
     ("unknown escape character", r"unknown escape in double quotes; write \\ for a backslash, or use single quotes"),
-    ("escape sequence", "broken escape in double quotes; use single quotes to take backslashes as they are"),
+    (
+        "escape sequence",
+        "broken escape in double quotes; use single quotes to take backslashes as they are, and / between folders",
+    ),
     ("incompatible YAML", "this version of YAML is not supported; remove the %YAML line"),
 )
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.catalog.catalog import Catalog
-from ganrun.paths import expanded
 from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.changed import changed_since, changed_threads, keeping_percentages, last_start
@@ -47,7 +46,7 @@ def train(
         with run.processes.watched(), run.experiment.settings():
             resumed = resume and resume_run(run, folder, started, force=force)
             if recipe.init is not None and not resumed:
-                start_from(run, recipe.base / expanded(recipe.init))
+                start_from(run, recipe.path_of(recipe.init))
             if overwrite and run.is_main and (threads := changed_threads(folder)):
                 print(f"warning: {threads}", flush=True)
             run.processes.wait()  # before the main process changes what the others read

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ganrun.paths import expanded, resolved
+from ganrun.words.located import located
 
 if TYPE_CHECKING:
     import torch
@@ -106,6 +106,17 @@ class PartOf(NamedTuple):
     default: str = ""
 
 
+@dataclass(frozen=True)
+class RecipePath:
+    """Marks a parameter that is a path, or a list of paths: ``Annotated[str, RecipePath()]``.
+
+    Relative ones start at the recipe; what ``--set`` gives starts at the working directory, and is kept as an absolute
+    path. or_name: the text may also be a name of something that is no file.
+    """
+
+    or_name: bool = False
+
+
 class Refusal(ValueError):
     """Raised by a part that cannot work in this experiment; becomes a refusal before training, never a traceback."""
 
@@ -122,5 +133,5 @@ class DataFiles:
     cache: Path
 
     def path(self, path: str | Path) -> Path:
-        """An absolute path for one written in a recipe."""
-        return resolved(self.base / expanded(path))
+        """An absolute path for one written in a recipe. Raises UserError for one of Windows that is nowhere here."""
+        return located(self.base, path)

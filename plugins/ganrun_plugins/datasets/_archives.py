@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
+from ganrun.plugin import RecipePath
 from ganrun.plugin.data import DataDescription, DataFiles, fetch, unpack
 from ganrun_plugins.datasets._fit import LoadSize, Pad, Resize, Sides, Size, image_space
 from ganrun_plugins.datasets._images import Cache, Channels, InMemory
@@ -41,6 +42,7 @@ class PublishedArchive(Unpaired):
         root: Annotated[
             str | None,
             Field(description="a folder with trainA, trainB, testA and testB; by default the archive is downloaded"),
+            RecipePath(),
         ] = None,
         size: Size = 256,
         resize: Resize = "squash",

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Space
+from ganrun.plugin import RecipePath, Space
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, list_pictures
 from ganrun_plugins.datasets._fit import LoadSize, Pad, Resize, Sides, Size, check_kept, image_space, translation_fit
 from ganrun_plugins.datasets._images import Cache, Channels, InMemory, Pictures
@@ -30,6 +30,7 @@ class Unpaired:
                 min_length=1,
                 description="the folder of trainA, trainB, testA and testB; a relative path starts at the recipe",
             ),
+            RecipePath(),
         ],
         size: Size = 256,
         resize: Resize = "squash",

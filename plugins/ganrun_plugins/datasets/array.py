@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, track
 from ganrun_plugins.datasets._arrays import LABELS, SAMPLES, SUFFIXES, chosen, opened
 from ganrun_plugins.datasets._parts import TestFraction, part
@@ -59,10 +59,13 @@ class Array:
                 min_length=1,
                 description="an .npy or .npz file, or a folder of train and test; a relative path starts at the recipe",
             ),
+            RecipePath(),
         ],
         x: Annotated[str | None, Field(description="the array of samples in an .npz file; null: by its name")] = None,
         label: Annotated[
-            str | None, Field(description="the array of labels in an .npz file, or an .npy file; null: by its name")
+            str | None,
+            Field(description="the array of labels in an .npz file, or an .npy file; null: by its name"),
+            RecipePath(or_name=True),
         ] = None,
         layout: Annotated[
             Layout, Field(description="of four axes; auto: the one of 1 to 4 values is that of the channels")

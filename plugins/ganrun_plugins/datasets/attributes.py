@@ -22,7 +22,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from ganrun.plugin import Component, hookimpl
+from ganrun.plugin import Component, RecipePath, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, FileList
 from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import (
@@ -42,6 +42,20 @@ from ganrun_plugins.datasets._images import Cache, Channels, InMemory
 from ganrun_plugins.datasets._lists import in_partition, located, read_list
 
 LISTS = ("list_attr_celeba.txt", "list_attr_celeba.csv")
+Root = Annotated[
+    str, Field(min_length=1, description="the folder of the images; a relative path starts at the recipe"), RecipePath()
+]
+Listed = Annotated[
+    str | None,
+    Field(description=f"the list of attributes; null: {LISTS[0]} (or .csv) in or beside the folder"),
+    RecipePath(),
+]
+Partition = Annotated[
+    str | None,
+    Field(description="a file of a name and 0 (or train), 1 (val) or 2 (test) a line; null: see held_out"),
+    RecipePath(),
+]
+HeldOut = Annotated[int, Field(ge=1, description="images of the test split where there is no partition")]
 
 
 class Attributes(AttributePictures):
@@ -52,20 +66,11 @@ class Attributes(AttributePictures):
         files: DataFiles,
         split: str,
         *,
-        root: Annotated[
-            str, Field(min_length=1, description="the folder of the images; a relative path starts at the recipe")
-        ],
-        listed: Annotated[
-            str | None, Field(description=f"the list of attributes; null: {LISTS[0]} (or .csv) in or beside the folder")
-        ] = None,
+        root: Root,
+        listed: Listed = None,
         attributes: Names = PAPER,
-        partition: Annotated[
-            str | None,
-            Field(description="a file of a name and 0 (or train), 1 (val) or 2 (test) a line; null: see held_out"),
-        ] = None,
-        held_out: Annotated[
-            int, Field(ge=1, description="images of the test split where there is no partition")
-        ] = 1999,
+        partition: Partition = None,
+        held_out: HeldOut = 1999,
         size: Size = 128,
         resize: Resize = "crop",
         pad: Pad = "black",

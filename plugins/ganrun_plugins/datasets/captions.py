@@ -24,7 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl, stable_hash
+from ganrun.plugin import Component, RecipePath, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, fingerprint
 from ganrun_plugins.datasets._fit import Fit, LoadSize, Pad, Resize, Size, image_space, load_sides, sides_of
 from ganrun_plugins.datasets._images import Cache, Channels, Pictures
@@ -42,7 +42,9 @@ class Captions:
         split: str,
         *,
         root: Annotated[
-            str, Field(min_length=1, description="the folder of the images; a relative path starts at the recipe")
+            str,
+            Field(min_length=1, description="the folder of the images; a relative path starts at the recipe"),
+            RecipePath(),
         ],
         file: Annotated[
             str, Field(min_length=1, description="the text file; a relative path starts at root")

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
-from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataDescription, DataError, DataFiles, FileList, file_lock
 from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import (
@@ -55,7 +55,7 @@ class CelebA(AttributePictures):
         split: str,
         *,
         root: Annotated[
-            str | None, Field(description="the folder that holds `celeba`; by default it is downloaded")
+            str | None, Field(description="the folder that holds `celeba`; by default it is downloaded"), RecipePath()
         ] = None,
         attributes: Names = PAPER,
         held_out: Annotated[

@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from ganrun.plugin import Component, hookimpl
+from ganrun.plugin import Component, RecipePath, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, fetch, selected_classes, unpack
 from ganrun_plugins.datasets._classes import PublishedClasses
 from ganrun_plugins.datasets._resize import Resize, Size
@@ -31,7 +31,9 @@ class Cifar10(PublishedClasses):
         split: str,
         *,
         root: Annotated[
-            str | None, Field(description="folder that holds cifar-10-batches-py; by default it is downloaded")
+            str | None,
+            Field(description="folder that holds cifar-10-batches-py; by default it is downloaded"),
+            RecipePath(),
         ] = None,
         size: Annotated[
             Size, Field(description="side of the images in pixels, or [height, width]; other than 32, they are resized")

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
 from ganrun_plugins.datasets._encoded import Colours, Encoded, Flip
 from ganrun_plugins.datasets._fit import Pad, Resize, Size, image_space
@@ -38,7 +38,9 @@ class HFDataset:
         split: str,
         *,
         path: Annotated[
-            str, Field(min_length=1, description="a folder, a Parquet file, or a name on the hub, such as mnist")
+            str,
+            Field(min_length=1, description="a folder, a Parquet file, or a name on the hub, such as mnist"),
+            RecipePath(or_name=True),
         ],
         name: Annotated[str | None, Field(description="which configuration, of a data set that has several")] = None,
         revision: Annotated[

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, fingerprint, list_pictures, selected_classes
 from ganrun_plugins.datasets._fit import (
     Fit,
@@ -40,7 +40,9 @@ class ImageFolder:
         files: DataFiles,
         split: str,
         *,
-        root: Annotated[str, Field(min_length=1, description="the folder; a relative path starts at the recipe")],
+        root: Annotated[
+            str, Field(min_length=1, description="the folder; a relative path starts at the recipe"), RecipePath()
+        ],
         size: Size = 64,
         channels: Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")] = 3,
         resize: Resize = "crop",

@@ -25,7 +25,7 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl, stable_hash
+from ganrun.plugin import Component, RecipePath, Space, hookimpl, stable_hash
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, file_lock, fingerprint, written_whole
 from ganrun_plugins.datasets._centre import CentreFit, Crop, Flip, Interpolation
 from ganrun_plugins.datasets._fit import Pad, Resize, Sides, Size, image_space
@@ -123,6 +123,7 @@ class LSUN:
                     "the folder of the databases, such as bedroom_train_lmdb; a relative path starts at the recipe"
                 ),
             ),
+            RecipePath(),
         ],
         classes: Annotated[Sequence[Scene], Field(min_length=1, description="the scenes to keep")] = ("bedroom",),
         size: Size = 64,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ganrun.plugin import Component, hookimpl
+from ganrun.plugin import Component, RecipePath, hookimpl
 from ganrun.plugin.data import DataFiles
 from ganrun_plugins.datasets._idx import IdxImages
 from ganrun_plugins.datasets._resize import Resize, Size
@@ -28,7 +28,9 @@ class Mnist(IdxImages):
         split: str,
         *,
         root: Annotated[
-            str | None, Field(description="folder that holds the four IDX files; by default they are downloaded")
+            str | None,
+            Field(description="folder that holds the four IDX files; by default they are downloaded"),
+            RecipePath(),
         ] = None,
         size: Annotated[
             Size, Field(description="side of the images in pixels, or [height, width]; other than 28, they are resized")

@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, list_pictures, read_picture
 from ganrun_plugins.datasets._fit import (
     Fit,
@@ -91,6 +91,7 @@ class PairedFolders:
                     "the folder of train and test, or of trainA, trainB, ...; a relative path starts at the recipe"
                 ),
             ),
+            RecipePath(),
         ],
         size: Size = 256,
         resize: Resize = "squash",

@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, list_pictures
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
 from ganrun_plugins.datasets._fit import Fit, Side, Sides, image_space, in_words, sides_of
@@ -56,7 +56,9 @@ class SuperResolution:
         split: str,
         *,
         root: Annotated[
-            str, Field(min_length=1, description="the folder of train and test; a relative path starts at the recipe")
+            str,
+            Field(min_length=1, description="the folder of train and test; a relative path starts at the recipe"),
+            RecipePath(),
         ],
         size: Annotated[
             Side | tuple[Side, Side], Field(description="side of the crops in pixels, or [height, width]")

@@ -20,7 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Space, hookimpl
+from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, track
 from ganrun_plugins.datasets._encoded import Colours, Encoded, Flip
 from ganrun_plugins.datasets._fit import Pad, Resize, Size, image_space
@@ -29,6 +29,11 @@ from ganrun_plugins.datasets._shards import Shards, expanded, is_remote
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "bmp", "gif", "tif", "tiff", "avif", "jp2")
 PIECE = 4096  # labels that are read together
+Places = Annotated[
+    str,
+    Field(min_length=1, description="a folder, a tar file, or data-{000..127}.tar; a path or an http address"),
+    RecipePath(),
+]
 
 
 class WebDataset:
@@ -41,13 +46,11 @@ class WebDataset:
         files: DataFiles,
         split: str,
         *,
-        shards: Annotated[
-            str,
-            Field(min_length=1, description="a folder, a tar file, or data-{000..127}.tar; a path or an http address"),
-        ],
+        shards: Places,
         test_shards: Annotated[
             str | None,
             Field(description="shards of the test split; null: see test_fraction; of a server, the last shard"),
+            RecipePath(),
         ] = None,
         image: Annotated[
             str | None, Field(description="what the image's member ends in, such as jpg; null: any image")

@@ -17,7 +17,6 @@ bias of order 1 / n that differs between generators), so numbers compare only fo
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -26,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, Experiment, Refusal, UserError, hookimpl
+from ganrun.plugin import Component, Experiment, RecipePath, Refusal, UserError, hookimpl
 from ganrun.plugin.evaluation import Evaluation, Least, Score, Statistics, bracket, jackknife, not_finite
 from ganrun_plugins.evaluators._comparison import FeatureSpace, OfFeatures, Output, Split
 
@@ -143,7 +142,7 @@ class FrechetDistance(OfFeatures):
         of: Output = None,
         split: Split = "test",
         reference: Annotated[
-            str | None, Field(description="a file of `ganrun reference` that stands for the real samples")
+            str | None, Field(description="a file of `ganrun reference` that stands for the real samples"), RecipePath()
         ] = None,
         real_against_real: Annotated[
             Literal["splits", "halves"] | None,
@@ -164,7 +163,7 @@ class FrechetDistance(OfFeatures):
     def build(self, experiment: Experiment) -> None:
         """Refuse before training what could not be scored."""
         super().build(experiment)
-        if self.reference and not (path := experiment.recipe.base / os.path.expanduser(self.reference)).is_file():
+        if self.reference and not (path := experiment.recipe.path_of(self.reference)).is_file():
             raise Refusal(
                 f"there is no reference {path}",
                 f"ganrun reference RECIPE --features {self.features.name} --output {self.reference}",

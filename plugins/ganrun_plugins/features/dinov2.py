@@ -28,7 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganrun.plugin import Component, hookimpl
+from ganrun.plugin import Component, RecipePath, hookimpl
 from ganrun.plugin.data import DataError, fingerprint
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins._classifier_network import in_float32
@@ -51,7 +51,9 @@ class DinoV2:
         context: FeatureContext,
         *,
         weights: Annotated[
-            str, Field(description="file with the network's state dict, such as dinov2_vitl14_pretrain.pth")
+            str,
+            Field(description="file with the network's state dict, such as dinov2_vitl14_pretrain.pth"),
+            RecipePath(),
         ],
         sha256: files.Digits = None,
         side: Annotated[

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin import Component, hookimpl
+from ganrun.plugin import Component, RecipePath, hookimpl
 from ganrun.plugin.data import DataError, fingerprint
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins._classifier_network import in_float32
@@ -61,7 +61,9 @@ class Inception:
         context: FeatureContext,
         *,
         weights: Annotated[
-            str | None, Field(description="file with other weights of this network; null: the published ones")
+            str | None,
+            Field(description="file with other weights of this network; null: the published ones"),
+            RecipePath(),
         ] = None,
         sha256: files.Digits = None,
     ) -> None:

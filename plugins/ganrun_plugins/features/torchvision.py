@@ -34,7 +34,7 @@ from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 from torchvision.transforms.functional import center_crop
 
-from ganrun.plugin import Component, UserError, hookimpl
+from ganrun.plugin import Component, RecipePath, UserError, hookimpl
 from ganrun.plugin.data import DataError, fingerprint
 from ganrun.plugin.evaluation import FeatureContext
 from ganrun_plugins._classifier_network import in_float32
@@ -61,7 +61,9 @@ class Torchvision:
             str, Field(description="a classifier of torchvision.models, such as resnet50, vgg16 or vit_b_16")
         ] = "resnet50",
         weights: Annotated[
-            str | None, Field(description="a file, or a name such as IMAGENET1K_V1; null: the newest published ones")
+            str | None,
+            Field(description="a file, or a name such as IMAGENET1K_V1; null: the newest published ones"),
+            RecipePath(or_name=True),
         ] = None,
         sha256: files.Digits = None,
         resize: Annotated[

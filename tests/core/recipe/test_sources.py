@@ -1,10 +1,11 @@
-"""Bases: found, followed, and never shown where they are no recipes."""
+"""Bases: found, followed, and never shown where they are no recipes; and where typed paths start."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from ganrun.recipe import RecipeError
+from ganrun.recipe import RecipeError, load_recipe
 
 SECRET = "hunter2"
 
@@ -63,3 +64,28 @@ def test_a_loop_of_links_as_a_base_is_not_there(problems, tmp_path):
     (tmp_path / "b.yaml").symlink_to("c.yaml")
     (tmp_path / "c.yaml").symlink_to("b.yaml")
     assert "a.yaml:1:10: extends: no such file: " in problems("b.yaml")
+
+
+def test_a_path_after_set_starts_at_the_working_directory_and_one_in_a_recipe_at_the_recipe(
+    catalog, tmp_path, monkeypatch
+):
+    (tmp_path / "recipes" / "there").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "recipes" / "a.yaml"
+    recipe.write_text("variant: toy\ndataset: {folder: {path: here}}\n")
+
+    def path(*overrides):
+        return load_recipe(recipe, catalog=catalog, overrides=overrides).dataset.parameters["path"]
+
+    assert path() == Path("here")
+    assert path("dataset.folder.path=here") == tmp_path / "here"
+    assert path("dataset.folder.path=gone") == tmp_path / "gone"
+    assert path("dataset.folder.path=/elsewhere") == Path("/elsewhere")
+    assert path("dataset={folder: {path: here}}") == tmp_path / "here"
+    with pytest.warns(UserWarning, match="taken for the one beside the recipe"):
+        assert path("dataset.folder.path=there") == Path("there")
+    kept = load_recipe(recipe, catalog=catalog, overrides=["dataset.folder.path=here"]).resolved
+    assert kept["dataset"]["folder"]["path"] == str(tmp_path / "here")
+    given = load_recipe(recipe, catalog=catalog, overrides={"dataset.folder.path": "here"})
+    assert given.dataset.parameters["path"] == tmp_path / "here"
