@@ -9,9 +9,10 @@ from typing import Any
 from ganrun.catalog.attribution import plugins_noted
 from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
-from ganrun.inference.trained import Trained, recipe_of
+from ganrun.inference.trained import Trained
 from ganrun.recipe import Recipe, find_recipe, load_recipe
 from ganrun.training.folder import is_run as folder_holds_run
+from ganrun.training.opened import recipe_of
 from ganrun.training.run import Run
 from ganrun.training.start import train
 

@@ -33,7 +33,7 @@ def command(
     refuse_together(resume=resume, overwrite=overwrite)
     load_torch()
     from ganrun.inference.reproduce import reproduce
-    from ganrun.inference.trained import recipe_of
+    from ganrun.training.opened import recipe_of
 
     catalog = catalog_with(plugin)
     recipe = recipe_of(run, catalog)

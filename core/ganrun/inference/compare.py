@@ -18,9 +18,10 @@ from ganrun.evaluation.feature_store import write_tensors
 from ganrun.evaluation.provenance import Measured, differences, keep, measure, named, versions
 from ganrun.evaluation.scores import Score
 from ganrun.evaluation.sources import Generated, Stored
-from ganrun.inference.trained import Trained, recipe_of
+from ganrun.inference.trained import Trained
 from ganrun.recipe import EvaluatorPart, Part, describe_parameters, load_evaluators
 from ganrun.training.build import Diagnostic, RefusedError, label
+from ganrun.training.opened import recipe_of
 from ganrun.words.spaces import Refusal
 
 

@@ -127,7 +127,7 @@ def processor() -> str:
 
 
 def description_of(dataset: Any) -> dict[str, Any]:
-    """What a run keeps of its data set, to open it without: see :class:`ganrun.inference.absent.LazyDataset`."""
+    """What a run keeps of its data set, to open it without: see :class:`ganrun.training.absent.LazyDataset`."""
     return {
         "spaces": {name: [space.kind, list(space.shape), space.classes] for name, space in dataset.spaces.items()},
         "items": len(dataset),

@@ -10,8 +10,8 @@ from ganrun import api
 from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.inference.reproduce import difference, reproduce
-from ganrun.inference.trained import recipe_of
 from ganrun.training import checkpoint
+from ganrun.training.opened import recipe_of
 from ganrun.words.hooks import hookimpl
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ganrun.errors import UserError
-from ganrun.inference.import_weights import fitted
+from ganrun.training.fitted import fitted
 from ganrun.words.spaces import Interface, Space
 from ganrun_plugins.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from ganrun_plugins.networks.patchgan import PatchGAN

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ganrun.errors import UserError
-from ganrun.inference.weight_files import read_weights
+from ganrun.training.weight_files import read_weights
 
 
 class Harmful:
