@@ -18,7 +18,8 @@ from ganrun.catalog.catalog import Catalog
 from ganrun.errors import UserError
 from ganrun.inference.export_formats import FORMATS, Graph, Runner, traced
 from ganrun.inference.exported import COMPARED, Exportable, Recorded, exportable, recorded
-from ganrun.inference.trained import Trained, recipe_of
+from ganrun.inference.trained import Trained
+from ganrun.training.opened import recipe_of
 
 TOLERANCE = 1e-4  # the largest difference of a number that an exported network makes from ganrun's
 
