@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ganrun.plugin import RecipePath
 from ganrun.plugin.data import DataDescription, DataFiles, fetch, unpack
-from ganrun_plugins.datasets._fit import LoadSize, Pad, Resize, Sides, Size, image_space
+from ganrun_plugins.datasets._fit import Draft, LoadSize, Pad, Resize, Sides, Size, image_space
 from ganrun_plugins.datasets._images import Cache, Channels, InMemory
 from ganrun_plugins.datasets._unpaired import Unpaired
 
@@ -52,6 +52,7 @@ class PublishedArchive(Unpaired):
         channels: Channels = 3,
         in_memory: InMemory = False,
         cache: Cache = False,
+        draft: Draft = False,
     ) -> None:
         super().__init__(
             files,
@@ -65,6 +66,7 @@ class PublishedArchive(Unpaired):
             channels=channels,
             in_memory=in_memory,
             cache=cache,
+            draft=draft,
         )
 
     @classmethod

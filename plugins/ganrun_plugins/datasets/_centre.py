@@ -54,7 +54,7 @@ class CentreFit(Fit):
     centre: tuple[int, int] | None = None
     interpolation: str = "bicubic"
 
-    added: ClassVar[tuple[str, ...]] = ("pad", "centre", "interpolation")
+    added: ClassVar[tuple[str, ...]] = ("pad", "draft", "centre", "interpolation")
 
     def __post_init__(self) -> None:
         super().__post_init__()

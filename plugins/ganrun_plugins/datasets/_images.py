@@ -70,8 +70,8 @@ class Pictures:
 
     @cached_property
     def departs(self) -> bool:
-        """Whether some files are read otherwise than the reference code of FID reads them: all their heads are read."""
-        return any(files_read_otherwise(files) for files in self.files())
+        """Whether files are read otherwise than the reference code of FID reads them; their heads are read for it."""
+        return self.fit.draft or any(files_read_otherwise(files) for files in self.files())
 
     @property
     def preparation(self) -> str:

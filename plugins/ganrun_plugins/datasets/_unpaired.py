@@ -10,7 +10,17 @@ from torch import Tensor
 
 from ganrun.plugin import RecipePath, Space
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, list_pictures
-from ganrun_plugins.datasets._fit import LoadSize, Pad, Resize, Sides, Size, check_kept, image_space, translation_fit
+from ganrun_plugins.datasets._fit import (
+    Draft,
+    LoadSize,
+    Pad,
+    Resize,
+    Sides,
+    Size,
+    check_kept,
+    image_space,
+    translation_fit,
+)
 from ganrun_plugins.datasets._images import Cache, Channels, InMemory, Pictures
 
 
@@ -40,8 +50,11 @@ class Unpaired:
         channels: Channels = 3,
         in_memory: InMemory = False,
         cache: Cache = False,
+        draft: Draft = False,
     ) -> None:
-        fit = translation_fit("unpaired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad)
+        fit = translation_fit(
+            "unpaired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad, draft=draft
+        )
         check_kept("unpaired folders", fit, keep=in_memory)
         base = files.path(root)
         if not base.is_dir():

@@ -18,6 +18,7 @@ from torch import Tensor
 from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, fingerprint, list_pictures, selected_classes
 from ganrun_plugins.datasets._fit import (
+    Draft,
     Fit,
     LoadSize,
     Pad,
@@ -63,24 +64,24 @@ class ImageFolder:
         ] = 0.1,
         in_memory: InMemory = False,
         cache: Cache = False,
+        draft: Draft = False,
     ) -> None:
         rule = _rule(resize, crop)
         training = split == "train"
         load = load_sides("image-folder: ", size, load_size, rule) if crop == "random" else size
-        fit = Fit(channels, size, load, rule, random=crop == "random" and training, flip=flip and training, pad=pad)
+        random, flip = crop == "random" and training, flip and training
+        fit = Fit(channels, size, load, rule, random=random, flip=flip, pad=pad, draft=draft)
         check_kept("image-folder", fit, keep=in_memory, cure="set crop: centre")
         base, paths, everything = _paths(files.path(root), split, test_fraction)
         folders, number = paths.folders()
         names = _class_names(files.path(root), base, everything) if labels else []
-        chosen = selected_classes(names, classes) if names else []
         if classes is not None and not names:
             raise DataError(
                 f"{base}: `classes` selects by folder, but the images are in no folders (or labels is false)"
             )
-        self.classes = [names[i] for i in chosen]
+        self.classes = [names[i] for i in selected_classes(names, classes)] if names else []
+        label = _numbers(folders, self.classes)[number] if names else number
         if names:
-            numbers = np.array([self.classes.index(name) if name in self.classes else -1 for name in folders])
-            label = numbers[number]
             paths, label = paths.take(np.flatnonzero(label >= 0)), label[label >= 0]
         if not paths:
             raise DataError(
@@ -91,7 +92,7 @@ class ImageFolder:
         self.label = torch.from_numpy(label) if names else None
         self.spaces = self.known_spaces(size=size, channels=channels)
         if names:
-            self.spaces["label"] = Space("labels", (), len(names if classes is None else chosen))
+            self.spaces["label"] = Space("labels", (), len(self.classes))
 
     @classmethod
     def known_spaces(cls, *, size: Sides, channels: int, **_: Any) -> dict[str, Space]:
@@ -180,6 +181,11 @@ def _class_names(root: Path, base: Path, everything: FileList) -> list[str]:
     if extra:
         raise DataError(f"{base}: {extra[0]!r} is no class of {source}")
     return names
+
+
+def _numbers(folders: list[str], classes: list[str]) -> np.ndarray:
+    """The place of each folder among the classes, int64; -1 for one that is none of them."""
+    return np.array([classes.index(name) if name in classes else -1 for name in folders], np.int64)
 
 
 def _firsts(paths: FileList) -> set[str]:

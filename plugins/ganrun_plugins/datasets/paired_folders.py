@@ -25,6 +25,7 @@ from torch import Tensor
 from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, list_pictures, read_picture
 from ganrun_plugins.datasets._fit import (
+    Draft,
     Fit,
     LoadSize,
     Pad,
@@ -101,8 +102,11 @@ class PairedFolders:
         channels: Channels = 3,
         in_memory: InMemory = False,
         cache: Cache = False,
+        draft: Draft = False,
     ) -> None:
-        fit = translation_fit("paired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad)
+        fit = translation_fit(
+            "paired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad, draft=draft
+        )
         check_kept("paired-folders", fit, keep=in_memory)
         base = files.path(root)
         if not base.is_dir():

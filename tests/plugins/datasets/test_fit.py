@@ -6,14 +6,16 @@ import torch
 from PIL import Image
 
 from ganrun.errors import DataError
+from ganrun.plugin.data import DataFiles, read_picture
 from ganrun.randomness import ItemDraws
 from ganrun_plugins.datasets._centre import CentreFit
 from ganrun_plugins.datasets._fit import Fit, load_sides
+from ganrun_plugins.datasets.image_folder import ImageFolder
 from ganrun_plugins.datasets.super_resolution import Unscaled
 
 
-def save(path, image):
-    image.save(path)
+def save(path, image, **how):
+    image.save(path, **how)
     return path
 
 
@@ -215,3 +217,29 @@ def test_a_fit_that_uses_nothing_new_is_what_fingerprints_of_earlier_versions_ho
 )
 def test_what_is_done_to_an_image_in_words(fit, words):
     assert fit.words() == words
+
+
+# --- JPEGs decoded at a smaller scale ----------------------------------------------------------------------------
+
+
+def test_a_large_jpeg_is_decoded_at_a_smaller_scale_if_that_is_asked_for(tmp_path):
+    path = save(tmp_path / "a.jpg", ramp(200, 160).resize((400, 320)), quality=95)
+    small = save(tmp_path / "b.jpg", ramp(120, 120), quality=95)
+    assert read_picture(path, 3, at_least=64).size == (100, 80)  # a quarter: an eighth would be 50 x 40
+    exact, draft = Fit(3, 32, 32), Fit(3, 32, 32, draft=True)
+    difference = np.abs(exact.scaled(path).astype(int) - draft.scaled(path))
+    assert 0 < difference.mean() < 2
+    assert np.array_equal(exact.scaled(small), draft.scaled(small))
+    assert "draft" not in repr(exact)
+    assert "draft=True" in repr(draft)
+
+
+def test_a_smaller_scale_is_said_and_no_score_is_called_fid(tmp_path):
+    for i in range(3):
+        save(tmp_path / f"{i}.jpg", ramp(200, 160))
+    plain, draft = (
+        ImageFolder(DataFiles(tmp_path, tmp_path), "train", root=".", size=16, draft=draft) for draft in (False, True)
+    )
+    assert (plain.departs, draft.departs) == (False, True)
+    assert "large JPEGs decoded at a smaller scale" in draft.preparation
+    assert plain.fingerprint() != draft.fingerprint()
