@@ -258,9 +258,9 @@ def test_a_generator_scales_its_basis_by_a_linear_function_of_the_latent():
     assert torch.allclose(basis(z)[1, 3], (z[1] @ basis.linear.weight[3]) * basis.pictures[3], atol=1e-6)
 
 
-def test_sides_that_are_no_power_of_two_and_groups_that_do_not_divide_are_refused():
-    with pytest.raises(Refusal, match="power of two"):
-        R3GANGenerator(Interface(latent(4), image(12)), **NARROW)
+def test_sides_that_doubling_does_not_reach_and_groups_that_do_not_divide_are_refused():
+    with pytest.raises(Refusal, match="18 x 18 cannot be reached"):
+        R3GANGenerator(Interface(latent(4), image(18)), **NARROW)
     with pytest.raises(Refusal, match="no multiple of 3 groups"):
         R3GANDiscriminator(Interface(image(8)), width=8, cardinality=3)
 

@@ -7,6 +7,8 @@ import torch
 from basic_variants import recipe_of, trained, weights
 from torch import nn
 
+from ganrun.data.reader import InMemory
+from ganrun.sampling.sampling import SampleMaker
 from ganrun.training.build import RefusedError
 from ganrun.words.spaces import Refusal, Space
 from ganrun_plugins.variants.cyclegan import CycleGAN
@@ -160,12 +162,27 @@ def test_a_variant_refuses_data_of_another_kind():
         CycleGAN().describe({"x": IMAGE})
 
 
-def test_cyclegan_refuses_identity_between_unequal_domains_and_names_the_way_out():
-    spaces = {"a": IMAGE, "b": Space("image", (3, 16, 16))}
-    with pytest.raises(Refusal) as refused:
-        CycleGAN().describe(spaces)
-    assert "identity: 0" in refused.value.reason.instead
-    assert CycleGAN(identity=0).describe(spaces).outputs == ("b", "a")
+@pytest.mark.parametrize(("identity", "warned"), [(0.5, ["variant cyclegan"]), (0.0, [])])
+def test_cyclegan_goes_between_domains_of_other_channels_without_the_identity_term(make_run, identity, warned):
+    """13 bands become RGB and come back; the term on images that are to be kept is off, and it is warned of it."""
+
+    class Bands(InMemory):
+        """Images of 13 bands and of 3 colours."""
+
+        def __init__(self, files, split):
+            images = torch.randint(0, 256, (8, 16, 8, 12), dtype=torch.uint8)
+            spaces = {"a": Space("image", (13, 8, 12)), "b": Space("image", (3, 8, 12))}
+            super().__init__({"a": images[:, :13], "b": images[:, 13:]}, spaces)
+
+    recipe = recipe_of("cyclegan") | {"dataset": "bands", "variant": {"cyclegan": {"identity": identity}}}
+    run = make_run(recipe, {"dataset.bands": Bands})
+    found = [each.part for each in run.experiment.warnings if "identity" in each.why]
+    assert found == warned
+    run.engine.step(0)
+    run.engine.step(1)
+    real = {name: torch.zeros(2, channels, 8, 12) for name, channels in (("a", 13), ("b", 3))}
+    forth = SampleMaker(run.engine).panels(2, real=real)["a to b"]
+    assert [column.shape[1] for column in forth.columns] == [13, 3, 13]
 
 
 def test_label_smoothing_is_refused_for_a_loss_without_targets(make_run, plugin_module):

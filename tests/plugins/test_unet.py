@@ -135,12 +135,11 @@ def test_every_power_of_two_from_8_up_is_served(side):
     assert UNet(translator(side, 1), width=2)(torch.zeros(2, 1, side, side)).shape == (2, 1, side, side)
 
 
-def test_other_sides_need_a_depth_that_divides_them():
-    with pytest.raises(Refusal, match="power of two from 8 up; this is 24 x 24"):
-        on_meta(UNet, translator(24))
+def test_other_sides_are_padded_unless_too_small_for_the_depth():
+    assert UNet(translator(24, 1), width=2)(torch.zeros(2, 1, 24, 24)).shape == (2, 1, 24, 24)
     assert UNet(translator(24, 1), width=2, depth=3)(torch.zeros(2, 1, 24, 24)).shape == (2, 1, 24, 24)
-    with pytest.raises(Refusal, match="multiples of 16; this is 24 x 24"):
-        on_meta(UNet, translator(24), depth=4)
+    with pytest.raises(Refusal, match=r"depth 5 .* of 24 x 24 pixels nothing is left; depth: 4"):
+        on_meta(UNet, translator(24), depth=5)
     with pytest.raises(Refusal, match="keeps the size"):
         on_meta(UNet, Interface(takes=image(16), makes=image(32)))
 

@@ -1,4 +1,4 @@
-"""``ganrun show kind.name``: everything about one plugin."""
+"""``ganrun show kind.name``: everything about one plugin, or about all of a name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def command(
         str,
         typer.Argument(
             metavar="KIND.NAME",
-            help="Such as loss.minimax; minimax alone if only one kind has the name.",
+            help="Such as loss.minimax; minimax alone shows all plugins of this name, of whatever kind.",
             autocompletion=plugin_names,
         ),
     ],
@@ -31,44 +31,44 @@ def command(
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
-    """Show one plugin.
+    """Show one plugin, or all of a name.
 
     Printed: what it does, its parameters, what it needs, and where it comes from."""
     catalog = Catalog(modules=plugin or ())
-    entry = find(catalog, name)
+    entries = find(catalog, name)
     load_torch()
-    component = catalog.load(entry.kind, entry.name)
-    print(f"{entry.qualified}: {entry.summary}")
-    text = docstring(entry.file) if entry.file else inspect.getdoc(component.factory) or ""
-    body = text.strip().partition("\n")[2].strip("\n")
-    for block in (
-        body,
-        "\n".join(_parameters(component)),
-        "\n".join(_capabilities(component)),
-        "\n".join(_origin(catalog, entry)),
-    ):
-        if block:
-            print(f"\n{block}")
+    shown = ""  # a file's description is printed once, of whichever plugins in it
+    for number, entry in enumerate(entries):
+        if number:
+            print("\n")
+        component = catalog.load(entry.kind, entry.name)
+        print(f"{entry.qualified}: {entry.summary}")
+        text = docstring(entry.file) if entry.file else inspect.getdoc(component.factory) or ""
+        body = text.strip().partition("\n")[2].strip("\n")
+        for block in (
+            body if body != shown else "",
+            "\n".join(_parameters(component)),
+            "\n".join(_capabilities(component)),
+            "\n".join(_origin(catalog, entry)),
+        ):
+            if block:
+                print(f"\n{block}")
+        shown = body
 
 
-def find(catalog: Catalog, text: str) -> Entry:
-    """The plugin called ``kind.name``, or ``name`` if just one kind has it.
+def find(catalog: Catalog, text: str) -> list[Entry]:
+    """The plugin called ``kind.name``, or all that are called ``name``.
 
     Raises :class:`UserError` with the nearest name.
     """
     kind, dot, name = text.partition(".")
     if dot:
-        return catalog.entry(kind, name)
-    kinds = [kind for kind in KINDS if text in catalog.names(kind)]
-    if len(kinds) == 1:
-        return catalog.entry(kinds[0], text)
-    if kinds:
-        raise UserError(
-            f"{text}: several plugins have this name; write one of {', '.join(f'{kind}.{text}' for kind in kinds)}"
-        )
+        return [catalog.entry(kind, name)]
+    if kinds := [kind for kind in KINDS if text in catalog.names(kind)]:
+        return [catalog.entry(kind, text) for kind in kinds]
     disabled = [kind for kind in KINDS if f"{kind}.{text}" in catalog.disabled]
     if disabled:
-        return catalog.entry(disabled[0], text)  # raises, naming what disables it
+        return [catalog.entry(disabled[0], text)]  # raises, naming what disables it
     qualified = [f"{kind}.{name}" for kind in KINDS for name in catalog.names(kind)]
     near = difflib.get_close_matches(text, [q.partition(".")[2] for q in qualified], n=1)
     hint = (

@@ -303,3 +303,29 @@ def main(output: Any) -> Tensor:
     """A generator's samples, or a discriminator's logits."""
     tensor: Tensor = output.logits if isinstance(output, DiscriminatorOutput) else output
     return tensor
+
+
+def any_size(plugin: Plugin) -> bool:
+    """Whether it says that it can be run at other sizes than it was built for."""
+    return is_generator(plugin) and "any-size" in getattr(
+        build(plugin, first_interface(plugin), device="meta"), "provides", ()
+    )
+
+
+@when(any_size)
+def check_other_sizes(plugin: Plugin) -> None:
+    """One with ``any-size`` takes sides that are multiples of its ``multiple``, and scales them as it was built to."""
+    interface = first_interface(plugin)
+    network: Any = build(plugin, interface)
+    assert interface.makes is not None, "a generator makes something"
+    channels, *side = interface.takes.shape
+    multiple = getattr(network, "multiple", 1)
+    larger = [length + more * multiple for length, more in zip(side, (1, 2))]
+    x = torch.rand(2, channels, *larger, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        made = network(x)
+    wanted = [length * out // taken for length, out, taken in zip(larger, interface.makes.shape[1:], side)]
+    assert tuple(made.shape) == (2, interface.makes.shape[0], *wanted), (
+        f"{larger} become {tuple(made.shape)}, and not {wanted}"
+    )
+    assert bool(made.isfinite().all()), "values that are not finite"

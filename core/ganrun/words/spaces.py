@@ -15,6 +15,25 @@ if TYPE_CHECKING:
 
 
 SpaceKind = Literal["image", "points", "latent", "labels"]
+LEAST_BASE = 4  # pixels of the shorter side from which an image is grown
+
+
+class Halvings(NamedTuple):
+    """How an image is reached from a small one: ``base`` (h, w), doubled ``times`` times."""
+
+    times: int
+    base: tuple[int, int]
+
+
+def nearest_sizes(side: tuple[int, int], least: int = 1) -> list[tuple[int, int]]:
+    """The two heights and widths nearest to ``side`` that can be halved down to a base; of a square, squares."""
+    found = set()
+    for times in range(least, max(side).bit_length() + 1):
+        for more in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            base = [max(LEAST_BASE, (length >> times) + up) for length, up in zip(side, more)]
+            if min(base) < 2 * LEAST_BASE and (side[0] != side[1] or base[0] == base[1]):
+                found.add((base[0] << times, base[1] << times))
+    return sorted(found, key=lambda size: (abs(size[0] - side[0]) + abs(size[1] - side[1]), size))[:2]
 
 
 @dataclass(frozen=True)
@@ -35,19 +54,24 @@ class Space:
         """How many numbers one sample holds."""
         return math.prod(self.shape)
 
-    def halvings(self, who: str) -> int:
-        """How many times the side of these square images is halved on the way down to 4 pixels.
+    def halvings(self, who: str, least: int = 1) -> Halvings:
+        """How many times both sides of these images are halved on the way down to a base of 4 to 7 pixels.
 
-        Raises :class:`Refusal`, in the name of ``who``, unless the side is a power of two from 8 up.
+        The shorter side decides: 28 x 28 is 7 x 7 doubled twice, 64 x 96 is 4 x 6 doubled four times.
+
+        Raises :class:`Refusal`, in the name of ``who``, where there is no such way of ``least`` halvings or more.
         """
         height, width = self.shape[1:]
-        if height != width or height < 8 or height & (height - 1):
-            raise Refusal(
-                f"{who} halves a square image down to 4 x 4, so its side must be a power of two from 8 up; "
-                f"this is {height} x {width}",
-                "resize the data to 8, 16, 32, 64, ... pixels",
-            )
-        return height.bit_length() - 3
+        for times in range(least, max(height, width).bit_length()):
+            base = height >> times, width >> times
+            if (base[0] << times, base[1] << times) == (height, width) and LEAST_BASE <= min(base) < 2 * LEAST_BASE:
+                return Halvings(times, base)
+        near = " or ".join(f"{h} x {w}" for h, w in nearest_sizes((height, width), least))
+        raise Refusal(
+            f"{who} doubles a base of {LEAST_BASE} to {2 * LEAST_BASE - 1} pixels (its shorter side); "
+            f"{height} x {width} cannot be reached so",
+            f"resize the data to {near}",
+        )
 
     def __str__(self) -> str:
         if self.kind == "labels" and self.shape:

@@ -22,7 +22,8 @@ class Translator(nn.Module):
     activations: tuple[str, ...]
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
-    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers", "any-size"})
+    multiple: ClassVar[int] = 4
 
     def __init__(self, interface: Interface, who: str) -> None:
         super().__init__()
@@ -37,7 +38,8 @@ class Translator(nn.Module):
             raise Refusal(
                 f"{who} halves an image twice, so its sides must be multiples of 4 from 8 up; "
                 f"this is {side[0]} x {side[1]}",
-                "resize or crop the data",
+                f"{max(8, side[0] // 4 * 4)} x {max(8, side[1] // 4 * 4)}, or "
+                f"{max(8, -(-side[0] // 4) * 4)} x {max(8, -(-side[1] // 4) * 4)}",
             )
         self.given = interface.given
         self.planes = channels + plane_count(interface.given, side, who)

@@ -56,7 +56,7 @@ def eighth(image: Space, network: str) -> tuple[int, int]:
     if height % 8 or width % 8:
         raise Refusal(
             f"{network} halves an image three times, so its sides must be divisible by 8; this is {height} x {width}",
-            "resize the data, for example to 32 pixels",
+            f"{height // 8 * 8 or 8} x {width // 8 * 8 or 8}, or {-(-height // 8) * 8} x {-(-width // 8) * 8}",
         )
     return height // 8, width // 8
 

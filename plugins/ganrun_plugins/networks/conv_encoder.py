@@ -25,7 +25,7 @@ from ganrun_plugins.networks._hidden import names_of, through
 
 
 class ConvEncoder(nn.Module):
-    """(B, C, S, S) -> (B, *makes.shape). Given vectors and labels become planes, given images channels."""
+    """(B, C, H, W) -> (B, *makes.shape). Given vectors and labels become planes, given images channels."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"latent"})
@@ -42,7 +42,7 @@ class ConvEncoder(nn.Module):
         assert interface.makes is not None, "the interface of a generator says what it makes"
         self.given = interface.given
         self.shape = interface.makes.shape
-        steps = interface.takes.halvings("generator conv-encoder")
+        steps, base = interface.takes.halvings("generator conv-encoder")
         bias = norm == "none"  # a normalisation would subtract it at once
         planes = interface.takes.shape[0] + plane_count(
             interface.given, interface.takes.shape[1:], "generator conv-encoder"
@@ -55,11 +55,11 @@ class ConvEncoder(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             width *= 2
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.makes.size, 4, 1, 0))
+        self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.makes.size, base, 1, 0))
         self.activations = names_of(self.main, nn.LeakyReLU)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
-        h = append_planes(x, given, self.given)  # (B, C + planes, S, S)
+        h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
         if layers:
             hidden: dict[str, Tensor] = {}
             return Layers(through(self.main, h, self.activations, "main", hidden).reshape(-1, *self.shape), hidden)

@@ -1,13 +1,14 @@
-"""DCGAN's convolutional generator and discriminator, for square images of any power-of-two side from 8 up.
+"""DCGAN's convolutional generator and discriminator, for images that are a base of 4 to 7 pixels, doubled.
 
 Paper: Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs" (2015), section
 3: strided convolutions instead of pooling, BatchNorm in both networks except at the image, ReLU in the generator with
 tanh at its end, LeakyReLU 0.2 in the discriminator, no hidden linear layers. No layer has a bias.
 
-``width`` is the number of channels of the layer next to the image; it doubles with every halving of the side. Width 64
-at 64 pixels has 3,576,704 and 2,765,568 parameters for RGB, as pytorch/examples; the paper's own generator is twice as
-wide. Differences from well-known code: logits, no sigmoid. ``norm: none`` and ``instance`` are for what BatchNorm
-cannot serve.
+The base is 4 x 4 for sides that are powers of two, as in the paper, 7 x 7 for 28 pixels, 4 x 6 for 64 x 96: the first
+layer makes it, and the last one sees it whole. ``width`` is the number of channels of the layer next to the image; it
+doubles with every halving of the side. Width 64 at 64 pixels has 3,576,704 and 2,765,568 parameters for RGB, as
+pytorch/examples; the paper's own generator is twice as wide. Differences from well-known code: logits, no sigmoid.
+``norm: none`` and ``instance`` are for what BatchNorm cannot serve.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from ganrun_plugins.networks._labels import (
 
 
 class DCGANGenerator(nn.Module):
-    """(B, latent) -> (B, C, S, S) in [-1, 1]. Given vectors and labels are joined to the latent.
+    """(B, latent) -> (B, C, H, W) in [-1, 1]. Given vectors and labels are joined to the latent.
 
     For ``labels`` see ``_labels.py``.
     """
@@ -59,12 +60,12 @@ class DCGANGenerator(nn.Module):
                 "a generator that takes images",
             )
         self.given = GivenLabels(interface.given, labels, label_size)
-        doublings = interface.makes.halvings("generator dcgan")
+        doublings, base = interface.makes.halvings("generator dcgan")
         bias = norm == "none"  # a normalisation would subtract it at once
         channels = width * 2 ** (doublings - 1)
         size = interface.takes.size + vector_size(self.given.spaces)
         layers = [
-            nn.ConvTranspose2d(size, channels, 4, 1, 0, bias=bias),
+            nn.ConvTranspose2d(size, channels, base, 1, 0, bias=bias),
             *norm_layer(norm, channels),
             nn.ReLU(inplace=True),
         ]
@@ -85,12 +86,12 @@ class DCGANGenerator(nn.Module):
         if layers:
             hidden: dict[str, Tensor] = {}
             return Layers(through(self.main, z[:, :, None, None], self.activations, "main", hidden), hidden)
-        image: Tensor = self.main(z[:, :, None, None])  # (B, Z, 1, 1) -> (B, C, S, S)
+        image: Tensor = self.main(z[:, :, None, None])  # (B, Z, 1, 1) -> (B, C, H, W)
         return image
 
 
 class DCGANDiscriminator(nn.Module):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for. Its features follow each LeakyReLU."""
+    """(B, C, H, W) -> logits (B,), or (B, logits) if several are asked for. Its features follow each LeakyReLU."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     provides: ClassVar[frozenset[str]] = frozenset({"features"})
@@ -108,7 +109,7 @@ class DCGANDiscriminator(nn.Module):
         super().__init__()
         side = interface.takes.shape[1:]
         self.given = GivenLabels(interface.given, labels, label_size, side if planes == "learned" else ())
-        steps = interface.takes.halvings("discriminator dcgan")
+        steps, base = interface.takes.halvings("discriminator dcgan")
         bias = norm == "none"
         channels = interface.takes.shape[0] + plane_count(self.given.spaces, side, "discriminator dcgan")
         layers: list[nn.Module] = [
@@ -122,14 +123,14 @@ class DCGANDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             width *= 2
-        self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.logits, 4, 1, 0, bias=False))
-        self.heads = nn.ModuleDict({name: nn.Conv2d(width, size, 4, 1, 0) for name, size in interface.heads.items()})
+        self.main = nn.Sequential(*layers, nn.Conv2d(width, interface.logits, base, 1, 0, bias=False))
+        self.heads = nn.ModuleDict({name: nn.Conv2d(width, size, base, 1, 0) for name, size in interface.heads.items()})
         self.projection = (
             Projection(interface.given, width, interface.logits, interface.pack) if labels == "projection" else None
         )
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        h = append_planes(x, self.given(given), self.given.spaces)  # (B, pack * (C + planes), S, S)
+        h = append_planes(x, self.given(given), self.given.spaces)  # (B, pack * (C + planes), H, W)
         features = []
         for layer in self.main[:-1]:
             h = layer(h)
@@ -137,7 +138,7 @@ class DCGANDiscriminator(nn.Module):
                 features.append(h)
         # before the layer that makes logits: tricks take that to be the last one
         projected = None if self.projection is None else self.projection(h, given)  # (B, logits)
-        logits = self.main[-1](h).flatten(1)  # (B, D, 4, 4) -> (B, logits)
+        logits = self.main[-1](h).flatten(1)  # (B, D, h, w) -> (B, logits)
         if projected is not None:
             logits = logits + projected
         heads = {name: head(h).flatten(1) for name, head in self.heads.items()}

@@ -30,7 +30,8 @@ class DiscoGANGenerator(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
-    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
+    provides: frozenset[str] = frozenset({"layers"})
+    multiple = 1
 
     def __init__(
         self,
@@ -52,14 +53,17 @@ class DiscoGANGenerator(nn.Module):
                 f"it takes {interface.takes} and is to make {interface.makes}",
                 "resize both domains to one size",
             )
-        steps = interface.takes.halvings("generator discogan")
+        steps, base = interface.takes.halvings("generator discogan")
+        if bottleneck is None:  # a vector in the middle stands for images of one size
+            self.provides = frozenset({"layers", "any-size"})
+            self.multiple = 2**steps
         self.given = interface.given
         planes = interface.takes.shape[0] + plane_count(
             interface.given, interface.takes.shape[1:], "generator discogan"
         )
         bias = norm == "none"  # a normalisation would subtract it at once
         layers: list[nn.Module] = [nn.Conv2d(planes, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
-        for _ in range(steps - 1):  # (B, W, S, S) -> (B, 2 W, S / 2, S / 2)
+        for _ in range(steps - 1):  # (B, W, H, W) -> (B, 2 W, H / 2, W / 2)
             layers += [
                 nn.Conv2d(width, 2 * width, 4, 2, 1, bias=bias),
                 *norm_layer(norm, 2 * width),
@@ -69,12 +73,12 @@ class DiscoGANGenerator(nn.Module):
         if bottleneck is not None:
             single = norm if norm == "batch" else "none"  # instance normalisation of one pixel is 0
             layers += [
-                nn.Conv2d(width, bottleneck, 4, 1, 0, bias=bias),
+                nn.Conv2d(width, bottleneck, base, 1, 0, bias=bias),
                 *norm_layer(single, bottleneck),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
             layers += [
-                nn.ConvTranspose2d(bottleneck, width, 4, 1, 0, bias=bias),
+                nn.ConvTranspose2d(bottleneck, width, base, 1, 0, bias=bias),
                 *norm_layer(norm, width),
                 nn.ReLU(inplace=True),
             ]
@@ -89,11 +93,11 @@ class DiscoGANGenerator(nn.Module):
         self.activations = names_of(self.main, nn.LeakyReLU, nn.ReLU)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
-        h = append_planes(x, given, self.given)  # (B, C + planes, S, S)
+        h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
         if layers:
             hidden: dict[str, Tensor] = {}
             return Layers(torch.tanh(through(self.main, h, self.activations, "main", hidden) / 2), hidden)
-        image: Tensor = torch.tanh(self.main(h) / 2)  # (B, C', S, S)
+        image: Tensor = torch.tanh(self.main(h) / 2)  # (B, C', H, W)
         return image
 
 

@@ -74,7 +74,7 @@ def joined(given: tuple[Tensor, ...], interface: Interface, like: Tensor) -> Ten
 
 
 class TextGenerator(nn.Module):
-    """(B, latent), given vectors and labels -> (B, C, S, S) in [-1, 1]."""
+    """(B, latent), given vectors and labels -> (B, C, H, W) in [-1, 1]."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
@@ -93,12 +93,12 @@ class TextGenerator(nn.Module):
         size, given = interface.takes.size, given_size(interface, "generator gan-cls")
         self.text = nn.Sequential(nn.Linear(given, projection), nn.LeakyReLU(0.2)) if given else None
         size += projection if given else 0
-        doublings = interface.makes.halvings("generator gan-cls")
+        doublings, base = interface.makes.halvings("generator gan-cls")
         channels = width * 2 ** (doublings - 1)
         layers: list[nn.Module] = []
-        for stage in range(doublings):  # (B, Z, 1, 1) -> (B, channels, 4, 4) -> (B, channels / 2, 8, 8) -> ...
+        for stage in range(doublings):  # (B, Z, 1, 1) -> (B, channels, h, w) -> (B, channels / 2, 2 h, 2 w) -> ...
             first = (
-                nn.ConvTranspose2d(size, channels, 4, 1, 0)
+                nn.ConvTranspose2d(size, channels, base, 1, 0)
                 if stage == 0
                 else nn.ConvTranspose2d(size, channels, 4, 2, 1)
             )
@@ -119,7 +119,7 @@ class TextGenerator(nn.Module):
 
 
 class TextDiscriminator(nn.Module):
-    """(B, C, S, S), given vectors and labels -> logits (B,), or (B, logits) if several are asked for.
+    """(B, C, H, W), given vectors and labels -> logits (B,), or (B, logits) if several are asked for.
 
     Its features follow each LeakyReLU.
     """
@@ -141,7 +141,7 @@ class TextDiscriminator(nn.Module):
         super().__init__()
         self.interface = interface
         given = given_size(interface, "discriminator gan-cls")
-        steps = interface.takes.halvings("discriminator gan-cls")
+        steps, base = interface.takes.halvings("discriminator gan-cls")
         before, after = interface.pack * interface.takes.shape[0], width
         layers: list[nn.Module] = []
         for step in range(steps):
@@ -156,8 +156,8 @@ class TextDiscriminator(nn.Module):
         )
         both = before + (projection if given else 0)
         self.joint = nn.Sequential(nn.Conv2d(both, before, 1), *norm_layer(norm, before), nn.LeakyReLU(0.2))
-        self.output = nn.Conv2d(before, interface.logits, 4)
-        self.heads = nn.ModuleDict({name: nn.Conv2d(before, size, 4) for name, size in interface.heads.items()})
+        self.output = nn.Conv2d(before, interface.logits, base)
+        self.heads = nn.ModuleDict({name: nn.Conv2d(before, size, base) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
         features = []
@@ -168,8 +168,8 @@ class TextDiscriminator(nn.Module):
                 features.append(h)
         if self.text is not None:
             text = self.text(joined(given, self.interface, x))  # (B, projection)
-            h = torch.cat([h, text[:, :, None, None].expand(-1, -1, *h.shape[2:])], 1)  # (B, D + projection, 4, 4)
-        h = self.joint(h)  # (B, D, 4, 4)
+            h = torch.cat([h, text[:, :, None, None].expand(-1, -1, *h.shape[2:])], 1)  # (B, D + projection, h, w)
+        h = self.joint(h)  # (B, D, h, w)
         logits = self.output(h).flatten(1)  # (B, logits)
         heads = {name: head(h).flatten(1) for name, head in self.heads.items()}
         return DiscriminatorOutput(logits.squeeze(1) if logits.shape[1] == 1 else logits, [*features, h], heads)

@@ -45,7 +45,7 @@ def quarter(image: Space, network: str) -> tuple[int, int]:
     if height % 4 or width % 4:
         raise Refusal(
             f"{network} halves an image twice, so its sides must be divisible by 4; this is {height} x {width}",
-            "resize the data, for example to 28 or 32 pixels",
+            f"{height // 4 * 4 or 4} x {width // 4 * 4 or 4}, or {-(-height // 4) * 4} x {-(-width // 4) * 4}",
         )
     return height // 4, width // 4
 

@@ -1,4 +1,6 @@
-"""Networks that grow: from 4 x 4 pixels up, a level with twice the side at a time, each new one faded in.
+"""Networks that grow: from a base up, a level with twice the sides at a time, each new one faded in.
+
+The base is 4 x 4 for sides that are powers of two, as in the paper; other images have one of 4 to 7 pixels.
 
 Paper: Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018), sections 2 to
 4, table 2.
@@ -50,9 +52,11 @@ Widest = Annotated[int, Field(ge=1, description="most channels of a level")]
 class EqualisedConv2d(nn.Conv2d):
     """A convolution of stride 1 whose weights, N(0, 1) at first, are multiplied by gain / sqrt(fan-in) when used."""
 
-    def __init__(self, before: int, after: int, kernel: int, padding: int = 0, *, gain: float = GAIN) -> None:
+    def __init__(
+        self, before: int, after: int, kernel: int | tuple[int, int], padding: int = 0, *, gain: float = GAIN
+    ) -> None:
         super().__init__(before, after, kernel, padding=padding)
-        self.scale = gain / math.sqrt(before * kernel**2)
+        self.scale = gain / math.sqrt(self.weight[0].numel())
         start(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +66,7 @@ class EqualisedConv2d(nn.Conv2d):
 class EqualisedConvTranspose2d(nn.ConvTranspose2d):
     """From a vector, (B, N, 1, 1), to (B, C, kernel, kernel), with equalised weights."""
 
-    def __init__(self, before: int, after: int, kernel: int, *, gain: float) -> None:
+    def __init__(self, before: int, after: int, kernel: tuple[int, int], *, gain: float) -> None:
         super().__init__(before, after, kernel)
         self.scale = gain / math.sqrt(before)
         start(self)
@@ -109,9 +113,9 @@ class Growing(nn.Module):
     provides: ClassVar[frozenset[str]] = frozenset({"growing"})
     grown: Tensor
 
-    def __init__(self, top: int) -> None:
+    def __init__(self, top: int, base: tuple[int, int]) -> None:
         super().__init__()
-        self.top = top
+        self.top, self.base = top, base
         self.register_buffer("grown", torch.tensor(float(top)))
         self._show(float(top))
 
@@ -121,7 +125,7 @@ class Growing(nn.Module):
         self.fading = levels > self.level
 
     def grow(self, levels: float) -> None:
-        """Show so many levels, from 0 (4 x 4 pixels) to ``top``; a part of one is how far the next is mixed in."""
+        """Show so many levels, from 0 (the base) to ``top``; a part of one is how far the next is mixed in."""
         exact = torch.tensor(min(max(levels, 0.0), float(self.top)), dtype=self.grown.dtype, device="cpu")
         if float(exact) != self.shown:  # what a checkpoint holds, and what is shown, are the same number
             self.grown.fill_(float(exact))
@@ -133,8 +137,8 @@ class Growing(nn.Module):
         return (self.grown - self.level).clamp(0, 1)
 
     def side(self, level: int) -> str:
-        """The side of a level in pixels, by which its layers are called."""
-        return str(4 * 2**level)
+        """The shorter side of a level in pixels, by which its layers are called."""
+        return str(min(self.base) * 2**level)
 
     def resting(self) -> set[str]:
         """Names of the parameters that no forward uses at this growth."""
@@ -154,7 +158,7 @@ class Growing(nn.Module):
 
 
 class ProGANGenerator(Growing):
-    """(B, latent) -> (B, C, S, S), in [-1, 1] outside training. Given vectors and labels are joined to the latent."""
+    """(B, latent) -> (B, C, H, W), in [-1, 1] outside training. Given vectors and labels are joined to the latent."""
 
     takes: ClassVar[frozenset[str]] = frozenset({"latent"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
@@ -162,7 +166,7 @@ class ProGANGenerator(Growing):
 
     def __init__(self, interface: Interface, *, base: Base = 16384, widest: Widest = 512) -> None:
         assert interface.makes is not None, "the interface of a generator says what it makes"
-        super().__init__(interface.makes.halvings("generator progan"))
+        super().__init__(*interface.makes.halvings("generator progan"))
         if any(space.kind == "image" for space in interface.given):
             why = "generator progan grows an image from a vector and has no place for a given image"
             raise Refusal(why, "a generator that takes images")
@@ -171,7 +175,7 @@ class ProGANGenerator(Growing):
         size = interface.takes.size + vector_size(interface.given)
         self.latent_norm = PixelNorm()
         self.start = nn.Sequential(
-            EqualisedConvTranspose2d(size, channels[0], 4, gain=GAIN / 4),
+            EqualisedConvTranspose2d(size, channels[0], self.base, gain=GAIN / math.sqrt(math.prod(self.base))),
             nn.LeakyReLU(0.2),
             PixelNorm(),
             *layer(channels[0], channels[0]),
@@ -191,10 +195,10 @@ class ProGANGenerator(Growing):
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
         z = self.latent_norm(append_vectors(x, given, self.given))  # (B, Z)
-        h = self.start(z[:, :, None, None])  # (B, D, 4, 4)
+        h = self.start(z[:, :, None, None])  # (B, D, h, w)
         hidden: dict[str, Tensor] = {"start": h} if layers else {}
         for k in range(1, self.level + 1):
-            h = self.blocks[self.side(k)](h)  # (B, D, 4 * 2^k, 4 * 2^k)
+            h = self.blocks[self.side(k)](h)  # (B, D, 2^k h, 2^k w)
             if layers:
                 hidden[f"blocks.{self.side(k)}"] = h
         image: Tensor = self.rgb[self.side(self.level)](h)
@@ -204,13 +208,13 @@ class ProGANGenerator(Growing):
             above = self.rgb[self.side(shown)](self.blocks[self.side(shown)](h))
             below = repeated(image, 2)
             image = below + self.share * (above - below)
-        image = repeated(image, 2 ** (self.top - shown))  # (B, C, S, S)
+        image = repeated(image, 2 ** (self.top - shown))  # (B, C, H, W)
         image = image if self.training else image.clamp(-1, 1)
         return Layers(image, hidden) if layers else image
 
 
 class ProGANDiscriminator(Growing):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for.
+    """(B, C, H, W) -> logits (B,), or (B, logits) if several are asked for.
 
     Its features follow each level and layer.
     """
@@ -226,7 +230,7 @@ class ProGANDiscriminator(Growing):
         widest: Widest = 512,
         group: Annotated[int, Field(ge=2, description="samples whose standard deviation is taken together")] = 4,
     ) -> None:
-        super().__init__(interface.takes.halvings("discriminator progan"))
+        super().__init__(*interface.takes.halvings("discriminator progan"))
         self.given = interface.given
         planes = interface.takes.shape[0] + plane_count(
             interface.given, interface.takes.shape[1:], "discriminator progan"
@@ -255,16 +259,16 @@ class ProGANDiscriminator(Growing):
         self.end = nn.Sequential(
             EqualisedConv2d(channels[0] + 1, channels[0], 3, 1),
             nn.LeakyReLU(0.2),
-            EqualisedConv2d(channels[0], last, 4),
+            EqualisedConv2d(channels[0], last, self.base),
             nn.LeakyReLU(0.2),
         )
         self.logit = EqualisedLinear(last, interface.logits)
         self.heads = nn.ModuleDict({name: EqualisedLinear(last, size) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        x = append_planes(x, given, self.given)  # (B, pack * (C + planes), S, S)
+        x = append_planes(x, given, self.given)  # (B, pack * (C + planes), H, W)
         highest = self.level + self.fading
-        x = averaged(x, 2 ** (self.top - highest))  # (B, pack * (C + planes), 4 * 2^k, 4 * 2^k)
+        x = averaged(x, 2 ** (self.top - highest))  # (B, pack * (C + planes), 2^k h, 2^k w)
         h = self.rgb[self.side(highest)](x)
         features = [h]
         if self.fading:
@@ -273,8 +277,8 @@ class ProGANDiscriminator(Growing):
             features.append(h)
         for k in range(self.level, 0, -1):
             h = self.blocks[self.side(k)](h)
-            features.append(h)  # (B, D, 4 * 2^(k - 1), 4 * 2^(k - 1))
-        deviation = self.deviation(h).to(h.dtype)[:, :, None, None].expand(-1, -1, 4, 4)  # (B, 1, 4, 4)
+            features.append(h)  # (B, D, 2^(k - 1) h, 2^(k - 1) w)
+        deviation = self.deviation(h).to(h.dtype)[:, :, None, None].expand(-1, -1, *self.base)  # (B, 1, h, w)
         h = self.end(torch.cat([h, deviation], 1)).flatten(1)  # (B, D)
         logits = self.logit(h)  # (B, logits)
         heads = {name: head(h) for name, head in self.heads.items()}

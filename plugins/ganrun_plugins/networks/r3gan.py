@@ -71,25 +71,31 @@ def precise(layer: nn.Module, x: Tensor, full: bool) -> Tensor:
 
 
 class Shape:
-    """Channels and groups of the stages, from 4 x 4 on."""
+    """Channels and groups of the stages, from the base on: 4 x 4 for sides that are powers of two."""
 
     def __init__(self, image: Space, width: int, wide: int, cardinality: int, expansion: int, network: str) -> None:
-        height, breadth = image.shape[1:]
-        if height != breadth or height < 4 or height & (height - 1):
-            raise Refusal(
-                f"{network} doubles a square of 4 x 4, so its side must be a power of two from 4 up; "
-                f"this is {height} x {breadth}",
-                "resize the data to 8, 16, 32, 64, ... pixels",
-            )
-        shrinks = [max(1, 4 * 2**stage // wide) for stage in range(height.bit_length() - 2)]
+        times, self.base = image.halvings(network, least=0)
+        self.sides = [min(self.base) * 2**stage for stage in range(times + 1)]
+        shrinks = [max(1, side // wide) for side in self.sides]
         self.widths = [width // shrink for shrink in shrinks]
         self.groups = [max(1, cardinality // shrink) for shrink in shrinks]
         for channels, groups in zip(self.widths, self.groups):
             if channels < 1 or channels * expansion % groups:
+                near = nearest_width(width, shrinks, self.groups, expansion)
                 raise Refusal(
                     f"{network}: {channels * expansion} channels inside a block are no multiple of {groups} groups",
-                    "a width and a cardinality that are multiples of one power of two",
+                    f"width: {near}, or another cardinality",
                 )
+
+
+def nearest_width(width: int, shrinks: list[int], groups: list[int], expansion: int) -> int:
+    """The width nearest to ``width`` with which the channels of every stage are a multiple of its groups."""
+
+    def works(wide: int) -> bool:
+        return all(wide >= shrink and wide // shrink * expansion % each == 0 for shrink, each in zip(shrinks, groups))
+
+    most = width + max(shrinks) * max(groups)
+    return next(near for apart in range(most) for near in (width - apart, width + apart) if near > 0 and works(near))
 
 
 class BiasedLeakyReLU(nn.LeakyReLU):
@@ -153,11 +159,11 @@ class Resample(nn.Module):
 
 
 class Basis(nn.Module):
-    """(B, Z) -> (B, C, 4, 4): a learned 4 x 4 map for each channel, times a linear function of the latent."""
+    """(B, Z) -> (B, C, h, w): a learned map for each channel, times a linear function of the latent."""
 
-    def __init__(self, size: int, channels: int) -> None:
+    def __init__(self, size: int, channels: int, base: tuple[int, int]) -> None:
         super().__init__()
-        self.pictures = nn.Parameter(torch.randn(channels, 4, 4))
+        self.pictures = nn.Parameter(torch.randn(channels, *base))
         self.linear = drawn(nn.Linear(size, channels, bias=False), 1.0)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -172,7 +178,7 @@ def transition(before: int, after: int, *, up: bool) -> nn.Sequential:
 
 
 class R3GANGenerator(nn.Module):
-    """(B, latent) -> (B, C, S, S) in [-1, 1].
+    """(B, latent) -> (B, C, H, W) in [-1, 1].
 
     Given vectors and labels are embedded together and joined to the latent.
     """
@@ -208,14 +214,15 @@ class R3GANGenerator(nn.Module):
         condition = vector_size(interface.given)
         self.embedding = drawn(nn.Linear(condition, embedding, bias=False), 1.0) if condition else None
         total = blocks * len(shape.widths)
-        layers: list[nn.Module] = [Basis(interface.takes.size + (embedding if condition else 0), shape.widths[0])]
+        size = interface.takes.size + (embedding if condition else 0)
+        layers: list[nn.Module] = [Basis(size, shape.widths[0], shape.base)]
         before, self.precise = shape.widths[0], 0  # how many layers compute in float32 whatever the precision
         for stage, (channels, groups) in enumerate(zip(shape.widths, shape.groups)):
             layers += [transition(before, channels, up=True)] if stage else []
             layers += [Block(channels, groups, expansion, total) for _ in range(blocks)]
             before = channels
-            self.precise = len(layers) if 4 * 2**stage < float32_below else self.precise
-        self.precise += float32_below > interface.makes.shape[1]
+            self.precise = len(layers) if shape.sides[stage] < float32_below else self.precise
+        self.precise += float32_below > shape.sides[-1]
         self.main = nn.Sequential(*layers, drawn(nn.Conv2d(before, interface.makes.shape[0], 1, bias=False), 1.0))
         self.blocks = names_of(self.main, Basis, Block)
         self.squash = nn.Tanh() if output == "tanh" else nn.Identity()
@@ -234,14 +241,14 @@ class R3GANGenerator(nn.Module):
             return Layers(output, hidden) if layers else output
         if layers:
             return Layers(self.squash(through(self.main, z, self.blocks, "main", hidden)), hidden)
-        image: Tensor = self.squash(self.main(z))  # (B, C, S, S)
+        image: Tensor = self.squash(self.main(z))  # (B, C, H, W)
         return image
 
 
 class R3GANDiscriminator(nn.Module):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for.
+    """(B, C, H, W) -> logits (B,), or (B, logits) if several are asked for.
 
-    Features follow each stage, those of the 4 x 4 basis last.
+    Features follow each stage, those of the basis last.
 
     Given vectors and labels are embedded together and projected onto the features; given images are further channels.
     """
@@ -261,8 +268,8 @@ class R3GANDiscriminator(nn.Module):
         float32_below: Float32Below = 0,
     ) -> None:
         super().__init__()
-        self.side, self.below = interface.takes.shape[1], float32_below
         shape = Shape(interface.takes, width, wide, cardinality, expansion, "discriminator r3gan")
+        self.sides, self.below = shape.sides, float32_below
         self.images = [place for place, space in enumerate(interface.given) if space.kind == "image"]
         self.vectors = [place for place, space in enumerate(interface.given) if space.kind != "image"]
         self.given, self.logits = interface.given, interface.logits
@@ -281,15 +288,15 @@ class R3GANDiscriminator(nn.Module):
             layers += [Block(channels, groups[stage], expansion, total) for _ in range(blocks)]
             self.stages.append(nn.Sequential(*layers))
         last = widths[-1]
-        self.basis = drawn(nn.Conv2d(last, last, 4, groups=last, bias=False), 1.0)
+        self.basis = drawn(nn.Conv2d(last, last, shape.base, groups=last, bias=False), 1.0)
         self.linear = drawn(nn.Linear(last, interface.logits * (last if condition else 1), bias=False), 1.0)
         self.embedding = drawn(nn.Linear(condition, last, bias=False), 1 / math.sqrt(last)) if condition else None
         self.heads = nn.ModuleDict({name: nn.Linear(last, size) for name, size in interface.heads.items()})
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        # (B, pack * (C + planes), S, S)
+        # (B, pack * (C + planes), H, W)
         h = append_planes(x, [given[i] for i in self.images], [self.given[i] for i in self.images])
-        side, last = self.side, self.below > 4
+        side, last = self.sides[-1], self.below > self.sides[0]
         h = precise(self.extraction, h, side < self.below)
         features: list[Tensor] = []
         for stage in self.stages:
@@ -300,7 +307,7 @@ class R3GANDiscriminator(nn.Module):
             else:
                 h = stage(h)
             features.append(h)
-        h = precise(self.basis, h, last).flatten(1)  # (B, W, 4, 4) -> (B, W)
+        h = precise(self.basis, h, last).flatten(1)  # (B, W, h, w) -> (B, W)
         logits = precise(self.linear, h, last)  # (B, logits), or (B, logits * W)
         if self.embedding is not None:
             condition = append_vectors(

@@ -1,11 +1,11 @@
-"""The residual networks of WGAN-GP and SNGAN, for square images of any power-of-two side from 8 up.
+"""The residual networks of WGAN-GP and SNGAN, for images that are a base of 4 to 7 pixels, doubled.
 
 Papers: Gulrajani et al., "Improved Training of Wasserstein GANs" (2017), appendix (CIFAR-10 ResNet); Miyato et al.,
 "Spectral Normalization for Generative Adversarial Networks" (2018), appendix (32 x 32). With labels: conditional
 BatchNorm in the generator (a scale and a shift for each class) and projection in the discriminator (Miyato and Koyama,
 "cGANs with Projection Discriminator", 2018).
 
-Generator: a linear layer to 4 x 4, then one block for each doubling,
+Generator: a linear layer to the base (4 x 4 for sides that are powers of two), then one block for each doubling,
 
     BatchNorm, ReLU, pixels repeated, 3 x 3, BatchNorm, ReLU, 3 x 3        beside: pixels repeated, 1 x 1
 
@@ -129,7 +129,7 @@ def labels_of(spaces: Sequence[Space]) -> list[int]:
 
 
 class SNGANGenerator(nn.Module):
-    """(B, latent) -> (B, C, S, S) in [-1, 1].
+    """(B, latent) -> (B, C, H, W) in [-1, 1].
 
     Labels choose scales and shifts of BatchNorm; given vectors are joined to the latent.
     """
@@ -151,13 +151,13 @@ class SNGANGenerator(nn.Module):
                 "generator sngan-resnet grows an image from a vector and has no place for a given image",
                 "a generator that takes images",
             )
-        doublings = interface.makes.halvings("generator sngan-resnet")
+        doublings, base = interface.makes.halvings("generator sngan-resnet")
         self.given, self.labels = interface.given, labels_of(interface.given)
         self.vectors = [place for place in range(len(interface.given)) if place not in self.labels]
         columns = vector_size([interface.given[place] for place in self.labels])
         size = interface.takes.size + vector_size([interface.given[place] for place in self.vectors])
-        self.width = width
-        self.grow = glorot(nn.Linear(size, width * 4 * 4))
+        self.start = (width, *base)
+        self.grow = glorot(nn.Linear(size, width * base[0] * base[1]))
         self.blocks = nn.ModuleList(UpBlock(width, width, columns) for _ in range(doublings))
         self.norm = nn.BatchNorm2d(width, eps=EPSILON)
         self.activation = nn.ReLU()
@@ -169,18 +169,18 @@ class SNGANGenerator(nn.Module):
             x.flatten(1)[:, :0], [given[i] for i in self.labels], [self.given[i] for i in self.labels]
         )
         z = append_vectors(x, [given[i] for i in self.vectors], [self.given[i] for i in self.vectors])
-        h = self.grow(z).unflatten(1, (self.width, 4, 4))  # (B, Z) -> (B, W, 4, 4)
+        h = self.grow(z).unflatten(1, self.start)  # (B, Z) -> (B, W, h, w)
         hidden: dict[str, Tensor] = {}
         for place, block in enumerate(self.blocks):
             h = block(h, condition)
             if layers:
                 hidden[f"blocks.{place}"] = h
-        image: Tensor = self.squash(self.output(self.activation(self.norm(h))))  # (B, C, S, S)
+        image: Tensor = self.squash(self.output(self.activation(self.norm(h))))  # (B, C, H, W)
         return Layers(image, hidden) if layers else image
 
 
 class SNGANDiscriminator(nn.Module):
-    """(B, C, S, S) -> logits (B,), or (B, logits) if several are asked for.
+    """(B, C, H, W) -> logits (B,), or (B, logits) if several are asked for.
 
     Its features follow each block, the last one's after its ReLU.
 
@@ -202,7 +202,7 @@ class SNGANDiscriminator(nn.Module):
         bias: Annotated[bool, Field(description="whether the last layer has one: in WGAN-GP, not in SNGAN")] = False,
     ) -> None:
         super().__init__()
-        downs = max(1, interface.takes.halvings("discriminator sngan-resnet") - 1)
+        downs = max(1, interface.takes.halvings("discriminator sngan-resnet").times - 1)
         self.given, labels = interface.given, labels_of(interface.given)
         self.planes = [place for place in range(len(interface.given)) if place not in labels]
         planes = plane_count(
@@ -219,7 +219,7 @@ class SNGANDiscriminator(nn.Module):
         self.projection = Projection(interface.given, width, interface.logits, interface.pack) if labels else None
 
     def forward(self, x: Tensor, *given: Tensor) -> DiscriminatorOutput:
-        # (B, pack * (C + planes), S, S)
+        # (B, pack * (C + planes), H, W)
         h = append_planes(x, [given[i] for i in self.planes], [self.given[i] for i in self.planes])
         features = []
         for block in self.blocks:

@@ -60,7 +60,7 @@ class SRResNet(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
-    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers", "any-size"})
 
     def __init__(
         self,

@@ -112,7 +112,7 @@ class StarGANDiscriminator(nn.Module):
             raise Refusal(
                 f"discriminator stargan halves an image {max(count, 1)} times, so its sides must be multiples of "
                 f"{2 ** max(count, 1)}; this is {side[0]} x {side[1]}",
-                "set its `layers` lower, or resize the data",
+                f"layers: {halvings(side)}" if halvings(side) else "images of even sides of 4 pixels or more",
             )
         self.given = interface.given
         planes = interface.pack * (channels + plane_count(interface.given, side, "discriminator stargan"))

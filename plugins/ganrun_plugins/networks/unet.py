@@ -17,6 +17,9 @@ up, outputs of 2 x 2, 4 x 4 and 8 x 8: ``dropout_at: paper``, the default. The P
 behind all others between layers of 8 * width channels (4 x 4, 8 x 8 and 16 x 16 at depth 8, none up to depth 5):
 ``dropout_at: pytorch``.
 
+Sides that are no multiples of 2^depth are padded with a mirror image of their borders, and the answer is cut to their
+size: images of any size from 2^depth up can be translated.
+
 Differences from well-known code: there LeakyReLU changes the features in place that serve as the other half later; here
 they stay. The ReLU that follows both gives the same numbers. The Lua code joins (up, down).
 """
@@ -27,6 +30,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -97,7 +101,7 @@ class UNet(nn.Module):
 
     takes: ClassVar[frozenset[str]] = frozenset({"image"})
     makes: ClassVar[frozenset[str]] = frozenset({"image"})
-    provides: ClassVar[frozenset[str]] = frozenset({"layers"})
+    provides: ClassVar[frozenset[str]] = frozenset({"layers", "any-size"})
 
     def __init__(
         self,
@@ -106,9 +110,7 @@ class UNet(nn.Module):
         width: Annotated[
             int, Field(ge=1, description="channels of the first layer; they double up to 8 times this")
         ] = 64,
-        depth: Annotated[
-            int | None, Field(ge=2, description="halvings; null: down to one pixel, for a side that is a power of two")
-        ] = None,
+        depth: Annotated[int | None, Field(ge=2, description="halvings; null: as many as the shorter side has")] = None,
         norm: Annotated[
             Norm,
             Field(description="normalisation of all layers but the first, the last and the one of the smallest size"),
@@ -131,19 +133,15 @@ class UNet(nn.Module):
                 f"it takes {interface.takes} and is to make {interface.makes}",
                 "resize both domains to one size",
             )
-        if depth is None and (height != length or height < 8 or height & (height - 1)):
+        depth = depth or min(height, length).bit_length() - 1
+        if depth < 2 or min(height, length) < 2**depth:
+            most = min(height, length).bit_length() - 1
             raise Refusal(
-                "generator unet halves a square image down to one pixel, so its side must be a power of two from 8 "
-                f"up; this is {height} x {length}",
-                "resize the data to 8, 16, 32, 64, ... pixels, or set its `depth`",
+                f"generator unet of depth {depth} halves an image {depth} times, and of {height} x {length} pixels "
+                "nothing is left",
+                f"depth: {most}" if most > 1 else "images of 4 pixels or more",
             )
-        depth = depth or height.bit_length() - 1
-        if height % 2**depth or length % 2**depth:
-            raise Refusal(
-                f"generator unet of depth {depth} halves an image {depth} times, so its sides must be multiples of "
-                f"{2**depth}; this is {height} x {length}",
-                "a smaller `depth`, or other sides",
-            )
+        self.whole = 2**depth
         self.given = interface.given
         planes = channels + plane_count(interface.given, (height, length), "generator unet")
         widths = [width * min(2**level, 8) for level in range(depth)]
@@ -157,12 +155,26 @@ class UNet(nn.Module):
         self.model = UNetBlock(0, widths[0], block, norm=norm, dropout=0.0, skips=skips, images=images)
 
     def forward(self, x: Tensor, *given: Tensor, layers: bool = False) -> Tensor | Layers:
-        h = append_planes(x, given, self.given)  # (B, C + planes, H, W)
+        height, length = x.shape[2:]
+        h, (top, left) = padded(append_planes(x, given, self.given), self.whole)  # (B, C + planes, H', W')
+        middle = (..., slice(top, top + height), slice(left, left + length))
         if layers:
             hidden: dict[str, Tensor] = {}
-            return Layers(self.model.layers(h, hidden), hidden)
-        image: Tensor = self.model(h)  # (B, C', H, W)
+            return Layers(self.model.layers(h, hidden)[middle], hidden)
+        image: Tensor = self.model(h)[middle]  # (B, C', H, W)
         return image
+
+
+def padded(x: Tensor, whole: int) -> tuple[Tensor, tuple[int, int]]:
+    """(B, C, H, W) with sides that are multiples of ``whole``: a mirror image of each border, as much on both ends.
+
+    Returns how many rows and columns came before, too; an image that fits comes back as it is.
+    """
+    down, right = (-side % whole for side in x.shape[2:])
+    if not down and not right:
+        return x, (0, 0)
+    top, left = down // 2, right // 2
+    return F.pad(x, (left, right - left, top, down - top), mode="reflect"), (top, left)
 
 
 @hookimpl

@@ -25,7 +25,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch.nn.functional as F
 from pydantic import Field
 
-from ganrun.plugin import Component, Description, Refusal, Scheduled, Space, Term, Turn, hookimpl
+from ganrun.plugin import Component, Description, Experiment, Scheduled, Space, Term, Turn, hookimpl
 from ganrun_plugins.variants._two_way import TwoWay
 
 RATE = {"linear": [2e-4, 0.0], "from": "99 epochs", "until": "200 epochs", "every": "1 epochs"}
@@ -66,20 +66,25 @@ class CycleGAN(TwoWay):
         self.cycle = cycle
         self.identity = identity
         self.adversarial = adversarial
+        self.alike = True  # whether both domains have one shape
         self.cycles = {"both": ("a", "b"), "forward": ("a",), "backward": ("b",)}[directions]
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
-        """For data with entries ``a`` and ``b``: images, of equal channels if the identity term is wanted."""
+        """For data with entries ``a`` and ``b``: images. The identity term is for images of equal channels."""
         description = super().describe(spaces)
-        a, b = spaces["a"], spaces["b"]
-        if self.identity > 0 and a.shape != b.shape:
-            raise Refusal(
-                "the identity term asks a generator of one domain to keep images of the other, "
-                f"but the domains are {a} and {b}",
-                "set the variant's identity: 0",
-            )
+        self.alike = spaces["a"].shape == spaces["b"].shape
         description.reuse_fakes = True
         return description
+
+    @hookimpl
+    def build(self, experiment: Experiment) -> None:
+        if not self.alike and self.identity > 0:
+            a, b = (experiment.dataset.spaces[name] for name in ("a", "b"))
+            why = (
+                "the identity term is off: it asks a generator to keep images of the domain that it makes, "
+                f"and the domains are {a} and {b}"
+            )
+            experiment.warn("variant cyclegan", why, "identity: 0, which says so")
 
     def terms(self, turn: Turn) -> dict[str, Term]:
         if turn.player != "generator":
@@ -88,7 +93,7 @@ class CycleGAN(TwoWay):
         terms = {
             f"cycle_{domain}": Term(F.l1_loss(made[f"rec_{domain}"], real[domain]), cycle) for domain in self.cycles
         }
-        if identity > 0:
+        if identity > 0 and self.alike:
             for domain, generator in (("a", "generator_ba"), ("b", "generator_ab")):
                 same = turn.modules[generator](real[domain])  # (B, C, H, W)
                 terms[f"identity_{domain}"] = Term(F.l1_loss(same, real[domain]), cycle * identity)

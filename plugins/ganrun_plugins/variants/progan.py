@@ -88,7 +88,7 @@ class ProGAN(OneGame):
         self.levels = (-1, -1)  # floor and ceiling of the growth in the last step
 
     def describe(self, spaces: Mapping[str, Space]) -> Description:
-        """For data with an entry ``x``: square images whose side is a power of two from 8 up."""
+        """For data with an entry ``x``: images that are a base of 4 to 7 pixels, doubled at least once."""
         description = super().describe(spaces)
         if spaces["x"].kind != "image":
             raise Refusal(
@@ -101,7 +101,7 @@ class ProGAN(OneGame):
 
     @hookimpl
     def build(self, experiment: Experiment) -> None:
-        self.top = experiment.dataset.spaces["x"].halvings("variant progan")
+        self.top = experiment.dataset.spaces["x"].halvings("variant progan").times
 
     def grown(self, step: int, clock: Clock) -> float:
         """The growth in a step, counted from 0: a number of levels from 0 to ``top``."""
