@@ -6,6 +6,7 @@ import math
 
 from ganrun.catalog.catalog import Catalog
 from ganrun.cli.output import counted
+from ganrun.data.labels import label_counts
 from ganrun.experiment.experiment import Experiment
 from ganrun.preflight import check as preflight
 from ganrun.preflight import costs
@@ -16,7 +17,7 @@ Rows = list[tuple[str, str]]
 
 
 def check(recipe: Recipe) -> Rows:
-    """Networks with sizes and shapes, players, games with their losses, phases, warnings.
+    """Classes with how many items, networks with sizes and shapes, players, games with their losses, phases, warnings.
 
     Raises RefusedError for a recipe that cannot be trained.
     """
@@ -25,6 +26,7 @@ def check(recipe: Recipe) -> Rows:
     rows += [
         (f"network {n.name}", f"{n.part.partition(' ')[2]}, {n.parameters:,} parameters: {n.shapes}") for n in networks
     ]
+    rows += [(f"data, {entry}", words) for entry, words in label_counts(experiment.dataset).items()]
     for name, player in experiment.players.items():
         optimizer = recipe.players[name].optimizer
         size = sum(p.numel() for p in experiment.parameters(player))

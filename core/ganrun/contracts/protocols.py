@@ -269,6 +269,7 @@ class Dataset(Protocol):
     (capability ``hidden-pairs``); ``centres`` (M, D) and ``sd`` of a mixture (capability ``modes``). ``label_names``,
     entry of labels -> the names of its values, or of its columns if there are several; ``known_rows``, entry of labels
     -> the range of training items that know it, in the order of ``source``, an entry that says which set an item is of.
+    ``known_labels()``, entry of labels -> those of all items (N, ...), where they are known without reading items.
     Of image files: ``preparation``, in words, how they are read and fitted, and ``departs``, whether some are read
     otherwise than PIL's ``convert("RGB")`` does, so that no score is called FID.
     """

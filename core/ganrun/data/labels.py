@@ -17,8 +17,30 @@ from torch import Tensor
 from ganrun.errors import UserError, some
 from ganrun.words.spaces import Space
 
+LISTED = 20  # classes that are listed
 YES_NO = {"no": 0, "yes": 1}
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")  # letters and digits, an apostrophe within a word
+
+
+def class_number(names: Sequence[str], wanted: str | int) -> int | None:
+    """The number of a class that is asked for: the one of that name, else that place from 0 on; None if there is none.
+
+    So a number that is the name of a class, such as of a folder 10, or 010, stands for that class.
+    """
+    text = str(wanted).strip()
+    if text in names:
+        return list(names).index(text)
+    if not (text.isdecimal() and text.isascii()):
+        return None
+    same = [place for place, name in enumerate(names) if is_number(name) and int(name) == int(text)]
+    if len(same) == 1:
+        return same[0]
+    return int(text) if int(text) < len(names) else None
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a whole number."""
+    return name.isdecimal() and name.isascii()
 
 
 def split_words(words: Iterable[str]) -> dict[str, str]:
@@ -88,6 +110,31 @@ def labels_in_words(labels: Mapping[str, Tensor], names: Mapping[str, Sequence[s
     return "; ".join(words)
 
 
+def label_counts(dataset: Any) -> dict[str, str]:
+    """Entry of labels -> its classes, or its columns, in words, with how many items there are of each.
+
+    Counts are of data sets that know all labels without reading items (``known_labels``).
+    """
+    names = label_names(dataset)
+    known = dataset.known_labels() if hasattr(dataset, "known_labels") else {}
+    found = {}
+    for entry, space in dataset.spaces.items():
+        called = names.get(entry, [])
+        if space.kind != "labels" or len(called) not in ((space.size,) if space.shape else (space.classes,)):
+            continue
+        kind = f"{len(called):,} {'labels' if space.shape else 'classes'}" if len(called) > 1 else "1 class"
+        if entry not in known:
+            found[entry] = f"{kind}: {some(called, LISTED)}"
+            continue
+        labels = known[entry].cpu()
+        counts = (labels > 0).sum(0).tolist() if space.shape else labels.bincount(minlength=len(called)).tolist()
+        of = f" of {len(labels):,}" if space.shape else ""
+        said = [f"{name} ({count:,}{of})" for name, count in zip(called, counts)]
+        between = f", of {min(counts):,} to {max(counts):,} items each" if len(called) > LISTED else ""
+        found[entry] = f"{kind}{between}: {some(said, LISTED)}"
+    return found
+
+
 def check_labels(latents: Mapping[str, Tensor], codes: Mapping[str, Space]) -> None:
     """Raise UserError for a label (n,) or (n, A) among latents that is none of its values."""
     for name, space in codes.items():
@@ -154,8 +201,8 @@ def _near(word: str, words: Sequence[str]) -> str:
 def _number(name: str, value: Any, classes: int, called: Mapping[str, int]) -> int:
     """A class by its name or its number."""
     text = str(value).strip()
-    number = called.get(text, int(text) if text.isdecimal() else -1)
-    if not 0 <= number < classes:
-        also = f", or {', '.join(called)}" if called else ""
+    number = called.get(text, class_number([*called] or [str(each) for each in range(classes)], text))
+    if number is None:
+        also = f", or {some(called, 20)}" if called else ""
         raise UserError(f"{name}: there is no {text!r}; its values are 0 to {classes - 1}{also}")
     return number

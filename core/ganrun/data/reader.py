@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,9 +18,10 @@ import torch
 from torch import Tensor
 
 from ganrun.contracts.protocols import Dataset
+from ganrun.data.labels import class_number, is_number
 from ganrun.data.order import order_of
 from ganrun.data.workers import BatchRequest, Prefetcher
-from ganrun.errors import DataError
+from ganrun.errors import DataError, some
 from ganrun.randomness import ItemDraws
 from ganrun.words.spaces import Space
 
@@ -46,6 +48,14 @@ class InMemory:
         if indices.device != self.device:
             indices = indices.to(self.device)
         return {name: tensor.index_select(0, indices) for name, tensor in self.tensors.items()}
+
+    def known_labels(self) -> dict[str, Tensor]:
+        """Entry of labels -> the labels of all items."""
+        return {
+            name: tensor
+            for name, tensor in self.tensors.items()
+            if name in self.spaces and self.spaces[name].kind == "labels"
+        }
 
     def to(self, device: torch.device) -> None:
         """Move the data to a device."""
@@ -215,7 +225,8 @@ def _feed(digest: Any, part: Any) -> None:
 def selected_classes(names: Sequence[str], wanted: Sequence[str | int] | None) -> list[int]:
     """The indices of the classes that a recipe's ``classes`` asks for, in its order; all of them for None.
 
-    A string is a name, an integer an index from 0.
+    A string is a name; an integer is the class of that name, if there is one, and else an index from 0. Where all names
+    are numbers, it is warned of the latter.
 
     Raises:
         DataError: for an unknown or repeated class, or an empty list.
@@ -227,11 +238,16 @@ def selected_classes(names: Sequence[str], wanted: Sequence[str | int] | None) -
     found: list[int] = []
     for item in wanted:
         if isinstance(item, int):
-            if not 0 <= item < len(names):
+            place = class_number(names, item)
+            if place is None:
                 raise DataError(
-                    f"classes: there is no class number {item}; the {len(names)} classes are 0 to {len(names) - 1}"
+                    f"classes: there is no class number {item}; the {len(names)} classes are 0 to {len(names) - 1}, "
+                    f"called {some(names)}"
                 )
-            index = item
+            index = place
+            if all(map(is_number, names)) and int(names[index]) != item:
+                why = f"no class is called {item}; it is taken as a number from 0 on, of the class {names[index]}"
+                warnings.warn(f"classes: {why}", stacklevel=2)
         elif item in names:
             index = list(names).index(item)
         else:

@@ -70,6 +70,19 @@ def check_attributes(plugin: Plugin) -> None:
 
 
 @when(offline)
+def check_known_labels(plugin: Plugin) -> None:
+    """``known_labels()``, if it is there, says what batches say."""
+    for split in SPLITS:
+        data = make(plugin, split)
+        if hasattr(data, "known_labels"):
+            rows = list(range(0, len(data), max(1, len(data) // 8)))
+            batch = read(data, rows)
+            for name, known in data.known_labels().items():
+                assert len(known) == len(data), f"{name}: {len(known)} labels of {len(data)} items"
+                assert torch.equal(known[rows].cpu(), batch[name]), f"{name}: known_labels() and a batch differ"
+
+
+@when(offline)
 def check_splits_differ(plugin: Plugin) -> None:
     """No train item is a test item."""
     seen: dict[str, set[bytes]] = {}

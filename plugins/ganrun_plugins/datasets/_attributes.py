@@ -58,6 +58,10 @@ class AttributePictures:
             "attributes": self.values.index_select(0, indices.to(self.values.device)),
         }
 
+    def known_labels(self) -> dict[str, Tensor]:
+        """``attributes`` -> those of all items, (N, A)."""
+        return {"attributes": self.values}
+
     def to(self, device: torch.device) -> None:
         """Move what is in memory to a device."""
         self.pictures.to(device)

@@ -117,6 +117,10 @@ class Array:
         batch = {"x": x}
         return batch if self.label is None else {**batch, "label": self.label.index_select(0, indices)}
 
+    def known_labels(self) -> dict[str, Tensor]:
+        """``label`` -> the labels of all items, if there are labels."""
+        return {} if self.label is None else {"label": self.label}
+
     @property
     def preparation(self) -> str:
         """How rows become items, in words."""

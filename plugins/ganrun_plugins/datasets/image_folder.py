@@ -109,6 +109,10 @@ class ImageFolder:
             batch["label"] = self.label.index_select(0, indices.to(self.label.device))
         return batch
 
+    def known_labels(self) -> dict[str, Tensor]:
+        """``label`` -> the labels of all items, if there are labels."""
+        return {} if self.label is None else {"label": self.label}
+
     def to(self, device: torch.device) -> None:
         """Move what is in memory to a device."""
         self.pictures.to(device)

@@ -167,6 +167,12 @@ class LSUN:
         batch = {"x": self.fit.cropped(x, draws, "x")}
         return batch | ({"label": torch.from_numpy(label.astype(np.int64))} if "label" in self.spaces else {})
 
+    def known_labels(self) -> dict[str, Tensor]:
+        """``label`` -> the labels of all items, if there are several classes."""
+        counts = torch.tensor([len(database) for database in self.databases])
+        every = torch.repeat_interleave(torch.arange(len(counts)), counts)
+        return {"label": every} if "label" in self.spaces else {}
+
     def fingerprint(self) -> str:
         """A hash of the keys, which are hashes of the images, and of the preprocessing."""
         return fingerprint([database.keys for database in self.databases], self.fit, self.classes)

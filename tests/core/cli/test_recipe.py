@@ -188,6 +188,12 @@ def test_check_shows_networks_and_shapes_and_trains_nothing(ganrun, write_recipe
     assert not (tmp_path / "runs").exists()
 
 
+def test_check_lists_the_classes_and_how_many_items_each_has(ganrun, write_recipe):
+    code, out, _ = ganrun("recipe", write_recipe(dataset={"digits": {"size": 8, "classes": [3, 7]}}), "--check")
+    assert code == 0
+    assert "data, label            2 classes: 3 (91), 7 (90)" in out
+
+
 def test_check_prints_every_refusal(ganrun, write_recipe):
     code, out, err = ganrun("recipe", write_recipe(train={"batch_size": 600}, discriminator="patchgan"), "--check")
     assert (code, out) == (2, "")

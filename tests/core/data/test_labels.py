@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ganrun.data.labels import asked_labels, check_labels, label_names, labels_in_words, split_words
-from ganrun.data.reader import DataDescription
+from ganrun.data.labels import asked_labels, check_labels, label_counts, label_names, labels_in_words, split_words
+from ganrun.data.reader import DataDescription, InMemory
 from ganrun.errors import UserError
 from ganrun.words.spaces import Space
 
@@ -27,6 +27,29 @@ def test_one_label_is_written_by_name_or_number(written, number):
     found = asked_labels({"label": written}, CODES, NAMES)["label"]
     assert found.shape == ()
     assert int(found) == number
+
+
+@pytest.mark.parametrize(("written", "number"), [("10", 1), (1, 0), ("2", 2), ("03", 3), (0, 0)])
+def test_a_number_that_is_a_classs_name_asks_for_that_class(written, number):
+    codes = {"label": Space("labels", (), 4)}
+    assert int(asked_labels({"label": written}, codes, {"label": ["1", "10", "2", "3"]})["label"]) == number
+
+
+def test_classes_and_attributes_are_counted_in_words():
+    tensors = {"label": torch.tensor([0, 2, 2, 0, 2]), "attributes": torch.tensor([[1, 0]] * 4 + [[1, 1]])}
+    data = InMemory(tensors, {name: CODES[name] for name in tensors}, NAMES["label"])
+    data.label_names = {"attributes": NAMES["attributes"]}
+    assert label_counts(data) == {
+        "label": "3 classes: plain (2), bold (0), slanted (3)",
+        "attributes": "2 labels: young (5 of 5), smiling (1 of 5)",
+    }
+    described = DataDescription({"label": CODES["label"]}, 5, NAMES["label"])
+    assert label_counts(described) == {"label": "3 classes: plain, bold, slanted"}
+    many = InMemory(
+        {"label": torch.arange(30).repeat(2)}, {"label": Space("labels", (), 30)}, [f"c{n}" for n in range(30)]
+    )
+    assert label_counts(many)["label"].startswith("30 classes, of 2 to 2 items each: c0 (2), c1 (2), ")
+    assert label_counts(many)["label"].endswith("c19 (2) and 10 more")
 
 
 def test_labels_among_latents_are_values_that_there_are():

@@ -1,5 +1,7 @@
 """Reading: the order of items, workers, resuming, and what a batch looks like."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -123,12 +125,26 @@ def test_classes_are_selected_by_name_or_number_in_the_order_given():
     assert selected_classes(names, ["horse", 0]) == [2, 0]
 
 
+def test_a_number_that_is_a_classs_name_is_that_class_and_what_it_is_otherwise_is_said():
+    """Folders 1, 2, 3 and 10 are sorted as text: number 1 from 0 on is the folder 10."""
+    names = ["1", "10", "2", "3"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert selected_classes(names, [1, 10, 2]) == [0, 1, 2]
+        assert selected_classes(["001", "002", "010"], [1, 10]) == [0, 2]
+        assert selected_classes(["cat", "1", "dog"], [0, 1]) == [0, 1]
+        assert selected_classes(["01", "1"], [1]) == [1]
+        assert selected_classes(["01", "001"], [1]) == [1], "both are 1, so it is a place"
+    with pytest.warns(UserWarning, match="no class is called 0; it is taken as a number from 0 on, of the class 1"):
+        assert selected_classes(names, [0]) == [0]
+
+
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
         ([], "the list is empty"),
         (["hors"], "did you mean 'horse'"),
-        ([3], "0 to 2"),
+        ([3], "0 to 2, called cat, dog, horse"),
         (["dog", 1], "named twice"),
         (["x"], "there are cat, dog"),
     ],

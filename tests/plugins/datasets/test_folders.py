@@ -93,6 +93,7 @@ def test_classes_of_folders_can_be_selected(files, tmp_path):
     animals(tmp_path)
     data = ImageFolder(files, "train", root="zoo", classes=["dog"], test_fraction=0)
     assert (len(data), data.classes, data.spaces["label"].classes) == (10, ["dog"], 1)
+    assert data.known_labels()["label"].tolist() == [0] * 10
     with pytest.raises(DataError, match="did you mean 'dog'"):
         ImageFolder(files, "train", root="zoo", classes=["dogs"])
 
