@@ -17,7 +17,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from ganrun.data.image_values import ARRAYS, PNG_HEAD, TIFF, array_frames, is_cut, is_deep, read_frames, stored_type
 
-ORIENTATION = 0x0112  # the EXIF tag for an image's orientation
+_ORIENTATION = 0x0112  # the EXIF tag for an image's orientation
 ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -134,9 +134,31 @@ def _picture_facts(path: Path, found: dict[str, Any], *, whole: bool) -> None:
             found["dtype"] = stored_type(picture) if deep else "uint8"
             if whole and not deep:
                 found |= _picture_extremes(picture)
-            found["orientation"] = int(picture.getexif().get(ORIENTATION, 1))
+            found["orientation"] = _orientation(picture, path)
     if whole and deep:
         found |= _deep_facts(path) | {"dtype": found["dtype"]}  # PIL has wider types than some files
+
+
+def _orientation(picture: Image.Image, path: Path) -> int:
+    """How EXIF says that an opened image is turned, 1 for not at all."""
+    if picture.format == "PNG" and "exif" not in picture.info and not _exif_comes_late(path):
+        # PIL decodes the whole image to look for it behind the pixels
+        return int(Image.Image.getexif(picture).get(_ORIENTATION, 1))
+    return int(picture.getexif().get(_ORIENTATION, 1))
+
+
+def _exif_comes_late(path: Path) -> bool:
+    """Whether a PNG file has metadata behind its pixels: only the heads of its parts are read."""
+    pixels = False
+    with path.open("rb", buffering=0) as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            kind = head[4:]
+            if pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+                return True
+            pixels |= kind == b"IDAT"
+            file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    return False
 
 
 def _deep_facts(path: Path) -> dict[str, Any]:

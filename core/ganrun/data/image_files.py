@@ -7,17 +7,63 @@ import os
 import re
 import stat
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from ganrun.data.file_list import FileList
+from ganrun.data.image_values import ARRAYS
 from ganrun.errors import DataError
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"}
+    | {".tif", ".tiff", ".webp"}
+    | ({".avif"} if features.check("avif") else set())  # Pillow has it from 11.3 on
+)
+# What looks like data and is no image file: it is counted, and said.
+UNREAD = (
+    frozenset(
+        {
+            ".arw",
+            ".avif",
+            ".avi",
+            ".bz2",
+            ".cr2",
+            ".cr3",
+            ".czi",
+            ".dcm",
+            ".dng",
+            ".exr",
+            ".fits",
+            ".gz",
+            ".h5",
+            ".hdf5",
+        }
+        | {".hdr", ".heic", ".heif", ".ima", ".jxl", ".lif", ".lmdb", ".mat", ".mha", ".mhd", ".mkv", ".mov", ".mp4"}
+        | {".nc", ".nef", ".nii", ".npy", ".npz", ".nrrd", ".orf", ".parquet", ".pdf", ".pfm", ".pkl", ".psd", ".pt"}
+        | {
+            ".pth",
+            ".raf",
+            ".raw",
+            ".rw2",
+            ".svg",
+            ".svs",
+            ".tar",
+            ".tfrecord",
+            ".tga",
+            ".webm",
+            ".xcf",
+            ".zarr",
+            ".zip",
+        }
+        | {".7z", ".rar", ".tgz", ".xz", ".ico", ".mpo", ".ndpi", ".mrc"}
+    )
+    - SUFFIXES
+)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 AT_ONCE = 1 << 24  # bytes of a file that are read in one piece
 _KINDS = {
@@ -31,7 +77,8 @@ _KINDS = {
 def find_pictures(folder: Path) -> list[Path]:
     """All image files in a folder and its subfolders, sorted by path; hidden files are left out.
 
-    What has the name of an image and is a pipe, a socket or a device is left out with a warning.
+    What has the name of an image and is a pipe, a socket or a device is left out with a warning, and it is warned of
+    files that look like data and are no image files, by suffix.
 
     Raises:
         DataError: if there is no such folder, one cannot be listed, or no image is in it, with the suffixes tried.
@@ -39,18 +86,32 @@ def find_pictures(folder: Path) -> list[Path]:
     return list(list_pictures(folder))
 
 
-def list_pictures(folder: Path) -> FileList:
-    """As :func:`find_pictures`, in a list that takes little more memory than the names do: for millions of files."""
+def list_pictures(folder: Path, *, arrays: bool = False) -> FileList:
+    """As :func:`find_pictures`, in a list that takes little more memory than the names do: for millions of files.
+
+    arrays: also files of numpy, ``.npy`` and ``.npz``.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    found = FileList(folder, _names(str(folder)))
+    wanted = SUFFIXES | ARRAYS if arrays else SUFFIXES
+    others: Counter[str] = Counter()
+    found = FileList(folder, _names(str(folder), wanted, others))
+    there = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(others.items()))
     if not found:
-        raise DataError(f"{folder}: no images in it or its subfolders; known suffixes are {' '.join(sorted(SUFFIXES))}")
+        what = f", but {there}" if there else ""
+        raise DataError(
+            f"{folder}: no images in it or its subfolders{what}; known suffixes are {' '.join(sorted(wanted))}"
+        )
+    if there:
+        warnings.warn(f"{folder}: left out, as these are not read as images: {there}", stacklevel=1)
     return found
 
 
-def _names(folder: str) -> Iterator[str]:
-    """Paths of image files relative to ``folder``, with slashes, sorted part by part."""
+def _names(folder: str, wanted: frozenset[str], others: Counter[str]) -> Iterator[str]:
+    """Paths of image files relative to ``folder``, with slashes, sorted part by part.
+
+    others: counts what looks like data, by suffix.
+    """
     seen: set[str] = set()
     pending = [""]  # names, the next one last; those of folders end with a slash
     while pending:
@@ -72,8 +133,12 @@ def _names(folder: str) -> Iterator[str]:
                     # os.path, where a link is followed: of a loop of links it says that nothing is there
                     if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                         inside.append(f"{name}{entry.name}/")
-                    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES and not _left_out(entry):
+                        continue
+                    suffix = os.path.splitext(entry.name)[1].lower()
+                    if suffix in wanted and not _left_out(entry):
                         inside.append(name + entry.name)
+                    elif suffix in UNREAD and suffix not in wanted:
+                        others[suffix] += 1
         except OSError as error:
             raise DataError(f"{place}: this folder cannot be listed ({error.strerror or error})") from error
         inside.sort(key=lambda each: each.rstrip("/"), reverse=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganrun.data.image_files import find_pictures, read_picture
+from ganrun.data.image_files import find_pictures, list_pictures, read_picture
 from ganrun.errors import DataError
 
 
@@ -33,7 +33,28 @@ def test_a_link_to_a_folder_above_it_is_followed_once(tmp_path):
 def test_a_folder_that_is_not_there_or_empty_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no such folder"):
         find_pictures(tmp_path / "gone")
-    with pytest.raises(DataError, match=r"no images in it or its subfolders; known suffixes are \.bmp"):
+    with pytest.raises(DataError, match=r"no images in it or its subfolders; known suffixes are .*\.bmp \.gif"):
+        find_pictures(tmp_path)
+
+
+def test_names_of_images_are_many_and_arrays_are_found_where_they_are_wanted(tmp_path):
+    names = ["a.jfif", "b.JPE", "c.jp2", "d.npy", "e.npz"]
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match=r"left out, as these are not read as images: 1 \.npy, 1 \.npz"):
+        assert [path.name for path in find_pictures(tmp_path)] == names[:3]
+    assert [path.name for path in list_pictures(tmp_path, arrays=True)] == names
+
+
+def test_what_looks_like_data_and_is_not_read_is_counted_by_suffix(tmp_path):
+    save(tmp_path / "1.png")
+    for name in ("a.heic", "b.HEIC", "in/c.dcm", "notes.txt", "labels.csv", ".hidden.zip"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match=r": 1 \.dcm, 2 \.heic$"):
+        find_pictures(tmp_path)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(DataError, match=r"no images in it or its subfolders, but 1 \.dcm, 2 \.heic; known"):
         find_pictures(tmp_path)
 
 
