@@ -27,6 +27,7 @@ COMMANDS = {
     "list-plugins": "ganrun.cli.list_plugins",
     "show": "ganrun.cli.show",
     "list-recipes": "ganrun.cli.list_recipes",
+    "inspect": "ganrun.cli.inspect",
     "schema": "ganrun.cli.schema",
     "combinations": "ganrun.cli.combinations",
     "sample": "ganrun.cli.sample",

@@ -271,7 +271,8 @@ class Dataset(Protocol):
     -> the range of training items that know it, in the order of ``source``, an entry that says which set an item is of.
     ``known_labels()``, entry of labels -> those of all items (N, ...), where they are known without reading items.
     Of image files: ``preparation``, in words, how they are read and fitted, and ``departs``, whether some are read
-    otherwise than PIL's ``convert("RGB")`` does, so that no score is called FID.
+    otherwise than PIL's ``convert("RGB")`` does, so that no score is called FID; ``paths``, the files that its items
+    are read from, which ``ganrun inspect`` and ``--check`` look at.
     """
 
     @property

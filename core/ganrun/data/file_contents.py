@@ -71,7 +71,7 @@ def contents(path: Path) -> Contents:
 
 def small_grey(path: Path, facts: FileFacts) -> bytes:
     """The first frame as it is shown, SIDE * SIDE bytes; empty if it has one value throughout."""
-    grey = np.asarray(as_shown(path, facts, SIDE).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
+    grey = np.asarray(as_shown(path, facts, SIDE).convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     return b"" if grey.min() == grey.max() else grey.tobytes()
 
 

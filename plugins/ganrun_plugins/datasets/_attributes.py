@@ -68,6 +68,11 @@ class AttributePictures:
         self.values = self.values.to(device)
 
     @property
+    def paths(self) -> list[Path]:
+        """The files that items are read from."""
+        return self.pictures.all_paths()
+
+    @property
     def preparation(self) -> str:
         """How files are read, and what is done to the images, in words."""
         return self.pictures.preparation

@@ -56,6 +56,10 @@ class Pictures:
         """All files that are read, in lists of the same length."""
         return [self.paths]
 
+    def all_paths(self) -> list[Path]:
+        """All files that are read."""
+        return [path for files in self.files() for path in files]
+
     def decoded(self, row: int) -> np.ndarray:
         """One of the images as an array, (C, H, W), scaled but not yet cropped."""
         return self.fit.scaled(self.paths[row])

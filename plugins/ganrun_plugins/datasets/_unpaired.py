@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -87,6 +88,11 @@ class Unpaired:
         """Move what is in memory to a device."""
         for pictures in self.pictures.values():
             pictures.to(device)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that items are read from."""
+        return [path for pictures in self.pictures.values() for path in pictures.all_paths()]
 
     @property
     def preparation(self) -> str:

@@ -107,6 +107,11 @@ class Captions:
         return {"x": self.pictures.batch(indices, draws, "x"), "text": self.text.index_select(0, rows)}
 
     @property
+    def paths(self) -> list[Path]:
+        """The files that items are read from."""
+        return self.pictures.all_paths()
+
+    @property
     def preparation(self) -> str:
         """How files are read, and what is done to the images, in words."""
         return self.pictures.preparation

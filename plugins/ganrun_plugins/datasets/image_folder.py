@@ -119,6 +119,11 @@ class ImageFolder:
         self.label = None if self.label is None else self.label.to(device)
 
     @property
+    def paths(self) -> list[Path]:
+        """The files that items are read from."""
+        return self.pictures.all_paths()
+
+    @property
     def preparation(self) -> str:
         """How files are read, and what is done to the images, in words."""
         return self.pictures.preparation

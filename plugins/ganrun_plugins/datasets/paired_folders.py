@@ -144,6 +144,11 @@ class PairedFolders:
         self.pairs.to(device)
 
     @property
+    def paths(self) -> list[Path]:
+        """The files that items are read from."""
+        return self.pairs.all_paths()
+
+    @property
     def preparation(self) -> str:
         """How files are read, and what is done to the images, in words."""
         return self.pairs.preparation

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -98,6 +99,11 @@ class SuperResolution:
 
     def to(self, device: torch.device) -> None:
         """Nothing is kept in memory."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that items are read from."""
+        return self.pictures.all_paths()
 
     @property
     def preparation(self) -> str:
