@@ -10,6 +10,7 @@ from ganrun.data.labels import label_counts
 from ganrun.experiment.experiment import Experiment
 from ganrun.preflight import check as preflight
 from ganrun.preflight import costs
+from ganrun.preflight.files import files_looked
 from ganrun.recipe import Recipe
 from ganrun.words.game import Phase
 
@@ -17,7 +18,7 @@ Rows = list[tuple[str, str]]
 
 
 def check(recipe: Recipe) -> Rows:
-    """Classes with how many items, networks with sizes and shapes, players, games with their losses, phases, warnings.
+    """Classes with counts, files, networks with sizes and shapes, players, games with their losses, phases, warnings.
 
     Raises RefusedError for a recipe that cannot be trained.
     """
@@ -27,6 +28,8 @@ def check(recipe: Recipe) -> Rows:
         (f"network {n.name}", f"{n.part.partition(' ')[2]}, {n.parameters:,} parameters: {n.shapes}") for n in networks
     ]
     rows += [(f"data, {entry}", words) for entry, words in label_counts(experiment.dataset).items()]
+    if looked := files_looked(experiment):
+        rows.append(("data, files", looked.words()))
     for name, player in experiment.players.items():
         optimizer = recipe.players[name].optimizer
         size = sum(p.numel() for p in experiment.parameters(player))
