@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from ganrun.data.reader import read_items
 from ganrun.errors import UserError
 from ganrun.inference.sampling_network import sampling_network
 from ganrun.sampling.arithmetic import along, around, concepts, direction, mean, total
-from ganrun.sampling.sampling import between, check_counts, every_value
+from ganrun.sampling.sampling import Statistics, between, check_counts, every_value
 from ganrun.training.opened import OpenedRun
 from ganrun.words.spaces import Refusal, Space
 
@@ -162,14 +163,16 @@ class Trained(OpenedRun):
         source: str | None = None,
         ask: Mapping[str, Any] | None = None,
         seed: int = 0,
+        statistics: Statistics | None = None,
     ) -> Tensor:
-        """Translate a batch (n, *shape), images in [-1, 1].
+        """Translate a batch (n, *shape), images in [-1, 1], of any height and width if the networks have ``any-size``.
 
         ``to`` is the entry of the data to translate to (default: the variant's first output).
 
         ``source`` is the entry the batch stands for: by default the other one of the same kind. ``ask`` says which
-        labels the translations are to have, such as ``{"label": "bold"}`` or ``{"attributes": [1, 0, 1]}``; what is not
-        asked for is drawn.
+        labels the translations are to have, such as ``{"label": "bold"}``, ``{"attributes": [1, 0, 1]}`` or
+        ``{"Smiling": 1}``; what is not asked for is drawn. ``statistics`` says what BatchNorm takes, ``running`` ones
+        or those of the ``batch``; None: as the variant has it.
 
         Raises:
             UserError: if the variant does not translate, has no such entry, or cannot be asked for such labels.
@@ -178,21 +181,32 @@ class Trained(OpenedRun):
         n = len(batch)
         labels = self.labels(ask or {})
         with self.settings():
-            real = self.blanks(n)
+            real = self.blanks(n, source, batch.shape[1:])
             real[source] = batch.to(torch.get_default_dtype())
             latents = None
             if labels:
                 latents = self.sample_maker.latents(n, seed, real=real)
                 latents |= {name: _repeated(label, latents[name]) for name, label in labels.items()}
-            return self.sample_maker.turn(n, seed, real=real, latents=latents).made[wanted].detach().float().cpu()
+            turn = self.sample_maker.turn(n, seed, real=real, latents=latents, statistics=statistics)
+        return turn.made[wanted].detach().float().cpu()
 
     def generator(self, name: str | None = None) -> nn.Module:
         """The network that :meth:`sample` uses, as a plain module: see :func:`sampling_network`."""
         return sampling_network(self, name)
 
-    def blanks(self, n: int) -> dict[str, Tensor]:
-        """Zeros in the shapes of n real items, entry -> (n, ...)."""
-        return {name: _blank(space, n) for name, space in self.experiment.dataset.spaces.items()}
+    def blanks(self, n: int, source: str = "", shape: tuple[int, ...] = ()) -> dict[str, Tensor]:
+        """Zeros in the shapes of n real items, entry -> (n, ...).
+
+        shape: of an image of the entry ``source``, if other than its own: other images have their sizes relative to it.
+        """
+        spaces = dict(self.experiment.dataset.spaces)
+        own = spaces[source].shape[1:] if source else ()
+        if shape and shape[1:] != own:
+            for name, space in spaces.items():
+                if space.kind == "image":
+                    sides = (side * now // before for side, now, before in zip(space.shape[1:], shape[1:], own))
+                    spaces[name] = dataclasses.replace(space, shape=(space.shape[0], *sides))
+        return {name: _blank(space, n) for name, space in spaces.items()}
 
     def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
         """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ from ganrun.words.game import Phase, Round
 if TYPE_CHECKING:
     from ganrun.engine.engine import Engine
     from ganrun.experiment.experiment import Experiment
+
+
+Statistics = Literal["running", "batch"]  # what BatchNorm takes
 
 
 @dataclass
@@ -63,9 +66,12 @@ class SampleMaker:
         return self.engine.experiment
 
     @contextmanager
-    def modules(self) -> Iterator[dict[str, nn.Module]]:
-        """The modules to sample with, in the modes to sample in; modes and the global generator are put back after."""
-        with self.engine.experiment.settings(), self._modules() as modules:
+    def modules(self, statistics: Statistics | None = None) -> Iterator[dict[str, nn.Module]]:
+        """The modules to sample with, in the modes to sample in; modes and the global generator are put back after.
+
+        statistics: what BatchNorm takes, running ones or those of the batch; None: as the variant has it.
+        """
+        with self.engine.experiment.settings(), self._modules() as modules, batch_norm_by(modules, statistics):
             yield modules
 
     @contextmanager
@@ -96,12 +102,14 @@ class SampleMaker:
         *,
         real: Mapping[str, Tensor] | None = None,
         latents: Mapping[str, Tensor] | None = None,
+        statistics: Statistics | None = None,
     ) -> Turn:
         """One turn that made n samples: latents, made and real are filled. ``latents`` replaces what would be drawn.
 
-        All n latents are drawn at once, so that sample i is the same however many are asked for in chunks.
+        All n latents are drawn at once, so that sample i is the same however many are asked for in chunks. statistics:
+        as of :meth:`modules`.
         """
-        with self.modules() as modules:
+        with self.modules(statistics) as modules:
             return self._turn(n, seed, real, latents, modules)
 
     def one_made(self, modules: Mapping[str, nn.Module], real: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
@@ -292,6 +300,26 @@ class SampleMaker:
             real=mine,
             in_training=False,
         )
+
+
+@contextmanager
+def batch_norm_by(modules: Mapping[str, nn.Module], statistics: Statistics | None) -> Iterator[None]:
+    """BatchNorm by running statistics, or by those of the batch while running ones stay as they are; None: as it is."""
+    layers = [
+        layer
+        for module in modules.values()
+        for layer in module.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None
+    ]
+    kept = [[buffer.clone() for buffer in layer.buffers()] for layer in layers] if statistics == "batch" else []
+    for layer in layers if statistics is not None else ():
+        layer.train(statistics == "batch")
+    try:
+        yield
+    finally:
+        for layer, buffers in zip(layers, kept):
+            for buffer, before in zip(layer.buffers(), buffers):
+                buffer.copy_(before)
 
 
 def check_counts(**counts: int) -> None:
