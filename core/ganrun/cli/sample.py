@@ -106,6 +106,7 @@ def command(
     """Make samples with a trained run."""
     load_torch()
     from ganrun.api import load
+    from ganrun.data import image_grid
     from ganrun.data.labels import split_words
 
     asked = split_words(ask or ())
@@ -129,10 +130,10 @@ def command(
     about = "; ".join(filter(None, (f"step {trained.step}", way.words(trained), trained.sample_maker.caption())))
     try:
         if output is not None:
-            print(f"{write_all(samples, output, way.folders(trained))} ({about})")
+            print(f"{write_all(samples, output, way.folders(trained), values_of(trained))} ({about})")
         if grid is not None or output is None:
             sheet = way.sheet(trained, samples, scale)
-            print(f"{write_grid(sheet, grid or run / 'sample.png')} ({about})")
+            print(f"{write_grid(sheet, grid or run / 'sample.png')} ({about}{image_grid.left_out(samples)})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
 
@@ -283,12 +284,19 @@ def write_grid(sheet: Image.Image, file: Path) -> Path:
     return image_grid.save(sheet, file)
 
 
-def write_all(samples: Tensor, folder: Path, folders: Sequence[str]) -> str:
+def values_of(trained: Trained) -> tuple[float, float] | None:
+    """The values that -1 and 1 of samples stand for; None for 8 bits."""
+    found: tuple[float, float] | None = trained.experiment.dataset.ranges.get(trained.output)  # type: ignore[attr-defined]
+    return found
+
+
+def write_all(samples: Tensor, folder: Path, folders: Sequence[str], values: tuple[float, float] | None = None) -> str:
     """A numbered file for each image, or one table for all points. Returns the line to print.
 
-    folders: of as many parts of the samples as there are names, each goes to a folder of that name.
+    folders: of as many parts of the samples as there are names, each goes to a folder of that name. values: what -1 and
+    1 stand for; None: 8 bits.
     """
-    from ganrun.data import image_grid
+    from ganrun.data.image_writing import form_of, write_image
 
     folder.mkdir(parents=True, exist_ok=True)
     if samples.dim() != 4:
@@ -301,8 +309,10 @@ def write_all(samples: Tensor, folder: Path, folders: Sequence[str]) -> str:
         for place, part in zip(places, samples.chunk(len(places))):
             place.mkdir(exist_ok=True)
             for number, sample in enumerate(part):
-                image_grid.save(image_grid.single(sample), place / f"{number:0{max(4, len(str(len(part) - 1)))}d}.png")
+                write_image(sample, place / f"{number:0{max(4, len(str(len(part) - 1)))}d}.png", values)
                 done += 1
                 update(done)
     said = f", a folder for each of {some(folders)}" if folders else ""
+    why = form_of(samples.shape[1], values).why
+    said += f"; they have {why}" if why else ""
     return f"{counted(len(samples), 'image')} in {folder}{said}"

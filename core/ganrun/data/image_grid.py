@@ -49,6 +49,14 @@ def to_bytes(images: Tensor) -> np.ndarray:
     return np.asarray(scaled.to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 
+def left_out(samples: Tensor) -> str:
+    """What a picture does not show of images (N, C, H, W), in words; empty for nothing, and for points."""
+    channels = samples.shape[1]
+    if samples.dim() != 4 or channels in (1, 3):
+        return ""
+    return f"; it shows {'channel 1' if channels == 2 else 'channels 1 to 3'} of {channels}"
+
+
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:
     """Images (N, C, H, W) in [-1, 1] row by row, in a square if no number of columns is given."""
     cells = to_bytes(images)  # (N, H, W, 3)

@@ -61,10 +61,12 @@ def form_of(channels: int, values: Range | None = None) -> Form:
 
 def values_of(image: Tensor, form: Form, values: Range | None = None) -> np.ndarray:
     """(C, H, W) in [-1, 1] -> the values that are written, (C, H, W). What is not a number becomes the least."""
-    low, high = (0.0, float(BYTES)) if values is None else values
-    share = torch.nan_to_num(image.detach().float().cpu(), nan=-1.0).clamp(-1, 1).add(1).div(2).numpy()
-    found = low + share.astype(np.float64) * (high - low)
-    return (found.round() if form.dtype != "float32" else found).astype(form.dtype)
+    found = torch.nan_to_num(image.detach().float().cpu(), nan=-1.0)
+    if values is None:
+        return found.add(1).mul(127.5).round().clamp(0, BYTES).to(torch.uint8).numpy()
+    share = found.clamp(-1, 1).add(1).div(2).numpy().astype(np.float64)
+    exact = values[0] + share * (values[1] - values[0])
+    return (exact.round() if form.dtype != "float32" else exact).astype(form.dtype)
 
 
 def write_image(image: Tensor, place: Path, values: Range | None = None) -> Path:

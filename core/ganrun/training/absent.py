@@ -104,6 +104,8 @@ class LazyDataset:
         self.provides = frozenset(kept["provides"])
         self.label_names: dict[str, list[str]] = kept.get("label_names", {})
         self.classes = self.label_names.get("label", [])
+        # entry -> the values that -1 and 1 stand for
+        self.ranges = {name: (float(low), float(high)) for name, (low, high) in kept.get("ranges", {}).items()}
         self.in_memory = True
         self._length = int(kept["items"])
         self._open = open_it

@@ -86,6 +86,7 @@ class StoredData(StoredShape):
     items: Whole
     provides: list[str]
     label_names: dict[str, list[str]] = {}
+    ranges: dict[str, tuple[float, float]] = {}
     fingerprint: str = ""
 
 

@@ -133,4 +133,5 @@ def description_of(dataset: Any) -> dict[str, Any]:
         "items": len(dataset),
         "provides": sorted(getattr(dataset, "provides", ())),
         "label_names": label_names(dataset),
+        "ranges": {name: list(values) for name, values in getattr(dataset, "ranges", {}).items()},
     }

@@ -90,7 +90,7 @@ def test_what_cannot_be_asked_for_is_said(given, name, ask, why):
 
 def test_the_command_asks_for_what_it_is_told_and_needs_no_data_for_names(ganrun, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "ganrun.inference.trained.datasets", lambda recipe: lambda split: pytest.fail("the data were opened")
+        "ganrun.training.opened.datasets", lambda recipe: lambda split: pytest.fail("the data were opened")
     )
     picture = image_grid.single(torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
     image_grid.save(picture, tmp_path / "in/a.png")
@@ -243,3 +243,69 @@ def test_what_cannot_be_translated_is_plain_and_ends_with_2(
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+def test_images_keep_their_own_size_if_the_networks_can(ganrun, runs, inputs, tmp_path):
+    assert ganrun("translate", runs / "translation", inputs, tmp_path / "own")[0] == 0
+    code, out, _ = ganrun("translate", runs / "translation", inputs, tmp_path / "fixed", "--size", "training")
+    assert code == 0
+    assert out.startswith("each image is scaled to 8 x 8 pixels\n")
+    for folder, size in (("own", (20, 10)), ("fixed", (8, 8))):
+        with Image.open(tmp_path / folder / "a.jpg") as picture:
+            assert picture.size == size
+
+
+def test_an_image_translated_alone_equals_itself_in_its_folder(ganrun, runs, inputs, tmp_path):
+    for number in range(3):
+        image_grid.save(image_grid.single(torch.rand(1, 9, 11) * 2 - 1), inputs / f"sub/{number}.png")
+    assert ganrun("translate", runs / "translation", inputs, tmp_path / "all")[0] == 0
+    alone = tmp_path / "alone.png"
+    code, out, _ = ganrun("translate", runs / "translation", inputs / "sub/1.png", alone)
+    assert code == 0
+    assert out == f"1 image from a to b in {alone} (step 1)\n"
+    assert alone.read_bytes() == (tmp_path / "all/sub/1.png").read_bytes()
+    assert ganrun("translate", runs / "translation", inputs / "sub/1.png", tmp_path / "folder")[0] == 0
+    assert (tmp_path / "folder/1.png").read_bytes() == alone.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--overlap", 4], "--overlap is of tiles; add --tile PIXELS"),
+        (["--tile", 16, "--overlap", 12], "--overlap 12: at most half of a tile of 16"),
+        (["--tile", 16, "--size", "training"], "--tile is for images of their own size"),
+        (["--statistics", "running"], "no generator has BatchNorm"),
+    ],
+)
+def test_options_of_translate_without_effect_are_refused(ganrun, runs, inputs, tmp_path, options, message):
+    code, _, err = ganrun("translate", runs / "translation", inputs, tmp_path / "out", *options)
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_tiles_are_taken_where_asked_for(ganrun, runs, tmp_path):
+    image_grid.save(image_grid.single(torch.rand(1, 40, 64) * 2 - 1), tmp_path / "in/a.png")
+    code, _, err = ganrun("translate", runs / "translation", tmp_path / "in", tmp_path / "out", "--tile", 32)
+    assert (code, err) == (0, "")
+    with Image.open(tmp_path / "out/a.png") as picture:
+        assert picture.size == (64, 40)
+
+
+def test_networks_for_one_size_have_images_scaled(ganrun, folder, tmp_path):
+    recipe = {
+        "variant": "discogan",
+        "dataset": {"restyled-digits": {"size": 8}},
+        "generator": {"discogan": {"width": 2, "bottleneck": 4}},
+        "discriminator": {"dcgan": {"width": 2}},
+        "without": ["progress", "samples", "metrics-log"],
+        "train": {"steps": 1, "batch_size": 2, "device": "cpu"},
+    }
+    run = api.run(recipe, output=tmp_path / "run").folder
+    image_grid.save(image_grid.single(torch.rand(1, 20, 30) * 2 - 1), tmp_path / "in/a.png")
+    code, out, _ = ganrun("translate", run, tmp_path / "in", tmp_path / "out")
+    assert code == 0
+    assert "scaled to 8 x 8 pixels" in out
+    code, _, err = ganrun("translate", run, tmp_path / "in", tmp_path / "out2", "--size", "own")
+    assert code == 2
+    assert "its networks are built for 8 x 8 pixels alone; leave out --size own" in err
