@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ganrun.inference.any_size import Tiles
     from ganrun.inference.trained import Trained
-    from ganrun.sampling.sampling import Statistics
+    from ganrun.sampling.sampling import NormStatistics
 
 Own = Annotated[
     Literal["own", "training"] | None,
@@ -100,7 +100,7 @@ def command(
     source, target = expanded(source), expanded(target)
     places = places_between(source, target, overwrite)
     trained = load(run, checkpoint, plugins=plugin or ())
-    work = Work.of(trained, to, asked, size, (tile, overlap), statistics, keep_size, seed)
+    work = Translation.of(trained, to, asked, size, (tile, overlap), statistics, keep_size, seed)
     for line in work.about():
         print(line)
     failed = 0
@@ -147,7 +147,7 @@ def places_between(source: Path, target: Path, overwrite: bool) -> dict[Path, Pa
 
 
 @dataclass
-class Work:
+class Translation:
     """How each image is translated. multiple: of which sides are multiples; None: scaled to the size of the run."""
 
     trained: Trained
@@ -155,7 +155,7 @@ class Work:
     ask: dict[str, str]
     multiple: int | None
     tiles: Tiles | None
-    statistics: Statistics | None
+    statistics: NormStatistics | None
     keep_size: bool
     seed: int
     said: str
@@ -172,7 +172,7 @@ class Work:
         statistics: Literal["running", "picture"] | None,
         keep_size: bool,
         seed: int,
-    ) -> Work:
+    ) -> Translation:
         """Raises UserError for what does not go together or does not fit the run."""
         from ganrun.data.labels import labels_in_words
         from ganrun.inference.any_size import own_size, statistics_of
@@ -189,7 +189,7 @@ class Work:
                 "leave out --size own"
             )
         asked = {"running": "running", "picture": "batch", None: None}[statistics]
-        chosen, words = statistics_of(trained, cast("Statistics | None", asked))
+        chosen, words = statistics_of(trained, cast("NormStatistics | None", asked))
         said = "; ".join(filter(None, (labels_in_words(labels, trained.label_names), words)))
         tiles = tiles_of(*tiling, scaled=multiple is None)
         return cls(trained, direction, ask, multiple, tiles, chosen, keep_size, seed, said)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ganrun.errors import UserError
 from ganrun.randomness import stable_hash
-from ganrun.sampling.sampling import Statistics
+from ganrun.sampling.sampling import NormStatistics
 
 if TYPE_CHECKING:
     from ganrun.inference.trained import Trained
@@ -34,7 +34,7 @@ def own_size(trained: Trained) -> int | None:
     return math.lcm(*(int(getattr(network, "multiple", 1)) for network in every))
 
 
-def statistics_of(trained: Trained, asked: Statistics | None) -> tuple[Statistics | None, str]:
+def statistics_of(trained: Trained, asked: NormStatistics | None) -> tuple[NormStatistics | None, str]:
     """Which statistics BatchNorm takes, and in words; (None, "") where no generator has BatchNorm.
 
     Not asked for, they are running ones, but for a variant that samples with those of a batch and was trained in
@@ -57,7 +57,7 @@ def statistics_of(trained: Trained, asked: Statistics | None) -> tuple[Statistic
             raise UserError(f"{trained.folder}: no generator has BatchNorm, so there are no statistics to choose")
         return None, ""
     size = trained.recipe.train.batch_size
-    chosen: Statistics = asked or ("batch" if by_batch and size == 1 else "running")
+    chosen: NormStatistics = asked or ("batch" if by_batch and size == 1 else "running")
     why = "" if asked or not by_batch else f", as it was trained in batches of {size}"
     return chosen, f"BatchNorm by {'running statistics' if chosen == 'running' else 'those of each picture'}{why}"
 
@@ -89,7 +89,7 @@ def translated(
     direction: tuple[str, str],
     *,
     ask: Mapping[str, Any],
-    statistics: Statistics | None,
+    statistics: NormStatistics | None,
     seed: int,
     multiple: int = 1,
     tiles: Tiles | None = None,
@@ -130,7 +130,7 @@ def _whole(
     image: Tensor,
     direction: tuple[str, str],
     ask: Mapping[str, Any],
-    statistics: Statistics | None,
+    statistics: NormStatistics | None,
     key: int,
     multiple: int,
 ) -> Tensor:

@@ -14,7 +14,7 @@ from ganrun.data.reader import read_items
 from ganrun.errors import UserError
 from ganrun.inference.sampling_network import sampling_network
 from ganrun.sampling.arithmetic import along, around, concepts, direction, mean, total
-from ganrun.sampling.sampling import Statistics, between, check_counts, every_value
+from ganrun.sampling.sampling import NormStatistics, between, check_counts, every_value
 from ganrun.training.opened import OpenedRun
 from ganrun.words.spaces import Refusal, Space
 
@@ -163,7 +163,7 @@ class Trained(OpenedRun):
         source: str | None = None,
         ask: Mapping[str, Any] | None = None,
         seed: int = 0,
-        statistics: Statistics | None = None,
+        statistics: NormStatistics | None = None,
     ) -> Tensor:
         """Translate a batch (n, *shape), images in [-1, 1], of any height and width if the networks have ``any-size``.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ganrun.experiment.experiment import Experiment
 
 
-Statistics = Literal["running", "batch"]  # what BatchNorm takes
+NormStatistics = Literal["running", "batch"]  # what BatchNorm takes
 
 
 @dataclass
@@ -66,7 +66,7 @@ class SampleMaker:
         return self.engine.experiment
 
     @contextmanager
-    def modules(self, statistics: Statistics | None = None) -> Iterator[dict[str, nn.Module]]:
+    def modules(self, statistics: NormStatistics | None = None) -> Iterator[dict[str, nn.Module]]:
         """The modules to sample with, in the modes to sample in; modes and the global generator are put back after.
 
         statistics: what BatchNorm takes, running ones or those of the batch; None: as the variant has it.
@@ -102,7 +102,7 @@ class SampleMaker:
         *,
         real: Mapping[str, Tensor] | None = None,
         latents: Mapping[str, Tensor] | None = None,
-        statistics: Statistics | None = None,
+        statistics: NormStatistics | None = None,
     ) -> Turn:
         """One turn that made n samples: latents, made and real are filled. ``latents`` replaces what would be drawn.
 
@@ -303,7 +303,7 @@ class SampleMaker:
 
 
 @contextmanager
-def batch_norm_by(modules: Mapping[str, nn.Module], statistics: Statistics | None) -> Iterator[None]:
+def batch_norm_by(modules: Mapping[str, nn.Module], statistics: NormStatistics | None) -> Iterator[None]:
     """BatchNorm by running statistics, or by those of the batch while running ones stay as they are; None: as it is."""
     layers = [
         layer
