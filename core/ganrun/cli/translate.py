@@ -39,6 +39,16 @@ Tile = Annotated[
         help="Translate larger images in squares of so many pixels, for what is short of memory.",
     ),
 ]
+Requested = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help=(
+            "Labels of the translations: label=3, label=bold, Smiling=1, attributes=1,0,1. Drawn by default. "
+            "Can be repeated."
+        ),
+    ),
+]
 Chosen = Annotated[
     Literal["running", "picture"] | None,
     typer.Option(
@@ -58,16 +68,7 @@ def command(
         str | None,
         typer.Option(metavar="ENTRY", help="The domain to translate to, such as b; the first output by default."),
     ] = None,
-    ask: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help=(
-                "Labels of the translations: label=3, label=bold, Smiling=1, attributes=1,0,1. Drawn by default. "
-                "Can be repeated."
-            ),
-        ),
-    ] = None,
+    ask: Requested = None,
     size: Own = None,
     tile: Tile = None,
     overlap: Annotated[
