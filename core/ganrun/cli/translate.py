@@ -39,7 +39,7 @@ Tile = Annotated[
         help="Translate larger images in squares of so many pixels, for what is short of memory.",
     ),
 ]
-Requested = Annotated[
+Labels = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
@@ -68,7 +68,7 @@ def command(
         str | None,
         typer.Option(metavar="ENTRY", help="The domain to translate to, such as b; the first output by default."),
     ] = None,
-    ask: Requested = None,
+    ask: Labels = None,
     size: Own = None,
     tile: Tile = None,
     overlap: Annotated[
