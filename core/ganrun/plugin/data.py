@@ -15,6 +15,7 @@ from ganrun.data.labels import label_names
 from ganrun.data.locks import file_lock, remove_unfinished, written_whole
 from ganrun.data.order import permutation, subset
 from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalised, read_items, selected_classes
+from ganrun.data.split_folders import split_folder
 from ganrun.data.workers import batch_memory, computed_in_workers
 from ganrun.errors import DataError, DownloadError
 from ganrun.progress import progress_bar, say, track
@@ -61,6 +62,7 @@ __all__ = [
     "remove_unfinished",
     "say",
     "selected_classes",
+    "split_folder",
     "subset",
     "track",
     "unpack",

@@ -203,8 +203,10 @@ class Validator:
     def typed_path(self, hint: Any, value: Any, node: Node) -> Any:
         """The value, or, of a path that was typed as an override, what it is from the working directory."""
         mark = path_mark(hint)
-        if mark is None or not node.origin.typed or not isinstance(value, str | list):
+        if mark is None or not node.origin.typed or not isinstance(value, str | list | dict):
             return value
+        if isinstance(value, dict):
+            return {key: self.typed_path(hint, item, node) for key, item in value.items()}
         if isinstance(value, list):
             return [self.typed_path(hint, item, node) for item in value]
         if is_there(Path.cwd(), value):

@@ -132,7 +132,7 @@ class PartOf(NamedTuple):
 
 @dataclass(frozen=True)
 class RecipePath:
-    """Marks a parameter that is a path, or a list of paths: ``Annotated[str, RecipePath()]``.
+    """Marks a parameter that is a path, or a list or mapping of paths: ``Annotated[str, RecipePath()]``.
 
     Relative ones start at the recipe; what ``--set`` gives starts at the working directory, and is kept as an absolute
     path. or_name: the text may also be a name of something that is no file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
@@ -9,7 +10,8 @@ from pydantic import Field
 from ganrun.plugin import RecipePath
 from ganrun.plugin.data import DataDescription, DataFiles, fetch, unpack
 from ganrun_plugins.datasets._fit import Draft, LoadSize, Pad, Resize, Sides, Size, image_space
-from ganrun_plugins.datasets._images import Cache, Channels, InMemory
+from ganrun_plugins.datasets._images import Cache, InMemory
+from ganrun_plugins.datasets._two_sides import Side, TwoChannels, of_both
 from ganrun_plugins.datasets._unpaired import Unpaired
 
 SERVER = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
@@ -49,7 +51,7 @@ class PublishedArchive(Unpaired):
         load_size: LoadSize = None,
         pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
-        channels: Channels = 3,
+        channels: TwoChannels = 3,
         in_memory: InMemory = False,
         cache: Cache = False,
         draft: Draft = False,
@@ -70,9 +72,11 @@ class PublishedArchive(Unpaired):
         )
 
     @classmethod
-    def describe(cls, split: str, *, root: str | None, size: Sides, channels: int, **_: Any) -> DataDescription | None:
+    def describe(
+        cls, split: str, *, root: str | None, size: Sides, channels: int | Mapping[Side, int], **_: Any
+    ) -> DataDescription | None:
         """Spaces and length before the download; None for a folder of one's own."""
-        spaces = {name: image_space(channels, size) for name in ("a", "b")}
+        spaces = {side: image_space(count, size) for side, count in of_both(channels, "channels").items()}
         return (
             None
             if root is not None

@@ -18,7 +18,7 @@ from ganrun.plugin.data import FileList, ItemDraws, computed_in_workers, files_r
 from ganrun_plugins.datasets._decoded import Decoded, decoded
 from ganrun_plugins.datasets._fit import Fit
 
-Channels = Annotated[Literal[1, 3], Field(description="1 grey, 3 RGB")]
+Channels = Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")]
 Cache = Annotated[
     bool,
     Field(description="decode all images once, into a file of the data cache (its folder `decoded`), and read that"),

@@ -17,7 +17,12 @@ def part(count: int, split: str, test_fraction: float, key: str, where: str) -> 
 
     Raises DataError if nothing is in it, naming ``where``.
     """
-    mixed = permutation(count, key, "split")
+    return held_out(permutation(count, key, "split"), split, test_fraction, where)
+
+
+def held_out(mixed: np.ndarray, split: str, test_fraction: float, where: str) -> np.ndarray:
+    """As :func:`part`, of rows (N,) that are mixed: the first are those for testing."""
+    count = len(mixed)
     held = min(count - 1, max(1, round(test_fraction * count))) if test_fraction else 0
     rows = np.sort(mixed[:held] if split == "test" else mixed[held:])
     if not len(rows):

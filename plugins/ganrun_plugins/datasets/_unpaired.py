@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import RecipePath, Space
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, list_pictures
+from ganrun.plugin.data import DataFiles, ItemDraws, fingerprint
 from ganrun_plugins.datasets._fit import (
     Draft,
     LoadSize,
@@ -22,7 +23,9 @@ from ganrun_plugins.datasets._fit import (
     image_space,
     translation_fit,
 )
-from ganrun_plugins.datasets._images import Cache, Channels, InMemory, Pictures
+from ganrun_plugins.datasets._images import Cache, InMemory, Pictures
+from ganrun_plugins.datasets._parts import TestFraction
+from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, of_both, unpaired_files
 
 
 class Unpaired:
@@ -36,44 +39,48 @@ class Unpaired:
         split: str,
         *,
         root: Annotated[
-            str,
+            str | None,
             Field(
                 min_length=1,
                 description="the folder of trainA, trainB, testA and testB; a relative path starts at the recipe",
             ),
             RecipePath(),
-        ],
+        ] = None,
+        roots: Roots = None,
+        test_fraction: TestFraction = 0.1,
         size: Size = 256,
         resize: Resize = "squash",
         load_size: LoadSize = None,
         pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the training images")] = True,
-        channels: Channels = 3,
+        channels: TwoChannels = 3,
         in_memory: InMemory = False,
         cache: Cache = False,
         draft: Draft = False,
     ) -> None:
-        fit = translation_fit(
-            "unpaired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad, draft=draft
-        )
-        check_kept("unpaired folders", fit, keep=in_memory)
-        base = files.path(root)
-        if not base.is_dir():
-            raise DataError(f"{base}: there is no such folder; it has to hold trainA, trainB, testA and testB")
+        fits = {
+            side: translation_fit(
+                "unpaired folders", split, count, size, load_size, flip=flip, resize=resize, pad=pad, draft=draft
+            )
+            for side, count in of_both(channels, "channels").items()
+        }
+        check_kept("unpaired folders", fits["a"], keep=in_memory)
+        lists = unpaired_files(files, split, root, roots, test_fraction)
+        base = None if root is None else files.path(root)
         self.training = split == "train"
         self.in_memory = in_memory
         kept = files.cache if cache else None
-        self.pictures = {
-            name: Pictures(base, list_pictures(base / f"{split}{name.upper()}"), fit, keep=in_memory, cache=kept)
-            for name in ("a", "b")
+        self.pictures: dict[str, Pictures] = {
+            side: Pictures(base or paths.root, paths, fits[side], keep=in_memory, cache=kept)
+            for side, paths in lists.items()
         }
         self.sizes = {name: len(pictures) for name, pictures in self.pictures.items()}
         self.spaces = self.known_spaces(size=size, channels=channels)
 
     @classmethod
-    def known_spaces(cls, *, size: Sides, channels: int, **_: Any) -> dict[str, Space]:
+    def known_spaces(cls, *, size: Sides, channels: int | Mapping[Side, int], **_: Any) -> dict[str, Space]:
         """Entries, which follow from the parameters: networks are built where the files are not."""
-        return {name: image_space(channels, size) for name in ("a", "b")}
+        return {side: image_space(count, size) for side, count in of_both(channels, "channels").items()}
 
     def __len__(self) -> int:
         return max(self.sizes.values())

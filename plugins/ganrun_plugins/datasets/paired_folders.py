@@ -3,17 +3,20 @@
 The layouts of pix2pix (Isola et al. 2016): one image of twice the width, whose left half is A and right half B; and
 of its tools: two folders for each split (``trainA``, ``trainB``, ``testA``, ``testB``), where pairs have the same name,
 whatever the suffix. A folder ``trainA`` decides which it is. Where there is no test folder, ``val`` (``valA``,
-``valB``) is the test split.
+``valB``), ``valid`` or ``validation`` is the test split.
 
-Training images are stretched to ``load_size`` squared, a random window of ``size`` is cropped and half of them are
-mirrored: both images of a pair are one array of twice the channels while that happens, so that one geometry serves
-both. Test images are stretched to ``size`` and come in order. ``hidden_pairs`` returns the test pairs, for evaluators
-that compare answers with the truth.
+``roots: {a: ..., b: ...}`` are two folders of any names instead, each with ``train`` and ``test`` or with images, of
+which a fixed part is the test split. Names of a pair may differ in what they end in (``suffixes: [_A, _B]``), or begin
+with (``prefixes``).
+
+Training images are by default squashed to ``load_size``, a random window of ``size`` is cropped and half of them are
+mirrored: in both images of a pair in the same way. Test images are scaled to ``size`` and come in order.
+``hidden_pairs`` returns the test pairs, for evaluators that compare answers with the truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +26,16 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, RecipePath, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, list_pictures, read_picture
+from ganrun.plugin.data import (
+    DataError,
+    DataFiles,
+    FileList,
+    ItemDraws,
+    fingerprint,
+    list_pictures,
+    read_picture,
+    split_folder,
+)
 from ganrun_plugins.datasets._fit import (
     Draft,
     Fit,
@@ -36,41 +48,50 @@ from ganrun_plugins.datasets._fit import (
     image_space,
     translation_fit,
 )
-from ganrun_plugins.datasets._images import Cache, Channels, InMemory, Pictures, file_list
+from ganrun_plugins.datasets._images import AS_SHOWN, Cache, InMemory, Pictures
+from ganrun_plugins.datasets._parts import TestFraction
+from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, of_both, paired_files
 
 
-class Pairs(Pictures):
-    """Images with two of everything: the first half of an item's channels is A, the second B."""
+class Halves(Pictures):
+    """Images in the halves of files: the first channels of an item are of the left half, a, the others of b."""
 
     def __init__(
-        self,
-        root: Path,
-        paths: Sequence[Path] | FileList,
-        partners: Sequence[Path] | None,
-        fit: Fit,
-        *,
-        keep: bool,
-        cache: Path | None = None,
+        self, root: Path, paths: FileList, fits: Mapping[str, Fit], *, keep: bool, cache: Path | None = None
     ) -> None:
-        self.partners = None if partners is None else file_list(root, partners)
-        super().__init__(root, paths, fit, keep=keep, cache=cache)
-
-    def files(self) -> Sequence[FileList]:
-        """The files of A and those of B, or those that hold both."""
-        return [self.paths] if self.partners is None else [self.paths, self.partners]
+        self.fits = fits
+        super().__init__(root, paths, fits["a"], keep=keep, cache=cache)
 
     def decoded(self, row: int) -> np.ndarray:
-        """(2 C, H, W) uint8 of one file with both images, or of a file and its partner."""
+        """(C of a + C of b, H, W) of one file."""
         path = self.paths[row]
-        if self.partners is not None:
-            return np.concatenate([self.fit.scaled(path), self.fit.scaled(self.partners[row])])
-        both = read_picture(path, self.fit.channels)
-        width, height = both.size
+        read = {channels: read_picture(path, channels) for channels in {fit.channels for fit in self.fits.values()}}
+        width, height = next(iter(read.values())).size
         if width < 2:
             raise DataError(f"{path}: {width} x {height} pixels hold no two images side by side")
         half = width // 2  # of an odd width the column in the middle belongs to neither
-        halves = [both.crop((0, 0, half, height)), both.crop((width - half, 0, width, height))]
-        return np.concatenate([self.fit.scaled_picture(picture) for picture in halves])
+        boxes = {"a": (0, 0, half, height), "b": (width - half, 0, width, height)}
+        return np.concatenate(
+            [fit.scaled_picture(read[fit.channels].crop(boxes[side])) for side, fit in self.fits.items()]
+        )
+
+    @property
+    def preparation(self) -> str:
+        """How files are read, and what is done to the images, in words."""
+        if not self._differ:
+            return super().preparation
+        return "; ".join([AS_SHOWN, *(f"{side}: {fit.words()}" for side, fit in self.fits.items())])
+
+    def fingerprint(self) -> str:
+        """A hash of the files and the preprocessing."""
+        return fingerprint(super().fingerprint(), self.fits["b"]) if self._differ else super().fingerprint()
+
+    @property
+    def _differ(self) -> bool:
+        return self.fits["a"] != self.fits["b"]
+
+    def _cache_key(self) -> str:
+        return fingerprint(super()._cache_key(), self.fits["b"])
 
 
 class PairedFolders:
@@ -85,7 +106,7 @@ class PairedFolders:
         split: str,
         *,
         root: Annotated[
-            str,
+            str | None,
             Field(
                 min_length=1,
                 description=(
@@ -93,42 +114,68 @@ class PairedFolders:
                 ),
             ),
             RecipePath(),
-        ],
+        ] = None,
+        roots: Roots = None,
+        suffixes: Annotated[
+            tuple[str, str],
+            Field(description="what the names of a and of b end in, before .png and the like, such as [_A, _B]"),
+        ] = ("", ""),
+        prefixes: Annotated[tuple[str, str], Field(description="what the names of a and of b begin with")] = ("", ""),
+        test_fraction: TestFraction = 0.1,
         size: Size = 256,
         resize: Resize = "squash",
         load_size: LoadSize = None,
         pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the training pairs")] = True,
-        channels: Channels = 3,
+        channels: TwoChannels = 3,
         in_memory: InMemory = False,
         cache: Cache = False,
         draft: Draft = False,
     ) -> None:
-        fit = translation_fit(
-            "paired folders", split, channels, size, load_size, flip=flip, resize=resize, pad=pad, draft=draft
-        )
-        check_kept("paired-folders", fit, keep=in_memory)
-        base = files.path(root)
-        if not base.is_dir():
-            raise DataError(
-                f"{base}: there is no such folder; it has to hold train and test, or trainA, trainB, testA and testB"
+        fits = {
+            side: translation_fit(
+                "paired folders", split, count, size, load_size, flip=flip, resize=resize, pad=pad, draft=draft
             )
+            for side, count in of_both(channels, "channels").items()
+        }
+        check_kept("paired-folders", fits["a"], keep=in_memory)
         self.in_memory = in_memory
-        self.channels = channels
-        self.pairs = Pairs(base, *found_pairs(base, split), fit, keep=in_memory, cache=files.cache if cache else None)
+        self.channels = [fit.channels for fit in fits.values()]
+        base = None if root is None else files.path(root)
+        kept = files.cache if cache else None
+        self.pictures: dict[str, Pictures]
+        if base is not None and roots is None and not (base.is_dir() and split_folder(base, "train", "A")):
+            if any((*suffixes, *prefixes)):
+                raise DataError(
+                    f"{base}: suffixes and prefixes are of images in two folders, and there is no folder trainA; "
+                    "leave them out, or set `roots`"
+                )
+            self.pictures = {"pair": Halves(base, side_by_side(base, split), fits, keep=in_memory, cache=kept)}
+        else:
+            lists = paired_files(files, split, root, roots, test_fraction, suffixes, prefixes)
+            self.pictures = {
+                side: Pictures(base or paths.root, paths, fits[side], keep=in_memory, cache=kept)
+                for side, paths in lists.items()
+            }
         self.spaces = self.known_spaces(size=size, channels=channels)
 
     @classmethod
-    def known_spaces(cls, *, size: Sides, channels: int, **_: Any) -> dict[str, Space]:
+    def known_spaces(cls, *, size: Sides, channels: int | Mapping[Side, int], **_: Any) -> dict[str, Space]:
         """Entries, which follow from the parameters: networks are built where the files are not."""
-        return {name: image_space(channels, size) for name in ("a", "b")}
+        return {side: image_space(count, size) for side, count in of_both(channels, "channels").items()}
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(next(iter(self.pictures.values())))
 
     def batch(self, indices: Tensor, draws: ItemDraws) -> dict[str, Tensor]:
-        """Items (B,) -> ``a`` and ``b``, (B, C, height, width) uint8 each."""
-        a, b = self.pairs.batch(indices, draws, "pair").split(self.channels, 1)  # (B, 2 C, height, width)
+        """Items (B,) -> ``a`` and ``b``, (B, C, height, width) each.
+
+        Draws have one name for both, so that the same window is cropped and mirrored.
+        """
+        found = {name: pictures.batch(indices, draws, "pair") for name, pictures in self.pictures.items()}
+        if "pair" not in found:
+            return found
+        a, b = found["pair"].split(self.channels, 1)  # (B, C of a + C of b, height, width)
         return {"a": a.contiguous(), "b": b.contiguous()}
 
     def hidden_pairs(self) -> dict[str, Tensor]:
@@ -141,67 +188,41 @@ class PairedFolders:
 
     def to(self, device: torch.device) -> None:
         """Move what is in memory to a device."""
-        self.pairs.to(device)
+        for pictures in self.pictures.values():
+            pictures.to(device)
 
     @property
     def paths(self) -> list[Path]:
         """The files that items are read from."""
-        return self.pairs.all_paths()
+        return [path for pictures in self.pictures.values() for path in pictures.all_paths()]
 
     @property
     def preparation(self) -> str:
-        """How files are read, and what is done to the images, in words."""
-        return self.pairs.preparation
+        """How files are read, and what is done to the images, in words, of ``a`` and of ``b`` where they differ."""
+        words = {name: pictures.preparation for name, pictures in self.pictures.items()}
+        same = len(set(words.values())) == 1
+        return next(iter(words.values())) if same else "; ".join(f"{name}: {said}" for name, said in words.items())
 
     @property
     def departs(self) -> bool:
         """Whether some files are read otherwise than the reference code of FID reads them."""
-        return self.pairs.departs
+        return any(pictures.departs for pictures in self.pictures.values())
 
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""
-        return self.pairs.fingerprint()
+        marks = [pictures.fingerprint() for pictures in self.pictures.values()]
+        return marks[0] if len(marks) == 1 else fingerprint(*marks)
 
 
-def found_pairs(base: Path, split: str) -> tuple[Sequence[Path], list[Path] | None]:
-    """The files of a split: those with both images and None, or those of A and of B, pair by pair.
-
-    Raises DataError.
-    """
-    apart = (base / "trainA").is_dir()
-    ending = "A" if apart else ""
-    if split == "test" and not (base / f"test{ending}").is_dir() and (base / f"val{ending}").is_dir():
-        split = "val"
-    if not apart:
-        if not (base / split).is_dir():
-            raise DataError(
-                f"{base}: it holds no folder {split}, and no trainA; it has to hold train and test, or trainA, "
-                "trainB, testA and testB"
-            )
-        return list_pictures(base / split), None
-    first, second = (named(base / f"{split}{domain}") for domain in "AB")
-    alone = sorted(first.keys() ^ second.keys())
-    if alone:
-        where = split + ("A" if alone[0] in first else "B")
-        raise DataError(
-            f"{base}: {len(alone)} images have no partner, the first is {alone[0]} in {where}; "
-            "a pair has one name in both folders"
-        )
-    return list(first.values()), [second[name] for name in first]
-
-
-def named(folder: Path) -> dict[str, Path]:
-    """Name without suffix -> file, of all images in a folder. Raises DataError if two have one name."""
-    found: dict[str, Path] = {}
-    for path in list_pictures(folder):
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise DataError(
-                f"{folder}: {found[name].name} and {path.name} have one name, so that it is open which is the partner; "
-                "remove one"
-            )
-        found[name] = path
-    return found
+def side_by_side(base: Path, split: str) -> FileList:
+    """The files of a split that hold both images. Raises DataError."""
+    held = "it has to hold train and test, or trainA, trainB, testA and testB"
+    if not base.is_dir():
+        raise DataError(f"{base}: there is no such folder; {held}")
+    folder = split_folder(base, split)
+    if folder is None:
+        raise DataError(f"{base}: it holds no folder {split}, and no trainA; {held}")
+    return list_pictures(folder)
 
 
 @hookimpl
