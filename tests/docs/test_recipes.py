@@ -9,7 +9,7 @@ import yaml
 from ganrun.catalog.catalog import Catalog
 from ganrun.recipe import load_recipe
 from ganrun.recipe.schema import recipe_schema
-from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
+from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, StartSettings, TrainSettings
 
 TEXT = (Path(__file__).parents[2] / "docs/recipes.md").read_text()
 RECIPES = re.findall(r"^```yaml recipe\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -27,7 +27,13 @@ def test_every_key_of_a_recipe_has_a_row():
 
 
 @pytest.mark.parametrize(
-    ("heading", "settings"), [("train", TrainSettings), ("checkpoint", CheckpointSettings), ("players", PlayerSettings)]
+    ("heading", "settings"),
+    [
+        ("train", TrainSettings),
+        ("checkpoint", CheckpointSettings),
+        ("players", PlayerSettings),
+        ("init", StartSettings),
+    ],
 )
 def test_every_setting_has_a_row_with_its_default(heading, settings):
     written = {row[0].strip("`"): yaml.safe_load(row[1]) for row in rows(heading)}

@@ -12,6 +12,7 @@ from ganrun.preflight import check as preflight
 from ganrun.preflight import costs
 from ganrun.preflight.files import files_looked
 from ganrun.recipe import Recipe
+from ganrun.training.initial import started
 from ganrun.words.game import Phase
 
 Rows = list[tuple[str, str]]
@@ -44,6 +45,7 @@ def check(recipe: Recipe) -> Rows:
         cost = math.prod(times for _, times in longer)
         rows.append(("cost of a step", f"about {cost:.2g} times that of a plain one: {by}"))
     rows += [(f"before step 1, {name}", words) for name, words in costs.preparations(experiment).items()]
+    rows += [("before step 1", line.strip()) for line in started(experiment).lines]
     rows += [("warning", " ".join(str(warning).split())) for warning in experiment.warnings]
     return [*rows, ("problems", "none")]
 

@@ -32,7 +32,7 @@ from ganrun.recipe.places import settings_placed
 from ganrun.training import checkpoint
 from ganrun.training.build import Diagnostic, RefusedError, build, label
 from ganrun.training.finite import place_of
-from ganrun.training.restore import start_from
+from ganrun.training.initial import start_from
 from ganrun.training.run import Run
 from ganrun.words.game import DiscriminatorOutput, Network
 
@@ -165,7 +165,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
         run = Run(recipe, catalog, Path(folder))
         report.building_time = time.perf_counter() - began
         if recipe.init is not None:
-            start_from(run, recipe.path_of(recipe.init))
+            start_from(run)
         report.device, report.steps = run.processes.device.type, run.steps
         with noted_operations(report.undetermined):
             _every_phase_twice(run, report)

@@ -7,7 +7,14 @@ from ganrun.recipe.parameters import ParameterRow, SignatureError, describe_mode
 from ganrun.recipe.parts import EvaluatorPart, Part
 from ganrun.recipe.resolve import Recipe, load_evaluators, load_part, load_recipe
 from ganrun.recipe.schema import recipe_schema
-from ganrun.recipe.settings import BestSettings, CheckpointSettings, InitSettings, PlayerSettings, TrainSettings
+from ganrun.recipe.settings import (
+    BestSettings,
+    CheckpointSettings,
+    InitSettings,
+    PlayerSettings,
+    StartSettings,
+    TrainSettings,
+)
 from ganrun.recipe.sources import find_recipe, shipped_recipes
 
 __all__ = [
@@ -23,6 +30,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "SignatureError",
+    "StartSettings",
     "TrainSettings",
     "describe_model",
     "describe_parameters",

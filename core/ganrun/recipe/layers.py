@@ -98,8 +98,11 @@ def section(key: str, node: Node, losses: Collection[str], problems: list[Proble
         return names(node, problems)
     if is_part(key):
         return part(node, key, problems)
-    if not isinstance(node.value, str) and not (key == "init" and node.empty):
-        problems.append(node.problem(f"expected text, got {show(node.plain())}"))
+    if key == "init" and (node.empty or isinstance(node.value, dict)):
+        return node
+    if not isinstance(node.value, str):
+        expected = "the folder of a run, or a mapping" if key == "init" else "text"
+        problems.append(node.problem(f"expected {expected}, got {show(node.plain())}"))
         return None
     return node
 
@@ -267,6 +270,8 @@ def merge(lower: Layer, upper: Layer) -> Layer:
             merged[key] = merge_list(below, node)
         elif key == "players":
             merged[key] = merge_players(below, node)
+        elif key == "init":
+            merged[key] = merge_start(below, node)
         else:
             merged[key] = merge_mappings(below, node)
     return merged
@@ -329,6 +334,16 @@ def merge_players(lower: Node, upper: Node) -> Node:
             both.value["optimizer"] = merge_part(below.value.get("optimizer"), settings.value["optimizer"])
         merged[name] = both
     return upper.replaced(merged)
+
+
+def merge_start(lower: Node, upper: Node) -> Node:
+    """``init`` key by key, of which a text is the run; nothing at all takes away what is below it."""
+    return merge_mappings(start(lower), start(upper)) if not (lower.empty or upper.empty) else upper
+
+
+def start(node: Node) -> Node:
+    """``init`` as a mapping."""
+    return node.replaced({"run": node}) if isinstance(node.value, str) else node
 
 
 def merge_mappings(lower: Node, upper: Node) -> Node:

@@ -20,7 +20,7 @@ from ganrun.recipe.nodes import DEFAULT, Keys, Node, Origin, from_plain, graft, 
 from ganrun.recipe.overrides import Override, apply, of_keys, read_overrides
 from ganrun.recipe.parameters import former_names
 from ganrun.recipe.parts import EvaluatorPart, Part
-from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, TrainSettings
+from ganrun.recipe.settings import CheckpointSettings, PlayerSettings, StartSettings, TrainSettings
 from ganrun.recipe.sources import RecipeText, read_source, without_content
 from ganrun.recipe.validate import Validator
 from ganrun.words.located import located
@@ -57,7 +57,7 @@ class Recipe:
     players: dict[str, PlayerSettings]
     checkpoint: CheckpointSettings
     train: TrainSettings
-    init: str | None
+    init: StartSettings | None
     resolved: dict[str, Any] = field(repr=False)
     origins: dict[Keys, str] = field(repr=False, compare=False)
     positions: dict[Keys, Node] = field(repr=False, compare=False)
@@ -277,7 +277,8 @@ def _build(read: RecipeText, merged: Layer, inherited: Layer, check: Validator) 
     players = {str(name): check.values(PlayerSettings, node, "a player", ("players", name)) for name, node in nodes}
     train = check.values(TrainSettings, merged.get("train", empty), "train", ("train",))
     checkpoint = check.values(CheckpointSettings, merged.get("checkpoint", empty), "checkpoint", ("checkpoint",))
-    init = merged["init"].value if "init" in merged else None
+    written = merged.get("init")
+    init = None if written is None or written.empty else check.start(written)
     if checkpoint and checkpoint.best:
         _check_best(checkpoint.best.evaluator, merged, sections["evaluators"], check)
     if check.problems or train is None or checkpoint is None:
@@ -344,7 +345,7 @@ def _resolved(
     players: Any,
     train: Any,
     checkpoint: Any,
-    init: str | None,
+    init: StartSettings | None,
     inherited: dict[str, list[str]],
 ) -> dict[str, Any]:
     """The complete recipe as plain data, in the order in which people write it."""
@@ -361,7 +362,9 @@ def _resolved(
         plain["without"] = without
     plain["players"] = {name: _settings(settings) for name, settings in players.items()}
     plain |= {"checkpoint": _settings(checkpoint), "train": _settings(train)}
-    return plain | ({"init": init} if init is not None else {})
+    if init is not None:
+        plain["init"] = init.run if init == StartSettings(run=init.run or "") else _settings(init)
+    return plain
 
 
 def _without(inherited: dict[str, list[str]], chosen: dict[str, list[str]]) -> list[str]:

@@ -11,7 +11,7 @@ from ganrun.errors import PluginError
 from ganrun.recipe.known import NETWORKS, declared
 from ganrun.recipe.layers import LISTS
 from ganrun.recipe.parameters import SignatureError, parameter_model
-from ganrun.recipe.settings import CheckpointSettings, EvaluatorSettings, PlayerSettings, TrainSettings
+from ganrun.recipe.settings import CheckpointSettings, EvaluatorSettings, PlayerSettings, StartSettings, TrainSettings
 from ganrun.words.hooks import KINDS
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def recipe_schema(catalog: Catalog) -> Schema:
         },
         "checkpoint": model_schema(CheckpointSettings, "checkpoint", definitions),
         "train": model_schema(TrainSettings, "train", definitions),
-        "init": {"type": ["string", "null"], "description": "a run whose weights to start from"},
+        "init": {
+            "description": "trained weights to start from: a run, or more about it",
+            "anyOf": [{"type": ["string", "null"]}, model_schema(StartSettings, "init", definitions)],
+        },
     }
     schema: Schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Strict, WithJsonSchema, model_validator
 
 from ganrun.recipe.parameters import CONFIG, DurationField
 from ganrun.recipe.parts import Part
 from ganrun.schedule import Duration
-from ganrun.words.spaces import PartOf
+from ganrun.words.spaces import PartOf, RecipePath
 
 
 class Settings(BaseModel):
@@ -114,6 +114,41 @@ class InitSettings(Settings):
         Field(description="distribution of the weights"),
     ] = "default"
     gain: Annotated[float, Field(ge=0, description="standard deviation (normal) or factor (xavier, orthogonal)")] = 0.02
+
+
+class StartSettings(Settings):
+    """Recipe key ``init``: trained weights to start from. A text alone is its ``run``."""
+
+    run: Annotated[str, RecipePath(or_name=True)] | None = Field(
+        default=None, description="the folder of a run, or of one of its checkpoints"
+    )
+    checkpoint: str | int = Field(default="last", description="which of the run's: last, best, or a step")
+    files: dict[str, Annotated[str, RecipePath()]] = Field(
+        default={}, description="network -> a file of weights, as `import-weights` reads it"
+    )
+    networks: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="which networks start so; null: all that the run has"
+    )
+    partial: bool = Field(default=False, description="take what fits, and say what does not; false: all of it must fit")
+    overlap: bool = Field(
+        default=False, description="with partial: of tensors of another shape, too, take the rows and columns both have"
+    )
+    weights: Literal["training", "sampling"] = Field(
+        default="training", description="as training left them, or those that samples are made with, such as averages"
+    )
+    optimizers: bool = Field(default=False, description="take the state of the players' optimisers, too")
+
+    @model_validator(mode="after")
+    def _of_something(self) -> StartSettings:
+        if self.run is None and not self.files:
+            raise ValueError(
+                "expected a run, or files, such as {run: runs/other} or {files: {generator: g.safetensors}}"
+            )
+        if self.run is None and (self.checkpoint, self.weights, self.optimizers) != ("last", "training", False):
+            raise ValueError("files hold one kind of weights: checkpoint, weights and optimizers are of a run; add it")
+        if self.overlap and not self.partial:
+            raise ValueError("overlap takes parts of tensors, so it needs partial: true")
+        return self
 
 
 class PlayerSettings(Settings):

@@ -30,7 +30,7 @@ from ganrun.recipe.parameters import (
     values_of,
 )
 from ganrun.recipe.parts import EvaluatorPart, Part
-from ganrun.recipe.settings import EvaluatorSettings
+from ganrun.recipe.settings import EvaluatorSettings, StartSettings
 from ganrun.words.located import is_there, looks_foreign
 
 if TYPE_CHECKING:
@@ -113,6 +113,10 @@ class Validator:
             return None
         part = Part("evaluator", node.name, values_of(values), component, here)
         return EvaluatorPart(part, shared.every, shared.samples)
+
+    def start(self, node: Node) -> StartSettings | None:
+        """``init``: a run, or a mapping that says more."""
+        return self.values(StartSettings, layers.start(node), "init", ("init",))
 
     def load(self, node: Node, kind: str) -> Any:
         """The component of a part's name, None if there is none or it is broken."""

@@ -25,6 +25,13 @@ class WithTensors(nn.Module):
         return functional_call(self.network, {**self.tensors, **buffers}, args, asked)
 
 
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """The state dict of a network, with the tensors that it runs with."""
+    if not isinstance(module, WithTensors):
+        return module.state_dict()
+    return {name: module.tensors.get(name, tensor) for name, tensor in module.network.state_dict().items()}
+
+
 @torch.no_grad()
 def plain(module: nn.Module) -> nn.Module:
     """A copy of a network on the CPU, in the modes it is in, that computes the same of the same input.

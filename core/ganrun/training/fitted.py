@@ -6,12 +6,14 @@ which (``reference_names``: their prefix -> ours). Three things are put right:
 - ``module.`` in front of every name, from training on several GPUs;
 - running statistics of instance normalisation, which older code kept and never used;
 - ``weight_orig``, ``weight_u``, ``weight_v`` of torch's old spectral normalisation, and ``weight_g``, ``weight_v`` of
-  its old weight normalisation, for networks that the recipe normalises so, too.
+  its old weight normalisation, for networks that the recipe normalises so, too; and a weight as it is, for a network
+  whose weights are divided by their norm here alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,32 +29,58 @@ SPECTRAL = {
 WEIGHT = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 
 
+@dataclass(frozen=True)
+class Fit:
+    """What of a state dict fits a network: tensors by the names that they have in the network.
+
+    reshaped: name -> (its shape in the state dict, its shape in the network). missing: what the network has alone.
+    unused: what the state dict has alone.
+    """
+
+    tensors: dict[str, Tensor]
+    reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+    missing: list[str]
+    unused: list[str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every tensor of the network is there."""
+        return not self.reshaped and not self.missing
+
+
+def fit(state: Mapping[str, Tensor], module: nn.Module, where: str, *, overlap: bool = False) -> Fit:
+    """What of a state dict, of other code or of a network with other parameters, fits a network.
+
+    overlap: of a tensor of another shape and as many axes, the first rows, columns, ... that both have are taken; the
+    rest is the network's own. ``where`` is what errors call it. Raises UserError if two tensors get one name.
+    """
+    own, kept = module.state_dict(), renamed(state, module, where)
+    shapes = {name: (_shape(kept[name]), tuple(own[name].shape)) for name in own if name in kept}
+    reshaped = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
+    tensors = {name: kept[name] for name in shapes if name not in reshaped}
+    for name, (there, here) in reshaped.items():
+        if overlap and len(there) == len(here):
+            both = tuple(slice(min(sizes)) for sizes in zip(there, here))
+            tensors[name] = own[name].clone()
+            tensors[name][both] = kept[name][both].to(own[name])
+    missing, unused = ([n for n in some if n not in others] for some, others in ((own, kept), (kept, own)))
+    return Fit(tensors, reshaped, missing, unused)
+
+
 def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[str, Tensor]:
     """A state dict of other code under the names that a network has here. ``where`` is what errors call it.
 
     Raises:
         UserError: with the names that are missing, too many, or of another shape.
     """
-    own = module.state_dict()
-    renamed: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        here = _named(name, getattr(module, "reference_names", {}), own)
-        if here in renamed:
-            raise UserError(f"{where}: it holds two tensors for {here}, one of them as {name}; leave one out")
-        renamed[here] = tensor
-    kept = {
-        name: tensor for name, tensor in renamed.items() if name in own or name.rpartition(".")[2] not in STATISTICS
-    }
+    own, kept = module.state_dict(), renamed(state, module, where)
+    shapes = {name: (_shape(kept[name]), tuple(own[name].shape)) for name in kept if name in own}
     problems = [
         *_listed("it lacks", sorted(own.keys() - kept.keys())),
         *_listed("it has, and the network here has not,", sorted(kept.keys() - own.keys())),
         *_listed(
             "of another shape",
-            [
-                f"{n} {_shape(t)} for {tuple(own[n].shape)}"
-                for n, t in kept.items()
-                if n in own and _shape(t) != tuple(own[n].shape)
-            ],
+            [f"{name} {there} for {here}" for name, (there, here) in shapes.items() if there != here],
         ),
     ]
     if problems:
@@ -60,10 +88,31 @@ def fitted(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[s
             "check the network's parameters in the recipe (width, blocks, norm, ...) against those it was trained with"
         )
         raise UserError(f"{where}: {'; '.join(problems)}; {cure}")
-    for name, tensor in kept.items():
+    check_weights(kept, module, where)
+    return kept
+
+
+def check_weights(tensors: Mapping[str, Tensor], module: nn.Module, where: str) -> None:
+    """Raise UserError for a tensor of the right shape that cannot be the weight of its name, with a way out."""
+    own = module.state_dict()
+    for name, tensor in tensors.items():
         if wrong := _unfit(tensor, own[name]):
             raise UserError(f"{where}: {name} {wrong}")
-    return kept
+
+
+def renamed(state: Mapping[str, Tensor], module: nn.Module, where: str) -> dict[str, Tensor]:
+    """A state dict under the names that a network has here, without statistics that it does not keep.
+
+    Raises UserError if two tensors get one name.
+    """
+    own = module.state_dict()
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        here = _named(name, getattr(module, "reference_names", {}), own)
+        if here in found:
+            raise UserError(f"{where}: it holds two tensors for {here}, one of them as {name}; leave one out")
+        found[here] = tensor
+    return {name: tensor for name, tensor in found.items() if name in own or name.rpartition(".")[2] not in STATISTICS}
 
 
 def _unfit(tensor: Tensor, own: Tensor) -> str:
@@ -107,4 +156,7 @@ def _named(name: str, prefixes: Mapping[str, str], own: Mapping[str, Tensor]) ->
         changed = f"{before}.{old[last]}" if before and last in old else old.get(last, "")
         if changed in own:
             return changed
+    computed = ".".join(filter(None, (before, "parametrizations", last, "original")))
+    if name not in own and computed in own:  # it is normalised here, and was not there
+        return computed
     return name

@@ -10,7 +10,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -187,10 +187,18 @@ class Folder:
                 "go back to that recipe, start again with another --output, or add --force to continue all the same"
             )
 
-    def prepare(self, run: Run, *, resume: bool, overwrite: bool, changed: Sequence[str] = ()) -> None:
+    def prepare(
+        self,
+        run: Run,
+        *,
+        resume: bool,
+        overwrite: bool,
+        changed: Sequence[str] = (),
+        initial: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write what says how the run came about. What a resumed or overwritten run no longer needs goes first.
 
-        changed: what a resumed run does otherwise than before, which is kept.
+        changed: what a resumed run does otherwise than before, which is kept. initial: the weights that it begins with.
 
         Only the main process does so. The recipe is written last, so that a process killed before has left no run.
 
@@ -215,6 +223,8 @@ class Folder:
         remove_later(self.path, run.step, [*names, *OURS[1:]])
         checkpoint.discard_after(self.path / "checkpoints", run.step)
         self._versions = {**versions_of(run), "files": names, "started": run.step > 0, "resumed": resumed}
+        if begun := before.get("init") if initial is None else initial:
+            self._versions["init"] = dict(begun)
         self._write_versions()
         files.write(self.path / "recipe.yaml", dump(run.recipe.resolved))
 

@@ -56,10 +56,7 @@ def recipe_of(
     kept = read_versions(folder)
     if not to_train:
         unused = [key for key in UNUSED if key != "evaluators" or not to_score]
-        plain = _plain(read_file(source, str(source)))
-        if not isinstance(plain, dict):
-            raise UserError(f"{source} is no recipe: a run's recipe is a mapping of keys such as variant: and dataset:")
-        source = {key: value for key, value in plain.items() if key not in unused}
+        source = {key: value for key, value in written_recipe(folder).items() if key not in unused}
         catalog = with_stand_ins(catalog, folder, kept)
     try:
         recipe = load_recipe(source, catalog=catalog, overrides=changes)
@@ -73,6 +70,18 @@ def recipe_of(
     if not to_train:
         recipe = dataclasses.replace(recipe, observers=[], evaluators=recipe.evaluators if to_score else [])
     return dataclasses.replace(recipe, name=folder.absolute().name, base=Path(kept.get("base", recipe.base)))
+
+
+def written_recipe(folder: Path) -> dict[str, Any]:
+    """The resolved recipe of a run as plain data, whether or not its plugins are here.
+
+    Raises UserError if it is none.
+    """
+    source = folder / "recipe.yaml"
+    found = _plain(read_file(source, str(source)))
+    if not isinstance(found, dict):
+        raise UserError(f"{source} is no recipe: a run's recipe is a mapping of keys such as variant: and dataset:")
+    return found
 
 
 def _plain(node: Node) -> Any:

@@ -1,9 +1,9 @@
-"""What a run begins with: its own newest checkpoint, or the weights of another run."""
+"""What a resumed run begins with: its own newest checkpoint."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from ganrun.engine.boundaries import made_optimizer
 from ganrun.engine.watch import names_not_finite
 from ganrun.errors import UserError
 from ganrun.experiment.experiment import Experiment
-from ganrun.recipe.places import placed
 from ganrun.training import checkpoint
 from ganrun.training.changed import LastStart, changed_data, changed_lengths, threads_differ
 from ganrun.training.shares import check_batch
@@ -34,12 +33,16 @@ def check_state(state: dict[str, Any]) -> None:
         raise checkpoint.CheckpointError("its state is not what a run writes: it is of another number of processes")
 
 
-def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> None:
-    """Load networks by name, and warn of those whose weights are not finite numbers.
+def load_modules(
+    experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]], only: Collection[str] | None = None
+) -> None:
+    """Load networks by name, all of them or only some, and warn of those whose weights are not finite numbers.
 
     Raises CheckpointError with the first difference if they do not fit.
     """
     for name, module in experiment.modules.items():
+        if only is not None and name not in only:
+            continue
         try:
             module.load_state_dict(modules[name])
         except (KeyError, RuntimeError) as error:
@@ -47,12 +50,17 @@ def load_modules(experiment: Experiment, modules: dict[str, dict[str, torch.Tens
             raise checkpoint.CheckpointError(
                 f"network {name} does not fit the checkpoint: {line}; were its parameters changed?"
             ) from error
+    warn_of_not_finite(experiment, modules if only is None else {name: modules[name] for name in only})
+
+
+def warn_of_not_finite(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> None:
+    """Warn of networks whose weights in a checkpoint are not finite numbers."""
     if wrong := not_finite_weights(experiment, modules):
         warnings.warn(
             f"the weights of {' and '.join(wrong)} in this checkpoint are not finite numbers: training went wrong "
             "before it, and what is made with them shows nothing; choose an older one, such as with --checkpoint, "
             "if there is one",
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
@@ -142,21 +150,3 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
         if changed := threads_differ(state["threads"], torch.get_num_threads()):
             print(f"warning: {changed}", flush=True)
     return True
-
-
-def start_from(run: Run, other: Path) -> None:
-    """Take the networks' weights of another run's newest checkpoint; everything else starts from the beginning."""
-
-    def load(state: dict[str, Any]) -> None:
-        check_state(state)
-        load_modules(run.experiment, state["modules"])
-
-    with placed(run.recipe, ("init",), "init"):
-        if (other / "manifest.json").exists():
-            load(checkpoint.read(other)[1])
-        elif (other / "checkpoints").is_dir():
-            _, _, _, damaged = checkpoint.load_newest(other / "checkpoints", load)
-            for line in damaged if run.is_main else ():
-                print(f"warning: {line}; an older one is used", flush=True)
-        else:
-            raise UserError(f"{other} is neither a run's folder nor a checkpoint")

@@ -11,7 +11,8 @@ from ganrun.recipe import Recipe
 from ganrun.training import checkpoint
 from ganrun.training.changed import changed_since, changed_threads, keeping_percentages, last_start
 from ganrun.training.folder import Folder, is_main_process
-from ganrun.training.restore import resume_run, start_from
+from ganrun.training.initial import start_from
+from ganrun.training.restore import resume_run
 from ganrun.training.run import Run
 from ganrun.training.scoring import prepare
 
@@ -45,13 +46,12 @@ def train(
         run = Run(recipe, catalog, folder, watch=[*watch, place])
         with run.processes.watched(), run.experiment.settings():
             resumed = resume and resume_run(run, folder, started, force=force)
-            if recipe.init is not None and not resumed:
-                start_from(run, recipe.path_of(recipe.init))
+            initial = start_from(run).kept if recipe.init is not None and not resumed else None
             if overwrite and run.is_main and (threads := changed_threads(folder)):
                 print(f"warning: {threads}", flush=True)
             run.processes.wait()  # before the main process changes what the others read
             changed = [] if started is None or not resumed else changed_since(started, run)
-            place.prepare(run, resume=resume, overwrite=overwrite, changed=changed)
+            place.prepare(run, resume=resume, overwrite=overwrite, changed=changed, initial=initial)
             run.processes.wait()
             try:
                 prepare(run)

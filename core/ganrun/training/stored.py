@@ -116,6 +116,7 @@ class StoredVersions(StoredShape):
     files: list[str] = []
     started: bool = True
     resumed: list[StoredResume] = []
+    init: dict[str, Any] = {}
     data: StoredData | None = None
     kept_parts: dict[str, StoredPart] = {}
 

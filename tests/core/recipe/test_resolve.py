@@ -157,7 +157,7 @@ def test_an_integer_may_stand_for_a_float(load):
         ("variant=bare", lambda r: (r.loss, r.tricks), (None, [])),
         ("variant.toy.latent=3", lambda r: r.variant.parameters, {"latent": 3}),
         ("dataset.digits.classes=[1, 7]", lambda r: r.dataset.parameters["classes"], [1, 7]),
-        ("init=runs/x", lambda r: r.init, "runs/x"),
+        ("init=runs/x", lambda r: r.init.run, "runs/x"),
         (
             "evaluators.distance.features.classifier.width=3",
             lambda r: r.evaluators[0].part.parameters["features"].parameters,

@@ -101,7 +101,7 @@ ONE = [
     ),
     ("tricks: [awkward: {json: {1: 2}}]", "3:27: tricks.0.awkward.json.1: a key here must be text, got 1"),
     ("tricks: [awkward: {colour: green}]", '3:28: tricks.0.awkward.colour: expected "red" or "blue", got "green"'),
-    ("init: 3", "3:7: init: expected text, got 3"),
+    ("init: 3", "3:7: init: expected the folder of a run, or a mapping, got 3"),
     ("without: ema", '3:10: without: expected a list of names, such as [replay-buffer], got "ema"'),
     ("without: [3]", "3:11: without.0: expected the name of a part, got 3"),
     (
