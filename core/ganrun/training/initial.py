@@ -30,7 +30,7 @@ from ganrun.words.spaces import Space
 if TYPE_CHECKING:
     from ganrun.training.run import Run
 
-KINDS = {"training": "as training left them", "sampling": "as samples are made with them"}
+CHOICES = {"training": "as training left them", "sampling": "as samples are made with them"}
 
 
 @dataclass
@@ -109,7 +109,7 @@ def _from_run(experiment: Experiment, settings: StartSettings, place: Path, star
         start.lines += [f"warning: {line}; an older one is used" for line in damaged]
     else:
         load(checkpoint.read(path)[1])
-    start.lines.append(f"init: weights of step {state['step']} of {folder}, {KINDS[settings.weights]}")
+    start.lines.append(f"init: weights of step {state['step']} of {folder}, {CHOICES[settings.weights]}")
     _tell(experiment, fits, start)
     if not all(fit.is_whole for fit in fits.values()):
         start.lines += [f"  {line}" for line in _differences(experiment, folder)]
