@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from ganrun.experiment.cures import followable
 from ganrun.experiment.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def check_capabilities(experiment: Experiment, labels: Mapping[int, str]) -> lis
                 where = [game for game in own if test(part, name, game)]
                 if where:
                     who = named.get(id(part), type(part).__name__) + _in_games(where, own)
-                    yield Diagnostic(who, *reason)
+                    yield Diagnostic(who, reason[0], followable(reason[1], experiment.recipe))
 
         refusals += found("needs", held.lacks)
         experiment.warnings += found("wants", held.lacks)

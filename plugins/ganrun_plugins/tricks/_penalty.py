@@ -39,7 +39,7 @@ BATCH_STATISTICS: dict[str, Reason] = {
         "each logit depends on every sample of the batch through the batch's mean and variance, "
         "so the gradient of the summed logits at one sample holds parts of all other samples' logits: "
         "it is not the slope of the discriminator at that sample",
-        "a discriminator with norm: none or layer",
+        "a discriminator with norm: none, layer or instance",
     )
 }
 PULLS_APART: dict[str, Reason] = {
