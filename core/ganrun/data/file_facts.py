@@ -136,7 +136,8 @@ def _picture_facts(path: Path, found: dict[str, Any], *, whole: bool) -> None:
                 found |= _picture_extremes(picture)
             found["orientation"] = _orientation(picture, path)
     if whole and deep:
-        found |= _deep_facts(path) | {"dtype": found["dtype"]}  # PIL has wider types than some files
+        # PIL has wider types than some files, and the size is that of the file, not as it is shown
+        found |= _deep_facts(path) | {name: found[name] for name in ("dtype", "size")}
 
 
 def _orientation(picture: Image.Image, path: Path) -> int:

@@ -159,11 +159,13 @@ def kind_of(mode: int) -> str:
     return next((name for name, test in _KINDS.items() if test(mode)), "something else")
 
 
-def read_picture(path: Path, channels: int, *, plain: bool = False, at_least: int | None = None) -> Image.Image:
+def read_picture(
+    path: Path, channels: int, *, plain: bool = False, at_least: int | None = None, frame: int = 0
+) -> Image.Image:
     """An image with 1 (grey), 3 (RGB) or 4 (RGB and alpha) channels of 8 bits, turned as its EXIF orientation says.
 
     Transparent parts lie on white. 16-bit values are scaled to 8 bits, palettes looked up, CMYK converted; of several
-    frames, the first is read.
+    frames, ``frame`` is read.
 
     plain: as PIL's ``convert("RGB")`` reads it instead, which is how the reference code of FID does, see
     :mod:`ganrun.data.image_facts`; of grey images one channel of it.
@@ -180,7 +182,7 @@ def read_picture(path: Path, channels: int, *, plain: bool = False, at_least: in
     except OSError as error:
         raise DataError(f"{path}: cannot be read as an image ({error}); repair the file or remove it") from error
     with file:
-        return decode_picture(file, str(path), channels, plain=plain, at_least=at_least)
+        return decode_picture(file, str(path), channels, plain=plain, at_least=at_least, frame=frame)
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -195,7 +197,13 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def decode_picture(
-    source: Path | BinaryIO, name: str, channels: int, *, plain: bool = False, at_least: int | None = None
+    source: Path | BinaryIO,
+    name: str,
+    channels: int,
+    *,
+    plain: bool = False,
+    at_least: int | None = None,
+    frame: int = 0,
 ) -> Image.Image:
     """As :func:`read_picture`, of a file or of encoded bytes (``io.BytesIO``) that lie in something else.
 
@@ -207,6 +215,8 @@ def decode_picture(
             with Image.open(source) as opened:
                 if at_least is not None:
                     opened.draft("L" if channels == 1 else None, (at_least, at_least))
+                if frame:
+                    opened.seek(frame)
                 opened.load()
                 if plain and opened.mode != "F":
                     return opened.convert("RGB").getchannel(0) if channels == 1 else opened.convert("RGB")

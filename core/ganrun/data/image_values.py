@@ -27,6 +27,7 @@ USUAL = ("x", "image", "images", "data", "arr_0")  # names of the array of an .n
 PNG_HEAD = 26  # bytes of a PNG file up to its depth and colour type
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _KINDS = {1: "uint", 2: "int", 3: "float"}
+_ORIENTATION = 0x0112  # the tag of TIFF and EXIF for how an image is turned
 _SAMPLES, _BITS, _FORMAT = 277, 258, 339  # TIFF tags: values of a pixel, bits of each, and whether they are floats
 
 
@@ -69,7 +70,7 @@ def stored_type(picture: Image.Image) -> str:
 
 
 def read_frames(path: Path, frame: int | None = None, *, channels: int = 0) -> list[np.ndarray]:
-    """The frames of a file, or one of them, each (H, W, C) of the file's own type.
+    """The frames of a file, or one of them, each (H, W, C) of the file's own type, turned as EXIF says.
 
     Arrays of numpy are one image, (H, W), (H, W, C) or (C, H, W), or several along a first of four axes.
 
@@ -89,9 +90,11 @@ def _picture_frames(path: Path) -> list[np.ndarray]:
     bits, channels = png_depth(data[:PNG_HEAD])
     if bits > 8 and channels > 1 and find_spec("imagecodecs") is not None:
         values: np.ndarray = import_module("imagecodecs").png_decode(data)  # (H, W, C) uint16
-        return [values]
+        with Image.open(io.BytesIO(data)) as picture:
+            return [turned(values, int(Image.Image.getexif(picture).get(_ORIENTATION, 1)))]
     with Image.open(io.BytesIO(data)) as picture:
-        return [picture_values(each) for each in ImageSequence.Iterator(picture)]
+        frames = [picture_values(each) for each in ImageSequence.Iterator(picture)]
+        return [turned(each, int(picture.getexif().get(_ORIENTATION, 1))) for each in frames]
 
 
 def picture_values(picture: Image.Image) -> np.ndarray:
@@ -124,11 +127,20 @@ def tiff_frames(file: BinaryIO, name: str) -> list[np.ndarray]:
         return [_page(page) for page in pages.pages if page.size]
 
 
+def turned(values: np.ndarray, orientation: int) -> np.ndarray:
+    """(H, W, C) turned and mirrored as EXIF says, 1 for not at all."""
+    if orientation in (5, 7):
+        values = values.transpose(1, 0, 2)
+    turns = {3: 2, 6: 3, 7: 2, 8: 1}.get(orientation, 0)  # by 90 degrees each, counterclockwise
+    values = np.rot90(values, turns) if turns else values
+    return values[:, ::-1] if orientation == 2 else values[::-1] if orientation == 4 else values
+
+
 def _page(page: Any) -> np.ndarray:
     values: np.ndarray = page.asarray()
     if values.ndim == 3 and page.planarconfig == 2:  # one plane after the other
         values = values.transpose(1, 2, 0)
-    return values.reshape(*values.shape[:2], -1)
+    return turned(values.reshape(*values.shape[:2], -1), int(page.tags.valueof(_ORIENTATION, 1)))
 
 
 def array_frames(path: Path, channels: int = 0) -> list[np.ndarray]:
