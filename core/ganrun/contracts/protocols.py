@@ -272,7 +272,9 @@ class Dataset(Protocol):
     ``known_labels()``, entry of labels -> those of all items (N, ...), where they are known without reading items.
     Of image files: ``preparation``, in words, how they are read and fitted, and ``departs``, whether some are read
     otherwise than PIL's ``convert("RGB")`` does, so that no score is called FID; ``paths``, the files that its items
-    are read from, which ``ganrun inspect`` and ``--check`` look at.
+    are read from, which ``ganrun inspect`` and ``--check`` look at, and which are all read once before training;
+    ``skipped``, path -> why a file was left out, which a run keeps in ``skipped_files.txt``; ``ranges``, entry -> the
+    two values of its files that -1 and 1 stand for, where that is not 0 and 255.
     """
 
     @property

@@ -12,11 +12,10 @@ from PIL import Image, UnidentifiedImageError
 from ganrun.data.file_facts import FileFacts, reason
 from ganrun.data.image_files import MODES, read_picture
 from ganrun.data.image_values import ARRAYS, PNG_HEAD, TIFF, is_cut, is_deep, read_frames
+from ganrun.data.value_range import BYTES, MOST_BITS
 from ganrun.errors import DataError
 
 GREY_OF = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL makes grey of RGB
-BYTES = (0.0, 255.0)
-_MOST_BITS = 16
 
 
 class ValueRange(NamedTuple):
@@ -128,18 +127,7 @@ def measured_range(facts: Iterable[FileFacts], where: Path) -> tuple[ValueRange,
     if floats == {True}:
         found = next((r for r in ((0.0, 1.0), (-1.0, 1.0)) if r[0] <= low and high <= r[1]), (low, high))
     else:
-        bits = next((n for n in range(9, _MOST_BITS + 1) if low >= 0 and high < 2**n), 0)
+        bits = next((n for n in range(9, MOST_BITS + 1) if low >= 0 and high < 2**n), 0)
         found = (0.0, 2.0**bits - 1) if bits else (low, high)
-    return ValueRange(
-        *found, given=False
-    ), f"{len(deep):,} files of {' and '.join(kinds)} with values {low:g} to {high:g}"
-
-
-def levels(values: tuple[float, float] | None) -> int | None:
-    """How many values an image that is saved can have: 256 without a range, 2^n of a range 0 to 2^n - 1, else None.
-
-    None: it is saved as floats.
-    """
-    low, high = values or BYTES
-    bits = next((n for n in range(8, _MOST_BITS + 1) if (low, high) == (0, 2**n - 1)), None)
-    return None if bits is None else 2**bits
+    count = f"{len(deep):,} file{'s' if len(deep) > 1 else ''}"
+    return ValueRange(*found, given=False), f"{count} of {' and '.join(kinds)} with values {low:g} to {high:g}"

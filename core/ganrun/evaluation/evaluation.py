@@ -18,6 +18,7 @@ from ganrun.contracts.protocols import Dataset, Evaluator, Features
 from ganrun.data import image_grid
 from ganrun.data.order import sample_rows
 from ganrun.data.reader import read_items
+from ganrun.data.value_range import range_of
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.feature_store import FeatureStore
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 class Evaluation:
     """The samples of one moment, and real ones.
 
-    Samples are float32 on the CPU; images are in [-1, 1] and of 256 levels.
+    Samples are float32 on the CPU; images are in [-1, 1], of the levels that they have when they are saved (256).
 
     ``samples`` is how many fakes the evaluator that runs now was given in the recipe, None if it names no number. Where
     samples lie in a folder, ``sample_maker`` is None: there is no generator. With several processes only the main one
@@ -135,7 +136,9 @@ class Evaluation:
             for _, items in real_rows(self.dataset(split), n):
                 for entry, x in items.items():
                     pieces.setdefault(entry, []).append(
-                        stored(x, self.dataset(split).spaces[entry]) if x.is_floating_point() else x.cpu()
+                        stored(x, self.dataset(split).spaces[entry], range_of(self.dataset(split), entry))
+                        if x.is_floating_point()
+                        else x.cpu()
                     )
             for entry, some in pieces.items():
                 self._real[entry, split, n] = torch.cat(some)
@@ -204,7 +207,7 @@ class Evaluation:
     def generate(self, real: Mapping[str, Tensor], wanted: str) -> Tensor:
         """What the networks make of given real items, such as the translations of a batch.
 
-        The entry ``wanted``, of 256 levels.
+        The entry ``wanted``, of the levels of saved images.
 
         Raises:
             UserError: where samples lie in a folder.
@@ -212,13 +215,17 @@ class Evaluation:
         if not isinstance(self.source, Generated):
             raise UserError("this score needs a generator, and the samples are pictures in a folder; evaluate a run")
         self.requested.fakes.add(len(next(iter(real.values()))))
-        return loaded(stored(self.source.generate(real, wanted), self.spaces[wanted]))
+        return loaded(stored(self.source.generate(real, wanted), self.spaces[wanted], range_of(self.source, wanted)))
 
     def between(self, pairs: int, points: int) -> Tensor | None:
         """(pairs, points, *shape) samples on the way between pairs of latents, ends included; None without a way."""
         self.requested.fakes.add(pairs * points)
         found = self.source.between(pairs, points) if isinstance(self.source, Generated) else None
-        return None if found is None else loaded(stored(found, self.spaces[self.output]))
+        return (
+            None
+            if found is None
+            else loaded(stored(found, self.spaces[self.output], range_of(self.source, self.output)))
+        )
 
     def pairs(self, n: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
         """Name -> (made, truth), images that ought to be equal, row by row; empty if there are none.
@@ -387,7 +394,9 @@ class Evaluation:
         extract, data = self.features(part, name), self.dataset(split)
         if not getattr(extract, "keep", True) or not hasattr(data, "fingerprint"):
             return None
-        key = kept_under(part, self.hash_of(extract), self.hash_of(data), name, data.spaces[name], n)
+        key = kept_under(
+            part, self.hash_of(extract), self.hash_of(data), name, data.spaces[name], n, range_of(data, name)
+        )
         return {**key, "split": split, "order": getattr(data, "order", "mixed")}
 
     def _to_train_on(self) -> Dataset:

@@ -10,6 +10,7 @@ import torch
 
 from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data.download import data_cache
+from ganrun.data.value_range import level_words
 from ganrun.recipe import Part
 from ganrun.words.located import located
 from ganrun.words.spaces import Refusal, Space
@@ -38,12 +39,23 @@ class FeatureContext:
         return located(self.base, text)
 
 
-def levels(space: Space) -> str:
-    """How samples of a space are rounded before anything is computed from them."""
-    return "256 levels" if space.kind == "image" else "none"
+def levels(space: Space, values: tuple[float, float] | None = None) -> str:
+    """How samples of a space are rounded before anything is computed from them.
+
+    values: what -1 and 1 stand for, None for 8 bits.
+    """
+    return level_words(values) if space.kind == "image" else "none"
 
 
-def kept_under(part: Part, extractor: str, data: str, entry: str, space: Space, rows: int) -> dict[str, Any]:
+def kept_under(
+    part: Part,
+    extractor: str,
+    data: str,
+    entry: str,
+    space: Space,
+    rows: int,
+    values: tuple[float, float] | None = None,
+) -> dict[str, Any]:
     """Everything that decides the features of a data set's first rows: the key that they are kept under on disk.
 
     extractor, data: fingerprints.
@@ -53,7 +65,7 @@ def kept_under(part: Part, extractor: str, data: str, entry: str, space: Space, 
         "entry": entry,
         "shape": list(space.shape),
         "rows": rows,
-        "levels": levels(space),
+        "levels": levels(space, values),
         "features": part.as_recipe(),
         "extractor": extractor,
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ganrun.data.value_range import range_of
 from ganrun.engine.boundaries import check_shape
 from ganrun.evaluation.sources import CHUNK, loaded, real_rows, stored
 from ganrun.sampling.turn import chunks
@@ -59,16 +60,20 @@ class Pieces:
             yield from ((rows, kept[name][rows.start]) for rows in chunks(n, CHUNK, part, parts))
             return
         outputs, spaces = self.evaluation.description.outputs, self.evaluation.spaces
-        row = sum(spaces[entry].size * (1 if spaces[entry].kind == "image" else 4) for entry in outputs)  # bytes
+        row = sum(
+            spaces[entry].size * (4 if spaces[entry].kind != "image" or range_of(self.evaluation.source, entry) else 1)
+            for entry in outputs
+        )  # bytes
         keep = n // parts * row <= KEPT
         made: dict[str, dict[int, Tensor]] = {entry: {} for entry in outputs}
         for rows, items in self.evaluation.source.stream(n, part, parts):
             for entry in outputs if keep else (name,):
-                made[entry][rows.start] = stored(items[entry], spaces[entry])
+                made[entry][rows.start] = stored(items[entry], spaces[entry], range_of(self.evaluation.source, entry))
             yield rows, made[name][rows.start] if keep else made[name].pop(rows.start)
         if keep:
             self.made[n] = made
 
     def _reals(self, name: str, split: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
         for rows, items in real_rows(self.evaluation.dataset(split), n, part, parts):
-            yield rows, stored(items[name], self.evaluation.dataset(split).spaces[name])
+            dataset = self.evaluation.dataset(split)
+            yield rows, stored(items[name], dataset.spaces[name], range_of(dataset, name))

@@ -13,6 +13,7 @@ from torch import Tensor
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.order import sample_rows
 from ganrun.data.reader import read_items
+from ganrun.data.value_range import level_count
 from ganrun.errors import UserError
 from ganrun.sampling.sampling import SampleMaker, between
 from ganrun.sampling.turn import chunks
@@ -28,6 +29,7 @@ class SampleSource(Protocol):
 
     description: Description
     spaces: Mapping[str, Space]
+    ranges: Mapping[str, tuple[float, float]]  # entry -> what -1 and 1 stand for, where that is not 0 and 255
     device: torch.device
     data: Mapping[str, Any]  # what they are compared with, as a recipe writes it
 
@@ -50,6 +52,7 @@ class Generated:
         self.device = sample_maker.engine.device
         self.description = sample_maker.engine.experiment.description
         self.spaces: Mapping[str, Space] = sample_maker.engine.experiment.dataset.spaces
+        self.ranges = getattr(sample_maker.engine.experiment.dataset, "ranges", {})
         self.data: Mapping[str, Any] = sample_maker.experiment.recipe.dataset.as_recipe()
         self._dataset = dataset
 
@@ -127,6 +130,7 @@ class Stored:
         self.dataset = dataset
         self.description = Description({}, [], [], outputs=(entry,))
         self.spaces: Mapping[str, Space] = {entry: dataset.spaces[entry]}
+        self.ranges = getattr(dataset, "ranges", {})
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.where = where
         self.departs = bool(getattr(dataset, "departs", False))
@@ -152,12 +156,21 @@ class Stored:
         return {"folder": self.where} | ({"read": preparation} if preparation else {})
 
 
-def stored(x: Tensor, space: Space) -> Tensor:
-    """Samples as they are kept: images as 256 levels; points, and images that are not finite, as float32."""
+def stored(x: Tensor, space: Space, values: tuple[float, float] | None = None) -> Tensor:
+    """Samples as they are kept: images as the levels that they have when they are saved, 256 of them as uint8.
+
+    Points, images with a range of values that no 16 bits hold, and images that are not finite are float32.
+
+    values: what -1 and 1 stand for, None for 8 bits.
+    """
     x = x.detach().float().cpu()
     if space.kind != "image" or not bool(x.isfinite().all()):
         return x
-    return x.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    if values is None:
+        return x.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    count = level_count(values)
+    x = x.clamp(-1, 1)
+    return x if count is None else x.add_(1).mul_((count - 1) / 2).round_().mul_(2 / (count - 1)).sub_(1)
 
 
 def loaded(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.data.file_check import check_files
 from ganrun.data.reader import read_items
 from ganrun.data.splits import datasets_described
 from ganrun.distributed import Processes
@@ -28,14 +29,16 @@ from ganrun.preflight.costs import MUCH, step_costs
 from ganrun.preflight.files import unreadable
 from ganrun.progress import OPENING, message_if_slow, track
 from ganrun.recipe import Recipe
-from ganrun.recipe.places import settings_placed
+from ganrun.recipe.places import placed, settings_placed
 from ganrun.training import checkpoint
 from ganrun.training.build import Diagnostic, RefusedError, build, label
 from ganrun.training.finite import place_of
 from ganrun.training.initial import start_from
 from ganrun.training.run import Run
+from ganrun.training.start import check_data
 from ganrun.words.game import DiscriminatorOutput, Network
 
+FILES = 256  # that a check reads of those that are not known yet
 _ROWS = 2  # samples in a forward that shows shapes
 TIMED_STEPS, TIMED_SECONDS = 32, 5.0
 _OPERATION = re.compile(r"^(\S+) does not have a deterministic implementation")
@@ -65,6 +68,8 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
             processes = Processes(recipe.train.device, recipe.train.precision)
         dataset = datasets_described(recipe)
         experiment = build(recipe, dataset("train"), processes, meta=True)
+    with placed(recipe, recipe.dataset.path, f"dataset.{recipe.dataset.name}"):
+        check_files(dataset("train"), most=FILES)
     lines, refusals = [], []
     with experiment.settings():
         for name, network in experiment.description.networks.items():
@@ -163,6 +168,7 @@ def dry_run(recipe: Recipe, catalog: Catalog) -> Report:
     with tempfile.TemporaryDirectory(prefix="ganrun-") as folder:
         began = time.perf_counter()
         run = Run(recipe, catalog, Path(folder))
+        check_data(run)
         report.building_time = time.perf_counter() - began
         if recipe.init is not None:
             start_from(run)

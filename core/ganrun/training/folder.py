@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 MAY_CHANGE = ("train.steps", "train.percent_of", "train.batch_size", "train.accumulate")
 CHECKPOINTS = "checkpoints/step-{step}"
 # What the core writes itself. The last two go last: while both are there, the folder holds a run.
-OURS = (CHECKPOINTS, "checkpoints/best.json", "evaluations.jsonl", "evaluations/*-{step}.png")
+SKIPPED = "skipped_files.txt"
+OURS = (CHECKPOINTS, "checkpoints/best.json", "evaluations.jsonl", "evaluations/*-{step}.png", SKIPPED)
 RECORDS = ("recipe.yaml", "versions.json")
 
 
@@ -226,10 +227,18 @@ class Folder:
         if begun := before.get("init") if initial is None else initial:
             self._versions["init"] = dict(begun)
         self._write_versions()
+        self._write_skipped(getattr(run.experiment.dataset, "skipped", {}))
         files.write(self.path / "recipe.yaml", dump(run.recipe.resolved))
 
     def _write_versions(self) -> None:
         files.write(self.path / "versions.json", json.dumps(self._versions, indent=1))
+
+    def _write_skipped(self, skipped: Mapping[Path, str]) -> None:
+        """Keep which files of the data were left out, and why: a line each, with a tab between."""
+        if skipped:
+            files.write(self.path / SKIPPED, "".join(f"{path}\t{why}\n" for path, why in skipped.items()))
+        elif (self.path / SKIPPED).is_file():
+            (self.path / SKIPPED).unlink()
 
     @hookimpl(tryfirst=True)
     def step_end(self, run: Run) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.data.file_check import check_files
 from ganrun.recipe import Recipe
+from ganrun.recipe.places import placed
 from ganrun.training import checkpoint
 from ganrun.training.changed import changed_since, changed_threads, keeping_percentages, last_start
 from ganrun.training.folder import Folder, is_main_process
@@ -49,6 +51,8 @@ def train(
             initial = start_from(run).kept if recipe.init is not None and not resumed else None
             if overwrite and run.is_main and (threads := changed_threads(folder)):
                 print(f"warning: {threads}", flush=True)
+            if run.is_main:
+                check_data(run)
             run.processes.wait()  # before the main process changes what the others read
             changed = [] if started is None or not resumed else changed_since(started, run)
             place.prepare(run, resume=resume, overwrite=overwrite, changed=changed, initial=initial)
@@ -59,3 +63,15 @@ def train(
             finally:
                 run.engine.readers.close()
         return run
+
+
+def check_data(run: Run) -> None:
+    """Look at all files of a run's data, and at those of the test split where it is read.
+
+    Raises DataError at the place of the data set in the recipe, naming the files that cannot be read.
+    """
+    recipe, part = run.recipe, run.recipe.dataset
+    with placed(recipe, part.path, f"dataset.{part.name}"):
+        check_files(run.experiment.dataset)
+        if recipe.evaluators or run.experiment.description.conditional:
+            check_files(run.dataset("test"))

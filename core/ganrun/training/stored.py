@@ -80,7 +80,10 @@ class StoredBest(StoredShape):
 
 
 class StoredData(StoredShape):
-    """What ``versions.json`` keeps of the data set. ``spaces``: kind, shape and classes of each entry."""
+    """What ``versions.json`` keeps of the data set. ``spaces``: kind, shape and classes of each entry.
+
+    ranges: entry -> what its -1 and 1 stand for, where that is not 0 and 255.
+    """
 
     spaces: dict[str, Annotated[list[Any], AfterValidator(_space)]]
     items: Whole
@@ -88,6 +91,7 @@ class StoredData(StoredShape):
     label_names: dict[str, list[str]] = {}
     ranges: dict[str, tuple[float, float]] = {}
     fingerprint: str = ""
+    ranges: dict[str, tuple[float, float] | list[float]] = {}
 
 
 class StoredPart(StoredShape):
