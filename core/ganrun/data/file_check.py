@@ -14,8 +14,8 @@ from ganrun.data.file_facts import FileFacts
 from ganrun.data.known_files import known_files, read_files
 from ganrun.errors import DataError
 
-AT_ONCE = 1 << 15  # files whose facts are in memory together
-SHOWN = 20  # files that a message names
+_AT_ONCE = 1 << 15  # files whose facts are in memory together
+_SHOWN = 20  # files that a message names
 
 
 def check_files(dataset: Any, most: int | None = None) -> None:
@@ -61,14 +61,14 @@ def facts_of(paths: Sequence[Path], most: int | None = None) -> Iterator[tuple[P
         some = np.linspace(0, len(others) - 1, min(most, len(others))).astype(np.int64)
         chosen = {others[i] for i in some}
         paths = [path for path in paths if path in known or path in chosen]
-    for first in range(0, len(paths), AT_ONCE):
-        piece = paths[first : first + AT_ONCE]
+    for first in range(0, len(paths), _AT_ONCE):
+        piece = paths[first : first + _AT_ONCE]
         where = f" from {first:,} on" if first else ""
         found, _ = read_files(piece, f"reading all images once{where}")
         yield from ((path, one.facts) for path, one in found.items())
 
 
-def listed(bad: Mapping[Path, str], most: int = SHOWN) -> str:
+def listed(bad: Mapping[Path, str], most: int = _SHOWN) -> str:
     """Files and why they cannot be read, a line each."""
     lines = [f"  {path}: {why}" for path, why in islice(bad.items(), most)]
     return "\n".join(lines + ([f"  and {len(bad) - most:,} more"] if len(bad) > most else []))

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from ganrun.data.file_facts import FileFacts, reason
 from ganrun.data.image_files import MODES, read_picture
 from ganrun.data.image_values import ARRAYS, PNG_HEAD, TIFF, is_cut, is_deep, read_frames
-from ganrun.data.value_range import BYTES, MOST_BITS
+from ganrun.data.value_range import DEEPEST, EIGHT_BITS
 from ganrun.errors import DataError
 
 GREY_OF = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL makes grey of RGB
@@ -48,7 +48,7 @@ def read_array(path: Path, channels: int, values: ValueRange | None = None, *, f
         if not plain:
             raise DataError(f"{path}: {found.dtype} values have no known range; set `range: [LOW, HIGH]`")
         return np.ascontiguousarray(found)
-    low, high = (values.low, values.high) if values.given or not plain else BYTES
+    low, high = (values.low, values.high) if values.given or not plain else EIGHT_BITS
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise DataError(f"{path}: it holds numbers that are not finite; repair the file or remove it")
     # in float64: 16-bit and larger values are not rounded on the way
@@ -127,7 +127,7 @@ def measured_range(facts: Iterable[FileFacts], where: Path) -> tuple[ValueRange,
     if floats == {True}:
         found = next((r for r in ((0.0, 1.0), (-1.0, 1.0)) if r[0] <= low and high <= r[1]), (low, high))
     else:
-        bits = next((n for n in range(9, MOST_BITS + 1) if low >= 0 and high < 2**n), 0)
+        bits = next((n for n in range(9, DEEPEST + 1) if low >= 0 and high < 2**n), 0)
         found = (0.0, 2.0**bits - 1) if bits else (low, high)
     count = f"{len(deep):,} file{'s' if len(deep) > 1 else ''}"
     return ValueRange(*found, given=False), f"{count} of {' and '.join(kinds)} with values {low:g} to {high:g}"

@@ -25,11 +25,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ganrun.data.value_range import level_count
 from ganrun.files import write
 
 Range = tuple[float, float]
 BYTES = 255  # the largest value of 8 bits
-LEVELS = 65535  # the largest value of 16 bits
 PNG_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 LOSSY = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 PLAIN = {".bmp": "BMP", ".gif": "GIF", ".png": "PNG", ".ppm": "PPM", ".tif": "TIFF", ".tiff": "TIFF"}
@@ -47,8 +47,7 @@ def form_of(channels: int, values: Range | None = None) -> Form:
     """The form for images of so many channels whose -1 and 1 stand for these values; None: 8 bits, 0 to 255."""
     dtype: Literal["uint8", "uint16", "float32"] = "uint8"
     if values is not None:
-        whole = values[1] - values[0] >= BYTES and values[0] >= 0 and all(value == round(value) for value in values)
-        dtype = "float32" if not whole or values[1] > LEVELS else "uint16" if values[1] > BYTES else "uint8"
+        dtype = "float32" if level_count(values) is None else "uint16" if values[1] > BYTES else "uint8"
     if dtype == "uint8" and channels in PNG_MODES:
         return Form(".png", dtype, "")
     if dtype == "uint16" and channels == 1:

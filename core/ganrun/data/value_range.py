@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-BYTES = (0.0, 255.0)
-MOST_BITS = 16
+EIGHT_BITS = (0.0, 255.0)
+DEEPEST = 16
 
 
 def range_of(dataset: Any, entry: str) -> tuple[float, float] | None:
@@ -15,12 +15,13 @@ def range_of(dataset: Any, entry: str) -> tuple[float, float] | None:
 
 
 def level_count(values: tuple[float, float] | None) -> int | None:
-    """How many values a saved image can have: 256 without a range, 2^n of a range 0 to 2^n - 1 (n to 16), else None.
+    """How many values a saved image can have: 256 without a range, each whole number of a range of at least as many.
 
-    None: it is saved as floats, because no whole number of bits is known to hold its values.
+    None: it is saved as floats, because 16 bits do not hold its values, or they are hardly whole numbers.
     """
-    low, high = values or BYTES
-    return next((2**n for n in range(8, MOST_BITS + 1) if (low, high) == (0, 2**n - 1)), None)
+    low, high = values or EIGHT_BITS
+    whole = low == round(low) and high == round(high) and low >= 0
+    return int(high - low) + 1 if whole and high - low >= 255 and high < 2**DEEPEST else None
 
 
 def level_words(values: tuple[float, float] | None) -> str:

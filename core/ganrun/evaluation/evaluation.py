@@ -18,7 +18,6 @@ from ganrun.contracts.protocols import Dataset, Evaluator, Features
 from ganrun.data import image_grid
 from ganrun.data.order import sample_rows
 from ganrun.data.reader import read_items
-from ganrun.data.value_range import range_of
 from ganrun.distributed import Processes
 from ganrun.errors import UserError
 from ganrun.evaluation.feature_store import FeatureStore
@@ -136,9 +135,7 @@ class Evaluation:
             for _, items in real_rows(self.dataset(split), n):
                 for entry, x in items.items():
                     pieces.setdefault(entry, []).append(
-                        stored(x, self.dataset(split).spaces[entry], range_of(self.dataset(split), entry))
-                        if x.is_floating_point()
-                        else x.cpu()
+                        stored(x, self.dataset(split), entry) if x.is_floating_point() else x.cpu()
                     )
             for entry, some in pieces.items():
                 self._real[entry, split, n] = torch.cat(some)
@@ -215,17 +212,13 @@ class Evaluation:
         if not isinstance(self.source, Generated):
             raise UserError("this score needs a generator, and the samples are pictures in a folder; evaluate a run")
         self.requested.fakes.add(len(next(iter(real.values()))))
-        return loaded(stored(self.source.generate(real, wanted), self.spaces[wanted], range_of(self.source, wanted)))
+        return loaded(stored(self.source.generate(real, wanted), self.source, wanted))
 
     def between(self, pairs: int, points: int) -> Tensor | None:
         """(pairs, points, *shape) samples on the way between pairs of latents, ends included; None without a way."""
         self.requested.fakes.add(pairs * points)
         found = self.source.between(pairs, points) if isinstance(self.source, Generated) else None
-        return (
-            None
-            if found is None
-            else loaded(stored(found, self.spaces[self.output], range_of(self.source, self.output)))
-        )
+        return None if found is None else loaded(stored(found, self.source, self.output))
 
     def pairs(self, n: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
         """Name -> (made, truth), images that ought to be equal, row by row; empty if there are none.
@@ -394,9 +387,7 @@ class Evaluation:
         extract, data = self.features(part, name), self.dataset(split)
         if not getattr(extract, "keep", True) or not hasattr(data, "fingerprint"):
             return None
-        key = kept_under(
-            part, self.hash_of(extract), self.hash_of(data), name, data.spaces[name], n, range_of(data, name)
-        )
+        key = kept_under(part, self.hash_of(extract), self.hash_of(data), data, name, n)
         return {**key, "split": split, "order": getattr(data, "order", "mixed")}
 
     def _to_train_on(self) -> Dataset:

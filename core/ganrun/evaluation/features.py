@@ -10,7 +10,7 @@ import torch
 
 from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data.download import data_cache
-from ganrun.data.value_range import level_words
+from ganrun.data.value_range import level_words, range_of
 from ganrun.recipe import Part
 from ganrun.words.located import located
 from ganrun.words.spaces import Refusal, Space
@@ -39,23 +39,15 @@ class FeatureContext:
         return located(self.base, text)
 
 
-def levels(space: Space, values: tuple[float, float] | None = None) -> str:
-    """How samples of a space are rounded before anything is computed from them.
+def levels(whose: Any, entry: str) -> str:
+    """How samples of an entry are rounded before anything is computed from them.
 
-    values: what -1 and 1 stand for, None for 8 bits.
+    whose: a data set, or a source of samples.
     """
-    return level_words(values) if space.kind == "image" else "none"
+    return level_words(range_of(whose, entry)) if whose.spaces[entry].kind == "image" else "none"
 
 
-def kept_under(
-    part: Part,
-    extractor: str,
-    data: str,
-    entry: str,
-    space: Space,
-    rows: int,
-    values: tuple[float, float] | None = None,
-) -> dict[str, Any]:
+def kept_under(part: Part, extractor: str, data: str, dataset: Dataset, entry: str, rows: int) -> dict[str, Any]:
     """Everything that decides the features of a data set's first rows: the key that they are kept under on disk.
 
     extractor, data: fingerprints.
@@ -63,9 +55,9 @@ def kept_under(
     return {
         "data": data,
         "entry": entry,
-        "shape": list(space.shape),
+        "shape": list(dataset.spaces[entry].shape),
         "rows": rows,
-        "levels": levels(space, values),
+        "levels": levels(dataset, entry),
         "features": part.as_recipe(),
         "extractor": extractor,
     }

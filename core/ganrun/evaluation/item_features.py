@@ -9,7 +9,6 @@ from ganrun.contracts.protocols import Dataset, Features
 from ganrun.data.locks import file_lock
 from ganrun.data.order import LARGE
 from ganrun.data.reader import read_items
-from ganrun.data.value_range import range_of
 from ganrun.engine.boundaries import check_shape
 from ganrun.errors import DataError
 from ganrun.evaluation.feature_store import FeatureStore
@@ -54,9 +53,7 @@ def item_features(
     if not (hasattr(data, "fingerprint") and getattr(extract, "keep", True)):
         return _computed(extract, data, entry)
     store = FeatureStore(files.cache / "features")
-    key = kept_under(
-        part, extract.fingerprint(), data.fingerprint(), entry, data.spaces[entry], len(data), range_of(data, entry)
-    )
+    key = kept_under(part, extract.fingerprint(), data.fingerprint(), data, entry, len(data))
     with file_lock(store.path(key, "features"), f"another process computes the features {part.name}"):
         kept = store.read(key, "features")
         found = _computed(extract, data, entry) if kept is None else kept["x"]
@@ -68,7 +65,7 @@ def item_features(
 def _computed(extract: Features, data: Dataset, entry: str) -> Tensor:
     found = []
     for items in track(read_items(data, rows=CHUNK, key=KEY), f"features of {entry}, chunks", -(-len(data) // CHUNK)):
-        x = loaded(stored(items[entry], data.spaces[entry], range_of(data, entry)))
+        x = loaded(stored(items[entry], data, entry))
         with torch.no_grad():
             some = extract(x)
         check_shape(extract, "__call__", some, (len(x), extract.size))

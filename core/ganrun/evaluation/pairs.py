@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ganrun.data.order import mixed
 from ganrun.data.reader import normalised
-from ganrun.data.value_range import range_of
 from ganrun.errors import UserError
 from ganrun.evaluation.sources import Stored, loaded, stored
 
@@ -52,7 +51,7 @@ def _of_variant(
     made: dict[str, list[Tensor]] = {entry: [] for entry in pairs}
     for _, items in evaluation.source.stream(count, 0, 1, player):
         for entry, truth in pairs.items():
-            made[entry].append(stored(items[entry], evaluation.spaces[truth], range_of(evaluation.source, truth)))
+            made[entry].append(stored(items[entry], evaluation.source, truth))
     for entry, truth in pairs.items():
         yield entry, (loaded(torch.cat(made[entry])), evaluation.real(truth, "test", count))
 

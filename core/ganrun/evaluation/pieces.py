@@ -68,12 +68,11 @@ class Pieces:
         made: dict[str, dict[int, Tensor]] = {entry: {} for entry in outputs}
         for rows, items in self.evaluation.source.stream(n, part, parts):
             for entry in outputs if keep else (name,):
-                made[entry][rows.start] = stored(items[entry], spaces[entry], range_of(self.evaluation.source, entry))
+                made[entry][rows.start] = stored(items[entry], self.evaluation.source, entry)
             yield rows, made[name][rows.start] if keep else made[name].pop(rows.start)
         if keep:
             self.made[n] = made
 
     def _reals(self, name: str, split: str, n: int, part: int, parts: int) -> Iterator[tuple[slice, Tensor]]:
         for rows, items in real_rows(self.evaluation.dataset(split), n, part, parts):
-            dataset = self.evaluation.dataset(split)
-            yield rows, stored(items[name], dataset.spaces[name], range_of(dataset, name))
+            yield rows, stored(items[name], self.evaluation.dataset(split), name)

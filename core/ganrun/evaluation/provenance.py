@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun import jsonl
-from ganrun.data.value_range import range_of
 from ganrun.engine.boundaries import check_mapping, shown
 from ganrun.errors import PluginError, UserError, WrongResult
 from ganrun.evaluation.evaluation import Evaluation
@@ -89,7 +88,7 @@ def provenance(evaluation: Evaluation, part: Part, catalog: Catalog) -> dict[str
         "evaluator": _recorded(part.component.factory, part.as_recipe(), space.shape),
         "features": requested.features,
         "samples": sorted(requested.fakes),
-        "quantisation": levels(space, range_of(evaluation.source, evaluation.output)),
+        "quantisation": levels(evaluation.source, evaluation.output),
         "shape": list(space.shape),
         "real": requested.real or _data(evaluation),
     }

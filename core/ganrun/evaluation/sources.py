@@ -13,7 +13,7 @@ from torch import Tensor
 from ganrun.contracts.protocols import Dataset
 from ganrun.data.order import sample_rows
 from ganrun.data.reader import read_items
-from ganrun.data.value_range import level_count
+from ganrun.data.value_range import level_count, range_of
 from ganrun.errors import UserError
 from ganrun.sampling.sampling import SampleMaker, between
 from ganrun.sampling.turn import chunks
@@ -156,15 +156,16 @@ class Stored:
         return {"folder": self.where} | ({"read": preparation} if preparation else {})
 
 
-def stored(x: Tensor, space: Space, values: tuple[float, float] | None = None) -> Tensor:
-    """Samples as they are kept: images as the levels that they have when they are saved, 256 of them as uint8.
+def stored(x: Tensor, whose: Any, entry: str) -> Tensor:
+    """Samples of an entry as they are kept: images in the levels that they have when they are saved, 256 as uint8.
 
     Points, images with a range of values that no 16 bits hold, and images that are not finite are float32.
 
-    values: what -1 and 1 stand for, None for 8 bits.
+    whose: a data set, or a source of samples, whose ``spaces`` and ``ranges`` say what the entry is.
     """
+    values = range_of(whose, entry)
     x = x.detach().float().cpu()
-    if space.kind != "image" or not bool(x.isfinite().all()):
+    if whose.spaces[entry].kind != "image" or not bool(x.isfinite().all()):
         return x
     if values is None:
         return x.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)

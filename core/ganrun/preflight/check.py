@@ -38,7 +38,7 @@ from ganrun.training.run import Run
 from ganrun.training.start import check_data
 from ganrun.words.game import DiscriminatorOutput, Network
 
-FILES = 256  # that a check reads of those that are not known yet
+FILES_READ = 256  # that a check reads of those that are not known yet
 _ROWS = 2  # samples in a forward that shows shapes
 TIMED_STEPS, TIMED_SECONDS = 32, 5.0
 _OPERATION = re.compile(r"^(\S+) does not have a deterministic implementation")
@@ -69,7 +69,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
         dataset = datasets_described(recipe)
         experiment = build(recipe, dataset("train"), processes, meta=True)
     with placed(recipe, recipe.dataset.path, f"dataset.{recipe.dataset.name}"):
-        check_files(dataset("train"), most=FILES)
+        check_files(dataset("train"), most=FILES_READ)
     lines, refusals = [], []
     with experiment.settings():
         for name, network in experiment.description.networks.items():

@@ -89,9 +89,8 @@ class StoredData(StoredShape):
     items: Whole
     provides: list[str]
     label_names: dict[str, list[str]] = {}
-    ranges: dict[str, tuple[float, float]] = {}
+    ranges: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = {}
     fingerprint: str = ""
-    ranges: dict[str, tuple[float, float] | list[float]] = {}
 
 
 class StoredPart(StoredShape):

@@ -64,7 +64,7 @@ def test_of_many_files_those_that_are_known_and_some_others_are_looked_at(tmp_pa
 
 def test_many_files_come_in_parts_in_their_order(tmp_path, monkeypatch):
     paths = pictures(tmp_path / "p", 5)
-    monkeypatch.setattr(file_check, "AT_ONCE", 2)
+    monkeypatch.setattr(file_check, "_AT_ONCE", 2)
     assert [path for path, _ in facts_of(paths)] == paths
 
 

@@ -15,10 +15,12 @@ from ganrun.data.value_range import level_count, level_words, range_of
         ((0, 65535), 65536),
         ((0, 1), None),
         ((-1024, 3071), None),
-        ((0, 10000), None),
+        ((0, 10000), 10001),
+        ((200, 500), 301),
+        ((0, 70000), None),
     ],
 )
-def test_a_range_of_whole_bits_has_levels_and_others_have_none(values, count):
+def test_a_range_of_whole_numbers_has_levels_and_others_have_none(values, count):
     assert level_count(values) == count
 
 
