@@ -224,7 +224,7 @@ KINDS: dict[str, tuple[Callable[[Maker], Path], str]] = {
         "one value",
     ),
     "same bytes": (same_bytes, "same bytes"),
-    "same bytes in train and test": (same_in_test, "more than one split"),
+    "same bytes in train and test": (same_in_test, "in more than one split"),
     "same picture, smaller": (smaller, "same look"),
     "same picture, brighter": (brighter, "same look"),
     "same picture, other format and quality": (other_quality, "same look"),

@@ -127,10 +127,13 @@ def print_summary(found: Inspection) -> None:
                 if level != "note" and len(remark.files) > _SHOWN:
                     print(f"    and {len(remark.files) - _SHOWN:,} more")
     for what, count, example, why in found.skipped:
+        what = what.replace("files", "file", 1).replace("pictures", "picture", 1) if count == 1 else what
         print(f"not read: {count:,} {what}{f' (such as {example})' if example else ''}: {why}")
     if found.suggestion is not None:
         print(f"\n{found.suggestion.lines()}\n")
         if not found.suggestion.works:
             print("these lines do not work yet:")
+    elif not found.reads:
+        print("no data set that comes along reads this as it is")
     for line in found.reads:
         print(line)

@@ -76,7 +76,7 @@ def inspect_folder(root: Path, catalog: Catalog, *, again: bool = False) -> Insp
     contents, known = read_files(there.pictures, f"looking at pictures of {root.name or root}", again=again)
     found = Inspection(str(root), "a folder", known=known)
     good = {path: one.facts for path, one in contents.items() if not one.facts.error}
-    found.suggestion = layout.suggested(there, good, broken=len(contents) - len(good))
+    found.suggestion = layout.suggested(there, good)
     opened: dict[str, Dataset] = {}
     if found.suggestion is not None:
         found.suggestion, opened = tried(found.suggestion, catalog)
@@ -245,7 +245,7 @@ def _doubles(
     found.remarks.append(Remark("warn", f"{_files(count)} with {words}", advice, rows))
     mixed = [row for row, group in zip(rows, groups) if len({split(path) for path in group}) > 1]
     if mixed:
-        title = f"{len(mixed):,} of these are in more than one split"
+        title = f"in more than one split: {len(mixed):,} of these"
         found.remarks.append(Remark("warn", title, "scores on test pictures that were trained on are too good", mixed))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from ganrun.inspection.listing import Listing
 
 _SPLIT = re.compile(r"(?i)(train|training|test|testing|val|valid|validation|dev)(?:[_-]?([ab]))?")
 _LARGEST = 64  # side that is suggested for large pictures: of most networks' defaults
-_LISTS = ("list_attr_celeba.txt",)
+_YES_NO = {"0", "1", "-1"}
+_SOME = 5  # attributes that are suggested
 
 
 @dataclass(frozen=True)
@@ -72,30 +74,32 @@ def classes(root: Path, paths: Sequence[Path]) -> dict[str, dict[str, int]]:
     return {split: dict(sorted(found.items())) for split, found in sorted(counts.items())}
 
 
-def suggested(found: Listing, facts: Mapping[Path, FileFacts], *, broken: int) -> Suggestion | None:
-    """The data set that reads a folder, None if none is known. facts: of the files that can be read. broken: others."""
-    root = found.root
-    where = {"root": str(root.resolve())}
+def suggested(found: Listing, facts: Mapping[Path, FileFacts]) -> Suggestion | None:
+    """The data set that reads a folder, None if none is known. facts: of the files that can be read."""
     if not facts:
-        return _of_other_files(found, where)
-    sides = _two_sides(root, list(facts))
-    if sides is not None:
-        name = "paired-folders" if sides else "unpaired-folders"
-        words = "every file has one of its name on the other side" if sides else "sides A and B"
-        return Suggestion(name, where | _shape(facts, two=True), {"root": words, **_shape_why(facts)})
-    listed = next((path for path in found.others.get(".txt", ()) if path.name in _LISTS), None)
-    if listed is not None and (names := _attributes(listed)):
-        holder = Counter(path.parent for path in facts).most_common(1)[0][0]
-        parameters = {"root": str(holder.resolve()), "listed": str(listed.resolve()), "attributes": names[:5]}
-        why = {"attributes": f"the first of {len(names)} in the list"}
-        return Suggestion("attributes", parameters | {"channels": _shape(facts, two=True)["channels"]}, why)
+        return _of_other_files(found, {"root": str(found.root.resolve())})
+    root = _inner(found.root, list(facts))
+    where = {"root": str(root.resolve())}
+    if (two := _two_sided(root, facts)) is not None:
+        return two
+    if (listed := _attribute_list(found, facts)) is not None:
+        return listed
     if any(path.name == "captions.txt" and path.parent == root for path in found.others.get(".txt", ())):
-        return Suggestion("captions", where | _shape(facts, two=True), _shape_why(facts))
+        shape = {"size": _size(facts), "channels": _channels(facts)}
+        return Suggestion("captions", {**where, **shape}, _shape_why(facts))
     return _image_folder(root, where, facts)
 
 
+def _inner(root: Path, paths: Sequence[Path]) -> Path:
+    """The folder in which splits, sides or classes begin: archives often hold one folder, which holds everything."""
+    tops = {path.relative_to(root).parts[:1] if path.parent != root else () for path in paths}
+    (top,) = tops if len(tops) == 1 else ((),)
+    return _inner(root / top[0], paths) if top and not _SPLIT.fullmatch(top[0]) else root
+
+
 def _image_folder(root: Path, where: dict[str, Any], facts: Mapping[Path, FileFacts]) -> Suggestion:
-    parameters: dict[str, Any] = where | _shape(facts, two=False)
+    clear = all(one.channels == 4 and one.transparent for one in facts.values())
+    parameters: dict[str, Any] = where | {"size": _size(facts), "channels": 4 if clear else _channels(facts)}
     why = _shape_why(facts)
     per_class = classes(root, list(facts))
     names = {name for counts in per_class.values() for name in counts}
@@ -111,49 +115,107 @@ def _image_folder(root: Path, where: dict[str, Any], facts: Mapping[Path, FileFa
     return Suggestion("image-folder", parameters, why)
 
 
-def _shape(facts: Mapping[Path, FileFacts], *, two: bool) -> dict[str, Any]:
-    """Size and channels that suit most pictures."""
-    shorts = np.array([min(one.size) for one in facts.values()])
-    typical = int(np.quantile(shorts, 0.05))
-    size = _LARGEST if typical >= _LARGEST else max(4, typical - typical % 4)
-    grey = all(one.grey for one in facts.values())
-    clear = not two and all(one.channels == 4 and one.transparent for one in facts.values())
-    return {"size": size, "channels": 1 if grey else 4 if clear else 3}
+def _size(facts: Mapping[Path, FileFacts]) -> int:
+    """A side that most pictures have without being enlarged; a multiple of 4."""
+    typical = int(np.quantile([min(one.size) for one in facts.values()], 0.05))
+    return _LARGEST if typical >= _LARGEST else max(4, typical - typical % 4)
+
+
+def _channels(facts: Mapping[Path, FileFacts]) -> int:
+    return 1 if all(one.grey for one in facts.values()) else 3
 
 
 def _shape_why(facts: Mapping[Path, FileFacts]) -> dict[str, str]:
     shorts = np.array([min(one.size) for one in facts.values()])
     low, middle, high = (int(value) for value in np.quantile(shorts, (0, 0.5, 1)))
-    size = f"short sides are {low} to {high}, half of them up to {middle}" if low < high else f"all have {low} or more"
+    size = f"short sides are {low} to {high}, half of them up to {middle}" if low < high else f"short sides are {low}"
+    shapes = {one.shown_size for one in facts.values()}
+    if len(shapes) == 1 and len({*(shape := next(iter(shapes)))}) > 1:
+        size = f"all pictures have {shape[0]} x {shape[1]}: [HEIGHT, WIDTH] keeps their shape"
     grey = sum(one.grey for one in facts.values())
     channels = "all are grey" if grey == len(facts) else f"{grey:,} grey ones are repeated" if grey else ""
     return {"size": size, "channels": channels}
 
 
-def _two_sides(root: Path, paths: Sequence[Path]) -> bool | None:
-    """Whether the pictures of trainA and trainB are pairs by their names; None if there are no such folders."""
-    names: dict[str, set[str]] = {"trainA": set(), "trainB": set()}
-    for path in paths:
-        parts = path.relative_to(root).with_suffix("").parts
-        if len(parts) > 1 and parts[0] in names:
-            names[parts[0]].add("/".join(parts[1:]))
-    a, b = names.values()
-    return (a == b) if a and b else None
+def _two_sided(root: Path, facts: Mapping[Path, FileFacts]) -> Suggestion | None:
+    """The data set of two sides: folders trainA and trainB, or A and B, or one image beside the other."""
+    parts = {path: path.relative_to(root).with_suffix("").parts for path in facts}
+    tops = {names[0] for names in parts.values() if len(names) > 1}
+    where: dict[str, Any] = {"root": str(root.resolve())}
+    if {"trainA", "trainB"} <= tops:
+        pair, why = ("trainA", "trainB"), {}
+    elif tops == {"A", "B"} and all(len(names) > 1 for names in parts.values()):
+        pair, why = ("A", "B"), {"roots": "if A and B are two classes, use image-folder"}
+        where = {"roots": {name.lower(): str((root / name).resolve()) for name in pair}}
+    else:
+        return _side_by_side(root, facts)
+    sides = [{path: "/".join(names[1:]) for path, names in parts.items() if names[0] == one} for one in pair]
+    alike = _endings({*sides[0].values()}, {*sides[1].values()})
+    grey, colour = (_channels({path: facts[path] for path in side}) for side in sides)
+    shape = {"size": _size(facts), "channels": grey if grey == colour else {"a": grey, "b": colour}}
+    name = "unpaired-folders" if alike is None else "paired-folders"
+    return Suggestion(name, {**where, **(alike or {}), **shape}, _shape_why(facts) | why)
 
 
-def _attributes(path: Path) -> list[str]:
-    """The names in the second line of a list in CelebA's format."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return [file.readline(), file.readline()][1].split()
-    except (OSError, UnicodeDecodeError):
-        return []
+def _side_by_side(root: Path, facts: Mapping[Path, FileFacts]) -> Suggestion | None:
+    """Pairs in the halves of pictures, if there are splits and all are twice as wide as high."""
+    splits = {name.lower() for name in split_folders(root, list(facts))}
+    twice = all(one.shown_size[0] == 2 * one.shown_size[1] for one in facts.values())
+    if not (twice and "train" in splits and len(splits) > 1):
+        return None
+    why = _shape_why(facts) | {"root": "all are twice as wide as high: pairs side by side; else use image-folder"}
+    parameters = {"root": str(root.resolve()), "size": _size(facts), "channels": _channels(facts)}
+    return Suggestion("paired-folders", parameters, why)
+
+
+def _endings(first: set[str], second: set[str]) -> dict[str, list[str]] | None:
+    """What has to be taken off the names of two sides so that they are the same: nothing, or what all of a side have.
+
+    None if they are not pairs by their names.
+    """
+    if first == second:
+        return {}
+    if min(len(first), len(second)) < 2:
+        return None
+    ends = [_beginning([name[::-1] for name in names])[::-1] for names in (first, second)]
+    if {name.removesuffix(ends[0]) for name in first} == {name.removesuffix(ends[1]) for name in second}:
+        return {"suffixes": ends}
+    begins = [_beginning(names) for names in (first, second)]
+    if {name.removeprefix(begins[0]) for name in first} == {name.removeprefix(begins[1]) for name in second}:
+        return {"prefixes": begins}
+    return None
+
+
+def _beginning(names: Collection[str]) -> str:
+    """What all names begin with."""
+    low, high = min(names), max(names)  # what these two share, all between them do
+    return low[: next((i for i, (one, other) in enumerate(zip(low, high)) if one != other), min(len(low), len(high)))]
+
+
+def _attribute_list(found: Listing, facts: Mapping[Path, FileFacts]) -> Suggestion | None:
+    """The data set of a list of attributes: a line of their names, then lines of a picture and a yes or no for each."""
+    names = {path.stem for path in facts}
+    holder = Counter(path.parent for path in facts).most_common(1)[0][0]
+    for path in (each for suffix in (".txt", ".csv", ".tsv") for each in found.others.get(suffix, ())):
+        try:
+            with path.open(encoding="utf-8") as file:
+                rows = [re.split(r"[\s,;]+", line.strip()) for line in islice(file, 4) if line.strip()]
+        except (OSError, UnicodeDecodeError):
+            continue
+        rows = rows[1:] if rows and len(rows[0]) == 1 and rows[0][0].isdecimal() else rows  # the number of pictures
+        if len(rows) > 1 and Path(rows[1][0]).stem in names and rows[1][1:] and {*rows[1][1:]} <= _YES_NO:
+            known = rows[0][-len(rows[1][1:]) :]
+            why = {"attributes": f"{_SOME} of {len(known)} in the list"} if len(known) > _SOME else {}
+            parameters = {"root": str(holder.resolve()), "listed": str(path.resolve()), "attributes": known[:_SOME]}
+            held = {"held_out": max(1, len(facts) // 10), "size": _size(facts), "channels": _channels(facts)}
+            return Suggestion("attributes", {**parameters, **held}, {"held_out": "a tenth is for testing", **why})
+    return None
 
 
 def _of_other_files(found: Listing, where: dict[str, Any]) -> Suggestion | None:
     """For a folder without images: shards, tables or one array."""
     if shards := found.others.get(".tar"):
-        return Suggestion("webdataset", {"path": str(shards[0].parent.resolve())})
+        return Suggestion("webdataset", {"shards": str(shards[0].parent.resolve())})
     if found.others.get(".parquet"):
         return Suggestion("hf-dataset", {"path": where["root"]})
     if any(path.stem in ("train", "x_train") for path in found.others.get(".npy", []) + found.others.get(".npz", [])):

@@ -17,8 +17,8 @@ from ganrun.data.file_contents import SIDE
 
 BITS = 64
 BAND = 16  # bits of a hash that two pictures share to be compared at all
-MOST_BITS = 8  # that may differ
-LEAST_CORRELATION = 0.98
+MOST_BITS = 6  # that may differ
+LEAST_CORRELATION = 0.99
 FLAT = 2.0  # standard deviation of the grey levels below which a picture looks like any other
 CROWD = 64  # pictures that share a band beyond which each is compared with so many neighbours only
 _AT_A_TIME = 8192

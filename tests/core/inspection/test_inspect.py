@@ -1,7 +1,9 @@
 """A folder, a recipe and an array file, looked at as a whole."""
 
+import io
 import json
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import yaml
 from PIL import Image
 
 from ganrun.catalog.catalog import Catalog
+from ganrun.data.reader import read_items
 from ganrun.data.splits import datasets
 from ganrun.inspection.inspect import as_data, inspect_arrays, inspect_folder, inspect_recipe
 from ganrun.recipe import load_recipe
@@ -69,13 +72,68 @@ def test_the_suggested_lines_work_when_they_are_pasted_into_a_recipe(photos, tmp
     assert dataset("train").spaces["x"].shape == (3, 32, 32)
 
 
+def saved(root, *names):
+    """A picture of its own in each of some files."""
+    for seed, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        blots(seed).save(root / name)
+
+
+def shards(root):
+    with tarfile.open(root / "data-000.tar", "w") as archive:
+        for seed in range(10):
+            file = io.BytesIO()
+            blots(seed).save(file, "PNG")
+            entry = tarfile.TarInfo(f"{seed:03}.png")
+            entry.size = file.tell()
+            file.seek(0)
+            archive.addfile(entry, file)
+
+
+def table(root):
+    import datasets as library
+
+    rows = library.Dataset.from_dict({"image": [blots(seed) for seed in range(10)]})
+    rows.cast_column("image", library.Image()).to_parquet(root / "data.parquet")
+
+
+def listed(root):
+    saved(root, *(f"pics/{n}.png" for n in range(20)))
+    rows = "".join(f"{n}.png,{n % 2},1\n" for n in range(20))
+    (root / "labels.csv").write_text(f"image,Smiling,Old\n{rows}")
+
+
+LAYOUTS = {
+    "attributes": listed,
+    "image-folder": lambda root: saved(root, *(f"{name}/{n}.png" for n in range(5) for name in "cd")),
+    "paired-folders": lambda root: saved(
+        root, *(f"{split}{side}/{n}_{side}.png" for n in range(3) for split in ("train", "test") for side in "AB")
+    ),
+    "unpaired-folders": lambda root: saved(root, *(f"{side}/{n}{side * n}.png" for n in range(1, 6) for side in "AB")),
+    "array": lambda root: np.save(root / "train.npy", np.zeros((10, 8, 8), np.uint8)),
+    "webdataset": shards,
+    "hf-dataset": table,
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_suggestion_for_each_layout_can_be_read_and_gives_items(name, tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    LAYOUTS[name](root)
+    found = inspect_folder(root, Catalog()).suggestion
+    assert (found.name, found.works) == (name, True), found.tried
+    dataset = datasets(load_recipe({"variant": "gan", **yaml.safe_load(found.lines())}, catalog=Catalog()))("train")
+    assert all(len(entry) == 2 for batch in read_items(dataset, [0, 1]) for entry in batch.values())
+
+
 def test_copies_of_which_one_is_read_for_training_and_one_for_testing_are_named(tmp_path):
     for number, split in enumerate(("train", "test")):
         (tmp_path / "p" / split).mkdir(parents=True)
         for seed in range(3):
             blots(seed and 10 * number + seed).save(tmp_path / "p" / split / f"{seed}.png")
     found = inspect_folder(tmp_path / "p", Catalog())
-    assert "1 of these are in more than one split" in titles(found)
+    assert "in more than one split: 1 of these" in titles(found)
     assert found.splits == {"test": 3, "train": 3}
     assert [line.partition(":")[0] for line in found.reads] == ["train", "test"]
 
