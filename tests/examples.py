@@ -271,10 +271,18 @@ EXAMPLES = {
     ),
     "dataset.paired-digits": Example({"size": 8}, {k: v for k, v in SMALL_PAIRS.items() if k != "dataset"}),
     "dataset.paired-folders": paired_folders,
+    "dataset.photos": Example(
+        {"size": 8, "source": "scikit-learn"},
+        {"generator": {"mlp": {"widths": [16]}}, "discriminator": {"mlp": {"widths": [16]}}},
+    ),
     "dataset.summer2winter-yosemite": unpaired_folders,
     "dataset.super-resolution": super_resolution,
     "dataset.super-resolution-digits": Example(
         {"size": 8},
+        {"variant": {"srgan": {"pretraining": 1}}, **{k: v for k, v in SMALL_ENLARGEMENT.items() if k != "dataset"}},
+    ),
+    "dataset.super-resolution-photos": Example(
+        {"size": 8, "factor": 2, "source": "scikit-learn", "count": 64},
         {"variant": {"srgan": {"pretraining": 1}}, **{k: v for k, v in SMALL_ENLARGEMENT.items() if k != "dataset"}},
     ),
     "dataset.ukiyoe2photo": unpaired_folders,

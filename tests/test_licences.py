@@ -46,7 +46,7 @@ def families(distribution: importlib.metadata.Distribution) -> set[str]:
 
 def page() -> dict[str, str]:
     """Package -> its licences, as docs/licences.md has them."""
-    lines = (ROOT / "docs" / "licences.md").read_text().splitlines()
+    lines = (ROOT / "docs" / "licences.md").read_text().split("\n## ")[0].splitlines()  # the table of packages
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ") and "`" in line]
     return {name: licences for licences, packages in rows for name in re.findall(r"`([^`]+)`", packages)}
 

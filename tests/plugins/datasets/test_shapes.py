@@ -13,7 +13,12 @@ from ganrun_plugins.datasets._strokes import slanted
 from ganrun_plugins.datasets.glyphs import inked
 from ganrun_plugins.datasets.super_resolution_digits import SuperResolutionDigits, sharp
 
-SMALL = {"glyphs": {"classes": 3, "items": 2}, "stacked-digits": {"count": 3}}
+SMALL = {
+    "photos": {"source": "scikit-learn"},
+    "super-resolution-photos": {"source": "scikit-learn", "factor": 2},
+    "glyphs": {"classes": 3, "items": 2},
+    "stacked-digits": {"count": 3},
+}
 OFFLINE = [
     "digits",
     "glyphs",
@@ -23,6 +28,8 @@ OFFLINE = [
     "restyled-digits",
     "caption-digits",
     "super-resolution-digits",
+    "photos",
+    "super-resolution-photos",
 ]
 DOWNLOADED = ["mnist", "fashion-mnist", "cifar10", "celeba", "horse2zebra", "maps"]
 YOURS = ["image-folder", "unpaired-folders", "paired-folders", "lsun", "super-resolution"]
