@@ -10,7 +10,7 @@ from ganrun.data.labels import label_counts
 from ganrun.experiment.experiment import Experiment
 from ganrun.preflight import check as preflight
 from ganrun.preflight import costs
-from ganrun.preflight.files import files_looked
+from ganrun.preflight.known import files_read
 from ganrun.recipe import Recipe
 from ganrun.training.initial import started
 from ganrun.words.game import Phase
@@ -29,8 +29,8 @@ def check(recipe: Recipe) -> Rows:
         (f"network {n.name}", f"{n.part.partition(' ')[2]}, {n.parameters:,} parameters: {n.shapes}") for n in networks
     ]
     rows += [(f"data, {entry}", words) for entry, words in label_counts(experiment.dataset).items()]
-    if looked := files_looked(experiment):
-        rows.append(("data, files", looked.words()))
+    if read := files_read(experiment.dataset):
+        rows.append(("data, files", read))
     for name, player in experiment.players.items():
         optimizer = recipe.players[name].optimizer
         size = sum(p.numel() for p in experiment.parameters(player))

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from ganrun.data.image_values import ARRAYS, PNG_HEAD, TIFF, array_frames, is_cut, is_deep, read_frames, stored_type
+from ganrun.errors import UserError
 
 _ORIENTATION = 0x0112  # the EXIF tag for an image's orientation
 ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -98,9 +99,13 @@ def reason(error: Exception, path: Path) -> str:
     """Why a file cannot be read, in few words without its name."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {Image.MAX_IMAGE_PIXELS} pixels; refused as a decompression bomb"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format, or damaged at its beginning"
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     said = re.sub(r"<_io\.\w+ .*?>", "", said.removeprefix(f"{path}: ").replace(f"'{path}'", ""))
-    return " ".join(said.split()) or type(error).__name__
+    words = " ".join(said.split()) or type(error).__name__
+    # what a decoder ran into in a file that it did not expect says little
+    return words if isinstance(error, OSError | ValueError | SyntaxError | UserError) else f"damaged ({words})"
 
 
 def _array_facts(path: Path, found: dict[str, Any], *, whole: bool) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganrun.data.image_files import SUFFIXES, kind_of
+from ganrun.data.image_files import SUFFIXES, UNREAD, kind_of
+from ganrun.data.image_values import ARRAYS
 from ganrun.errors import DataError
 
 SNIFFED = 100  # files of an unknown suffix whose beginnings are read
@@ -24,6 +26,7 @@ _BEGINNINGS = (
     (b"MATLAB 5.0", "Matlab files"),
     (b"SIMPLE  =", "FITS files"),
 )
+_OF_MANY = ("train", "test", "val", "valid", "validation")
 # Suffixes of data that no data set of image files reads -> what they are, and what helps.
 KNOWN_OTHERS = {
     ".heic": "photographs of phones; convert them to JPEG or PNG",
@@ -42,8 +45,8 @@ KNOWN_OTHERS = {
     ".h5": "HDF5 files; convert them to .npy",
     ".hdf5": "HDF5 files; convert them to .npy",
     ".mat": "Matlab files; convert them to .npy",
-    ".npy": "arrays of numpy; the data set `array` reads one file of many images",
-    ".npz": "arrays of numpy; the data set `array` reads one file of many images",
+    ".npy": "arrays of many images, by their names; the data set `array` reads them",
+    ".npz": "arrays of many images, by their names; the data set `array` reads them",
     ".parquet": "tables; the data set `hf-dataset` reads them",
     ".tar": "archives; the data set `webdataset` reads shards of images",
     ".zip": "archives; unpack them",
@@ -53,7 +56,7 @@ KNOWN_OTHERS = {
 
 @dataclass
 class Listing:
-    """pictures: files with a suffix of images, sorted. others: suffix -> files. left_out: no files -> what they are.
+    """pictures: files with a suffix of images or arrays, sorted. others: suffix -> files. left_out: what is no file.
 
     hidden: how many files and folders have names that begin with a point. unlisted: folders that cannot be listed.
     """
@@ -106,10 +109,15 @@ def _sort_in(found: Listing, entry: os.DirEntry[str]) -> None:
     regular = os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
     if not regular and os.path.exists(entry.path):
         found.left_out[path] = f"this is {kind_of(os.stat(entry.path).st_mode)}, not a file"
-    elif path.suffix.lower() in SUFFIXES:
+    elif path.suffix.lower() in SUFFIXES or (path.suffix.lower() in ARRAYS and not is_of_many(path)):
         found.pictures.append(path)
     else:
         found.others[path.suffix.lower()].append(path)
+
+
+def is_of_many(path: Path) -> bool:
+    """Whether an array has one of the names under which the data set `array` looks for many images."""
+    return any(name in _OF_MANY for name in re.split(r"[_-]", path.stem.lower()))
 
 
 def described(suffix: str, files: list[Path]) -> str:
@@ -123,4 +131,4 @@ def described(suffix: str, files: list[Path]) -> str:
         known = next((words for start, words in _BEGINNINGS if begins.startswith(start)), "")
         if known and suffix not in KNOWN_OTHERS:
             return f"{known} under another name; give them the suffix of what they are"
-    return KNOWN_OTHERS.get(suffix, "")
+    return KNOWN_OTHERS.get(suffix, "data of a kind that no data set reads" if suffix in UNREAD else "")

@@ -26,7 +26,6 @@ from ganrun.evaluation.provenance import measure, named
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.shapes import output
 from ganrun.preflight.costs import MUCH, step_costs
-from ganrun.preflight.files import unreadable
 from ganrun.progress import OPENING, message_if_slow, track
 from ganrun.recipe import Recipe
 from ganrun.recipe.places import placed, settings_placed
@@ -90,7 +89,7 @@ def check(recipe: Recipe) -> tuple[Experiment, list[NetworkLine]]:
     if (cost := math.prod(times for _, times in costs)) > MUCH:
         why = f"a step costs about {cost:.2g} times that of a plain one"
         experiment.warn(", ".join(name for name, _ in costs), why, "less of it, or --dry-run, which measures it")
-    refusals += [*too_few(experiment, dataset), *unreadable(experiment)]
+    refusals += too_few(experiment, dataset)
     if refusals:
         raise RefusedError(refusals, recipe, experiment.description.networks)
     return experiment, lines

@@ -121,7 +121,7 @@ def test_what_cannot_be_read_has_a_reason_and_what_its_head_tells(tmp_path):
     assert cut.size == (64, 64)
     assert look_at(tmp_path / "cut.jpg", whole=False).error == ""
     (tmp_path / "text.png").write_text("no image")
-    assert look_at(tmp_path / "text.png").error == "cannot identify image file"
+    assert look_at(tmp_path / "text.png").error == "not an image of a known format, or damaged at its beginning"
     assert look_at(tmp_path / "gone.png").error == "No such file or directory"
     np.save(tmp_path / "nan.npy", np.array([[1.0, np.nan]]))
     assert look_at(tmp_path / "nan.npy").error == "it holds numbers that are not finite"
