@@ -160,7 +160,7 @@ _PECULIAR: tuple[tuple[Level, Callable[[Path, FileFacts], bool], str, str, Calla
         "warn",
         lambda path, one: _aspect(one) > LONG_ASPECT,
         f"more than {LONG_ASPECT:g} times as long on one side as on the other",
-        "a square of them shows a small part: choose another rule to fit them, or crop them yourself",
+        "a square of them shows a small part: `resize: fit` or `squash` shows all, or crop them yourself",
         _pixels,
     ),
     (

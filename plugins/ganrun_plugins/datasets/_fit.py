@@ -60,6 +60,8 @@ class Fit:
 
     size, load: the side of a square, or (height, width). draft: JPEGs of which both sides are at least four times
     ``load`` are decoded at a half, a quarter or an eighth of their scale, to sides of at least twice ``load``.
+
+    Raises DataError for a ``pad`` of a rule that does not pad.
     """
 
     channels: int
@@ -77,6 +79,8 @@ class Fit:
         for name in ("size", "load"):  # a square has one name
             height, width = sides_of(getattr(self, name))
             object.__setattr__(self, name, height if height == width else (height, width))
+        if self.pad != "black" and self.resize != "fit":
+            raise DataError(f"pad: {self.pad} is for resize: fit, and it is {self.resize}; set it, or leave `pad` out")
 
     def __repr__(self) -> str:
         """The fields as earlier versions had them, and of the added ones those that differ from their defaults.

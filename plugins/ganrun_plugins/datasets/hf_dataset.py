@@ -21,7 +21,7 @@ from torch import Tensor
 from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint
 from ganrun_plugins.datasets._encoded import Colours, Encoded, Flip
-from ganrun_plugins.datasets._fit import Pad, Resize, Size, image_space
+from ganrun_plugins.datasets._fit import Pad, Resize, Sides, Size, image_space
 from ganrun_plugins.datasets._parts import TestFraction, part
 
 TESTS = ("test", "validation", "valid", "val")
@@ -70,7 +70,7 @@ class HFDataset:
         self.rows = np.arange(len(table)) if apart else part(len(table), split, test_fraction, "hf-dataset", path)
         self.table = table.cast_column(self.column, library.Image(decode=False))
         self.images = Encoded(channels, size, resize, pad, flip=flip and split == "train")
-        self.spaces = {"x": image_space(channels, size)}
+        self.spaces = self.known_spaces(size=size, channels=channels)
         self.label = None if label == "none" else _label_column(library, training, label, path)
         self.classes: list[str] = []
         if self.label is not None:
@@ -79,6 +79,11 @@ class HFDataset:
             self.classes = [str(each) for each in (feature.names if hasattr(feature, "names") else values)]
             self._number = {value: number for number, value in enumerate(values)} or None
             self.spaces["label"] = Space("labels", (), len(self.classes))
+
+    @classmethod
+    def known_spaces(cls, *, size: Sides, channels: int, **_: Any) -> dict[str, Space]:
+        """The image, whose size follows from the parameters; whether there are labels, the data alone can tell."""
+        return {"x": image_space(channels, size)}
 
     def __len__(self) -> int:
         return len(self.rows)

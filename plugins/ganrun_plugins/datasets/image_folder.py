@@ -6,6 +6,7 @@ chosen by their names, is the test split. Images of all modes are converted, tra
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -68,7 +69,7 @@ class ImageFolder:
     ) -> None:
         rule = _rule(resize, crop)
         training = split == "train"
-        load = load_sides("image-folder: ", size, load_size, rule) if crop == "random" else size
+        load = _load(size, load_size, rule, crop)
         random, flip = crop == "random" and training, flip and training
         fit = Fit(channels, size, load, rule, random=random, flip=flip, pad=pad, draft=draft)
         check_kept("image-folder", fit, keep=in_memory, cure="set crop: centre")
@@ -136,6 +137,15 @@ class ImageFolder:
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""
         return fingerprint(self.pictures.fingerprint(), self.classes)
+
+
+def _load(size: Sides, load_size: Sides | None, rule: Rule, crop: str) -> Sides:
+    """What images are scaled to; it is warned of a ``load_size`` that has no effect."""
+    if crop == "random":
+        return load_sides("image-folder: ", size, load_size, rule)
+    if load_size is not None:
+        warnings.warn(f"image-folder: load_size is for crop: random, and has no effect with crop: {crop}", stacklevel=3)
+    return size
 
 
 def _rule(resize: Rule, crop: str) -> Rule:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -23,7 +23,7 @@ from torch import Tensor
 from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, track
 from ganrun_plugins.datasets._encoded import Colours, Encoded, Flip
-from ganrun_plugins.datasets._fit import Pad, Resize, Size, image_space
+from ganrun_plugins.datasets._fit import Pad, Resize, Sides, Size, image_space
 from ganrun_plugins.datasets._parts import TestFraction, part
 from ganrun_plugins.datasets._shards import Shards, expanded, is_remote
 
@@ -92,12 +92,17 @@ class WebDataset:
         if self.streamed:
             self.order = "sequential"
         self.images = Encoded(channels, size, resize, pad, flip=flip and split == "train")
-        self.spaces = {"x": image_space(channels, size)}
+        self.spaces = self.known_spaces(size=size, channels=channels)
         self.classes: list[str] = []
         if label:
             self.classes = classes if classes is not None else self._labels(label)
             self.spaces["label"] = Space("labels", (), len(self.classes))
             self._number = {name: number for number, name in enumerate(self.classes)}
+
+    @classmethod
+    def known_spaces(cls, *, size: Sides, channels: int, **_: Any) -> dict[str, Space]:
+        """The image, whose size follows from the parameters; whether there are labels, the data alone can tell."""
+        return {"x": image_space(channels, size)}
 
     def __len__(self) -> int:
         return len(self.rows)

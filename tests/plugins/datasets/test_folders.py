@@ -142,6 +142,12 @@ def test_items_are_rectangles_where_a_recipe_asks_for_them(files, tmp_path, spli
     assert ImageFolder.known_spaces(size=(8, 12), channels=3)["x"] == data.spaces["x"]
 
 
+def test_a_load_size_without_a_random_crop_is_said_to_have_no_effect(files, tmp_path):
+    animals(tmp_path)
+    with pytest.warns(UserWarning, match="load_size is for crop: random, and has no effect with crop: centre"):
+        ImageFolder(files, "train", root="zoo", size=8, load_size=9)
+
+
 def test_the_word_stretch_of_earlier_recipes_means_squash(files, tmp_path):
     animals(tmp_path)
     one, other = (

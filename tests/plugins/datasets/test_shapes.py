@@ -19,6 +19,7 @@ SMALL = {
     "glyphs": {"classes": 3, "items": 2},
     "stacked-digits": {"count": 3},
 }
+ROOTS = {"hf-dataset": "path", "webdataset": "shards"}
 OFFLINE = [
     "digits",
     "glyphs",
@@ -32,7 +33,7 @@ OFFLINE = [
     "super-resolution-photos",
 ]
 DOWNLOADED = ["mnist", "fashion-mnist", "cifar10", "celeba", "horse2zebra", "maps"]
-YOURS = ["image-folder", "unpaired-folders", "paired-folders", "lsun", "super-resolution"]
+YOURS = ["image-folder", "unpaired-folders", "paired-folders", "lsun", "super-resolution", "hf-dataset", "webdataset"]
 
 
 def part(name, **parameters):
@@ -55,7 +56,7 @@ def test_offline_sets_make_rectangles(files, name):
 
 @pytest.mark.parametrize("name", [*DOWNLOADED, *YOURS])
 def test_the_spaces_of_rectangles_are_known_before_the_files_are_here(name):
-    needs = {} if name in DOWNLOADED else {"root": "somewhere"}
+    needs = {} if name in DOWNLOADED else {ROOTS.get(name, "root"): "somewhere"}
     found = part(name, size=[16, 24], **needs)
     factory = found.component.factory
     spaces = (

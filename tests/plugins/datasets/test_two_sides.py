@@ -175,7 +175,7 @@ def test_the_fingerprint_follows_the_channels_of_either_side(files, sides):
 @pytest.mark.parametrize("resize", ["squash", "crop", "fit", "scale-width"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_both_sides_are_rectangles_by_every_rule(files, sides, resize, split):
-    data = sides(files, split, root="set", size=(12, 8), resize=resize, pad="edge")
+    data = sides(files, split, root="set", size=(12, 8), resize=resize)
     found = batch(data, range(4))
     assert {tuple(x.shape) for x in found.values()} == {(4, 3, 12, 8)}
     if sides is PairedFolders:
