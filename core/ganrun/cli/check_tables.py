@@ -7,6 +7,7 @@ import math
 from ganrun.catalog.catalog import Catalog
 from ganrun.cli.output import counted
 from ganrun.data.labels import label_counts
+from ganrun.errors import some
 from ganrun.experiment.experiment import Experiment
 from ganrun.preflight import check as preflight
 from ganrun.preflight import costs
@@ -35,6 +36,10 @@ def check(recipe: Recipe) -> Rows:
         optimizer = recipe.players[name].optimizer
         size = sum(p.numel() for p in experiment.parameters(player))
         rows.append((f"player {name}", f"{optimizer.name}, {size:,} parameters of {', '.join(player.modules)}"))
+        if frozen := experiment.frozen.get(name):
+            kept = sum(p.numel() for p in frozen.parameters)
+            when = "" if frozen.until is None else f" before step {frozen.until + 1}"
+            rows.append((f"frozen of {name}", f"{kept:,} parameters, not trained{when}: {some(frozen.names)}"))
     for game in experiment.games:
         loss = experiment.loss_parts[game.name if game.name in experiment.loss_parts else ""]
         sides = f"{game.player} against {', '.join(game.against) or 'nobody'}"

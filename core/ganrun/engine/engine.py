@@ -24,6 +24,7 @@ from torch import Tensor
 from ganrun.engine.batches import Readers
 from ganrun.engine.boundaries import backward_failed, check_terms, made_optimizer
 from ganrun.engine.fakes import Fakes
+from ganrun.engine.freezing import Freezing
 from ganrun.engine.lazy import Lazy, slowed
 from ganrun.engine.rounds import play_round, streams_of
 from ganrun.engine.step import Step
@@ -65,6 +66,7 @@ class Engine:
         self.optimizers = {name: made_optimizer(experiment.optimizers[name], p) for name, p in self.parameters.items()}
         self.readers = Readers(experiment, self.parts)
         self.fakes = Fakes(self)
+        self.freezing = Freezing(experiment.frozen)
         self.watch = Watch(experiment)
         self.terms: dict[str, dict[str, Tensor]] = {}  # phase -> what was logged of its last turn
         self._games = {game.name: game for game in experiment.games}
@@ -138,6 +140,8 @@ class Engine:
         later: the phases that are still to come in this step. The next of them may train on this turn's fakes, which
         are then made with its player's graph; see :class:`Fakes`.
         """
+        if self.freezing.frozen and self.freezing.moves_to(step):
+            self._trained = None
         self.train_only({phase.player})
         optimizer = self.optimizers[phase.player]
         for parameter in self.parameters[phase.player]:  # torch's zero_grad takes 30 microseconds
@@ -208,6 +212,7 @@ class Engine:
         """Average the gradients of the turn's player and apply them."""
         self.processes.average_gradients(self.parameters[turn.player])
         self.hooks.gradients(turn=turn)
+        self.freezing.drop_gradients(turn.player)
         self.watch.saw(turn.step, turn.phase.name, turn.player, tuple(turn.terms), self.terms[turn.phase.name])
         self.optimizers[turn.player].step()
         self.hooks.updated(turn=turn)
@@ -286,7 +291,7 @@ class Engine:
         return seed
 
     def train_only(self, players: set[str]) -> None:
-        """Let only these players' parameters require a gradient."""
+        """Let only these players' parameters require a gradient, as far as they are not frozen."""
         wanted = frozenset(players)  # turned on last: players may share parameters
         if wanted == self._trained:
             return
@@ -295,7 +300,7 @@ class Engine:
                 for parameter in parameters:
                     parameter.requires_grad_(False)
         for name in wanted & self.parameters.keys():
-            for parameter in self.parameters[name]:
+            for parameter in self.freezing.trained(name, self.parameters[name]):
                 parameter.requires_grad_(True)
         self._trained = wanted
 

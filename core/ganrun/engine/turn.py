@@ -181,6 +181,10 @@ class Turn:
         """The parameters of a player, each once, in a fixed order; by default those of the turn's player."""
         return self._engine.parameters[player or self.player]
 
+    def trained(self, player: str = "") -> list[nn.Parameter]:
+        """Those of :meth:`parameters` that are not frozen in this step: for what changes weights or gradients."""
+        return self._engine.freezing.trained(player or self.player, self.parameters(player))
+
     def optimizer(self, player: str = "") -> PlayerOptimizer:
         """The optimiser of a player; by default of the turn's player."""
         engine, name = self._engine, player or self.player

@@ -16,6 +16,7 @@ from ganrun.distributed import Processes
 from ganrun.experiment.capabilities import provided_by
 from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
+from ganrun.experiment.freeze import Frozen
 from ganrun.experiment.initialise import initialise
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.recipe import Part, Recipe
@@ -57,6 +58,7 @@ class Experiment:
     description: Description
     modules: dict[str, nn.Module] = field(default_factory=dict)
     optimizers: dict[str, Optimizer] = field(default_factory=dict)
+    frozen: dict[str, Frozen] = field(default_factory=dict)
     warnings: list[Diagnostic] = field(default_factory=list)
 
     @property

@@ -10,6 +10,7 @@ from ganrun.recipe.schema import recipe_schema
 from ganrun.recipe.settings import (
     BestSettings,
     CheckpointSettings,
+    FreezeSettings,
     InitSettings,
     PlayerSettings,
     StartSettings,
@@ -22,6 +23,7 @@ __all__ = [
     "CheckpointSettings",
     "Difference",
     "EvaluatorPart",
+    "FreezeSettings",
     "InitSettings",
     "ParameterRow",
     "Part",

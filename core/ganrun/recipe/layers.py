@@ -19,7 +19,7 @@ from ganrun.recipe.nodes import Key, Node
 LISTS = {"tricks": "trick", "evaluators": "evaluator", "observers": "observer"}
 SETTINGS = ("checkpoint", "train")
 TEXTS = ("extends", "init")
-PLAYER_KEYS = ("optimizer", "updates", "init")
+PLAYER_KEYS = ("optimizer", "updates", "init", "freeze")
 
 OTHERS = "others"  # in a ``loss`` by game: the games that it does not name
 
@@ -242,11 +242,14 @@ def players(node: Node, problems: list[Problem]) -> Node | None:
 
 
 def player(settings: Node, problems: list[Problem]) -> Node:
-    """The settings of one player, the optimiser in its one form."""
+    """The settings of one player, the optimiser in its one form, and ``freeze`` as a mapping."""
     below = dict(settings.value)
     if "optimizer" in below:
         optimizer = part(below.pop("optimizer"), "optimizer", problems)
         below |= {"optimizer": optimizer} if optimizer else {}
+    freeze = below.get("freeze")
+    if freeze is not None and isinstance(freeze.value, int) and not isinstance(freeze.value, bool):
+        below["freeze"] = freeze.replaced({"layers": freeze})
     return settings.replaced(below)
 
 

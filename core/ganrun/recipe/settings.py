@@ -151,6 +151,18 @@ class StartSettings(Settings):
         return self
 
 
+class FreezeSettings(Settings):
+    """Recipe key ``players.NAME.freeze``: what is not trained. A number alone is ``layers``."""
+
+    layers: int = Field(default=0, ge=0, description="the lowest of each network: those nearest to its input")
+    modules: list[str] = Field(
+        default=[], description="modules by name, with that of the network: discriminator.main.0, generator.blocks.*"
+    )
+    until: Annotated[DurationField, AfterValidator(_untimed)] | None = Field(
+        default=None, description="they are trained from then on; null: never"
+    )
+
+
 class PlayerSettings(Settings):
     """Recipe key ``players.NAME``. ``updates`` None leaves the variant's schedule as it is."""
 
@@ -158,6 +170,9 @@ class PlayerSettings(Settings):
     updates: Annotated[int | None, Field(ge=1, description="updates per step; null: as the variant has it")] = None
     init: Annotated[InitSettings, Strict(False)] | None = Field(
         default=None, description="initialisation; null: torch's own"
+    )
+    freeze: Annotated[FreezeSettings, Strict(False)] | None = Field(
+        default=None, description="parameters that are not trained, such as the lowest 3 layers; null: none"
     )
 
 

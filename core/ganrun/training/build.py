@@ -21,6 +21,7 @@ from ganrun.experiment.diagnostics import Diagnostic as Diagnostic
 from ganrun.experiment.diagnostics import RefusedError as RefusedError
 from ganrun.experiment.diagnostics import label as label
 from ganrun.experiment.experiment import Experiment, Plan
+from ganrun.experiment.freeze import freeze
 from ganrun.experiment.shapes import NothingDrawn, on_meta
 from ganrun.experiment.torch_settings import torch_settings
 from ganrun.randomness import seeded
@@ -88,7 +89,7 @@ def _build(
     refusals += set_players(experiment)
     if not refusals:
         refusals += call_each(hooks.build, labels, experiment=experiment)
-        refusals += check_batch_statistics(experiment)
+        refusals += check_batch_statistics(experiment) + freeze(experiment)
     refusals += check_capabilities(experiment, labels)
     if refusals:
         raise RefusedError(refusals, recipe, networks)

@@ -109,7 +109,7 @@ class Penalty(ABC):
         Its rate was slowed down like the others'.
         """
         if turn.phase.name in self.phases:
-            for parameter in turn.parameters():
+            for parameter in turn.trained():
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
 

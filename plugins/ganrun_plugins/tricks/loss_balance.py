@@ -92,7 +92,7 @@ class LossBalance:
 
     def _parameters(self, turn: Turn) -> list[nn.Parameter]:
         """The player's parameters; with ``at: last`` the last weight, of two axes or more, of each of its networks."""
-        own = turn.parameters()
+        own = turn.trained()
         if self.at == "all":
             return own
         ids = {id(parameter) for parameter in own}

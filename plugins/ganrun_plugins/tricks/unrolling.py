@@ -109,7 +109,7 @@ class Unrolling:
     def _unrolled(self, turn: Turn, name: str, rounds: list[Round], count: int) -> dict[str, Tensor]:
         """The parameters of a discriminator, by name, after ``count`` steps; only those of its player."""
         player = rounds[0].game.player
-        owned = {id(parameter) for parameter in turn.parameters(player)}
+        owned = {id(parameter) for parameter in turn.trained(player)}
         held = {key: p for key, p in turn.networks[name].named_parameters() if id(p) in owned}
         ahead = Ahead(turn, player, list(held.values()))
         for _ in range(count):

@@ -66,7 +66,7 @@ class WeightClipping:
 
     def _clip(self, turn: Turn) -> None:
         if any(game.player == turn.player for game in turn.games.values()):
-            limit, parameters = turn.now(self.limit), list[Tensor](turn.parameters())
+            limit, parameters = turn.now(self.limit), list[Tensor](turn.trained())
             with torch.no_grad():
                 torch._foreach_clamp_min_(parameters, -limit)
                 torch._foreach_clamp_max_(parameters, limit)

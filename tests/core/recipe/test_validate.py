@@ -30,7 +30,10 @@ ONE = [
     ("sampler: {normal: {sd: 1}}", '3:20: sampler.normal.sd: unknown key; sampler "normal" takes no parameters'),
     ("train: {stps: 3}", '3:9: train.stps: unknown key; did you mean "steps"?'),
     ("train: {batch-size: 3}", '3:9: train.batch-size: unknown key; did you mean "batch_size"?'),
-    ("players: {critic: {lr: 3}}", "3:20: players.critic.lr: unknown key; a player takes optimizer, updates, init"),
+    (
+        "players: {critic: {lr: 3}}",
+        "3:20: players.critic.lr: unknown key; a player takes optimizer, updates, init, freeze",
+    ),
     (
         "players: {critic: {optimizer: {adam: {lrr: 3}}}}",
         '3:39: players.critic.optimizer.adam.lrr: unknown key; did you mean "lr"?',
