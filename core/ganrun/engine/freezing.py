@@ -8,8 +8,6 @@ from torch import nn
 
 from ganrun.experiment.freeze import Frozen
 
-NONE: frozenset[int] = frozenset()
-
 
 class Freezing:
     """The parameters that are not trained in the current step, by player."""
