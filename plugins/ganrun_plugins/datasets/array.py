@@ -6,8 +6,8 @@ splits, too). One file holds both splits if its arrays have the names that publi
 
 (N, H, W), (N, C, H, W) and (N, H, W, C) are images, (N, D) points, which stay as they are. uint8 images stay as they
 are; those of other types are scaled from ``range`` to [-1, 1], as float32, and a warning says what is cut off at its
-ends. Without a ``range`` it is measured on the training rows, and said. A file is memory-mapped, but for an .npz file
-that is compressed, which is read whole.
+ends. Without a ``range`` it is measured on the training rows, and said. Images are fitted to a ``size``, if one is
+given. A file is memory-mapped, but for an .npz file that is compressed, which is read whole.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from torch import Tensor
 from ganrun.plugin import Component, RecipePath, Space, hookimpl
 from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, track
 from ganrun_plugins.datasets._arrays import LABELS, SAMPLES, SUFFIXES, chosen, opened
+from ganrun_plugins.datasets._fit import Colour, Fit, Pad, Resize, Rule, Sides, Size
 from ganrun_plugins.datasets._parts import TestFraction, part
 
 Layout = Literal["auto", "channels-first", "channels-last"]
@@ -74,6 +75,9 @@ class Array:
             tuple[float, float] | None,
             Field(description="values of images that become -1 and 1; null: uint8 0 to 255, others measured"),
         ] = None,
+        size: Annotated[Size | None, Field(description="of images, which are fitted to it; null: as they are")] = None,
+        resize: Resize = "squash",
+        pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the images in training")] = False,
         test_fraction: TestFraction = 0.1,
     ) -> None:
@@ -92,7 +96,9 @@ class Array:
         self.ranges: Mapping[str, tuple[float, float]] = {} if self.range is None else {"x": self.range}
         if training.x.dtype == np.uint8 and range not in (None, (0.0, 255.0)):
             raise DataError(f"{self.path}: its values are of 8 bits, which are in 0 to 255; leave `range` out")
-        self.spaces = {"x": Space("points" if self.points else "image", self._shape())}
+        self.fit = _fit(self._shape(), size, resize, pad, self.path)
+        shape = self._shape() if self.fit is None else (self.fit.channels, *self.fit.sides)
+        self.spaces = {"x": Space("points" if self.points else "image", shape)}
         if mine.x.shape[1:] != training.x.shape[1:]:
             raise DataError(f"{self.path}: {mine.x.shape[1:]} a row, where {training.path} has {training.x.shape[1:]}")
         self.label, self.classes = _labels(training, mine)
@@ -110,7 +116,10 @@ class Array:
             values = values.transpose(0, 3, 1, 2)  # (B, H, W, C) -> (B, C, H, W)
         elif not self.points and values.ndim == 3:
             values = values[:, None]  # (B, H, W) -> (B, 1, H, W)
-        x = torch.from_numpy(np.ascontiguousarray(self._scaled(values, rows)))
+        values = self._scaled(values, rows)
+        if self.fit is not None:
+            values = np.stack([self.fit.scaled_array(image) for image in values])
+        x = torch.from_numpy(np.ascontiguousarray(values))
         if self.flip and not self.points:
             mirrored = torch.from_numpy(draws.uniform("x flip")[:, 0] < 0.5)
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
@@ -126,14 +135,16 @@ class Array:
         """How rows become items, in words."""
         scaled = f"{self.range[0]:g} to {self.range[1]:g} become -1 to 1" if self.range else "as they are"
         where = "channels last; " if self.channels_last and self.data.ndim == 4 else ""
-        return f"rows of {self.path.name}, {self.data.dtype}: {where}{scaled}"
+        fitted = f"; {'; '.join(self.fit.geometry())}" if self.fit else ""
+        return f"rows of {self.path.name}, {self.data.dtype}: {where}{scaled}{fitted}"
 
     def fingerprint(self) -> str:
         """A hash of the file's name, size and time, of a few rows, and of what is made of them."""
         facts = self.path.stat()
         some = np.linspace(0, len(self.rows) - 1, min(len(self.rows), 16)).astype(np.int64)
         sample = np.ascontiguousarray(self.data[self.rows[some]])
-        return fingerprint(self.path.name, facts.st_size, sample, self.rows, self.range, self.flip, self.channels_last)
+        made = [self.range, self.flip, self.channels_last, *([] if self.fit is None else [self.fit])]
+        return fingerprint(self.path.name, facts.st_size, sample, self.rows, *made)
 
     def _shape(self) -> tuple[int, ...]:
         if self.points:
@@ -153,6 +164,20 @@ class Array:
         low, high = self.range
         # in float64: 16-bit and larger values are not rounded on the way
         return np.clip((values.astype(np.float64) - low) * (2 / (high - low)) - 1, -1, 1).astype(np.float32)
+
+
+def _fit(shape: tuple[int, ...], size: Sides | None, resize: Rule, pad: Colour, path: Path) -> Fit | None:
+    """How images of a shape are fitted; None if they stay as they are.
+
+    Raises DataError for points, and for parameters that are of use with a size only.
+    """
+    if size is None:
+        if (resize, pad) != ("squash", "black"):
+            raise DataError("array: resize and pad say how images are fitted to a `size`; set it, or leave them out")
+        return None
+    if len(shape) == 1:
+        raise DataError(f"{path}: it holds points, which have no size to be fitted to; leave `size` out")
+    return Fit(shape[0], size, size, resize, pad=pad)
 
 
 def measured(data: Rows, given: tuple[float, float] | None) -> tuple[float, float]:

@@ -59,6 +59,34 @@ def test_an_axis_of_channels_that_cannot_be_told_is_asked_for(tmp_path):
             array(tmp_path, root=f"{number}.npy")
 
 
+def test_images_are_fitted_to_a_size_with_all_their_levels_and_channels(tmp_path):
+    """13 channels of 12 bits: one is 1234 throughout, which no filter changes, and lies between two of 256 levels."""
+    values = np.random.default_rng(0).integers(0, 4096, (5, 13, 12, 16), dtype=np.uint16)
+    values[:, 7] = 1234
+    np.save(tmp_path / "a.npy", values)
+    how = {"root": "a.npy", "layout": "channels-first", "range": (0.0, 4095.0), "test_fraction": 0}
+    padded = array(tmp_path, size=(16, 16), resize="fit", pad="white", **how)
+    assert padded.spaces["x"] == Space("image", (13, 16, 16))
+    assert "scaled to fit into 16 x 16 (bicubic, antialiased); padded with white" in padded.preparation
+    x = items(padded)["x"]
+    assert torch.equal(x[:, :, 2:14], items(array(tmp_path, **how))["x"])
+    assert (x[:, :, :2] == 1).all()
+    middle = items(array(tmp_path, size=(6, 8), **how))["x"]
+    assert middle.dtype == torch.float32
+    assert (middle[:, 7] - (1234 / 2047.5 - 1)).abs().max() < 1e-6
+    assert middle.shape == (5, 13, 6, 8)
+    marks = {array(tmp_path, **size, **how).fingerprint() for size in ({}, {"size": 8}, {"size": (6, 8)})}
+    assert len(marks) == 3
+
+
+def test_a_size_of_points_and_a_rule_without_a_size_are_refused(tmp_path):
+    np.save(tmp_path / "points.npy", np.zeros((5, 2)))
+    with pytest.raises(DataError, match="it holds points, which have no size to be fitted to"):
+        array(tmp_path, root="points.npy", size=8)
+    with pytest.raises(DataError, match="say how images are fitted to a `size`"):
+        array(tmp_path, root="points.npy", resize="fit")
+
+
 def test_twelve_bits_lose_no_level(tmp_path):
     values = np.arange(4096, dtype=np.uint16).reshape(4, 32, 32)
     np.save(tmp_path / "deep.npy", values)
