@@ -203,7 +203,7 @@ KINDS: dict[str, tuple[Callable[[Maker], Path], str]] = {
     "file that may not be read": (not_permitted, "ermi"),
     "folder that may not be listed": (locked_folder, "ermi"),
     "decompression bomb": (lambda make: make.saved("bomb.png", Image.new("L", (20_000, 20_000))), "decompression bomb"),
-    "PNG named .jpg": (lambda make: make.saved("wrong.jpg", format="PNG"), "named as another format"),
+    "PNG named .jpg": (lambda make: make.saved("wrong.jpg", format="PNG"), "says another format"),
     "JPEG named .dat": (lambda make: make.saved("photo.dat", format="JPEG"), "JPEG images"),
     "CMYK": (lambda make: make.saved("print.jpg", make.new().convert("CMYK")), "print"),
     "16 bits of grey": (twelve_bits, "8 bits"),

@@ -53,8 +53,8 @@ def as_a_user_of_its_own() -> None:
             ctypes.CDLL(None).prctl(24, right, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
-def command(data: Path, cache: Path, page: Path) -> tuple[dict[str, Any], float, str]:
-    """Run the command: what it found, seconds, and what it wrote to standard error."""
+def command(data: Path, cache: Path, page: Path) -> tuple[dict[str, Any], float]:
+    """Run the command: what it found, and seconds."""
     program = [sys.executable, "-m", "ganrun", "inspect", str(data), "--json", "-o", str(page)]
     settings = {
         **os.environ,
@@ -69,19 +69,19 @@ def command(data: Path, cache: Path, page: Path) -> tuple[dict[str, Any], float,
     took = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(done.stderr)
-    return json.loads(done.stdout), took, done.stderr
+    return json.loads(done.stdout), took
 
 
 def said(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """(Path in the folder, what is said of it) of everything that the report names, but notes on good files too."""
+    """(Path in the folder, what is said of it) of everything that the report names."""
     lines = list(map(tuple, report["unreadable"]))
     for remark in report["remarks"]:
-        what = f"{remark['title']} {remark['advice']}"
-        lines.append((remark["title"].removesuffix(" is left out"), what))
-        lines += [(name, f"{what} {more}") for name, more in remark["files"]]
+        title = remark["title"]
+        lines.append((title.removesuffix(" is left out"), f"{title}: {remark['advice']}"))
+        lines += [(name, f"{title}: {more}") for name, more in remark["files"]]
         # of doubles, the second column holds names, too
-        lines += [(name, what) for _, more in remark["files"] for name in more.split(", ")]
-    lines += [(example, f"{what} {why}") for what, _, example, why in report["skipped"]]
+        lines += [(name, f"{title}: {first}") for first, more in remark["files"] for name in more.split(", ")]
+    lines += [(example, f"{what}: {why}") for what, _, example, why in report["skipped"]]
     return lines
 
 
@@ -119,8 +119,8 @@ def main() -> None:
         data, cache = place / "pictures", place / "cache"
         cache.mkdir()
         kinds = make_set(data, arguments.files, arguments.seed)
-        report, first, _ = command(data, cache, cache / "page.html")
-        _, second, _ = command(data, cache, cache / "page.html")
+        report, first = command(data, cache, cache / "page.html")
+        _, second = command(data, cache, cache / "page.html")
         if arguments.page:
             arguments.page.write_bytes((cache / "page.html").read_bytes())
         found = rows(report, data, kinds)

@@ -27,6 +27,7 @@ from ganrun.inspection.likeness import alike, same_bytes
 from ganrun.inspection.listing import Listing, described, listing
 from ganrun.inspection.remarks import Counts, Remark, peculiarities, ranges, tables
 from ganrun.recipe import Recipe, load_recipe
+from ganrun.recipe.parameters import describe_parameters
 
 _FEW = 10  # pictures of a class below which it can hardly be learnt
 _TIMES = 10  # that the largest class is of the smallest, from which balance is warned of
@@ -76,7 +77,7 @@ def inspect_folder(root: Path, catalog: Catalog, *, again: bool = False) -> Insp
     contents, known = read_files(there.pictures, f"looking at pictures of {root.name or root}", again=again)
     found = Inspection(str(root), "a folder", known=known)
     good = {path: one.facts for path, one in contents.items() if not one.facts.error}
-    found.suggestion = layout.suggested(there, good)
+    found.suggestion = layout.suggested(there, good, broken=len(contents) - len(good))
     opened: dict[str, Dataset] = {}
     if found.suggestion is not None:
         found.suggestion, opened = tried(found.suggestion, catalog)
@@ -129,9 +130,12 @@ def inspect_arrays(path: Path, catalog: Catalog) -> Inspection:
 
 
 def tried(suggestion: Suggestion, catalog: Catalog) -> tuple[Suggestion, dict[str, Dataset]]:
-    """Open a suggested data set: what came of it, and its splits."""
-    lines = {"variant": "gan", "dataset": {suggestion.name: suggestion.parameters}}
+    """Open a suggested data set, with those of the parameters that it has: what came of it, and its splits."""
     try:
+        known = {row.name for row in describe_parameters(catalog.load("dataset", suggestion.name))}
+        parameters = {key: value for key, value in suggestion.parameters.items() if key in known}
+        suggestion = replace(suggestion, parameters=parameters)
+        lines = {"variant": "gan", "dataset": {suggestion.name: parameters}}
         recipe = load_recipe(lines, catalog=catalog)
     except UserError as error:  # such as a plugin that is disabled
         return replace(suggestion, tried=[str(error)]), {}
@@ -153,7 +157,9 @@ def _opened(dataset: Callable[[str], Dataset]) -> tuple[dict[str, Dataset], list
                 failed[split] = str(error)
                 continue
             spaces = ", ".join(f"{name}: {space}" for name, space in opened[split].spaces.items())
-            said.append(f"{split}: {len(opened[split]):,} items; {spaces}")
+            left = len(getattr(opened[split], "skipped", ()))
+            words = f"; {_files(left)} left out" if left else ""
+            said.append(f"{split}: {len(opened[split]):,} items; {spaces}{words}")
     return opened, [*said, *dict.fromkeys(f"warning: {one.message}" for one in warned)], failed
 
 
@@ -271,7 +277,7 @@ def _skipped(found: Inspection, there: Listing, contents: Mapping[Path, Contents
     """What is in the folder and is not read by the data set, if there is one, or is no image."""
     root = there.root
     if splits:
-        missed = [path for path in contents if path not in splits]
+        missed = [path for path, one in contents.items() if path not in splits and not one.facts.error]
         places = Counter(path.relative_to(root).parts[0] if path.parent != root else "." for path in missed)
         for place, count in places.items():
             example = next(path for path in missed if place == "." or path.relative_to(root).parts[0] == place)

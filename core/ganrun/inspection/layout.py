@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,16 @@ def classes(root: Path, paths: Sequence[Path]) -> dict[str, dict[str, int]]:
     return {split: dict(sorted(found.items())) for split, found in sorted(counts.items())}
 
 
-def suggested(found: Listing, facts: Mapping[Path, FileFacts]) -> Suggestion | None:
-    """The data set that reads a folder, None if none is known. facts: of the files that can be read."""
+def suggested(found: Listing, facts: Mapping[Path, FileFacts], *, broken: int = 0) -> Suggestion | None:
+    """The data set that reads a folder, None if none is known. facts: of the files that can be read. broken: others."""
     if not facts:
         return _of_other_files(found, {"root": str(found.root.resolve())})
+    plain = _of_pictures(found, facts)
+    more, why = _reading(facts, broken)
+    return replace(plain, parameters={**plain.parameters, **more}, why={**plain.why, **why})
+
+
+def _of_pictures(found: Listing, facts: Mapping[Path, FileFacts]) -> Suggestion:
     root = _inner(found.root, list(facts))
     where = {"root": str(root.resolve())}
     if (two := _two_sided(root, facts)) is not None:
@@ -88,6 +94,30 @@ def suggested(found: Listing, facts: Mapping[Path, FileFacts]) -> Suggestion | N
         shape = {"size": _size(facts), "channels": _channels(facts)}
         return Suggestion("captions", {**where, **shape}, _shape_why(facts))
     return _image_folder(root, where, facts)
+
+
+def _reading(facts: Mapping[Path, FileFacts], broken: int) -> tuple[dict[str, Any], dict[str, str]]:
+    """What has to be said of how files are read, and why: values, frames, files that cannot be read."""
+    parameters: dict[str, Any] = {}
+    why = {}
+    if all(one.deep for one in facts.values()):
+        low, high = (pick(getattr(one, name) for one in facts.values()) for pick, name in ((min, "low"), (max, "high")))
+        parameters["range"] = _range(low, high, floats=any("float" in one.dtype for one in facts.values()))
+        why["range"] = f"values are {low:g} to {high:g}"
+    if 2 * sum(one.frames > 1 for one in facts.values()) > len(facts):
+        parameters["frames"] = "all"
+        why["frames"] = f"{sum(one.frames for one in facts.values()):,} in {len(facts):,} files"
+    if broken:
+        parameters["bad_images"] = "skip"
+        why["bad_images"] = f"{broken:,} cannot be read"
+    return parameters, why
+
+
+def _range(low: float, high: float, *, floats: bool) -> list[float]:
+    """The values that are most likely black and white: those of whole bits, 0 to 1, -1 to 1, else what was found."""
+    if floats:
+        return next(([a, b] for a, b in ((0, 1), (-1, 1)) if a <= low and high <= b), [low, high])
+    return [int(low), int(high)] if low < 0 else [0, 2 ** max(8, int(high).bit_length()) - 1]
 
 
 def _inner(root: Path, paths: Sequence[Path]) -> Path:

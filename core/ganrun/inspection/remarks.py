@@ -173,7 +173,7 @@ _PECULIAR: tuple[tuple[Level, Callable[[Path, FileFacts], bool], str, str, Calla
     (
         "warn",
         lambda path, one: one.format not in _FORMATS.get(path.suffix.lower(), (one.format,)),
-        "named as another format than they have",
+        "whose suffix says another format",
         "they are read as what they are; other programs may not",
         lambda path, one: f"{one.format}",
     ),

@@ -98,3 +98,29 @@ def test_a_folder_in_a_folder_is_where_the_data_begin():
     assert (found.parameters["root"], found.parameters["labels"]) == (f"{ROOT}/photos/photos", True)
     found = suggested(Listing(ROOT), of("train/1.png", "train/2.png"))
     assert found.parameters["root"] == str(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "wanted"),
+    [
+        ("uint16", 970, 3757, [0, 4095]),
+        ("uint16", 0, 65535, [0, 65535]),
+        ("uint16", 0, 17, [0, 255]),
+        ("int16", -1024, 3071, [-1024, 3071]),
+        ("float32", 0.1, 0.9, [0, 1]),
+        ("float32", -0.5, 1, [-1, 1]),
+        ("float32", -3.5, 700.25, [-3.5, 700.25]),
+    ],
+)
+def test_a_range_of_values_is_suggested_where_all_pictures_have_more_than_8_bits(dtype, low, high, wanted):
+    deep = FileFacts("TIFF", "x", dtype=dtype, channels=1, size=(64, 64), low=float(low), high=float(high))
+    found = suggested(Listing(ROOT), of("1.tif", "2.tif", facts=deep))
+    assert found.parameters["range"] == wanted
+    assert "range" not in suggested(Listing(ROOT), of("1.tif", facts=deep) | of("2.png")).parameters
+
+
+def test_stacks_are_read_as_all_their_frames_and_broken_files_are_left_out():
+    stack = FileFacts("TIFF", "L", channels=1, size=(64, 64), frames=30)
+    found = suggested(Listing(ROOT), of("1.tif", "2.tif", facts=stack), broken=3)
+    assert (found.parameters["frames"], found.parameters["bad_images"]) == ("all", "skip")
+    assert (found.why["frames"], found.why["bad_images"]) == ("60 in 2 files", "3 cannot be read")

@@ -48,7 +48,7 @@ def test_ranges_are_those_of_all_files_of_a_type():
         ({"size": (400, 15)}, "a.png", "1 picture with a side of less than 16 pixels"),
         ({"size": (400, 100)}, "a.png", "1 picture more than 3 times as long on one side as on the other"),
         ({"size": (5000, 4000)}, "a.png", "1 picture of 20 million pixels or more"),
-        ({}, "a.jpg", "1 picture named as another format than they have"),
+        ({}, "a.jpg", "1 picture whose suffix says another format"),
         ({"orientation": 3}, "a.png", "1 picture shown turned or mirrored, as EXIF says"),
         ({"transparent": True}, "a.png", "1 picture with transparency"),
         ({"mode": "CMYK"}, "a.png", "1 picture in colours of print or film"),
