@@ -37,7 +37,7 @@ class AttributePictures:
     ) -> None:
         if not paths:
             raise DataError(f"{root}: no images remain in this split")
-        self.in_memory = keep
+        self.in_memory = keep or cache is not None
         self.pictures = Pictures(root, paths, fit, keep=keep, cache=cache)
         self.values = values  # (N, A) int64
         self.label_names = {"attributes": list(names)}

@@ -21,7 +21,10 @@ from ganrun_plugins.datasets._fit import Fit
 Channels = Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")]
 Cache = Annotated[
     bool,
-    Field(description="decode all images once, into a file of the data cache (its folder `decoded`), and read that"),
+    Field(
+        description="decode all images once, into a file of the data cache (its folder `decoded`), and read that: so "
+        "fast that no workers are started"
+    ),
 ]
 InMemory = Annotated[bool, Field(description="decode all images once, at the start, and keep them")]
 
@@ -69,7 +72,7 @@ class Pictures:
         if self.kept is not None:
             return self.fit.cropped(self.kept.index_select(0, indices.to(self.kept.device)), draws, name)
         if self.cached is not None:
-            return self.fit.cropped(self.cached.take(indices.numpy()), draws, name)
+            return self.fit.cropped(self.cached.take(indices.cpu().numpy()), draws, name)
         return self.fit.cropped([torch.from_numpy(self.decoded(i)) for i in indices.tolist()], draws, name)
 
     @cached_property

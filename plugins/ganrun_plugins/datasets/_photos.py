@@ -46,13 +46,13 @@ class Picture(NamedTuple):
 
 
 PICTURES = (
-    Picture("scikit-learn", "datasets/images/china.jpg", "train"),
+    Picture("scikit-learn", "datasets/images/flower.jpg", "train"),
     Picture("scikit-image", "data/astronaut.png", "train"),
     Picture("scikit-image", "data/coffee.png", "train"),
     Picture("scikit-image", "data/hubble_deep_field.jpg", "train"),
     Picture("scikit-image", "data/retina.jpg", "train"),
     Picture("scikit-image", "data/rocket.jpg", "train"),
-    Picture("scikit-learn", "datasets/images/flower.jpg", "test"),
+    Picture("scikit-learn", "datasets/images/china.jpg", "test"),
     Picture("scikit-image", "data/chelsea.png", "test"),
 )
 MODULES = {"scikit-image": "skimage", "scikit-learn": "sklearn"}

@@ -68,7 +68,7 @@ class Unpaired:
         lists = unpaired_files(files, split, root, roots, test_fraction)
         base = None if root is None else files.path(root)
         self.training = split == "train"
-        self.in_memory = in_memory
+        self.in_memory = in_memory or cache
         kept = files.cache if cache else None
         self.pictures: dict[str, Pictures] = {
             side: Pictures(base or paths.root, paths, fits[side], keep=in_memory, cache=kept)

@@ -84,7 +84,7 @@ class Captions:
         )
         training = split == "train"
         self.training = training
-        self.in_memory = False
+        self.in_memory = cache
         self.words = known.words
         self.label_names = {"text": self.words}
         random = training and sides_of(load) != sides_of(size)

@@ -88,7 +88,7 @@ class ImageFolder:
             raise DataError(
                 f"{base}: no images remain in the {split} split of {', '.join(self.classes) or 'this folder'}"
             )
-        self.in_memory = in_memory
+        self.in_memory = in_memory or cache
         self.pictures = Pictures(base, paths, fit, keep=in_memory, cache=files.cache if cache else None)
         self.label = torch.from_numpy(label) if names else None
         self.spaces = self.known_spaces(size=size, channels=channels)

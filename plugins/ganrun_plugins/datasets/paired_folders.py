@@ -139,7 +139,7 @@ class PairedFolders:
             for side, count in of_both(channels, "channels").items()
         }
         check_kept("paired-folders", fits["a"], keep=in_memory)
-        self.in_memory = in_memory
+        self.in_memory = in_memory or cache
         self.channels = [fit.channels for fit in fits.values()]
         base = None if root is None else files.path(root)
         kept = files.cache if cache else None

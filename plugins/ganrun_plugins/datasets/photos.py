@@ -1,7 +1,7 @@
 """Crops of real colour photographs, offline: 2,000 to train on and 500 of other pictures, 8 to 128 pixels.
 
 To train: the astronaut Eileen Collins, a cup of coffee, the Hubble extreme deep field, a retina, the launch of a rocket
-(scikit-image) and a palace in China (scikit-learn); for tests: Chelsea the cat (scikit-image) and a flower
+(scikit-image) and a flower (scikit-learn); for tests: Chelsea the cat (scikit-image) and a palace in China
 (scikit-learn). The other colour pictures of scikit-image are left out, because their licences are not stated. Those of
 the eight are in ``docs/licences.md``: public domain, CC0, and of scikit-learn's two CC BY 2.0, which asks to name the
 photographers.

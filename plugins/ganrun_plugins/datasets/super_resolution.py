@@ -49,7 +49,6 @@ class SuperResolution:
     """``low``: images (channels, height / factor, width / factor). ``x``: the same crops, (channels, height, width)."""
 
     classes: tuple[str, ...] = ()
-    in_memory = False
 
     def __init__(
         self,
@@ -77,6 +76,7 @@ class SuperResolution:
             raise DataError(f"{base}: there is no such folder; it has to hold train and test")
         training = split == "train"
         self.factor = factor
+        self.in_memory = cache
         fit = Unscaled(channels, size, size, random=training, flip=flip and training)
         self.pictures = Pictures(
             base, list_pictures(base / split), fit, keep=False, cache=files.cache if cache else None
