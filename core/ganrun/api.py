@@ -12,6 +12,7 @@ from ganrun.errors import UserError
 from ganrun.inference.trained import Trained
 from ganrun.recipe import Recipe, find_recipe, load_recipe
 from ganrun.training.folder import is_run as folder_holds_run
+from ganrun.training.located import located
 from ganrun.training.opened import recipe_of
 from ganrun.training.run import Run
 from ganrun.training.start import train
@@ -54,15 +55,17 @@ def load(
 ) -> Trained:
     """Open a run: ``load("runs/x").sample(64, seed=0)``. The data set is not needed, unless the variant translates.
 
+    folder: that of a run, a zip file of one, or ``hf://user/name`` on the hub.
     checkpoint: ``last``, ``best`` or a step. plugins: the uninstalled modules or files that the run was trained with.
     device: where to sample, ``auto`` by default, wherever the run was trained.
 
     Raises:
         UserError: if the folder holds no run, or no such checkpoint.
     """
-    recipe = recipe_of(Path(folder), Catalog(modules=plugins), {"train.device": device}, to_train=False)
+    place = located(folder)
+    recipe = recipe_of(place, Catalog(modules=plugins), {"train.device": device}, to_train=False)
     with plugins_noted():
-        return Trained(Path(folder), recipe, str(checkpoint))
+        return Trained(place, recipe, str(checkpoint))
 
 
 def open_recipe(source: RecipeSource, catalog: Catalog, overrides: Overrides) -> Recipe:

@@ -114,6 +114,7 @@ def measured(
     """Who -> what was measured, and a line for each run that could not be."""
     from ganrun.evaluation.provenance import kept
     from ganrun.inference.compare import entries, evaluate_folders, evaluate_run
+    from ganrun.training.located import located
 
     metrics, options, samples = wanted
     checkpoint, stored, size, reading = settings
@@ -133,7 +134,7 @@ def measured(
     for run in dict.fromkeys(runs):
         try:
             found[str(run)] = (
-                kept(run, catalog)
+                kept(located(run), catalog)
                 if stored
                 else evaluate_run(run, evaluators, catalog, checkpoint=checkpoint, options=options, samples=samples)
             )

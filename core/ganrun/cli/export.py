@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from ganrun.cli.loading import load_torch
+from ganrun.cli.output import RUN_HELP
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_HELP)],
     to: Annotated[list[str], typer.Option("--to", metavar="FORMAT", help="onnx, pt2 or safetensors. Can be repeated.")],
     network: Annotated[
         list[str] | None,
@@ -38,11 +39,12 @@ def command(
     from ganrun.cli.plugins import catalog_with
     from ganrun.inference.export import export, opened
     from ganrun.inference.sampling_network import made_by
+    from ganrun.training.located import place_for
 
     with plugins_noted():
         trained = opened(run, checkpoint, catalog_with(plugin))
     names = list(dict.fromkeys(network or [made_by(trained)]))
-    folder = output or run / "export"
+    folder = output or place_for(run, "export")
     for done in export(trained, names, list(dict.fromkeys(to)), folder, overwrite=overwrite):
         free = "rows" + (f", height and width (multiples of {done.of.multiple})" if done.of.any_size else "")
         print(

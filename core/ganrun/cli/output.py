@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+RUN_HELP = "The folder of a run, a zip file of one, or hf://user/name."
+
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal, whose last column wraps; else aligned lines, never shortened, without a header."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganrun.cli.loading import load_torch
+from ganrun.cli.output import RUN_HELP
 from ganrun.errors import UserError
 from ganrun.files import write
 from ganrun.paths import expanded
@@ -23,7 +24,7 @@ NONE = "none"
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_HELP)],
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="Image files, or folders of them.")],
     output: Annotated[
         Path | None,
@@ -55,6 +56,7 @@ def command(
     from ganrun.api import load
     from ganrun.data.labels import split_words
     from ganrun.inference.project import Projector, check_run
+    from ganrun.training.located import place_for
 
     files = image_files(pictures)
     trained = load(run, checkpoint, plugins=plugin or ())
@@ -63,7 +65,7 @@ def command(
     projector = Projector(
         trained, compared, weight=weight, steps=steps, starts=starts, rate=rate, ask=split_words(ask or ())
     )
-    folder = run / "projections" if output is None else expanded(output)
+    folder = place_for(run, "projections") if output is None else expanded(output)
     for name, file in files.items():
         target = target_of(trained, file)
         found = projector.project(target, seed, name=file.name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganrun.cli.loading import load_torch
-from ganrun.cli.output import counted
+from ganrun.cli.output import RUN_HELP, counted
 from ganrun.errors import UserError, some
 from ganrun.files import write
 from ganrun.progress import progress_bar
@@ -78,7 +78,7 @@ Mixed = Annotated[
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_HELP)],
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     count: Count = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents; 0 gives those of the run's own samples.")] = 0,
@@ -108,6 +108,7 @@ def command(
     from ganrun.api import load
     from ganrun.data import image_grid
     from ganrun.data.labels import split_words
+    from ganrun.training.located import place_for
 
     asked = split_words(ask or ())
     way = Way(interpolate, each, traverse, code, arithmetic, turn, asked, count)
@@ -118,7 +119,7 @@ def command(
         )
     trained = load(run, checkpoint, plugins=plugin or ())
     if mixed:
-        print(blind_test(trained, count or GRID, seed, grid or run / "blind.png", scale))
+        print(blind_test(trained, count or GRID, seed, grid or place_for(run, "blind.png"), scale))
         return
     if unseen := [number for number in way.numbers() if number >= GRID]:
         what = f"sample {unseen[0]} is" if len(unseen) == 1 else f"samples {', '.join(map(str, unseen))} are"
@@ -133,7 +134,7 @@ def command(
             print(f"{write_all(samples, output, way.folders(trained), values_of(trained))} ({about})")
         if grid is not None or output is None:
             sheet = way.sheet(trained, samples, scale)
-            print(f"{write_grid(sheet, grid or run / 'sample.png')} ({about}{image_grid.left_out(samples)})")
+            print(f"{write_grid(sheet, grid or place_for(run, 'sample.png'))} ({about}{image_grid.left_out(samples)})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
 

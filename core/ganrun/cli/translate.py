@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from ganrun.cli.loading import load_torch
-from ganrun.cli.output import complain, counted
+from ganrun.cli.output import RUN_HELP, complain, counted
 from ganrun.errors import UserError
 from ganrun.paths import expanded, resolved
 from ganrun.progress import track
@@ -61,7 +61,7 @@ Chosen = Annotated[
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_HELP)],
     source: Annotated[Path, typer.Argument(metavar="IN", help="An image, or a folder; its subfolders are kept.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the translations go, under the same names.")],
     to: Annotated[

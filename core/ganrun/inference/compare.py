@@ -21,6 +21,7 @@ from ganrun.evaluation.sources import Generated, Stored
 from ganrun.inference.trained import Trained
 from ganrun.recipe import EvaluatorPart, Part, describe_parameters, load_evaluators
 from ganrun.training.build import Diagnostic, RefusedError, label
+from ganrun.training.located import located
 from ganrun.training.opened import recipe_of
 from ganrun.words.spaces import Refusal
 
@@ -81,6 +82,7 @@ def evaluate_run(
     Raises:
         UserError: if there is no such run or checkpoint, or an evaluator cannot score it.
     """
+    folder = located(folder)
     if evaluators is None:
         recipe = recipe_of(folder, catalog, {"train.device": device}, to_train=False, to_score=True)
         if not recipe.evaluators:

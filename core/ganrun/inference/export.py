@@ -19,6 +19,7 @@ from ganrun.errors import UserError
 from ganrun.inference.export_formats import FORMATS, Graph, Runner, traced
 from ganrun.inference.exported import COMPARED, Exportable, Recorded, exportable, recorded
 from ganrun.inference.trained import Trained
+from ganrun.training.located import located
 from ganrun.training.opened import recipe_of
 
 TOLERANCE = 1e-4  # the largest difference of a number that an exported network makes from ganrun's
@@ -39,6 +40,7 @@ class Export:
 
 def opened(folder: Path, checkpoint: str, catalog: Catalog) -> Trained:
     """A run to be exported: on the CPU, and in float32 where it was trained in mixed precision."""
+    folder = located(folder)
     changes: dict[str, Any] = {"train.device": "cpu", "train.compile": False}
     recipe = recipe_of(folder, catalog, changes, to_train=False)
     if recipe.train.precision == "bfloat16":

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ganrun.errors import UserError
 from ganrun.inference.trained import Trained
@@ -135,18 +134,31 @@ class Exportable(nn.Module):
         if larger and len(self.inputs) > len(self.taken):
             raise ValueError("the shapes of noise are known for one size of images")
         generator = torch.Generator().manual_seed(seed)
-        return tuple(self._draw(one, rows, larger * self.multiple, generator) for one in self.inputs)
+        return tuple(random_rows(one, rows, self.dtype(), generator, larger * self.multiple) for one in self.inputs)
 
-    def _draw(self, one: Input, rows: int, more: int, generator: torch.Generator) -> Tensor:
-        shape = tuple(one.shape)
-        if one.kind == "labels":
-            return torch.randint(one.classes, (rows, *shape), generator=generator)
-        if one.kind == "noise":
-            return torch.rand(rows, *shape, generator=generator, dtype=self.dtype())
-        if one.kind == "image":
-            shape = (shape[0], *(side + more for side in shape[1:]))
-        x = torch.randn(rows, *shape, generator=generator, dtype=self.dtype())
-        return x.tanh() if one.kind == "image" else x
+
+def random_rows(one: Input, rows: int, dtype: torch.dtype, generator: torch.Generator, more: int = 0) -> Tensor:
+    """Random values of an input (rows, *shape). Images are larger by ``more`` pixels a side."""
+    shape = tuple(one.shape)
+    if one.kind == "labels":
+        return torch.randint(one.classes, (rows, *shape), generator=generator)
+    if one.kind == "noise":
+        return torch.rand(rows, *shape, generator=generator, dtype=dtype)
+    if one.kind == "image":
+        shape = (shape[0], *(side + more for side in shape[1:]))
+    x = torch.randn(rows, *shape, generator=generator, dtype=dtype)
+    return x.tanh() if one.kind == "image" else x
+
+
+def stand_in_items(trained: Trained, n: int) -> dict[str, Tensor]:
+    """Random values in the place of n real items, entry -> (n, ...), for runs whose data are not here."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        entry: random_rows(
+            Input(entry, space.kind, space.shape, space.classes), n, torch.get_default_dtype(), generator
+        )
+        for entry, space in trained.experiment.dataset.spaces.items()
+    }
 
 
 def exportable(trained: Trained, name: str) -> Exportable:
@@ -167,15 +179,8 @@ def recorded(trained: Trained, name: str, of: Exportable) -> list[Recorded]:
     maker = SampleMaker(trained.sample_maker.engine, chunk=rows)
     calls: list[Recorded] = []
     with trained.settings(), _listening(trained.experiment.modules[name], calls), torch.no_grad():
-        real = None
-        if trained.experiment.description.conditional:
-            generator = torch.Generator().manual_seed(0)
-            given = trained.experiment.dataset.spaces.items()
-            real = {
-                entry: of._draw(Input(entry, space.kind, space.shape, space.classes), COMPARED, 0, generator)
-                for entry, space in given
-            }
-        maker.turn(COMPARED, real=real)
+        conditional = trained.experiment.description.conditional
+        maker.turn(COMPARED, real=stand_in_items(trained, COMPARED) if conditional else None)
         if not calls:
             inputs = of.example(COMPARED)[: len(of.taken)]
             with maker.modules() as modules:
@@ -255,14 +260,11 @@ def _named(spaces: Sequence[Space], pack: int) -> list[Input]:
 def _without_randomness(network: nn.Module, noise: Noise) -> bool:
     """Make a network compute what it does when it samples, without drawing or changing buffers.
 
-    Parametrised weights become plain ones; dropout that is active takes its numbers from ``noise``; BatchNorm in
-    training mode keeps no statistics. Returns whether there is such a BatchNorm, so that rows depend on each other.
+    Dropout that is active takes its numbers from ``noise``; BatchNorm in training mode keeps no statistics. Returns
+    whether there is such a BatchNorm, so that rows depend on each other.
     """
     of_batch = False
     for layer in list(network.modules()):
-        if parametrize.is_parametrized(layer):
-            for tensor in list(layer.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(layer, tensor, leave_parametrized=True)
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training:
             layer.track_running_stats = False
             layer.running_mean = layer.running_var = layer.num_batches_tracked = None

@@ -54,11 +54,15 @@ class Sampling:
 
 
 class SampleMaker:
-    """Makes samples with an engine's networks, without touching training: no draw, buffer or mode of it changes."""
+    """Makes samples with an engine's networks, without touching training: no draw, buffer or mode of it changes.
+
+    ``said``: name of a network -> what its own weights are, if they are not simply trained ones.
+    """
 
     def __init__(self, engine: Engine, *, chunk: int = 256) -> None:
         self.engine = engine
         self.chunk = chunk
+        self.said: Mapping[str, str] = {}
 
     @property
     def experiment(self) -> Experiment:
@@ -214,7 +218,7 @@ class SampleMaker:
         named = {}
         for name in self.engine.experiment.networks("generator"):
             replaced = sampling.modules[name] is not self.engine.modules[name]
-            named[name] = sampling.weights.get(name, "replaced") if replaced else "trained"
+            named[name] = sampling.weights.get(name, "replaced") if replaced else self.said.get(name, "trained")
         return named
 
     def caption(self) -> str:

@@ -101,7 +101,8 @@ def _from_run(experiment: Experiment, settings: StartSettings, place: Path, star
         state.update(found)
         modules = found["modules"]
         if settings.weights == "sampling":
-            modules = modules | _sampled(experiment, folder, found["step"])
+            sampled = _sampled(experiment, folder, found["step"])
+            modules = {name: sampled[name] for name in modules}  # no others: a shared run lacks discriminators
         fits.update(_taken(experiment, settings, wanted, modules, f"step {found['step']} of {folder}"))
 
     if path is None:

@@ -29,6 +29,7 @@ from ganrun.training.restore import check_state, load_modules
 from ganrun.training.versions import read_versions
 
 LARGE_SAMPLE = 1 << 18  # numbers of a sample: 512 x 512 is less
+LEFT_OUT = 20  # times as large as a checkpoint without discriminators may all networks be
 UNUSED = ("evaluators", "observers", "checkpoint")  # what watches and scores a run is not needed to open it
 
 
@@ -119,7 +120,8 @@ class OpenedRun:
     def _load(self, state: dict[str, Any]) -> None:
         """Take networks and the components' states from a checkpoint. Raises CheckpointError if they do not fit."""
         check_state(state)
-        load_modules(self.experiment, state["modules"])
+        load_modules(self.experiment, state["modules"], left_out=state.get("left_out", ()))
+        self.sample_maker.said = state.get("weights", {})
         for name, component in self.experiment.components().items():
             part = state["components"][0].get(name)
             if part is not None and hasattr(component, "load_state_dict"):
@@ -136,7 +138,8 @@ class OpenedRun:
         needed = sum(t.numel() * t.element_size() for module in modules for t in module.state_dict().values())
         tensors = [path / checkpoints.FILES[0] for _, path in checkpoints.listing(self.folder / "checkpoints")]
         held = max((path.stat().st_size for path in tensors if path.is_file()), default=0)
-        if needed > held:
+        left_out = read_versions(self.folder).get("shared", {}).get("left_out", ())
+        if needed > held * (LEFT_OUT if left_out else 1):
             raise UserError(
                 f"{self.folder / 'versions.json'} tells of data for which the networks would take {needed:,} bytes, "
                 f"and the checkpoints hold {held:,}: one of them does not belong to this run"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,21 @@ def check_state(state: dict[str, Any]) -> None:
 
 
 def load_modules(
-    experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]], only: Collection[str] | None = None
+    experiment: Experiment,
+    modules: dict[str, dict[str, torch.Tensor]],
+    only: Collection[str] | None = None,
+    left_out: Collection[str] = (),
 ) -> None:
     """Load networks by name, all of them or only some, and warn of those whose weights are not finite numbers.
+
+    left_out: networks that stayed behind when the run was shared; whoever runs one gets a UserError.
 
     Raises CheckpointError with the first difference if they do not fit.
     """
     for name, module in experiment.modules.items():
+        if name in left_out and name not in modules:
+            module.register_forward_pre_hook(partial(_not_here, name))
+            continue
         if only is not None and name not in only:
             continue
         try:
@@ -62,6 +71,13 @@ def warn_of_not_finite(experiment: Experiment, modules: dict[str, dict[str, torc
             "if there is one",
             stacklevel=3,
         )
+
+
+def _not_here(name: str, *_: Any) -> None:
+    raise UserError(
+        f"the weights of {name} are not here: this run was shared with the weights that sampling uses; what needs "
+        f"{name} needs one that was shared --with-training-state"
+    )
 
 
 def not_finite_weights(experiment: Experiment, modules: dict[str, dict[str, torch.Tensor]]) -> list[str]:
@@ -126,6 +142,11 @@ def resume_run(run: Run, folder: Path, started: LastStart | None, *, force: bool
     def load(state: dict[str, Any]) -> None:
         nonlocal divided
         check_state(state)
+        if "left_out" in state:
+            raise UserError(
+                f"{folder} was shared without its training state, so it cannot be continued; begin a run with its "
+                f"weights, init: {{run: {folder}, partial: true}}, or ask for one that was shared --with-training-state"
+            )
         if run.steps < state["steps"] and not force:
             raise UserError(
                 f"{folder} was to take {state['steps']} steps, and train.steps is {run.steps} now; "
