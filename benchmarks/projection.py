@@ -36,7 +36,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = Path(f"runs/projection-{given.steps}-{given.seed}")
     if not (folder / "checkpoints").is_dir():
-        changes = {"train.steps": given.steps, "train.seed": given.seed, "evaluators": []}
+        changes = {"train.steps": given.steps, "train.seed": given.seed, "without": ["frechet-distance"]}
         ganrun.run("dcgan_digits", changes, folder)
     trained = ganrun.load(folder)
     test, train = (torch.cat([b["x"] for b in read_items(trained.dataset(split))]) for split in ("test", "train"))
