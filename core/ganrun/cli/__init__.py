@@ -35,6 +35,7 @@ COMMANDS = {
     "reference": "ganrun.cli.reference",
     "translate": "ganrun.cli.translate",
     "project": "ganrun.cli.project",
+    "report": "ganrun.cli.report",
     "export": "ganrun.cli.export",
     "push": "ganrun.cli.push",
     "pull": "ganrun.cli.pull",
