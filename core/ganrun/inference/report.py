@@ -14,17 +14,17 @@ from ganrun.inference.record import Curve, Record, thinned
 from ganrun.pages import block, embedded, page
 from ganrun.recipe import diff_text, load_recipe
 
-MOST_BYTES = 5_000_000  # of a page
+PAGE_BYTES = 5_000_000  # of a page
 PICTURES = 24  # steps that are shown, and half as many until the page is small enough
-SIDE = 1024  # pixels of a picture's longer side
+PICTURE_SIDE = 1024  # pixels of a picture's longer side
 
 
 def report(record: Record, catalog: Catalog) -> str:
-    """The page, of at most :data:`MOST_BYTES`: curves are thinned, and so many pictures left out."""
+    """The page, of at most :data:`PAGE_BYTES`: curves are thinned, and so many pictures left out."""
     most = PICTURES
     while True:
         made = _page(record, catalog, most)
-        if len(made.encode()) <= MOST_BYTES or most <= 1:
+        if len(made.encode()) <= PAGE_BYTES or most <= 1:
             return made
         most //= 2
 
@@ -114,8 +114,8 @@ def _picture(record: Record, step: int) -> dict[str, Any] | None:
         if line not in record.damaged:
             record.damaged.append(line)
         return None
-    if max(picture.size) > SIDE:
-        picture.thumbnail((SIDE, SIDE))
+    if max(picture.size) > PICTURE_SIDE:
+        picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     return {"source": embedded(picture), "caption": f"step {step:,}"}
 
 

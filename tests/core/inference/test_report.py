@@ -10,7 +10,7 @@ from PIL import Image
 from ganrun import api
 from ganrun.catalog.catalog import Catalog
 from ganrun.inference.record import read_record
-from ganrun.inference.report import MOST_BYTES, report, spread
+from ganrun.inference.report import PAGE_BYTES, report, spread
 
 RECIPE = {
     "variant": "gan",
@@ -76,7 +76,7 @@ def test_many_large_pictures_are_thinned_until_the_page_is_small_enough(tmp_path
         Image.fromarray(np.roll(noise, step)).save(run / f"samples/step-{step:07d}.png")
     (run / "samples/step-0000041.png").write_bytes(b"broken")
     page = report(read_record(run), Catalog())
-    assert len(page.encode()) <= MOST_BYTES
+    assert len(page.encode()) <= PAGE_BYTES
     assert "of 41 pictures; all are in run/samples" in page
     assert "step-0000041.png: cannot identify image file" in page
     assert 'step 1"' in page
