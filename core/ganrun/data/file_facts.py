@@ -104,6 +104,8 @@ def reason(error: Exception, path: Path) -> str:
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     said = re.sub(r"<_io\.\w+ .*?>", "", said.removeprefix(f"{path}: ").replace(f"'{path}'", ""))
     words = " ".join(said.split()) or type(error).__name__
+    if "Python objects" in words or "allow_pickle" in words:
+        return "it holds pickled objects, which are never opened"
     # what a decoder ran into in a file that it did not expect says little
     return words if isinstance(error, OSError | ValueError | SyntaxError | UserError) else f"damaged ({words})"
 

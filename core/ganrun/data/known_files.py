@@ -25,7 +25,7 @@ from ganrun.data.workers import settle
 from ganrun.errors import UserError
 from ganrun.progress import progress_bar
 
-VERSION = 2  # of the facts; those of another version are forgotten
+VERSION = 3  # of the facts; those of another version are forgotten
 ALONE = 64  # files that are read in this process: starting others takes as long
 AT_A_TIME = 16  # files that a process is given together
 LEAST_WORKERS = 8  # disks and networks serve several readers faster than one, whatever the number of cores

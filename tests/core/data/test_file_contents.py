@@ -102,3 +102,8 @@ def test_a_cut_off_photograph_has_an_error_and_a_digest(tmp_path, picture):
     found = contents(tmp_path / "a.jpg")
     assert "truncated" in found.facts.error
     assert (found.facts.size, found.grey, len(found.digest)) == ((200, 200), b"", 32)
+
+
+def test_pickled_objects_are_not_opened_and_are_called_so(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], object))
+    assert contents(tmp_path / "a.npy").facts.error == "it holds pickled objects, which are never opened"
