@@ -250,6 +250,9 @@ def player(settings: Node, problems: list[Problem]) -> Node:
     freeze = below.get("freeze")
     if freeze is not None and isinstance(freeze.value, int) and not isinstance(freeze.value, bool):
         below["freeze"] = freeze.replaced({"layers": freeze})
+    elif freeze is not None and not isinstance(freeze.value, dict | None):
+        problems.append(freeze.problem(f"expected a number of layers, or a mapping, got {show(freeze.plain())}"))
+        del below["freeze"]
     return settings.replaced(below)
 
 

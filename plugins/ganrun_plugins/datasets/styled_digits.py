@@ -82,6 +82,9 @@ class StyledDigits(InMemory):
             Literal["all", "even", "odd"], Field(description="which scans: all, or every other one")
         ] = "all",
         digits: Annotated[list[str | int] | None, Field(description="digits to keep; all by default")] = None,
+        limit: Annotated[
+            int | None, Field(ge=1, description="images of the train split to keep, evenly spread; all by default")
+        ] = None,
     ) -> None:
         if len(set(styles)) < len(styles):
             raise DataError(f"styled-digits: a style is named twice: {', '.join(styles)}")
@@ -91,7 +94,10 @@ class StyledDigits(InMemory):
             )
         found, _, _ = only(*load_scans(split), digits)
         first, step = {"all": (0, 1), "even": (0, 2), "odd": (1, 2)}[scans]
-        pictures = resized(found[first::step], size, resize)  # (N, 1, H, W)
+        kept = found[first::step]
+        if limit is not None and split == "train" and limit < len(kept):
+            kept = kept[torch.arange(limit) * len(kept) // limit]
+        pictures = resized(kept, size, resize)  # (N, 1, H, W)
         codes = 2 ** len(styles) if attributes else len(styles)
         # (N,): each equally often
         code = torch.from_numpy(permutation(len(pictures), "styled-digits", split, scans)) % codes

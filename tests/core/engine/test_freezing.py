@@ -165,7 +165,7 @@ def test_a_number_is_the_layers_and_merges_with_more():
     later = freeze(**{"players.discriminator.freeze.until": "10%"})
     assert (later.layers, str(later.until)) == (3, "10%")
     assert freeze(**{"players.discriminator.freeze": None}) is None
-    with pytest.raises(RecipeError, match="freeze: expected a mapping, got true"):
+    with pytest.raises(RecipeError, match="freeze: expected a number of layers, or a mapping, got true"):
         load_recipe(recipe(True), catalog=Catalog())
 
 

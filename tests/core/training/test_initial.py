@@ -160,6 +160,18 @@ def test_a_resumed_run_does_not_need_the_old_one_and_says_where_it_came_from(thr
         assert torch.equal(weights(resumed)[name], tensor)
 
 
+def test_a_run_is_looked_for_beside_the_recipe_and_then_where_the_user_stands(three, tmp_path, monkeypatch):
+    monkeypatch.chdir(three.parent)
+    (tmp_path / "recipes").mkdir()
+    file = tmp_path / "recipes" / "a.yaml"
+    file.write_text(json.dumps(cgan(3, init="three")))
+    for folder in (three, tmp_path / "recipes" / "three"):
+        if folder != three:
+            shutil.copytree(three, folder)
+        recipe = load_recipe(file, catalog=Catalog())
+        assert start_from(Run(recipe, Catalog())).kept["run"] == str(folder)
+
+
 def test_check_says_what_would_be_taken(three):
     recipe = load_recipe(cgan(5, init={"run": str(three), "partial": True}), catalog=Catalog())
     lines = [line for what, line in check_tables.check(recipe) if what == "before step 1"]

@@ -56,6 +56,12 @@ def test_even_and_odd_scans_are_different_ones(files):
     assert not seen[0] & seen[1]
 
 
+def test_a_limit_keeps_training_images_that_are_evenly_spread(files):
+    whole, some = (StyledDigits(files, "train", size=8, styles=["bold"], limit=limit) for limit in (None, 3))
+    assert torch.equal(some.tensors["x"], whole.tensors["x"][[0, 299, 599]])  # of 899: 0, 899 / 3, 2 * 899 / 3
+    assert len(StyledDigits(files, "test", size=8, styles=["bold"], limit=3)) == 898
+
+
 @pytest.mark.parametrize(
     ("parameters", "why"),
     [
