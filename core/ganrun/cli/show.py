@@ -23,7 +23,8 @@ def command(
         str,
         typer.Argument(
             metavar="KIND.NAME",
-            help="Such as loss.minimax; minimax alone shows all plugins of this name, of whatever kind.",
+            help="Such as loss.minimax; minimax alone shows all plugins of this name, of whatever kind. "
+            "Or a run: its folder, a zip file, hf://user/name.",
             autocompletion=plugin_names,
         ),
     ],
@@ -31,10 +32,16 @@ def command(
         list[Path] | None, typer.Option(metavar="FILE", help="A plugin file that is not installed. Can be repeated.")
     ] = None,
 ) -> None:
-    """Show one plugin, or all of a name.
+    """Show one plugin, or all of a name, or a run.
 
     Printed: what it does, its parameters, what it needs, and where it comes from."""
     catalog = Catalog(modules=plugin or ())
+    if names_run(catalog, name):
+        load_torch()
+        from ganrun.inference.summary import summary
+
+        print(summary(name, catalog))
+        return
     entries = find(catalog, name)
     load_torch()
     shown = ""  # a file's description is printed once, of whichever plugins in it
@@ -54,6 +61,13 @@ def command(
             if block:
                 print(f"\n{block}")
         shown = body
+
+
+def names_run(catalog: Catalog, text: str) -> bool:
+    """Whether a text is where a run is, and no plugin's name."""
+    if any(text in catalog.names(kind) for kind in KINDS):
+        return False
+    return text.startswith("hf:") or text.endswith(".zip") or (Path(text) / "recipe.yaml").is_file()
 
 
 def find(catalog: Catalog, text: str) -> list[Entry]:

@@ -49,6 +49,8 @@ class Graph:
 def traced(of: Exportable) -> Any:
     """The graph of a network: any number of rows and, where it can, any height and width.
 
+    What the graph takes may be less than what the network does: ``of.multiple`` and ``of.any_size`` say so then.
+
     Raises whatever torch.export raises for one that it cannot follow.
     """
     dim: Any = torch.export.Dim
@@ -62,7 +64,24 @@ def traced(of: Exportable) -> Any:
     for node in program.graph.nodes:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) and not _is_off(node):
             raise UserError(f"it draws random numbers inside ({node.target}), so it has no two equal outputs")
+    if of.any_size and len(of.inputs) == len(of.taken):
+        _look_for_sizes(of, program)
     return program
+
+
+def _look_for_sizes(of: Exportable, program: Any) -> None:
+    """Find the smallest multiple at which the graph takes larger images: a network may pad, and the graph does not."""
+    run = program.module()
+    sides = [side for one in of.inputs if one.kind == "image" for side in one.shape[1:]]
+    while of.multiple <= max(sides):
+        if all(side % of.multiple == 0 for side in sides):
+            try:
+                run(*of.example(1, larger=1))
+                return
+            except (AssertionError, RuntimeError):  # a guard of the graph, or an operation in it
+                pass
+        of.multiple *= 2
+    of.any_size = False
 
 
 def _is_off(node: Any) -> bool:

@@ -95,6 +95,10 @@ def test_commands_open_a_run_of_the_hub_and_write_beside_themselves(server, ganr
     assert torch.equal(load("hf://me/digits").sample(3), load(dcgan).sample(3))
     code, out, _ = ganrun("evaluate", "hf://me/digits", "--stored")
     assert (code, "frechet-distance[pixels]" in out) == (0, True)
+    code, out, _ = ganrun("show", "hf://me/digits")
+    assert (code, out.startswith("# digits\n"), "The weights: cc-by-4.0." in out) == (0, True, True)
+    code, out, _ = ganrun("show", dcgan)
+    assert (code, "trained with ganrun up to step 3" in out, "`generator`, `discriminator`" in out) == (0, True, True)
     calls = len(server.calls)
     load("hf://me/digits")
     assert [call.split("/")[1] for call in server.calls[calls:]] == ["api"]  # what is the newest; nothing is fetched

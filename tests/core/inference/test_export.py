@@ -187,6 +187,24 @@ def test_a_network_of_any_size_keeps_height_and_width_free(write, runner, tmp_pa
     torch.testing.assert_close(made, graph.of(x)[0])
 
 
+class Padded(Grown):
+    """A network that pads images to multiples of 4, and says that it takes any."""
+
+    multiple = 1
+
+    def forward(self, x):
+        right, below = (-side % 4 for side in reversed(x.shape[2:]))
+        x = nn.functional.pad(x, (0, right, 0, below)) if right or below else x
+        return super().forward(x)[:, :, : x.shape[2] - below, : x.shape[3] - right]
+
+
+def test_the_multiple_is_the_one_that_the_graph_takes():
+    image = Space("image", (1, 8, 8))
+    of = Exportable(Padded().eval(), Interface(takes=image, makes=image))
+    traced(of)
+    assert (of.any_size, of.multiple) == (True, 4)
+
+
 def test_channels_are_dropped_as_wholes_where_the_layer_does_so():
     points = Space("image", (3, 2, 2))
     network = nn.Sequential(nn.Dropout2d(0.25)).train()
