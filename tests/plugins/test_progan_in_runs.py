@@ -83,8 +83,8 @@ def test_other_networks_train_and_it_is_said_that_they_do_not_grow(recipe, make_
     assert all(bool(value.isfinite().all()) for value in weights(run).values())
 
 
-@pytest.mark.parametrize("space", [Space("points", (2,)), Space("image", (1, 28, 28))])
-def test_what_cannot_be_halved_down_to_4_pixels_is_refused(space):
+@pytest.mark.parametrize("space", [Space("points", (2,)), Space("image", (1, 30, 30))])
+def test_what_cannot_be_halved_down_to_a_base_is_refused(space):
     with pytest.raises(Refusal):
         ProGAN().describe({"x": space})
 

@@ -238,8 +238,7 @@ def test_saved_samples_score_as_the_run_that_made_them(ganrun, digits, tmp_path)
     from ganrun.evaluation.sources import loaded, stored
     from ganrun_plugins.evaluators.frechet_distance import frechet_distance
 
-    space = held.spaces["x"]
-    want = frechet_distance(real["x"].flatten(1), loaded(stored(fakes, space)).flatten(1))
+    want = frechet_distance(real["x"].flatten(1), loaded(stored(fakes, held, "x")).flatten(1))
     assert score == pytest.approx(want, rel=1e-6)
 
 
@@ -338,7 +337,8 @@ def test_a_reference_of_other_features_is_refused(ganrun, points, digits):
 
 
 def test_the_blind_grid_has_a_key_that_is_right(ganrun, digits):
-    code, out, _ = ganrun("sample", digits, "--mixed-with-real", "--count", "16", "--grid", "blind.png")
+    options = ("--mixed-with-real", "--count", "16", "--grid", "blind.png", "--scale", "1")
+    code, out, _ = ganrun("sample", digits, *options)
     assert code == 0
     assert "blind.key.csv" in out
     answers = list(csv.DictReader(open("blind.key.csv")))
@@ -349,8 +349,9 @@ def test_the_blind_grid_has_a_key_that_is_right(ganrun, digits):
     assert [row["answer"] for row in answers] != ["real"] * 8 + ["made"] * 8
     held = ganrun_load(digits).dataset("test").tensors["x"]
     sheet = image_grid.to_tensor(Image.open("blind.png").convert("L")).add(1).mul(127.5).round().to(torch.uint8)
+    above, beside = (side - (4 * 16 + 3 * 2) for side in sheet.shape[1:])  # the numbers of rows and columns
     for row in answers:
-        top, left = (int(row["row"]) - 1) * 18, (int(row["column"]) - 1) * 18
+        top, left = above + (int(row["row"]) - 1) * 18, beside + (int(row["column"]) - 1) * 18
         cell = sheet[:, top : top + 16, left : left + 16]
         assert bool((held == cell).flatten(1).all(1).any()) == (row["answer"] == "real")
 
