@@ -9,8 +9,10 @@ from ganrun.contracts.protocols import Dataset
 from ganrun.data import image_grid
 from ganrun.data.download import fetch, unpack
 from ganrun.data.file_list import FileList
+from ganrun.data.image_array import ValueRange, is_plain, read_array
 from ganrun.data.image_facts import files_read_otherwise
 from ganrun.data.image_files import decode_picture, find_pictures, list_pictures, read_picture
+from ganrun.data.image_items import ImageReading
 from ganrun.data.labels import label_names
 from ganrun.data.locks import file_lock, remove_unfinished, written_whole
 from ganrun.data.order import permutation, subset
@@ -40,8 +42,10 @@ __all__ = [
     "Dataset",
     "DownloadError",
     "FileList",
+    "ImageReading",
     "InMemory",
     "ItemDraws",
+    "ValueRange",
     "batch_memory",
     "computed_in_workers",
     "decode_picture",
@@ -51,12 +55,14 @@ __all__ = [
     "find_pictures",
     "fingerprint",
     "image_grid",
+    "is_plain",
     "item_features",
     "label_names",
     "list_pictures",
     "normalised",
     "permutation",
     "progress_bar",
+    "read_array",
     "read_items",
     "read_picture",
     "remove_unfinished",

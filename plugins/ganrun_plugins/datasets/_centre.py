@@ -88,9 +88,9 @@ class CentreFit(Fit):
         """The filter by which images are scaled."""
         return Image.Resampling[self.interpolation.upper()]
 
-    def scaled(self, path: Path) -> np.ndarray:
+    def scaled(self, path: Path, *, frame: int = 0) -> np.ndarray:
         """(C, height, width) uint8. Raises DataError naming the file if its part reaches beyond it."""
-        image = read_picture(path, self.channels)
+        image = read_picture(path, self.channels, frame=frame)
         try:
             return self.scaled_picture(image)
         except DataError as error:

@@ -126,10 +126,10 @@ class Fit:
         whole = self.resize in ("squash", "fit") and self.load == self.size
         return [f"scaled to {scaled} (bicubic, antialiased)", *padded, *([] if whole else [crop])]
 
-    def scaled(self, path: Path) -> np.ndarray:
+    def scaled(self, path: Path, *, frame: int = 0) -> np.ndarray:
         """(C, H, W) uint8, scaled but not yet cropped at random."""
         at_least = 2 * max(sides_of(self.load)) if self.draft else None
-        return self.scaled_picture(read_picture(path, self.channels, at_least=at_least))
+        return self.scaled_picture(read_picture(path, self.channels, at_least=at_least, frame=frame))
 
     def scaled_picture(self, image: Image.Image) -> np.ndarray:
         """The same for an image that is decoded."""

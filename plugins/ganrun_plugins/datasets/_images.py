@@ -14,11 +14,24 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ganrun.plugin.data import FileList, ItemDraws, computed_in_workers, files_read_otherwise, fingerprint, track
+from ganrun.plugin.data import (
+    DataError,
+    FileList,
+    ItemDraws,
+    ValueRange,
+    computed_in_workers,
+    files_read_otherwise,
+    fingerprint,
+    is_plain,
+    read_array,
+    track,
+)
 from ganrun_plugins.datasets._decoded import Decoded, decoded
 from ganrun_plugins.datasets._fit import Fit
 
-Channels = Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")]
+Channels = Annotated[
+    int, Field(ge=1, le=1024, description="1 grey, 3 RGB, 4 RGB and alpha; others of files that have as many")
+]
 Cache = Annotated[
     bool,
     Field(
@@ -36,15 +49,26 @@ class Pictures:
     """Some files and how they are fitted: decoded when asked for, or all at once and kept.
 
     paths: a list of paths, or a :class:`FileList`, which takes less memory. keep: in memory. cache: the data cache, to
-    keep them in a file there; None: nowhere.
+    keep them in a file there; None: nowhere. frames: which frame of its file each image is; None: the first. values:
+    which values become -1 and 1; None: bytes stay as they are.
     """
 
     def __init__(
-        self, root: Path, paths: Sequence[Path] | FileList, fit: Fit, *, keep: bool, cache: Path | None = None
+        self,
+        root: Path,
+        paths: Sequence[Path] | FileList,
+        fit: Fit,
+        *,
+        keep: bool,
+        cache: Path | None = None,
+        frames: np.ndarray | None = None,
+        values: ValueRange | None = None,
     ) -> None:
         self.root = root
         self.paths = paths if isinstance(paths, FileList) else file_list(root, paths)
         self.fit = fit
+        self.frames = frames
+        self.values = values
         self.what = f"images of {root.name}"
         self.cached: Decoded | None = None
         if cache is not None:
@@ -65,7 +89,22 @@ class Pictures:
 
     def decoded(self, row: int) -> np.ndarray:
         """One of the images as an array, (C, H, W), scaled but not yet cropped."""
-        return self.fit.scaled(self.paths[row])
+        return self.scaled(self.fit, row)
+
+    def scaled(self, fit: Fit, row: int) -> np.ndarray:
+        """The same by a given fit. Raises DataError naming the file."""
+        path, frame = self.paths[row], self.frame(row)
+        if self.values is None and is_plain(path, fit.channels):
+            return fit.scaled(path, frame=frame)
+        array = read_array(path, fit.channels, self.values, frame=frame)
+        try:
+            return fit.scaled_array(array)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
+    def frame(self, row: int) -> int:
+        """Which frame of its file an image is."""
+        return 0 if self.frames is None else int(self.frames[row])
 
     def batch(self, indices: Tensor, draws: ItemDraws, name: str) -> Tensor:
         """(B,) -> (B, C, height, width), uint8 or float32."""
@@ -78,12 +117,20 @@ class Pictures:
     @cached_property
     def departs(self) -> bool:
         """Whether files are read otherwise than the reference code of FID reads them; their heads are read for it."""
+        if self.values is not None or self.frames is not None:
+            return True
         return self.fit.draft or any(files_read_otherwise(files) for files in self.files())
 
     @property
     def preparation(self) -> str:
         """How files are read, and what is done to the images, in words."""
-        return f"{AS_SHOWN}; {self.fit.words()}"
+        return f"{self.reading_words()}; {self.fit.words()}"
+
+    def reading_words(self) -> str:
+        """How files are read, in words."""
+        if self.values is None:
+            return AS_SHOWN
+        return f"{AS_SHOWN.rpartition(',')[0]}, {self.values.low:g} to {self.values.high:g} become -1 to 1"
 
     def to(self, device: torch.device) -> None:
         """Move what is kept to a device."""
@@ -92,7 +139,8 @@ class Pictures:
 
     def fingerprint(self) -> str:
         """A hash of names, sizes and beginnings of all files, and of the preprocessing."""
-        marks = [fingerprint(Beginnings(self.root, files), self.fit) for files in self.files()]
+        more = [] if self.values is None and self.frames is None else [self.values, self.frames]
+        marks = [fingerprint(Beginnings(self.root, files), self.fit, *more) for files in self.files()]
         return marks[0] if len(marks) == 1 else fingerprint(*marks)
 
     def _kept(self) -> Tensor:
@@ -111,7 +159,7 @@ class Pictures:
                 state = os.stat(path)
                 states[row] = state.st_size, state.st_mtime_ns
             facts += ["\n".join(files.names()), states]
-        return fingerprint(facts, self.fit, type(self).__name__, PIL.__version__)
+        return fingerprint(facts, self.fit, type(self).__name__, PIL.__version__, self.values, self.frames)
 
 
 class Beginnings(Sequence[list[object]]):
