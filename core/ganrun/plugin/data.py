@@ -17,7 +17,7 @@ from ganrun.data.labels import label_names
 from ganrun.data.locks import file_lock, remove_unfinished, written_whole
 from ganrun.data.order import permutation, subset
 from ganrun.data.reader import DataDescription, InMemory, fingerprint, normalised, read_items, selected_classes
-from ganrun.data.split_folders import split_folder
+from ganrun.data.split_folders import split_folder, warn_of_unread
 from ganrun.data.workers import batch_memory, computed_in_workers
 from ganrun.errors import DataError, DownloadError
 from ganrun.progress import progress_bar, say, track
@@ -72,5 +72,6 @@ __all__ = [
     "subset",
     "track",
     "unpack",
+    "warn_of_unread",
     "written_whole",
 ]

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor
 
 from ganrun.plugin import Space
-from ganrun.plugin.data import DataError, FileList, ItemDraws, fingerprint
+from ganrun.plugin.data import DataError, FileList, ImageReading, ItemDraws, fingerprint
 from ganrun_plugins.datasets._centre import CentreFit
 from ganrun_plugins.datasets._fit import Sides, image_space
-from ganrun_plugins.datasets._images import Pictures
+from ganrun_plugins.datasets._images import ranges_of, read_as_items
 
 
 class AttributePictures:
     """``x``: images (channels, height, width). ``attributes``: (A,) of 0 and 1.
 
-    ``label_names``: entry -> names of its columns.
+    ``label_names``: entry -> names of its columns. trained: the files of the training split, on whose values a range is
+    measured.
     """
 
     classes = ("no", "yes")
@@ -34,12 +35,20 @@ class AttributePictures:
         *,
         keep: bool = False,
         cache: Path | None = None,
+        reading: ImageReading | None = None,
+        trained: FileList | None = None,
     ) -> None:
         if not paths:
             raise DataError(f"{root}: no images remain in this split")
         self.in_memory = keep or cache is not None
-        self.pictures = Pictures(root, paths, fit, keep=keep, cache=cache)
-        self.values = values  # (N, A) int64
+        (self.pictures,) = read_as_items(
+            reading or ImageReading(),
+            [(paths, fit, paths if trained is None else trained)],
+            keep=keep,
+            cache=cache,
+            root=root,
+        )
+        self.values = values[self.pictures.rows]  # (N, A) int64
         self.label_names = {"attributes": list(names)}
         self.spaces = self.known_spaces(attributes=names, size=fit.size, channels=fit.channels)
 
@@ -76,6 +85,16 @@ class AttributePictures:
     def preparation(self) -> str:
         """How files are read, and what is done to the images, in words."""
         return self.pictures.preparation
+
+    @property
+    def skipped(self) -> dict[Path, str]:
+        """Files that cannot be read and were left out, and why."""
+        return self.pictures.skipped
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What -1 and 1 of ``x`` stand for, if that is not 0 and 255."""
+        return ranges_of({"x": self.pictures})
 
     @property
     def departs(self) -> bool:

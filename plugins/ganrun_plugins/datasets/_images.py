@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import PIL
@@ -17,6 +17,7 @@ from torch import Tensor
 from ganrun.plugin.data import (
     DataError,
     FileList,
+    ImageReading,
     ItemDraws,
     ValueRange,
     computed_in_workers,
@@ -50,7 +51,8 @@ class Pictures:
 
     paths: a list of paths, or a :class:`FileList`, which takes less memory. keep: in memory. cache: the data cache, to
     keep them in a file there; None: nowhere. frames: which frame of its file each image is; None: the first. values:
-    which values become -1 and 1; None: bytes stay as they are.
+    which values become -1 and 1; None: bytes stay as they are. rows: which of the files that there were each image is.
+    skipped: files that were left out, and why.
     """
 
     def __init__(
@@ -63,12 +65,16 @@ class Pictures:
         cache: Path | None = None,
         frames: np.ndarray | None = None,
         values: ValueRange | None = None,
+        rows: np.ndarray | None = None,
+        skipped: Mapping[Path, str] | None = None,
     ) -> None:
         self.root = root
         self.paths = paths if isinstance(paths, FileList) else file_list(root, paths)
         self.fit = fit
         self.frames = frames
         self.values = values
+        self.rows = np.arange(len(self.paths)) if rows is None else rows
+        self.skipped = dict(skipped or {})
         self.what = f"images of {root.name}"
         self.cached: Decoded | None = None
         if cache is not None:
@@ -192,3 +198,40 @@ def file_list(root: Path, paths: Iterable[Path]) -> FileList:
 def below(root: Path, path: Path) -> str:
     """A path as it is named below ``root``, with slashes; one that lies elsewhere as it is."""
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def read_as_items(
+    reading: ImageReading,
+    lists: Sequence[tuple[FileList, Fit, FileList]],
+    *,
+    keep: bool,
+    cache: Path | None,
+    root: Path | None = None,
+) -> list[Pictures]:
+    """Pictures of lists of files that belong together row by row, of which what cannot be read is left out of all.
+
+    lists: files, how they are fitted, and those on whose values a range is measured. root: whose name is shown.
+
+    Raises DataError.
+    """
+    rows, frames, skipped = reading.items([files for files, _, _ in lists])
+    return [
+        Pictures(
+            root or files.root,
+            files.take(rows),
+            fit,
+            keep=keep,
+            cache=cache,
+            frames=frames,
+            values=reading.values(measured),
+            rows=rows,
+            skipped=skipped,
+        )
+        for files, fit, measured in lists
+    ]
+
+
+def ranges_of(pictures: Mapping[str, Pictures]) -> dict[str, tuple[float, float]]:
+    """Entry -> what its -1 and 1 stand for, of those that do not stand for 0 and 255."""
+    found = {name: each.values for name, each in pictures.items()}
+    return {name: (values.low, values.high) for name, values in found.items() if values is not None}

@@ -80,7 +80,7 @@ def unpaired_files(
 ) -> dict[str, FileList]:
     """The files of each side. Raises DataError."""
     found, apart = folders(files, split, root, roots, "trainA, trainB, testA and testB")
-    lists = {side: list_pictures(folder) for side, folder in found.items()}
+    lists = {side: list_pictures(folder, arrays=True) for side, folder in found.items()}
     if apart:
         return lists
     return {
@@ -99,7 +99,7 @@ def paired_files(
 ) -> dict[str, FileList]:
     """The files of each side, pair by pair in the order of their common names. Raises DataError."""
     found, apart = folders(files, split, root, roots, "train and test, or trainA, trainB, testA and testB")
-    every = {side: list_pictures(folder) for side, folder in found.items()}
+    every = {side: list_pictures(folder, arrays=True) for side, folder in found.items()}
     together = found["a"] == found["b"]
     first, second = (
         common_names(every[side], prefixes[i], suffixes[i], found[side], together=together)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import RecipePath, Space
-from ganrun.plugin.data import DataFiles, ItemDraws, fingerprint
+from ganrun.plugin.data import DataFiles, ImageReading, ItemDraws, fingerprint
 from ganrun_plugins.datasets._fit import (
     Draft,
     LoadSize,
@@ -23,8 +23,9 @@ from ganrun_plugins.datasets._fit import (
     image_space,
     translation_fit,
 )
-from ganrun_plugins.datasets._images import Cache, InMemory, Pictures
+from ganrun_plugins.datasets._images import Cache, InMemory, Pictures, ranges_of, read_as_items
 from ganrun_plugins.datasets._parts import TestFraction
+from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, of_both, unpaired_files
 
 
@@ -57,6 +58,9 @@ class Unpaired:
         in_memory: InMemory = False,
         cache: Cache = False,
         draft: Draft = False,
+        range: Range = None,
+        frames: Frames = "first",
+        bad_images: BadImages = "fail",
     ) -> None:
         fits = {
             side: translation_fit(
@@ -70,8 +74,12 @@ class Unpaired:
         self.training = split == "train"
         self.in_memory = in_memory or cache
         kept = files.cache if cache else None
+        measured = lists if self.training else unpaired_files(files, "train", root, roots, test_fraction)
+        reading = ImageReading(range, frames, bad_images)
         self.pictures: dict[str, Pictures] = {
-            side: Pictures(base or paths.root, paths, fits[side], keep=in_memory, cache=kept)
+            side: read_as_items(
+                reading, [(paths, fits[side], measured[side])], keep=in_memory, cache=kept, root=base or paths.root
+            )[0]
             for side, paths in lists.items()
         }
         self.sizes = {name: len(pictures) for name, pictures in self.pictures.items()}
@@ -107,6 +115,16 @@ class Unpaired:
         words = {name: pictures.preparation for name, pictures in self.pictures.items()}
         same = len(set(words.values())) == 1
         return words["a"] if same else "; ".join(f"{name}: {said}" for name, said in words.items())
+
+    @property
+    def skipped(self) -> dict[Path, str]:
+        """Files that cannot be read and were left out, and why."""
+        return {path: why for pictures in self.pictures.values() for path, why in pictures.skipped.items()}
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What -1 and 1 of an entry stand for, where that is not 0 and 255."""
+        return ranges_of(self.pictures)
 
     @property
     def departs(self) -> bool:

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 
 from ganrun.plugin import Component, RecipePath, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, FileList
+from ganrun.plugin.data import DataError, DataFiles, FileList, ImageReading
 from ganrun_plugins.datasets._attributes import AttributePictures
 from ganrun_plugins.datasets._centre import (
     FACES,
@@ -40,6 +40,7 @@ from ganrun_plugins.datasets._centre import (
 from ganrun_plugins.datasets._fit import Pad, Resize, Size
 from ganrun_plugins.datasets._images import Cache, Channels, InMemory
 from ganrun_plugins.datasets._lists import in_partition, located, read_list
+from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 
 LISTS = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 Root = Annotated[
@@ -81,6 +82,9 @@ class Attributes(AttributePictures):
         flip: Flip = True,
         in_memory: InMemory = False,
         cache: Cache = False,
+        range: Range = None,
+        frames: Frames = "first",
+        bad_images: BadImages = "fail",
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; attributes has train and test")
@@ -90,20 +94,34 @@ class Attributes(AttributePictures):
         where = files.path(listed) if listed else next((p for p in beside(base) if p.is_file()), base / LISTS[0])
         known, names, values = read_list(where, attributes)
         values = values[:, columns_of(attributes, known, str(where))]
-        rows = (
-            in_partition(files.path(partition), names, split)
-            if partition
-            else chosen(len(names), held_out, split, "attributes")
-        )
-        paths = located(base, [names[row] for row in rows], where)
+
+        def rows_of(split: str) -> list[int]:
+            if partition:
+                return in_partition(files.path(partition), names, split)
+            return chosen(len(names), held_out, split, "attributes")
+
+        def files_of(rows: list[int]) -> FileList:
+            paths = located(base, [names[row] for row in rows], where)
+            return FileList(base, (PurePath(path).as_posix() for path in paths))
+
+        rows = rows_of(split)
         flip = flip and split == "train"
         fit = CentreFit(
             channels, size, size, resize, flip=flip, pad=pad, crop=crop, centre=centre, interpolation=interpolation
         )
         values = values[torch.tensor(rows, dtype=torch.int64)]  # (N, A)
-        found = FileList(base, (PurePath(path).as_posix() for path in paths))
-        kept = files.cache if cache else None
-        super().__init__(base, found, values, attributes, fit, keep=in_memory, cache=kept)
+        found = files_of(rows)
+        super().__init__(
+            base,
+            found,
+            values,
+            attributes,
+            fit,
+            keep=in_memory,
+            cache=files.cache if cache else None,
+            reading=ImageReading(range, frames, bad_images),
+            trained=found if split == "train" else files_of(rows_of("train")),
+        )
 
 
 def beside(base: Path) -> list[Path]:

@@ -25,9 +25,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, RecipePath, Space, hookimpl, stable_hash
-from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, fingerprint
+from ganrun.plugin.data import DataError, DataFiles, FileList, ImageReading, ItemDraws, fingerprint
 from ganrun_plugins.datasets._fit import Fit, LoadSize, Pad, Resize, Size, image_space, load_sides, sides_of
-from ganrun_plugins.datasets._images import Cache, Channels, Pictures
+from ganrun_plugins.datasets._images import Cache, Channels, ranges_of, read_as_items
+from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 from ganrun_plugins.datasets._texts import Vocabulary
 
 
@@ -71,6 +72,9 @@ class Captions:
             ),
         ] = False,
         cache: Cache = False,
+        range: Range = None,
+        frames: Frames = "first",
+        bad_images: BadImages = "fail",
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; captions has train and test")
@@ -90,7 +94,11 @@ class Captions:
         random = training and sides_of(load) != sides_of(size)
         fit = Fit(channels, size, load if training else size, resize, random=random, flip=flip and training, pad=pad)
         paths = FileList(base, (PurePath(name).as_posix() for name in mine))
-        self.pictures = Pictures(base, paths, fit, keep=False, cache=files.cache if cache else None)
+        trained = FileList(base, (PurePath(name).as_posix() for name in found if name not in held))
+        kept = files.cache if cache else None
+        reading = ImageReading(range, frames, bad_images)
+        (self.pictures,) = read_as_items(reading, [(paths, fit, trained)], keep=False, cache=kept, root=base)
+        mine = [mine[row] for row in self.pictures.rows.tolist()]
         self.counts = np.array([len(found[name]) for name in mine])  # captions of each image
         self.first = np.concatenate([[0], np.cumsum(self.counts)[:-1]])  # the row of its first one
         self.text = known.encode([caption for name in mine for caption in found[name]], length)  # (captions, length)
@@ -115,6 +123,16 @@ class Captions:
     def preparation(self) -> str:
         """How files are read, and what is done to the images, in words."""
         return self.pictures.preparation
+
+    @property
+    def skipped(self) -> dict[Path, str]:
+        """Files that cannot be read and were left out, and why."""
+        return self.pictures.skipped
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What -1 and 1 of ``x`` stand for, if that is not 0 and 255."""
+        return ranges_of({"x": self.pictures})
 
     @property
     def departs(self) -> bool:

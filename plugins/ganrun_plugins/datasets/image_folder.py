@@ -1,7 +1,9 @@
 """Images in a folder and its subfolders, labelled by the names of its first-level folders.
 
-``root/train`` and ``root/test`` (or ``root/val``) are the splits if they exist; otherwise a fixed part of all images,
-chosen by their names, is the test split. Images of all modes are converted, transparent parts lie on white.
+``root/train`` and ``root/test`` (or ``val``, ``valid``, ``validation``), whatever the case, are the splits if they are
+there; otherwise a fixed part of all images, chosen by their names, is the test split. Images of all modes are
+converted, transparent parts lie on white. Files of more than 8 bits keep their levels, see ``range``; arrays of numpy
+(``.npy``, ``.npz``) are images, too.
 """
 
 from __future__ import annotations
@@ -17,7 +19,18 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, RecipePath, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, FileList, ItemDraws, fingerprint, list_pictures, selected_classes
+from ganrun.plugin.data import (
+    DataError,
+    DataFiles,
+    FileList,
+    ImageReading,
+    ItemDraws,
+    fingerprint,
+    list_pictures,
+    selected_classes,
+    split_folder,
+    warn_of_unread,
+)
 from ganrun_plugins.datasets._fit import (
     Draft,
     Fit,
@@ -31,7 +44,8 @@ from ganrun_plugins.datasets._fit import (
     image_space,
     load_sides,
 )
-from ganrun_plugins.datasets._images import Cache, InMemory, Pictures
+from ganrun_plugins.datasets._images import Cache, Channels, InMemory, ranges_of, read_as_items
+from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 
 
 class ImageFolder:
@@ -46,7 +60,7 @@ class ImageFolder:
             str, Field(min_length=1, description="the folder; a relative path starts at the recipe"), RecipePath()
         ],
         size: Size = 64,
-        channels: Annotated[Literal[1, 3, 4], Field(description="1 grey, 3 RGB, 4 RGB and alpha")] = 3,
+        channels: Channels = 3,
         resize: Resize = "crop",
         crop: Annotated[
             Literal["centre", "random", "stretch"],
@@ -66,6 +80,9 @@ class ImageFolder:
         in_memory: InMemory = False,
         cache: Cache = False,
         draft: Draft = False,
+        range: Range = None,
+        frames: Frames = "first",
+        bad_images: BadImages = "fail",
     ) -> None:
         rule = _rule(resize, crop)
         training = split == "train"
@@ -88,9 +105,13 @@ class ImageFolder:
             raise DataError(
                 f"{base}: no images remain in the {split} split of {', '.join(self.classes) or 'this folder'}"
             )
+        reading = ImageReading(range, frames, bad_images)
+        measured = paths if training else _paths(files.path(root), "train", test_fraction)[1]
+        (self.pictures,) = read_as_items(
+            reading, [(paths, fit, measured)], keep=in_memory, cache=files.cache if cache else None, root=base
+        )
         self.in_memory = in_memory or cache
-        self.pictures = Pictures(base, paths, fit, keep=in_memory, cache=files.cache if cache else None)
-        self.label = torch.from_numpy(label) if names else None
+        self.label = torch.from_numpy(label[self.pictures.rows]) if names else None
         self.spaces = self.known_spaces(size=size, channels=channels)
         if names:
             self.spaces["label"] = Space("labels", (), len(self.classes))
@@ -130,6 +151,16 @@ class ImageFolder:
         return self.pictures.preparation
 
     @property
+    def skipped(self) -> dict[Path, str]:
+        """Files that cannot be read and were left out, and why."""
+        return self.pictures.skipped
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What -1 and 1 of ``x`` stand for, if that is not 0 and 255."""
+        return ranges_of({"x": self.pictures})
+
+    @property
     def departs(self) -> bool:
         """Whether some files are read otherwise than the reference code of FID reads them."""
         return self.pictures.departs
@@ -164,12 +195,15 @@ def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, FileList
     """
     if split not in ("train", "test"):
         raise DataError(f"there is no split {split!r}; image-folder has train and test")
-    base = root / "train" if (root / "train").is_dir() else root
-    test = _test_folder(root)
-    apart = base != root and test is not None
-    if apart and split == "test" and test is not None:
+    train = split_folder(root, "train") if root.is_dir() else None
+    test = split_folder(root, "test") if train else None
+    base = train or root
+    if train is not None:
+        warn_of_unread(root, [train, *([test] if test else [])])
+    apart = test is not None
+    if test is not None and split == "test":
         base = test
-    paths = list_pictures(base).mixed("image-folder")
+    paths = list_pictures(base, arrays=True).mixed("image-folder")
     if apart:
         return base, paths, paths
     count = min(len(paths) - 1, max(1, round(test_fraction * len(paths)))) if test_fraction else 0
@@ -180,17 +214,13 @@ def _paths(root: Path, split: str, test_fraction: float) -> tuple[Path, FileList
     return base, kept, paths
 
 
-def _test_folder(root: Path) -> Path | None:
-    return next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-
-
 def _class_names(root: Path, base: Path, everything: FileList) -> list[str]:
     """First-level folders with images, sorted; those of the train split, whatever the split, so that labels agree.
 
     everything: all images in ``base``.
     """
-    source = root / "train" if base != root else base
-    names, number = (everything if base == source else list_pictures(source)).folders()
+    source = split_folder(root, "train") or base
+    names, number = (everything if base == source else list_pictures(source, arrays=True)).folders()
     if names and (number < 0).any():
         raise DataError(
             f"{source}: images both in the folder and in its subfolders, so that labels are unclear; "

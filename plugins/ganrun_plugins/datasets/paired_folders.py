@@ -30,9 +30,12 @@ from ganrun.plugin.data import (
     DataError,
     DataFiles,
     FileList,
+    ImageReading,
     ItemDraws,
     fingerprint,
+    is_plain,
     list_pictures,
+    read_array,
     read_picture,
     split_folder,
 )
@@ -48,24 +51,25 @@ from ganrun_plugins.datasets._fit import (
     image_space,
     translation_fit,
 )
-from ganrun_plugins.datasets._images import AS_SHOWN, Cache, InMemory, Pictures
+from ganrun_plugins.datasets._images import Cache, InMemory, Pictures, ranges_of, read_as_items
 from ganrun_plugins.datasets._parts import TestFraction
+from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, of_both, paired_files
 
 
 class Halves(Pictures):
     """Images in the halves of files: the first channels of an item are of the left half, a, the others of b."""
 
-    def __init__(
-        self, root: Path, paths: FileList, fits: Mapping[str, Fit], *, keep: bool, cache: Path | None = None
-    ) -> None:
+    def __init__(self, root: Path, paths: FileList, fits: Mapping[str, Fit], **how: Any) -> None:
         self.fits = fits
-        super().__init__(root, paths, fits["a"], keep=keep, cache=cache)
+        super().__init__(root, paths, fits["a"], **how)
 
     def decoded(self, row: int) -> np.ndarray:
         """(C of a + C of b, H, W) of one file."""
-        path = self.paths[row]
-        read = {channels: read_picture(path, channels) for channels in {fit.channels for fit in self.fits.values()}}
+        path, wanted = self.paths[row], {fit.channels for fit in self.fits.values()}
+        if self.values is not None or not all(is_plain(path, channels) for channels in wanted):
+            return self._decoded_array(row)
+        read = {channels: read_picture(path, channels, frame=self.frame(row)) for channels in wanted}
         width, height = next(iter(read.values())).size
         if width < 2:
             raise DataError(f"{path}: {width} x {height} pixels hold no two images side by side")
@@ -75,12 +79,23 @@ class Halves(Pictures):
             [fit.scaled_picture(read[fit.channels].crop(boxes[side])) for side, fit in self.fits.items()]
         )
 
+    def _decoded_array(self, row: int) -> np.ndarray:
+        path, halves = self.paths[row], []
+        for side, fit in self.fits.items():
+            both = read_array(path, fit.channels, self.values, frame=self.frame(row))
+            width = both.shape[2]
+            if width < 2:
+                raise DataError(f"{path}: {width} x {both.shape[1]} pixels hold no two images side by side")
+            half = width // 2
+            halves.append(fit.scaled_array(both[:, :, :half] if side == "a" else both[:, :, width - half :]))
+        return np.concatenate(halves)
+
     @property
     def preparation(self) -> str:
         """How files are read, and what is done to the images, in words."""
         if not self._differ:
             return super().preparation
-        return "; ".join([AS_SHOWN, *(f"{side}: {fit.words()}" for side, fit in self.fits.items())])
+        return "; ".join([self.reading_words(), *(f"{side}: {fit.words()}" for side, fit in self.fits.items())])
 
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""
@@ -131,6 +146,9 @@ class PairedFolders:
         in_memory: InMemory = False,
         cache: Cache = False,
         draft: Draft = False,
+        range: Range = None,
+        frames: Frames = "first",
+        bad_images: BadImages = "fail",
     ) -> None:
         fits = {
             side: translation_fit(
@@ -143,6 +161,7 @@ class PairedFolders:
         self.channels = [fit.channels for fit in fits.values()]
         base = None if root is None else files.path(root)
         kept = files.cache if cache else None
+        reading = ImageReading(range, frames, bad_images)
         self.pictures: dict[str, Pictures]
         if base is not None and roots is None and not (base.is_dir() and split_folder(base, "train", "A")):
             if any((*suffixes, *prefixes)):
@@ -150,13 +169,13 @@ class PairedFolders:
                     f"{base}: suffixes and prefixes are of images in two folders, and there is no folder trainA; "
                     "leave them out, or set `roots`"
                 )
-            self.pictures = {"pair": Halves(base, side_by_side(base, split), fits, keep=in_memory, cache=kept)}
+            self.pictures = {"pair": halves(reading, base, split, fits, keep=in_memory, cache=kept)}
         else:
-            lists = paired_files(files, split, root, roots, test_fraction, suffixes, prefixes)
-            self.pictures = {
-                side: Pictures(base or paths.root, paths, fits[side], keep=in_memory, cache=kept)
-                for side, paths in lists.items()
-            }
+            lists, measured = (
+                paired_files(files, each, root, roots, test_fraction, suffixes, prefixes) for each in (split, "train")
+            )
+            three = [(lists[side], fits[side], measured[side]) for side in lists]
+            self.pictures = dict(zip(lists, read_as_items(reading, three, keep=in_memory, cache=kept, root=base)))
         self.spaces = self.known_spaces(size=size, channels=channels)
 
     @classmethod
@@ -204,6 +223,17 @@ class PairedFolders:
         return next(iter(words.values())) if same else "; ".join(f"{name}: {said}" for name, said in words.items())
 
     @property
+    def skipped(self) -> dict[Path, str]:
+        """Files that cannot be read and were left out, and why."""
+        return {path: why for pictures in self.pictures.values() for path, why in pictures.skipped.items()}
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What -1 and 1 of an entry stand for, where that is not 0 and 255."""
+        together = self.pictures.get("pair")
+        return ranges_of(self.pictures if together is None else {"a": together, "b": together})
+
+    @property
     def departs(self) -> bool:
         """Whether some files are read otherwise than the reference code of FID reads them."""
         return any(pictures.departs for pictures in self.pictures.values())
@@ -214,6 +244,18 @@ class PairedFolders:
         return marks[0] if len(marks) == 1 else fingerprint(*marks)
 
 
+def halves(
+    reading: ImageReading, base: Path, split: str, fits: Mapping[str, Fit], *, keep: bool, cache: Path | None
+) -> Halves:
+    """The images of files that hold both. Raises DataError."""
+    paths = side_by_side(base, split)
+    rows, frames, skipped = reading.items([paths])
+    values = reading.values(paths if split == "train" else side_by_side(base, "train"))
+    return Halves(
+        base, paths.take(rows), fits, keep=keep, cache=cache, frames=frames, values=values, rows=rows, skipped=skipped
+    )
+
+
 def side_by_side(base: Path, split: str) -> FileList:
     """The files of a split that hold both images. Raises DataError."""
     held = "it has to hold train and test, or trainA, trainB, testA and testB"
@@ -222,7 +264,7 @@ def side_by_side(base: Path, split: str) -> FileList:
     folder = split_folder(base, split)
     if folder is None:
         raise DataError(f"{base}: it holds no folder {split}, and no trainA; {held}")
-    return list_pictures(folder)
+    return list_pictures(folder, arrays=True)
 
 
 @hookimpl

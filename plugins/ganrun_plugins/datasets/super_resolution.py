@@ -23,10 +23,11 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import Component, RecipePath, Space, hookimpl
-from ganrun.plugin.data import DataError, DataFiles, ItemDraws, fingerprint, list_pictures
+from ganrun.plugin.data import DataError, DataFiles, ImageReading, ItemDraws, fingerprint, list_pictures, split_folder
 from ganrun_plugins.datasets._bicubic import check_factor, shrunk
 from ganrun_plugins.datasets._fit import Fit, Side, Sides, image_space, in_words, sides_of
-from ganrun_plugins.datasets._images import Cache, Channels, Pictures
+from ganrun_plugins.datasets._images import Cache, Channels, ranges_of, read_as_items
+from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,6 +68,9 @@ class SuperResolution:
         flip: Annotated[bool, Field(description="mirror half of the training crops")] = False,
         channels: Channels = 3,
         cache: Cache = False,
+        range: Range = None,
+        frames: Frames = "first",
+        bad_images: BadImages = "fail",
     ) -> None:
         if split not in ("train", "test"):
             raise DataError(f"there is no split {split!r}; super-resolution has train and test")
@@ -78,8 +82,10 @@ class SuperResolution:
         self.factor = factor
         self.in_memory = cache
         fit = Unscaled(channels, size, size, random=training, flip=flip and training)
-        self.pictures = Pictures(
-            base, list_pictures(base / split), fit, keep=False, cache=files.cache if cache else None
+        lists = {name: list_pictures(_folder(base, name), arrays=True) for name in dict.fromkeys(("train", split))}
+        reading = ImageReading(range, frames, bad_images)
+        (self.pictures,) = read_as_items(
+            reading, [(lists[split], fit, lists["train"])], keep=False, cache=files.cache if cache else None, root=base
         )
         self.spaces = self.known_spaces(size=size, factor=factor, channels=channels)
 
@@ -111,6 +117,16 @@ class SuperResolution:
         return self.pictures.preparation
 
     @property
+    def skipped(self) -> dict[Path, str]:
+        """Files that cannot be read and were left out, and why."""
+        return self.pictures.skipped
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What -1 and 1 of both entries stand for, if that is not 0 and 255."""
+        return ranges_of({"low": self.pictures, "x": self.pictures})
+
+    @property
     def departs(self) -> bool:
         """Whether some files are read otherwise than the reference code of FID reads them."""
         return self.pictures.departs
@@ -118,6 +134,11 @@ class SuperResolution:
     def fingerprint(self) -> str:
         """A hash of the files and the preprocessing."""
         return fingerprint(self.pictures.fingerprint(), self.factor)
+
+
+def _folder(base: Path, split: str) -> Path:
+    """The folder of a split, by its plain name if it is not there, so that who lists it says so."""
+    return split_folder(base, split) or base / split
 
 
 @hookimpl
