@@ -31,6 +31,17 @@ from ganrun_plugins.datasets._images import Cache, Channels, ranges_of, read_as_
 from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 from ganrun_plugins.datasets._texts import Vocabulary
 
+Root = Annotated[
+    str, Field(min_length=1, description="the folder of the images; a relative path starts at the recipe"), RecipePath()
+]
+Unseen = Annotated[
+    bool,
+    Field(description=("split by first-level folders, so that test images are of folders that training never sees")),
+]
+Flip = Annotated[
+    bool, Field(description="mirror half of the training images; captions that say left or right become wrong")
+]
+
 
 class Captions:
     """``x``: images (channels, height, width). ``text``: (length,) word numbers. ``words[number]`` is the word."""
@@ -42,11 +53,7 @@ class Captions:
         files: DataFiles,
         split: str,
         *,
-        root: Annotated[
-            str,
-            Field(min_length=1, description="the folder of the images; a relative path starts at the recipe"),
-            RecipePath(),
-        ],
+        root: Root,
         file: Annotated[
             str, Field(min_length=1, description="the text file; a relative path starts at root")
         ] = "captions.txt",
@@ -56,21 +63,12 @@ class Captions:
             LoadSize, Field(description="as of other data sets, but null: 76 / 64 of the size")
         ] = None,
         pad: Pad = "black",
-        flip: Annotated[
-            bool, Field(description="mirror half of the training images; captions that say left or right become wrong")
-        ] = True,
+        flip: Flip = True,
         channels: Channels = 3,
         length: Annotated[int, Field(ge=1, le=1024, description="words of a caption; further ones are dropped")] = 32,
         vocabulary: Annotated[int, Field(ge=1, description="words that are known, the most frequent ones")] = 5000,
         test_fraction: Annotated[float, Field(gt=0, lt=1, description="share of the test split")] = 0.1,
-        unseen: Annotated[
-            bool,
-            Field(
-                description=(
-                    "split by first-level folders, so that test images are of folders that training never sees"
-                )
-            ),
-        ] = False,
+        unseen: Unseen = False,
         cache: Cache = False,
         range: Range = None,
         frames: Frames = "first",

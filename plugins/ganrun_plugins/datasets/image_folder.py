@@ -47,6 +47,15 @@ from ganrun_plugins.datasets._fit import (
 from ganrun_plugins.datasets._images import Cache, Channels, InMemory, ranges_of, read_as_items
 from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 
+Root = Annotated[str, Field(min_length=1, description="the folder; a relative path starts at the recipe"), RecipePath()]
+Crop = Annotated[
+    Literal["centre", "random", "stretch"],
+    Field(
+        description="the window from the middle, or, in training, from a random place of what `load_size` "
+        "says; stretch: as `resize: squash`"
+    ),
+]
+
 
 class ImageFolder:
     """``x``: images (channels, height, width). ``label``: the first-level folder, if the images are in such folders."""
@@ -56,19 +65,11 @@ class ImageFolder:
         files: DataFiles,
         split: str,
         *,
-        root: Annotated[
-            str, Field(min_length=1, description="the folder; a relative path starts at the recipe"), RecipePath()
-        ],
+        root: Root,
         size: Size = 64,
         channels: Channels = 3,
         resize: Resize = "crop",
-        crop: Annotated[
-            Literal["centre", "random", "stretch"],
-            Field(
-                description="the window from the middle, or, in training, from a random place of what `load_size` "
-                "says; stretch: as `resize: squash`"
-            ),
-        ] = "centre",
+        crop: Crop = "centre",
         load_size: LoadSize = None,
         pad: Pad = "black",
         flip: Annotated[bool, Field(description="mirror half of the images in training")] = False,

@@ -56,6 +56,20 @@ from ganrun_plugins.datasets._parts import TestFraction
 from ganrun_plugins.datasets._reading import BadImages, Frames, Range
 from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, of_both, paired_files
 
+Root = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        description=("the folder of train and test, or of trainA, trainB, ...; a relative path starts at the recipe"),
+    ),
+    RecipePath(),
+]
+Suffixes = Annotated[
+    tuple[str, str],
+    Field(description="what the names of a and of b end in, before .png and the like, such as [_A, _B]"),
+]
+Prefixes = Annotated[tuple[str, str], Field(description="what the names of a and of b begin with")]
+
 
 class Halves(Pictures):
     """Images in the halves of files: the first channels of an item are of the left half, a, the others of b."""
@@ -120,22 +134,10 @@ class PairedFolders:
         files: DataFiles,
         split: str,
         *,
-        root: Annotated[
-            str | None,
-            Field(
-                min_length=1,
-                description=(
-                    "the folder of train and test, or of trainA, trainB, ...; a relative path starts at the recipe"
-                ),
-            ),
-            RecipePath(),
-        ] = None,
+        root: Root = None,
         roots: Roots = None,
-        suffixes: Annotated[
-            tuple[str, str],
-            Field(description="what the names of a and of b end in, before .png and the like, such as [_A, _B]"),
-        ] = ("", ""),
-        prefixes: Annotated[tuple[str, str], Field(description="what the names of a and of b begin with")] = ("", ""),
+        suffixes: Suffixes = ("", ""),
+        prefixes: Prefixes = ("", ""),
         test_fraction: TestFraction = 0.1,
         size: Size = 256,
         resize: Resize = "squash",
