@@ -97,6 +97,8 @@ def main() -> None:
 
 def spread(values: list[float]) -> str:
     """Mean and range of a score over the seeds."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
     return f"{statistics.mean(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
