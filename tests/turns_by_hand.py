@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from ganrun.engine.freezing import Freezing
 from ganrun.engine.turn import Turn
 from ganrun.randomness import Draws
 from ganrun.schedule import Clock
@@ -30,6 +31,7 @@ def make_turn(parameters, player="discriminator", *, step=0, experiment=None, la
     engine = SimpleNamespace(
         clock=Clock(total=100, batch=4, dataset=100),
         parameters={player: parameters},
+        freezing=Freezing({}),
         experiment=experiment,
         modules=experiment.modules,
         mean_over_processes=lambda tensor: mean(tensor.detach()),
