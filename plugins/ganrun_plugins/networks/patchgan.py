@@ -51,10 +51,11 @@ class PatchGAN(nn.Module):
         super().__init__()
         channels, *side = interface.takes.shape
         if min(side) < 3 * 2**layers:
+            most = (min(side) // 3).bit_length() - 1  # the most layers with 3 * 2^layers pixels
             raise Refusal(
                 f"discriminator patchgan with {layers} layers needs images of at least {3 * 2**layers} pixels a side; "
                 f"this is {side[0]} x {side[1]}",
-                "set its `layers` lower, or take larger images",
+                f"layers: {most}, or larger images" if most else "images of 6 pixels or more",
             )
         self.given = interface.given
         planes = interface.pack * (channels + plane_count(interface.given, side, "discriminator patchgan"))
