@@ -68,7 +68,7 @@ def test_the_suggested_lines_work_when_they_are_pasted_into_a_recipe(photos, tmp
     (tmp_path / "mine.yaml").write_text(f"variant: dcgan\n{lines}\n")
     dataset = datasets(load_recipe(tmp_path / "mine.yaml", catalog=Catalog()))
     assert dataset("train").classes == ["cats", "dogs"]
-    assert len(dataset("train")) + len(dataset("test")) == 16
+    assert len(dataset("train")) + len(dataset("test")) == 15  # all but the broken one
     assert dataset("train").spaces["x"].shape == (3, 32, 32)
 
 
@@ -125,6 +125,20 @@ def test_the_suggestion_for_each_layout_can_be_read_and_gives_items(name, tmp_pa
     assert (found.name, found.works) == (name, True), found.tried
     dataset = datasets(load_recipe({"variant": "gan", **yaml.safe_load(found.lines())}, catalog=Catalog()))("train")
     assert all(len(entry) == 2 for batch in read_items(dataset, [0, 1]) for entry in batch.values())
+
+
+def test_the_suggestion_for_deep_pictures_and_a_broken_one_gives_their_levels_and_leaves_it_out(tmp_path):
+    root = tmp_path / "deep"
+    root.mkdir()
+    for seed in range(10):
+        values = np.random.default_rng(seed).integers(0, 4096, (16, 16), dtype=np.uint16)
+        Image.fromarray(values).save(root / f"{seed}.png")
+    (root / "broken.png").write_bytes(b"")
+    found = inspect_folder(root, Catalog()).suggestion
+    assert (found.parameters["range"], found.parameters["bad_images"]) == ([0, 4095], "skip")
+    dataset = datasets(load_recipe({"variant": "gan", **yaml.safe_load(found.lines())}, catalog=Catalog()))
+    assert len(dataset("train")) + len(dataset("test")) == 10
+    assert dataset("train").ranges == {"x": (0, 4095)}
 
 
 def test_copies_of_which_one_is_read_for_training_and_one_for_testing_are_named(tmp_path):
