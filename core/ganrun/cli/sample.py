@@ -108,6 +108,7 @@ def command(
     from ganrun.api import load
     from ganrun.data import image_grid
     from ganrun.data.labels import split_words
+    from ganrun.data.value_range import range_of
     from ganrun.training.located import place_for
 
     asked = split_words(ask or ())
@@ -131,7 +132,8 @@ def command(
     about = "; ".join(filter(None, (f"step {trained.step}", way.words(trained), trained.sample_maker.caption())))
     try:
         if output is not None:
-            print(f"{write_all(samples, output, way.folders(trained), values_of(trained))} ({about})")
+            values = range_of(trained.experiment.dataset, trained.output)
+            print(f"{write_all(samples, output, way.folders(trained), values)} ({about})")
         if grid is not None or output is None:
             sheet = way.sheet(trained, samples, scale)
             print(f"{write_grid(sheet, grid or place_for(run, 'sample.png'))} ({about}{image_grid.left_out(samples)})")
@@ -285,12 +287,6 @@ def write_grid(sheet: Image.Image, file: Path) -> Path:
     return image_grid.save(sheet, file)
 
 
-def values_of(trained: Trained) -> tuple[float, float] | None:
-    """The values that -1 and 1 of samples stand for; None for 8 bits."""
-    found: tuple[float, float] | None = trained.experiment.dataset.ranges.get(trained.output)  # type: ignore[attr-defined]
-    return found
-
-
 def write_all(samples: Tensor, folder: Path, folders: Sequence[str], values: tuple[float, float] | None = None) -> str:
     """A numbered file for each image, or one table for all points. Returns the line to print.
 
@@ -315,5 +311,5 @@ def write_all(samples: Tensor, folder: Path, folders: Sequence[str], values: tup
                 update(done)
     said = f", a folder for each of {some(folders)}" if folders else ""
     why = form_of(samples.shape[1], values).why
-    said += f"; they have {why}" if why else ""
+    said += f": {why}" if why else ""
     return f"{counted(len(samples), 'image')} in {folder}{said}"

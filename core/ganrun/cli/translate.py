@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -18,6 +20,7 @@ from ganrun.progress import track
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ganrun.data.image_writing import Form
     from ganrun.inference.any_size import Tiles
     from ganrun.inference.trained import Trained
     from ganrun.sampling.sampling import NormStatistics
@@ -90,8 +93,9 @@ def command(
 ) -> None:
     """Translate images, each by itself: what comes out depends on the image and the seed alone.
 
-    Images are turned as EXIF says, palettes are looked up, transparent parts lie on white, and translations are opaque
-    unless the model makes alpha. They keep names and formats where these hold what the model makes.
+    Images are turned as EXIF says, and turned back where the format says so. Palettes are looked up, transparent parts
+    lie on white, and translations are opaque unless the model makes alpha. They keep names and formats where these hold
+    what the model makes.
     """
     load_torch()
     from ganrun.api import load
@@ -99,14 +103,17 @@ def command(
 
     asked = split_words(ask or ())
     source, target = expanded(source), expanded(target)
-    places = places_between(source, target, overwrite)
+    check_folders(source, target)
     trained = load(run, checkpoint, plugins=plugin or ())
     work = Translation.of(trained, to, asked, size, (tile, overlap), statistics, keep_size, seed)
-    for line in work.about():
+    places = places_between(source, target, overwrite, work)
+    for line in work.about(places):
         print(line)
     failed = 0
     for file, place in track(places.items(), "translating images", len(places)):
         failed += work.translate(file, place)
+    for remark, count in work.remarks.items():
+        print(f"{counted(count, 'image')}: {remark}")
     made = counted(len(places) - failed, "image")
     wanted, start = work.direction
     where = target if len(places) > 1 or source.is_dir() else next(iter(places.values()))
@@ -117,24 +124,39 @@ def command(
         raise UserError(f"{failed} of {len(places)} images could not be translated; see the messages above")
 
 
-def places_between(source: Path, target: Path, overwrite: bool) -> dict[Path, Path]:
+def check_folders(source: Path, target: Path) -> None:
+    """Raise UserError if there is no IN, or OUT is IN."""
+    if not source.exists():
+        raise UserError(f"{source}: there is no such folder or image")
+    if resolved(source) == resolved(target):
+        raise UserError(f"{target}: OUT is IN, so the translations would replace the images; give another folder")
+
+
+def places_between(source: Path, target: Path, overwrite: bool, work: Translation) -> dict[Path, Path]:
     """Image -> where its translation goes, of IN, an image or a folder.
 
     Raises:
-        UserError: if OUT is IN, holds their names and may not be written over, or a link to a folder would lead out.
+        UserError: if OUT holds their names and may not be written over, or is IN, if two images would have one name, or
+            a link to a folder would lead out.
     """
-    from ganrun.data.image_files import SUFFIXES, find_pictures
+    from ganrun.data.image_files import SUFFIXES, list_pictures
+    from ganrun.data.image_values import ARRAYS
 
     inside = resolved(target)
-    if resolved(source) == inside:
-        raise UserError(f"{target}: OUT is IN, so the translations would replace the images; give another folder")
     if source.is_file():
-        whole = target.suffix.lower() in SUFFIXES and not target.is_dir()
+        whole = target.suffix.lower() in SUFFIXES | ARRAYS and not target.is_dir()
         places = {source: target if whole else target / source.name}
         inside = inside.parent if whole else inside
     else:
-        files = [file for file in find_pictures(source) if inside not in resolved(file).parents]
-        places = {file: target / file.relative_to(source) for file in files}
+        files = list_pictures(source, arrays=work.takes_arrays)
+        places = {file: target / file.relative_to(source) for file in files if inside not in resolved(file).parents}
+    places = {file: work.form(place).place(place) for file, place in places.items()}
+    if (place := next(iter(places.values()), None)) and resolved(source) == resolved(place):
+        raise UserError(f"{place}: OUT is IN, so the translation would replace the image; give another name")
+    if len({*places.values()}) < len(places):
+        twice = next(place for place, count in Counter(places.values()).items() if count > 1)
+        names = " and ".join(str(file) for file, place in places.items() if place == twice)
+        raise UserError(f"{names} would both become {twice}; give them other names, or translate one by one")
     for folder in dict.fromkeys(place.parent for place in places.values()):
         if inside not in (resolved(folder), *resolved(folder).parents):
             raise UserError(f"{folder}: a link leads out of OUT here; remove it, or give another OUT")
@@ -160,7 +182,9 @@ class Translation:
     keep_size: bool
     seed: int
     said: str
-    changed: str = ""  # what is said once of files whose format does not hold what is made
+    asked_size: bool
+    measured: bool = False  # how far tiles are from the whole image
+    remarks: Counter[str] = field(default_factory=Counter)  # what reading changed, and in how many images
 
     @classmethod
     def of(
@@ -193,67 +217,107 @@ class Translation:
         chosen, words = statistics_of(trained, cast("NormStatistics | None", asked))
         said = "; ".join(filter(None, (labels_in_words(labels, trained.label_names), words)))
         tiles = tiles_of(*tiling, scaled=multiple is None)
-        return cls(trained, direction, ask, multiple, tiles, chosen, keep_size, seed, said)
+        return cls(trained, direction, ask, multiple, tiles, chosen, keep_size, seed, said, size is not None)
 
-    def about(self) -> list[str]:
+    def about(self, places: Mapping[Path, Path]) -> list[str]:
         """What has to be said before the first image."""
-        from ganrun.data.image_writing import form_of
-
         found = []
         height, width = self.trained.experiment.dataset.spaces[self.direction[1]].shape[1:]
         if self.multiple is None:
-            found.append(f"each image is scaled to {width} x {height} pixels")
-        made = self.trained.experiment.dataset.spaces[self.direction[0]].shape[0]
-        if why := form_of(made, self.values(self.direction[0])).why:
-            found.append(f"translations have {why}")
-        return found
+            why = "" if self.asked_size else ", as the networks are built for no other size"
+            found.append(f"each image is scaled to {width} x {height} pixels{why}")
+        whys = dict.fromkeys(self.form(place).why for place in (*places, *places.values()))
+        return found + [f"written: {why}" for why in whys if why]
 
     def values(self, entry: str) -> tuple[float, float] | None:
         """The values that -1 and 1 stand for in an entry; None for 8 bits."""
-        low_high = getattr(self.trained.experiment.dataset, "ranges", {}).get(entry)
-        return None if low_high is None else (float(low_high[0]), float(low_high[1]))
+        from ganrun.data.value_range import range_of
+
+        return range_of(self.trained.experiment.dataset, entry)
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether images are of other values or channels than most image files, so that arrays of numpy are some."""
+        from ganrun.data.image_files import MODES
+
+        start = self.direction[1]
+        channels = self.trained.experiment.dataset.spaces[start].shape[0]
+        return channels not in MODES or self.values(start) is not None
+
+    def form(self, place: Path) -> Form:
+        """How a translation is written that is to have this name."""
+        from ganrun.data.image_writing import form_of
+
+        made = self.direction[0]
+        channels = self.trained.experiment.dataset.spaces[made].shape[0]
+        return form_of(channels, self.values(made), place.suffix.lower())
 
     def translate(self, file: Path, place: Path) -> int:
         """Translate one image. Returns 1 if it could not be, which is said on stderr, else 0."""
-        from ganrun.data.image_writing import write_image
-        from ganrun.inference.any_size import translated
+        from ganrun.data.image_writing import keeps_orientation, write_image
+        from ganrun.inference.given_images import read_given, turned_back
 
+        made, start = self.direction
+        channels = self.trained.experiment.dataset.spaces[start].shape[0]
         try:
-            image, size = self._read(file)
-            made = translated(
-                self.trained,
-                image,
-                self.direction,
-                ask=self.ask,
-                statistics=self.statistics,
-                seed=self.seed,
-                multiple=self.multiple or 1,
-                tiles=self.tiles,
-            )
-            if self.keep_size:
-                made = resized(made, size)
-            write_image(made, place, self.values(self.direction[0]))
+            given = read_given(file, channels, self.values(start))
+            image = self._made(given.image, file)
+            if keeps_orientation(self.form(place), len(image)):
+                write_image(
+                    turned_back(image, given.orientation), place, self.values(made), orientation=given.orientation
+                )
+            else:
+                write_image(image, place, self.values(made))
         except UserError as error:
-            complain(str(error))
+            complain(str(error) if str(file) in str(error) else f"{file}: {error}")
         except (OSError, ValueError) as error:
             complain(f"{place}: cannot be written: {getattr(error, 'strerror', None) or error}")
         else:
+            self.remarks.update(given.said)
             return 0
         return 1
 
-    def _read(self, file: Path) -> tuple[Tensor, tuple[int, int]]:
-        """An image (C, H, W) in [-1, 1] as the run takes it, and its own width and height."""
-        from PIL import Image
+    def _made(self, image: Tensor, file: Path) -> Tensor:
+        """(C, H, W) -> its translation, scaled as asked for."""
+        from ganrun.inference.given_images import scaled
 
-        from ganrun.data import image_grid
-        from ganrun.data.image_files import read_picture
+        height, width = self.trained.experiment.dataset.spaces[self.direction[1]].shape[1:]
+        made, start = self.direction
+        given = image if self.multiple is not None else scaled(image, (width, height), self.values(start))
+        translation = self._translated(given, self.tiles)
+        if self.tiles is not None and max(image.shape[1:]) > self.tiles.size and not self.measured:
+            self.measured = True
+            print(self._tiling_error(image, self.tiles, file))
+        if not self.keep_size:
+            return translation
+        return scaled(translation, (image.shape[2], image.shape[1]), self.values(made))
 
-        channels, height, width = self.trained.experiment.dataset.spaces[self.direction[1]].shape
-        picture = read_picture(file, channels)
-        size = picture.size
-        if self.multiple is None and size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-        return image_grid.to_tensor(picture), size
+    def _translated(self, image: Tensor, tiles: Tiles | None) -> Tensor:
+        from ganrun.inference.any_size import translated
+
+        return translated(
+            self.trained,
+            image,
+            self.direction,
+            ask=self.ask,
+            statistics=self.statistics,
+            seed=self.seed,
+            multiple=self.multiple or 1,
+            tiles=tiles,
+        )
+
+    def _tiling_error(self, image: Tensor, tiles: Tiles, file: Path) -> str:
+        """How far tiles are from a whole piece of an image that has two of them, in words."""
+        from ganrun.inference.any_size import tiling_error
+
+        long, short = 2 * tiles.size - tiles.overlap, tiles.size
+        across = image.shape[2] >= image.shape[1]
+        piece = image[:, : short if across else long, : long if across else short]
+        where = f"tiles against the whole, in {piece.shape[2]} x {piece.shape[1]} pixels of {file.name}"
+        try:
+            return f"{where}: {tiling_error(self._translated(piece, None), self._translated(piece, tiles))}"
+        except UserError as error:
+            return f"{where}: not measured ({error})"
 
 
 def tiles_of(tile: int | None, overlap: int | None, *, scaled: bool) -> Tiles | None:
@@ -270,12 +334,3 @@ def tiles_of(tile: int | None, overlap: int | None, *, scaled: bool) -> Tiles | 
     if overlap > tile // 2:
         raise UserError(f"--overlap {overlap}: at most half of a tile of {tile}")
     return Tiles(tile, overlap)
-
-
-def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """(C, H, W) -> (C, height, width), bicubic, antialiased; ``size`` is (width, height)."""
-    import torch.nn.functional as F
-
-    if (image.shape[2], image.shape[1]) == size:
-        return image
-    return F.interpolate(image[None], (size[1], size[0]), mode="bicubic", antialias=True)[0].clamp(-1, 1)

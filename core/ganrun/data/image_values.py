@@ -48,7 +48,9 @@ def is_deep(picture: Image.Image, head: bytes) -> bool:
     if picture.format == "TIFF":
         tags: Any = getattr(picture, "tag_v2", {})
         bits = tags.get(_BITS, (8,))
-        return bool(max(bits if isinstance(bits, tuple) else (bits,)) > 8 or tags.get(_SAMPLES, 1) > 4)
+        return bool(
+            max(bits if isinstance(bits, tuple) else (bits,)) > 8 or tags.get(_SAMPLES, 1) > len(picture.getbands())
+        )
     return False
 
 

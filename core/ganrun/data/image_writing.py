@@ -1,21 +1,25 @@
-"""Images that a model makes, in files that hold them wholly: PNG where it does, else TIFF, or numpy's format.
+"""Images that a model makes, in files that hold them wholly: in the wanted format if it does, else PNG, TIFF or numpy.
 
-============================  =====================================================================
-what a model makes            file
-============================  =====================================================================
-1, 3 or 4 channels, 8 bits    PNG: grey, RGB, RGB and alpha
-1 channel, up to 16 bits      PNG of 16 bits
-any other number, or more     TIFF, of bands as they are: uint8, uint16, or float32 for other ranges
-============================  =====================================================================
+=============================  ===================================================================
+what a model makes             file, unless a wanted format holds it, too
+=============================  ===================================================================
+1, 3 or 4 channels, 8 bits     PNG: grey, RGB, RGB and alpha
+1, 3 or 4 channels, 16 bits    PNG of 16 bits
+any other number, or floats    TIFF, of bands as they are: uint8, uint16, or float32
+=============================  ===================================================================
 
-TIFF is written with the package ``tifffile`` (``pip install "ganrun[images]"``); without it those images are written as
-``.npy``, (C, H, W), with the same numbers.
+Values of 8 bits are whole numbers from 0 to 255. Of another range of values they are whole numbers of 16 bits, if both
+ends are whole numbers from 0 to 65,535 that lie at least 255 apart, else float32.
+
+PNG files of several channels of 16 bits are written with the package ``imagecodecs``, TIFF files of bands, or of
+several channels of more than 8 bits, with ``tifffile`` (``pip install "ganrun[images]"``). Without them those images
+are written as ``.npy``, (C, H, W), with the same numbers.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,108 +34,149 @@ from ganrun.files import write
 
 Range = tuple[float, float]
 BYTES = 255  # the largest value of 8 bits
-PNG_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-LOSSY = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-PLAIN = {".bmp": "BMP", ".gif": "GIF", ".png": "PNG", ".ppm": "PPM", ".tif": "TIFF", ".tiff": "TIFF"}
+PNG, TIFF, NPY = ".png", ".tif", ".npy"
+ORIENTATION = 0x0112  # EXIF's tag
+COLOURS = {1: "grey", 3: "RGB", 4: "RGB and alpha"}
+NAMES = {PNG: "PNG", TIFF: "TIFF", ".tiff": "TIFF", NPY: "an array of numpy"}
+BITS = {"uint8": " of 8 bits", "uint16": " of 16 bits", "float32": " of float32"}
+CHANNELS = {  # format -> numbers of channels of 8 bits that PIL writes
+    "PNG": (1, 3, 4),
+    "TIFF": (1, 3, 4),
+    "JPEG2000": (1, 3, 4),
+    "WEBP": (1, 3, 4),
+    "AVIF": (1, 3, 4),
+    "JPEG": (1, 3),
+    "GIF": (1, 3),
+    "BMP": (1, 3),
+    "PPM": (1, 3),
+}
+LOSSY = ("JPEG", "WEBP", "AVIF")
+WITH_EXIF = ("PNG", "TIFF", "JPEG", "WEBP", "AVIF")
 
 
 class Form(NamedTuple):
     """How images of a kind are written. suffix: of their files. why: in words, empty if nothing need be said."""
 
-    suffix: Literal[".png", ".tif", ".npy"]
+    suffix: str
     dtype: Literal["uint8", "uint16", "float32"]
     why: str
 
+    def place(self, wanted: Path) -> Path:
+        """Where an image goes that is to have this name: the suffix of the form stands in the place of another's."""
+        if wanted.suffix.lower() == self.suffix:
+            return wanted
+        known = wanted.suffix.lower() in (*NAMES, *Image.registered_extensions())
+        return wanted.with_suffix(self.suffix) if known else wanted.with_name(wanted.name + self.suffix)
 
-def form_of(channels: int, values: Range | None = None) -> Form:
-    """The form for images of so many channels whose -1 and 1 stand for these values; None: 8 bits, 0 to 255."""
-    dtype: Literal["uint8", "uint16", "float32"] = "uint8"
+
+def form_of(channels: int, values: Range | None = None, suffix: str = PNG) -> Form:
+    """The form for images of so many channels whose -1 and 1 stand for these values; None: 8 bits, 0 to 255.
+
+    suffix: the wanted one, in small letters, which is taken if such files hold these images.
+    """
+    dtype = type_of(values)
+    found = next(each for each in (suffix, PNG, TIFF, NPY) if holds(each, channels, dtype))
+    if found == suffix == ".gif" and channels == 3:
+        return Form(found, dtype, "256 colours, as GIF holds no more")
+    if dtype == "uint8" and channels in COLOURS and found in (suffix, PNG) and (channels < 4 or suffix in (PNG, found)):
+        said = f"the format PNG, as {suffix} is none of those that are written" if found != suffix else ""
+        return Form(found, dtype, said)
+    what = f"{COLOURS.get(channels, f'{channels} channels')}{BITS[dtype]}"
     if values is not None:
-        dtype = "float32" if level_count(values) is None else "uint16" if values[1] > BYTES else "uint8"
-    if dtype == "uint8" and channels in PNG_MODES:
-        return Form(".png", dtype, "")
-    if dtype == "uint16" and channels == 1:
-        return Form(".png", dtype, "16 bits")
-    what = f"{channels} channel{'' if channels == 1 else 's'} of {dtype}, which a PNG does not hold"
-    if find_spec("tifffile") is None:
-        return Form(".npy", dtype, f'{what}; pip install "ganrun[images]" for TIFF files')
-    return Form(".tif", dtype, what)
+        what += f" ({values[0]:g} to {values[1]:g})"
+    if found == suffix:
+        return Form(found, dtype, what)
+    lacking = [package for package in ("imagecodecs", "tifffile") if find_spec(package) is None]
+    cure = '; for other formats: pip install "ganrun[images]"' if lacking and found != PNG else ""
+    why = f"{what}, as {NAMES[found]}, since {NAMES.get(suffix, suffix or 'none')} does not hold them{cure}"
+    return Form(found, dtype, why)
 
 
-def values_of(image: Tensor, form: Form, values: Range | None = None) -> np.ndarray:
+def type_of(values: Range | None) -> Literal["uint8", "uint16", "float32"]:
+    """numpy's type of the values that are written, by what -1 and 1 stand for; None: 8 bits."""
+    if values is None:
+        return "uint8"
+    return "float32" if level_count(values) is None else "uint16" if values[1] > BYTES else "uint8"
+
+
+def holds(suffix: str, channels: int, dtype: str = "uint8") -> bool:
+    """Whether files of a suffix hold images of so many channels of a type, and can be written here."""
+    if suffix == NPY:
+        return True
+    kind = _format(suffix)
+    if dtype == "uint8" and channels in CHANNELS.get(kind, ()) and kind in Image.SAVE:
+        return True
+    if kind == "PNG":
+        several = channels in COLOURS and find_spec("imagecodecs") is not None
+        return dtype == "uint16" and (channels == 1 or several)
+    return kind == "TIFF" and (channels == 1 or find_spec("tifffile") is not None)
+
+
+def values_of(image: Tensor, dtype: str, values: Range | None = None) -> np.ndarray:
     """(C, H, W) in [-1, 1] -> the values that are written, (C, H, W). What is not a number becomes the least."""
     found = torch.nan_to_num(image.detach().float().cpu(), nan=-1.0)
     if values is None:
         return found.add(1).mul(127.5).round().clamp(0, BYTES).to(torch.uint8).numpy()
     share = found.clamp(-1, 1).add(1).div(2).numpy().astype(np.float64)
     exact = values[0] + share * (values[1] - values[0])
-    return (exact.round() if form.dtype != "float32" else exact).astype(form.dtype)
+    return (exact.round() if dtype != "float32" else exact).astype(dtype)
 
 
-def write_image(image: Tensor, place: Path, values: Range | None = None) -> Path:
+def write_image(image: Tensor, place: Path, values: Range | None = None, *, orientation: int = 1) -> Path:
     """Write an image (C, H, W) in [-1, 1] as a whole. Returns its file: ``place`` with the suffix of its form.
 
     A place whose name has a suffix that holds such images (``.jpg`` for 1 or 3 channels of 8 bits) keeps it.
 
+    orientation: how a viewer has to turn the image, by EXIF's number; of a form that :func:`keeps_orientation`.
+
     Raises:
         OSError: if the file cannot be written.
     """
-    form = form_of(image.shape[0], values)
-    array = values_of(image, form, values)
-    suffix = place.suffix.lower()
-    if form.suffix == ".png" and form.dtype == "uint8" and holds(suffix, image.shape[0]):
-        return _write(place, _encoded(_picture(array), suffix))
-    named = suffix in PLAIN or suffix in LOSSY or suffix in (".npy", ".png")
-    file = place.with_suffix(form.suffix) if named else place.with_name(place.name + form.suffix)
-    if form.suffix == ".npy":
-        return _write(file, _npy(array))
-    if form.suffix == ".tif":
-        return _write(file, _tiff(array))
-    return _write(file, _encoded(_picture(array), ".png"))
+    form = form_of(image.shape[0], values, place.suffix.lower())
+    place = form.place(place)
+    content = _encoded(values_of(image, form.dtype, values), form, orientation)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write(place, content)
+    return place
 
 
-def holds(suffix: str, channels: int) -> bool:
-    """Whether files of a suffix hold images of so many channels of 8 bits."""
-    if suffix in (".jpg", ".jpeg", ".bmp", ".ppm", ".gif"):
-        return channels in (1, 3)
-    return suffix in (".png", ".webp", ".tif", ".tiff") and channels in PNG_MODES
+def keeps_orientation(form: Form, channels: int) -> bool:
+    """Whether a file says how it has to be turned: those that PIL writes in a format with EXIF."""
+    return _by_pil(form, channels) and _format(form.suffix) in WITH_EXIF
 
 
-def _picture(array: np.ndarray) -> Image.Image:
-    """(C, H, W) of 8 bits, or one channel of 16."""
-    return Image.fromarray(array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
-
-
-def _encoded(picture: Image.Image, suffix: str) -> bytes:
-    options: Mapping[str, Any] = {"quality": 95} if suffix in LOSSY else {}
-    file = io.BytesIO()
-    picture.save(file, format={**LOSSY, **PLAIN}[suffix], **options)
+def _encoded(array: np.ndarray, form: Form, orientation: int) -> bytes:
+    """The bytes of a file with these values (C, H, W)."""
+    channels, file = len(array), io.BytesIO()
+    last = np.ascontiguousarray(array.transpose(1, 2, 0))  # (H, W, C)
+    if form.suffix == NPY:
+        np.save(file, array, allow_pickle=False)
+    elif _by_pil(form, channels):
+        kind = _format(form.suffix)
+        options: dict[str, Any] = {"quality": 95} if kind in LOSSY else {}
+        if orientation != 1 and kind in WITH_EXIF:
+            options["exif"] = Image.Exif()
+            options["exif"][ORIENTATION] = orientation
+        Image.fromarray(last[:, :, 0] if channels == 1 else last).save(file, format=kind, **options)
+    elif _format(form.suffix) == "PNG":
+        return bytes(import_module("imagecodecs").png_encode(last))
+    else:
+        # bands that lie one after the other would be pages of their own
+        import_module("tifffile").imwrite(
+            file,
+            last,
+            photometric="rgb" if channels in (3, 4) else "minisblack",
+            planarconfig="contig",
+            extrasamples=["unassalpha"] if channels == 4 else None,
+            compression="zlib" if find_spec("imagecodecs") else None,
+        )
     return file.getvalue()
 
 
-def _npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
+def _by_pil(form: Form, channels: int) -> bool:
+    return form.suffix != NPY and (channels == 1 or (form.dtype == "uint8" and channels in COLOURS))
 
 
-def _tiff(array: np.ndarray) -> bytes:
-    import tifffile
-
-    file = io.BytesIO()
-    colours = len(array) == 3 and array.dtype != np.float32
-    bands = array.transpose(1, 2, 0) if colours else array
-    tifffile.imwrite(
-        file,
-        np.ascontiguousarray(bands[0] if len(bands) == 1 and not colours else bands),
-        photometric="rgb" if colours else "minisblack",
-        planarconfig="contig" if colours or len(array) == 1 else "separate",
-        compression="zlib" if find_spec("imagecodecs") else None,
-    )
-    return file.getvalue()
-
-
-def _write(file: Path, data: bytes) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write(file, data)
-    return file
+def _format(suffix: str) -> str:
+    """PIL's name of the format of files with a suffix; empty if it has none."""
+    return Image.registered_extensions().get(suffix, "")

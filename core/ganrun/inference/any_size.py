@@ -5,6 +5,9 @@ drawn by a key of the picture's values, and BatchNorm takes running statistics, 
 
 Networks with the capability ``any-size`` are run at the picture's own size. Sides that are no multiples of what they
 ask for are padded with a mirror image of the borders, and what was padded is cut off again.
+
+In tiles a network that normalises by the statistics of its input (InstanceNorm, or BatchNorm by those of the picture)
+sees those of each tile, and one that sees farther than the overlap sees a border: :func:`tiling_error` measures both.
 """
 
 from __future__ import annotations
@@ -12,10 +15,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganrun.errors import UserError
@@ -62,6 +64,80 @@ def statistics_of(trained: Trained, asked: NormStatistics | None) -> tuple[NormS
     return chosen, f"BatchNorm by {'running statistics' if chosen == 'running' else 'those of each picture'}{why}"
 
 
+class Padding(NamedTuple):
+    """What was put around images: rows above and columns on the left, of images that were and are so many pixels."""
+
+    top: int
+    left: int
+    before: tuple[int, int]
+    after: tuple[int, int]
+
+    def cut(self, made: Tensor) -> Tensor:
+        """(B, C, s H, s W) made of the padded images -> of the images themselves."""
+        down, across = made.shape[2] // self.after[0], made.shape[3] // self.after[1]
+        rows = slice(down * self.top, down * (self.top + self.before[0]))
+        return made[:, :, rows, across * self.left : across * (self.left + self.before[1])]
+
+
+def fitted(trained: Trained, batch: Tensor, source: str) -> tuple[Tensor, Padding | None]:
+    """Images (B, C, H, W) that stand for an entry, padded to a size that the networks take.
+
+    Raises:
+        UserError: for other channels, or a size that they cannot take.
+    """
+    space = trained.experiment.dataset.spaces[source]
+    if space.kind != "image" or tuple(batch.shape[1:]) == space.shape:
+        return batch, None
+    if batch.dim() != 4 or batch.shape[1] != space.shape[0]:
+        wanted = f"(n, {space.shape[0]}, height, width)"
+        raise UserError(f"{trained.folder}: it translates images {wanted}, and these are {tuple(batch.shape)}")
+    multiple = own_size(trained)
+    if multiple is None:
+        height, width = space.shape[1:]
+        raise UserError(
+            f"{trained.folder}: its networks are built for {height} x {width} pixels alone, and these images have "
+            f"{batch.shape[2]} x {batch.shape[3]}; scale them first"
+        )
+    return pad(batch, multiple, least_side(trained))
+
+
+def pad(batch: Tensor, multiple: int, least: int = 1) -> tuple[Tensor, Padding | None]:
+    """Images (B, C, H, W) with a mirror image around, so that sides are multiples, of so many pixels at least."""
+    height, width = batch.shape[2:]
+    down, right = (-(-max(least, side) // multiple) * multiple - side for side in (height, width))
+    if not down and not right:
+        return batch, None
+    top, left = down // 2, right // 2
+    return mirrored(batch, (left, right - left, top, down - top)), Padding(
+        top, left, (height, width), (height + down, width + right)
+    )
+
+
+def mirrored(x: Tensor, borders: tuple[int, int, int, int]) -> Tensor:
+    """(B, C, H, W) with mirror images of so many columns left and right, and rows above and below, again and again.
+
+    A side of one pixel has no mirror image, and is repeated.
+    """
+    left, right, top, below = borders
+    for axis, before, after in ((3, left, right), (2, top, below)):
+        length = x.shape[axis]
+        period = max(1, 2 * (length - 1))
+        place = torch.arange(-before, length + after, device=x.device) % period
+        x = x.index_select(axis, torch.where(place < length, place, period - place))
+    return x
+
+
+def least_side(trained: Trained) -> int:
+    """How many pixels a side needs at least; by default twice the multiple of a network that asks for any.
+
+    One multiple alone may be a single pixel inside a network, which InstanceNorm refuses.
+    """
+    every = [trained.experiment.modules[name] for name in trained.experiment.networks("generator")]
+    multiples = [int(getattr(network, "multiple", 1)) for network in every]
+    own = [2 * multiple if multiple > 1 else 1 for multiple in multiples]
+    return max(int(getattr(network, "least", least)) for network, least in zip(every, own))
+
+
 @dataclass(frozen=True)
 class Tiles:
     """Squares of ``size`` pixels of the input, each ``overlap`` pixels into the next."""
@@ -69,17 +145,23 @@ class Tiles:
     size: int
     overlap: int
 
-    def starts(self, length: int) -> list[int]:
-        """Where tiles begin along a side: evenly, the last one at its end."""
+    def aligned(self, multiple: int) -> Tiles:
+        """These tiles for a network that asks for such multiples: larger if they have to be."""
+        size = max(-(-self.size // multiple), 1 + -(-self.overlap // multiple)) * multiple
+        return Tiles(size, self.overlap)
+
+    def starts(self, length: int, multiple: int = 1) -> list[int]:
+        """Where tiles begin along a side: evenly at multiples, the last one at its end."""
         if length <= self.size:
             return [0]
-        count = math.ceil((length - self.overlap) / (self.size - self.overlap))
-        return [round(place * (length - self.size) / (count - 1)) for place in range(count)]
+        step = (self.size - self.overlap) // multiple * multiple
+        count = math.ceil((length - self.size) / step) + 1
+        return [multiple * round(place * (length - self.size) / (count - 1) / multiple) for place in range(count)]
 
-    def places(self, height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    def places(self, height: int, width: int, multiple: int = 1) -> Iterator[tuple[slice, slice]]:
         """The rows and columns of all tiles of an image."""
-        for top in self.starts(height):
-            for left in self.starts(width):
+        for top in self.starts(height, multiple):
+            for left in self.starts(width, multiple):
                 yield slice(top, min(top + self.size, height)), slice(left, min(left + self.size, width))
 
 
@@ -98,15 +180,19 @@ def translated(
 
     direction: the entries of the data that is made and that the image stands for. multiple: of which its sides have to
     be multiples for the networks; it is padded to that. tiles: translate it in these and blend them.
+
+    Raises UserError if it does not fit in memory.
     """
-    key = stable_hash("picture", seed, image.numpy().tobytes()) % 2**63
+    key = stable_hash("picture", seed, tuple(image.shape), image.numpy().tobytes()) % 2**63
     if tiles is None or max(image.shape[1:]) <= tiles.size:
-        return _whole(trained, image, direction, ask, statistics, key, multiple)
+        return _whole(trained, image, direction, ask, statistics, key)
+    padded, padding = pad(image[None], multiple)
+    image, tiles = padded[0], tiles.aligned(multiple)
     height, width = image.shape[1:]
     total: Tensor | None = None
     weights = torch.zeros(())
-    for rows, columns in tiles.places(height, width):
-        made = _whole(trained, image[:, rows, columns], direction, ask, statistics, key, multiple)
+    for rows, columns in tiles.places(height, width, multiple):
+        made = _whole(trained, image[:, rows, columns], direction, ask, statistics, key)
         scale = made.shape[1] // (rows.stop - rows.start)
         if total is None:
             total = made.new_zeros(made.shape[0], scale * height, scale * width)
@@ -116,7 +202,8 @@ def translated(
         total[place] += made * ramp
         weights[place] += ramp
     assert total is not None
-    return total / weights
+    blended = (total / weights)[None]
+    return (blended if padding is None else padding.cut(blended))[0]
 
 
 def tiling_error(whole: Tensor, tiled: Tensor) -> str:
@@ -132,25 +219,17 @@ def _whole(
     ask: Mapping[str, Any],
     statistics: NormStatistics | None,
     key: int,
-    multiple: int,
 ) -> Tensor:
-    height, width = image.shape[1:]
-    down, right = -height % multiple, -width % multiple
-    top, left = down // 2, right // 2
-    x = image[None]
-    if down or right:
-        mode = "reflect" if down < height and right < width else "replicate"
-        x = F.pad(x, (left, right - left, top, down - top), mode=mode)
+    to, source = direction
     try:
-        made = trained.translate(x, to=direction[0], source=direction[1], ask=ask, seed=key, statistics=statistics)[0]
+        return trained.translate(image[None], to=to, source=source, ask=ask, seed=key, statistics=statistics)[0]
     except RuntimeError as error:
         if "memory" not in str(error):
             raise
+        height, width = image.shape[1:]
         raise UserError(
-            f"a picture of {width} x {height} pixels does not fit in memory; add --tile 512, or a smaller number"
+            f"{width} x {height} pixels do not fit in memory at once; add --tile 512, or a smaller number"
         ) from error
-    scale = made.shape[1] // x.shape[2]
-    return made[:, scale * top : scale * (top + height), scale * left : scale * (left + width)]
 
 
 def _ramp(place: slice, length: int, scale: int, overlap: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from ganrun.data.labels import asked_labels, check_labels
 from ganrun.data.reader import read_items
 from ganrun.errors import UserError
+from ganrun.inference.any_size import fitted
 from ganrun.inference.sampling_network import sampling_network
 from ganrun.sampling.arithmetic import along, around, concepts, direction, mean, total
 from ganrun.sampling.sampling import NormStatistics, between, check_counts, every_value
@@ -167,6 +167,8 @@ class Trained(OpenedRun):
     ) -> Tensor:
         """Translate a batch (n, *shape), images in [-1, 1], of any height and width if the networks have ``any-size``.
 
+        Sides that are no multiples of what the networks ask for are padded with a mirror image, which is cut off again.
+
         ``to`` is the entry of the data to translate to (default: the variant's first output).
 
         ``source`` is the entry the batch stands for: by default the other one of the same kind. ``ask`` says which
@@ -175,38 +177,31 @@ class Trained(OpenedRun):
         or those of the ``batch``; None: as the variant has it.
 
         Raises:
-            UserError: if the variant does not translate, has no such entry, or cannot be asked for such labels.
+            UserError: if the variant does not translate, has no such entry, or cannot be asked for such labels, and for
+                images of other channels, or of another size than the networks are built for.
         """
         wanted, source = self.direction(to, source)
         n = len(batch)
         labels = self.labels(ask or {})
+        batch, padding = fitted(self, batch, source)
         with self.settings():
-            real = self.blanks(n, source, batch.shape[1:])
+            real = self.blanks(n)
             real[source] = batch.to(torch.get_default_dtype())
             latents = None
             if labels:
                 latents = self.sample_maker.latents(n, seed, real=real)
                 latents |= {name: _repeated(label, latents[name]) for name, label in labels.items()}
             turn = self.sample_maker.turn(n, seed, real=real, latents=latents, statistics=statistics)
-        return turn.made[wanted].detach().float().cpu()
+        made = turn.made[wanted].detach().float().cpu()
+        return made if padding is None else padding.cut(made)
 
     def generator(self, name: str | None = None) -> nn.Module:
         """The network that :meth:`sample` uses, as a plain module: see :func:`sampling_network`."""
         return sampling_network(self, name)
 
-    def blanks(self, n: int, source: str = "", shape: tuple[int, ...] = ()) -> dict[str, Tensor]:
-        """Zeros in the shapes of n real items, entry -> (n, ...).
-
-        shape: of an image of the entry ``source``, if other than its own: other images have their sizes relative to it.
-        """
-        spaces = dict(self.experiment.dataset.spaces)
-        own = spaces[source].shape[1:] if source else ()
-        if shape and shape[1:] != own:
-            for name, space in spaces.items():
-                if space.kind == "image":
-                    sides = (side * now // before for side, now, before in zip(space.shape[1:], shape[1:], own))
-                    spaces[name] = dataclasses.replace(space, shape=(space.shape[0], *sides))
-        return {name: _blank(space, n) for name, space in spaces.items()}
+    def blanks(self, n: int) -> dict[str, Tensor]:
+        """Zeros in the shapes of n real items, entry -> (n, ...)."""
+        return {name: _blank(space, n) for name, space in self.experiment.dataset.spaces.items()}
 
     def labels(self, ask: Mapping[str, Any]) -> dict[str, Tensor]:
         """All that ``ask`` says of :meth:`translate` comes to: latent -> () or (A,) int64.

@@ -141,7 +141,7 @@ class UNet(nn.Module):
                 "nothing is left",
                 f"depth: {most}" if most > 1 else "images of 4 pixels or more",
             )
-        self.whole = 2**depth
+        self.whole = self.least = 2**depth
         self.given = interface.given
         planes = channels + plane_count(interface.given, (height, length), "generator unet")
         widths = [width * min(2**level, 8) for level in range(depth)]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ganrun import api
 from ganrun.data import image_grid
+from ganrun.data.image_writing import ORIENTATION, write_image
 from ganrun.errors import UserError
 
 TONES = {"styled-digits": {"size": 8, "styles": ["plain", "bold", "slanted"], "scans": "odd"}}
@@ -249,7 +250,7 @@ def test_images_keep_their_own_size_if_the_networks_can(ganrun, runs, inputs, tm
     assert ganrun("translate", runs / "translation", inputs, tmp_path / "own")[0] == 0
     code, out, _ = ganrun("translate", runs / "translation", inputs, tmp_path / "fixed", "--size", "training")
     assert code == 0
-    assert out.startswith("each image is scaled to 8 x 8 pixels\n")
+    assert out.startswith("each image is scaled to 8 x 8 pixels\n2 images")
     for folder, size in (("own", (20, 10)), ("fixed", (8, 8))):
         with Image.open(tmp_path / folder / "a.jpg") as picture:
             assert picture.size == size
@@ -286,8 +287,9 @@ def test_options_of_translate_without_effect_are_refused(ganrun, runs, inputs, t
 
 def test_tiles_are_taken_where_asked_for(ganrun, runs, tmp_path):
     image_grid.save(image_grid.single(torch.rand(1, 40, 64) * 2 - 1), tmp_path / "in/a.png")
-    code, _, err = ganrun("translate", runs / "translation", tmp_path / "in", tmp_path / "out", "--tile", 32)
+    code, out, err = ganrun("translate", runs / "translation", tmp_path / "in", tmp_path / "out", "--tile", 32)
     assert (code, err) == (0, "")
+    assert "tiles against the whole, in 60 x 32 pixels of a.png: mean " in out
     with Image.open(tmp_path / "out/a.png") as picture:
         assert picture.size == (64, 40)
 
@@ -305,7 +307,40 @@ def test_networks_for_one_size_have_images_scaled(ganrun, folder, tmp_path):
     image_grid.save(image_grid.single(torch.rand(1, 20, 30) * 2 - 1), tmp_path / "in/a.png")
     code, out, _ = ganrun("translate", run, tmp_path / "in", tmp_path / "out")
     assert code == 0
-    assert "scaled to 8 x 8 pixels" in out
+    assert "scaled to 8 x 8 pixels, as the networks are built for no other size\n" in out
     code, _, err = ganrun("translate", run, tmp_path / "in", tmp_path / "out2", "--size", "own")
     assert code == 2
     assert "its networks are built for 8 x 8 pixels alone; leave out --size own" in err
+
+
+def test_a_file_keeps_how_it_is_turned(ganrun, runs, tmp_path):
+    write_image(torch.rand(3, 10, 20) * 2 - 1, tmp_path / "in/a.jpg", orientation=6)
+    assert ganrun("translate", runs / "translation", tmp_path / "in", tmp_path / "out")[0] == 0
+    with Image.open(tmp_path / "out/a.jpg") as picture:
+        assert (picture.size, picture.getexif()[ORIENTATION]) == ((20, 10), 6)
+
+
+def test_two_images_that_would_become_one_file_are_named(ganrun, folder, tmp_path):
+    bands = {"variant": "cyclegan", "dataset": {"unpaired-folders": {"root": str(tmp_path / "data"), "size": 8}}}
+    for side in ("trainA", "trainB", "testA", "testB"):
+        for number in range(2):
+            write_image(torch.rand(4, 8, 8) * 2 - 1, tmp_path / f"data/{side}/{number}.png")
+    bands["dataset"]["unpaired-folders"]["channels"] = 4
+    recipe = {
+        **bands,
+        "generator": {"resnet-translator": {"blocks": 0, "width": 2}},
+        "discriminator": {"patchgan": {"layers": 1, "width": 2}},
+        "without": ["progress", "samples", "metrics-log"],
+        "train": {"steps": 1, "batch_size": 2, "device": "cpu"},
+    }
+    run = api.run(recipe, output=tmp_path / "run").folder
+    for name in ("in/a.png", "in/a.jpg"):
+        write_image(torch.rand(3, 9, 11) * 2 - 1, tmp_path / name)
+    code, _, err = ganrun("translate", run, tmp_path / "in", tmp_path / "out")
+    assert code == 2
+    assert "a.png would both become" in err
+    code, out, _ = ganrun("translate", run, tmp_path / "in/a.jpg", tmp_path / "out/a.jpg")
+    assert code == 0
+    assert "written: RGB and alpha of 8 bits, as PNG, since .jpg does not hold them\n" in out
+    with Image.open(tmp_path / "out/a.png") as picture:
+        assert (picture.mode, picture.size) == ("RGBA", (11, 9))

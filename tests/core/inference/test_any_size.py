@@ -5,7 +5,7 @@ import torch
 
 import ganrun
 from ganrun.errors import UserError
-from ganrun.inference.any_size import Tiles, own_size, statistics_of, tiling_error, translated
+from ganrun.inference.any_size import Tiles, mirrored, own_size, statistics_of, tiling_error, translated
 
 SMALL = {"train": {"steps": 2, "batch_size": 2, "device": "cpu", "threads": 1}, "observers": ["checkpoints"]}
 CYCLE = {
@@ -67,6 +67,41 @@ def test_padding_is_a_mirror_image_and_is_cut_off(runs):
     assert torch.equal(of(run, picture()), run.translate(padded)[0, :, 1:22, 1:31])
 
 
+def test_python_translates_batches_of_any_size_and_says_which_it_cannot(runs):
+    batch = picture()[None].expand(2, -1, -1, -1)
+    assert torch.allclose(runs["cycle"].translate(batch)[1], of(runs["cycle"], picture()), atol=1e-5)
+    with pytest.raises(UserError, match="built for 8 x 8 pixels alone, and these images have 21 x 30; scale them"):
+        runs["fixed"].translate(batch)
+    with pytest.raises(UserError, match=r"translates images \(n, 1, height, width\), and these are \(2, 3, 8, 8\)"):
+        runs["fixed"].translate(torch.zeros(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("cycle", (1, 1)), ("cycle", (2, 9)), ("pairs", (1, 3)), ("larger", (1, 1))]
+)
+def test_pictures_of_few_pixels_are_translated(runs, name, size):
+    run = runs[name]
+    space = run.experiment.dataset.spaces[run.direction()[1]]
+    factor = 4 if name == "larger" else 1
+    made = of(run, picture(space.shape[0], *size))
+    assert tuple(made.shape[1:]) == (factor * size[0], factor * size[1])
+    assert made.isfinite().all()
+
+
+def test_mirror_images_are_repeated_where_one_is_too_small():
+    row = torch.tensor([1.0, 2.0, 3.0]).view(1, 1, 1, 3)
+    assert mirrored(row, (3, 4, 0, 1))[0, 0].tolist() == [[2, 3, 2, 1, 2, 3, 2, 1, 2, 3]] * 2
+
+
+def test_what_does_not_fit_in_memory_names_the_cure(runs, monkeypatch):
+    def full(*args, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(runs["cycle"], "translate", full)
+    with pytest.raises(UserError, match="30 x 21 pixels do not fit in memory at once; add --tile 512"):
+        of(runs["cycle"], picture())
+
+
 def test_a_photograph_of_any_size_is_enlarged(runs):
     channels = runs["larger"].experiment.dataset.spaces["low"].shape[0]
     assert of(runs["larger"], picture(channels, 12, 19)).shape == (channels, 48, 76)
@@ -120,6 +155,13 @@ def test_without_batch_norm_there_is_nothing_to_choose(tmp_path):
 @pytest.mark.parametrize(("length", "starts"), [(10, [0]), (16, [0]), (17, [0, 1]), (28, [0, 12]), (40, [0, 12, 24])])
 def test_tiles_lie_evenly_and_overlap_at_least_as_asked(length, starts):
     assert Tiles(16, 4).starts(length) == starts
+
+
+def test_tiles_begin_at_multiples_that_the_network_asks_for():
+    assert Tiles(16, 4).starts(40, 4) == [0, 12, 24]
+    assert Tiles(18, 4).aligned(4) == Tiles(20, 4)
+    assert Tiles(16, 2).starts(48, 4) == [0, 12, 20, 32]
+    assert Tiles(8, 3).aligned(8) == Tiles(16, 3)
 
 
 def test_tiles_of_a_network_that_sees_a_few_pixels_are_the_whole_picture(runs):
