@@ -37,9 +37,9 @@ BYTES = 255  # the largest value of 8 bits
 PNG, TIFF, NPY = ".png", ".tif", ".npy"
 ORIENTATION = 0x0112  # EXIF's tag
 COLOURS = {1: "grey", 3: "RGB", 4: "RGB and alpha"}
-NAMES = {PNG: "PNG", TIFF: "TIFF", ".tiff": "TIFF", NPY: "an array of numpy"}
-BITS = {"uint8": " of 8 bits", "uint16": " of 16 bits", "float32": " of float32"}
-CHANNELS = {  # format -> numbers of channels of 8 bits that PIL writes
+FORMAT_NAMES = {PNG: "PNG", TIFF: "TIFF", ".tiff": "TIFF", NPY: "an array of numpy"}
+TYPE_WORDS = {"uint8": " of 8 bits", "uint16": " of 16 bits", "float32": " of float32"}
+FORMAT_CHANNELS = {  # format -> numbers of channels of 8 bits that PIL writes
     "PNG": (1, 3, 4),
     "TIFF": (1, 3, 4),
     "JPEG2000": (1, 3, 4),
@@ -65,7 +65,7 @@ class Form(NamedTuple):
         """Where an image goes that is to have this name: the suffix of the form stands in the place of another's."""
         if wanted.suffix.lower() == self.suffix:
             return wanted
-        known = wanted.suffix.lower() in (*NAMES, *Image.registered_extensions())
+        known = wanted.suffix.lower() in (*FORMAT_NAMES, *Image.registered_extensions())
         return wanted.with_suffix(self.suffix) if known else wanted.with_name(wanted.name + self.suffix)
 
 
@@ -81,14 +81,16 @@ def form_of(channels: int, values: Range | None = None, suffix: str = PNG) -> Fo
     if dtype == "uint8" and channels in COLOURS and found in (suffix, PNG) and (channels < 4 or suffix in (PNG, found)):
         said = f"the format PNG, as {suffix} is none of those that are written" if found != suffix else ""
         return Form(found, dtype, said)
-    what = f"{COLOURS.get(channels, f'{channels} channels')}{BITS[dtype]}"
+    what = f"{COLOURS.get(channels, f'{channels} channels')}{TYPE_WORDS[dtype]}"
     if values is not None:
         what += f" ({values[0]:g} to {values[1]:g})"
     if found == suffix:
         return Form(found, dtype, what)
     lacking = [package for package in ("imagecodecs", "tifffile") if find_spec(package) is None]
     cure = '; for other formats: pip install "ganrun[images]"' if lacking and found != PNG else ""
-    why = f"{what}, as {NAMES[found]}, since {NAMES.get(suffix, suffix or 'none')} does not hold them{cure}"
+    why = (
+        f"{what}, as {FORMAT_NAMES[found]}, since {FORMAT_NAMES.get(suffix, suffix or 'none')} does not hold them{cure}"
+    )
     return Form(found, dtype, why)
 
 
@@ -104,7 +106,7 @@ def holds(suffix: str, channels: int, dtype: str = "uint8") -> bool:
     if suffix == NPY:
         return True
     kind = _format(suffix)
-    if dtype == "uint8" and channels in CHANNELS.get(kind, ()) and kind in Image.SAVE:
+    if dtype == "uint8" and channels in FORMAT_CHANNELS.get(kind, ()) and kind in Image.SAVE:
         return True
     if kind == "PNG":
         several = channels in COLOURS and find_spec("imagecodecs") is not None
