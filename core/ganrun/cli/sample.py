@@ -31,6 +31,7 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="DIR", help="One image file per sample; points go to samples.csv."),
 ]
+Grid = Annotated[Path | None, typer.Option(metavar="FILE", help="One image of all samples; RUN/sample.png by default.")]
 Count = Annotated[
     int | None,
     typer.Option(
@@ -82,9 +83,7 @@ def command(
     checkpoint: Annotated[str, typer.Option(metavar="WHICH", help="last, best or a step.")] = "last",
     count: Count = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents; 0 gives those of the run's own samples.")] = 0,
-    grid: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One image of all samples; RUN/sample.png by default.")
-    ] = None,
+    grid: Grid = None,
     output: Output = None,
     ask: Ask = None,
     scale: Scale = None,
