@@ -55,14 +55,16 @@ def test_the_recipes_shown_can_be_trained():
 
 
 def test_the_recipe_of_own_pictures_reads_a_folder_of_all_kinds(tmp_path):
-    """Colour and grey, in sizes of all kinds."""
+    """Colour and grey, in sizes of all kinds, and a file that is none, which is left out."""
     (text,) = (text for text in blocks("yaml") if "my_photos" in text)
     (tmp_path / "my_photos").mkdir()
     for number in range(40):
         mode = "L" if number % 5 == 0 else "RGB"
         Image.new(mode, (70 + number, 120 - number)).save(tmp_path / f"my_photos/{number}.png")
+    (tmp_path / "my_photos/broken.png").write_bytes(b"<html>")
     (tmp_path / "my.yaml").write_text(text)
-    experiment, _ = check(load_recipe(tmp_path / "my.yaml", catalog=Catalog()))
+    with pytest.warns(UserWarning, match="cannot be read and are left out"):
+        experiment, _ = check(load_recipe(tmp_path / "my.yaml", catalog=Catalog()))
     assert experiment.dataset.spaces["x"].shape == (3, 64, 96)
     assert len(experiment.dataset) == 36
 

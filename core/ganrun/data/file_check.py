@@ -12,6 +12,7 @@ import numpy as np
 
 from ganrun.data.file_facts import FileFacts
 from ganrun.data.known_files import known_files, read_files
+from ganrun.data.value_range import EIGHT_BITS
 from ganrun.errors import DataError
 
 _AT_ONCE = 1 << 15  # files whose facts are in memory together
@@ -28,12 +29,17 @@ def check_files(dataset: Any, most: int | None = None) -> None:
     """
     paths = list(dict.fromkeys(getattr(dataset, "paths", ())))
     bad: dict[Path, str] = {}
-    deep = cut = 0
+    ends = _ends(dataset)
+    deep = cut = beyond = 0
+    low, high = np.inf, -np.inf
     for path, facts in facts_of(paths, most):
         if facts.error:
             bad[path] = facts.error
         deep += facts.deep and not getattr(dataset, "ranges", {})
         cut += facts.cut
+        if ends is not None and facts.low is not None and facts.high is not None:
+            beyond += facts.low < ends[0] or facts.high > ends[1]
+            low, high = min(low, facts.low), max(high, facts.high)
     if bad:
         cure = ", or set `bad_images: skip`, which leaves them out" if hasattr(dataset, "skipped") else ""
         raise DataError(
@@ -45,12 +51,28 @@ def check_files(dataset: Any, most: int | None = None) -> None:
             "`range: [LOW, HIGH]` keeps their levels",
             stacklevel=2,
         )
+    if beyond and ends is not None:
+        warnings.warn(
+            f"{beyond:,} of {len(paths):,} images have values outside the range of {ends[0]:g} to {ends[1]:g}, from "
+            f"{low:g} to {high:g}: what lies outside is cut off; `range: [LOW, HIGH]` says what they mean",
+            stacklevel=2,
+        )
     if cut:
         warnings.warn(
             f"{cut:,} of {len(paths):,} images have several channels of 16 bits, which are cut to 8; with "
             'pip install "ganrun[images]" all 16 are read',
             stacklevel=2,
         )
+
+
+def _ends(dataset: Any) -> tuple[float, float] | None:
+    """The least and the greatest value that any image of a data set may have; None where all are of 8 bits."""
+    given: dict[str, tuple[float, float]] = getattr(dataset, "ranges", {})
+    if not given:
+        return None
+    images = [name for name, space in dataset.spaces.items() if space.kind == "image"]
+    every = [given.get(name, EIGHT_BITS) for name in images]
+    return min(low for low, _ in every), max(high for _, high in every)
 
 
 def facts_of(paths: Sequence[Path], most: int | None = None) -> Iterator[tuple[Path, FileFacts]]:

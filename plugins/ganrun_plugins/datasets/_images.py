@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -204,17 +205,20 @@ def read_as_items(
     reading: ImageReading,
     lists: Sequence[tuple[FileList, Fit, FileList]],
     *,
+    ranges: Sequence[tuple[float, float] | None] = (),
     keep: bool,
     cache: Path | None,
     root: Path | None = None,
 ) -> list[Pictures]:
     """Pictures of lists of files that belong together row by row, of which what cannot be read is left out of all.
 
-    lists: files, how they are fitted, and those on whose values a range is measured. root: whose name is shown.
+    lists: files, how they are fitted, and those on whose values a range is measured. ranges: of each list, if they have
+    others than ``reading``. root: whose name is shown.
 
     Raises DataError.
     """
     rows, frames, skipped = reading.items([files for files, _, _ in lists])
+    readings = [dataclasses.replace(reading, range=each) for each in ranges] or [reading] * len(lists)
     return [
         Pictures(
             root or files.root,
@@ -223,11 +227,11 @@ def read_as_items(
             keep=keep,
             cache=cache,
             frames=frames,
-            values=reading.values(measured),
+            values=own.values(measured),
             rows=rows,
             skipped=skipped,
         )
-        for files, fit, measured in lists
+        for own, (files, fit, measured) in zip(readings, lists)
     ]
 
 

@@ -30,6 +30,15 @@ TwoChannels = Annotated[
 ]
 
 
+TwoRanges = Annotated[
+    tuple[float, float] | dict[Side, tuple[float, float] | None] | None,
+    Field(
+        description="values of the files that become -1 and 1, such as [0, 4095], of both sides, or {a: [0, 1], "
+        "b: null}; null: 0 to 255 of 8 bits, and of more bits what is measured"
+    ),
+]
+
+
 def of_both(value: Any, name: str) -> dict[str, Any]:
     """A parameter of the two sides: one value for both, or each its own.
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ganrun.plugin import RecipePath, Space
-from ganrun.plugin.data import DataFiles, ImageReading, ItemDraws, fingerprint
+from ganrun.plugin.data import DataError, DataFiles, ImageReading, ItemDraws, fingerprint
 from ganrun_plugins.datasets._fit import (
     Draft,
     LoadSize,
@@ -25,8 +25,8 @@ from ganrun_plugins.datasets._fit import (
 )
 from ganrun_plugins.datasets._images import Cache, InMemory, Pictures, ranges_of, read_as_items
 from ganrun_plugins.datasets._parts import TestFraction
-from ganrun_plugins.datasets._reading import BadImages, Frames, Range
-from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, of_both, unpaired_files
+from ganrun_plugins.datasets._reading import BadImages, Frames
+from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, TwoRanges, of_both, unpaired_files
 
 
 class Unpaired:
@@ -58,7 +58,7 @@ class Unpaired:
         in_memory: InMemory = False,
         cache: Cache = False,
         draft: Draft = False,
-        range: Range = None,
+        range: TwoRanges = None,
         frames: Frames = "first",
         bad_images: BadImages = "fail",
     ) -> None:
@@ -74,11 +74,18 @@ class Unpaired:
         self.training = split == "train"
         self.in_memory = in_memory or cache
         kept = files.cache if cache else None
-        measured = lists if self.training else unpaired_files(files, "train", root, roots, test_fraction)
-        reading = ImageReading(range, frames, bad_images)
+        try:
+            measured = lists if self.training else unpaired_files(files, "train", root, roots, test_fraction)
+        except DataError:  # a test split may be there alone
+            measured = lists
+        readings = {side: ImageReading(one, frames, bad_images) for side, one in of_both(range, "range").items()}
         self.pictures: dict[str, Pictures] = {
             side: read_as_items(
-                reading, [(paths, fits[side], measured[side])], keep=in_memory, cache=kept, root=base or paths.root
+                readings[side],
+                [(paths, fits[side], measured[side])],
+                keep=in_memory,
+                cache=kept,
+                root=base or paths.root,
             )[0]
             for side, paths in lists.items()
         }

@@ -53,8 +53,8 @@ from ganrun_plugins.datasets._fit import (
 )
 from ganrun_plugins.datasets._images import Cache, InMemory, Pictures, ranges_of, read_as_items
 from ganrun_plugins.datasets._parts import TestFraction
-from ganrun_plugins.datasets._reading import BadImages, Frames, Range
-from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, of_both, paired_files
+from ganrun_plugins.datasets._reading import BadImages, Frames
+from ganrun_plugins.datasets._two_sides import Roots, Side, TwoChannels, TwoRanges, of_both, paired_files
 
 Root = Annotated[
     str | None,
@@ -148,7 +148,7 @@ class PairedFolders:
         in_memory: InMemory = False,
         cache: Cache = False,
         draft: Draft = False,
-        range: Range = None,
+        range: TwoRanges = None,
         frames: Frames = "first",
         bad_images: BadImages = "fail",
     ) -> None:
@@ -163,7 +163,8 @@ class PairedFolders:
         self.channels = [fit.channels for fit in fits.values()]
         base = None if root is None else files.path(root)
         kept = files.cache if cache else None
-        reading = ImageReading(range, frames, bad_images)
+        ranges = of_both(range, "range")
+        reading = ImageReading(ranges["a"], frames, bad_images)
         self.pictures: dict[str, Pictures]
         if base is not None and roots is None and not (base.is_dir() and split_folder(base, "train", "A")):
             if any((*suffixes, *prefixes)):
@@ -171,13 +172,20 @@ class PairedFolders:
                     f"{base}: suffixes and prefixes are of images in two folders, and there is no folder trainA; "
                     "leave them out, or set `roots`"
                 )
+            if ranges["a"] != ranges["b"]:
+                raise DataError(f"{base}: both images of a pair are one file here, which has one range of values")
             self.pictures = {"pair": halves(reading, base, split, fits, keep=in_memory, cache=kept)}
         else:
-            lists, measured = (
-                paired_files(files, each, root, roots, test_fraction, suffixes, prefixes) for each in (split, "train")
-            )
+            given = (root, roots, test_fraction, suffixes, prefixes)
+            lists = paired_files(files, split, *given)
+            try:
+                measured = paired_files(files, "train", *given)
+            except DataError:  # a test split may be there alone
+                measured = lists
             three = [(lists[side], fits[side], measured[side]) for side in lists]
-            self.pictures = dict(zip(lists, read_as_items(reading, three, keep=in_memory, cache=kept, root=base)))
+            own = [ranges[side] for side in lists]
+            read = read_as_items(reading, three, ranges=own, keep=in_memory, cache=kept, root=base)
+            self.pictures = dict(zip(lists, read))
         self.spaces = self.known_spaces(size=size, channels=channels)
 
     @classmethod
@@ -252,7 +260,8 @@ def halves(
     """The images of files that hold both. Raises DataError."""
     paths = side_by_side(base, split)
     rows, frames, skipped = reading.items([paths])
-    values = reading.values(paths if split == "train" else side_by_side(base, "train"))
+    alone = split == "train" or split_folder(base, "train") is None  # a test split may be there alone
+    values = reading.values(paths if alone else side_by_side(base, "train"))
     return Halves(
         base, paths.take(rows), fits, keep=keep, cache=cache, frames=frames, values=values, rows=rows, skipped=skipped
     )

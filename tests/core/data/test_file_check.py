@@ -10,6 +10,7 @@ from PIL import Image
 from ganrun.data import file_check
 from ganrun.data.file_check import check_files, facts_of, listed
 from ganrun.errors import DataError
+from ganrun.words.spaces import Space
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,20 @@ def test_what_loses_bits_is_warned_of_unless_there_is_a_range(tmp_path):
         check_files(SimpleNamespace(paths=paths))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_files(SimpleNamespace(paths=paths, ranges={"x": (0, 4095)}))
+        check_files(SimpleNamespace(paths=paths, ranges={"x": (0, 4095)}, spaces={"x": Space("image", (1, 8, 8))}))
+
+
+def test_what_a_range_cuts_off_is_warned_of(tmp_path):
+    """Values of 1 and 4000, with a range up to 1000; of a side without a range 0 to 255 are allowed."""
+    paths = pictures(tmp_path / "p", 2)
+    Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(paths[0])
+    x = Space("image", (1, 8, 8))
+    with pytest.warns(UserWarning, match="1 of 2 images have values outside the range of 0 to 1000, from 1 to 4000"):
+        check_files(SimpleNamespace(paths=paths, ranges={"x": (0, 1000)}, spaces={"x": x}))
+    Image.fromarray(np.full((8, 8), 100, np.uint16)).save(paths[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_files(SimpleNamespace(paths=paths, ranges={"a": (50, 200)}, spaces={"a": x, "b": x}))
 
 
 def test_of_many_files_those_that_are_known_and_some_others_are_looked_at(tmp_path):

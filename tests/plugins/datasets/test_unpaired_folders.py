@@ -12,10 +12,12 @@ from ganrun.data.download import DownloadError
 from ganrun.data.reader import Reader
 from ganrun.errors import DataError
 from ganrun.randomness import ItemDraws
+from ganrun.words.spaces import DataFiles
 from ganrun_plugins.datasets import _archives
 from ganrun_plugins.datasets._archives import Archive
 from ganrun_plugins.datasets._fit import translation_fit
 from ganrun_plugins.datasets.horse2zebra import Horse2Zebra
+from ganrun_plugins.datasets.paired_folders import PairedFolders
 from ganrun_plugins.datasets.unpaired_folders import UnpairedFolders
 
 
@@ -140,3 +142,45 @@ def test_offline_the_error_says_what_to_place_where(files, archive):
 def test_pictures_at_hand_need_no_archive(files, archive, tmp_path):
     assert len(Horse2Zebra(files, "train", root="made/horse2zebra", size=8, load_size=9)) == 5
     assert not (tmp_path / "cache" / "horse2zebra").exists()
+
+
+@pytest.mark.parametrize("kind", [PairedFolders, UnpairedFolders])
+def test_thirteen_bands_become_three_colours_each_side_in_its_own_range(tmp_path, kind):
+    """Both sides of a pair get one window and one mirror: a band of columns and a picture of columns agree."""
+    (tmp_path / "cache").mkdir()
+    for split in ("train", "test"):
+        for side in "AB":
+            (tmp_path / f"{split}{side}").mkdir()
+        for number in range(3):
+            columns = np.tile(np.arange(16), (16, 1))  # the value is the column
+            np.save(tmp_path / f"{split}A/{number}.npy", np.repeat(columns[None] * 100.0, 13, 0).astype(np.float32))
+            Image.fromarray(np.repeat(columns[..., None] * 10, 3, 2).astype(np.uint8)).save(
+                tmp_path / f"{split}B/{number}.png"
+            )
+    data = kind(
+        DataFiles(tmp_path, tmp_path / "cache"),
+        "train",
+        root=".",
+        size=8,
+        load_size=16,
+        channels={"a": 13, "b": 3},
+        range={"a": (0.0, 1500.0), "b": None},
+    )
+    assert {name: space.shape for name, space in data.spaces.items()} == {"a": (13, 8, 8), "b": (3, 8, 8)}
+    assert data.ranges == {"a": (0.0, 1500.0)}
+    rows = np.arange(3)
+    batch = data.batch(torch.from_numpy(rows), ItemDraws(("t",), np.asarray(0), rows))
+    assert (batch["a"].dtype, batch["b"].dtype) == (torch.float32, torch.uint8)
+    a = (batch["a"][:, 0, 0] + 1) / 2 * 15  # (3, 8): which columns were taken
+    b = batch["b"][:, 0, 0] / 10
+    assert torch.allclose(a.round(), a, atol=1e-3)
+    if kind is PairedFolders:
+        assert torch.equal(a.round(), b.float())
+    assert not torch.equal(a[0], a[1]) or not torch.equal(a[1], a[2]), "windows are random"
+
+
+def test_a_test_split_may_be_there_alone(tmp_path):
+    for side in "AB":
+        (tmp_path / f"test{side}").mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / f"test{side}/0.png")
+    assert len(UnpairedFolders(DataFiles(tmp_path, tmp_path / "cache"), "test", root=".", size=8)) == 1
