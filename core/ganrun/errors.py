@@ -47,7 +47,7 @@ class DataError(UserError):
     """Data that cannot be read or used: the message names the file or parameter and says how to mend it."""
 
 
-class DownloadError(UserError):
+class DownloadError(DataError):
     """A file that could not be fetched or is not the one expected: the message explains how to place it by hand."""
 
 

@@ -13,7 +13,7 @@ from ganrun.cli.loading import load_torch
 from ganrun.cli.output import complain, outliving_readers, print_json, print_table
 from ganrun.cli.plugins import catalog_with
 from ganrun.cli.recipe import is_main
-from ganrun.errors import UserError
+from ganrun.errors import DownloadError, UserError
 from ganrun.paths import expanded, resolved
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 EVALUATORS = ("frechet-distance", "kernel-distance", "precision-recall", "density-coverage")
 # for these: what published numbers are of; folders have no labels to train a classifier on
 STANDARD = {"features": "inception"}
+WITHOUT_WEIGHTS = {"features": "random-conv"}  # where the others' cannot be fetched
 
 
 def command(
@@ -113,7 +114,7 @@ def measured(
 ) -> tuple[dict[str, list[Measured]], list[str]]:
     """Who -> what was measured, and a line for each run that could not be."""
     from ganrun.evaluation.provenance import kept
-    from ganrun.inference.compare import entries, evaluate_folders, evaluate_run
+    from ganrun.inference.compare import entries, evaluate_run
     from ganrun.training.located import located
 
     metrics, options, samples = wanted
@@ -126,8 +127,8 @@ def measured(
         else None
     )
     if folders is not None:
-        chosen = entries(names or [], catalog, options if metrics else STANDARD | options, samples=samples)
-        return {str(folders[1]): evaluate_folders(*folders, chosen, catalog, side=size, reading=reading or "plain")}, []
+        how = (catalog, size, reading or "plain")
+        return {str(folders[1]): of_folders(folders, names or [], options, samples, how)}, []
     evaluators = None if names is None else entries(names, catalog, options, samples=samples)
     found: dict[str, list[Measured]] = {}
     failed = []
@@ -146,6 +147,41 @@ def measured(
     if failed and not found:
         raise UserError("\n".join(failed))
     return found, failed
+
+
+def of_folders(
+    folders: tuple[Path, Path],
+    names: Sequence[str],
+    options: dict[str, Any],
+    samples: int | None,
+    how: tuple[Catalog, int | None, Literal["plain", "shown"]],
+) -> list[Measured]:
+    """What is measured of two folders: on the features that are asked for, else on those of published numbers.
+
+    Where the weights of these are not here and cannot be fetched, on others that need none, which is said.
+    """
+    from ganrun.inference.compare import entries, evaluate_folders
+    from ganrun.recipe.parameters import describe_parameters
+
+    catalog, size, reading = how
+
+    def scored(more: dict[str, str]) -> list[Measured]:
+        chosen = entries(names, catalog, more | options, samples=samples)
+        return evaluate_folders(*folders, chosen, catalog, side=size, reading=reading)
+
+    on_features = any(
+        row.name == "features" for name in names for row in describe_parameters(catalog.load("evaluator", name))
+    )
+    if "features" in options or not on_features:
+        return scored({})
+    try:
+        return scored(STANDARD)
+    except DownloadError as error:
+        complain(
+            f"the weights of {STANDARD['features']} are not here, so {WITHOUT_WEIGHTS['features']} is taken, whose "
+            f"scores compare with each other alone: {str(error).splitlines()[0]}"
+        )
+        return scored(WITHOUT_WEIGHTS)
 
 
 def print_columns(found: Sequence[Column]) -> None:

@@ -130,7 +130,7 @@ def published(who: str, file: Published, cache: Path) -> Weights:
             return fetch(file.url, target, size=file.size, sha256=file.sha256)
         except DownloadError as error:
             places = "\n  ".join(str(place) for place in file.places(cache))
-            raise DataError(
+            raise DownloadError(
                 f"{who}: its weights, {file.names[0]}, are not on this machine and could not be downloaded. {error}\n"
                 f"Any of these files would do, too:\n  {places}\nor any other that the recipe gives: weights: PATH"
             ) from None

@@ -145,7 +145,7 @@ def test_each_line_says_after_which_step(ganrun, points):
 def test_what_evaluators_refuse_is_said_of_samples_not_of_a_recipe(ganrun, points, folder):
     for arguments in (
         (points("one"), "--features", "classifier"),
-        ("--folders", folder("a"), folder("b"), "--metrics", "frechet-distance"),
+        ("--folders", folder("a"), folder("b"), "--metrics", "frechet-distance", "--features", "classifier"),
     ):
         code, _, err = ganrun("evaluate", *arguments)
         assert code == 2
@@ -162,6 +162,18 @@ def test_folders_are_scored_on_inception_features_if_nothing_is_said(ganrun, fol
     assert ganrun(*words)[0] == ganrun(*words, "--features", "pixels")[0] == 0
     assert {choice["features"] for entry in asked[:4] for choice in entry.values()} == {"inception"}
     assert {choice["features"] for entry in asked[4:] for choice in entry.values()} == {"pixels"}
+
+
+def test_folders_are_scored_without_weights_where_these_cannot_be_fetched(ganrun, folder, monkeypatch, tmp_path):
+    """Features that are named are not replaced."""
+    monkeypatch.setenv("GANRUN_DATA", str(tmp_path / "cache"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    words = ("evaluate", "--folders", folder("a"), folder("b"), "--metrics", "frechet-distance")
+    code, out, err = ganrun(*words)
+    assert code == 0
+    assert "frechet-distance[random-conv]" in out
+    assert "the weights of inception are not here, so random-conv is taken" in err
+    assert ganrun(*words, "--features", "inception")[0] == 2
 
 
 def test_a_reference_that_cannot_be_written_is_told(ganrun, points, tmp_path):
