@@ -12,6 +12,7 @@ from ganrun.cli.list_recipes import describe
 from ganrun.recipe import Part, Recipe, load_recipe
 from ganrun.recipe.parameters import annotation, fields_of, parameter_model, part_kind
 from ganrun.recipe.sources import shipped_recipes
+from ganrun.words.spaces import RecipePath
 
 
 def test_list_recipes_tells_variant_data_set_and_first_comment(ganrun) -> None:
@@ -49,9 +50,12 @@ def data_of(recipe: Recipe) -> str:
     if not all(getattr(factory, "offline", True) for factory in factories[1:]):
         return "download"
     fields = [info for _, info in fields_of(parameter_model(factories[0])).values()]
-    if any(info.is_required() and part_kind(annotation(info)) is None for info in fields):
+    local = getattr(factories[0], "offline", True)
+    named = [info for info in fields if any(isinstance(mark, RecipePath) for mark in info.metadata)]
+    required = [info for info in fields if info.is_required() and part_kind(annotation(info)) is None]
+    if required or (local and named):  # such as root, or roots of two sides
         return "your files"
-    return "offline" if getattr(factories[0], "offline", True) else "download"
+    return "offline" if local else "download"
 
 
 def test_a_recipe_is_described_from_its_base_where_it_says_nothing(tmp_path: Path) -> None:
