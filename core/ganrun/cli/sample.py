@@ -135,7 +135,8 @@ def command(
             print(f"{write_all(samples, output, way.folders(trained), values)} ({about})")
         if grid is not None or output is None:
             sheet = way.sheet(trained, samples, scale)
-            print(f"{write_grid(sheet, grid or place_for(run, 'sample.png'))} ({about}{image_grid.left_out(samples)})")
+            said = "; ".join(filter(None, (about, image_grid.left_out(samples))))
+            print(f"{write_grid(sheet, grid or place_for(run, 'sample.png'))} ({said})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
 

@@ -54,7 +54,7 @@ def left_out(samples: Tensor) -> str:
     channels = samples.shape[1]
     if samples.dim() != 4 or channels in (1, 3):
         return ""
-    return f"; it shows {'channel 1' if channels == 2 else 'channels 1 to 3'} of {channels}"
+    return f"shows {'channel 1' if channels == 2 else 'channels 1 to 3'} of {channels}"
 
 
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:

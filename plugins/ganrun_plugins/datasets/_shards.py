@@ -78,8 +78,12 @@ class Shards:
     def __len__(self) -> int:
         return int(self.ends[-1])
 
-    def read(self, rows: Iterable[int]) -> list[list[bytes | None]]:
-        """The members of samples, in the order of ``suffixes``; None for one that a sample does not have."""
+    def read(self, rows: Iterable[int], only: int | None = None) -> list[list[bytes | None]]:
+        """The members of samples, in the order of ``suffixes``; None for one that a sample does not have.
+
+        only: the place of the one member that is read; the list of a sample then holds it alone.
+        """
+        members = slice(None) if only is None else slice(only, only + 1)
         wanted = np.asarray(list(rows), np.int64)
         which = np.searchsorted(self.ends, wanted, side="right")
         found: dict[int, list[bytes | None]] = {}
@@ -88,7 +92,7 @@ class Shards:
             index = self.index(shard)  # (n, members, 2)
             with self.opened(shard).open("rb") as file:
                 for row in wanted[which == shard].tolist():
-                    found[row] = [_bytes(file, Member(*place)) for place in index[row - start].tolist()]
+                    found[row] = [_bytes(file, Member(*place)) for place in index[row - start, members].tolist()]
         return [found[row] for row in wanted.tolist()]
 
     def name(self, row: int) -> str:

@@ -100,6 +100,14 @@ class HFDataset:
             batch["label"] = torch.tensor([self._class(value, name) for value, name in zip(read[self.label], names)])
         return batch
 
+    def known_labels(self) -> dict[str, Tensor]:
+        """``label`` -> the labels of all items, if there is a column of labels."""
+        if self.label is None:
+            return {}
+        values = list(self.table[self.label])
+        rows = self.rows.tolist()
+        return {"label": torch.tensor([self._class(values[row], f"{self.path}, row {row}") for row in rows])}
+
     @property
     def preparation(self) -> str:
         """How images are decoded and fitted, in words."""

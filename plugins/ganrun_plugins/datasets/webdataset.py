@@ -13,7 +13,7 @@ a compressed one no place can be found again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -117,6 +117,13 @@ class WebDataset:
             batch["label"] = torch.tensor([self._class(members[1], name) for members, name in zip(read, names)])
         return batch
 
+    def known_labels(self) -> dict[str, Tensor]:
+        """``label`` -> the labels of all items, of local shards that have any."""
+        if not self.classes or self.streamed:
+            return {}
+        written = dict(self._all_written(self.rows.tolist()))
+        return {"label": torch.tensor([self._class_of(written[row], row) for row in self.rows.tolist()])}
+
     @property
     def preparation(self) -> str:
         """How images are decoded and fitted, in words."""
@@ -140,12 +147,25 @@ class WebDataset:
             raise DataError(f"{name}: its label cannot be read ({error!r})") from error
 
     def _class(self, member: bytes | None, name: str) -> int:
-        written = self._written(member, name)
+        return self._number_of(self._written(member, name), name)
+
+    def _class_of(self, written: str, row: int) -> int:
+        return self._number_of(written, self.shards.name(row))
+
+    def _number_of(self, written: str, name: str) -> int:
         if written not in self._number:
             raise DataError(
                 f"{name}: label {written!r} is none of {', '.join(self.classes[:20])}; set `classes` to all"
             )
         return self._number[written]
+
+    def _all_written(self, rows: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """Items and their labels as they are written; images are not read."""
+        starts = range(0, len(rows), PIECE)
+        for first in track(starts, "reading the labels of shards", len(starts)):
+            some = rows[first : first + PIECE]
+            for row, members in zip(some, self.shards.read(some, only=1)):
+                yield row, self._written(members[0], self.shards.name(row))
 
     def _labels(self, label: str) -> list[str]:
         """All labels that occur in these shards, numbers in their order, then words in theirs."""
@@ -153,13 +173,7 @@ class WebDataset:
             raise DataError(
                 f"webdataset: which labels occur in {label} of streamed shards? set `classes` to all of them"
             )
-        found: set[str] = set()
-        starts = range(0, len(self.shards), PIECE)
-        for first in track(starts, "reading the labels of shards", len(starts)):
-            rows = range(first, min(first + PIECE, len(self.shards)))
-            found |= {
-                self._written(members[1], self.shards.name(row)) for row, members in zip(rows, self.shards.read(rows))
-            }
+        found = {written for _, written in self._all_written(range(len(self.shards)))}
         return sorted(found, key=lambda word: (0, int(word), "") if word.isdecimal() else (1, 0, word))
 
 

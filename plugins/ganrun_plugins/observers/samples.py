@@ -77,13 +77,16 @@ class Samples:
         with run.processes.averaged_buffers(run.experiment.modules.values()):  # all processes take part
             if not run.is_main or self._newest == run.step:
                 return
+            panels = self._panels(run)
             picture = image_grid.picture_of(
-                self._panels(run),
+                panels,
                 self._real_points(run),
                 max(self.rows, MOST) if run.experiment.description.codes else self.rows,
                 self.scale,
             )
-        picture = image_grid.captioned(picture, run.sample_maker.caption())
+        hidden = {image_grid.left_out(column) for panel in panels.values() for column in panel.columns}
+        caption = "; ".join(filter(None, [run.sample_maker.caption(), *sorted(hidden)]))
+        picture = image_grid.captioned(picture, caption)
         run.newest_picture = image_grid.save(picture, run.place(f"samples/step-{run.step:07d}.png"))
         self._newest = run.step
 

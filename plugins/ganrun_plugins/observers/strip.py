@@ -85,10 +85,9 @@ class Strip:
                 name for name, space in experiment.dataset.spaces.items() if space.kind == kind and name != output
             ]
             columns = [self._column(real[next(iter(sources), output)]), *columns]
-        caption = run.sample_maker.caption()
-        picture = image_grid.captioned(
-            image_grid.joined(columns, image_grid.GAP), f"last column, {caption}" if caption else ""
-        )
+        weights = run.sample_maker.caption()
+        words = (f"last column, {weights}" if weights else "", image_grid.left_out(made))
+        picture = image_grid.captioned(image_grid.joined(columns, image_grid.GAP), "; ".join(filter(None, words)))
         image_grid.save(picture, run.place("strip.png"))
 
     @staticmethod

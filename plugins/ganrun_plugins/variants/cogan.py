@@ -77,7 +77,7 @@ class CoGAN:
         a, b = spaces["a"], spaces["b"]
         if (a.kind, a.shape) != (b.kind, b.shape):
             why = f"one network with shared layers makes both domains, but they are {a} and {b}"
-            raise Refusal(why, "resize both domains to one shape")
+            raise Refusal(why, "one `size` and one number of `channels` for both domains")
         return Description(
             networks={
                 "generator": Network("generator", Interface(takes=self.latent, makes=a, given=(DOMAIN,))),

@@ -21,6 +21,21 @@ def test_any_number_of_channels_is_shown(channels, shown):
     assert np.array_equal(image_grid.to_bytes(x), expected.numpy())
 
 
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        (1, ""),
+        (3, ""),
+        (2, "shows channel 1 of 2"),
+        (4, "shows channels 1 to 3 of 4"),
+        (13, "shows channels 1 to 3 of 13"),
+    ],
+)
+def test_what_a_picture_leaves_out_is_said(channels, said):
+    assert image_grid.left_out(torch.zeros(2, channels, 4, 4)) == said
+    assert image_grid.left_out(torch.zeros(2, 2)) == ""
+
+
 def test_a_grid_goes_row_by_row_with_white_between():
     x = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, 1, 2, 3)
     sheet = np.asarray(image_grid.grid(x))[:, :, 0]
