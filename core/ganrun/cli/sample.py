@@ -134,9 +134,8 @@ def command(
             values = range_of(trained.experiment.dataset, trained.output)
             print(f"{write_all(samples, output, way.folders(trained), values)} ({about})")
         if grid is not None or output is None:
-            sheet = way.sheet(trained, samples, scale)
-            said = "; ".join(filter(None, (about, image_grid.left_out(samples))))
-            print(f"{write_grid(sheet, grid or place_for(run, 'sample.png'))} ({said})")
+            file = write_grid(way.sheet(trained, samples, scale), grid or place_for(run, "sample.png"))
+            print(f"{file} ({'; '.join(filter(None, (about, image_grid.left_out(samples))))})")
     except OSError as error:
         raise UserError(f"{error.filename or grid or output}: cannot be written: {error.strerror or error}") from error
 
