@@ -108,9 +108,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         train(folder, given.steps)
-        print(
-            "| network | mean difference | largest | spread of the whole | seconds whole, tiles | memory whole, tiles (MB) |"
-        )
+        print("| network | mean difference | largest | spread of the whole | seconds whole, tiles | MB whole, tiles |")
         print("|---|---|---|---|---|---|")
         for number, network in enumerate(RECIPES):
             told = {}
