@@ -7,7 +7,7 @@ from mutants import RECIPES, beside_the_recipes, checked, mutants, problem
 
 
 @pytest.mark.slow
-def test_each_shipped_recipe_passes_a_check_or_lacks_data_of_the_user_alone(tmp_path, monkeypatch):
+def test_each_shipped_recipe_passes_a_check_or_lacks_data_or_a_run_of_the_user_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("GANRUN_DATA", str(tmp_path))
     folder = beside_the_recipes(tmp_path)
     lacking = {}
@@ -16,7 +16,14 @@ def test_each_shipped_recipe_passes_a_check_or_lacks_data_of_the_user_alone(tmp_
         assert code in (0, 2), f"{path.name}: {code}\n{error}"
         if code:
             lacking[path.stem] = error
-    assert set(lacking) == {"dcgan_lsun", "gan_cls_birds", "pix2pix_facades", "srgan", "wgan_lsun"}, lacking
+    assert set(lacking) == {
+        "dcgan_lsun",
+        "gan_cls_birds",
+        "pix2pix_facades",
+        "srgan",
+        "transfer_styled_digits",
+        "wgan_lsun",
+    }, lacking
 
 
 @pytest.mark.slow
