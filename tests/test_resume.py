@@ -374,5 +374,7 @@ def test_an_average_starts_again_from_the_weights_of_init(quick, tmp_path, state
 
 
 def test_init_from_what_is_no_run_is_refused(quick, tmp_path):
-    with pytest.raises(UserError, match="is neither a run's folder nor a checkpoint"):
+    with pytest.raises(UserError, match="nowhere is not there; it was looked for beside the recipe"):
         go(quick(init=str(tmp_path / "nowhere")), tmp_path / "run")
+    with pytest.raises(UserError, match="is neither a run's folder nor a checkpoint"):
+        go(quick(init=str(tmp_path)), tmp_path / "run")

@@ -134,8 +134,8 @@ def _checkpoint_of(place: Path, which: str | int) -> tuple[Path | None, Path]:
         return chosen(place, str(which)), place
     if not place.exists():
         raise UserError(
-            f"{place} is not there; it was looked for beside the recipe, then in {Path.cwd()}; train that run first, or "
-            "name its folder: --set init.run=RUN"
+            f"{place} is not there; it was looked for beside the recipe, then in {Path.cwd()}; "
+            "train that run first, or name its folder: --set init.run=RUN"
         )
     raise UserError(f"{place} is neither a run's folder nor a checkpoint")
 

@@ -165,7 +165,7 @@ def test_data_and_a_run_to_start_from_that_are_not_there_say_where_they_were_ask
     assert code == 2
     assert re.search(rf"^\S*{path.name}:{line}:\d+: dataset\.image-folder: \S*not-here: there is no such folder", err)
     err = ganrun("recipe", write_recipe(init="nothing"))[2]
-    assert re.search(r":\d+:\d+: init: \S*nothing is neither a run's folder nor a checkpoint", err)
+    assert re.search(r":\d+:\d+: init: \S*nothing is not there; it was looked for beside the recipe, then in", err)
 
 
 def test_explain_prints_the_recipe_with_origins_and_trains_nothing(ganrun, write_recipe, tmp_path):
