@@ -26,6 +26,7 @@ from ganrun.inspection.layout import Suggestion
 from ganrun.inspection.likeness import alike, same_bytes
 from ganrun.inspection.listing import Listing, described, listing
 from ganrun.inspection.remarks import Counts, Remark, peculiarities, ranges, tables
+from ganrun.paths import resolved
 from ganrun.recipe import Recipe, load_recipe
 from ganrun.recipe.parameters import describe_parameters
 
@@ -73,9 +74,9 @@ def inspect_folder(root: Path, catalog: Catalog, *, again: bool = False) -> Insp
     again: files are read even if they were looked at before. Raises DataError for a folder that cannot be listed.
     """
     began = time.monotonic()
-    there = listing(root)
-    contents, known = read_files(there.pictures, f"looking at pictures of {root.name or root}", again=again)
-    found = Inspection(str(root), "a folder", known=known)
+    found = Inspection(str(root), "a folder")
+    there = listing(resolved(root))  # data sets name their files so, whatever the folder is called here
+    contents, found.known = read_files(there.pictures, f"looking at pictures of {root.name or root}", again=again)
     good = {path: one.facts for path, one in contents.items() if not one.facts.error}
     found.suggestion = layout.suggested(there, good, broken=len(contents) - len(good))
     opened: dict[str, Dataset] = {}

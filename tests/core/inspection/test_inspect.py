@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,3 +218,11 @@ def test_what_was_found_is_plain_data(photos):
     assert found["looked_at"] == 16
     assert found["suggestion"]["lines"].startswith("dataset:\n  image-folder:\n")
     assert found["unreadable"][0][0] == "cats/broken.png"
+
+
+def test_a_folder_named_from_where_one_stands_is_read_all_the_same(photos, monkeypatch):
+    whole = inspect_folder(photos, Catalog())
+    monkeypatch.chdir(photos.parent)
+    found = inspect_folder(Path("photos"), Catalog())
+    assert found.skipped == whole.skipped
+    assert not any("the data set does not read them" in why for *_, why in found.skipped)
