@@ -1,4 +1,4 @@
-"""Ways out of a refusal, said of the parts at hand: what can be pasted into the recipe, nothing that a part lacks."""
+"""Ways out of a refusal for the parts that a recipe has: what can be pasted into it, nothing that a part lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One network of a trained run as ``ganrun sample`` uses it, as a plain module to go on with."""
+"""One network of a trained run as ``ganrun sample`` uses it, as a plain module."""
 
 from __future__ import annotations
 

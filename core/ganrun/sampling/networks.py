@@ -37,7 +37,7 @@ def plain(module: nn.Module) -> nn.Module:
     """A copy of a network on the CPU, in the modes it is in, that computes the same of the same input.
 
     Tensors that it ran with are its own. Weights that are computed from others, as spectral normalisation does, are
-    parameters, except in layers in training mode, which may compute them anew each time. No parameter requires a
+    parameters, except in layers in training mode, which may compute them each time. No parameter requires a
     gradient.
     """
     copied = deepcopy(module.network if isinstance(module, WithTensors) else module)

@@ -48,7 +48,7 @@ def hub() -> Any:
     """The hub's client."""
     from huggingface_hub import HfApi, constants
 
-    # read anew: the library has it from when it was imported first
+    # read here too: the library reads it once, when it is first imported
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     if offline or constants.HF_HUB_OFFLINE:
         raise HubUnreachable("HF_HUB_OFFLINE is set, so the hub is not asked; unset it")

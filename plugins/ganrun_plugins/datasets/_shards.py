@@ -11,7 +11,7 @@ import re
 import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -192,9 +192,8 @@ def members(path: Path, suffixes: Sequence[Sequence[str]]) -> np.ndarray:
     return np.asarray(whole, np.int64)  # (samples, suffixes, 2)
 
 
-def _bytes(file: object, member: Member) -> bytes | None:
+def _bytes(file: BinaryIO, member: Member) -> bytes | None:
     if member.place == NOTHING:
         return None
-    file.seek(member.place)  # type: ignore[attr-defined]
-    data: bytes = file.read(member.size)  # type: ignore[attr-defined]
-    return data
+    file.seek(member.place)
+    return file.read(member.size)

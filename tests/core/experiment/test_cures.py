@@ -1,4 +1,4 @@
-"""Ways out of a refusal are said of the parts at hand."""
+"""Ways out of a refusal name only what the parts of the recipe have."""
 
 import re
 

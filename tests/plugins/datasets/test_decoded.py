@@ -1,4 +1,4 @@
-"""Decoded images in a file: the same as those that are decoded anew, made once, whatever is killed or changed."""
+"""Decoded images in a file: the same as those that are decoded each time, made once, whatever is killed or changed."""
 
 import multiprocessing
 import os
