@@ -10,6 +10,7 @@ from torch import nn
 
 from ganrun.experiment.batch_norm import synchronise
 from ganrun.experiment.capabilities import traits
+from ganrun.experiment.cures import choices
 from ganrun.experiment.diagnostics import Diagnostic, label
 from ganrun.experiment.experiment import Experiment
 from ganrun.experiment.precision import computes_bfloat16
@@ -68,11 +69,11 @@ def check_batch_statistics(experiment: Experiment) -> list[Diagnostic]:
                 "a forward of it sees one row, in which BatchNorm finds one number a channel: "
                 "minus its own mean that is 0, always"
             )
-            refusals.append(
-                Diagnostic(
-                    f"network {name}", why, "train.batch_size of at least two rows (or packs), or another `norm`"
-                )
-            )
+            part = experiment.recipe.networks.get(name)
+            norms = [] if part is None else [value for value in choices(part, "norm") if value != "batch"]
+            instead = f", or norm: {' or '.join(norms)}" if norms else ""
+            instead = f"train.batch_size of at least two rows (or packs){instead}"
+            refusals.append(Diagnostic(f"network {name}", why, instead))
     return refusals
 
 

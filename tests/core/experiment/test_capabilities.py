@@ -1,5 +1,7 @@
 """Settings of a recipe as capabilities, and batch normalisation where it sees too little."""
 
+import re
+
 import pytest
 from torch import nn
 
@@ -41,8 +43,11 @@ BATCH_NORM = {"mlp": {"widths": [16, 16], "norm": "batch"}}
     ],
 )
 def test_batch_norm_over_one_number_a_channel_is_refused(tiny, make_run, changes):
-    with pytest.raises(RefusedError, match="network .*: a forward of it sees one row"):
+    with pytest.raises(RefusedError, match="network .*: a forward of it sees one row") as refused:
         make_run(tiny(**changes))
+    (norms,) = set(re.findall(r"at least two rows \(or packs\), or norm: (.*)", str(refused.value)))
+    assert "none" in norms.split(" or ")
+    assert "batch" not in norms
 
 
 def test_batch_norm_over_the_pixels_of_one_row_trains(tiny, make_run):
